@@ -1,0 +1,727 @@
+"""The configuration model: the one source of schema, defaults, validation and documentation.
+
+An experiment is the product task x variant x method x seed. Every key below is documented by its
+``description``; ``config/README.md`` and ``config/schema.json`` are generated from this file
+(``galadapt config document``) and a test fails when they drift.
+
+Each stage of the pipeline reads one subset of the configuration, given by `Config.settings_for`:
+these subsets are what decides what a change reruns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from galadapt.errors import ConfigError
+
+#: The four structural parameters of R1, in the order of every table.
+PARAMETERS = ("magnitude", "effective_radius", "sersic_index", "ellipticity")
+
+#: Unit of each parameter wherever it is stored.
+UNITS = {
+    "magnitude": "mag",
+    "effective_radius": "pix",
+    "sersic_index": "",
+    "ellipticity": "",
+    "position_angle": "deg",
+    "x_offset": "pix",
+    "y_offset": "pix",
+}
+
+#: Where rendering is exact: GalSim's (and our) Sersic transforms hold inside this interval.
+SERSIC_INDEX_LIMITS = (0.3, 6.2)
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values are immutable and finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Interval(Section):
+    """A closed interval [low, high]."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError("give an interval as [low, high]")
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+    def within(self, other: Interval) -> bool:
+        """Tell whether this interval lies inside `other`."""
+        return other.low <= self.low and self.high <= other.high
+
+
+# --- what a stamp is ------------------------------------------------------------------------
+
+
+class Image(Section):
+    """The stamps: size, sampling and photometric system."""
+
+    stamp_size: int = Field(64, ge=16, le=1024, description="Side of a square stamp [px]; even.")
+    pixel_scale: Positive = Field(0.06, description="Pixel scale [arcsec/px].")
+    zero_point: float = Field(
+        25.9463, gt=0, lt=40, description="AB magnitude of 1 e-/s. WFC3/IR F160W: 25.9463."
+    )
+    band: str = Field("F160W", description="Name of the band, for headers and plots.")
+
+    @field_validator("stamp_size")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError(f"must be even, not {value}")
+        return value
+
+
+class OpticalPsf(Section):
+    """A space telescope's PSF from its optics (galsim.OpticalPSF), jitter and charge diffusion."""
+
+    kind: Literal["optical"] = "optical"
+    wavelength: Positive = Field(1536.9, description="Effective wavelength [nm].")
+    diameter: Positive = Field(2.4, description="Aperture diameter [m].")
+    obscuration: float = Field(0.33, ge=0, lt=1, description="Linear central obscuration.")
+    struts: int = Field(4, ge=0, description="Number of support struts.")
+    defocus: float = Field(0.0, description="Defocus aberration [waves].")
+    astigmatism: float = Field(0.0, description="Astigmatism in both axes [waves].")
+    coma: float = Field(0.0, description="Coma in both axes [waves].")
+    blur: float = Field(
+        0.03,
+        ge=0,
+        description="Gaussian sigma of jitter, diffusion and drizzling [arcsec].",
+    )
+
+
+class FitsPsf(Section):
+    """An effective PSF image (pixel included) in a FITS file."""
+
+    kind: Literal["fits"] = "fits"
+    path: str = Field(description="FITS file; environment variables are expanded.")
+    hdu: int = Field(0, ge=0, description="Extension that holds the image.")
+    pixel_scale: Positive = Field(0.06, description="Sampling of the PSF image [arcsec/px].")
+
+
+class GaussianPsf(Section):
+    """A round Gaussian PSF, for tests."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    fwhm: Positive = Field(0.18, description="Full width at half maximum [arcsec].")
+
+
+class MoffatPsf(Section):
+    """A round Moffat PSF, for tests and ground-based images."""
+
+    kind: Literal["moffat"] = "moffat"
+    fwhm: Positive = Field(0.18, description="Full width at half maximum [arcsec].")
+    beta: float = Field(3.0, gt=1.1, description="Moffat exponent.")
+
+
+Psf = Annotated[OpticalPsf | FitsPsf | GaussianPsf | MoffatPsf, Field(discriminator="kind")]
+
+
+# --- simulation -----------------------------------------------------------------------------
+
+
+class Uniform(Section):
+    """A uniform prior."""
+
+    distribution: Literal["uniform"] = "uniform"
+    low: float
+    high: float
+
+
+class LogUniform(Section):
+    """A prior uniform in the logarithm."""
+
+    distribution: Literal["loguniform"] = "loguniform"
+    low: Positive
+    high: Positive
+
+
+Prior = Annotated[Uniform | LogUniform, Field(discriminator="distribution")]
+
+
+class Priors(Section):
+    """Distributions the simulated galaxies are drawn from. Defaults: R1's ranges."""
+
+    magnitude: Prior = Field(
+        Uniform(low=16.0, high=27.0), description="Total AB magnitude of the profile."
+    )
+    effective_radius: Prior = Field(
+        Uniform(low=1.3, high=50.2),
+        description="Semi-major axis of the half-light ellipse [px] (GALFIT's convention).",
+    )
+    sersic_index: Prior = Field(Uniform(low=0.3, high=6.2), description="Sersic index n.")
+    ellipticity: Prior = Field(
+        Uniform(low=0.0, high=0.95),
+        description="1 - b/a. R1 prints 0 to 1; e = 1 has no image, so 0.95 is the default.",
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Priors:
+        for name in PARAMETERS:
+            prior = getattr(self, name)
+            if not prior.low < prior.high:
+                raise ValueError(f"{name}: low {prior.low:g} must be below high {prior.high:g}")
+        low, high = SERSIC_INDEX_LIMITS
+        if self.sersic_index.low < low or self.sersic_index.high > high:
+            raise ValueError(f"sersic_index: must lie inside [{low}, {high}]")
+        if self.effective_radius.low <= 0:
+            raise ValueError("effective_radius: must be positive")
+        if self.ellipticity.low < 0 or self.ellipticity.high > 0.99:
+            raise ValueError("ellipticity: must lie inside [0, 0.99]")
+        return self
+
+    def interval(self, parameter: str) -> Interval:
+        """Return the range of one parameter."""
+        prior = getattr(self, parameter)
+        return Interval(low=prior.low, high=prior.high)
+
+
+class Noise(Section):
+    """Noise of a drizzled mosaic: correlated sky noise plus correlated source Poisson noise."""
+
+    depth: Literal["wide", "deep", "none"] = Field(
+        "wide", description="CANDELS depth the defaults stand for; none draws no noise."
+    )
+    pixel_rms: Positive | None = Field(
+        None, description="Sky rms per pixel [e-/s]; null: the depth's (wide .0051, deep .0024)."
+    )
+    exposure_time: Positive | None = Field(
+        None, description="Exposure [s] for source noise; null: the depth's."
+    )
+    pixfrac: float = Field(
+        0.8, gt=0, le=1, description="Drizzle drop size over output pixel; sets the correlation."
+    )
+    source_poisson: bool = Field(True, description="Add the galaxy's own photon noise.")
+
+
+class Simulation(Section):
+    """The simulated stamps the networks learn from."""
+
+    n_train: int = Field(50_000, ge=8, description="Training stamps.")
+    n_validation: int = Field(10_000, ge=4, description="Validation stamps.")
+    n_test: int = Field(10_000, ge=4, description="Test stamps.")
+    shards: int = Field(8, ge=1, le=1000, description="Files (and parallel jobs) of simulation.")
+    renderer: Literal["galsim"] = Field("galsim", description="What draws the noiseless image.")
+    priors: Priors = Field(Priors(), description="Where the parameters are drawn from.")
+    sersic_index_step: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.05,
+        description=(
+            "Indices are rounded to this step, and the rounded value is the label: GalSim caches "
+            "one transform per index. 0 draws a continuous index, slowly."
+        ),
+    )
+    max_offset: float = Field(
+        0.5, ge=0, le=4, description="Largest sub-pixel offset of the centre, per axis [px]."
+    )
+    noise: Noise = Field(Noise(), description="Noise added to the rendered image.")
+
+    @property
+    def total(self) -> int:
+        """Number of stamps over all splits."""
+        return self.n_train + self.n_validation + self.n_test
+
+
+# --- surveys --------------------------------------------------------------------------------
+
+
+class MockSurvey(Section):
+    """A survey in CANDELS' file formats, of galaxies the training simulator does not make."""
+
+    kind: Literal["mock"] = "mock"
+    n_galaxies: int = Field(1500, ge=20, description="Galaxies drawn on the mosaic.")
+    density: Positive = Field(
+        60.0,
+        description="Galaxies per square arcmin down to the faint limit (neighbours included).",
+    )
+    faint_limit: float = Field(25.5, description="Faintest magnitude drawn.")
+    bright_limit: float = Field(18.0, description="Brightest magnitude drawn.")
+    magnitude_slope: Positive = Field(0.26, description="d log10 N / d mag of the number counts.")
+    psf_broadening: float = Field(
+        0.05, ge=0, description="Gaussian sigma that broadens the training PSF [arcsec]."
+    )
+    psf_ellipticity: float = Field(
+        0.04, ge=0, lt=0.5, description="Largest PSF ellipticity, varying over the field."
+    )
+    structure: float = Field(
+        1.0, ge=0, le=3, description="Strength of arms, bars and clumps; 0 leaves bulge and disc."
+    )
+    sky_residual: float = Field(
+        0.3, ge=0, description="Amplitude of the background left in the mosaic [pixel rms]."
+    )
+    noise: Noise = Field(Noise(), description="Noise of the mosaic where the weight is typical.")
+    fit_scatter: float = Field(
+        1.0, ge=0, description="Scatter of catalogue values in units of their quoted errors."
+    )
+
+
+class CosmosSurvey(Section):
+    """Real HST/ACS F814W galaxies (a GalSim RealGalaxyCatalog) seen through another PSF."""
+
+    kind: Literal["cosmos"] = "cosmos"
+    directory: str = Field(description="Folder of the catalogue; environment variables expand.")
+    catalog: str = Field(
+        "real_galaxy_catalog_23.5_example.fits", description="Catalogue file in the folder."
+    )
+    source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
+    source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
+    noise: Noise = Field(Noise(), description="Noise added after the PSF.")
+
+
+Survey = Annotated[MockSurvey | CosmosSurvey, Field(discriminator="kind")]
+
+
+class Selection(Section):
+    """Which catalogue objects are measured, as R1: good flags, values inside the simulated ranges."""
+
+    max_flag: int = Field(
+        0, ge=0, le=3, description="Largest GALFIT flag kept (0 good, 1 suspicious)."
+    )
+    magnitude: Interval = Field(Interval(low=16.0, high=25.0), description="[mag]")
+    effective_radius: Interval = Field(Interval(low=1.5, high=31.6), description="[px]")
+    sersic_index: Interval = Field(Interval(low=0.3, high=6.2), description="Kept indices.")
+    ellipticity: Interval = Field(Interval(low=0.1, high=0.95), description="Kept 1 - b/a.")
+    min_signal_to_noise: float = Field(0.0, ge=0, description="Smallest catalogue S/N kept.")
+
+
+class Extraction(Section):
+    """Cutting stamps out of the mosaic and judging them."""
+
+    background_box: int = Field(
+        48, ge=8, description="Mesh of the 2-D background [px]; sources are masked first."
+    )
+    detection_threshold: Positive = Field(1.5, description="Segmentation threshold [sigma].")
+    detection_area: int = Field(8, ge=1, description="Smallest segment [px].")
+    max_neighbour_fraction: Fraction = Field(
+        0.5,
+        description="Reject when neighbours' segments hold more than this share of the detected flux.",
+    )
+    max_bad_fraction: Fraction = Field(
+        0.0, description="Reject when more than this share of the pixels is NaN or has no weight."
+    )
+
+
+class Splits(Section):
+    """How survey objects are split, by a hash of their identifier and the seed."""
+
+    train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
+    validation: Fraction = Field(0.15, description="Share for early stopping.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> Splits:
+        if self.train + self.validation >= 1:
+            raise ValueError("train + validation must be below 1, to leave a test set")
+        return self
+
+
+# --- variants -------------------------------------------------------------------------------
+
+
+class IntervalStep(Section):
+    """Scale each stamp into [0, 1] between limits."""
+
+    step: Literal["interval"] = "interval"
+    kind: Literal["minmax", "zscale"] = Field("minmax", description="astropy's interval.")
+
+
+class Stretch(Section):
+    """Apply one of astropy's stretches to [0, 1]-scaled stamps (after an interval step)."""
+
+    step: Literal["stretch"] = "stretch"
+    kind: Literal["linear", "asinh", "log", "sqrt", "power", "sinh"] = Field(
+        "asinh", description="astropy.visualization stretch."
+    )
+    a: Positive | None = Field(
+        None, description="The stretch's parameter; null: astropy's default (power: 2)."
+    )
+
+
+class NoiseAsinh(Section):
+    """arcsinh(x / (softening x sigma)): linear at the noise, logarithmic above; keeps photometry."""
+
+    step: Literal["noise_asinh"] = "noise_asinh"
+    softening: Positive = Field(3.0, description="Where the curve bends [pixel noise sigma].")
+
+
+class Divide(Section):
+    """Divide by a constant, as R1 printed (255)."""
+
+    step: Literal["divide"] = "divide"
+    by: Positive = Field(255.0, description="Divisor.")
+
+
+class Rebin(Section):
+    """Average square blocks of pixels."""
+
+    step: Literal["rebin"] = "rebin"
+    factor: int = Field(2, ge=1, le=16, description="Block side [px].")
+
+
+Step = Annotated[Rebin | Divide | NoiseAsinh | IntervalStep | Stretch, Field(discriminator="step")]
+
+
+# --- networks and training ------------------------------------------------------------------
+
+
+class Network(Section):
+    """A network from the registry in `galadapt.models.networks`."""
+
+    architecture: Literal["compact", "r1_baseline", "r1_dann"] = Field(
+        "compact",
+        description="compact: small, for CPUs; r1_baseline and r1_dann: R1's two networks.",
+    )
+    output_activation: Literal["linear", "relu"] = Field(
+        "linear", description="R1 prints relu, which cannot reach negative standardised targets."
+    )
+    first_padding: Literal["same", "valid"] = Field(
+        "same", description="Padding of the first convolution; R1 prints none ('valid')."
+    )
+    l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (r1_baseline).")
+    dropout: Fraction = Field(1e-4, description="Dropout before each dense layer (r1_baseline).")
+
+
+class Adversarial(Section):
+    """Domain-adversarial alignment (DANN, Ganin & Lempitsky 2015)."""
+
+    kind: Literal["dann"] = "dann"
+    weight: Fraction = Field(
+        0.1, description="alpha: loss = (1 - alpha) regression + alpha cross-entropy."
+    )
+    reversal: Literal["gradient", "sign_flip"] = Field(
+        "gradient",
+        description="gradient: identity forward, -lambda gradient. sign_flip: R1 as printed.",
+    )
+    schedule: Literal["ramp", "constant"] = Field(
+        "ramp", description="ramp: lambda = lambda_max (2 / (1 + exp(-gamma p)) - 1)."
+    )
+    gamma: Positive = Field(10.0, description="Steepness of the ramp.")
+    lambda_max: float = Field(1.0, ge=0, description="Final lambda.")
+    masking: Literal["per_example", "fixed_vector"] = Field(
+        "per_example",
+        description=(
+            "Which labels are hidden: each example's own weight, or one fixed vector over shuffled "
+            "batches as R1 printed."
+        ),
+    )
+
+
+class Method(Section):
+    """How one network is trained: on which domains, with which labels, from which start."""
+
+    description: str = Field("", description="One line for tables and the MLflow page.")
+    network: Network = Field(Network(), description="What is trained.")
+    domains: list[Literal["simulated", "survey"]] = Field(
+        ["simulated"], min_length=1, max_length=2, description="Where training stamps come from."
+    )
+    survey_labels: bool = Field(
+        False, description="Whether survey labels may be used, in training and in early stopping."
+    )
+    starts_from: Name | None = Field(
+        None, description="Method whose trained weights are the start; null: random weights."
+    )
+    trainable: Literal["all", "dense"] = Field(
+        "all", description="dense freezes the convolutions (only with starts_from)."
+    )
+    alignment: Adversarial | None = Field(None, description="Domain alignment term; null: none.")
+    balance_domains: bool = Field(
+        True, description="Every batch holds as many simulated as survey stamps."
+    )
+    loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
+    learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
+    batch_size: int = Field(16, ge=2, description="Stamps per step.")
+    epochs: int = Field(100, ge=1, description="At most this many epochs.")
+    patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")
+    max_magnitude: float | None = Field(
+        None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Method:
+        if len(set(self.domains)) != len(self.domains):
+            raise ValueError("domains: each domain only once")
+        if self.domains == ["survey"] and not self.survey_labels:
+            raise ValueError("domains: training on the survey alone needs survey_labels: true")
+        if self.survey_labels and "survey" not in self.domains:
+            raise ValueError("survey_labels: true needs 'survey' in domains")
+        if self.alignment and len(self.domains) < 2:
+            raise ValueError("alignment: needs both domains, [simulated, survey]")
+        if self.trainable == "dense" and self.starts_from is None:
+            raise ValueError("trainable: dense needs starts_from, or the features stay random")
+        return self
+
+
+class Compute(Section):
+    """Where training runs. Not part of any run's identity."""
+
+    backend: Literal["tensorflow", "jax", "torch"] = Field(
+        "tensorflow", description="Keras backend."
+    )
+    gpus_per_training: int = Field(
+        0, ge=0, description="GPUs a training job requests (resources: gpu); 0 runs on the CPU."
+    )
+    threads_per_training: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of one training job; results do not depend on --cores.",
+    )
+
+
+class Evaluation(Section):
+    """How predictions are judged."""
+
+    magnitude_bins: list[float] = Field(
+        [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
+    )
+    outlier: dict[str, float] = Field(
+        {"magnitude": 0.5, "effective_radius": 0.5, "sersic_index": 0.3, "ellipticity": 0.25},
+        description="|error| beyond which a value is an outlier (relative for re, dex for n).",
+    )
+
+
+class Tracking(Section):
+    """MLflow."""
+
+    uri: str = Field("sqlite:///mlflow.db", description="Tracking store.")
+    experiment: str = Field("galadapt", description="Prefix of the experiment's name.")
+
+
+# --- the whole ------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """One cell of the experiment: what one training job makes."""
+
+    task: str
+    variant: str
+    method: str
+    seed: int
+
+
+class Config(Section):
+    """A whole experiment."""
+
+    preset: Name = Field("demo", description="Name of the experiment, in tables and MLflow.")
+    results: str = Field("results", description="Folder of everything computed (relative).")
+    seed: int = Field(
+        2026, ge=0, lt=2**32, description="Seed of simulation, mock survey and splits."
+    )
+    task: Literal["structure"] = Field("structure", description="What is predicted.")
+    seeds: list[int] = Field([1, 2, 3], min_length=1, description="Training seeds.")
+    variants: list[Name] = Field(min_length=1, description="Chains (of variant_chains) to run.")
+    methods: list[Name] = Field(min_length=1, description="Methods (of method_settings) to run.")
+    image: Image = Field(Image(), description="What a stamp is.")
+    psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
+    simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
+    survey: Survey = Field(MockSurvey(), description="The survey: mock or cosmos.")
+    selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
+    extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
+    splits: Splits = Field(Splits(), description="Survey training, validation and test.")
+    variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
+    method_settings: dict[Name, Method] = Field(description="Named ways to train.")
+    evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
+    tracking: Tracking = Field(Tracking(), description="MLflow.")
+    compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
+
+    @field_validator("results")
+    @classmethod
+    def _relative(cls, value: str) -> str:
+        path = Path(value)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                "must be a relative path inside the project, so that a clone does not rerun"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        for key, names, known in (
+            ("variants", self.variants, self.variant_chains),
+            ("methods", self.methods, self.method_settings),
+            ("seeds", self.seeds, None),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{key}: {names} names something twice")
+            for name in names if known is not None else ():
+                if name not in known:
+                    raise ValueError(f"{key}: '{name}' is not defined; known: {sorted(known)}")
+        self._check_selection()
+        self._check_chains()
+        self._check_starts()
+        return self
+
+    def _check_selection(self) -> None:
+        for name in PARAMETERS:
+            wanted: Interval = getattr(self.selection, name)
+            made = self.simulation.priors.interval(name)
+            if not wanted.within(made):
+                raise ValueError(
+                    f"selection.{name} [{wanted.low:g}, {wanted.high:g}] must lie inside the "
+                    f"simulated range [{made.low:g}, {made.high:g}] (simulation.priors.{name}): "
+                    "a network cannot be trusted outside it"
+                )
+
+    def _check_chains(self) -> None:
+        for name in self.variants:
+            size = self.image.stamp_size
+            scaled = False
+            for step in self.variant_chains[name]:
+                if isinstance(step, Rebin):
+                    if size % step.factor:
+                        raise ValueError(
+                            f"variant_chains.{name}: stamps of {size} px are not divisible by the "
+                            f"rebin factor {step.factor}"
+                        )
+                    size //= step.factor
+                if isinstance(step, Stretch) and not scaled:
+                    raise ValueError(
+                        f"variant_chains.{name}: the stretch '{step.kind}' needs an interval step "
+                        "before it"
+                    )
+                scaled = scaled or isinstance(step, IntervalStep)
+            if size < 16:
+                raise ValueError(f"variant_chains.{name}: leaves {size} px, fewer than 16")
+
+    def _check_starts(self) -> None:
+        for name in self.methods:
+            method = self.method_settings[name]
+            if method.max_magnitude is not None:
+                made = self.simulation.priors.interval("magnitude")
+                if not made.low < method.max_magnitude:
+                    raise ValueError(
+                        f"method_settings.{name}.max_magnitude {method.max_magnitude:g} leaves "
+                        f"nothing of the simulated magnitudes from {made.low:g}"
+                    )
+            seen = [name]
+            while (start := self.method_settings[seen[-1]].starts_from) is not None:
+                if start not in self.methods:
+                    raise ValueError(
+                        f"method_settings.{seen[-1]}.starts_from: '{start}' must be one of "
+                        f"methods {self.methods}"
+                    )
+                if start in seen:
+                    raise ValueError(f"method_settings.{name}.starts_from: goes in a circle")
+                if self.method_settings[start].network != self.method_settings[seen[-1]].network:
+                    raise ValueError(
+                        f"method_settings.{seen[-1]}: starts from '{start}' but has another network"
+                    )
+                seen.append(start)
+
+    def runs(self) -> Iterator[Run]:
+        """Expand the experiment: the only place where the product is formed."""
+        for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
+            yield Run(self.task, variant, method, seed)
+
+    def shard_bounds(self, shard: int) -> tuple[int, int]:
+        """Return the half-open range of galaxy indices in one shard."""
+        total, shards = self.simulation.total, self.simulation.shards
+        return shard * total // shards, (shard + 1) * total // shards
+
+
+def load(*paths: str | Path) -> Config:
+    """Read one or more YAML files, later ones over earlier ones, and validate the result.
+
+    Raises:
+        ConfigError: one sentence naming the file, the key and the remedy.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such configuration file; see config/presets") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"{path}: not valid YAML: {line}") from None
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: must hold keys and values; see config/README.md")
+        merged = merge(merged, loaded)
+    return validate(merged, ", ".join(str(path) for path in paths))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries as Snakemake merges configuration files; lists are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def validate(values: dict[str, Any], where: str) -> Config:
+    """Validate plain values; `where` names their origin in the message.
+
+    Raises:
+        ConfigError: the first problem, as one sentence.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # Discriminator tags are steps of pydantic's path, not keys a user wrote.
+    keys = [str(part) for part in first["loc"]]
+    key = ".".join(keys) or "configuration"
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _all_keys(), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
+        return f"{key}: unknown key{hint}{more}"
+    if first["type"] == "missing":
+        return f"{key}: is required; see config/README.md{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{message}{more}" if not keys else f"{key}: {message}{more}"
+    given = json.dumps(first["input"], default=str)
+    return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"
+
+
+def _all_keys() -> list[str]:
+    keys: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            keys.update(node.get("properties", {}))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(Config.model_json_schema())
+    return sorted(keys)

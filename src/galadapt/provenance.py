@@ -1,0 +1,137 @@
+"""What code and which settings made a file.
+
+`code_digest` hashes the abstract syntax trees of a stage and of every galadapt module it imports,
+so that editing a comment, a docstring or the formatting changes nothing, and editing the renderer
+changes exactly the stages that render. Modules in `CONTRACT` are left out: they only declare or
+report (their effect is already in the settings or in no output byte).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from galadapt.errors import GaladaptError
+from galadapt.files import canonical_json
+
+PACKAGE = "galadapt"
+
+#: Modules whose edits never change an output: configuration *values* are in each job's settings.
+CONTRACT = frozenset(
+    {
+        "galadapt",
+        "galadapt.config",
+        "galadapt.errors",
+        "galadapt.progress",
+        "galadapt.provenance",
+        "galadapt.stages",
+        "galadapt.cli",
+    }
+)
+
+
+def digest(value: Any) -> str:
+    """Return the first 16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _strip_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _tree_digest(tree: ast.AST) -> str:
+    text = ast.dump(_strip_docstrings(tree), annotate_fields=False, include_attributes=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    """Every galadapt module that `tree` imports, wherever in it the import stands."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            if node.module.split(".")[0] == PACKAGE:
+                names = (f"{node.module}.{alias.name}" for alias in node.names)
+                found |= {name for name in names if _is_module(name)}
+    return {name for name in found if name.split(".")[0] == PACKAGE}
+
+
+@lru_cache(maxsize=None)
+def _module(name: str) -> tuple[str, frozenset[str]]:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise GaladaptError(f"{name}: no such module; fix the import that names it")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    imports = _imports(tree)
+    return _tree_digest(tree), frozenset(imports)
+
+
+def _closure(roots: Iterable[str]) -> list[str]:
+    todo, seen = set(roots) - CONTRACT, set[str]()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= _module(name)[1] - CONTRACT - seen
+    return sorted(seen)
+
+
+def code_digest(source: str) -> str:
+    """Digest the code that runs when `source` (Python text, for example one function) runs.
+
+    Args:
+        source: Python source; every ``galadapt`` module it imports, and theirs in turn, counts.
+
+    Returns:
+        16 hex digits, unchanged by comments, docstrings and formatting.
+    """
+    tree = ast.parse(source)
+    parts = [_tree_digest(tree)]
+    parts += [f"{name}:{_module(name)[0]}" for name in _closure(_imports(tree))]
+    return digest(parts)
+
+
+def code_modules(source: str) -> list[str]:
+    """Name the galadapt modules that `code_digest` of the same `source` covers."""
+    return _closure(_imports(ast.parse(source)))
+
+
+def environment(packages: Iterable[str]) -> dict[str, str]:
+    """Python, machine and package versions, for the run folder."""
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        **versions,
+    }

@@ -1,0 +1,242 @@
+"""The stamp set: the one file format between stages.
+
+An HDF5 file with
+
+- ``images``: (N, H, W) float32, little-endian, contiguous (a range of stamps is one read), in the
+  unit named by its attribute;
+- ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
+  columns are `id` and `split`; labels are the names in `galadapt.config.PARAMETERS`;
+- attributes: ``schema`` (version), ``metadata`` (one JSON object: pixel_scale [arcsec/px],
+  zero_point [AB], band, domain, provenance, whatever the stage adds).
+
+Nothing in the file depends on time, process or sharding: equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from galadapt.config import UNITS
+from galadapt.errors import DataError
+from galadapt.files import atomic, canonical_json
+
+SCHEMA = "galadapt-stamps-1"
+
+#: Values of the `split` column.
+SPLITS = ("train", "validation", "test")
+
+REQUIRED_METADATA = ("pixel_scale", "zero_point", "band", "domain")
+
+
+def write_stamps(
+    path: str | Path,
+    batches: Iterable[np.ndarray],
+    table: pd.DataFrame,
+    metadata: Mapping[str, Any],
+    unit: str = "electron/s",
+) -> None:
+    """Write a stamp set from image batches, in bounded memory.
+
+    Args:
+        path: Destination, written atomically.
+        batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``.
+        table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
+            Text columns are stored as UTF-8, others in their own dtype.
+        metadata: At least `REQUIRED_METADATA`; JSON-serialisable.
+        unit: Unit of the images.
+
+    Raises:
+        DataError: rows and images do not match, an image is not finite, or a required column or
+            metadata key is missing.
+    """
+    path = Path(path)
+    missing = [key for key in REQUIRED_METADATA if key not in metadata]
+    if missing:
+        raise DataError(f"{path}: stamp set metadata lacks {', '.join(missing)}; pass them")
+    for column in ("id", "split"):
+        if column not in table:
+            raise DataError(f"{path}: stamp table lacks the column '{column}'; add it")
+    unknown = sorted(set(table["split"]) - set(SPLITS))
+    if unknown:
+        raise DataError(f"{path}: split {unknown[0]!r} is none of {', '.join(SPLITS)}; rename it")
+    if table["id"].duplicated().any():
+        twice = table.loc[table["id"].duplicated(), "id"].iloc[0]
+        raise DataError(f"{path}: id {twice} stands twice in the stamp table; make ids unique")
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_images(file, batches, len(table), unit, path)
+        group = file.create_group("table")
+        for name in table.columns:
+            values = table[name].to_numpy()
+            if values.dtype.kind in "OUT":
+                data = group.create_dataset(
+                    name, data=[str(value) for value in values], dtype=h5py.string_dtype()
+                )
+            else:
+                data = group.create_dataset(name, data=values)
+            data.attrs["unit"] = UNITS.get(str(name), "")
+        file.attrs["schema"] = SCHEMA
+        file.attrs["metadata"] = canonical_json(dict(metadata))
+        file.attrs["columns"] = canonical_json([str(name) for name in table.columns])
+
+
+def _write_images(
+    file: h5py.File, batches: Iterable[np.ndarray], count: int, unit: str, path: Path
+) -> None:
+    images: h5py.Dataset | None = None
+    done = 0
+    for batch in batches:
+        if batch.ndim != 3 or batch.shape[1] != batch.shape[2]:
+            raise DataError(f"{path}: stamps must be (n, side, side), not {batch.shape}")
+        finite = np.isfinite(batch).all(axis=(1, 2))
+        if not finite.all():
+            raise DataError(
+                f"{path}: stamp {done + int(np.argmin(finite))} holds NaN or infinite pixels; "
+                "mask or reject it before writing"
+            )
+        if images is None:
+            images = file.create_dataset("images", (count, *batch.shape[1:]), dtype="<f4")
+            images.attrs["unit"] = unit
+        if done + len(batch) > count or batch.shape[1:] != images.shape[1:]:
+            raise DataError(
+                f"{path}: {done + len(batch)} stamps of {batch.shape[1:]} for {count} rows of "
+                f"{images.shape[1:]}; table and images must match"
+            )
+        images[done : done + len(batch)] = batch
+        done += len(batch)
+    if images is None or done != count:
+        raise DataError(
+            f"{path}: {done} stamps for {count} table rows; table and images must match"
+        )
+
+
+class StampSet:
+    """One or more stamp sets read as one, lazily: images stay on disk until asked for."""
+
+    def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
+        """Open and validate.
+
+        Args:
+            paths: One file, or several (shards) that are concatenated in the given order.
+
+        Raises:
+            DataError: a file is missing, truncated, not a stamp set, or shards disagree.
+        """
+        if isinstance(paths, str | Path):
+            paths = [paths]
+        if not paths:
+            raise DataError("no stamp set was given; name at least one file")
+        self.paths = [Path(path) for path in paths]
+        self._files: list[h5py.File] = []
+        tables = []
+        try:
+            for path in self.paths:
+                file = _open(path)
+                self._files.append(file)
+                tables.append(_read_table(file, path))
+            self.metadata: dict[str, Any] = json.loads(self._files[0].attrs["metadata"])
+            self.unit: str = str(self._files[0]["images"].attrs["unit"])
+            for path, file in zip(self.paths, self._files, strict=True):
+                if file["images"].shape[1:] != self._files[0]["images"].shape[1:]:
+                    raise DataError(
+                        f"{path}: stamps of {file['images'].shape[1:]} px beside "
+                        f"{self.paths[0]} with {self._files[0]['images'].shape[1:]}; "
+                        "rerun the stage that wrote them"
+                    )
+        except BaseException:
+            self.close()
+            raise
+        self.table: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        self._starts = np.cumsum([0] + [len(table) for table in tables])
+
+    def __enter__(self) -> StampSet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def side(self) -> int:
+        """Side of a stamp [px]."""
+        return int(self._files[0]["images"].shape[1])
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def rows(self, split: str) -> np.ndarray:
+        """Return the positions of the stamps of one split, in order."""
+        return np.flatnonzero((self.table["split"] == split).to_numpy())
+
+    def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Read stamps as (n, H, W) float32, all of them or those at the given positions."""
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
+        out = np.empty((len(wanted), self.side, self.side), np.float32)
+        for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
+            here = np.flatnonzero((wanted >= start) & (wanted < stop))
+            if len(here) == 0:
+                continue
+            local = wanted[here] - start
+            low, high = int(local.min()), int(local.max()) + 1
+            if high - low <= 4 * len(local):
+                # One contiguous read is far faster than HDF5's point selection.
+                out[here] = file["images"][low:high][local - low]
+            else:
+                for target, row in zip(here, local, strict=True):
+                    out[target] = file["images"][int(row)]
+        return out
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Read all stamps in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.images(np.arange(start, min(start + size, len(self))))
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise DataError(f"{path}: no such stamp set; rerun the stage that writes it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(
+            f"{path}: not a readable HDF5 file ({error}); delete it and rerun its stage"
+        ) from None
+    problem = _problem(file)
+    if problem:
+        file.close()
+        raise DataError(f"{path}: {problem}; delete it and rerun its stage")
+    return file
+
+
+def _problem(file: h5py.File) -> str | None:
+    schema = file.attrs.get("schema")
+    if schema != SCHEMA:
+        return f"schema is {schema!r}, this version reads {SCHEMA!r}"
+    if "images" not in file or "table" not in file:
+        return "lacks 'images' or 'table'"
+    images = file["images"]
+    if images.ndim != 3 or images.dtype != np.dtype("<f4"):
+        return f"images are {images.dtype} of shape {images.shape}, not (N, H, W) float32"
+    for name in json.loads(file.attrs["columns"]):
+        if name not in file["table"] or len(file["table"][name]) != len(images):
+            return f"column '{name}' is missing or does not have {len(images)} rows"
+    return None
+
+
+def _read_table(file: h5py.File, path: Path) -> pd.DataFrame:
+    columns = {}
+    for name in json.loads(file.attrs["columns"]):
+        data = file["table"][name]
+        is_text = h5py.check_string_dtype(data.dtype) is not None
+        columns[name] = data.asstr()[:].astype(object) if is_text else data[:]
+    return pd.DataFrame(columns)
