@@ -303,7 +303,7 @@ Survey = Annotated[MockSurvey | CosmosSurvey, Field(discriminator="kind")]
 
 
 class Selection(Section):
-    """Which catalogue objects are measured, as R1: good flags, values inside the simulated ranges."""
+    """Which catalogue objects are measured: good flags, values inside the simulated ranges."""
 
     max_flag: int = Field(
         0, ge=0, le=3, description="Largest GALFIT flag kept (0 good, 1 suspicious)."
@@ -325,7 +325,7 @@ class Extraction(Section):
     detection_area: int = Field(8, ge=1, description="Smallest segment [px].")
     max_neighbour_fraction: Fraction = Field(
         0.5,
-        description="Reject when neighbours' segments hold more than this share of the detected flux.",
+        description="Reject when neighbours hold more than this share of the detected flux.",
     )
     max_bad_fraction: Fraction = Field(
         0.0, description="Reject when more than this share of the pixels is NaN or has no weight."
@@ -368,7 +368,7 @@ class Stretch(Section):
 
 
 class NoiseAsinh(Section):
-    """arcsinh(x / (softening x sigma)): linear at the noise, logarithmic above; keeps photometry."""
+    """arcsinh(x / (softening x sigma)): linear at the noise, logarithmic above; invertible."""
 
     step: Literal["noise_asinh"] = "noise_asinh"
     softening: Positive = Field(3.0, description="Where the curve bends [pixel noise sigma].")
@@ -565,16 +565,17 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} names a seed twice")
         for key, names, known in (
-            ("variants", self.variants, self.variant_chains),
-            ("methods", self.methods, self.method_settings),
-            ("seeds", self.seeds, None),
+            ("variants", self.variants, sorted(self.variant_chains)),
+            ("methods", self.methods, sorted(self.method_settings)),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{key}: {names} names something twice")
-            for name in names if known is not None else ():
+            for name in names:
                 if name not in known:
-                    raise ValueError(f"{key}: '{name}' is not defined; known: {sorted(known)}")
+                    raise ValueError(f"{key}: '{name}' is not defined; known: {known}")
         self._check_selection()
         self._check_chains()
         self._check_starts()

@@ -1,4 +1,4 @@
-"""Progress as lines, not bars: several jobs share one terminal and every line also goes to a log."""
+"""Progress as lines, not bars: several jobs share one terminal, and every line is also logged."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def _imports(tree: ast.AST) -> set[str]:
     return {name for name in found if name.split(".")[0] == PACKAGE}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(name: str) -> tuple[str, frozenset[str]]:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def _source(name: str) -> str:
     return textwrap.dedent(inspect.getsource(function))
 
 
-@lru_cache(maxsize=None)
+@cache
 def code(name: str) -> str:
     """Digest the code of a stage: its function and every module reached from its imports."""
     return code_digest(_source(name))
