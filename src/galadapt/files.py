@@ -7,6 +7,7 @@ renamed over it, so that a killed job never leaves a file that looks finished.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -17,7 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.errors import DataError
+from galadapt.errors import ConfigError, DataError
+
+#: Above this size a file outside the project is known by its name and size, not its bytes.
+DIGEST_LIMIT = 64 * 2**20
 
 
 @contextlib.contextmanager
@@ -108,3 +112,50 @@ def write_text(path: str | Path, text: str) -> None:
     """Write text in UTF-8."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def external_path(text: str, key: str) -> Path:
+    """Expand environment variables and ``~`` in a configured path outside the project.
+
+    Raises:
+        ConfigError: a variable is not set, or nothing exists at the path.
+    """
+    expanded = os.path.expanduser(os.path.expandvars(text))
+    if "$" in expanded:
+        raise ConfigError(f"{key}: '{text}' names an environment variable that is not set; set it")
+    path = Path(expanded)
+    if not path.exists():
+        raise ConfigError(f"{key}: nothing at {path}; correct the path or fetch the data")
+    return path
+
+
+def external_digest(values: Any) -> dict[str, str]:
+    """Digest every file or folder that a configuration names under ``path`` or ``directory``.
+
+    Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey of
+    many gigabytes does not have to be read to know whether a job is up to date.
+    """
+    found: dict[str, str] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if not isinstance(node, dict):
+            return
+        for name, value in node.items():
+            inner = f"{key}.{name}" if key else name
+            if name in ("path", "directory") and isinstance(value, str):
+                found[inner] = _content_digest(external_path(value, inner))
+            walk(value, inner)
+
+    walk(values, "")
+    return found
+
+
+def _content_digest(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        total.update(f"{file.name}:{size}:".encode())
+        if size <= DIGEST_LIMIT:
+            total.update(file.read_bytes())
+    return total.hexdigest()[:16]

@@ -1,0 +1,24 @@
+# Stamps of the selected objects, cut from the mosaic; rejected objects with their reasons.
+
+
+rule extract:
+    input:
+        drz=rules.survey.output.drz,
+        wht=rules.survey.output.wht,
+        selected=rules.select.output.selected,
+    output:
+        stamps=SURVEY_STAMPS,
+        rejected=f"{DATA}/survey/rejected.csv",
+    params:
+        settings=job_settings("extract"),
+    threads: 1
+    log:
+        f"{LOGS}/extract.log",
+    benchmark:
+        f"{BENCHMARKS}/extract.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m galadapt stage extract --settings {params.settings:q}"
+        " --input drz {input.drz} --input wht {input.wht} --input selected {input.selected}"
+        " --output stamps {output.stamps} --output rejected {output.rejected} 2>&1 | tee {log}"

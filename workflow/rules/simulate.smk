@@ -1,0 +1,18 @@
+# Simulated stamps, in shards: each is a job, and an interrupted one is redone alone.
+
+
+rule simulate:
+    output:
+        stamps=f"{DATA}/simulated/shard-{{shard}}.h5",
+    params:
+        settings=job_settings("simulate"),
+    threads: 1
+    log:
+        f"{LOGS}/simulate/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/simulate/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m galadapt stage simulate --settings {params.settings:q}"
+        " --output stamps {output.stamps} 2>&1 | tee {log}"
