@@ -1,0 +1,1 @@
+"""From a mosaic and a selection to a stamp set."""

@@ -1,0 +1,1 @@
+"""Surveys: what is measured, and where its mosaics and catalogues come from."""
