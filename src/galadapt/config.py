@@ -260,13 +260,27 @@ class MockSurvey(Section):
     """A survey in CANDELS' file formats, of galaxies the training simulator does not make."""
 
     kind: Literal["mock"] = "mock"
-    n_galaxies: int = Field(1500, ge=20, description="Galaxies drawn on the mosaic.")
+    n_galaxies: int = Field(
+        2000, ge=20, description="Galaxies brighter than catalog_limit: the catalogue's length."
+    )
     density: Positive = Field(
-        60.0,
-        description="Galaxies per square arcmin down to the faint limit (neighbours included).",
+        125.0,
+        description=(
+            "Galaxies brighter than catalog_limit per square arcmin. The real sky holds about 35 "
+            "to 23.5 mag: the default packs 3.5 skies into one mosaic, to keep it small."
+        ),
+    )
+    faint_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        description="Galaxies between catalog_limit and faint_limit, per catalogued galaxy.",
+    )
+    bright_limit: float = Field(18.0, description="Brightest magnitude drawn.")
+    catalog_limit: float = Field(
+        23.5, description="Magnitude beyond which galaxies are on the mosaic but not catalogued."
     )
     faint_limit: float = Field(25.5, description="Faintest magnitude drawn.")
-    bright_limit: float = Field(18.0, description="Brightest magnitude drawn.")
     magnitude_slope: Positive = Field(0.26, description="d log10 N / d mag of the number counts.")
     psf_broadening: float = Field(
         0.05, ge=0, description="Gaussian sigma that broadens the training PSF [arcsec]."
@@ -284,6 +298,15 @@ class MockSurvey(Section):
     fit_scatter: float = Field(
         1.0, ge=0, description="Scatter of catalogue values in units of their quoted errors."
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MockSurvey:
+        if not self.bright_limit < self.catalog_limit < self.faint_limit:
+            raise ValueError(
+                f"bright_limit {self.bright_limit:g}, catalog_limit {self.catalog_limit:g} and "
+                f"faint_limit {self.faint_limit:g} must increase in this order"
+            )
+        return self
 
 
 class CosmosSurvey(Section):
@@ -503,10 +526,36 @@ class Evaluation(Section):
     magnitude_bins: list[float] = Field(
         [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
     )
-    outlier: dict[str, float] = Field(
+    outlier: dict[str, Positive] = Field(
         {"magnitude": 0.5, "effective_radius": 0.5, "sersic_index": 0.3, "ellipticity": 0.25},
         description="|error| beyond which a value is an outlier (relative for re, dex for n).",
     )
+    valid: dict[str, Interval] = Field(
+        {
+            "magnitude": Interval(low=10.0, high=35.0),
+            "effective_radius": Interval(low=0.1, high=200.0),
+            "sersic_index": Interval(low=0.1, high=10.0),
+            "ellipticity": Interval(low=-0.05, high=1.0),
+        },
+        description="A prediction outside cannot be meant, and counts against completeness.",
+    )
+    bootstrap: int = Field(
+        500, ge=50, le=100_000, description="Resamples of the test set for the interval of R2."
+    )
+
+    @field_validator("magnitude_bins")
+    @classmethod
+    def _increasing(cls, value: list[float]) -> list[float]:
+        if any(low >= high for low, high in itertools.pairwise(value)):
+            raise ValueError(f"edges must increase, not {value}")
+        return value
+
+    @field_validator("outlier", "valid")
+    @classmethod
+    def _every_parameter(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if set(value) != set(PARAMETERS):
+            raise ValueError(f"must name exactly {', '.join(PARAMETERS)}, not {sorted(value)}")
+        return value
 
 
 class Tracking(Section):
