@@ -120,10 +120,10 @@ def external_path(text: str, key: str) -> Path:
     Raises:
         ConfigError: a variable is not set, or nothing exists at the path.
     """
-    expanded = os.path.expanduser(os.path.expandvars(text))
+    expanded = os.path.expandvars(text)
     if "$" in expanded:
         raise ConfigError(f"{key}: '{text}' names an environment variable that is not set; set it")
-    path = Path(expanded)
+    path = Path(expanded).expanduser()
     if not path.exists():
         raise ConfigError(f"{key}: nothing at {path}; correct the path or fetch the data")
     return path
@@ -132,8 +132,8 @@ def external_path(text: str, key: str) -> Path:
 def external_digest(values: Any) -> dict[str, str]:
     """Digest every file or folder that a configuration names under ``path`` or ``directory``.
 
-    Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey of
-    many gigabytes does not have to be read to know whether a job is up to date.
+    Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey
+    of many gigabytes does not have to be read to know whether a job is up to date.
     """
     found: dict[str, str] = {}
 

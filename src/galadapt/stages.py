@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from galadapt import config as schema
 from galadapt.config import Config
 from galadapt.errors import ConfigError
 from galadapt.files import external_digest

@@ -22,6 +22,9 @@ try:
 except GaladaptError as error:
     raise WorkflowError(str(error))
 
+# Where and how fast a network is trained is not what it is: this stays out of the settings.
+os.environ["KERAS_BACKEND"] = CONFIG.compute.backend
+
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
 RUNS = f"{RESULTS}/runs"

@@ -25,8 +25,6 @@ rule train:
         embeddings=f"{RUN}/embeddings.parquet",
     params:
         settings=job_settings("train"),
-        # Not among the settings: where and how fast a network is trained is not what it is.
-        backend=CONFIG.compute.backend,
         checkpoint=lambda w: f"{CHECKPOINTS}/{w.task}/{w.variant}/{w.method}/seed{w.seed}",
     threads: CONFIG.compute.threads_per_training
     resources:
@@ -38,8 +36,7 @@ rule train:
     conda:
         ENVIRONMENT
     shell:
-        "KERAS_BACKEND={params.backend} python -m galadapt stage train"
-        " --settings {params.settings:q}"
+        "python -m galadapt stage train --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"
         " --input start {input.start}"
         " --output run $(dirname {output.model}) --output checkpoint {params.checkpoint}"

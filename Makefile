@@ -1,0 +1,64 @@
+# The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export GALADAPT_DATA ?= $(abspath ../shared/data)
+CORES ?= all
+PRESET ?=
+CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
+RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
+
+.PHONY: help env demo run test lint format lock document mlflow clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+env: .venv/ready ## create the environment from the hash-locked file
+
+.venv/ready: envs/cpu.txt envs/bootstrap.txt pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"galadapt needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes envs/cpu.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
+	snakemake --cores $(CORES) all
+	dvc commit --force --quiet
+	@galadapt show results
+
+run: env ## another experiment: make run PRESET=cosmos
+	snakemake --cores $(CORES) $(CONFIGFILE) all
+	@galadapt show $(RESULTS)
+
+test: env ## the whole test suite
+	pytest
+
+lint: env ## every static check
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
+
+format: env ## rewrite the sources in their canonical form
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+document: env ## regenerate config/README.md and config/schema.json
+	galadapt document config
+
+mlflow: env ## compare runs in the browser, on this machine only
+	galadapt track
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+lock: ## compile envs/*.in into hash-locked files (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/bootstrap.in --output-file envs/bootstrap.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/cpu.in --output-file envs/cpu.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/gpu.in --output-file envs/gpu.txt
+
+clean: ## remove everything computed
+	rm -rf results mlflow.db mlruns .snakemake

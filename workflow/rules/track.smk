@@ -1,0 +1,22 @@
+# Finished run folders -> MLflow, in one job: parallel writers would collide in its database.
+
+
+rule track:
+    input:
+        run_outputs(),
+    output:
+        manifest=f"{RESULTS}/tracking/manifest.csv",
+    params:
+        settings=job_settings("track"),
+        runs=RUNS,
+    threads: 1
+    log:
+        f"{LOGS}/track.log",
+    benchmark:
+        f"{BENCHMARKS}/track.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        "python -m galadapt stage track --settings {params.settings:q}"
+        " --input runs {params.runs}"
+        " --output manifest {output.manifest} 2>&1 | tee {log}"
