@@ -24,6 +24,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -77,6 +78,10 @@ class Interval(Section):
         if not self.low < self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
         return self
+
+    @model_serializer
+    def _pair(self) -> list[float]:
+        return [self.low, self.high]
 
     def within(self, other: Interval) -> bool:
         """Tell whether this interval lies inside `other`."""
@@ -431,7 +436,17 @@ class Network(Section):
         "same", description="Padding of the first convolution; R1 prints none ('valid')."
     )
     l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (r1_baseline).")
-    dropout: Fraction = Field(1e-4, description="Dropout before each dense layer (r1_baseline).")
+    dropout: float = Field(
+        1e-4, ge=0, lt=1, description="Dropout before each dense layer (r1_baseline)."
+    )
+    input_normalisation: Literal["global", "none"] = Field(
+        "global",
+        description=(
+            "global: subtract the mean and divide by the standard deviation of all training "
+            "pixels. none: R1 as printed, where batch normalisation comes first and its epsilon "
+            "(1e-3) swamps the variance of pixels divided by 255."
+        ),
+    )
 
 
 class Adversarial(Section):
@@ -482,6 +497,13 @@ class Method(Section):
     )
     loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
     learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
+    learning_rate_schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="constant: as R1. cosine: falls to 0 over `epochs`, best for few epochs.",
+    )
+    augment: bool = Field(
+        False, description="Turn and mirror every training stamp at random (8 orientations)."
+    )
     batch_size: int = Field(16, ge=2, description="Stamps per step.")
     epochs: int = Field(100, ge=1, description="At most this many epochs.")
     patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")

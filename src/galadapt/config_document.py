@@ -69,13 +69,11 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
-    if isinstance(value, Interval):
-        return f"`[{value.low:g}, {value.high:g}]`"
     if isinstance(value, Uniform | LogUniform):
         return f"`{value.distribution} {value.low:g} to {value.high:g}`"
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) and not isinstance(value, Interval):
         return f"`{value.kind}`" if hasattr(value, "kind") else "see there"
-    return f"`{json.dumps(value)}`"
+    return f"`{json.dumps(value, default=Interval.model_dump)}`"
 
 
 def _table(section: type[Section]) -> str:
