@@ -1,0 +1,1 @@
+"""Judging predictions: metrics of one run, and the comparison of all runs."""

@@ -1,0 +1,149 @@
+"""Evaluate one finished run: its predictions and features become metrics on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config import PARAMETERS, Evaluation
+from galadapt.errors import DataError
+from galadapt.evaluation.metrics import (
+    check_predictions,
+    columns,
+    magnitude_bins,
+    r2_interval,
+    separability,
+    table_metrics,
+)
+from galadapt.files import read_json, read_table, write_csv, write_json
+from galadapt.progress import say
+
+DOMAINS = ("simulated", "survey")
+
+
+def evaluate_run(
+    predictions: Path,
+    embeddings: Path,
+    run: Path,
+    evaluation: Evaluation,
+    metrics: Path,
+    by_magnitude: Path,
+) -> None:
+    """Write the metrics of one run.
+
+    Args:
+        predictions: Parquet table of `galadapt.evaluation.metrics`.
+        embeddings: Parquet table of `id`, `domain`, `split` and one float column per feature.
+        run: The run's ``run.json``; its task, variant, method and seed name the metrics.
+        evaluation: Bins, outlier limits, valid ranges, bootstrap samples.
+        metrics: JSON to write. ``domains.<domain>.<split>.<parameter>`` holds the metrics of
+            `parameter_metrics`, for the test split also ``r2_low`` and ``r2_high``, the bootstrap
+            68 % interval; ``separability`` says how different the domains look to the network.
+        by_magnitude: CSV to write: the test split's metrics per domain, parameter and bin of
+            true magnitude.
+
+    Raises:
+        DataError: an input is missing or is not what its name promises.
+    """
+    identity = read_identity(run)
+    table = read_table(predictions)
+    check_predictions(table, str(predictions))
+    limits = {name: (r.low, r.high) for name, r in evaluation.valid.items()}
+    domains: dict[str, Any] = {}
+    bins: list[dict[str, Any]] = []
+    for domain in DOMAINS:
+        for split in ("test", "validation"):
+            rows = table[(table["domain"] == domain) & (table["split"] == split)]
+            if rows.empty:
+                continue
+            found: dict[str, dict[str, Any]] = table_metrics(rows, evaluation.outlier, limits)
+            if split == "test":
+                for name in PARAMETERS:
+                    low, high = r2_interval(
+                        *columns(rows, name), evaluation.bootstrap, identity["seed"]
+                    )
+                    found[name] |= {"r2_low": low, "r2_high": high}
+                bins += _bins(rows, domain, evaluation, limits)
+            domains.setdefault(domain, {})[split] = found
+    if not any("test" in splits for splits in domains.values()):
+        raise DataError(f"{predictions}: holds no row of split 'test'; rerun the training")
+    write_csv(by_magnitude, pd.DataFrame(bins))
+    write_json(
+        metrics,
+        {
+            **identity,
+            "domains": domains,
+            "separability": _separability(embeddings, identity["seed"]),
+        },
+    )
+    failed = sum(
+        int(values["failed"])
+        for splits in domains.values()
+        for name, values in splits.get("test", {}).items()
+        if name == PARAMETERS[0]
+    )
+    if failed:
+        say(f"{predictions}: {failed} test galaxies have no finite prediction (counted as failed)")
+
+
+def read_identity(run: Path) -> dict[str, Any]:
+    """Return task, variant, method and seed of a ``run.json``.
+
+    Raises:
+        DataError: one of them is missing.
+    """
+    content = read_json(run)
+    missing = [
+        key
+        for key in ("task", "variant", "method", "seed")
+        if not isinstance(content, dict) or key not in content
+    ]
+    if missing:
+        raise DataError(f"{run}: lacks {', '.join(missing)}; rerun the training")
+    return {key: content[key] for key in ("task", "variant", "method", "seed")}
+
+
+def _bins(
+    rows: pd.DataFrame,
+    domain: str,
+    evaluation: Evaluation,
+    limits: dict[str, tuple[float, float]],
+) -> list[dict[str, Any]]:
+    found = []
+    for low, high, inside in magnitude_bins(rows, evaluation.magnitude_bins):
+        for name, values in table_metrics(inside, evaluation.outlier, limits).items():
+            found.append(
+                {
+                    "domain": domain,
+                    "parameter": name,
+                    "magnitude_low": low,
+                    "magnitude_high": high,
+                    **values,
+                }
+            )
+    return found
+
+
+def _separability(path: Path, seed: int) -> dict[str, Any]:
+    table = read_table(path)
+    features = [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
+    if not features or "domain" not in table or "split" not in table:
+        raise DataError(
+            f"{path}: embeddings need the columns domain, split and f000, f001, ...; rerun the "
+            "training"
+        )
+    table = table[table["split"] == "test"]
+    values = table[features].to_numpy(np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    is_survey = (table["domain"] == "survey").to_numpy()[finite]
+    auc, spread = separability(values[finite], is_survey, seed)
+    return {
+        "auc": auc,
+        "auc_fold_std": spread,
+        "n_simulated": int((~is_survey).sum()),
+        "n_survey": int(is_survey.sum()),
+        "failed": int((~finite).sum()),
+    }

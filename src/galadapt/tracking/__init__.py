@@ -1,0 +1,1 @@
+"""Mirrors of finished run folders in experiment trackers."""
