@@ -1,0 +1,405 @@
+"""The comparison of all runs: one tidy table, and forms of it to read.
+
+`compare` turns the metrics of many runs into means and scatters over seeds. Every readable form
+(Markdown, HTML, console) is drawn from the same tidy table, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from galadapt.config import PARAMETERS
+from galadapt.errors import DataError
+from galadapt.evaluation.published import published
+from galadapt.files import read_json, read_table, write_csv, write_json, write_text
+
+COLUMNS = ["task", "variant", "method", "domain", "parameter", "metric", "mean", "std", "n_seeds"]
+
+#: Metrics of one domain and parameter, as `galadapt.evaluation.evaluate` writes them.
+METRICS = (
+    "r2",
+    "r2_low",
+    "r2_high",
+    "bias",
+    "scatter",
+    "outlier_fraction",
+    "completeness",
+    "n",
+    "failed",
+)
+
+#: `domain` and `parameter` of rows that belong to the run as a whole.
+WHOLE_RUN = ("both", "embedding")
+
+#: Below this many test galaxies, the choice of galaxies moves R2 visibly.
+SMALL_TEST_SET = 500
+
+NOTE = (
+    "Mean ± standard deviation over training seeds. AUC: how well a fresh linear classifier "
+    "tells simulated from survey galaxies by the network's features (0.5: not at all). R1's "
+    "figures were measured on R1's own galaxies and are for orientation."
+)
+
+
+def compare(
+    metrics: Sequence[Path],
+    bins: Sequence[Path],
+    comparison: Path,
+    by_magnitude: Path,
+    markdown: Path,
+    html: Path,
+    summary: Path,
+    plot: Path,
+) -> None:
+    """Write every form of the comparison.
+
+    Args:
+        metrics: ``metrics.json`` of each run, in the order tables shall have.
+        bins: ``metrics_by_magnitude.csv`` of the same runs in the same order.
+        comparison: Tidy CSV with `COLUMNS`: test-split metrics, mean, sample standard deviation
+            over seeds (empty for one seed) and the number of seeds with a finite value. The
+            domains' separability has domain ``both``, parameter ``embedding``, metric
+            ``separability_auc``.
+        by_magnitude: The same per bin, with ``magnitude_low`` and ``magnitude_high``.
+        markdown: One table per variant, R1's figures below ours, verdicts.
+        html: The same as a fragment to inline, without style.
+        summary: JSON {variant: {method: {domain: {parameter: R2}}}}, for ``dvc metrics``.
+        plot: CSV with one row per variant and method: `run` and the survey's R2 of each
+            parameter, for ``dvc plots``.
+
+    Raises:
+        DataError: no run, a run twice, or metrics of another shape.
+    """
+    if not metrics:
+        raise DataError("no metrics to compare; name at least one run's metrics.json")
+    if len(metrics) != len(bins):
+        raise DataError(
+            f"{len(metrics)} metrics but {len(bins)} tables by magnitude; name one of each per run"
+        )
+    runs = [_read_metrics(path) for path in metrics]
+    _refuse_duplicates(runs, metrics)
+    tidy = _over_seeds(pd.DataFrame([row for run in runs for row in _rows(run)]), COLUMNS[:6])
+    sections = _sections(tidy)
+    write_csv(by_magnitude, _bins_over_seeds(runs, bins))
+    write_text(markdown, _markdown(sections))
+    write_text(html, _html(sections))
+    write_json(summary, _summary(tidy))
+    write_csv(plot, _plot(tidy))
+    write_csv(comparison, tidy)
+
+
+def console_table(comparison: Path) -> str:
+    """Render a comparison CSV as plain text for a terminal.
+
+    Raises:
+        DataError: the file is missing or is not a comparison table.
+    """
+    tidy = read_table(comparison)
+    if list(tidy.columns) != COLUMNS:
+        raise DataError(
+            f"{comparison}: columns are not {', '.join(COLUMNS)}; rerun the stage 'compare'"
+        )
+    lines = []
+    for section in _sections(tidy):
+        lines.append(f"R2 on the test sets: {section.task}, variant {section.variant}")
+        head = ["method", "test set", *PARAMETERS, "n"]
+        body = [
+            line
+            for row in section.rows
+            for line in (
+                [row.method if row.first else "", row.domain, *row.texts, row.n],
+                ["", "  R1 published", *row.published, ""] if row.published else None,
+            )
+            if line
+        ]
+        widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
+        for line in [head, ["-" * width for width in widths], *body]:
+            cells = [
+                text.ljust(width) if k < 2 else text.rjust(width)
+                for k, (text, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [f"  * {line}" for line in section.verdicts]
+        lines.append("")
+    return "\n".join([*lines, NOTE])
+
+
+# --- the tidy table ---------------------------------------------------------------------------
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    wanted = ("task", "variant", "method", "seed", "domains", "separability")
+    missing = [key for key in wanted if key not in content]
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+    return dict(content)
+
+
+def _refuse_duplicates(runs: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
+    seen: dict[tuple[Any, ...], Path] = {}
+    for run, path in zip(runs, paths, strict=True):
+        key = (run["task"], run["variant"], run["method"], run["seed"])
+        if key in seen:
+            raise DataError(
+                f"{path}: is the same run ({'/'.join(map(str, key))}) as {seen[key]}; name each "
+                "run once"
+            )
+        seen[key] = path
+
+
+def _rows(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    identity = {key: run[key] for key in ("task", "variant", "method")}
+    for domain in ("simulated", "survey"):
+        found = run["domains"].get(domain, {}).get("test", {})
+        for parameter in PARAMETERS if found else ():
+            for metric in METRICS:
+                yield {
+                    **identity,
+                    "domain": domain,
+                    "parameter": parameter,
+                    "metric": metric,
+                    "value": found[parameter][metric],
+                }
+    domain, parameter = WHOLE_RUN
+    yield {
+        **identity,
+        "domain": domain,
+        "parameter": parameter,
+        "metric": "separability_auc",
+        "value": run["separability"]["auc"],
+    }
+
+
+def _over_seeds(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    rows = rows.assign(value=rows["value"].astype("float64"))
+    groups = rows.groupby(keys, sort=False, observed=True)["value"]
+    return groups.agg(["mean", "std", "count"]).rename(columns={"count": "n_seeds"}).reset_index()
+
+
+def _bins_over_seeds(runs: Sequence[dict[str, Any]], bins: Sequence[Path]) -> pd.DataFrame:
+    places = ["domain", "parameter", "magnitude_low", "magnitude_high"]
+    tables = []
+    for run, path in zip(runs, bins, strict=True):
+        table = read_table(path)
+        missing = [name for name in places if name not in table]
+        if missing:
+            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+        long = table.melt(id_vars=places, var_name="metric", value_name="value")
+        for position, key in enumerate(("task", "variant", "method")):
+            long.insert(position, key, run[key])
+        tables.append(long)
+    keys = ["task", "variant", "method", *places, "metric"]
+    return _over_seeds(pd.concat(tables, ignore_index=True), keys)
+
+
+def _summary(tidy: pd.DataFrame) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for row in tidy[tidy["metric"] == "r2"].to_dict("records"):
+        place = nested.setdefault(row["variant"], {}).setdefault(row["method"], {})
+        place.setdefault(row["domain"], {})[row["parameter"]] = round(row["mean"], 4)
+    return nested
+
+
+def _plot(tidy: pd.DataFrame) -> pd.DataFrame:
+    r2 = tidy[(tidy["metric"] == "r2") & (tidy["domain"] == "survey")]
+    rows: dict[str, dict[str, Any]] = {}
+    for row in r2.to_dict("records"):
+        run = f"{row['variant']}/{row['method']}"
+        rows.setdefault(run, {"run": run})[row["parameter"]] = row["mean"]
+    return pd.DataFrame(list(rows.values()), columns=["run", *PARAMETERS])
+
+
+# --- what every readable form shows -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """R2 of one parameter: mean over seeds, their scatter, and the bootstrap interval."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        """The value as tables print it."""
+        return _number(self.mean) + ("" if math.isnan(self.std) else f" ± {self.std:.3f}")
+
+    @property
+    def error(self) -> float:
+        """Seed scatter and test-set scatter, added in quadrature."""
+        seeds = 0.0 if math.isnan(self.std) else self.std
+        return math.hypot(seeds, (self.high - self.low) / 2)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one test set."""
+
+    method: str
+    domain: str
+    first: bool
+    cells: list[Cell]
+    n: str
+    auc: str
+    published: list[str]
+
+    @property
+    def texts(self) -> list[str]:
+        """The four R2 as text."""
+        return [cell.text for cell in self.cells]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task and variant."""
+
+    task: str
+    variant: str
+    rows: list[Row]
+    verdicts: list[str] = field(default_factory=list)
+    intervals: list[dict[str, Any]] = field(default_factory=list)
+    small: bool = False
+
+
+def _number(value: float) -> str:
+    """Print R2: three decimals, or fewer where it is so bad that they say nothing."""
+    if math.isnan(value):
+        return "n/a"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
+
+
+def _sections(tidy: pd.DataFrame) -> list[Section]:
+    printed = published()
+    sections = []
+    for (task, variant), part in tidy.groupby(["task", "variant"], sort=False):
+        values = {
+            (r["method"], r["domain"], r["parameter"], r["metric"]): (r["mean"], r["std"])
+            for r in part.to_dict("records")
+        }
+        rows: list[Row] = []
+        for method in part["method"].unique():
+            domains = part.loc[part["method"] == method, "domain"].unique()
+            for domain in (name for name in ("simulated", "survey") if name in domains):
+                cells = [_cell(values, method, domain, name) for name in PARAMETERS]
+                known = printed.get((method, domain))
+                rows.append(
+                    Row(
+                        method,
+                        domain,
+                        not rows or rows[-1].method != method,
+                        cells,
+                        f"{values[method, domain, PARAMETERS[0], 'n'][0]:.0f}",
+                        _number(values[(method, *WHOLE_RUN, "separability_auc")][0]),
+                        [_number(known[name]) for name in PARAMETERS] if known else [],
+                    )
+                )
+        intervals = [
+            {
+                "method": row.method,
+                "domain": row.domain,
+                "n": row.n,
+                "cells": [f"{_number(c.low)} to {_number(c.high)}" for c in row.cells],
+            }
+            for row in rows
+        ]
+        sections.append(
+            Section(
+                str(task),
+                str(variant),
+                rows,
+                list(_verdicts(rows)),
+                intervals,
+                any(float(row.n) < SMALL_TEST_SET for row in rows),
+            )
+        )
+    return sections
+
+
+def _cell(values: dict[Any, tuple[float, float]], method: str, domain: str, name: str) -> Cell:
+    mean, std = values[method, domain, name, "r2"]
+    low = values[method, domain, name, "r2_low"][0]
+    high = values[method, domain, name, "r2_high"][0]
+    return Cell(mean, std, low, high)
+
+
+def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """Say what the table shows, and only what its error bars carry.
+
+    A method is called best only if it is ahead of the next one by more than both error bars (seed
+    scatter and bootstrap of the test set) combined in quadrature.
+    """
+    by_place = {(row.method, row.domain): row for row in rows}
+    start = by_place.get(("baseline", "simulated")), by_place.get(("baseline", "survey"))
+    if start[0] and start[1]:
+        falls = [
+            f"{name} {a.text} to {b.text}"
+            for name, a, b in zip(PARAMETERS, start[0].cells, start[1].cells, strict=True)
+        ]
+        yield f"Baseline, from simulated to survey: {'; '.join(falls)}."
+    survey = [row for row in rows if row.domain == "survey"]
+    if len(survey) < 2:
+        return
+    for k, name in enumerate(PARAMETERS):
+        ranked = sorted(
+            ((row.cells[k].mean, row) for row in survey if not math.isnan(row.cells[k].mean)),
+            key=lambda pair: -pair[0],
+        )
+        if len(ranked) < 2:
+            yield f"Survey, {name}: fewer than two methods have a defined R2."
+            continue
+        (first, best), (second, next_best) = ranked[:2]
+        margin = math.hypot(best.cells[k].error, next_best.cells[k].error)
+        lead = f"{_number(first)} against {_number(second)}, error bars combined {margin:.3f}"
+        if first - second > margin:
+            yield f"Survey, {name}: {best.method} is best, ahead of {next_best.method} ({lead})."
+        else:
+            yield (
+                f"Survey, {name}: no clear best; {best.method} and {next_best.method} lie within "
+                f"their error bars ({lead})."
+            )
+
+
+# --- readable forms ---------------------------------------------------------------------------
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    align = ["---" if k < 2 else "---:" for k in range(len(head))]
+    return [f"| {' | '.join(line)} |" for line in [head, align, *body]]
+
+
+def _markdown(sections: Sequence[Section]) -> str:
+    lines = ["# Comparison", "", NOTE, ""]
+    for section in sections:
+        lines += [f"## {section.task}, variant `{section.variant}`", ""]
+        body: list[list[str]] = []
+        for row in section.rows:
+            name = row.method if row.first else ""
+            body.append([name, row.domain, *row.texts, row.n, row.auc])
+            if row.published:
+                body.append(["", "*R1 published*", *(f"*{x}*" for x in row.published), "", ""])
+        head = ["method", "test set", *(f"R² {name}" for name in PARAMETERS), "n", "AUC"]
+        lines += [*_table(head, body), "", *(f"- {line}" for line in section.verdicts), ""]
+        lines += ["R² with other test galaxies (bootstrap, 68 % interval):", ""]
+        body = [[r["method"], r["domain"], r["n"], *r["cells"]] for r in section.intervals]
+        head = ["method", "test set", "n", *(f"R² {name}" for name in PARAMETERS)]
+        lines += [*_table(head, body), ""]
+    return "\n".join(lines)
+
+
+def _html(sections: Sequence[Section]) -> str:
+    source = resources.files("galadapt.evaluation").joinpath("comparison.html").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(source).render(
+        sections=sections, parameters=PARAMETERS, note=NOTE
+    )

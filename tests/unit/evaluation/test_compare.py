@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from galadapt.config import PARAMETERS
+from galadapt.errors import DataError
+from galadapt.evaluation.compare import COLUMNS, compare, console_table
+from galadapt.evaluation.published import published
+from galadapt.files import read_json
+
+NAMES = {
+    "comparison": "comparison.csv",
+    "by_magnitude": "by_magnitude.csv",
+    "markdown": "comparison.md",
+    "html": "comparison.html",
+    "summary": "summary.json",
+    "plot": "survey_r2.csv",
+}
+
+
+@pytest.fixture
+def tables(tmp_path):
+    def write(runs):
+        paths = {key: tmp_path / "tables" / name for key, name in NAMES.items()}
+        compare(
+            [run / "metrics.json" for run in runs],
+            [run / "metrics_by_magnitude.csv" for run in runs],
+            **paths,
+        )
+        return paths
+
+    return write
+
+
+def test_published_figures_are_the_seven_rows_of_r1():
+    rows = published()
+    assert len(rows) == 7
+    assert rows["transfer", "survey"]["sersic_index"] == 0.8318
+    assert rows["baseline", "survey"]["ellipticity"] == -1.406
+    assert ("transfer", "simulated") not in rows
+
+
+def test_tidy_table_has_the_columns_and_statistics_promised(tables, all_runs):
+    paths = tables(all_runs)
+    tidy = pd.read_csv(paths["comparison"])
+    assert list(tidy.columns) == COLUMNS
+    assert not tidy.duplicated(COLUMNS[:6]).any()
+    row = tidy.query("method == 'transfer' and domain == 'survey' and metric == 'r2'").iloc[0]
+    seeds = [
+        read_json(run / "metrics.json")["domains"]["survey"]["test"]["magnitude"]["r2"]
+        for run in all_runs
+        if run.parent.name == "transfer"
+    ]
+    assert row["mean"] == pytest.approx(sum(seeds) / 2)
+    assert row["std"] == pytest.approx(abs(seeds[0] - seeds[1]) / math.sqrt(2))
+    assert row["n_seeds"] == 2
+    assert list(tidy["method"].unique()) == list(dict.fromkeys(r.parent.name for r in all_runs))
+
+
+def test_one_seed_has_no_scatter_and_prints_none(tables, make_run):
+    paths = tables([make_run(method="baseline")])
+    tidy = pd.read_csv(paths["comparison"])
+    assert tidy["std"].isna().all()
+    assert "±" not in paths["markdown"].read_text().split("## ")[1]
+
+
+def test_every_form_shows_the_same_number_and_r1_beside_it(tables, all_runs):
+    paths = tables(all_runs)
+    tidy = pd.read_csv(paths["comparison"])
+    row = tidy.query(
+        "method == 'transfer' and domain == 'survey' and metric == 'r2' "
+        "and parameter == 'effective_radius'"
+    ).iloc[0]
+    value = f"{row['mean']:.3f} ± {row['std']:.3f}"
+    for text in (
+        paths["markdown"].read_text(),
+        paths["html"].read_text(),
+        console_table(paths["comparison"]),
+    ):
+        assert value in text
+        assert "R1 published" in text
+        assert "0.853" in text
+        assert "for orientation" in text
+
+
+def test_summary_and_plot_files_for_dvc(tables, all_runs):
+    paths = tables(all_runs)
+    summary = json.loads(paths["summary"].read_text())
+    assert set(summary["asinh"]["baseline"]["survey"]) == set(PARAMETERS)
+    plot = pd.read_csv(paths["plot"])
+    assert list(plot.columns) == ["run", *PARAMETERS]
+    assert plot["magnitude"].iloc[0] == pytest.approx(
+        summary["asinh"]["baseline"]["survey"]["magnitude"], abs=1e-4
+    )
+    bins = pd.read_csv(paths["by_magnitude"])
+    assert {"magnitude_low", "metric", "mean", "std", "n_seeds"} <= set(bins.columns)
+
+
+def edit_r2(run, value, half_width):
+    path = run / "metrics.json"
+    content = read_json(path)
+    for values in content["domains"]["survey"]["test"].values():
+        values |= {"r2": value, "r2_low": value - half_width, "r2_high": value + half_width}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("half_width", "verdict"), [(0.01, "transfer is best"), (0.2, "no clear best")]
+)
+def test_a_best_method_is_named_only_beyond_the_error_bars(tables, make_run, half_width, verdict):
+    runs = [make_run(method="baseline"), make_run(method="transfer")]
+    edit_r2(runs[0], 0.80, half_width)
+    edit_r2(runs[1], 0.85, half_width)
+    text = console_table(tables(runs)["comparison"])
+    assert text.count(verdict) == len(PARAMETERS)
+
+
+def test_an_undefined_r2_is_shown_as_such(tables, make_run):
+    runs = [make_run(method="baseline"), make_run(method="transfer")]
+    edit_r2(runs[1], float("nan"), 0.0)
+    text = tables(runs)["markdown"].read_text()
+    assert "| n/a | n/a | n/a | n/a |" in text
+    assert "fewer than two methods have a defined R2" in text
+
+
+def test_repeating_gives_the_same_bytes(tables, all_runs):
+    first = {key: path.read_bytes() for key, path in tables(all_runs).items()}
+    assert {key: path.read_bytes() for key, path in tables(all_runs).items()} == first
+
+
+def test_markup_in_a_name_is_escaped(tables, make_run):
+    run = make_run()
+    content = read_json(run / "metrics.json")
+    content["variant"] = "<b>asinh"
+    (run / "metrics.json").write_text(json.dumps(content))
+    assert "<b>asinh" not in tables([run])["html"].read_text()
+
+
+def test_bad_inputs_are_one_sentence(tables, make_run, tmp_path):
+    run = make_run()
+    with pytest.raises(DataError, match="no metrics to compare; name at least one"):
+        tables([])
+    with pytest.raises(DataError, match=r"is the same run \(structure/asinh/baseline/1\)"):
+        tables([run, run])
+    (run / "metrics.json").write_text("{}")
+    with pytest.raises(DataError, match=r"metrics\.json: lacks task, variant.*rerun the evaluat"):
+        tables([run])
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="columns are not task, variant"):
+        console_table(tmp_path / "x.csv")
+    assert not (tmp_path / "tables").exists()
