@@ -61,4 +61,4 @@ lock: ## compile envs/*.in into hash-locked files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/gpu.in --output-file envs/gpu.txt
 
 clean: ## remove everything computed
-	rm -rf results mlflow.db mlruns .snakemake
+	git clean -fdXq results .snakemake mlruns mlflow.db

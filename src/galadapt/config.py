@@ -121,9 +121,12 @@ class OpticalPsf(Section):
     astigmatism: float = Field(0.0, description="Astigmatism in both axes [waves].")
     coma: float = Field(0.0, description="Coma in both axes [waves].")
     blur: float = Field(
-        0.03,
+        0.06,
         ge=0,
-        description="Gaussian sigma of jitter, diffusion and drizzling [arcsec].",
+        description=(
+            "Gaussian sigma of jitter, diffusion and drizzling [arcsec]; 0.06 gives the width "
+            "(0.19) of CANDELS' F160W PSF."
+        ),
     )
 
 
@@ -226,7 +229,15 @@ class Noise(Section):
         None, description="Exposure [s] for source noise; null: the depth's."
     )
     pixfrac: float = Field(
-        0.8, gt=0, le=1, description="Drizzle drop size over output pixel; sets the correlation."
+        0.8, gt=0, le=1, description="Drizzle drop size over detector pixel."
+    )
+    detector_pixel: Positive = Field(
+        2.14,
+        le=8,
+        description=(
+            "Detector pixel over output pixel (WFC3/IR: 0.1283 over 0.06 arcsec); with pixfrac it "
+            "sets the correlation of neighbouring pixels, 0.52 by default."
+        ),
     )
     source_poisson: bool = Field(True, description="Add the galaxy's own photon noise.")
 
@@ -380,7 +391,21 @@ class IntervalStep(Section):
     """Scale each stamp into [0, 1] between limits."""
 
     step: Literal["interval"] = "interval"
-    kind: Literal["minmax", "zscale"] = Field("minmax", description="astropy's interval.")
+    kind: Literal["minmax", "zscale", "manual"] = Field(
+        "minmax", description="astropy's interval; manual has fixed limits."
+    )
+    low: float | None = Field(None, description="Lower limit of manual [unit of the input].")
+    high: float | None = Field(None, description="Upper limit of manual [unit of the input].")
+
+    @model_validator(mode="after")
+    def _limits(self) -> IntervalStep:
+        given = self.low is not None or self.high is not None
+        if self.kind != "manual":
+            if given:
+                raise ValueError(f"low and high belong to the manual interval, not {self.kind}")
+        elif self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("a manual interval needs low and high, low below high")
+        return self
 
 
 class Stretch(Section):
@@ -393,6 +418,16 @@ class Stretch(Section):
     a: Positive | None = Field(
         None, description="The stretch's parameter; null: astropy's default (power: 2)."
     )
+
+    @model_validator(mode="after")
+    def _parameter(self) -> Stretch:
+        if self.a is None:
+            return self
+        if self.kind in ("linear", "sqrt"):
+            raise ValueError(f"the stretch '{self.kind}' takes no parameter a")
+        if self.kind in ("asinh", "sinh") and self.a > 1:
+            raise ValueError(f"the stretch '{self.kind}' needs a in (0, 1], not {self.a:g}")
+        return self
 
 
 class NoiseAsinh(Section):
@@ -509,6 +544,12 @@ class Method(Section):
     patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")
     max_magnitude: float | None = Field(
         None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+    )
+    n_simulated: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Use only this many simulated training stamps; null: all."
+    )
+    n_survey: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Use only this many survey training stamps; null: all."
     )
 
     @model_validator(mode="after")

@@ -39,11 +39,11 @@ Generated from `src/galadapt/config.py` by `galadapt document`; edit there.
 """
 
 
-def _sections(annotation: Any) -> list[type[Section]]:
+def _classes(annotation: Any) -> list[type[Section]]:
     """Every section class inside a type, through unions, lists and annotations."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return [annotation] if issubclass(annotation, Section) else []
-    return [found for argument in get_args(annotation) for found in _sections(argument)]
+    return [found for argument in get_args(annotation) for found in _classes(argument)]
 
 
 def _type_name(annotation: Any) -> str:
@@ -86,8 +86,8 @@ def _table(section: type[Section]) -> str:
     return "\n".join(lines)
 
 
-def readme() -> str:
-    """Return the configuration's documentation as Markdown."""
+def sections() -> list[type[Section]]:
+    """List every section class, in the order a reader meets them."""
     order: list[type[Section]] = []
     todo: list[type[Section]] = [Config]
     while todo:
@@ -96,9 +96,14 @@ def readme() -> str:
             continue
         order.append(section)
         for field in section.model_fields.values():
-            todo += _sections(field.annotation)
+            todo += _classes(field.annotation)
+    return order
+
+
+def readme() -> str:
+    """Return the configuration's documentation as Markdown."""
     parts = [HEADER]
-    for section in order:
+    for section in sections():
         title = "The whole" if section is Config else section.__name__
         parts.append(f"## {title}\n\n{inspect.getdoc(section)}\n\n{_table(section)}\n")
     return "\n".join(parts)

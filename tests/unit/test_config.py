@@ -1,0 +1,200 @@
+"""The configuration: what it refuses, in which words, and what decides a job's identity."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from galadapt import config, config_document, stages
+from galadapt.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def values(repository: Path) -> dict:
+    return yaml.safe_load((repository / "config" / "config.yaml").read_text())
+
+
+def changed(values: dict, dotted: str, value: object) -> dict:
+    result = copy.deepcopy(values)
+    node = result
+    *path, last = dotted.split(".")
+    for key in path:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return result
+
+
+BAD = [
+    ("simulation.n_trian", 10, "simulation.n_trian: unknown key; did you mean 'n_train'?"),
+    ("surveys", {}, "surveys: unknown key; did you mean 'survey'?"),
+    ("image.stamp_size", 63, "image.stamp_size: must be even, not 63"),
+    ("image.stamp_size", "big", "image.stamp_size: input should be a valid integer"),
+    ("image.pixel_scale", -0.06, "image.pixel_scale: input should be greater than 0, not -0.06"),
+    ("image.pixel_scale", float("nan"), "image.pixel_scale: input should be a finite number"),
+    ("simulation.shards", 0, "simulation.shards: input should be greater than or equal to 1"),
+    ("simulation.priors.sersic_index.high", 8.0, "sersic_index: must lie inside [0.3, 6.2]"),
+    ("simulation.priors.ellipticity.high", 1.0, "ellipticity: must lie inside [0, 0.99]"),
+    ("simulation.priors.magnitude.low", 30, "magnitude: low 30 must be below high 23.5"),
+    ("simulation.priors.effective_radius.low", -1, "effective_radius: must be positive"),
+    ("simulation.noise.pixel_rms", 0, "simulation.noise.pixel_rms: input should be greater than 0"),
+    ("selection.magnitude", [23, 18], "selection.magnitude: low 23 must be below high 18"),
+    ("selection.magnitude", [18], "selection.magnitude: give an interval as [low, high]"),
+    (
+        "selection.magnitude",
+        [18, 26],
+        "selection.magnitude [18, 26] must lie inside the simulated range [18, 23.5]",
+    ),
+    ("variants", ["asinh", "nope"], "variants: 'nope' is not defined; known: ['asinh', 'div255']"),
+    ("variants", ["asinh", "asinh"], "names something twice"),
+    ("methods", [], "methods: list should have at least 1 item"),
+    ("seeds", [1, 1], "seeds: [1, 1] names a seed twice"),
+    ("methods", ["transfer"], "starts_from: 'baseline' must be one of methods ['transfer']"),
+    (
+        "variant_chains.asinh",
+        [{"step": "rebin", "factor": 3}],
+        "variant_chains.asinh: stamps of 64 px are not divisible by the rebin factor 3",
+    ),
+    ("variant_chains.asinh", [{"step": "rebin", "factor": 8}], "leaves 8 px, fewer than 16"),
+    (
+        "variant_chains.asinh",
+        [{"step": "stretch", "kind": "log"}],
+        "the stretch 'log' needs an interval step before it",
+    ),
+    ("variant_chains.asinh", [{"step": "sharpen"}], "variant_chains.asinh.0: input tag 'sharpen'"),
+    (
+        "method_settings.transfer.survey_labels",
+        False,
+        "training on the survey alone needs survey_labels: true",
+    ),
+    ("method_settings.baseline.survey_labels", True, "needs 'survey' in domains"),
+    ("method_settings.baseline.alignment", {"kind": "dann"}, "needs both domains"),
+    ("method_settings.baseline.trainable", "dense", "dense needs starts_from"),
+    ("method_settings.baseline.learning_rate", 0, "input should be greater than 0, not 0"),
+    ("method_settings.baseline.max_magnitude", 15, "leaves nothing of the simulated magnitudes"),
+    ("method_settings.baseline.starts_from", "transfer", "goes in a circle"),
+    (
+        "method_settings.transfer.network",
+        {"architecture": "r1_baseline"},
+        "starts from 'baseline' but has another network",
+    ),
+    ("psf.kind", "airy", "psf: input tag 'airy'"),
+    ("results", "/tmp/elsewhere", "must be a relative path inside the project"),
+    ("results", "../up", "must be a relative path inside the project"),
+    ("splits", {"train": 0.8, "validation": 0.2}, "must be below 1, to leave a test set"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=lambda part: str(part)[:40])
+def test_bad_value_is_refused_in_one_sentence(values, key, value, message):
+    with pytest.raises(ConfigError) as caught:
+        config.validate(changed(values, key, value), "test.yaml")
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("test.yaml: ")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such configuration file"),
+        ("a: [1", "not valid YAML"),
+        ("- a\n- b\n", "must hold keys and values"),
+        ("preset: demo\n", "variants: is required"),
+    ],
+)
+def test_broken_file_is_refused(tmp_path, text, message):
+    path = tmp_path / "broken.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_shipped_configurations_are_valid(repository):
+    base = repository / "config" / "config.yaml"
+    presets = sorted((repository / "config" / "presets").glob("*.yaml"))
+    assert {"smoke", "paper", "cosmos"} <= {path.stem for path in presets}
+    for preset in presets:
+        checked = config.load(base, preset)
+        assert checked.preset == preset.stem
+        assert checked.results == f"results/presets/{preset.stem}"
+        assert len(list(checked.runs())) == len(checked.variants) * len(checked.methods) * len(
+            checked.seeds
+        )
+
+
+def test_text_numbers_are_numbers(values):
+    # YAML 1.1 reads 1e-4 as text; the model must not pass it on as text.
+    checked = config.validate(
+        changed(values, "method_settings.baseline.learning_rate", "1e-4"), "test"
+    )
+    assert checked.method_settings["baseline"].learning_rate == 1e-4
+
+
+def test_shards_cover_every_galaxy_once(values):
+    checked = config.validate(changed(values, "simulation.shards", 7), "test")
+    bounds = [checked.shard_bounds(k) for k in range(7)]
+    covered = [index for start, stop in bounds for index in range(start, stop)]
+    assert covered == list(range(checked.simulation.total))
+
+
+def test_generated_documents_are_current(repository):
+    folder = repository / "config"
+    assert (folder / "README.md").read_text() == config_document.readme(), "run `make document`"
+    assert (folder / "schema.json").read_text() == config_document.schema(), "run `make document`"
+
+
+def test_every_key_is_described():
+    undescribed = [
+        f"{section.__name__}.{name}"
+        for section in config_document.sections()
+        for name, field in section.model_fields.items()
+        if not field.description and name not in ("kind", "step", "distribution", "low", "high")
+    ]
+    assert undescribed == []
+
+
+TRAIN = {"task": "structure", "variant": "asinh", "method": "transfer", "seed": "1"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "affected"),
+    [
+        ("method_settings.transfer.learning_rate", 1e-5, {"train"}),
+        ("method_settings.baseline.learning_rate", 1e-5, set()),
+        ("method_settings.transfer.description", "other words", set()),
+        ("variant_chains.asinh", [{"step": "rebin", "factor": 2}], {"variant"}),
+        ("variant_chains.div255", [{"step": "divide", "by": 2}], set()),
+        ("simulation.priors.magnitude.high", 24.0, {"simulate"}),
+        ("psf.blur", 0.04, {"simulate", "survey"}),
+        ("selection.max_flag", 1, {"select"}),
+        ("evaluation.magnitude_bins", [18, 23], {"evaluate"}),
+        ("compute.threads_per_training", 4, set()),
+        ("tracking.experiment", "other", {"track"}),
+    ],
+)
+def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affected):
+    wildcards = {
+        "simulate": {"shard": "0"},
+        "variant": {"variant": "asinh", "domain": "survey"},
+        "train": TRAIN,
+    }
+    names = {"simulate", "survey", "select", "extract", "variant", "train", "evaluate", "track"}
+
+    def all_settings(plain: dict) -> dict:
+        checked = config.validate(plain, "test")
+        return {name: stages.settings(checked, name, **wildcards.get(name, {})) for name in names}
+
+    before, after = all_settings(values), all_settings(changed(values, key, value))
+    assert {name for name in names if before[name] != after[name]} == affected
+
+
+def test_settings_are_plain_json(values):
+    settings = stages.settings(config.validate(values, "test"), "train", **TRAIN)
+    assert json.loads(json.dumps(settings)) == settings

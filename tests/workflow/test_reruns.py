@@ -1,0 +1,106 @@
+"""What a change reruns: exactly what depends on it, on the real DAG of the smoke preset.
+
+Two variants, four methods, one seed: eight trainings.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+#: Jobs that follow from any change of one run or more.
+TABLES = {"track": 1, "comparison": 1, "comparison_figures": 1, "report": 1}
+
+
+def per_run(count: int) -> dict[str, int]:
+    return {"train": count, "evaluate": count, "run_figures": count}
+
+
+def test_finished_tree_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_learning_rate_of_one_method(copy):
+    copy.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
+    assert copy.planned() == {**per_run(2), **TABLES}
+
+
+def test_learning_rate_of_the_method_others_start_from(copy):
+    copy.configure(method_settings={"baseline": {"learning_rate": 3.0e-4}})
+    starting = sum(
+        method["starts_from"] == "baseline"
+        for method in copy.settings()["method_settings"].values()
+        if method.get("starts_from")
+    )
+    assert starting >= 1
+    assert copy.planned() == {**per_run(2 * (1 + starting)), **TABLES}
+
+
+def test_stretch_of_one_variant(copy):
+    chain = [{"step": "rebin", "factor": 2}, {"step": "noise_asinh", "softening": 5.0}]
+    copy.configure(variant_chains={"asinh": chain})
+    assert copy.planned() == {"variant": 2, **per_run(4), **TABLES}
+
+
+def test_new_seed_trains_only_itself(copy):
+    copy.configure(seeds=[1, 2])
+    assert copy.planned() == {**per_run(8), **TABLES}
+
+
+def test_editing_the_renderer_simulates_again(copy):
+    copy.edit("src/galadapt/simulation/renderers.py", "__future__ import", "__future__ import")
+    path = copy.folder / "src/galadapt/simulation/renderers.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    planned = copy.planned()
+    assert planned.get("simulate") == 2
+    assert planned.get("train") == 8
+    assert "extract" not in planned or "survey" in planned
+
+
+def test_editing_a_plot_draws_again_and_trains_nothing(copy):
+    path = copy.folder / "src/galadapt/figures/style.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    planned = copy.planned()
+    assert planned.get("run_figures") == 8
+    assert {"simulate", "survey", "extract", "variant", "train", "evaluate", "comparison"}.isdisjoint(
+        planned
+    )
+
+
+@pytest.mark.parametrize("package", ["simulation", "surveys", "training", "figures"])
+def test_editing_a_comment_or_docstring_does_nothing(copy, package):
+    for path in sorted((copy.folder / "src/galadapt" / package).glob("*.py")):
+        text = path.read_text()
+        head, quotes, rest = text.partition('"""')
+        path.write_text(f"# a comment\n{head}{quotes}Reworded. {rest}\n\n# another\n")
+    assert copy.planned() == {}
+
+
+def test_describing_a_method_differently_does_not_train(copy):
+    copy.configure(method_settings={"transfer": {"description": "other words"}})
+    planned = copy.planned()
+    assert "train" not in planned
+    assert "comparison" in planned or "report" in planned or planned == {}
+
+
+def test_touching_every_file_does_nothing(copy):
+    files = [path for path in copy.folder.rglob("*") if path.is_file() and ".git/" not in str(path)]
+    random.Random(1).shuffle(files)
+    for path in files:
+        os.utime(path)
+    assert copy.planned() == {}
+
+
+def test_one_changed_run_is_computed_and_the_rest_kept(copy):
+    before = copy.bytes_of("runs/**/predictions.parquet")
+    copy.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
+    copy.snakemake("all")
+    after = copy.bytes_of("runs/**/predictions.parquet")
+    assert {name for name in before if before[name] != after[name]} == {
+        name for name in before if "/transfer/" in name
+    }
+    assert copy.planned() == {}
