@@ -228,9 +228,7 @@ class Noise(Section):
     exposure_time: Positive | None = Field(
         None, description="Exposure [s] for source noise; null: the depth's."
     )
-    pixfrac: float = Field(
-        0.8, gt=0, le=1, description="Drizzle drop size over detector pixel."
-    )
+    pixfrac: float = Field(0.8, gt=0, le=1, description="Drizzle drop size over detector pixel.")
     detector_pixel: Positive = Field(
         2.14,
         le=8,

@@ -1,0 +1,10 @@
+"""Networks, their layers and the scaling of their targets.
+
+Importing this package registers galadapt's layers with Keras, so that
+``keras.saving.load_model`` reads a run's ``model.keras`` in safe mode.
+"""
+
+from galadapt.models.layers import GradientReversal, SignFlip
+from galadapt.models.targets import TargetScaler
+
+__all__ = ["GradientReversal", "SignFlip", "TargetScaler"]

@@ -1,0 +1,72 @@
+"""Train one network: the entry that is light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from galadapt.config import Compute, Method
+from galadapt.training import backend
+
+
+def train(
+    task: str,
+    variant: str,
+    method_name: str,
+    method: Method,
+    parameters: Sequence[str],
+    seed: int,
+    simulated: Path,
+    survey: Path,
+    output: Path,
+    checkpoint: Path,
+    start_model: Path | None,
+    compute: Compute,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Train one network and write its run folder.
+
+    Args:
+        task: What is predicted, for the records.
+        variant: Name of the variant the stamp sets hold.
+        method_name: Name of the method, for the records.
+        method: Its settings.
+        parameters: Label columns to predict, in order.
+        seed: Of weights, batches and orientations.
+        simulated: Stamp set of the simulated domain.
+        survey: Stamp set of the survey; every method is tested on it.
+        output: Run folder: model.keras, history.csv, run.json, environment.json,
+            predictions.parquet, embeddings.parquet, each written atomically, run.json last.
+        checkpoint: Folder of the state an interrupted training continues from; removed at the end.
+        start_model: model.keras of the run `method.starts_from` names (its run.json stands
+            beside it), or None.
+        compute: Backend, threads and GPUs.
+        provenance: What made this run; part of its identity, so it holds no time and no path.
+
+    Raises:
+        ConfigError: the backend is not installed.
+        DataError: a stamp set or the start model is missing or does not fit.
+        RunError: training diverged, or this process already runs another backend.
+    """
+    backend.prepare(compute)
+    # Keras must not be imported before its backend is chosen.
+    from galadapt.training.trainer import Job, run
+
+    run(
+        Job(
+            task=task,
+            variant=variant,
+            method_name=method_name,
+            method=method,
+            parameters=tuple(parameters),
+            seed=seed,
+            simulated=Path(simulated),
+            survey=Path(survey),
+            output=Path(output),
+            checkpoint=Path(checkpoint),
+            start_model=None if start_model is None else Path(start_model),
+            compute=compute,
+            provenance=dict(provenance),
+        )
+    )
