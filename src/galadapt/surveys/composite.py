@@ -1,0 +1,127 @@
+"""Light profiles of composite galaxies and the single Sersic that fits each of them best.
+
+A composite galaxy is a sum of Sersic components that share one ellipse. All radii here are
+semi-major axes [px]; because the components are concentric similar ellipses, everything about them
+is one-dimensional in the elliptical radius.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import gamma, gammainc, gammaincinv
+
+#: Bounds GALFIT was given for the index by van der Wel et al. (2012), section 3.
+INDEX_BOUNDS = (0.2, 8.0)
+
+_ITERATIONS = 60
+_BINS = 32
+
+
+def enclosed(radius: np.ndarray, effective_radius: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Share of a Sersic profile's flux inside an elliptical radius (Graham & Driver 2005, eq. 2).
+
+    Arguments broadcast; radii in one unit.
+    """
+    b = gammaincinv(2 * index, 0.5)
+    return gammainc(2 * index, b * (radius / effective_radius) ** (1 / index))
+
+
+def surface_brightness(
+    radius: np.ndarray, effective_radius: np.ndarray, index: np.ndarray, axis_ratio: np.ndarray
+) -> np.ndarray:
+    """Intensity of a Sersic profile of unit flux [1/px^2] (Graham & Driver 2005, eq. 1 and 4)."""
+    b = gammaincinv(2 * index, 0.5)
+    total = 2 * np.pi * index * axis_ratio * effective_radius**2 * gamma(2 * index)
+    return b ** (2 * index) / total * np.exp(-b * (radius / effective_radius) ** (1 / index))
+
+
+def half_light_radius(
+    fractions: np.ndarray, radii: np.ndarray, indices: np.ndarray
+) -> np.ndarray:
+    """Half-light radius of each composite (N,) [px], by bisection, from (N, K) components."""
+    low, high = radii.min(axis=1), radii.max(axis=1)
+    for _ in range(40):
+        middle = (low + high) / 2
+        inside = (fractions * enclosed(middle[:, None], radii, indices)).sum(axis=1)
+        low = np.where(inside < 0.5, middle, low)
+        high = np.where(inside < 0.5, high, middle)
+    return (low + high) / 2
+
+
+def fit_single_sersic(
+    flux: np.ndarray,
+    axis_ratio: np.ndarray,
+    fractions: np.ndarray,
+    radii: np.ndarray,
+    indices: np.ndarray,
+    pixel_rms: float,
+    exposure_time: float,
+    core: float = 1.5,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit one Sersic profile to the noiseless light of each composite, as GALFIT weighs it.
+
+    The two-dimensional chi^2 of concentric, similar ellipses is a weighted integral over the
+    elliptical radius. It is summed here over annuli, the innermost as large as the PSF (inside
+    which the convolved image holds no detail), each with the variance of the sky and of the
+    galaxy's photons in it; all galaxies are fitted at once by Levenberg-Marquardt in
+    (ln flux, ln radius, ln index).
+
+    Args:
+        flux: Total flux (N,) [e-/s].
+        axis_ratio: b/a of the common ellipse (N,).
+        fractions: Share of each component in the flux (N, K).
+        radii: Effective radii (N, K) [px].
+        indices: Sersic indices (N, K).
+        pixel_rms: Sky noise [e-/s per px].
+        exposure_time: Exposure [s], for the photon noise.
+        core: Geometric-mean radius of the innermost ellipse [px], about the PSF's half width.
+
+    Returns:
+        Flux [e-/s], effective radius [px] and Sersic index, (N,) each.
+    """
+    half = half_light_radius(fractions, radii, indices)
+    first = np.minimum(core / np.sqrt(axis_ratio), half / 2)
+    # Van der Wel et al. fit stamps several Kron radii wide: light beyond is not seen.
+    last = np.maximum(6 * half, 12 * core)
+    steps = np.linspace(0, 1, _BINS)
+    edges = first[:, None] * (last / first)[:, None] ** steps
+    edges = np.concatenate([np.zeros((len(flux), 1)), edges], axis=1)
+    inside = (
+        fractions[:, None, :] * enclosed(edges[:, :, None], radii[:, None, :], indices[:, None, :])
+    ).sum(axis=2)
+    light = np.diff(inside, axis=1) * flux[:, None]
+    area = np.pi * axis_ratio[:, None] * np.diff(edges**2, axis=1)
+    sigma = np.sqrt(pixel_rms**2 * area + light / exposure_time)
+
+    def residuals(parameters: np.ndarray) -> np.ndarray:
+        total, radius, index = np.exp(parameters).T[:, :, None]
+        return (np.diff(total * enclosed(edges, radius, index), axis=1) - light) / sigma
+
+    start_index = np.clip((fractions * indices).sum(axis=1), 0.5, 4)
+    parameters = np.log(np.stack([flux, half, start_index], axis=1))
+    damping = np.full(len(flux), 1e-2)
+    current = residuals(parameters)
+    cost = (current**2).sum(axis=1)
+    for _ in range(_ITERATIONS):
+        step = 1e-5
+        jacobian = np.stack(
+            [(residuals(parameters + step * axis) - current) / step for axis in np.eye(3)], axis=2
+        )
+        normal = np.einsum("nbi,nbj->nij", jacobian, jacobian)
+        gradient = np.einsum("nbi,nb->ni", jacobian, current)
+        diagonal = np.einsum("nii->ni", normal)
+        damped = normal + np.eye(3) * ((damping[:, None] * diagonal + 1e-12)[:, None, :])
+        move = -np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+        trial = parameters + np.clip(move, -0.5, 0.5)
+        trial[:, 2] = np.clip(trial[:, 2], *np.log(INDEX_BOUNDS))
+        attempt = residuals(trial)
+        new_cost = (attempt**2).sum(axis=1)
+        better = new_cost < cost
+        parameters = np.where(better[:, None], trial, parameters)
+        current = np.where(better[:, None], attempt, current)
+        cost = np.where(better, new_cost, cost)
+        damping = np.clip(np.where(better, damping / 5, damping * 4), 1e-9, 1e6)
+        if np.abs(move).max() < 1e-6:
+            break
+    fitted = np.exp(parameters)
+    return fitted[:, 0], fitted[:, 1], fitted[:, 2]
