@@ -195,10 +195,10 @@ def add_domain_head(regressor: keras.Model, alignment: Adversarial) -> keras.Mod
         x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
     x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
     return keras.Model(
-        regressor.inputs, {REGRESSION: regressor.outputs[0], DOMAIN: x}, name="adversarial"
+        regressor.input, {REGRESSION: regressor.outputs[0], DOMAIN: x}, name="adversarial"
     )
 
 
 def feature_extractor(regressor: keras.Model) -> keras.Model:
     """Return the part of a regressor from stamps to its features (n, f)."""
-    return keras.Model(regressor.inputs, regressor.get_layer(FEATURES).output)
+    return keras.Model(regressor.input, regressor.get_layer(FEATURES).output)

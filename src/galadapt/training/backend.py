@@ -49,8 +49,7 @@ def prepare(compute: Compute) -> None:
     if compute.backend == "tensorflow":
         _prepare_tensorflow(compute)
     elif compute.backend == "torch":
-        import torch
-
+        torch = importlib.import_module("torch")
         torch.set_num_threads(compute.threads_per_training)
         torch.use_deterministic_algorithms(True)
 

@@ -93,7 +93,7 @@ def read_training(
     Raises:
         DataError: a domain has no stamp in this split, or no label where it needs some.
     """
-    found = {}
+    found: dict[str, Examples] = {}
     for domain in method.domains:
         may_see = domain == "simulated" or method.survey_labels
         # R1's fixed mask vector needs the labels it then hides from the wrong stamps.

@@ -1,0 +1,61 @@
+"""Gradient reversal against its definition, and R1's sign flip against its print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from galadapt.config import Compute
+from galadapt.training import backend
+
+backend.prepare(Compute())
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from galadapt.models.layers import GradientReversal, SignFlip  # noqa: E402
+
+
+def gradient(layer: keras.layers.Layer, x: np.ndarray, **options: bool) -> np.ndarray:
+    """Gradient of sum(layer(x)^2 / 2), which is x for the identity."""
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(variable, **options) ** 2) / 2
+    return tape.gradient(loss, variable).numpy()
+
+
+X = np.array([[0.3, -2.0, 5.0], [1e4, -1e-4, 0.0]], np.float32)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 7.0])
+def test_reversal_is_the_identity_with_a_reversed_gradient(strength: float) -> None:
+    layer = GradientReversal(initial=strength)
+    np.testing.assert_allclose(layer(X), X, rtol=2e-6)
+    np.testing.assert_allclose(gradient(layer, X), -strength * X, rtol=2e-6)
+
+
+def test_strength_is_assigned_and_not_trained() -> None:
+    layer = GradientReversal(initial=0.0)
+    layer.strength.assign(0.5)
+    np.testing.assert_allclose(gradient(layer, X), -0.5 * X, rtol=2e-6)
+    assert layer.trainable_variables == []
+
+
+def test_sign_flip_keeps_the_true_gradient() -> None:
+    layer = SignFlip()
+    np.testing.assert_array_equal(layer(X, training=True), -X)
+    np.testing.assert_array_equal(layer(X, training=False), X)
+    # d/dx (-x)^2/2 = +x: nothing is reversed, which is why it is not the default.
+    np.testing.assert_array_equal(gradient(layer, X, training=True), X)
+
+
+def test_layers_load_in_safe_mode(tmp_path: Path) -> None:
+    stamps = keras.layers.Input((3,))
+    model = keras.Model(stamps, SignFlip()(GradientReversal(initial=0.25)(stamps)))
+    model.layers[1].strength.assign(0.75)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert float(loaded.layers[1].strength) == 0.75
+    assert loaded.layers[1].initial == 0.25

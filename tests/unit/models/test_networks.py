@@ -1,0 +1,110 @@
+"""The registry: shapes, R1's printed structure, and what input normalisation is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from galadapt.config import Adversarial, Compute, Network
+from galadapt.errors import ConfigError
+from galadapt.training import backend
+
+backend.prepare(Compute())
+
+import keras  # noqa: E402
+
+from galadapt.models import networks  # noqa: E402
+from galadapt.models.layers import GradientReversal, SignFlip  # noqa: E402
+
+
+def kinds(model: keras.Model, layer: type) -> list[keras.layers.Layer]:
+    return [found for found in model.layers if isinstance(found, layer)]
+
+
+@pytest.mark.parametrize("architecture", sorted(networks.ARCHITECTURES))
+@pytest.mark.parametrize("side", [16, 32, 128])
+def test_every_network_takes_every_size(architecture: str, side: int) -> None:
+    model = networks.build(Network(architecture=architecture), side, 4)
+    assert model.output_shape == (None, 4)
+    assert networks.feature_extractor(model).output_shape[1] > 0
+
+
+def test_unknown_architecture_names_the_known_ones() -> None:
+    wrong = Network.model_construct(architecture="resnet")
+    with pytest.raises(ConfigError, match=r"no 'resnet'; choose one of compact, r1_baseline"):
+        networks.build(wrong, 32, 4)
+
+
+def test_r1_baseline_is_as_printed() -> None:
+    printed = Network(
+        architecture="r1_baseline",
+        output_activation="relu",
+        first_padding="valid",
+        input_normalisation="none",
+    )
+    model = networks.build(printed, 128, 4)
+    convolutions = kinds(model, keras.layers.Conv2D)
+    assert [layer.filters for layer in convolutions] == [
+        *(16, 16, 32, 32, 64, 64, 128, 128, 256, 256)
+    ]
+    assert [layer.kernel_size[0] for layer in convolutions] == [4] * 8 + [3] * 2
+    assert [layer.padding for layer in convolutions] == ["valid"] + ["same"] * 9
+    assert all(layer.kernel_regularizer.l2 == pytest.approx(1e-4) for layer in convolutions)
+    assert [layer.padding for layer in kinds(model, keras.layers.MaxPooling2D)] == [
+        *("valid", "valid", "same", "same", "same")
+    ]
+    assert isinstance(model.layers[1], keras.layers.BatchNormalization)
+    assert len(kinds(model, keras.layers.BatchNormalization)) == 3
+    assert [layer.rate for layer in kinds(model, keras.layers.Dropout)] == [1e-4] * 3
+    assert [layer.units for layer in kinds(model, keras.layers.Dense)] == [128, 64, 4]
+    assert model.layers[-1].activation is keras.activations.relu
+    assert kinds(model, keras.layers.Rescaling) == []
+
+
+def test_r1_dann_is_as_printed() -> None:
+    model = networks.add_domain_head(
+        networks.build(Network(architecture="r1_dann"), 128, 4), Adversarial()
+    )
+    convolutions = kinds(model, keras.layers.Conv2D)
+    assert [(layer.filters, layer.kernel_size[0]) for layer in convolutions] == [
+        *[(32, 4)] * 5,
+        *[(64, 4)] * 4,
+        *[(64, 3)] * 2,
+        *[(128, 3)] * 4,
+        (256, 3),
+    ]
+    assert len(kinds(model, keras.layers.MaxPooling2D)) == 11
+    assert len(kinds(model, keras.layers.BatchNormalization)) == 2
+    assert model.get_layer(networks.DOMAIN).units == 2
+    assert model.get_layer(networks.FEATURES).output.shape[1] == 256
+
+
+def test_domain_head_reads_the_features_through_the_chosen_reversal() -> None:
+    regressor = networks.build(Network(), 32, 4)
+    model = networks.add_domain_head(regressor, Adversarial(lambda_max=0.3))
+    layer = model.get_layer(networks.REVERSAL)
+    assert isinstance(layer, GradientReversal) and float(layer.strength) == pytest.approx(0.3)
+    outputs = model(np.ones((5, 32, 32, 1), np.float32))
+    assert outputs[networks.REGRESSION].shape == (5, 4)
+    np.testing.assert_allclose(np.sum(outputs[networks.DOMAIN], axis=1), 1, rtol=1e-6)
+    flipped = networks.add_domain_head(regressor, Adversarial(reversal="sign_flip"))
+    assert isinstance(flipped.get_layer(networks.REVERSAL), SignFlip)
+
+
+def test_global_normalisation_undoes_a_change_of_unit() -> None:
+    """The same galaxies in e-/s and divided by 255 give the same features; as printed, they fade.
+
+    Batch normalisation adds 1e-3 to a variance of about 1e-8: the printed form must fail here.
+    """
+    stamps = 0.03 * np.random.default_rng(1).standard_normal((8, 32, 32, 1)).astype(np.float32)
+
+    def response(network: Network, by: float) -> np.ndarray:
+        keras.utils.set_random_seed(3)
+        scaled = stamps / by
+        model = networks.build(network, 32, 4, float(scaled.mean()), float(scaled.std()))
+        return np.asarray(networks.feature_extractor(model)(scaled, training=True))
+
+    default = Network(architecture="r1_baseline")
+    np.testing.assert_allclose(response(default, 1), response(default, 255), rtol=1e-3, atol=1e-4)
+    printed = default.model_copy(update={"input_normalisation": "none"})
+    assert response(printed, 255).std() < 0.05 * response(printed, 1).std()
