@@ -266,6 +266,10 @@ class Simulation(Section):
         """Number of stamps over all splits."""
         return self.n_train + self.n_validation + self.n_test
 
+    def shard_start(self, shard: int) -> int:
+        """Index of the first galaxy of a shard; that of shard k + 1 ends shard k."""
+        return shard * self.total // self.shards
+
 
 # --- surveys --------------------------------------------------------------------------------
 
@@ -752,11 +756,6 @@ class Config(Section):
         """Expand the experiment: the only place where the product is formed."""
         for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
             yield Run(self.task, variant, method, seed)
-
-    def shard_bounds(self, shard: int) -> tuple[int, int]:
-        """Return the half-open range of galaxy indices in one shard."""
-        total, shards = self.simulation.total, self.simulation.shards
-        return shard * total // shards, (shard + 1) * total // shards
 
 
 def load(*paths: str | Path) -> Config:

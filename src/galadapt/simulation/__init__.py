@@ -1,0 +1,1 @@
+"""Simulated galaxies: priors, PSF, rendering and noise, written as stamp sets."""

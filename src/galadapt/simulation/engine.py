@@ -1,0 +1,110 @@
+"""Simulating one shard of the global list of galaxies into a stamp set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config import Image, Psf, Simulation
+from galadapt.errors import DataError
+from galadapt.progress import track
+from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
+from galadapt.simulation.priors import draw_parameters
+from galadapt.simulation.psf import make_psf
+from galadapt.simulation.renderers import Renderer, make_renderer
+from galadapt.simulation.streams import stream
+from galadapt.stamps import write_stamps
+
+# Stamps held in memory at once.
+_BATCH = 256
+
+
+def splits(simulation: Simulation, start: int, stop: int) -> np.ndarray:
+    """Name the split of galaxies [start, stop): first train, then validation, then test."""
+    ends = np.cumsum([simulation.n_train, simulation.n_validation])
+    names = np.array(["train", "validation", "test"], object)
+    return names[np.searchsorted(ends, np.arange(start, stop), side="right")]
+
+
+def simulate_shard(
+    image: Image,
+    psf: Psf,
+    simulation: Simulation,
+    seed: int,
+    start: int,
+    stop: int,
+    output: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Simulate galaxies [start, stop) of the global list, in bounded memory.
+
+    A stamp depends on the settings, the seed and its index only: joined shards hold the same bytes
+    however the list is cut.
+
+    Args:
+        image: What a stamp is.
+        psf: The PSF.
+        simulation: Numbers, priors, renderer and noise.
+        seed: Seed of the experiment.
+        start: First index.
+        stop: Index after the last one, at most ``simulation.total``.
+        output: Stamp set to write. Columns: id (the index), split, the parameters, position_angle,
+            x_offset, y_offset and signal_to_noise, which is sqrt(sum(noiseless^2)) / pixel_rms: the
+            optimal one if the noise were white (inf without noise).
+        provenance: Stored in the metadata.
+
+    Raises:
+        DataError: the range is empty or outside the list, the PSF is broken, or a galaxy cannot be
+            drawn; nothing is written.
+    """
+    if not 0 <= start < stop <= simulation.total:
+        raise DataError(
+            f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
+            "simulated ones; use fewer shards"
+        )
+    renderer = make_renderer(image, make_psf(psf, image.pixel_scale), simulation.renderer)
+    levels = resolve(simulation.noise)
+    parameters = draw_parameters(simulation, seed, start, stop)
+    table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
+    table = pd.concat([table, parameters], axis=1)
+    table["signal_to_noise"] = 0.0
+    metadata = {
+        "pixel_scale": image.pixel_scale,
+        "zero_point": image.zero_point,
+        "band": image.band,
+        "domain": "simulated",
+        "pixel_rms": levels.pixel_rms,
+        "noise": asdict(levels),
+        "provenance": provenance,
+    }
+    write_stamps(output, _batches(renderer, levels, table, seed, output.name), table, metadata)
+
+
+def _batches(
+    renderer: Renderer, levels: NoiseLevels, table: pd.DataFrame, seed: int, label: str
+) -> Iterator[np.ndarray]:
+    """Yield stamps in batches and fill `signal_to_noise`, which is stored after the last one."""
+    records = cast("list[dict[str, Any]]", table.to_dict("records"))
+    rows = track(records, len(table), f"simulate {label}", "galaxies")
+    batch: list[np.ndarray] = []
+    signal: list[float] = []
+    for row in rows:
+        try:
+            noiseless = renderer.render(row)
+        except DataError as error:
+            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
+        rng = stream(seed, row["id"], "noise")
+        batch.append(add_noise(noiseless, levels, rng).astype(np.float32))
+        signal.append(float(np.sqrt(np.square(noiseless).sum())))
+        if len(batch) == _BATCH:
+            yield np.stack(batch)
+            batch = []
+    if batch:
+        yield np.stack(batch)
+    with np.errstate(divide="ignore"):
+        table["signal_to_noise"] = np.array(signal) / levels.pixel_rms

@@ -1,0 +1,28 @@
+"""Random streams: one independent counter-based generator per galaxy and purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: What a stream is for. The numbers are part of every simulated byte: never reuse or reorder them.
+PURPOSES = {"parameters": 0, "noise": 1}
+
+# An index fills the low bits of the second key word, the purpose the high ones.
+_INDEX_BITS = 48
+
+
+def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """Return the generator of one galaxy for one purpose.
+
+    Streams with different keys are independent (Salmon et al. 2011), so neither the order of the
+    galaxies, nor their number, nor the sharding changes what any of them draws.
+
+    Args:
+        seed: Seed of the experiment, 0 to 2**64 - 1.
+        index: Index of the galaxy in the global list, 0 to 2**48 - 1.
+        purpose: A key of `PURPOSES`.
+    """
+    if not 0 <= index < 1 << _INDEX_BITS:
+        raise ValueError(f"index {index} must lie in [0, 2**{_INDEX_BITS})")
+    word = (PURPOSES[purpose] << _INDEX_BITS) | index
+    return np.random.Generator(np.random.Philox(key=np.array([seed, word], np.uint64)))

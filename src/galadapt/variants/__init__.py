@@ -1,0 +1,1 @@
+"""Variants: chains of named steps that turn stamps into network input."""
