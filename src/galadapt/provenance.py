@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import platform
 from collections.abc import Iterable
 from functools import cache
@@ -22,6 +21,7 @@ from galadapt.errors import GaladaptError
 from galadapt.files import canonical_json
 
 PACKAGE = "galadapt"
+ROOT = Path(__file__).parent
 
 #: Modules whose edits never change an output: configuration *values* are in each job's settings.
 CONTRACT = frozenset(
@@ -66,35 +66,36 @@ def _tree_digest(tree: ast.AST) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+def _file(name: str) -> Path | None:
+    """Find a module's source without importing it or its packages, which may be heavy."""
+    base = ROOT.joinpath(*name.split(".")[1:])
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
 
 
 def _imports(tree: ast.AST) -> set[str]:
-    """Every galadapt module that `tree` imports, wherever in it the import stands."""
-    found: set[str] = set()
+    """Every galadapt module that `tree` imports, wherever in it, with the packages around it."""
+    named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            if node.module.split(".")[0] == PACKAGE:
-                names = (f"{node.module}.{alias.name}" for alias in node.names)
-                found |= {name for name in names if _is_module(name)}
-    return {name for name in found if name.split(".")[0] == PACKAGE}
+            named.add(node.module)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            named |= {name for name in inner if name.startswith(f"{PACKAGE}.") and _file(name)}
+    parts = [name.split(".") for name in named if name.split(".")[0] == PACKAGE]
+    return {".".join(path[:length]) for path in parts for length in range(1, len(path) + 1)}
 
 
 @cache
 def _module(name: str) -> tuple[str, frozenset[str]]:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
+    path = _file(name)
+    if path is None:
         raise GaladaptError(f"{name}: no such module; fix the import that names it")
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    imports = _imports(tree)
-    return _tree_digest(tree), frozenset(imports)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _tree_digest(tree), frozenset(_imports(tree))
 
 
 def _closure(roots: Iterable[str]) -> list[str]:

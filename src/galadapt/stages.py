@@ -10,18 +10,36 @@ settings, the one value that decides whether a finished output is still right.
 from __future__ import annotations
 
 import inspect
+import os
 import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from galadapt.config import Config
+from pydantic import BaseModel, TypeAdapter
+
+from galadapt.config import (
+    PARAMETERS,
+    Compute,
+    Config,
+    Evaluation,
+    Extraction,
+    Image,
+    Method,
+    Psf,
+    Selection,
+    Simulation,
+    Splits,
+    Step,
+    Survey,
+)
 from galadapt.errors import ConfigError
 from galadapt.files import external_digest
 from galadapt.provenance import code_digest, code_modules, digest
 
 Settings = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Paths(dict[str, list[Path]]):
@@ -39,13 +57,17 @@ Stage = Callable[[Settings, Paths, Paths], None]
 STAGES: dict[str, Stage] = {}
 READS: dict[str, tuple[str, ...]] = {}
 
+#: Keys that say something to readers and nothing to a computation.
+WORDS = frozenset({"description"})
+
 
 def stage(*reads: str) -> Callable[[Stage], Stage]:
     """Register a stage under its function's name.
 
     Args:
         reads: Configuration keys the stage depends on, dotted; ``{name}`` is filled from the job's
-            wildcards, as in ``method_settings.{method}``.
+            wildcards, as in ``method_settings.{method}``. Keys in `WORDS` inside them count only
+            for a stage that reads the whole of ``method_settings`` to print it.
     """
 
     def register(function: Stage) -> Stage:
@@ -87,7 +109,7 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
         target = values
         for key in path:
             node, target = node[key], target.setdefault(key, {})
-        target[last] = node[last]
+        target[last] = _without_words(node[last]) if path else node[last]
     external = external_digest(values)
     return {
         "config": values,
@@ -97,11 +119,182 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
     }
 
 
+def _without_words(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {key: value for key, value in node.items() if key not in WORDS}
+
+
 def run(name: str, job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Run one stage with the settings of one job."""
     _source(name)
     STAGES[name](job, inputs, outputs)
 
 
+class Reading:
+    """Typed access to a job's settings."""
+
+    def __init__(self, job: Settings) -> None:
+        self.job = job
+
+    def plain(self, key: str) -> Any:
+        """Return a plain value."""
+        return self.job["config"][key]
+
+    def section(self, model: type[Model], key: str) -> Model:
+        """Return a section of the configuration."""
+        return model.model_validate(self.plain(key))
+
+    def union(self, kind: Any, key: str) -> Any:
+        """Return a section that is one of several kinds."""
+        return TypeAdapter(kind).validate_python(self.plain(key))
+
+    def number(self, wildcard: str) -> int:
+        """Return a wildcard that is a whole number."""
+        return int(self.job["wildcards"][wildcard])
+
+
 def _provenance(job: Settings) -> dict[str, Any]:
     return {"settings": job["config"], "code": job["code"], "digest": digest(job)}
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+@stage("image", "psf", "simulation", "seed")
+def simulate(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """One shard of simulated stamps."""
+    from galadapt.simulation.engine import simulate_shard
+
+    read = Reading(job)
+    simulation = read.section(Simulation, "simulation")
+    simulate_shard(
+        image=read.section(Image, "image"),
+        psf=read.union(Psf, "psf"),
+        simulation=simulation,
+        seed=read.plain("seed"),
+        start=simulation.shard_start(read.number("shard")),
+        stop=simulation.shard_start(read.number("shard") + 1),
+        output=outputs.one("stamps"),
+        provenance=_provenance(job),
+    )
+
+
+@stage("image", "psf", "survey", "seed")
+def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The survey's field: mosaic, weight, catalogue and what is known of the truth."""
+    read = Reading(job)
+    settings = read.union(Survey, "survey")
+    arguments = {
+        "survey": settings,
+        "image": read.section(Image, "image"),
+        "psf": read.union(Psf, "psf"),
+        "seed": read.plain("seed"),
+        **{name: outputs.one(name) for name in ("drz", "wht", "catalog", "truth")},
+        "provenance": _provenance(job),
+    }
+    if settings.kind == "mock":
+        from galadapt.surveys.mock import make_mock
+
+        make_mock(**arguments)
+    else:
+        from galadapt.surveys.cosmos import make_cosmos
+
+        make_cosmos(**arguments)
+
+
+@stage("image", "selection")
+def select(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The catalogue's cuts."""
+    from galadapt.surveys.selection import select as cut
+
+    read = Reading(job)
+    cut(
+        catalog=inputs.one("catalog"),
+        selection=read.section(Selection, "selection"),
+        image=read.section(Image, "image"),
+        selected=outputs.one("selected"),
+        cuts=outputs.one("cuts"),
+    )
+
+
+@stage("image", "extraction", "splits", "seed")
+def extract(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Stamps cut from the mosaic."""
+    from galadapt.extraction.cutouts import extract as cut_out
+
+    read = Reading(job)
+    cut_out(
+        drz=inputs.one("drz"),
+        wht=inputs.one("wht"),
+        selected=inputs.one("selected"),
+        image=read.section(Image, "image"),
+        extraction=read.section(Extraction, "extraction"),
+        splits=read.section(Splits, "splits"),
+        seed=read.plain("seed"),
+        output=outputs.one("stamps"),
+        rejected=outputs.one("rejected"),
+        provenance=_provenance(job),
+    )
+
+
+@stage("variant_chains.{variant}")
+def variant(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """One variant of one domain's stamps."""
+    from galadapt.variants.chain import make_variant
+
+    chain = job["config"]["variant_chains"][job["wildcards"]["variant"]]
+    make_variant(
+        paths=inputs["stamps"],
+        steps=TypeAdapter(list[Step]).validate_python(chain),
+        output=outputs.one("stamps"),
+        provenance=_provenance(job),
+    )
+
+
+# --- runs -----------------------------------------------------------------------------------
+
+
+@stage("method_settings.{method}")
+def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """One network: its run folder."""
+    from galadapt.training.train import train as train_network
+
+    names = job["wildcards"]
+    method = Method.model_validate(job["config"]["method_settings"][names["method"]])
+    train_network(
+        task=names["task"],
+        variant=names["variant"],
+        method_name=names["method"],
+        method=method,
+        parameters=PARAMETERS,
+        seed=int(names["seed"]),
+        simulated=inputs.one("simulated"),
+        survey=inputs.one("survey"),
+        output=outputs.one("run"),
+        checkpoint=outputs.one("checkpoint"),
+        start_model=inputs["start"][0] if inputs.get("start") else None,
+        compute=Compute.model_validate(
+            {
+                # Set by whoever schedules the job; neither is part of what the network is.
+                "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+                "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
+            }
+        ),
+        provenance=_provenance(job),
+    )
+
+
+@stage("evaluation")
+def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Metrics of one run."""
+    from galadapt.evaluation.evaluate import evaluate_run
+
+    evaluate_run(
+        predictions=inputs.one("predictions"),
+        embeddings=inputs.one("embeddings"),
+        run=inputs.one("run"),
+        evaluation=Reading(job).section(Evaluation, "evaluation"),
+        metrics=outputs.one("metrics"),
+        by_magnitude=outputs.one("by_magnitude"),
+    )

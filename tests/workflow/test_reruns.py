@@ -66,9 +66,15 @@ def test_editing_a_plot_draws_again_and_trains_nothing(copy):
     path.write_text(path.read_text() + "\nEDITED = 1\n")
     planned = copy.planned()
     assert planned.get("run_figures") == 8
-    assert {"simulate", "survey", "extract", "variant", "train", "evaluate", "comparison"}.isdisjoint(
-        planned
-    )
+    assert {
+        "simulate",
+        "survey",
+        "extract",
+        "variant",
+        "train",
+        "evaluate",
+        "comparison",
+    }.isdisjoint(planned)
 
 
 @pytest.mark.parametrize("package", ["simulation", "surveys", "training", "figures"])

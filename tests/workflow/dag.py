@@ -1,0 +1,124 @@
+"""The real DAG on a copy of the repository, with the smoke preset as its default experiment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from galadapt.config import merge
+
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    # A copy must run its own code, not the checkout that is installed in the environment.
+    "PYTHONPATH": "",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@localhost",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@localhost",
+    "DVC_NO_ANALYTICS": "1",
+}
+
+
+@dataclass
+class Project:
+    """A copy of the repository to run commands in."""
+
+    folder: Path
+
+    def run(self, *command: str, check: bool = True, timeout: float = 600) -> str:
+        """Run a command and return what it printed, both streams together."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True) -> str:
+        return self.run("snakemake", "--cores", str(cores), *arguments, check=check)
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Dry-run and return how many jobs of each rule would run."""
+        text = self.run("snakemake", "-n", "--quiet", "rules", *arguments)
+        return job_counts(text)
+
+    def copy(self, folder: Path) -> Project:
+        """Copy the whole project, finished results and Snakemake's records included."""
+        subprocess.run(["cp", "-a", "--reflink=auto", str(self.folder), str(folder)], check=True)
+        return Project(folder)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace one piece of text in a file; it must be there."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} no longer holds {old!r}"
+        file.write_text(text.replace(old, new, 1))
+
+    def configure(self, **changes: object) -> None:
+        """Merge changes into config/config.yaml."""
+        path = self.folder / "config" / "config.yaml"
+        values = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(merge(values, changes), sort_keys=False))
+
+    def settings(self) -> dict:
+        """Read config/config.yaml."""
+        return yaml.safe_load((self.folder / "config" / "config.yaml").read_text())
+
+    def bytes_of(self, pattern: str) -> dict[str, bytes]:
+        """Read every file under results that matches."""
+        results = self.folder / "results"
+        found = sorted(results.glob(pattern))
+        assert found, f"nothing matches {pattern}"
+        return {str(path.relative_to(results)): path.read_bytes() for path in found}
+
+
+def job_counts(text: str) -> dict[str, int]:
+    """Parse Snakemake's job table; the targets `all`, `data` and `models` are not jobs."""
+    if "Nothing to be done" in text:
+        return {}
+    table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
+    assert table, f"no job table in:\n{text}"
+    rows = (line.split() for line in table.group(1).splitlines())
+    return {
+        name: int(count) for name, count in rows if name not in ("all", "data", "models", "total")
+    }
+
+
+def new_project(repository: Path, folder: Path, **changes: object) -> Project:
+    """Copy what git knows of the repository (and new files) into a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    for name in listed:
+        source = repository / name
+        if source.is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    project = Project(folder)
+    smoke = yaml.safe_load((folder / "config" / "presets" / "smoke.yaml").read_text())
+    project.configure(**merge(smoke, {"results": "results", **changes}))
+    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "copy")
+    return project

@@ -1,0 +1,83 @@
+"""Snakemake computes, DVC versions: neither does again what the other has done."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def committed(finished, tmp_path_factory):
+    """A finished project whose results DVC has taken over, pushed to a folder as remote."""
+    folder = tmp_path_factory.mktemp("dvc")
+    project = finished.copy(folder / "project")
+    project.run("dvc", "commit", "--force", "--quiet")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "results")
+    project.run("dvc", "remote", "add", "--default", "storage", str(folder / "remote"))
+    project.run("git", "commit", "-qam", "remote")
+    project.run("dvc", "push", "--quiet")
+    return project
+
+
+@pytest.fixture
+def project(committed, tmp_path):
+    return committed.copy(tmp_path / "project")
+
+
+def test_status_is_clean_after_commit(committed):
+    assert "up to date" in committed.run("dvc", "status")
+    assert committed.run("git", "status", "--porcelain") == ""
+
+
+def test_repro_after_snakemake_computes_nothing(project):
+    text = project.run("dvc", "repro")
+    assert text.count("didn't change, skipping") == 3
+    assert "Running stage" not in text
+
+
+def test_one_change_redoes_only_what_it_affects_from_dvc(project):
+    before = project.bytes_of("runs/**/model.keras")
+    project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
+    assert project.planned()["train"] == 2
+    text = project.run("dvc", "repro")
+    assert "Running stage 'models'" in text
+    after = project.bytes_of("runs/**/model.keras")
+    changed = {name.split("/")[3] for name in before if before[name] != after[name]}
+    assert changed == {"transfer"}
+    assert project.planned() == {}
+    assert "up to date" in project.run("dvc", "status")
+    difference = project.run("dvc", "params", "diff", "HEAD")
+    assert "method_settings.transfer.learning_rate" in difference
+
+
+def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
+    clone = type(committed)(tmp_path / "clone")
+    committed.run("git", "clone", "-q", str(committed.folder), str(clone.folder))
+    clone.run("dvc", "pull", "--quiet")
+    assert clone.planned() == {}
+    clone.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
+    assert clone.planned()["train"] == 2
+    assert "variant" not in clone.planned()
+
+
+def test_checkout_of_the_old_state_has_nothing_to_do(project):
+    project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
+    project.run("dvc", "repro")
+    project.run("git", "commit", "-qam", "changed")
+    project.run("git", "checkout", "-q", "HEAD~1")
+    project.run("dvc", "checkout", "--quiet")
+    assert project.planned() == {}
+
+
+def test_metrics_params_and_plots_say_something(committed):
+    metrics = json.loads(committed.run("dvc", "metrics", "show", "--json"))
+    text = json.dumps(metrics)
+    assert "dann_semisupervised" in text
+    assert "effective_radius" in text
+    committed.run("dvc", "plots", "show", "--out", "plots_out")
+    page = (committed.folder / "plots_out" / "index.html").read_text()
+    assert "by_magnitude" in page
