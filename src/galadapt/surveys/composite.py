@@ -35,9 +35,7 @@ def surface_brightness(
     return b ** (2 * index) / total * np.exp(-b * (radius / effective_radius) ** (1 / index))
 
 
-def half_light_radius(
-    fractions: np.ndarray, radii: np.ndarray, indices: np.ndarray
-) -> np.ndarray:
+def half_light_radius(fractions: np.ndarray, radii: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Half-light radius of each composite (N,) [px], by bisection, from (N, K) components."""
     low, high = radii.min(axis=1), radii.max(axis=1)
     for _ in range(40):

@@ -124,10 +124,25 @@ def _celestial(header: fits.Header, path: Path) -> WCS:
     return wcs.celestial
 
 
-def north_angle(wcs: WCS, ra: float, dec: float) -> float:
-    """Angle of north on the image at a position [deg], counter-clockwise from +y."""
-    x, y = wcs.world_to_pixel_values([ra, ra], [dec, min(dec + 1 / 3600, 90.0)])
-    return float(np.degrees(np.arctan2(-(x[1] - x[0]), y[1] - y[0])))
+def image_angle(wcs: WCS, ra: np.ndarray, dec: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Turn position angles on the sky into angles on the image.
+
+    Args:
+        wcs: Celestial WCS of the image.
+        ra: Right ascension [deg] (N,).
+        dec: Declination [deg] (N,).
+        angle: Position angle [deg], from north through east (N,).
+
+    Returns:
+        Angle [deg] in [-90, 90), counter-clockwise from +y, whatever the image's orientation.
+    """
+    step = 0.1 / 3600
+    x, y = wcs.world_to_pixel_values(ra, dec)
+    turn = np.radians(angle)
+    to_x, to_y = wcs.world_to_pixel_values(
+        ra + step * np.sin(turn) / np.cos(np.radians(dec)), dec + step * np.cos(turn)
+    )
+    return (np.degrees(np.arctan2(-(to_x - x), to_y - y)) + 90) % 180 - 90
 
 
 def tangent_wcs(

@@ -70,9 +70,14 @@ def select(
         )
     if not kept.any():
         emptied = next(row for row in rows if row["remaining"] == 0)
+        keys = {"flag": "max_flag", "signal_to_noise": "min_signal_to_noise"}
+        remedy = (
+            "give a catalogue with fitted objects"
+            if emptied["cut"] == "fit"
+            else f"widen selection.{keys.get(str(emptied['cut']), emptied['cut'])}"
+        )
         raise DataError(
-            f"{catalog}: no object is left after the cut '{emptied['condition']}'; widen "
-            f"selection.{emptied['cut'] if emptied['cut'] in PARAMETERS else 'max_flag'}"
+            f"{catalog}: no object is left after the cut '{emptied['condition']}'; {remedy}"
         )
     result = objects[kept].reset_index(drop=True)
     write_parquet(selected, result)
