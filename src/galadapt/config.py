@@ -324,6 +324,8 @@ class MockSurvey(Section):
                 f"bright_limit {self.bright_limit:g}, catalog_limit {self.catalog_limit:g} and "
                 f"faint_limit {self.faint_limit:g} must increase in this order"
             )
+        if self.noise.depth == "none":
+            raise ValueError("noise.depth: none leaves the weight map without a meaning")
         return self
 
 
@@ -338,6 +340,12 @@ class CosmosSurvey(Section):
     source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
     source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
     noise: Noise = Field(Noise(), description="Noise added after the PSF.")
+
+    @model_validator(mode="after")
+    def _noisy(self) -> CosmosSurvey:
+        if self.noise.depth == "none":
+            raise ValueError("noise.depth: none leaves the weight map without a meaning")
+        return self
 
 
 Survey = Annotated[MockSurvey | CosmosSurvey, Field(discriminator="kind")]
