@@ -136,3 +136,14 @@ def make_run(tmp_path: Path) -> RunMaker:
 def all_runs(make_run: RunMaker) -> list[Path]:
     """Four methods, two seeds, one variant."""
     return [make_run("asinh", method, seed) for method in QUALITY for seed in (1, 2)]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real Keras model of 16 px stamps, untrained."""
+    keras = pytest.importorskip("keras")
+    image = keras.Input((16, 16, 1), name="image")
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(image))
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    keras.Model(image, keras.layers.Dense(4)(features)).save(path)
+    return path

@@ -11,7 +11,9 @@ the store may be deleted at any time.
   always is the present experiment. Deleted runs stay in the store's bin until ``mlflow gc``.
 - One lock beside the store keeps two processes from writing at once.
 
-The experiment is called ``<experiment>/<preset>``: runs on other data are no fair comparison.
+Experiments are called ``<experiment>/<preset>/<task>``: runs on other data, or of another task, are
+no fair comparison. Names are chosen for how MLflow sorts and cuts them: a run is
+``method/variant/seed``, the R2 sort before all other metrics, settings after what names a run.
 """
 
 from __future__ import annotations
@@ -82,6 +84,11 @@ class Folder:
         """What tells this run from every other: task/variant/method/seed."""
         return "{task}/{variant}/{method}/seed{seed}".format(**self.run)
 
+    @property
+    def name(self) -> str:
+        """What the runs table shows; its column is narrow, so the method comes first."""
+        return "{method}/{variant}/seed{seed}".format(**self.run)
+
     def time(self, field: str) -> int:
         """Return `started` or `ended` in milliseconds since 1970."""
         try:
@@ -108,7 +115,7 @@ def track(
             address. Artifacts of an SQLite store go to ``mlartifacts`` beside it.
         experiment: Prefix of the experiment's name.
         manifest: CSV to write: task, variant, method, seed, fingerprint of every run.
-        configuration: The whole configuration; `preset` completes the experiment's name, and all
+        configuration: The whole configuration; `preset` is part of the experiment's name, and all
             of it is shown on the experiment's page.
 
     Raises:
@@ -118,14 +125,17 @@ def track(
     folders = [read_folder(Path(path)) for path in runs]
     _refuse_duplicates(folders)
     name = f"{experiment}/{configuration.get('preset', 'default')}"
+    tasks = dict.fromkeys(str(folder.run["task"]) for folder in folders)
     database = _database(uri)
     lock = (database or manifest).with_suffix(".lock")
-    with _quiet_mlflow() as (client_class, failure), _locked(lock):
+    with _quiet_mlflow() as (client_class, failures), _locked(lock):
         try:
             client = client_class(f"sqlite:///{database}" if database else uri)
             root = database.parent / "mlartifacts" if database else None
-            _synchronise(client, name, root, folders, configuration)
-        except (failure, OSError) as error:
+            for task in tasks:
+                of_task = [folder for folder in folders if folder.run["task"] == task]
+                _synchronise(client, f"{name}/{task}", root, of_task, configuration)
+        except (*failures, OSError) as error:
             line = " ".join(str(error).split())
             raise RunError(
                 f"{uri}: MLflow store cannot be used ({line[:300]}); check tracking.uri, or "
@@ -166,7 +176,7 @@ def read_folder(path: Path) -> Folder:
     if "domains" not in metrics:
         raise DataError(f"{path / 'metrics.json'}: lacks domains; rerun the evaluation")
     figures = tuple(sorted(p for p in (path / "figures").rglob("*") if p.is_file()))
-    return Folder(
+    folder = Folder(
         path,
         run,
         metrics,
@@ -175,6 +185,9 @@ def read_folder(path: Path) -> Folder:
         figures,
         fingerprint(path, figures),
     )
+    # What would stop the logging half-way is found here, before the store is touched.
+    folder.time("started"), folder.time("ended"), input_shape(path / "model.keras")
+    return folder
 
 
 def fingerprint(path: Path, figures: Iterable[Path] = ()) -> str:
@@ -222,20 +235,21 @@ def _database(uri: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _quiet_mlflow() -> Iterator[tuple[Any, type[Exception]]]:
+def _quiet_mlflow() -> Iterator[tuple[Any, tuple[type[Exception], ...]]]:
     """Import MLflow so that it neither calls home nor narrates its database migrations."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     loud = [logging.getLogger(name) for name in ("alembic", "mlflow")]
     levels = [logger.level for logger in loud]
     for logger in loud:
         logger.setLevel(logging.WARNING)
     try:
-        yield MlflowClient, MlflowException
+        yield MlflowClient, (MlflowException, SQLAlchemyError)
     finally:
         for logger, level in zip(loud, levels, strict=True):
             logger.setLevel(level)
@@ -317,7 +331,7 @@ def _describe_experiment(
         "mlflow.experimentKind": "custom_model_development",
         "galadapt.preset": str(configuration.get("preset", "default")),
         # A tag holds at most 5000 characters.
-        "mlflow.note.content": f"Configuration:\n```\n{text[:4800]}\n```",
+        "mlflow.note.content": f"Preset {configuration.get('preset')}.\n```\n{text[:4800]}\n```",
     }
     for key, value in tags.items():
         client.set_experiment_tag(experiment, key, value)
@@ -362,7 +376,7 @@ def _log(client: MlflowClient, experiment: str, folder: Folder) -> None:
     run_id = client.create_run(
         experiment,
         start_time=started,
-        run_name=folder.key,
+        run_name=folder.name,
         tags={
             RUN_TAG: folder.key,
             "task": str(folder.run["task"]),
@@ -391,13 +405,15 @@ def parameters(folder: Folder) -> dict[str, str]:
     values: dict[str, Any] = {
         key: folder.run[key] for key in ("task", "variant", "method", "seed") if key in folder.run
     }
-    values |= _flat(folder.run.get("settings") or {})
+    values |= _flat(folder.run.get("settings") or {}, "settings.")
+    values.pop("settings.description", None)
     for key in ("variant_steps", "parameter_count", "best_epoch", "epochs_run"):
         if key in folder.run:
             values[key] = folder.run[key]
     text = {
         key: value if isinstance(value, str) else canonical_json(value)
         for key, value in values.items()
+        if value is not None
     }
     return {key: value[:5900] for key, value in text.items() if value}
 
@@ -419,7 +435,8 @@ def final_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     domain's name (``survey/bias_magnitude``), which MLflow folds.
     """
     found: dict[str, Any] = {}
-    for domain, splits in metrics["domains"].items():
+    # MLflow's parallel-coordinates plot opens with the metric logged first: the survey's.
+    for domain, splits in sorted(metrics["domains"].items(), reverse=True):
         test = splits.get("test", {})
         for parameter in PARAMETERS if test else ():
             values = test[parameter]
@@ -449,9 +466,7 @@ def _log_values(
 ) -> None:
     from mlflow.entities import Metric, Param
 
-    metrics = [
-        Metric(key, value, ended, 0) for key, value in final_metrics(folder.metrics).items()
-    ]
+    metrics = [Metric(key, value, ended, 0) for key, value in final_metrics(folder.metrics).items()]
     history = folder.history
     seconds = history["seconds"].cumsum() if "seconds" in history else pd.Series(0, history.index)
     for name in history.columns:
@@ -460,7 +475,7 @@ def _log_values(
         for epoch, value, after in zip(history["epoch"], history[name], seconds, strict=True):
             if pd.notna(value):
                 moment = started + int(1000 * after)
-                metrics.append(Metric(f"epoch/{name}", float(value), moment, int(epoch)))
+                metrics.append(Metric(f"training/{name}", float(value), moment, int(epoch)))
     params = [Param(key, value) for key, value in parameters(folder).items()]
     client.log_batch(run_id, params=params[:100])
     for start in range(0, len(metrics), _BATCH):
