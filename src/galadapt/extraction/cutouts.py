@@ -184,7 +184,7 @@ def _judge_all(
     """Judge every object, tile by tile; the result has the order of the positions."""
     ny, nx = mosaic.drz.shape
     judged: list[_Stamp | _Rejection | None] = [None] * len(x)
-    inside = np.zeros(len(x), bool)
+    inside = np.zeros(len(x), dtype=bool)
     for row in range(len(x)):
         # Positions that are not finite, or on the other side of the sky, are outside too.
         beyond = np.max([-0.5 - x[row], x[row] - nx + 0.5, -0.5 - y[row], y[row] - ny + 0.5])
@@ -196,8 +196,8 @@ def _judge_all(
     groups = sorted({(int(b), int(a)) for a, b in zip(column[inside], line[inside], strict=True)})
     for b, a in track(groups, len(groups), "extraction", "tiles"):
         tile = _tile(mosaic, a * _TILE, b * _TILE, size + 2 * extraction.background_box, extraction)
-        for row in np.flatnonzero(inside & (column == a) & (line == b)):
-            judged[row] = _judge(tile, x[row] - tile.x, y[row] - tile.y, size, extraction)
+        for here in np.flatnonzero(inside & (column == a) & (line == b)).tolist():
+            judged[here] = _judge(tile, x[here] - tile.x, y[here] - tile.y, size, extraction)
     return [stamp for stamp in judged if stamp is not None]
 
 
@@ -320,11 +320,9 @@ def _neighbour_fraction(
     turned = np.zeros_like(smooth)
     # Turning about half-integer points keeps pixels whole.
     rows, columns = np.indices(smooth.shape)
-    to_row = round(2 * float(centre[1])) - rows
-    to_column = round(2 * float(centre[0])) - columns
-    size = smooth.shape[0]
-    seen = (to_row >= 0) & (to_row < size) & (to_column >= 0) & (to_column < size)
-    turned[seen] = smooth[to_row[seen], to_column[seen]]
+    opposite = round(2 * float(centre[1])) - rows, round(2 * float(centre[0])) - columns
+    seen = np.logical_and.reduce([(axis >= 0) & (axis < len(smooth)) for axis in opposite])
+    turned[seen] = smooth[opposite[0][seen], opposite[1][seen]]
     excess = smooth - np.clip(turned, 0, None)
     blended = excess[own & seen & (excess > 3 * rms) & (excess > smooth / 2)].sum()
     total = data[segments > 0].sum()
