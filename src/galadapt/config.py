@@ -339,6 +339,18 @@ class CosmosSurvey(Section):
     )
     source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
     source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
+    max_galaxies: int = Field(
+        2000, ge=1, le=10_000, description="Only the first so many galaxies of the catalogue."
+    )
+    box_cut: list[Positive] = Field(
+        [3.0, 6.0],
+        min_length=2,
+        max_length=2,
+        description=(
+            "Steps at the edge of the source box [pixel rms] from which on a galaxy gets flag 1 "
+            "and flag 2: how bright its Sersic model still is where its image was cut off."
+        ),
+    )
     noise: Noise = Field(Noise(), description="Noise added after the PSF.")
 
     @model_validator(mode="after")
