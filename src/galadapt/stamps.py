@@ -48,7 +48,8 @@ def write_stamps(
         path: Destination, written atomically.
         batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``.
         table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
-            Text columns are stored as UTF-8, others in their own dtype.
+            Text columns are stored as UTF-8, others in their own dtype. It is stored after the
+            last batch, so whoever yields the batches may still fill measured columns.
         metadata: At least `REQUIRED_METADATA`; JSON-serialisable.
         unit: Unit of the images.
 
@@ -94,6 +95,9 @@ def _write_images(
     for batch in batches:
         if batch.ndim != 3 or batch.shape[1] != batch.shape[2]:
             raise DataError(f"{path}: stamps must be (n, side, side), not {batch.shape}")
+        # Judged as stored: a finite float64 may overflow float32.
+        with np.errstate(over="ignore"):
+            batch = batch.astype("<f4", copy=False)
         finite = np.isfinite(batch).all(axis=(1, 2))
         if not finite.all():
             raise DataError(
@@ -142,18 +146,29 @@ class StampSet:
                 tables.append(_read_table(file, path))
             self.metadata: dict[str, Any] = json.loads(self._files[0].attrs["metadata"])
             self.unit: str = str(self._files[0]["images"].attrs["unit"])
-            for path, file in zip(self.paths, self._files, strict=True):
-                if file["images"].shape[1:] != self._files[0]["images"].shape[1:]:
-                    raise DataError(
-                        f"{path}: stamps of {file['images'].shape[1:]} px beside "
-                        f"{self.paths[0]} with {self._files[0]['images'].shape[1:]}; "
-                        "rerun the stage that wrote them"
-                    )
+            for path, file in zip(self.paths[1:], self._files[1:], strict=True):
+                self._check_agrees(path, file)
         except BaseException:
             self.close()
             raise
         self.table: pd.DataFrame = pd.concat(tables, ignore_index=True)
         self._starts = np.cumsum([0] + [len(table) for table in tables])
+
+    def _check_agrees(self, path: Path, file: h5py.File) -> None:
+        first = self._files[0]
+        pairs = [
+            ("stamps of", file["images"].shape[1:], first["images"].shape[1:]),
+            ("unit", str(file["images"].attrs["unit"]), self.unit),
+            ("columns", file.attrs["columns"], first.attrs["columns"]),
+        ]
+        metadata = json.loads(file.attrs["metadata"])
+        pairs += [(key, metadata[key], self.metadata[key]) for key in REQUIRED_METADATA]
+        for what, here, there in pairs:
+            if here != there:
+                raise DataError(
+                    f"{path}: {what} {here} beside {self.paths[0]} with {there}; "
+                    "rerun the stage that wrote them"
+                )
 
     def __enter__(self) -> StampSet:
         return self
@@ -181,6 +196,8 @@ class StampSet:
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Read stamps as (n, H, W) float32, all of them or those at the given positions."""
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
         out = np.empty((len(wanted), self.side, self.side), np.float32)
         for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
@@ -225,9 +242,20 @@ def _problem(file: h5py.File) -> str | None:
     if "images" not in file or "table" not in file:
         return "lacks 'images' or 'table'"
     images = file["images"]
+    if not isinstance(images, h5py.Dataset):
+        return "'images' is no dataset"
     if images.ndim != 3 or images.dtype != np.dtype("<f4"):
         return f"images are {images.dtype} of shape {images.shape}, not (N, H, W) float32"
-    for name in json.loads(file.attrs["columns"]):
+    try:
+        columns = json.loads(file.attrs["columns"])
+        metadata = json.loads(file.attrs["metadata"])
+    except (KeyError, TypeError, ValueError):
+        return "lacks readable 'columns' or 'metadata'"
+    missing = [key for key in REQUIRED_METADATA if key not in metadata]
+    missing += [column for column in ("id", "split") if column not in columns]
+    if missing or "unit" not in images.attrs:
+        return f"lacks {', '.join(missing) or 'the unit of its images'}"
+    for name in columns:
         if name not in file["table"] or len(file["table"][name]) != len(images):
             return f"column '{name}' is missing or does not have {len(images)} rows"
     return None

@@ -98,8 +98,13 @@ def _from_fits(psf: FitsPsf, pixel_scale: float) -> galsim.GSObject:
             f"{pixel_scale:g} (image.pixel_scale); give a PSF at least as finely sampled"
         )
     offset = _offset(image, path)
+    # A PSF sampled at its band limit wants sinc interpolation: GalSim's default (quintic) lowers
+    # the peak of the F160W PSF by 0.8 %, this by 0.08 %.
     return galsim.InterpolatedImage(
-        galsim.Image(image, scale=psf.pixel_scale), flux=1.0, offset=offset
+        galsim.Image(image, scale=psf.pixel_scale),
+        x_interpolant=galsim.Lanczos(15),
+        flux=1.0,
+        offset=offset,
     )
 
 

@@ -26,6 +26,9 @@ _PERIODS = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
 # pixel noise of CANDELS wide.
 _FOLDED = 1e-4
 
+# Period of the image in which the PSF's wings are measured [px]; beyond half of it they are nil.
+_WING_PERIOD = 1024
+
 # Below this index the exact transform is quick to tabulate; above it, GalSim's default accuracy
 # errs only at scales of a hundred effective radii (2e-4 of the flux).
 _EXACT_BELOW = 3.0
@@ -55,7 +58,9 @@ class GalsimRenderer:
 
     The galaxy's transform comes from GalSim; the PSF's is sampled once per grid and kept. The grid
     reaches the PSF's own band limit, so nothing aliases in frequency, and its period grows with
-    the galaxy until less than 1e-4 e-/s/px folds back into the stamp.
+    the galaxy and its flux until less than 1e-4 e-/s/px folds back into the stamp.
+
+    Cost: about 1 ms per 64 px stamp, and once 2 to 300 ms per Sersic index.
     """
 
     def __init__(self, image: Image, psf: galsim.GSObject) -> None:
@@ -71,6 +76,10 @@ class GalsimRenderer:
         # Sampling finer than a pixel, where the PSF has power beyond the Nyquist frequency.
         self._oversampling = max(1, math.ceil(self._psf.maxk / np.pi - 0.05))
         self._psf_transforms: dict[int, np.ndarray] = {}
+        self._periods = [p for p in _PERIODS if p >= 2 * self._side] or [2 * self._side]
+        # The nearest copy's centre lies this far from the stamp's edge, a pixel of offset included.
+        self._distances = [period - self._side / 2 - 1 for period in self._periods]
+        self._wings = self._psf_wings()
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `Renderer.render`."""
@@ -118,13 +127,28 @@ class GalsimRenderer:
         b = gammaincinv(2 * n, 0.5)
         q = 1 - parameters["ellipticity"]
         central = flux * b ** (2 * n) / (2 * np.pi * n * gamma(2 * n) * q * radius**2)
-        candidates = [period for period in _PERIODS if period >= 2 * self._side]
-        for period in candidates:
-            # The nearest copy's centre lies this far from the stamp's edge; four are as near.
-            distance = period - self._side / 2 - 1
-            if 4 * central * math.exp(-b * (distance / radius) ** (1 / n)) < _FOLDED:
+        for period, distance, wing in zip(self._periods, self._distances, self._wings, strict=True):
+            # Four copies are as near as the nearest.
+            galaxy = 4 * central * math.exp(-b * (distance / radius) ** (1 / n))
+            if galaxy + flux * wing < _FOLDED:
                 return period
-        return candidates[-1] if candidates else 2 * self._side
+        return self._periods[-1]
+
+    def _psf_wings(self) -> list[float]:
+        """Return the PSF's largest brightness from each distance outwards [1/px]."""
+        if min(self._distances) > _WING_PERIOD / 2:
+            return [0.0] * len(self._distances)
+        step = self._oversampling
+        transform = fft.ifftshift(self._sample(self._psf, _WING_PERIOD), axes=0)
+        image = fft.irfft2(transform)[::step, ::step] * step**2
+        # Frequency order is also the order of signed distances from pixel 0.
+        axis = fft.fftfreq(_WING_PERIOD, 1 / _WING_PERIOD)
+        radius = np.hypot(axis[:, None], axis[None])
+        inside = radius <= _WING_PERIOD / 2
+        return [
+            float(np.abs(image[inside & (radius >= distance)]).max(initial=0.0))
+            for distance in self._distances
+        ]
 
 
 @lru_cache(maxsize=512)

@@ -158,9 +158,10 @@ def _apply(
             # Overflow shows as a value that is not finite, and is reported below.
             with np.errstate(all="ignore"):
                 current, state = STEPS[one.step](current, one, state)
+                stored = current.astype(np.float32)
         except DataError as error:
             raise DataError(f"{name}: step {number} ({one.step}): {error}") from None
-        if not np.isfinite(current.astype(np.float32)).all():
+        if not np.isfinite(stored).all():
             raise DataError(
                 f"{name}: step {number} ({one.step}) gives values that are not finite; "
                 "change its settings or mask the stamps"

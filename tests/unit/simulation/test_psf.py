@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import galsim
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from galadapt.config import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf
+from galadapt.errors import DataError
+from galadapt.simulation.psf import make_psf
+
+SCALE = 0.06
+
+
+def draw(psf, side=65):
+    return psf.drawImage(nx=side, ny=side, scale=SCALE, method="no_pixel", dtype=float).array
+
+
+def gaussian_image(side, sigma=1.6, x=0.0, y=0.0):
+    axis = np.arange(side) - (side - 1) / 2
+    return np.exp(-((axis[None] - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * sigma**2))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(image, **header):
+        path = tmp_path / "psf.fits"
+        hdu = fits.PrimaryHDU(image)
+        hdu.header.update(header)
+        hdu.writeto(path, overwrite=True)
+        return FitsPsf(path=str(path), pixel_scale=SCALE)
+
+    return write
+
+
+@pytest.mark.parametrize("settings", [OpticalPsf(), GaussianPsf(), MoffatPsf()])
+def test_unit_flux_and_centred(settings):
+    psf = make_psf(settings, SCALE)
+    assert psf.flux == pytest.approx(1, abs=1e-6)
+    assert np.hypot(psf.centroid.x, psf.centroid.y) < 0.02 * SCALE
+
+
+def test_analytic_psf_includes_the_pixel():
+    with_pixel = draw(make_psf(GaussianPsf(fwhm=0.18), SCALE))
+    by_galsim = galsim.Gaussian(fwhm=0.18).drawImage(nx=65, ny=65, scale=SCALE, dtype=float).array
+    np.testing.assert_allclose(with_pixel, by_galsim, atol=2e-5)
+
+
+def test_blur_and_aberrations_widen_the_optical_psf():
+    sharp = draw(make_psf(OpticalPsf(blur=0), SCALE)).max()
+    assert draw(make_psf(OpticalPsf(blur=0.06), SCALE)).max() < 0.7 * sharp
+    assert draw(make_psf(OpticalPsf(blur=0, defocus=0.3), SCALE)).max() < 0.9 * sharp
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("side", [40, 41])
+def test_fits_psf_is_recentred_whatever_its_size(write, side, shift):
+    psf = make_psf(write(gaussian_image(side, x=shift, y=-shift)), SCALE)
+    image = draw(psf)
+    assert image.sum() == pytest.approx(1, abs=1e-3)
+    axis = np.arange(65) - 32
+    assert (image * axis[None]).sum() == pytest.approx(0, abs=2e-3)
+    assert (image * axis[:, None]).sum() == pytest.approx(0, abs=2e-3)
+
+
+def test_fits_psf_keeps_its_pixels(write):
+    truth = gaussian_image(41)
+    image = draw(make_psf(write(truth), SCALE), side=41)
+    np.testing.assert_allclose(image, truth / truth.sum(), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "header", [{"PIXSCALE": 0.06}, {"CD1_1": -0.06 / 3600, "CD2_1": 0.0}, {"CDELT1": 1.0}]
+)
+def test_agreeing_or_absent_header_scale_passes(write, header):
+    make_psf(write(gaussian_image(31), **header), SCALE)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"PIXSCALE": 0.128},
+        {"CD1_1": -0.128 / 3600, "CD2_1": 0.0},
+        {"CDELT1": -0.128 / 3600, "CTYPE1": "RA---TAN"},
+    ],
+)
+def test_contradicting_header_scale(write, header):
+    with pytest.raises(DataError, match=r"header says 0.128 arcsec/px, psf.pixel_scale says 0.06"):
+        make_psf(write(gaussian_image(31), **header), SCALE)
+
+
+def test_missing_file():
+    with pytest.raises(DataError, match=r"nowhere.fits: no such PSF file; correct psf.path"):
+        make_psf(FitsPsf(path="nowhere.fits"), SCALE)
+
+
+def test_unset_variable_is_named(monkeypatch):
+    monkeypatch.delenv("NOT_SET_HERE", raising=False)
+    with pytest.raises(DataError, match="environment variable NOT_SET_HERE is not set"):
+        make_psf(FitsPsf(path="${NOT_SET_HERE}/psf.fits"), SCALE)
+
+
+def test_variable_is_expanded(write, tmp_path, monkeypatch):
+    write(gaussian_image(31))
+    monkeypatch.setenv("PSF_FOLDER", str(tmp_path))
+    assert make_psf(FitsPsf(path="$PSF_FOLDER/psf.fits"), SCALE).flux == pytest.approx(1)
+
+
+def test_not_fits(tmp_path):
+    path = tmp_path / "psf.fits"
+    path.write_text("not an image")
+    with pytest.raises(DataError, match=r"psf\.fits: not a readable FITS file"):
+        make_psf(FitsPsf(path=str(path)), SCALE)
+
+
+def test_truncated_fits(write):
+    settings = write(gaussian_image(64))
+    with Path(settings.path).open("r+b") as stream:
+        stream.truncate(2880 + 100)
+    with pytest.raises(DataError, match=r"psf\.fits: not a readable FITS file"):
+        make_psf(settings, SCALE)
+
+
+def test_wrong_hdu(write):
+    settings = write(gaussian_image(31)).model_copy(update={"hdu": 3})
+    with pytest.raises(DataError, match=r"has 1 extensions, no number 3; correct psf\.hdu"):
+        make_psf(settings, SCALE)
+
+
+def test_cube_and_empty_hdu(write):
+    with pytest.raises(DataError, match="extension 0 is not a 2-D image"):
+        make_psf(write(np.ones((3, 8, 8))), SCALE)
+    with pytest.raises(DataError, match="extension 0 is not a 2-D image"):
+        make_psf(write(None), SCALE)
+
+
+def test_nan(write):
+    image = gaussian_image(31)
+    image[3, 4] = np.nan
+    with pytest.raises(DataError, match="holds NaN or infinite pixels"):
+        make_psf(write(image), SCALE)
+
+
+def test_sum_not_positive(write):
+    with pytest.raises(DataError, match="sum is 0, not positive"):
+        make_psf(write(np.zeros((9, 9))), SCALE)
+
+
+def test_off_centre(write):
+    with pytest.raises(DataError, match=r"sits \+6.0, -4.0 px off the middle"):
+        make_psf(write(gaussian_image(61, x=6, y=-4)), SCALE)
+
+
+def test_coarser_than_the_image(write):
+    settings = write(gaussian_image(31)).model_copy(update={"pixel_scale": 0.12})
+    with pytest.raises(DataError, match=r"coarser than the image's 0\.06"):
+        make_psf(settings, SCALE)
+
+
+@pytest.mark.realdata
+def test_default_optical_psf_resembles_the_real_one(galadapt_data):
+    path = galadapt_data / "psf" / "hst_wfc3_f160w_060mas.fits"
+    real = make_psf(FitsPsf(path=str(path)), SCALE).drawImage(
+        nx=65, ny=65, scale=SCALE, method="no_pixel"
+    )
+    ours = make_psf(OpticalPsf(), SCALE).drawImage(nx=65, ny=65, scale=SCALE, method="no_pixel")
+    assert ours.calculateFWHM() == pytest.approx(real.calculateFWHM(), rel=0.1)
+    assert ours.calculateHLR() == pytest.approx(real.calculateHLR(), rel=0.1)
