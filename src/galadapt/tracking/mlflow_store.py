@@ -135,7 +135,7 @@ def track(
             for task in tasks:
                 of_task = [folder for folder in folders if folder.run["task"] == task]
                 _synchronise(client, f"{name}/{task}", root, of_task, configuration)
-        except (*failures, OSError) as error:
+        except failures as error:
             line = " ".join(str(error).split())
             raise RunError(
                 f"{uri}: MLflow store cannot be used ({line[:300]}); check tracking.uri, or "
@@ -235,7 +235,7 @@ def _database(uri: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def _quiet_mlflow() -> Iterator[tuple[Any, tuple[type[Exception], ...]]]:
+def _quiet_mlflow() -> Iterator[tuple[Any, tuple[type[BaseException], ...]]]:
     """Import MLflow so that it neither calls home nor narrates its database migrations."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
@@ -249,7 +249,7 @@ def _quiet_mlflow() -> Iterator[tuple[Any, tuple[type[Exception], ...]]]:
     for logger in loud:
         logger.setLevel(logging.WARNING)
     try:
-        yield MlflowClient, (MlflowException, SQLAlchemyError)
+        yield MlflowClient, (MlflowException, SQLAlchemyError, OSError)
     finally:
         for logger, level in zip(loud, levels, strict=True):
             logger.setLevel(level)

@@ -1,0 +1,213 @@
+"""Figures that compare methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from galadapt.config import PARAMETERS
+from galadapt.errors import DataError
+from galadapt.evaluation.metrics import ERROR_UNITS, columns, separability
+from galadapt.evaluation.published import published
+from galadapt.figures.runs import scatter_panel
+from galadapt.figures.style import COLOURS, LABELS, colours, corner, drawing, empty, opacity
+from galadapt.files import read_table
+
+DOMAINS = ("simulated", "survey")
+
+#: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
+_FLOOR = -0.6
+
+
+def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
+    table = read_table(path)
+    missing = sorted(wanted - set(table.columns))
+    if missing:
+        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
+    return table
+
+
+def r2_by_method(comparison: Path, output: Path) -> None:
+    """Draw R2 per method with its scatter over seeds, and R1's published figures.
+
+    One row per variant, one column per parameter. Filled: simulated and survey; diamonds: R1.
+    """
+    table = _read(comparison, {"variant", "method", "domain", "parameter", "metric", "mean", "std"})
+    table = table[table["metric"] == "r2"]
+    variants, methods = list(table["variant"].unique()), list(table["method"].unique())
+    if not variants:
+        raise DataError(f"{comparison}: holds no R2; rerun the stage that writes it")
+    printed = published()
+    height = 0.9 + 0.42 * len(methods)
+    title = "R² on the test sets: mean and scatter over seeds"
+    with drawing(output, len(variants), 4, (2.9, height), title) as (figure, axes):
+        for line, variant in zip(axes, variants, strict=True):
+            for panel, name in zip(line, PARAMETERS, strict=True):
+                rows = table[(table["variant"] == variant) & (table["parameter"] == name)]
+                for domain, shift in zip(DOMAINS, (-0.15, 0.15), strict=True):
+                    for row in rows[rows["domain"] == domain].to_dict("records"):
+                        place = methods.index(row["method"]) + shift
+                        _mark(panel, row["mean"], row["std"], place, COLOURS[domain])
+                        known = printed.get((row["method"], domain))
+                        if known:
+                            _mark_published(panel, known[name], place, COLOURS[domain])
+                panel.set(xlim=(_FLOOR - 0.05, 1.05), ylim=(len(methods) - 0.5, -0.5))
+                panel.set_yticks(range(len(methods)), methods if panel is line[0] else [])
+                panel.set_title(f"{variant}: {name.replace('_', ' ')}")
+                panel.set_xlabel("R²")
+        handles = [
+            *(panel.scatter([], [], color=COLOURS[d], label=d) for d in DOMAINS),
+            panel.scatter(
+                [], [], facecolors="none", edgecolors="black", marker="D", label="R1 published"
+            ),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+
+
+def _mark(panel, mean: float, std: float, place: float, colour: str) -> None:  # type: ignore[no-untyped-def]
+    if not np.isfinite(mean):
+        panel.text(0.2, place, "undefined", color=colour, va="center", fontsize=7)
+    elif mean < _FLOOR:
+        panel.plot(_FLOOR, place, marker="<", color=colour, ms=6)
+        panel.text(_FLOOR + 0.06, place, f"{mean:.3g}", color=colour, va="center", fontsize=7)
+    else:
+        error = std if np.isfinite(std) else 0
+        panel.errorbar(mean, place, xerr=error, fmt="o", ms=5, color=colour, capsize=2.5)
+
+
+def _mark_published(panel, value: float, place: float, colour: str) -> None:  # type: ignore[no-untyped-def]
+    panel.scatter(
+        max(value, _FLOOR),
+        place,
+        marker="D" if value >= _FLOOR else "<",
+        s=30,
+        facecolors="none",
+        edgecolors=colour,
+        linewidths=1.1,
+        zorder=3,
+    )
+
+
+def survey_scatter(predictions: Mapping[str, Path], output: Path) -> None:
+    """Draw predicted against catalogue values on the survey, one row per method.
+
+    Args:
+        predictions: {name of the row: predictions table}, the unadapted method first.
+        output: PNG to write.
+    """
+    names = list(predictions)
+    if not names:
+        raise DataError(f"{output}: no predictions to draw; name at least one method")
+    title = "Survey test galaxies, before and after adaptation"
+    with drawing(output, len(names), 4, (2.7, 2.7), title) as (_, axes):
+        for line, name in zip(axes, names, strict=True):
+            table = read_table(predictions[name])
+            table = table[(table["domain"] == "survey") & (table["split"] == "test")]
+            for panel, parameter in zip(line, PARAMETERS, strict=True):
+                scatter_panel(panel, *columns(table, parameter), COLOURS["survey"])
+                panel.set_xlabel(f"catalogue {LABELS[parameter]}")
+                panel.set_title(f"{name}: {parameter.replace('_', ' ')}")
+            line[0].set_ylabel("predicted")
+
+
+def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
+    """Draw the features of simulated and survey galaxies in their first two components.
+
+    Standardised features, principal components of both domains together; the AUC of a linear
+    classifier (`galadapt.evaluation.metrics.separability`) says what two dimensions may hide.
+
+    Args:
+        embeddings: {title of the panel: embeddings table}.
+        output: PNG to write.
+    """
+    if not embeddings:
+        raise DataError(f"{output}: no embeddings to draw; name at least one method")
+    across = min(4, len(embeddings))
+    down = -(-len(embeddings) // across)
+    title = "Features of test galaxies (principal components)"
+    with drawing(output, down, across, (2.8, 2.6), title) as (_, axes):
+        for panel in axes.flat[len(embeddings) :]:
+            panel.remove()
+        for panel, (name, path) in zip(axes.flat, embeddings.items(), strict=False):
+            panel.set_title(name)
+            table = _read(path, {"domain", "split"})
+            table = table[table["split"] == "test"]
+            features = [c for c in map(str, table) if c[0] == "f" and c[1:].isdigit()]
+            values = table[features].to_numpy(np.float64)
+            good = np.isfinite(values).all(axis=1)
+            values, domain = values[good], table["domain"].to_numpy()[good]
+            if len(features) < 2 or len(values) < 3:
+                empty(panel, "too few features")
+                continue
+            places = PCA(2, svd_solver="full").fit_transform(StandardScaler().fit_transform(values))
+            for which in DOMAINS:
+                here = domain == which
+                panel.scatter(
+                    *places[here].T,
+                    s=7,
+                    color=COLOURS[which],
+                    alpha=opacity(int(here.sum())),
+                    linewidths=0,
+                )
+                panel.scatter([], [], s=20, color=COLOURS[which], label=which)
+            # Far outliers would shrink the cloud to a dot.
+            for setter, values_1d in (
+                (panel.set_xlim, places[:, 0]),
+                (panel.set_ylim, places[:, 1]),
+            ):
+                low, high = np.quantile(values_1d, [0.005, 0.995])
+                setter(low - 0.1 * (high - low), high + 0.3 * (high - low))
+            corner(panel, f"AUC = {separability(values, domain == 'survey', 0)[0]:.3f}")
+            panel.legend(loc="upper right")
+            panel.set(xlabel="component 1", ylabel="component 2")
+
+
+def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
+    """Draw bias and scatter (NMAD) on the survey against magnitude, a colour per method.
+
+    One pair of rows per variant: median error, then NMAD; bars are the scatter over seeds.
+    """
+    wanted = {"variant", "method", "domain", "parameter", "magnitude_low", "magnitude_high"}
+    table = _read(by_magnitude, wanted | {"metric", "mean", "std"})
+    table = table[table["domain"] == "survey"]
+    variants, methods = list(table["variant"].unique()), list(table["method"].unique())
+    if not variants:
+        raise DataError(f"{by_magnitude}: holds no survey galaxy; rerun the stage that writes it")
+    kinds = ("bias", "scatter")
+    colour = colours(methods)
+    title = "Survey: median error and scatter (NMAD) by magnitude"
+    with drawing(output, 2 * len(variants), 4, (2.9, 2.0), title) as (figure, axes):
+        for row, (variant, kind) in enumerate((v, k) for v in variants for k in kinds):
+            for panel, name in zip(axes[row], PARAMETERS, strict=True):
+                for method in methods:
+                    part = table[
+                        (table["variant"] == variant)
+                        & (table["metric"] == kind)
+                        & (table["parameter"] == name)
+                        & (table["method"] == method)
+                    ]
+                    centre = (part["magnitude_low"] + part["magnitude_high"]) / 2
+                    # Methods are set side by side inside their bin, or error bars would overlap.
+                    shift = 0.06 * (methods.index(method) - (len(methods) - 1) / 2)
+                    panel.errorbar(
+                        centre + shift,
+                        part["mean"],
+                        yerr=part["std"].fillna(0),
+                        color=colour[method],
+                        marker="o",
+                        ms=3.5,
+                        lw=1.3,
+                        label=method,
+                    )
+                if kind == "bias":
+                    panel.axhline(0, color="black", lw=1, ls="--")
+                panel.set_title(f"{variant}: {name.replace('_', ' ')}")
+                panel.set_ylabel(f"{kind} [{ERROR_UNITS[name]}]")
+                panel.set_xlabel("magnitude [mag]")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(methods))
