@@ -191,8 +191,11 @@ def add_domain_head(regressor: keras.Model, alignment: Adversarial) -> keras.Mod
         else GradientReversal(initial=alignment.lambda_max, name=REVERSAL)
     )
     x = reversal(features)
+    # Named, because Keras' automatic names may collide with those of a loaded regressor.
     for units in (128, 64):
-        x = layers.Dense(units, activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Dense(
+            units, activation="relu", kernel_initializer="he_normal", name=f"{DOMAIN}_{units}"
+        )(x)
     x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
     return keras.Model(
         regressor.input, {REGRESSION: regressor.outputs[0], DOMAIN: x}, name="adversarial"

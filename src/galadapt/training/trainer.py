@@ -120,7 +120,10 @@ def run(job: Job, after_epoch: AfterEpoch | None = None) -> None:
                 "simulated": file_digest(job.simulated),
                 "survey": file_digest(job.survey),
             },
-            "stamps": metadata,
+            "variant_steps": metadata.get("variant_steps", []),
+            "stamps": {
+                key: value for key, value in metadata.items() if not key.endswith("provenance")
+            },
             "target_scaling": scaler.to_dict(),
             "parameter_count": regressor.count_params(),
             "best_epoch": progress.best_epoch,
@@ -294,6 +297,7 @@ def _compile(regressor: keras.Model, method: Method) -> keras.Model:
     optimizer = keras.optimizers.Adam(method.learning_rate)
     if alignment is None:
         regressor.compile(optimizer, loss=regression)
+        optimizer.build(regressor.trainable_variables)
         return regressor
     model = networks.add_domain_head(regressor, alignment)
     model.compile(
@@ -307,6 +311,8 @@ def _compile(regressor: keras.Model, method: Method) -> keras.Model:
             networks.DOMAIN: alignment.weight,
         },
     )
+    # Its moments must exist before a checkpoint can restore them.
+    optimizer.build(model.trainable_variables)
     return model
 
 

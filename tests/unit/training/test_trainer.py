@@ -1,0 +1,388 @@
+"""The trainer: what it writes, what it may see, how it continues, how it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import SIDE, write_domain
+from galadapt.config import PARAMETERS, Adversarial, Compute, Method, Network
+from galadapt.errors import ConfigError, DataError, RunError
+from galadapt.stamps import StampSet
+from galadapt.training import backend
+from galadapt.training.train import train
+
+backend.prepare(Compute())
+
+import keras  # noqa: E402
+
+import galadapt.models  # noqa: E402, F401
+from galadapt.models.targets import TargetScaler  # noqa: E402
+from galadapt.training import trainer  # noqa: E402
+from galadapt.training.data import Examples  # noqa: E402
+
+MakeJob = Callable[..., dict[str, Any]]
+
+BOTH = {"domains": ["simulated", "survey"]}
+SEMI = {**BOTH, "alignment": {"kind": "dann", "weight": 0.1}, "loss": "mse"}
+SUPERVISED = {**SEMI, "survey_labels": True}
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return keras.saving.load_model(run / "model.keras", compile=False).get_weights()
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Two runs on one machine must agree to the last bit."""
+    for one, other in zip(weights(first), weights(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("predictions", "embeddings"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(first / f"{name}.parquet"), pd.read_parquet(second / f"{name}.parquet")
+        )
+    histories = [
+        pd.read_csv(run / "history.csv").drop(columns="seconds") for run in (first, second)
+    ]
+    pd.testing.assert_frame_equal(*histories)
+    assert (first / "run.json").read_bytes() == (second / "run.json").read_bytes()
+
+
+# --- what it writes --------------------------------------------------------------------------
+
+
+def test_run_folder(job: MakeJob, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = job({})
+    train(**arguments)
+    run = arguments["output"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        *("embeddings.parquet", "environment.json", "history.csv", "model.keras"),
+        *("predictions.parquet", "run.json"),
+    ]
+    assert not arguments["checkpoint"].exists()
+    assert "baseline/tiny/seed1 epoch 3/3 loss" in capfd.readouterr().err
+
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    expected = [f"{name}_{kind}" for name in PARAMETERS for kind in ("true", "predicted")]
+    assert list(predictions.columns) == ["id", "domain", "split", *expected]
+    counts = predictions.groupby(["domain", "split"]).size().to_dict()
+    assert counts == {
+        ("simulated", "test"): 16,
+        ("simulated", "validation"): 16,
+        ("survey", "test"): 10,
+        ("survey", "validation"): 10,
+    }
+    embeddings = pd.read_parquet(run / "embeddings.parquet")
+    assert list(embeddings.columns[:4]) == ["id", "domain", "split", "f000"]
+    assert embeddings["f000"].dtype == np.float32
+    assert embeddings["domain"].value_counts().to_dict() == {"simulated": 16, "survey": 10}
+
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert {"loss", "val_simulated", "val_monitored", "learning_rate", "seconds"} < set(history)
+    record = json.loads((run / "run.json").read_text())
+    assert record["method"] == "baseline" and record["epochs_run"] == 3
+    assert record["best_epoch"] == history["val_monitored"].idxmin() + 1
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["backend"] == "tensorflow" and environment["seconds"] > 0
+
+
+def test_saved_model_predicts_standardised_parameters_in_safe_mode(job: MakeJob) -> None:
+    arguments = job({})
+    train(**arguments)
+    run = arguments["output"]
+    model = keras.saving.load_model(run / "model.keras", safe_mode=True)
+    record = json.loads((run / "run.json").read_text())
+    scaler = TargetScaler.from_dict(record["target_scaling"])
+    with StampSet(arguments["survey"]) as stamps:
+        images = stamps.images(stamps.rows("test"))[..., None]
+    table = pd.read_parquet(run / "predictions.parquet").query("domain == 'survey'")
+    table = table[table["split"] == "test"]
+    np.testing.assert_allclose(
+        scaler.inverse(model.predict(images, verbose=0)),
+        table[[f"{name}_predicted" for name in PARAMETERS]],
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    assert record["parameter_count"] == model.count_params()
+
+
+def test_learns(job: MakeJob) -> None:
+    arguments = job({"epochs": 25, "learning_rate": 3e-3, "augment": True, "patience": 25})
+    train(**arguments)
+    history = pd.read_csv(arguments["output"] / "history.csv")
+    assert history["val_simulated"].min() < 0.6 * history["val_simulated"].iloc[0]
+
+
+def test_magnitude_limit_drops_faint_stamps_everywhere(job: MakeJob) -> None:
+    arguments = job({"max_magnitude": 20.5, "epochs": 1})
+    train(**arguments)
+    predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    assert predictions["magnitude_true"].max() <= 20.5
+    assert set(predictions["domain"]) == {"simulated", "survey"}
+
+
+# --- determinism and resuming ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{"augment": True}, SEMI], ids=["baseline", "dann"])
+def test_same_seed_same_run(job: MakeJob, tmp_path: Path, settings: dict[str, Any]) -> None:
+    for name in ("a", "b"):
+        train(**job(settings, output=tmp_path / name))
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    train(**job(settings, output=tmp_path / "c", seed=2))
+    assert (weights(tmp_path / "a")[-2] != weights(tmp_path / "c")[-2]).any()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def interrupt(arguments: dict[str, Any], epoch: int) -> None:
+    def kill(finished: int) -> None:
+        if finished == epoch:
+            raise Killed
+
+    changed = arguments | {"parameters": tuple(arguments["parameters"])}
+    with pytest.raises(Killed):
+        trainer.run(trainer.Job(**changed), after_epoch=kill)
+
+
+def test_interrupted_training_ends_like_an_uninterrupted_one(
+    job: MakeJob, tmp_path: Path, with_dropout: Network, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Dropout, moments, schedules, orientations and early stopping all continue where they were."""
+    settings = {
+        **SEMI,
+        "network": with_dropout,
+        "augment": True,
+        "learning_rate_schedule": "cosine",
+        "epochs": 4,
+    }
+    train(**job(settings, output=tmp_path / "whole"))
+    arguments = job(settings, output=tmp_path / "halves")
+    interrupt(arguments, epoch=2)
+    assert not arguments["output"].exists()
+    train(**arguments)
+    assert "continues after epoch 2" in capfd.readouterr().err
+    assert_same_run(tmp_path / "whole", tmp_path / "halves")
+
+
+@pytest.mark.parametrize("damage", ["other", "torn"])
+def test_useless_checkpoint_is_ignored(
+    job: MakeJob, tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = job({"epochs": 2})
+    interrupt(job({"epochs": 2}, seed=9 if damage == "other" else 1), epoch=1)
+    state = arguments["checkpoint"] / "state.npz"
+    if damage == "torn":
+        state.write_bytes(state.read_bytes()[:1000])
+    train(**arguments)
+    said = {"other": "belongs to another training", "torn": "unreadable"}[damage]
+    assert f"{said}" in capfd.readouterr().err
+    train(**job({"epochs": 2}, output=tmp_path / "fresh"))
+    assert_same_run(arguments["output"], tmp_path / "fresh")
+
+
+def test_early_stopping_keeps_the_best_weights(job: MakeJob) -> None:
+    arguments = job({"learning_rate": 0.05, "epochs": 30, "patience": 2})
+    train(**arguments)
+    run = arguments["output"]
+    record = json.loads((run / "run.json").read_text())
+    assert record["epochs_run"] == record["best_epoch"] + 2 < 30
+    predictions = pd.read_parquet(run / "predictions.parquet")
+    rows = predictions[
+        (predictions["domain"] == "simulated") & (predictions["split"] == "validation")
+    ]
+    scaler = TargetScaler.from_dict(record["target_scaling"])
+    true, predicted = (
+        scaler.transform(rows[[f"{name}_{kind}" for name in PARAMETERS]].to_numpy())
+        for kind in ("true", "predicted")
+    )
+    assert np.abs(predicted - true).mean() == pytest.approx(record["best_monitored"], rel=1e-5)
+
+
+# --- labels ----------------------------------------------------------------------------------
+
+
+def test_no_survey_label_reaches_a_label_free_training(job: MakeJob, tmp_path: Path) -> None:
+    def corrupt(table: pd.DataFrame) -> pd.DataFrame:
+        table[list(PARAMETERS)] = np.random.default_rng(7).uniform(0, 1e3, (len(table), 4))
+        return table
+
+    corrupted = write_domain(tmp_path / "corrupted.h5", "survey", corrupt)
+    for settings, same in ((SEMI, True), (SUPERVISED, False)):
+        name = str(same)
+        train(**job(settings, output=tmp_path / name))
+        train(**job(settings, output=tmp_path / f"{name}-corrupted", survey=corrupted))
+        pairs = zip(weights(tmp_path / name), weights(tmp_path / f"{name}-corrupted"), strict=True)
+        assert all((one == other).all() for one, other in pairs) == same
+
+
+def test_missing_labels_cost_their_stamps_only(job: MakeJob) -> None:
+    def forget(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[::2, "sersic_index"] = np.nan
+        return table
+
+    arguments = job({**SUPERVISED, "epochs": 1})
+    arguments["survey"] = write_domain(arguments["output"] / "holes.h5", "survey", forget)
+    train(**arguments)
+    assert np.isfinite(pd.read_csv(arguments["output"] / "history.csv")["val_survey"]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "monitored"),
+    [
+        ({}, ["val_simulated"]),
+        (SEMI, ["val_simulated"]),
+        (SUPERVISED, ["val_simulated", "val_survey"]),
+        ({"domains": ["survey"], "survey_labels": True}, ["val_survey"]),
+    ],
+)
+def test_what_stops_training(job: MakeJob, settings: dict[str, Any], monitored: list[str]) -> None:
+    arguments = job({**settings, "epochs": 1})
+    train(**arguments)
+    history = pd.read_csv(arguments["output"] / "history.csv")
+    assert [name for name in ("val_simulated", "val_survey") if name in history] == monitored
+    np.testing.assert_allclose(history["val_monitored"], history[monitored].mean(axis=1))
+
+
+def batch_weights(masking: str) -> np.ndarray:
+    images = np.zeros((8, SIDE, SIDE, 1), np.float32)
+    labels = np.random.default_rng(1).standard_normal((8, 4))
+    training = {
+        "simulated": Examples(images, labels, np.arange(8)),
+        "survey": Examples(
+            images, labels if masking == "fixed_vector" else labels * np.nan, images
+        ),
+    }
+    method = Method(**BOTH, alignment={"masking": masking}, batch_size=8)
+    batches = trainer._Batches(training, TargetScaler.fit(PARAMETERS, labels), method, seed=1)
+    return np.stack(
+        [weight["parameters"] * (1 + y["domain"]) for _, y, weight in batches.of_epoch(0)]
+    )
+
+
+def test_each_example_carries_its_own_mask() -> None:
+    """Weight times (1 + domain): 1 for a simulated stamp that counts, 2 would be a survey stamp."""
+    assert sorted(batch_weights("per_example")[0]) == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_the_printed_mask_hides_places_not_stamps() -> None:
+    printed = batch_weights("fixed_vector")
+    assert (printed[:, :4] == 0).all()
+    assert (printed[:, 4:] == 2).any() and (printed[:, 4:] == 1).any()
+
+
+# --- schedules -------------------------------------------------------------------------------
+
+
+def test_strength_ramps_as_published() -> None:
+    ramp = Adversarial(gamma=10, lambda_max=0.5)
+    values = [trainer.adversarial_strength(ramp, p) for p in (0, 0.1, 0.5, 1)]
+    np.testing.assert_allclose(values, 0.5 * np.tanh(np.array([0, 0.5, 2.5, 5.0])), rtol=1e-12)
+    constant = Adversarial(schedule="constant", lambda_max=0.5)
+    assert trainer.adversarial_strength(constant, 0) == 0.5
+
+
+def test_strength_and_rate_reach_the_training(job: MakeJob) -> None:
+    arguments = job({**SEMI, "learning_rate_schedule": "cosine"})
+    train(**arguments)
+    history = pd.read_csv(arguments["output"] / "history.csv")
+    assert history["learning_rate"].is_monotonic_decreasing
+    assert history["reversal_strength"].is_monotonic_increasing
+    steps = 3 * 8  # 32 simulated stamps, 4 in each batch
+    expected = trainer.learning_rate(arguments["method"], (steps - 1) / steps)
+    assert history["learning_rate"].iloc[-1] == pytest.approx(expected)
+
+
+# --- transfer --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(job: MakeJob, tmp_path: Path) -> Path:
+    train(**job({"epochs": 1}, output=tmp_path / "start"))
+    return tmp_path / "start" / "model.keras"
+
+
+def test_transfer_starts_from_weights_and_scaling(job: MakeJob, start: Path) -> None:
+    """A step too small to see leaves the start's predictions."""
+    settings = {"domains": ["survey"], "survey_labels": True, "starts_from": "baseline"}
+    arguments = job({**settings, "epochs": 1, "learning_rate": 1e-9}, start_model=start)
+    train(**arguments)
+    before = pd.read_parquet(start.parent / "predictions.parquet").drop(columns=["split", "domain"])
+    after = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    np.testing.assert_allclose(after[before.columns], before, rtol=1e-4, atol=1e-4)
+
+
+def test_dense_freezes_the_convolutions(job: MakeJob, start: Path) -> None:
+    settings = {**SUPERVISED, "starts_from": "baseline", "trainable": "dense"}
+    arguments = job(settings, start_model=start)
+    train(**arguments)
+    before, after = weights(start.parent), weights(arguments["output"])
+    same = [bool((one == other).all()) for one, other in zip(before, after, strict=True)]
+    convolutional = [one.ndim == 4 for one in before]
+    assert all(same[index] for index, found in enumerate(convolutional) if found)
+    assert not same[-2]
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+
+def test_diverged_training_says_what_to_lower(job: MakeJob) -> None:
+    arguments = job({"learning_rate": 1e30, "loss": "mse"})
+    with pytest.raises(
+        RunError, match=r"seed1: training diverged .* lower method_settings.baseline.learning_rate"
+    ):
+        train(**arguments)
+    assert not arguments["output"].exists()
+
+
+def test_start_model_not_given(job: MakeJob) -> None:
+    with pytest.raises(DataError, match=r"starts from 'baseline' but was given no start model"):
+        train(**job({"starts_from": "baseline"}))
+
+
+def test_start_model_is_broken(job: MakeJob, start: Path) -> None:
+    start.write_bytes(b"not a model")
+    with pytest.raises(DataError, match=r"model.keras: not a readable Keras model"):
+        train(**job({"starts_from": "baseline"}, start_model=start))
+
+
+def test_start_model_without_its_record(job: MakeJob, start: Path) -> None:
+    (start.parent / "run.json").unlink()
+    with pytest.raises(DataError, match=r"run.json: no such file"):
+        train(**job({"starts_from": "baseline"}, start_model=start))
+
+
+def test_start_model_of_other_targets(job: MakeJob, start: Path) -> None:
+    with pytest.raises(DataError, match=r"predicts magnitude, .* start from a run of the same"):
+        train(**job({"starts_from": "baseline"}, start_model=start, parameters=PARAMETERS[:2]))
+
+
+def test_domains_of_different_size(job: MakeJob, tmp_path: Path) -> None:
+    from galadapt.stamps import write_stamps
+
+    with StampSet(job({})["survey"]) as stamps:
+        small = stamps.images()[:, 2:-2, 2:-2]
+        write_stamps(tmp_path / "small.h5", [small], stamps.table, stamps.metadata)
+    with pytest.raises(DataError, match=r"stamps of 12 px beside .* give both the same variant"):
+        train(**job({}, survey=tmp_path / "small.h5"))
+
+
+def test_backend_cannot_change_in_a_running_process() -> None:
+    with pytest.raises(RunError, match="keras already runs on tensorflow, not jax"):
+        backend.prepare(Compute(backend="jax"))
+
+
+def test_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(__import__("sys").modules, "keras")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(ConfigError, match="'torch' is not installed; install it or choose"):
+        backend.prepare(Compute(backend="torch"))
