@@ -49,6 +49,7 @@ def _convolve(
     filters: int,
     size: int,
     *,
+    stride: int = 1,
     padding: str = "same",
     regulariser: Any = None,
     initialiser: str = "glorot_uniform",
@@ -56,6 +57,7 @@ def _convolve(
     return layers.Conv2D(
         filters,
         size,
+        strides=stride,
         padding=padding,
         activation="relu",
         kernel_initializer=initialiser,
@@ -84,12 +86,21 @@ def _r1_baseline_head(x: Tensor, network: Network) -> Tensor:
     return layers.BatchNormalization()(x)
 
 
-@architecture("compact", head=_dense_head)
+def _compact_head(x: Tensor, network: Network) -> Tensor:
+    return layers.Dense(64, activation="relu", kernel_initializer="he_normal")(x)
+
+
+@architecture("compact", head=_compact_head)
 def compact(x: Tensor, network: Network) -> Tensor:
-    """Four 3x3 convolutions, pooled after each: what one CPU thread trains in half a minute."""
-    for filters in (16, 32, 64, 64):
-        x = _pool(_convolve(x, filters, 3, initialiser="he_normal"))
-    return layers.Flatten(name=FEATURES)(x)
+    """Three convolutions and 128 features: what one CPU thread trains in half a minute.
+
+    Strides instead of pooling put the work into few, wide convolutions: at 32 px more accurate per
+    CPU second than four pooled 3x3 layers. The features are few so that aligning them is possible.
+    """
+    for filters, size, stride in ((32, 4, 2), (48, 3, 2), (96, 3, 1)):
+        x = _convolve(x, filters, size, stride=stride, initialiser="he_normal")
+    x = layers.Flatten()(_pool(x))
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal", name=FEATURES)(x)
 
 
 @architecture("r1_baseline", head=_r1_baseline_head)
