@@ -264,7 +264,7 @@ def _judge(
         return _Rejection("bad_pixels", float(bad.mean()))
     local_rms = float(np.median(tile.rms[box][~bad]))
     smooth, segments = tile.smooth[box], tile.segments[box]
-    centre = cutout.to_cutout_position((x, y))
+    centre: tuple[float, float] = cutout.to_cutout_position((float(x), float(y)))
     label = _central_label(segments, smooth, centre)
     if label == 0:
         near = _distance(smooth.shape, centre) <= _CENTRE_RADIUS
@@ -292,7 +292,7 @@ def _distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray
 
 def _central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float, float]) -> int:
     """Label under the centre, else that of the brightest detected pixel close to it, else 0."""
-    label = int(segments[round(float(centre[1])), round(float(centre[0]))])
+    label = int(segments[round(centre[1]), round(centre[0])])
     if label:
         return label
     near = (_distance(segments.shape, centre) <= _CENTRE_RADIUS) & (segments > 0)
@@ -319,9 +319,9 @@ def _neighbour_fraction(
     others = data[(segments > 0) & ~own].sum()
     turned = np.zeros_like(smooth)
     # Turning about half-integer points keeps pixels whole.
-    rows, columns = np.indices(smooth.shape)
-    opposite = round(2 * float(centre[1])) - rows, round(2 * float(centre[0])) - columns
-    seen = np.logical_and.reduce([(axis >= 0) & (axis < len(smooth)) for axis in opposite])
+    turn = np.array([round(2 * centre[1]), round(2 * centre[0])])
+    opposite = turn[:, None, None] - np.indices(smooth.shape)
+    seen = ((opposite >= 0) & (opposite < len(smooth))).all(axis=0)
     turned[seen] = smooth[opposite[0][seen], opposite[1][seen]]
     excess = smooth - np.clip(turned, 0, None)
     blended = excess[own & seen & (excess > 3 * rms) & (excess > smooth / 2)].sum()

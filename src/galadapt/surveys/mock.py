@@ -86,10 +86,11 @@ def make_mock(
     galaxies = draw_population(survey, image, seed, side)
     wcs = tangent_wcs((side, side), image.pixel_scale)
     rms_map = _depth(side, levels.pixel_rms)
-    table = _best_fits(galaxies, image, levels.pixel_rms, levels.exposure_time)
+    optics = _FieldPsf(survey, image, psf, side)
+    table = _best_fits(galaxies, image, levels.pixel_rms, levels.exposure_time, optics.sigma)
     rows = _catalog(table, survey, image, wcs, rms_map, levels.exposure_time, seed)
 
-    mosaic = _draw(table, survey, image, psf, seed, side, levels.pixel_rms)
+    mosaic = _draw(table, optics, image, seed, side, levels.pixel_rms)
     sky = survey.sky_residual * levels.pixel_rms * _smooth_field(side, seed)
     has_data = _has_data(side, seed)
     mosaic = add_noise(mosaic, levels, _generator(seed, _NOISE), rms_map=rms_map.astype(np.float32))
@@ -230,7 +231,11 @@ def _components(galaxies: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _best_fits(
-    galaxies: pd.DataFrame, image: Image, pixel_rms: float, exposure_time: float
+    galaxies: pd.DataFrame,
+    image: Image,
+    pixel_rms: float,
+    exposure_time: float,
+    psf_sigma: float,
 ) -> pd.DataFrame:
     """Add flux [e-/s] and the best single Sersic (best_magnitude, _radius [px], _index)."""
     table = galaxies.copy()
@@ -241,6 +246,7 @@ def _best_fits(
         *_components(table),
         pixel_rms,
         exposure_time,
+        psf_sigma,
     )
     table["best_magnitude"] = image.zero_point - 2.5 * np.log10(flux)
     table["best_radius"] = radius
@@ -273,16 +279,14 @@ def _boxes(table: pd.DataFrame, pixel_rms: float) -> np.ndarray:
 
 def _draw(
     table: pd.DataFrame,
-    survey: MockSurvey,
+    optics: _FieldPsf,
     image: Image,
-    psf: Psf,
     seed: int,
     side: int,
     pixel_rms: float,
 ) -> np.ndarray:
     """Draw all galaxies, without noise: (side, side) float64 [e-/s]."""
     mosaic = np.zeros((side, side))
-    optics = _FieldPsf(survey, image, psf, side)
     boxes = _boxes(table, pixel_rms)
     records: list[dict[Any, Any]] = table.to_dict("records")
     for record, box in track(
@@ -327,6 +331,11 @@ class _FieldPsf:
             self._base = galsim.Convolve(self._base, blur)
         self._survey, self._scale, self._side = survey, image.pixel_scale, side
         self._known: dict[tuple[int, int, int], np.ndarray] = {}
+
+    @property
+    def sigma(self) -> float:
+        """Sigma of the Gaussian of the same width [px]."""
+        return float(self._base.calculateFWHM()) / 2.3548 / self._scale
 
     def transform(self, x: int, y: int, box: int) -> np.ndarray:
         """Transform of the PSF at (x, y) [px] for boxes of the given side."""
