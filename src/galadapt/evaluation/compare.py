@@ -110,13 +110,13 @@ def console_table(comparison: Path) -> str:
     lines = []
     for section in _sections(tidy):
         lines.append(f"R2 on the test sets: {section.task}, variant {section.variant}")
-        head = ["method", "test set", *PARAMETERS, "n"]
+        head = ["method", "test set", *PARAMETERS, "n", "AUC"]
         body = [
             line
             for row in section.rows
             for line in (
-                [row.method if row.first else "", row.domain, *row.texts, row.n],
-                ["", "  R1 published", *row.published, ""] if row.published else None,
+                [row.method if row.first else "", row.domain, *row.texts, row.n, row.auc],
+                ["", "  R1 published", *row.published, "", ""] if row.published else None,
             )
             if line
         ]

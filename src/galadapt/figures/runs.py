@@ -10,7 +10,7 @@ import pandas as pd
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import ConfigError, DataError
-from galadapt.evaluation.metrics import ERROR_UNITS, check_predictions, columns, errors, nmad, r2
+from galadapt.evaluation.metrics import ERROR_UNITS, check_predictions, columns, errors, r2
 from galadapt.figures.style import (
     COLOURS,
     LABELS,
@@ -124,6 +124,8 @@ def distributions(predictions: Path, output: Path, title: str = "") -> None:
                 panel.set_title(f"{domain}: {name.replace('_', ' ')}")
             line[0].set_ylabel("galaxies")
             if not table.empty:
+                # Room for the legend above the bars.
+                line[0].set_ylim(top=1.4 * line[0].get_ylim()[1])
                 line[0].legend(loc="upper left")
 
 
@@ -136,8 +138,13 @@ def residuals(predictions: Path, output: Path, title: str = "") -> None:
             for domain, table in rows.items():
                 error = errors(name, *columns(table, name))
                 found[domain] = (table["magnitude_true"].to_numpy(np.float64), error)
-            pooled = np.concatenate([error[np.isfinite(error)] for _, error in found.values()])
-            reach = max(5 * nmad(pooled), 1e-3) if len(pooled) else 1.0
+            # Both domains on one scale, that of the worse one, without its extreme tail.
+            spreads = [
+                np.quantile(np.abs(error[np.isfinite(error)]), 0.95)
+                for _, error in found.values()
+                if np.isfinite(error).any()
+            ]
+            reach = max([1e-3, *(1.3 * spread for spread in spreads)])
             for row, (domain, (magnitude, error)) in enumerate(found.items()):
                 panel = axes[row, column]
                 panel.set_title(f"{domain}: {name.replace('_', ' ')}")
@@ -203,6 +210,8 @@ def learning(history: Path, output: Path, title: str = "") -> None:
             finite = finite[np.isfinite(finite)]
             if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
                 panel.set_yscale("log")
+            elif len(finite) and finite.min() >= 0:
+                panel.set_ylim(bottom=0, top=1.08 * finite.max() or 1)
             panel.set_title(group.replace("_", " "))
             panel.set_xlabel("epoch")
             if len(curves) > 1:

@@ -1,0 +1,237 @@
+"""Build the report: one HTML file without any outside asset.
+
+The page holds no time and no path of this machine, so that equal results give equal bytes; how
+long a training took is in its environment.json and in MLflow.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from galadapt.config import PARAMETERS
+from galadapt.errors import DataError
+from galadapt.files import read_json, read_table, write_text
+
+#: What of an environment.json differs between two equal runs, or is no version.
+_NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", "backend")
+
+#: Longest table that is shown whole.
+_MAX_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and what it shows, in a sentence."""
+
+    path: Path
+    caption: str
+
+
+def build_report(
+    output: Path,
+    configuration: Mapping[str, Any],
+    comparison_html: Path,
+    pictures: Mapping[str, Sequence[Picture]],
+    cuts: Path,
+    rejected: Path,
+    runs: Sequence[Path],
+    code: Mapping[str, str],
+) -> None:
+    """Write the report.
+
+    Args:
+        output: HTML file to write.
+        configuration: The whole configuration, as plain values.
+        comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
+        pictures: {section title: pictures}, in the order to be shown.
+        cuts: CSV of the survey's selection, one row per cut with `cut` and `removed`.
+        rejected: CSV of the objects whose stamp was refused, with `reason`.
+        runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
+        code: {stage: code digest}.
+
+    Raises:
+        DataError: an input is missing or is not what its name promises.
+    """
+    fragment = _text(comparison_html)
+    sections = [
+        (title, [(_inline(p.path), p.caption) for p in group]) for title, group in pictures.items()
+    ]
+    folder = resources.files("galadapt.report")
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.from_string(folder.joinpath("report.html").read_text("utf-8"))
+    appendix = [_run_row(Path(run)) for run in runs]
+    page = template.render(
+        style=Markup(folder.joinpath("report.css").read_text("utf-8")),
+        facts=_facts(configuration),
+        # The fragment was escaped by the stage that wrote it.
+        comparison=Markup(fragment),
+        sections=sections,
+        cuts=_rows(_table(cuts, ("cut", "removed"))),
+        rejected=_reasons(rejected),
+        appendix=appendix,
+        parameters=PARAMETERS,
+        caveats=_caveats(configuration, appendix),
+        versions=_versions(runs),
+        code=sorted(code.items()),
+        configuration=json.dumps(configuration, indent=2, sort_keys=True, default=str),
+    )
+    write_text(output, page)
+
+
+def _text(path: Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
+
+
+def _inline(path: Path) -> str:
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such figure; rerun the stage that draws it") from None
+    if not content.startswith(b"\x89PNG"):
+        raise DataError(f"{path}: not a PNG; delete it and rerun the stage that draws it")
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    table = read_table(path)
+    missing = [name for name in wanted if name not in table]
+    if missing:
+        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
+    return table
+
+
+def _rows(table: pd.DataFrame) -> dict[str, Any]:
+    """Give a table's head and its first rows as text."""
+    shown = table.head(_MAX_ROWS)
+    return {
+        "head": [str(name).replace("_", " ") for name in table.columns],
+        "body": shown.astype(str).to_numpy().tolist(),
+        "left_off": len(table) - len(shown),
+    }
+
+
+def _reasons(path: Path) -> dict[str, Any]:
+    counts = _table(path, ("reason",))["reason"].value_counts()
+    # Equal counts in a fixed order, or the page's bytes would depend on the table's order.
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    return _rows(pd.DataFrame(ordered, columns=["reason", "objects"]))
+
+
+def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say in a few lines what was run."""
+
+    def listed(key: str) -> str:
+        return ", ".join(map(str, configuration.get(key) or [])) or "none"
+
+    simulation = configuration.get("simulation") or {}
+    image = configuration.get("image") or {}
+    sizes = ", ".join(
+        f"{simulation[key]:,} {label}".replace(",", " ")
+        for key, label in (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
+        if key in simulation
+    )
+    survey = configuration.get("survey") or {}
+    return [
+        ("Preset", str(configuration.get("preset", "unnamed"))),
+        ("Survey", str(survey.get("kind", "unknown"))),
+        (
+            "Stamps",
+            f"{image.get('stamp_size')} px of {image.get('pixel_scale')} arcsec, "
+            f"{image.get('band')}, zero point {image.get('zero_point')} AB",
+        ),
+        ("Simulated", sizes),
+        ("Variants", listed("variants")),
+        ("Methods", listed("methods")),
+        ("Training seeds", listed("seeds")),
+        ("Seed of the data", str(configuration.get("seed", "unknown"))),
+    ]
+
+
+def _run_row(folder: Path) -> dict[str, Any]:
+    run, metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
+    try:
+        tests = {name: splits.get("test") for name, splits in metrics["domains"].items()}
+        return {
+            "variant": run["variant"],
+            "method": run["method"],
+            "seed": run["seed"],
+            "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
+            "parameters": run.get("parameter_count", "?"),
+            "n": {name: test[PARAMETERS[0]]["n"] for name, test in tests.items() if test},
+            "failed": sum(test[PARAMETERS[0]]["failed"] for test in tests.values() if test),
+            "auc": _number(metrics["separability"]["auc"]),
+            "r2": {
+                name: [_number(test[p]["r2"]) for p in PARAMETERS]
+                for name, test in tests.items()
+                if test
+            },
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
+        ) from None
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _versions(runs: Sequence[Path]) -> list[tuple[str, str]]:
+    """Collect the versions all runs were made with; differing ones are all named."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in read_json(Path(run) / "environment.json").items():
+            if key not in _NOT_VERSIONS and isinstance(value, str):
+                found.setdefault(key, set()).add(value)
+    return [(key, ", ".join(sorted(values))) for key, values in sorted(found.items())]
+
+
+def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what the numbers do not say."""
+    lines = []
+    sizes = {row["n"]["survey"] for row in appendix if "survey" in row["n"]}
+    if sizes:
+        count = min(sizes)
+        lines.append(
+            f"The survey's test set holds {count} galaxies. How far R² would move with other "
+            "galaxies is the bootstrap interval below each table; differences smaller than it "
+            "mean nothing."
+        )
+    seeds = len(configuration.get("seeds") or [])
+    if seeds < 3:
+        lines.append(
+            f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "
+            "not known well enough to rank methods; use at least 3."
+        )
+    if (configuration.get("survey") or {}).get("kind") == "mock":
+        lines.append(
+            "The survey is a mock: its galaxies, PSF and sky differ from the simulations in ways "
+            "that were chosen. Success on it is necessary, not sufficient, for the real sky."
+        )
+    lines += [
+        "Reference values of survey galaxies are catalogue fits with errors of their own; no "
+        "method can score higher than those errors allow.",
+        "R² depends on the spread of the test set: the same errors give a lower R² on a narrower "
+        "population. Compare methods within a column, not columns with each other.",
+        "An AUC of 0.5 says that the domains look alike to the network, not that its measurements "
+        "are right.",
+    ]
+    return lines

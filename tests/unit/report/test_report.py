@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from galadapt.config import PARAMETERS
+from galadapt.errors import DataError
+from galadapt.evaluation.compare import compare
+from galadapt.files import read_json
+from galadapt.report.build import Picture, build_report
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+CONFIGURATION = {
+    "preset": "smoke",
+    "seed": 2026,
+    "seeds": [1, 2],
+    "methods": ["baseline", "transfer"],
+    "variants": ["asinh"],
+    "survey": {"kind": "mock"},
+    "simulation": {"n_train": 50000, "n_validation": 100, "n_test": 300},
+    "image": {"stamp_size": 64, "pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W"},
+}
+
+
+@pytest.fixture
+def inputs(tmp_path, make_run):
+    runs = [make_run(method=m, seed=s) for m in ("baseline", "transfer") for s in (1, 2)]
+    names = ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
+    paths = {name: tmp_path / "tables" / name for name in names}
+    compare(
+        [run / "metrics.json" for run in runs],
+        [run / "metrics_by_magnitude.csv" for run in runs],
+        **paths,
+    )
+    (tmp_path / "figure.png").write_bytes(PIXEL)
+    (tmp_path / "cuts.csv").write_text(
+        "cut,condition,removed,remaining\ncatalog,all rows,0,150\nflag,f <= 0,17,133\n"
+    )
+    (tmp_path / "rejected.csv").write_text("id,reason,value\n1,edge,3\n2,edge,5\n3,neighbours,.7\n")
+    return {
+        "output": tmp_path / "report.html",
+        "configuration": CONFIGURATION,
+        "comparison_html": paths["html"],
+        "pictures": {"The data": [Picture(tmp_path / "figure.png", "Labels of <both> domains.")]},
+        "cuts": tmp_path / "cuts.csv",
+        "rejected": tmp_path / "rejected.csv",
+        "runs": runs,
+        "code": {"train": "0123456789abcdef"},
+    }
+
+
+class Page(HTMLParser):
+    """Every opening tag with its attributes, the text, and whether tags are balanced."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.text += " "
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_whole_and_needs_nothing_else(inputs):
+    build_report(**inputs)
+    page = Page(inputs["output"].read_text())
+    assert page.open == []
+    sources = [a[key] for _, a in page.tags for key in ("src", "href") if key in a]
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
+    anchors = {a["href"][1:] for tag, a in page.tags if tag == "a"}
+    assert anchors <= {a.get("id") for _, a in page.tags}
+    image = next(a["src"] for tag, a in page.tags if tag == "img")
+    assert base64.b64decode(image.split(",")[1]) == PIXEL
+
+
+def test_the_page_says_what_was_run_and_what_came_out(inputs):
+    build_report(**inputs)
+    text = " ".join(Page(inputs["output"].read_text()).text.split())
+    metrics = read_json(inputs["runs"][0] / "metrics.json")
+    for name in PARAMETERS:
+        assert f"{metrics['domains']['survey']['test'][name]['r2']:.3f}" in text
+    for wanted in (
+        "50 000 train",
+        "R1 published",
+        "f <= 0",
+        "Labels of <both> domains.",
+        "0123456789abcdef",
+        "keras 3.15.1",
+        "test set holds 300 galaxies",
+        "2 training seeds",
+        "The survey is a mock",
+    ):
+        assert wanted in text, wanted
+    assert re.search(r"edge 2 .*neighbours 1", text)
+
+
+def test_equal_results_give_equal_bytes_whatever_the_time(inputs):
+    build_report(**inputs)
+    first = inputs["output"].read_bytes()
+    path = inputs["runs"][0] / "environment.json"
+    path.write_text(path.read_text().replace("2026-01-02", "2027-05-06").replace("20.0", "33.0"))
+    build_report(**inputs)
+    assert inputs["output"].read_bytes() == first
+
+
+def test_no_rejected_object_is_said(inputs):
+    inputs["rejected"].write_text("id,reason,value\n")
+    build_report(**inputs)
+    assert "None." in Page(inputs["output"].read_text()).text
+
+
+def test_a_long_table_is_cut_and_says_so(inputs):
+    rows = "".join(f"cut{k},x,1,1\n" for k in range(100))
+    inputs["cuts"].write_text("cut,condition,removed,remaining\n" + rows)
+    build_report(**inputs)
+    assert "40 more rows are in the file" in inputs["output"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("figure.png", b"GIF89a", r"figure\.png: not a PNG"),
+        ("figure.png", None, r"figure\.png: no such figure; rerun"),
+        ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the column\(s\) cut, removed"),
+        ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column\(s\) reason"),
+        ("tables/html", None, "html: no such file; rerun"),
+    ],
+)
+def test_broken_inputs_write_nothing(inputs, tmp_path, name, content, message):
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        build_report(**inputs)
+    assert not inputs["output"].exists()
+
+
+def test_metrics_of_another_shape_are_refused(inputs):
+    (inputs["runs"][1] / "metrics.json").write_text('{"domains": {"survey": {"test": {"x": 1}}}}')
+    with pytest.raises(DataError, match=r"metrics\.json lacks 'magnitude'; rerun training and ev"):
+        build_report(**inputs)
