@@ -292,15 +292,19 @@ def _sections(tidy: pd.DataFrame) -> list[Section]:
             domains = part.loc[part["method"] == method, "domain"].unique()
             for domain in (name for name in ("simulated", "survey") if name in domains):
                 cells = [_cell(values, method, domain, name) for name in PARAMETERS]
+                first = not rows or rows[-1].method != method
                 known = printed.get((method, domain))
                 rows.append(
                     Row(
                         method,
                         domain,
-                        not rows or rows[-1].method != method,
+                        first,
                         cells,
                         f"{values[method, domain, PARAMETERS[0], 'n'][0]:.0f}",
-                        _number(values[(method, *WHOLE_RUN, "separability_auc")][0]),
+                        # It belongs to both test sets, so it stands once.
+                        _number(values[(method, *WHOLE_RUN, "separability_auc")][0])
+                        if first
+                        else "",
                         [_number(known[name]) for name in PARAMETERS] if known else [],
                     )
                 )
@@ -340,13 +344,9 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
     scatter and bootstrap of the test set) combined in quadrature.
     """
     by_place = {(row.method, row.domain): row for row in rows}
-    start = by_place.get(("baseline", "simulated")), by_place.get(("baseline", "survey"))
-    if start[0] and start[1]:
-        falls = [
-            f"{name} {a.text} to {b.text}"
-            for name, a, b in zip(PARAMETERS, start[0].cells, start[1].cells, strict=True)
-        ]
-        yield f"Baseline, from simulated to survey: {'; '.join(falls)}."
+    home, away = by_place.get(("baseline", "simulated")), by_place.get(("baseline", "survey"))
+    if home and away:
+        yield from _loss_and_recovery(home, away, rows)
     survey = [row for row in rows if row.domain == "survey"]
     if len(survey) < 2:
         return
@@ -368,6 +368,33 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
                 f"Survey, {name}: no clear best; {best.method} and {next_best.method} lie within "
                 f"their error bars ({lead})."
             )
+
+
+def _loss_and_recovery(home: Row, away: Row, rows: Sequence[Row]) -> Iterator[str]:
+    """Say what the baseline loses on the survey, and how much of it each method wins back."""
+    pairs = list(zip(PARAMETERS, home.cells, away.cells, strict=True))
+    falls = [f"{name} {_number(a.mean)} to {_number(b.mean)}" for name, a, b in pairs]
+    yield f"R2 of the baseline from simulated to survey: {', '.join(falls)}."
+    # A share of a loss that the error bars do not establish would be noise over noise.
+    lost = [
+        k for k, (_, a, b) in enumerate(pairs) if a.mean - b.mean > math.hypot(a.error, b.error)
+    ]
+    if not lost:
+        yield "This loss is within the error bars: there is nothing to recover."
+        return
+    for row in rows:
+        if row.domain == "survey" and row.method != "baseline":
+            shares = [
+                f"{PARAMETERS[k]} {100 * _recovered(home, away, row, k):.0f} %"
+                for k in lost
+                if not math.isnan(row.cells[k].mean)
+            ]
+            if shares:
+                yield f"Share of that loss recovered by {row.method}: {', '.join(shares)}."
+
+
+def _recovered(home: Row, away: Row, row: Row, k: int) -> float:
+    return (row.cells[k].mean - away.cells[k].mean) / (home.cells[k].mean - away.cells[k].mean)
 
 
 # --- readable forms ---------------------------------------------------------------------------

@@ -212,8 +212,8 @@ def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, A
         count = min(sizes)
         lines.append(
             f"The survey's test set holds {count} galaxies. How far R² would move with other "
-            "galaxies is the bootstrap interval below each table; differences smaller than it "
-            "mean nothing."
+            "galaxies is the bootstrap interval below each table; smaller differences are not "
+            "established."
         )
     seeds = len(configuration.get("seeds") or [])
     if seeds < 3:

@@ -119,6 +119,21 @@ def test_a_best_method_is_named_only_beyond_the_error_bars(tables, make_run, hal
     assert text.count(verdict) == len(PARAMETERS)
 
 
+def test_the_share_of_the_loss_recovered_is_said_only_for_an_established_loss(tables, make_run):
+    runs = [make_run(method="baseline"), make_run(method="transfer")]
+    content = read_json(runs[0] / "metrics.json")
+    for values in content["domains"]["simulated"]["test"].values():
+        values |= {"r2": 1.0, "r2_low": 0.99, "r2_high": 1.0}
+    (runs[0] / "metrics.json").write_text(json.dumps(content))
+    edit_r2(runs[0], 0.2, 0.01)
+    edit_r2(runs[1], 0.8, 0.01)
+    text = console_table(tables(runs)["comparison"])
+    assert "R2 of the baseline from simulated to survey: magnitude 1.000 to 0.200" in text
+    assert "loss recovered by transfer: magnitude 75 %, effective_radius 75 %" in text
+    edit_r2(runs[0], 0.99, 0.2)
+    assert "nothing to recover" in console_table(tables(runs)["comparison"])
+
+
 def test_an_undefined_r2_is_shown_as_such(tables, make_run):
     runs = [make_run(method="baseline"), make_run(method="transfer")]
     edit_r2(runs[1], float("nan"), 0.0)
