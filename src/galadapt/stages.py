@@ -298,3 +298,21 @@ def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
         metrics=outputs.one("metrics"),
         by_magnitude=outputs.one("by_magnitude"),
     )
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+@stage()
+def comparison(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The tables over seeds, with R1's published figures beside."""
+    from galadapt.evaluation.compare import compare
+
+    compare(
+        metrics=inputs["metrics"],
+        bins=inputs["bins"],
+        **{
+            name: outputs.one(name)
+            for name in ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
+        },
+    )

@@ -1,0 +1,71 @@
+"""The command: expected errors are one line and an exit code, and leave nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from galadapt import stages
+from galadapt.cli import main
+from galadapt.config import load
+
+
+@pytest.fixture(scope="module")
+def demo(repository: Path):
+    return load(repository / "config" / "config.yaml")
+
+
+def test_check_accepts_the_default(repository, capsys):
+    assert main(["check", str(repository / "config" / "config.yaml")]) == 0
+    assert "24 training runs" in capsys.readouterr().out
+
+
+def test_check_refuses_a_bad_file(tmp_path, capsys):
+    path = tmp_path / "bad.yaml"
+    path.write_text("seedz: 1\n")
+    assert main(["check", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(path) in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--settings", "{not json"], "--settings: not valid JSON"),
+        (["--settings", "{}", "--input", "catalog", "a", "b"], "give exactly one path"),
+    ],
+)
+def test_stage_refuses_bad_arguments(demo, arguments, message, capsys, tmp_path):
+    job = json.dumps(stages.settings(demo, "select"))
+    filled = [job if text == "{}" else text for text in arguments]
+    assert main(["stage", "select", *filled]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_broken_catalogue_leaves_no_output(demo, tmp_path, capsys):
+    catalog = tmp_path / "catalog.galfit"
+    catalog.write_bytes(b"\x00\x01 not a catalogue")
+    job = json.dumps(stages.settings(demo, "select"))
+    code = main(
+        ["stage", "select", "--settings", job, "--input", "catalog", str(catalog)]
+        + ["--output", "selected", str(tmp_path / "out" / "selected.parquet")]
+        + ["--output", "cuts", str(tmp_path / "out" / "cuts.csv")]
+    )
+    error = capsys.readouterr().err
+    assert code == 3
+    assert error.startswith(f"galadapt: {catalog}")
+    assert error.count("\n") == 1
+    assert list(tmp_path.glob("out/*")) == []
+
+
+def test_every_stage_knows_its_modules():
+    for name in stages.STAGES:
+        named = stages.modules(name)
+        assert named, name
+        assert not set(named) & {"galadapt.config", "galadapt.cli"}
+    assert "galadapt.simulation.renderers" in stages.modules("simulate")
+    assert not any("figures" in module for module in stages.modules("evaluate"))
+    assert not any(".training" in module for module in stages.modules("evaluate"))
