@@ -98,7 +98,7 @@ def make_cosmos(
         row = rows.iloc[index]
         try:
             light, half_box, variance = _real(source, index, effective, image, offset, brightening)
-        except (galsim.GalSimError, OSError, ValueError, KeyError):
+        except (galsim.GalSimError, OSError, ValueError, LookupError):
             light, half_box, variance = np.zeros((cell, cell)), np.zeros(2), 0.0
             cut, reason = np.nan, "unreadable"
         else:
@@ -217,6 +217,8 @@ def _real(
     drawn = seen.drawImage(
         nx=cell, ny=cell, scale=image.pixel_scale, offset=tuple(offset), method="no_pixel"
     )
+    if not np.isfinite(drawn.array).all():
+        raise ValueError("the image or its PSF holds NaN")
     ny, nx = galaxy.gal_image.array.shape
     half_box = np.array([nx, ny]) * galaxy.gal_image.scale / image.pixel_scale / 2
     return drawn.array.astype(np.float64), half_box, float(seen.noise.getVariance())
