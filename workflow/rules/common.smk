@@ -63,6 +63,9 @@ def job_settings(stage, **fixed):
     return of_job
 
 
+RUN_FOLDERS = [RUN.format(**run._asdict()) for run in CONFIG.runs()]
+
+
 def of_runs(names):
     """List the files `names` of every run folder of the experiment."""
-    return [f"{RUN.format(**run._asdict())}/{name}" for run in CONFIG.runs() for name in names]
+    return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]

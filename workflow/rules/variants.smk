@@ -10,13 +10,13 @@ rule variant:
         stamps=stamps_of_domain,
     output:
         stamps=f"{DATA}/variants/{{variant}}/{{domain}}.h5",
-    params:
-        settings=job_settings("variant"),
-    threads: 1
     log:
         f"{LOGS}/variant/{{variant}}-{{domain}}.log",
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("variant"),
     shell:
         "python -m galadapt stage variant --settings {params.settings:q}"
         " --input stamps {input.stamps}"
@@ -25,7 +25,9 @@ rule variant:
 
 def data_outputs():
     variants = expand(
-        f"{DATA}/variants/{{variant}}/{{domain}}.h5", variant=CONFIG.variants, domain=DOMAINS
+        f"{DATA}/variants/{{variant}}/{{domain}}.h5",
+        variant=CONFIG.variants,
+        domain=DOMAINS,
     )
     return [
         *SHARDS,

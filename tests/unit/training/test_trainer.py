@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ MakeJob = Callable[..., dict[str, Any]]
 
 BOTH = {"domains": ["simulated", "survey"]}
 SEMI = {**BOTH, "alignment": {"kind": "dann", "weight": 0.1}, "loss": "mse"}
+MATCHED = {**SEMI, "alignment": {"kind": "dann", "match_labels": True}}
 SUPERVISED = {**SEMI, "survey_labels": True}
 
 
@@ -158,18 +160,18 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
 ) -> None:
     """Dropout, moments, schedules, orientations and early stopping all continue where they were."""
     settings = {
-        **SEMI,
+        **MATCHED,
         "network": with_dropout,
         "augment": True,
         "learning_rate_schedule": "cosine",
-        "epochs": 4,
+        "epochs": 3,
     }
     train(**job(settings, output=tmp_path / "whole"))
     arguments = job(settings, output=tmp_path / "halves")
-    interrupt(arguments, epoch=2)
+    interrupt(arguments, epoch=1)
     assert not arguments["output"].exists()
     train(**arguments)
-    assert "continues after epoch 2" in capfd.readouterr().err
+    assert "continues after epoch 1" in capfd.readouterr().err
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
 
@@ -216,8 +218,9 @@ def test_no_survey_label_reaches_a_label_free_training(job: MakeJob, tmp_path: P
         return table
 
     corrupted = write_domain(tmp_path / "corrupted.h5", "survey", corrupt)
-    for settings, same in ((SEMI, True), (SUPERVISED, False)):
-        name = str(same)
+    for name, settings in (("semi", MATCHED), ("supervised", SUPERVISED)):
+        settings = {**settings, "epochs": 2}
+        same = name == "semi"
         train(**job(settings, output=tmp_path / name))
         train(**job(settings, output=tmp_path / f"{name}-corrupted", survey=corrupted))
         pairs = zip(weights(tmp_path / name), weights(tmp_path / f"{name}-corrupted"), strict=True)
@@ -304,9 +307,32 @@ def test_strength_and_rate_reach_the_training(job: MakeJob) -> None:
 # --- transfer --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One finished baseline, for every test that starts from one."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(
+        task="structure",
+        variant="tiny",
+        method_name="baseline",
+        method=Method(epochs=1, batch_size=8),
+        parameters=PARAMETERS,
+        seed=1,
+        simulated=domains["simulated"],
+        survey=domains["survey"],
+        output=folder / "run",
+        checkpoint=folder / "checkpoint",
+        start_model=None,
+        compute=Compute(),
+        provenance={},
+    )
+    return folder / "run"
+
+
 @pytest.fixture
-def start(job: MakeJob, tmp_path: Path) -> Path:
-    train(**job({"epochs": 1}, output=tmp_path / "start"))
+def start(trained: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(trained, tmp_path / "start")
     return tmp_path / "start" / "model.keras"
 
 
