@@ -432,10 +432,11 @@ def _forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def _error(loss: str, predicted: np.ndarray, expected: np.ndarray) -> float:
-    """Mean error of standardised parameters over the labelled stamps."""
-    difference = predicted - expected
+    """Mean error of standardised parameters over the labelled stamps; NaN if a prediction is."""
+    labelled = np.isfinite(expected).all(axis=1)
+    difference = predicted[labelled] - expected[labelled]
     each = np.abs(difference) if loss == "mae" else difference**2
-    return float(np.nanmean(each))
+    return float(np.mean(each))
 
 
 # --- the run folder --------------------------------------------------------------------------
