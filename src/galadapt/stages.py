@@ -356,7 +356,7 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         cuts=inputs.one("cuts"),
         rejected=inputs.one("rejected"),
         runs=inputs["runs"],
-        code={"report": job["code"]},
+        code={name: code(name) for name in STAGES},
     )
 
 

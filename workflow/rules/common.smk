@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 # Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
 # environment is activated.
-sys.path.insert(0, str(Path(workflow.basedir).parent / "src"))
+sys.path.insert(0, str(Path(workflow.current_basedir).parents[1] / "src"))
 os.environ["PYTHONPATH"] = sys.path[0]
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 os.environ.setdefault("GALADAPT_DATA", "../shared/data")
