@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from blob_stamps import SIDE, write_domain
 
-from conftest import SIDE, write_domain
 from galadapt.config import PARAMETERS, Adversarial, Compute, Method, Network
 from galadapt.errors import ConfigError, DataError, RunError
 from galadapt.stamps import StampSet
