@@ -59,19 +59,6 @@ rule data_figures:
         " --output parameters {output.parameters} --output stamps {output.stamps} 2>&1 | tee {log}"
 
 
-def first_seed(name):
-    """Return the input function for one file of every method's first run of a variant."""
-
-    def of_variant(wildcards):
-        return [
-            f"{RUN.format(**run._asdict())}/{name}"
-            for run in CONFIG.runs()
-            if run.variant == wildcards.variant and run.seed == CONFIG.seeds[0]
-        ]
-
-    return of_variant
-
-
 rule variant_figures:
     input:
         predictions=first_seed("predictions.parquet"),
@@ -141,14 +128,3 @@ rule report:
         " --input variant_figures {input.variant_figures}"
         " --input cuts {input.cuts} --input rejected {input.rejected}"
         " --output report {output.report} 2>&1 | tee {log}"
-
-
-def table_outputs():
-    return [
-        *rules.comparison.output,
-        *DATA_FIGURES,
-        *COMPARISON_FIGURES,
-        *VARIANT_FIGURES,
-        *rules.report.output,
-        *rules.track.output,
-    ]

@@ -45,10 +45,3 @@ rule run_figures:
         " --input predictions {input.predictions} --input history {input.history}"
         " --input metrics {input.metrics}"
         " --output figures {output.figures} 2>&1 | tee {log}"
-
-
-def run_outputs():
-    return of_runs(
-        [Path(path).name for path in (*rules.train.output, *rules.evaluate.output)]
-        + [f"figures/{name}" for name in RUN_FIGURES]
-    )

@@ -1,18 +1,6 @@
 # One network per variant, method and seed. A method that starts from another one waits for it.
 
 
-def start_model(wildcards):
-    start = CONFIG.method_settings[wildcards.method].starts_from
-    if start is None:
-        return []
-    return [
-        f"{RUN.format(**{**dict(wildcards), 'method': start})}/{name}" for name in START
-    ]
-
-
-START = ("model.keras", "run.json")
-
-
 rule train:
     input:
         simulated=f"{DATA}/variants/{{variant}}/simulated.h5",
