@@ -315,10 +315,11 @@ def comparison(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds, with R1's published figures beside."""
     from galadapt.evaluation.compare import compare
 
-    names = ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
+    names = ("comparison", "by_magnitude", "markdown", "html", "plot")
     compare(
         metrics=inputs["metrics"],
         bins=inputs["bins"],
+        metrics_folder=outputs["summary"][0].parent,
         **{name: outputs.one(name) for name in names},
     )
 

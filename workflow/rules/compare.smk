@@ -10,7 +10,11 @@ rule comparison:
         by_magnitude=f"{TABLES}/by_magnitude.csv",
         markdown=f"{TABLES}/comparison.md",
         html=f"{TABLES}/comparison.html",
-        summary=f"{TABLES}/summary.json",
+        summary=expand(
+            f"{TABLES}/metrics/{{variant}}.{{method}}.json",
+            variant=CONFIG.variants,
+            method=CONFIG.methods,
+        ),
         plot=f"{TABLES}/survey_r2.csv",
     log:
         f"{LOGS}/comparison.log",

@@ -56,7 +56,7 @@ def compare(
     by_magnitude: Path,
     markdown: Path,
     html: Path,
-    summary: Path,
+    metrics_folder: Path,
     plot: Path,
 ) -> None:
     """Write every form of the comparison.
@@ -71,7 +71,8 @@ def compare(
         by_magnitude: The same per bin, with ``magnitude_low`` and ``magnitude_high``.
         markdown: One table per variant, R1's figures below ours, verdicts.
         html: The same as a fragment to inline, without style.
-        summary: JSON {variant: {method: {domain: {parameter: R2}}}}, for ``dvc metrics``.
+        metrics_folder: Folder of ``<variant>.<method>.json``, each {domain: {parameter: R2}}:
+            one row of ``dvc metrics show`` per file.
         plot: CSV with one row per variant and method: `run` and the survey's R2 of each
             parameter, for ``dvc plots``.
 
@@ -91,7 +92,8 @@ def compare(
     write_csv(by_magnitude, _bins_over_seeds(runs, bins))
     write_text(markdown, _markdown(sections))
     write_text(html, _html(sections))
-    write_json(summary, _summary(tidy))
+    for name, values in _summary(tidy).items():
+        write_json(metrics_folder / f"{name}.json", values)
     write_csv(plot, _plot(tidy))
     write_csv(comparison, tidy)
 
@@ -204,7 +206,7 @@ def _bins_over_seeds(runs: Sequence[dict[str, Any]], bins: Sequence[Path]) -> pd
 def _summary(tidy: pd.DataFrame) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for row in tidy[tidy["metric"] == "r2"].to_dict("records"):
-        place = nested.setdefault(row["variant"], {}).setdefault(row["method"], {})
+        place = nested.setdefault(f"{row['variant']}.{row['method']}", {})
         place.setdefault(row["domain"], {})[row["parameter"]] = round(row["mean"], 4)
     return nested
 

@@ -30,7 +30,7 @@ CONFIGURATION = {
 @pytest.fixture
 def inputs(tmp_path, make_run):
     runs = [make_run(method=m, seed=s) for m in ("baseline", "transfer") for s in (1, 2)]
-    names = ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
+    names = ("comparison", "by_magnitude", "markdown", "html", "metrics_folder", "plot")
     paths = {name: tmp_path / "tables" / name for name in names}
     compare(
         [run / "metrics.json" for run in runs],
