@@ -80,4 +80,4 @@ def test_metrics_params_and_plots_say_something(committed):
     assert "effective_radius" in text
     committed.run("dvc", "plots", "show", "--out", "plots_out")
     page = (committed.folder / "plots_out" / "index.html").read_text()
-    assert "by_magnitude" in page
+    assert "survey_r2" in page
