@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from galadapt.progress import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
+from galadapt.simulation.realism.instrument import PsfShape
+from galadapt.simulation.realism.scene import Scene, Scenes
 from galadapt.simulation.renderers import Renderer, make_renderer
 from galadapt.simulation.streams import stream
 from galadapt.stamps import write_stamps
@@ -55,7 +58,9 @@ def simulate_shard(
         stop: Index after the last one, at most ``simulation.total``.
         output: Stamp set to write. Columns: id (the index), split, the parameters, position_angle,
             x_offset, y_offset and signal_to_noise, which is sqrt(sum(noiseless^2)) / pixel_rms: the
-            optimal one if the noise were white (inf without noise).
+            optimal one if the noise were white (inf without noise). With realism, the noiseless
+            galaxy is what archive and PSF leave of it, without neighbours; composite galaxies add
+            the columns `realism.scene.COMPOSITION`, depth jitter adds pixel_rms [e-/s].
         provenance: Stored in the metadata.
 
     Raises:
@@ -67,12 +72,22 @@ def simulate_shard(
             f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
             "simulated ones; use fewer shards"
         )
-    renderer = make_renderer(image, make_psf(psf, image.pixel_scale), simulation.renderer)
-    levels = resolve(simulation.noise)
-    parameters = draw_parameters(simulation, seed, start, stop)
+    effective = make_psf(psf, image.pixel_scale)
+    renderer = make_renderer(image, effective, simulation.renderer)
+    noise = _make_noise(simulation, image, seed)
+    levels = noise.levels
+    scenes = None
+    if simulation.realism.active:
+        shape = PsfShape.of(effective, image.pixel_scale)
+        scenes = Scenes(simulation.realism, image, levels, shape, seed)
+        parameters = scenes.parameters(partial(draw_parameters, simulation, seed), start, stop)
+    else:
+        parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
     table = pd.concat([table, parameters], axis=1)
     table["signal_to_noise"] = 0.0
+    if simulation.realism.depth:
+        table["pixel_rms"] = 0.0
     metadata = {
         "pixel_scale": image.pixel_scale,
         "zero_point": image.zero_point,
@@ -82,29 +97,86 @@ def simulate_shard(
         "noise": asdict(levels),
         "provenance": provenance,
     }
-    write_stamps(output, _batches(renderer, levels, table, seed, output.name), table, metadata)
+    write_stamps(output, _batches(renderer, scenes, noise, table, output.name), table, metadata)
+
+
+class _Noise(Protocol):
+    """Adds the noise of one galaxy."""
+
+    levels: NoiseLevels
+
+    def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
+        """Return a noisy copy of a stamp; `levels` are those of this stamp."""
+        ...
+
+
+class _Drizzled:
+    """Noise drawn at the depth of the settings."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self.levels = resolve(simulation.noise)
+        self._seed = seed
+
+    def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
+        return add_noise(light, levels, stream(self._seed, row["id"], "noise"))
+
+
+def _make_noise(simulation: Simulation, image: Image, seed: int) -> _Noise:
+    if simulation.noise.kind == "drizzle":
+        return _Drizzled(simulation, seed)
+    from galadapt.simulation.mosaic_noise import MosaicNoiseSource
+
+    return MosaicNoiseSource(simulation.noise, image, seed)
 
 
 def _batches(
-    renderer: Renderer, levels: NoiseLevels, table: pd.DataFrame, seed: int, label: str
+    renderer: Renderer, scenes: Scenes | None, noise: _Noise, table: pd.DataFrame, label: str
 ) -> Iterator[np.ndarray]:
-    """Yield stamps in batches and fill `signal_to_noise`, which is stored after the last one."""
+    """Yield stamps in batches and fill the measured columns, which are stored after the last."""
     records = cast("list[dict[str, Any]]", table.to_dict("records"))
-    rows = track(records, len(table), f"simulate {label}", "galaxies")
+    draw = partial(_draw, renderer, label)
+    scene_of: Iterator[Scene]
+    if scenes is None:
+        scene_of = (_plain(draw, row, noise.levels) for row in records)
+    else:
+        scene_of = scenes.scenes(records, draw)
+    rows = track(zip(records, scene_of, strict=True), len(table), f"simulate {label}", "galaxies")
     batch: list[np.ndarray] = []
     signal: list[float] = []
-    for row in rows:
-        try:
-            noiseless = renderer.render(row)
-        except DataError as error:
-            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
-        rng = stream(seed, row["id"], "noise")
-        batch.append(add_noise(noiseless, levels, rng).astype(np.float32))
-        signal.append(float(np.sqrt(np.square(noiseless).sum())))
+    rms: list[float] = []
+    for row, scene in rows:
+        stamp = noise.add(scene.light, scene.levels, row)
+        if scene.background is not None:
+            stamp = stamp + scene.background
+        if scene.missing is not None:
+            stamp = np.where(scene.missing, 0.0, stamp)
+        batch.append(stamp.astype(np.float32))
+        signal.append(scene.signal)
+        rms.append(scene.levels.pixel_rms)
         if len(batch) == _BATCH:
             yield np.stack(batch)
             batch = []
     if batch:
         yield np.stack(batch)
     with np.errstate(divide="ignore"):
-        table["signal_to_noise"] = np.array(signal) / levels.pixel_rms
+        table["signal_to_noise"] = np.array(signal) / np.array(rms)
+    if "pixel_rms" in table:
+        table["pixel_rms"] = rms
+
+
+def _draw(renderer: Renderer, label: str, components: pd.DataFrame) -> np.ndarray:
+    stamps = []
+    for row in cast("list[dict[str, Any]]", components.to_dict("records")):
+        try:
+            stamps.append(renderer.render(row))
+        except DataError as error:
+            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
+    return np.stack(stamps)
+
+
+def _plain(
+    draw: Callable[[pd.DataFrame], np.ndarray], row: dict[str, Any], levels: NoiseLevels
+) -> Scene:
+    """One galaxy without any realism."""
+    light = draw(pd.DataFrame([row]))[0]
+    return Scene(light, None, float(np.sqrt(np.square(light).sum())), levels, None)
