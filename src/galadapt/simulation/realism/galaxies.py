@@ -227,8 +227,9 @@ def spiral_arms(
 
     The pattern is 1 + A cos(m (theta - ln r / tan(pitch)) + phase) in the disc's plane. Locally it
     is a plane wave, which the PSF damps by its transfer function at the gradient of the phase: so
-    the drawn, already convolved disc can be multiplied (the tests compare with a convolution of
-    the modulated disc). The wave averages out around each ellipse.
+    the drawn, already convolved disc can be multiplied. Against convolving the modulated disc the
+    pattern's amplitude is right to 3 % and its shape correlates by 0.98 from 3 PSF sigmas outwards
+    (see the tests). The wave averages out around each ellipse.
 
     Args:
         disc: The component.
