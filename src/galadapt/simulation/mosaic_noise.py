@@ -1,7 +1,8 @@
 """Real noise: patches of empty sky cut from a mosaic.
 
-The mosaic's background is subtracted and its sources are masked. It is cut into three bands that
-share no pixel, one per split, so that no network is judged on noise it was trained on.
+The mosaic's background is subtracted, its sources are masked and its depth is evened out by the
+weight map (`simulation.realism.depth` brings unevenness back, known for every stamp). It is cut
+into bands, each of one split, that share no pixel: no network is judged on noise it was trained on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from galadapt.surveys.field import open_mosaic
 
 #: Shares of the mosaic's length for training, validation and test.
 SHARES = (0.7, 0.15, 0.15)
+
+# The three bands recur after this many stamp sides: every split sees every part of a large mosaic.
+_CYCLE = 10
 
 #: Most pixels of a mosaic: several arrays of that size are held at once.
 MAX_PIXELS = 4096**2
@@ -74,21 +78,24 @@ class MosaicNoiseSource:
         # Bands lie along the longer axis of the part with data.
         rows, columns = (np.flatnonzero((usable | self._masked).any(axis=k)) for k in (1, 0))
         axis = 0 if np.ptp(rows) >= np.ptp(columns) else 1
-        along = (rows, columns)[axis]
-        first, length = int(along[0]), int(along[-1]) + 1 - int(along[0])
-        ends = first + np.round(length * np.cumsum((0.0, *SHARES))).astype(int)
+        bands = _bands((rows, columns)[axis], side)
         found = {}
-        for split, low, high in zip(SPLITS, ends[:-1], ends[1:], strict=True):
-            band = np.zeros(free.shape, bool)
-            inside = slice(low, max(high - side + 1, low))
-            band[(inside, slice(None)) if axis == 0 else (slice(None), inside)] = True
-            found[split] = np.argwhere(free & band)
-            if len(found[split]) == 0:
+        for number, split in enumerate(SPLITS):
+            # A patch belongs to a band if its first and its last pixel do.
+            first = np.flatnonzero(
+                (bands[: -side + 1] == bands[side - 1 :]) & (bands[: -side + 1] % 3 == number)
+            )
+            inside = np.zeros(free.shape[axis], bool)
+            inside[first] = True
+            positions = np.argwhere(free & (inside[:, None] if axis == 0 else inside[None, :]))
+            if len(positions) == 0:
                 raise DataError(
-                    f"{settings.drz}: no patch of {side} px without sources among the {split} "
-                    f"band's {high - low} px; give a larger mosaic, smaller stamps, or raise "
+                    f"{expand(settings.directory) / settings.drz}: no patch of {side} px without "
+                    f"sources in the part for {split} ({SHARES[number]:.0%} of the mosaic); give "
+                    "a larger mosaic, smaller stamps, or raise "
                     "simulation.noise.mosaic.max_masked"
                 )
+            found[split] = positions
         return found
 
     def patch(self, split: str, rng: np.random.Generator) -> tuple[int, int, np.ndarray]:
@@ -121,7 +128,7 @@ class MosaicNoiseSource:
 
 
 def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the background-subtracted mosaic, its source mask and where it is empty sky."""
+    """Return the mosaic at even depth, without background, its source mask, and the empty sky."""
     folder = expand(settings.directory)
     drz = folder / settings.drz
     with open_mosaic(drz, folder / settings.wht) as mosaic:
@@ -170,7 +177,25 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
         mask &= ~bad
     if not (~bad & ~mask).any():
         raise DataError(f"{drz}: sources cover the whole mosaic; raise detection_threshold")
-    return clean, mask, ~bad & ~mask
+    even = np.divide(clean, relative, out=np.zeros_like(clean), where=~bad)
+    return even, mask, ~bad & ~mask
+
+
+def _bands(along: np.ndarray, side: int) -> np.ndarray:
+    """Number the bands of the pixels from 0 to the last one with data; outside them -1.
+
+    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing.
+
+    Args:
+        along: Positions with data on the axis that is cut.
+        side: Side of a patch [px].
+    """
+    low, high = int(along[0]), int(along[-1]) + 1
+    cycles = max((high - low) // (_CYCLE * side), 1)
+    shares = np.tile(SHARES, cycles) / cycles
+    ends = low + np.round((high - low) * np.cumsum(shares))
+    bands = np.searchsorted(ends, np.arange(high), side="right")
+    return np.where(np.arange(high) < low, -1, bands)
 
 
 def _window_sums(flags: np.ndarray, side: int) -> np.ndarray:
