@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -134,13 +134,12 @@ def _batches(
 ) -> Iterator[np.ndarray]:
     """Yield stamps in batches and fill the measured columns, which are stored after the last."""
     records = cast("list[dict[str, Any]]", table.to_dict("records"))
-    draw = partial(_draw, renderer, label)
-    scene_of: Iterator[Scene]
-    if scenes is None:
-        scene_of = (_plain(draw, row, noise.levels) for row in records)
-    else:
-        scene_of = scenes.scenes(records, draw)
-    rows = track(zip(records, scene_of, strict=True), len(table), f"simulate {label}", "galaxies")
+
+    def draw(rows: list[dict[str, Any]]) -> Iterator[np.ndarray]:
+        return _drawn(renderer, rows, label)
+
+    made = _plain(draw(records), noise.levels) if scenes is None else scenes.scenes(records, draw)
+    rows = track(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
     batch: list[np.ndarray] = []
     signal: list[float] = []
     rms: list[float] = []
@@ -164,19 +163,15 @@ def _batches(
         table["pixel_rms"] = rms
 
 
-def _draw(renderer: Renderer, label: str, components: pd.DataFrame) -> np.ndarray:
-    stamps = []
-    for row in cast("list[dict[str, Any]]", components.to_dict("records")):
+def _drawn(renderer: Renderer, records: list[dict[str, Any]], label: str) -> Iterator[np.ndarray]:
+    for row in records:
         try:
-            stamps.append(renderer.render(row))
+            yield renderer.render(row)
         except DataError as error:
             raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
-    return np.stack(stamps)
 
 
-def _plain(
-    draw: Callable[[pd.DataFrame], np.ndarray], row: dict[str, Any], levels: NoiseLevels
-) -> Scene:
-    """One galaxy without any realism."""
-    light = draw(pd.DataFrame([row]))[0]
-    return Scene(light, None, float(np.sqrt(np.square(light).sum())), levels, None)
+def _plain(drawn: Iterator[np.ndarray], levels: NoiseLevels) -> Iterator[Scene]:
+    """Galaxies without any realism."""
+    for light in drawn:
+        yield Scene(light, None, float(np.sqrt(np.square(light).sum())), levels, None)

@@ -32,8 +32,10 @@ from galadapt.config import (
 from galadapt.errors import ConfigError
 from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard
+from galadapt.simulation.psf import make_psf
 from galadapt.simulation.realism import scene
 from galadapt.simulation.realism.scene import COMPOSITION
+from galadapt.simulation.renderers import make_renderer
 from galadapt.simulation.streams import PURPOSES
 from galadapt.stamps import StampSet
 
@@ -160,6 +162,24 @@ def test_neighbours_add_light_and_masks_take_it_away(tmp_path):
     assert (added > 0.01).mean() > 0.8
     assert masked.images().sum() < 0.95 * crowded.images().sum()
     assert (masked.images() <= crowded.images() + 1e-4).all()
+
+
+def test_a_neighbour_outside_the_stamp_leaves_only_its_wings():
+    """Renderers work on periodic grids: no copy of it may appear on the other side."""
+    row = {
+        "magnitude": 20.0,
+        "effective_radius": 3.0,
+        "sersic_index": 1.0,
+        "ellipticity": 0.3,
+        "position_angle": 20.0,
+        "x_offset": 24.0,
+        "y_offset": -3.0,
+    }
+    psf = make_psf(PSF, IMAGE.pixel_scale)
+    kind = Simulation.model_fields["renderer"].default
+    stamp = make_renderer(IMAGE, psf, kind).render(row)
+    wide = make_renderer(Image(stamp_size=128), psf, kind).render(row)
+    np.testing.assert_allclose(stamp, wide[48:80, 48:80], atol=2e-4)
 
 
 def test_box_leaves_noise_outside(tmp_path, plain):

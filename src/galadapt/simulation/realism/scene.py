@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,9 @@ from galadapt.simulation.realism.galaxies import (
 from galadapt.simulation.realism.instrument import PsfShape
 from galadapt.simulation.streams import stream
 
-#: Draws components, one row each with `id` and the columns of `GEOMETRY`: (n, S, S) noiseless.
-Draw = Callable[[pd.DataFrame], np.ndarray]
-
-#: What a renderer needs to know of a component.
-GEOMETRY = (
-    *("magnitude", "effective_radius", "sersic_index", "ellipticity"),
-    *("position_angle", "x_offset", "y_offset"),
-)
+#: Draws components in order: noiseless stamps (S, S) [e-/s] of rows with the parameters, the
+#: geometry and, for messages, the `id` of their galaxy. Centres may lie outside the stamp.
+Draw = Callable[[list[dict[str, Any]]], Iterable[np.ndarray]]
 
 #: Columns that `Scenes.label` adds to the stamp table when galaxies are composite.
 COMPOSITION = ("total_magnitude", "bulge_fraction", "bulge_radius", "disc_radius", "bulge_index")
@@ -39,7 +34,7 @@ COMPOSITION = ("total_magnitude", "bulge_fraction", "bulge_radius", "disc_radius
 _BLOCK = 64
 
 # Galaxies whose components are drawn at once; each may have dozens.
-_CHUNK = 16
+_CHUNK = 64
 
 # Weighs the fits of composite galaxies when there is no noise [e-/s]: CANDELS wide's.
 _FIT_RMS = 0.0051
@@ -124,20 +119,14 @@ class Scenes:
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]
             casts = [self._cast(row) for row in chunk]
-            # The galaxy's id goes along for messages.
-            everything = pd.DataFrame(
-                [
-                    {**component, "id": row["id"]}
-                    for row, cast_ in zip(chunk, casts, strict=True)
-                    for component in cast_.components
-                ],
-                columns=["id", *GEOMETRY],
-            )
-            stamps = draw(everything)
-            end = 0
+            components = [
+                {**component, "id": row["id"]}
+                for row, cast_ in zip(chunk, casts, strict=True)
+                for component in cast_.components
+            ]
+            stamps = iter(draw(components))
             for row, cast_ in zip(chunk, casts, strict=True):
-                begin, end = end, end + len(cast_.components)
-                yield self._scene(row, cast_, stamps[begin:end])
+                yield self._scene(row, cast_, stamps)
 
     def _rng(self, row: dict[str, Any], purpose: str) -> np.random.Generator:
         return stream(self._seed, int(row["id"]), purpose)
@@ -165,13 +154,15 @@ class Scenes:
             others = neighbours(row, realism.neighbours, self._image, self._rng(row, "neighbours"))
         return _Cast(own + others, len(own), arms)
 
-    def _scene(self, row: dict[str, Any], cast_: _Cast, stamps: np.ndarray) -> Scene:
+    def _scene(self, row: dict[str, Any], cast_: _Cast, stamps: Iterator[np.ndarray]) -> Scene:
         realism, side = self._realism, self._image.stamp_size
-        stamps = stamps.astype(np.float64)
-        if cast_.arms is not None:
-            stamps[0] *= cast_.arms
-        own = stamps[: cast_.own].sum(axis=0)
-        others = stamps[cast_.own :].sum(axis=0)
+        own, others = np.zeros((2, side, side))
+        for number in range(len(cast_.components)):
+            stamp = next(stamps)
+            if number == 0 and cast_.arms is not None:
+                stamp = stamp * cast_.arms
+            light = own if number < cast_.own else others
+            light += stamp
         levels = self._levels
         if realism.psf:
             own, others = instrument.jitter_psf(
