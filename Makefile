@@ -30,7 +30,7 @@ demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
 	@galadapt show results
 
 run: env ## another experiment: make run PRESET=cosmos
-	snakemake --cores $(CORES) $(CONFIGFILE) all
+	snakemake all --cores $(CORES) $(CONFIGFILE)
 	@galadapt show $(RESULTS)
 
 test: env ## the whole test suite

@@ -52,10 +52,17 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
-    from galadapt.tracking.mlflow_store import track_folder
-
-    count = track_folder(Path(arguments.results), config.load(*arguments.files))
-    print(f"{count} runs in the MLflow store")
+    checked = config.load(*arguments.files)
+    results = Path(checked.results)
+    folders = [
+        results.joinpath("runs", *map(str, run[:3]), f"seed{run.seed}") for run in checked.runs()
+    ]
+    stages.run(
+        "track",
+        stages.settings(checked, "track"),
+        stages.Paths(runs=folders),
+        stages.Paths(manifest=[results / "tracking" / "manifest.csv"]),
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +97,6 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(act=_show)
 
     verb = verbs.add_parser("track", help="mirror finished runs to MLflow")
-    verb.add_argument("--results", default="results")
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.set_defaults(act=_track)
     return top

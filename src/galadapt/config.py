@@ -814,6 +814,14 @@ class Adversarial(Section):
     )
     gamma: Positive = Field(10.0, description="Steepness of the ramp.")
     lambda_max: float = Field(1.0, ge=0, description="Final lambda.")
+    match_labels: bool = Field(
+        False,
+        description=(
+            "Weigh simulated stamps in the domain loss so that their PREDICTED parameters are "
+            "distributed as the survey's, renewed every epoch. Aligning populations that differ "
+            "in their labels wrecks a regressor; no survey label is used."
+        ),
+    )
     masking: Literal["per_example", "fixed_vector"] = Field(
         "per_example",
         description=(

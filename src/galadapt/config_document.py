@@ -24,8 +24,9 @@ HEADER = """# Configuration
 Generated from `src/galadapt/config.py` by `galadapt document`; edit there.
 
 `config.yaml` is the default experiment. A preset replaces keys of it:
-`snakemake --cores all --configfile config/presets/smoke.yaml all`. A single key:
-`snakemake --cores all --config 'seeds=[1]' all`. Nested keys merge, lists are replaced.
+`snakemake all --cores all --configfile config/presets/smoke.yaml` (the target first: this option
+takes every word after it), or `make run PRESET=smoke`. A single key:
+`snakemake all --cores all --config 'seeds=[1]'`. Nested keys merge, lists are replaced.
 `galadapt check config/config.yaml config/presets/smoke.yaml` validates without running.
 
 | to change | edit |

@@ -33,6 +33,7 @@ from galadapt.config import (
     Splits,
     Step,
     Survey,
+    Tracking,
 )
 from galadapt.errors import ConfigError
 from galadapt.files import external_digest
@@ -40,6 +41,12 @@ from galadapt.provenance import code_digest, code_modules, digest
 
 Settings = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
+
+
+#: What an experiment is, for the stages that print it: all but hardware, folders and plumbing.
+EXPERIMENT = tuple(
+    name for name in Config.model_fields if name not in ("results", "compute", "tracking")
+)
 
 
 class Paths(dict[str, list[Path]]):
@@ -308,11 +315,92 @@ def comparison(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds, with R1's published figures beside."""
     from galadapt.evaluation.compare import compare
 
+    names = ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
     compare(
         metrics=inputs["metrics"],
         bins=inputs["bins"],
-        **{
-            name: outputs.one(name)
-            for name in ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
-        },
+        **{name: outputs.one(name) for name in names},
     )
+
+
+@stage(*EXPERIMENT, "tracking")
+def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Finished run folders, mirrored to MLflow."""
+    from galadapt.tracking.mlflow_store import track as mirror
+
+    tracking = Reading(job).section(Tracking, "tracking")
+    mirror(
+        runs=inputs["runs"],
+        uri=tracking.uri,
+        experiment=tracking.experiment,
+        manifest=outputs.one("manifest"),
+        configuration=job["config"],
+    )
+
+
+@stage(*EXPERIMENT)
+def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The report: one self-contained page."""
+    from galadapt.report.build import build_report
+    from galadapt.report.captions import pictures
+
+    by_variant = {
+        name: [path for path in inputs["variant_figures"] if path.parent.name == name]
+        for name in job["config"]["variants"]
+    }
+    build_report(
+        output=outputs.one("report"),
+        configuration=job["config"],
+        comparison_html=inputs.one("comparison"),
+        pictures=pictures(inputs["comparison_figures"], by_variant, inputs["data_figures"]),
+        cuts=inputs.one("cuts"),
+        rejected=inputs.one("rejected"),
+        runs=inputs["runs"],
+        code={name: code(name) for name in STAGES},
+    )
+
+
+# --- figures --------------------------------------------------------------------------------
+
+
+@stage()
+def run_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Figures of one run."""
+    from galadapt.figures.runs import run_figures as draw
+
+    draw(
+        predictions=inputs.one("predictions"),
+        history=inputs.one("history"),
+        metrics=inputs.one("metrics"),
+        outputs=outputs["figures"],
+    )
+
+
+@stage()
+def data_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """What went in: parameters and stamps of both domains."""
+    from galadapt.figures.data import contact_sheet, parameter_histograms
+
+    parameter_histograms(inputs["simulated"], inputs.one("survey"), outputs.one("parameters"))
+    contact_sheet(inputs["simulated"], inputs.one("survey"), outputs.one("stamps"))
+
+
+@stage("methods")
+def variant_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """One variant's methods side by side."""
+    from galadapt.figures.comparison import feature_maps, survey_scatter
+
+    methods = job["config"]["methods"]
+    survey_scatter(
+        dict(zip(methods, inputs["predictions"], strict=True)), outputs.one("survey_scatter")
+    )
+    feature_maps(dict(zip(methods, inputs["embeddings"], strict=True)), outputs.one("feature_maps"))
+
+
+@stage()
+def comparison_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The comparison table, drawn."""
+    from galadapt.figures.comparison import r2_by_method, scatter_by_magnitude
+
+    r2_by_method(inputs.one("comparison"), outputs.one("r2_by_method"))
+    scatter_by_magnitude(inputs.one("by_magnitude"), outputs.one("scatter_by_magnitude"))

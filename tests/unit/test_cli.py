@@ -49,11 +49,11 @@ def test_a_broken_catalogue_leaves_no_output(demo, tmp_path, capsys):
     catalog = tmp_path / "catalog.galfit"
     catalog.write_bytes(b"\x00\x01 not a catalogue")
     job = json.dumps(stages.settings(demo, "select"))
-    code = main(
-        ["stage", "select", "--settings", job, "--input", "catalog", str(catalog)]
-        + ["--output", "selected", str(tmp_path / "out" / "selected.parquet")]
-        + ["--output", "cuts", str(tmp_path / "out" / "cuts.csv")]
-    )
+    outputs = {"selected": "out/selected.parquet", "cuts": "out/cuts.csv"}
+    command = ["stage", "select", "--settings", job, "--input", "catalog", str(catalog)]
+    for name, path in outputs.items():
+        command += ["--output", name, str(tmp_path / path)]
+    code = main(command)
     error = capsys.readouterr().err
     assert code == 3
     assert error.startswith(f"galadapt: {catalog}")

@@ -89,15 +89,14 @@ class Project:
 
 
 def job_counts(text: str) -> dict[str, int]:
-    """Parse Snakemake's job table; the targets `all`, `data` and `models` are not jobs."""
+    """Parse Snakemake's job table without the targets, which are no jobs."""
     if "Nothing to be done" in text:
         return {}
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
     assert table, f"no job table in:\n{text}"
     rows = (line.split() for line in table.group(1).splitlines())
-    return {
-        name: int(count) for name, count in rows if name not in ("all", "data", "models", "total")
-    }
+    targets = ("all", "data", "models", "default", "total")
+    return {name: int(count) for name, count in rows if name not in targets}
 
 
 def new_project(repository: Path, folder: Path, **changes: object) -> Project:

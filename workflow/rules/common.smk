@@ -1,16 +1,12 @@
-# What every rule shares: the validated configuration, where things lie, and a job's settings.
+# What all rules share: the validated configuration, where things lie, and the functions they call.
 import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
-# environment is activated.
-sys.path.insert(0, str(Path(workflow.basedir).parent / "src"))
-os.environ["PYTHONPATH"] = sys.path[0]
-os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-os.environ.setdefault("GALADAPT_DATA", "../shared/data")
+SOURCE = str(Path(workflow.current_basedir).parents[1] / "src")
+sys.path.insert(0, SOURCE)
 
 from galadapt import stages
 from galadapt.config import validate
@@ -22,8 +18,15 @@ try:
 except GaladaptError as error:
     raise WorkflowError(str(error))
 
-# Where and how fast a network is trained is not what it is: this stays out of the settings.
-os.environ["KERAS_BACKEND"] = CONFIG.compute.backend
+# Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
+# environment is activated. The backend stays out of their settings: where and how fast a network
+# is trained is not what it is.
+os.environ.setdefault("GALADAPT_DATA", "../shared/data")
+os.environ.update(
+    PYTHONPATH=SOURCE,
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    KERAS_BACKEND=CONFIG.compute.backend,
+)
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
@@ -63,6 +66,70 @@ def job_settings(stage, **fixed):
     return of_job
 
 
+RUN_FOLDERS = [RUN.format(**run._asdict()) for run in CONFIG.runs()]
+
+
 def of_runs(names):
     """List the files `names` of every run folder of the experiment."""
-    return [f"{RUN.format(**run._asdict())}/{name}" for run in CONFIG.runs() for name in names]
+    return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]
+
+
+def stamps_of_domain(wildcards):
+    return SHARDS if wildcards.domain == "simulated" else [SURVEY_STAMPS]
+
+
+def start_model(wildcards):
+    start = CONFIG.method_settings[wildcards.method].starts_from
+    if start is None:
+        return []
+    folder = RUN.format(**{**dict(wildcards), "method": start})
+    return [f"{folder}/model.keras", f"{folder}/run.json"]
+
+
+def first_seed(name):
+    """Return the input function for one file of every method's first run of a variant."""
+
+    def of_variant(wildcards):
+        return [
+            f"{RUN.format(**run._asdict())}/{name}"
+            for run in CONFIG.runs()
+            if run.variant == wildcards.variant and run.seed == CONFIG.seeds[0]
+        ]
+
+    return of_variant
+
+
+# The durable outputs of each milestone.
+
+
+def data_outputs():
+    variants = expand(
+        f"{DATA}/variants/{{variant}}/{{domain}}.h5",
+        variant=CONFIG.variants,
+        domain=DOMAINS,
+    )
+    return [
+        *SHARDS,
+        *rules.survey.output,
+        *rules.select.output,
+        *rules.extract.output,
+        *variants,
+    ]
+
+
+def run_outputs():
+    return of_runs(
+        [Path(path).name for path in (*rules.train.output, *rules.evaluate.output)]
+        + [f"figures/{name}" for name in RUN_FIGURES]
+    )
+
+
+def table_outputs():
+    return [
+        *rules.comparison.output,
+        *DATA_FIGURES,
+        *COMPARISON_FIGURES,
+        *VARIANT_FIGURES,
+        *rules.report.output,
+        *rules.track.output,
+    ]

@@ -11,13 +11,13 @@ rule evaluate:
     output:
         metrics=f"{RUN}/metrics.json",
         by_magnitude=f"{RUN}/metrics_by_magnitude.csv",
-    params:
-        settings=job_settings("evaluate"),
-    threads: 1
     log:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("evaluate"),
     shell:
         "python -m galadapt stage evaluate --settings {params.settings:q}"
         " --input run {input.run} --input predictions {input.predictions}"
@@ -33,25 +33,15 @@ rule run_figures:
         metrics=rules.evaluate.output.metrics,
     output:
         figures=[f"{RUN}/figures/{name}" for name in RUN_FIGURES],
-    params:
-        settings=job_settings("run_figures"),
-    threads: 1
     log:
         f"{LOGS}/run_figures/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("run_figures"),
     shell:
         "python -m galadapt stage run_figures --settings {params.settings:q}"
         " --input predictions {input.predictions} --input history {input.history}"
         " --input metrics {input.metrics}"
         " --output figures {output.figures} 2>&1 | tee {log}"
-
-
-def run_outputs():
-    return of_runs(
-        [
-            Path(path).name
-            for path in (*rules.train.output, *rules.evaluate.output)
-        ]
-        + [f"figures/{name}" for name in RUN_FIGURES]
-    )

@@ -9,15 +9,15 @@ rule extract:
     output:
         stamps=SURVEY_STAMPS,
         rejected=f"{DATA}/survey/rejected.csv",
-    params:
-        settings=job_settings("extract"),
-    threads: 1
     log:
         f"{LOGS}/extract.log",
     benchmark:
         f"{BENCHMARKS}/extract.tsv"
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("extract"),
     shell:
         "python -m galadapt stage extract --settings {params.settings:q}"
         " --input drz {input.drz} --input wht {input.wht} --input selected {input.selected}"

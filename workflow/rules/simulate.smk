@@ -4,15 +4,15 @@
 rule simulate:
     output:
         stamps=f"{DATA}/simulated/shard-{{shard}}.h5",
-    params:
-        settings=job_settings("simulate"),
-    threads: 1
     log:
         f"{LOGS}/simulate/{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/simulate/{{shard}}.tsv"
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("simulate"),
     shell:
         "python -m galadapt stage simulate --settings {params.settings:q}"
         " --output stamps {output.stamps} 2>&1 | tee {log}"

@@ -9,15 +9,15 @@ rule survey:
         wht=f"{FIELD}/wht.fits",
         catalog=f"{FIELD}/catalog.galfit",
         truth=f"{FIELD}/truth.parquet",
-    params:
-        settings=job_settings("survey"),
-    threads: 1
     log:
         f"{LOGS}/survey.log",
     benchmark:
         f"{BENCHMARKS}/survey.tsv"
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("survey"),
     shell:
         "python -m galadapt stage survey --settings {params.settings:q}"
         " --output drz {output.drz} --output wht {output.wht}"
@@ -30,13 +30,13 @@ rule select:
     output:
         selected=f"{DATA}/survey/selected.parquet",
         cuts=f"{DATA}/survey/cuts.csv",
-    params:
-        settings=job_settings("select"),
-    threads: 1
     log:
         f"{LOGS}/select.log",
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("select"),
     shell:
         "python -m galadapt stage select --settings {params.settings:q}"
         " --input catalog {input.catalog}"

@@ -6,16 +6,16 @@ rule track:
         run_outputs(),
     output:
         manifest=f"{RESULTS}/tracking/manifest.csv",
-    params:
-        settings=job_settings("track"),
-        runs=RUNS,
-    threads: 1
     log:
         f"{LOGS}/track.log",
     benchmark:
         f"{BENCHMARKS}/track.tsv"
     conda:
         ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("track"),
+        runs=RUN_FOLDERS,
     shell:
         "python -m galadapt stage track --settings {params.settings:q}"
         " --input runs {params.runs}"

@@ -1,16 +1,6 @@
 # One network per variant, method and seed. A method that starts from another one waits for it.
 
 
-def start_model(wildcards):
-    start = CONFIG.method_settings[wildcards.method].starts_from
-    if start is None:
-        return []
-    return [f"{RUN.format(**{**dict(wildcards), 'method': start})}/{name}" for name in START]
-
-
-START = ("model.keras", "run.json")
-
-
 rule train:
     input:
         simulated=f"{DATA}/variants/{{variant}}/simulated.h5",
@@ -23,18 +13,18 @@ rule train:
         environment=f"{RUN}/environment.json",
         predictions=f"{RUN}/predictions.parquet",
         embeddings=f"{RUN}/embeddings.parquet",
-    params:
-        settings=job_settings("train"),
-        checkpoint=lambda w: f"{CHECKPOINTS}/{w.task}/{w.variant}/{w.method}/seed{w.seed}",
-    threads: CONFIG.compute.threads_per_training
-    resources:
-        gpu=CONFIG.compute.gpus_per_training,
     log:
         f"{LOGS}/train/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{task}}-{{variant}}-{{method}}-seed{{seed}}.tsv"
     conda:
         ENVIRONMENT
+    threads: CONFIG.compute.threads_per_training
+    resources:
+        gpu=CONFIG.compute.gpus_per_training,
+    params:
+        settings=job_settings("train"),
+        checkpoint=lambda w: f"{CHECKPOINTS}/{w.task}/{w.variant}/{w.method}/seed{w.seed}",
     shell:
         "python -m galadapt stage train --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"

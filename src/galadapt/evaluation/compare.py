@@ -110,7 +110,7 @@ def console_table(comparison: Path) -> str:
     lines = []
     for section in _sections(tidy):
         lines.append(f"R2 on the test sets: {section.task}, variant {section.variant}")
-        head = ["method", "test set", *PARAMETERS, "n", "AUC"]
+        head = ["method", "test set", *PARAMETERS, "galaxies", "AUC"]
         body = [
             line
             for row in section.rows
@@ -385,7 +385,7 @@ def _loss_and_recovery(home: Row, away: Row, rows: Sequence[Row]) -> Iterator[st
     for row in rows:
         if row.domain == "survey" and row.method != "baseline":
             shares = [
-                f"{PARAMETERS[k]} {100 * _recovered(home, away, row, k):.0f} %"
+                f"{PARAMETERS[k]} {_share(_recovered(home, away, row, k))}"
                 for k in lost
                 if not math.isnan(row.cells[k].mean)
             ]
@@ -395,6 +395,10 @@ def _loss_and_recovery(home: Row, away: Row, rows: Sequence[Row]) -> Iterator[st
 
 def _recovered(home: Row, away: Row, row: Row, k: int) -> float:
     return (row.cells[k].mean - away.cells[k].mean) / (home.cells[k].mean - away.cells[k].mean)
+
+
+def _share(recovered: float) -> str:
+    return f"{100 * recovered:.0f} %" if recovered >= 0 else "none (it lost more)"
 
 
 # --- readable forms ---------------------------------------------------------------------------
@@ -415,11 +419,11 @@ def _markdown(sections: Sequence[Section]) -> str:
             body.append([name, row.domain, *row.texts, row.n, row.auc])
             if row.published:
                 body.append(["", "*R1 published*", *(f"*{x}*" for x in row.published), "", ""])
-        head = ["method", "test set", *(f"R² {name}" for name in PARAMETERS), "n", "AUC"]
+        head = ["method", "test set", *(f"R² {name}" for name in PARAMETERS), "galaxies", "AUC"]
         lines += [*_table(head, body), "", *(f"- {line}" for line in section.verdicts), ""]
         lines += ["R² with other test galaxies (bootstrap, 68 % interval):", ""]
         body = [[r["method"], r["domain"], r["n"], *r["cells"]] for r in section.intervals]
-        head = ["method", "test set", "n", *(f"R² {name}" for name in PARAMETERS)]
+        head = ["method", "test set", "galaxies", *(f"R² {name}" for name in PARAMETERS)]
         lines += [*_table(head, body), ""]
     return "\n".join(lines)
 

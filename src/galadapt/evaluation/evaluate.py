@@ -113,7 +113,9 @@ def _bins(
     limits: dict[str, tuple[float, float]],
 ) -> list[dict[str, Any]]:
     found = []
+    counted = 0
     for low, high, inside in magnitude_bins(rows, evaluation.magnitude_bins):
+        counted += len(inside)
         for name, values in table_metrics(inside, evaluation.outlier, limits).items():
             found.append(
                 {
@@ -124,6 +126,11 @@ def _bins(
                     **values,
                 }
             )
+    if counted < len(rows):
+        say(
+            f"{len(rows) - counted} of {len(rows)} {domain} test galaxies lie outside "
+            "evaluation.magnitude_bins and are in no bin"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ and the stamps whose centres lie in the tile are cut by WCS.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from astropy.nddata import Cutout2D
 from astropy.nddata.utils import NoOverlapError, PartialOverlapError
 from photutils.background import Background2D
 from photutils.segmentation import detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from galadapt.config import PARAMETERS, Extraction, Image, Splits
@@ -242,9 +244,12 @@ def _background(data: np.ndarray, mask: np.ndarray, bad: np.ndarray, box: int) -
 def _segments(
     smooth: np.ndarray, rms: np.ndarray, bad: np.ndarray, extraction: Extraction
 ) -> np.ndarray:
-    found = detect_sources(
-        smooth, extraction.detection_threshold * rms, extraction.detection_area, mask=bad
-    )
+    with warnings.catch_warnings():
+        # An empty tile is no surprise.
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(
+            smooth, extraction.detection_threshold * rms, extraction.detection_area, mask=bad
+        )
     return np.zeros(smooth.shape, np.int32) if found is None else found.data
 
 

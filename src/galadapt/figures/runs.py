@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import ConfigError, DataError
@@ -212,7 +213,9 @@ def learning(history: Path, output: Path, title: str = "") -> None:
                 panel.set_yscale("log")
             elif len(finite) and finite.min() >= 0:
                 panel.set_ylim(bottom=0, top=1.08 * finite.max() or 1)
-            panel.set_title(group.replace("_", " "))
+            alone = "validation: " if curves == [f"val_{group}"] else ""
+            panel.set_title(alone + group.replace("_", " "))
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.set_xlabel("epoch")
             if len(curves) > 1:
                 panel.legend()

@@ -7,6 +7,7 @@ single Sersic fits that come with the catalogue (Mandelbaum et al. 2012; Lackner
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def make_cosmos(
         row = rows.iloc[index]
         try:
             light, half_box, variance = _real(source, index, effective, image, offset, brightening)
-        except (galsim.GalSimError, OSError, ValueError, KeyError):
+        except (galsim.GalSimError, OSError, ValueError, LookupError):
             light, half_box, variance = np.zeros((cell, cell)), np.zeros(2), 0.0
             cut, reason = np.nan, "unreadable"
         else:
@@ -215,12 +216,26 @@ def _real(
     galaxy = galsim.RealGalaxy(source, index=index)
     seen = galsim.Convolve(galaxy, psf).withScaledFlux(brightening)
     cell = 2 * image.stamp_size
-    drawn = seen.drawImage(
-        nx=cell, ny=cell, scale=image.pixel_scale, offset=tuple(offset), method="no_pixel"
-    )
+    drawn = _drawn(seen, cell, image.pixel_scale, offset)
+    if not np.isfinite(drawn.array).all():
+        raise ValueError("the image or its PSF holds NaN")
     ny, nx = galaxy.gal_image.array.shape
     half_box = np.array([nx, ny]) * galaxy.gal_image.scale / image.pixel_scale / 2
     return drawn.array.astype(np.float64), half_box, float(seen.noise.getVariance())
+
+
+def _drawn(
+    profile: galsim.GSObject, side: int, pixel_scale: float, offset: np.ndarray
+) -> galsim.Image:
+    """Draw a profile; one too large for memory is an error, of which GalSim only warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
+        try:
+            return profile.drawImage(
+                nx=side, ny=side, scale=pixel_scale, offset=tuple(offset), method="no_pixel"
+            )
+        except galsim.GalSimFFTSizeWarning as warning:
+            raise galsim.GalSimError(str(warning)) from None
 
 
 def _missing_light(
@@ -248,9 +263,7 @@ def _missing_light(
             flux=10 ** (-0.4 * (row["magnitude"] - image.zero_point)),
             gsparams=galsim.GSParams(folding_threshold=2e-2, maximum_fft_size=8192),
         ).shear(q=row["axis_ratio"], beta=(row["position_angle"] + 90) * galsim.degrees)
-        drawn = galsim.Convolve(model, psf).drawImage(
-            nx=side, ny=side, scale=image.pixel_scale, offset=tuple(offset), method="no_pixel"
-        )
+        drawn = _drawn(galsim.Convolve(model, psf), side, image.pixel_scale, offset)
     except galsim.GalSimError:
         # An absurd fit (needle-like, enormous) cannot be drawn, hence cannot be a label.
         return np.nan

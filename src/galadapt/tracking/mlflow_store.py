@@ -546,7 +546,10 @@ def _write_model(place: Path, run_id: str, model_id: str, folder: Folder) -> Non
     (place / "data" / "keras_module.txt").write_text("keras")
     requirements = [f"{name}=={versions[name]}" for name in _PACKAGES if name in versions]
     (place / "requirements.txt").write_text("\n".join([*requirements, ""]))
-    model = Model(run_id=run_id, model_id=model_id)
+    # The network predicts standardised targets from variant pixels: whoever loads it must know.
+    known = ("parameters", "target_scaling", "variant_steps", "stamps")
+    metadata = {key: folder.run[key] for key in known if key in folder.run}
+    model = Model(run_id=run_id, model_id=model_id, metadata=metadata)
     shape = input_shape(source)
     if shape is not None:
         single = np.dtype(np.float32)
@@ -562,5 +565,6 @@ def _write_model(place: Path, run_id: str, model_id: str, folder: Folder) -> Non
         keras_backend=str(versions.get("backend", "tensorflow")),
         save_exported_model=False,
     )
-    model.add_flavor("python_function", loader_module="mlflow.keras")
+    python = str(versions.get("python", ""))
+    model.add_flavor("python_function", loader_module="mlflow.keras", python_version=python)
     model.save(str(place / "MLmodel"))

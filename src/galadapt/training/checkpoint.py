@@ -89,6 +89,11 @@ class Checkpoint:
                     self.remove()
                     return Progress()
                 values = [saved[f"variable{index:05d}"] for index in range(len(variables))]
+                if any(
+                    tuple(variable.shape) != value.shape
+                    for variable, value in zip(variables, values, strict=True)
+                ):
+                    raise ValueError("of another network")
                 best = [saved[name] for name in sorted(saved.files) if name.startswith("best")]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             say(f"{self.file}: unreadable ({error}); starting afresh")

@@ -94,6 +94,7 @@ def read_training(
         DataError: a domain has no stamp in this split, or no label where it needs some.
     """
     found: dict[str, Examples] = {}
+    limits = {"simulated": method.n_simulated, "survey": method.n_survey}
     for domain in method.domains:
         may_see = domain == "simulated" or method.survey_labels
         # R1's fixed mask vector needs the labels it then hides from the wrong stamps.
@@ -104,6 +105,7 @@ def read_training(
             parameters,
             with_labels=may_see or (leaks and split == "train"),
             max_magnitude=method.max_magnitude,
+            at_most=limits[domain] if split == "train" else None,
         )
         where = f"{sets[domain].paths[0]}: {domain}"
         if len(examples) == 0:

@@ -33,6 +33,7 @@ from galadapt.training.data import (
     read_training,
     turn,
 )
+from galadapt.training.matching import matching_weights
 
 #: Stamps per forward pass outside training.
 _CHUNK = 256
@@ -254,6 +255,8 @@ def _train(
         if progress.epoch - progress.best_epoch >= method.patience:
             break
         clock = time.monotonic()
+        if method.alignment is not None and method.alignment.match_labels:
+            batches.match_labels(regressor)
         row = _one_epoch(model, batches, method, epoch)
         errors = {
             domain: _error(method.loss, _forward(regressor, part.images), expected[domain])
@@ -332,10 +335,19 @@ class _Batches:
         self.domains = np.concatenate(
             [np.full(len(part), DOMAINS.index(name)) for name, part in training.items()]
         )
+        self.domain_weights = np.ones(len(self.images), np.float32)
         self.counts = [len(part) for part in parts]
         self.method = method
         self.seed = seed
         self.steps = len(self.rows(0))
+
+    def match_labels(self, regressor: keras.Model) -> None:
+        """Weigh the simulated stamps to the survey's population, as the regressor sees both now."""
+        predicted = _forward(regressor, self.images)
+        simulated = self.domains == DOMAINS.index("simulated")
+        self.domain_weights[simulated] = matching_weights(
+            predicted[simulated], predicted[~simulated]
+        )
 
     def rows(self, epoch: int) -> np.ndarray:
         """Rows (steps, batch) of one epoch."""
@@ -363,7 +375,7 @@ class _Batches:
                 {networks.REGRESSION: self.targets[rows], networks.DOMAIN: self.domains[rows]},
                 {
                     networks.REGRESSION: weights.astype(np.float32),
-                    networks.DOMAIN: np.ones(len(rows), np.float32),
+                    networks.DOMAIN: self.domain_weights[rows],
                 },
             )
 
@@ -420,10 +432,11 @@ def _forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def _error(loss: str, predicted: np.ndarray, expected: np.ndarray) -> float:
-    """Mean error of standardised parameters over the labelled stamps."""
-    difference = predicted - expected
+    """Mean error of standardised parameters over the labelled stamps; NaN if a prediction is."""
+    labelled = np.isfinite(expected).all(axis=1)
+    difference = predicted[labelled] - expected[labelled]
     each = np.abs(difference) if loss == "mae" else difference**2
-    return float(np.nanmean(each))
+    return float(np.mean(each))
 
 
 # --- the run folder --------------------------------------------------------------------------

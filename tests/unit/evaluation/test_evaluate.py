@@ -60,6 +60,18 @@ def test_a_missing_prediction_is_counted_and_not_fatal(make_run, capsys):
     assert "1 test galaxies have no finite prediction" in capsys.readouterr().err
 
 
+def test_galaxies_outside_the_bins_are_said(make_run, capsys):
+    folder = make_run(evaluate=False)
+
+    def brighten(table):
+        table.loc[0, "magnitude_true"] = 15.0
+        return table
+
+    edit(folder / "predictions.parquet", brighten)
+    again(folder)
+    assert "1 of 300 simulated test galaxies lie outside" in capsys.readouterr().err
+
+
 def test_repeated_evaluation_gives_the_same_bytes(make_run):
     folder = make_run()
     before = (folder / "metrics.json").read_bytes()

@@ -100,6 +100,7 @@ def test_a_run_holds_everything_of_its_folder(store, make, tiny_model):
     (output,) = run.outputs.model_outputs
     mlflow.set_tracking_uri(store.uri)
     logged = mlflow.models.get_model_info(f"models:/{output.model_id}")
+    assert logged.metadata["variant_steps"] == [{"step": "rebin", "factor": 2}]
     assert logged.signature.inputs.inputs[0].shape == (-1, 16, 16, 1)
     loaded = mlflow.keras.load_model(f"models:/{output.model_id}")
     stamps = np.ones((2, 16, 16, 1), np.float32)

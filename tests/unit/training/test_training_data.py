@@ -73,6 +73,16 @@ def test_label_free_methods_read_no_survey_label(domains: dict[str, Path]) -> No
     assert hidden["simulated"].labels[:, 0].max() <= 20
 
 
+def test_limits_hold_for_training_alone(domains: dict[str, Path]) -> None:
+    method = Method(n_simulated=7)
+    with StampSet(domains["simulated"]) as simulated:
+        sets = {"simulated": simulated}
+        train = read_training(sets, "train", PARAMETERS, method)["simulated"]
+        validation = read_training(sets, "validation", PARAMETERS, method)["simulated"]
+    assert train.ids.tolist() == list(range(1000, 1007))
+    assert len(validation) == 16
+
+
 def test_nothing_left_of_a_split(domains: dict[str, Path]) -> None:
     with (
         StampSet(domains["simulated"]) as simulated,

@@ -26,7 +26,7 @@ from galadapt.simulation.streams import stream
 #: geometry and, for messages, the `id` of their galaxy. Centres may lie outside the stamp.
 Draw = Callable[[list[dict[str, Any]]], Iterable[np.ndarray]]
 
-#: Columns that `Scenes.label` adds to the stamp table when galaxies are composite.
+#: Columns that `Scenes.parameters` adds to the stamp table when galaxies are composite.
 COMPOSITION = ("total_magnitude", "bulge_fraction", "bulge_radius", "disc_radius", "bulge_index")
 
 # Fits stop together, so galaxies are fitted in blocks that start at multiples of this index:

@@ -1,0 +1,50 @@
+"""What each figure of the report shows, in a sentence, and under which heading it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from galadapt.errors import ConfigError
+from galadapt.report.build import Picture
+
+CAPTIONS = {
+    "r2_by_method": (
+        "R² on the test sets, mean and scatter over seeds; open diamonds: R1's published values, "
+        "on other data, for orientation."
+    ),
+    "scatter_by_magnitude": "Scatter (NMAD) of each method on the survey per magnitude bin.",
+    "survey_scatter": (
+        "Predicted against catalogue values of the survey's test galaxies, one row per method "
+        "(first seed): before and after adaptation."
+    ),
+    "feature_maps": (
+        "Features of simulated and survey test galaxies in two principal components; the AUC says "
+        "how well a linear classifier tells the domains apart (0.5: not at all)."
+    ),
+    "parameters": "Parameters of the simulated and of the survey galaxies.",
+    "stamps": "Stamps of both domains from bright to faint, all on one asinh scale.",
+}
+
+
+def pictures(
+    comparison: Sequence[Path], by_variant: Mapping[str, Sequence[Path]], data: Sequence[Path]
+) -> dict[str, list[Picture]]:
+    """Arrange the report's figures: the comparison, each variant, the data.
+
+    Raises:
+        ConfigError: a figure has no caption here.
+    """
+    sections = {"Methods compared": list(comparison)}
+    sections |= {f"Variant {name}": list(paths) for name, paths in by_variant.items()}
+    sections["Data"] = list(data)
+    return {
+        title: [Picture(path, _caption(path)) for path in paths]
+        for title, paths in sections.items()
+    }
+
+
+def _caption(path: Path) -> str:
+    if path.stem not in CAPTIONS:
+        raise ConfigError(f"{path}: no caption for '{path.stem}'; add it to report/captions.py")
+    return CAPTIONS[path.stem]
