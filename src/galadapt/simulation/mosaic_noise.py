@@ -18,11 +18,11 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from galadapt.config import Image, MosaicNoise, Noise
 from galadapt.errors import ConfigError, DataError
+from galadapt.mosaics import open_mosaic
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.psf import expand
 from galadapt.simulation.streams import stream
 from galadapt.stamps import SPLITS
-from galadapt.surveys.field import open_mosaic
 
 #: Shares of the mosaic's length for training, validation and test.
 SHARES = (0.7, 0.15, 0.15)
