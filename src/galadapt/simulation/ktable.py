@@ -3,8 +3,8 @@
 The image is band-limited by its PSF, so a product sampled on the k-grid of the native pixels is
 exact but for folding in real space: the inverse FFT of period P adds every copy of the galaxy P
 pixels apart. Copies lie in the galaxy's smooth outskirts, which the PSF does not change, so they
-are computed from the profile itself and subtracted. What this cannot remove is predicted, and
-the period grows until it is negligible.
+are computed from the profile itself and subtracted. What this cannot remove (narrow copies, the
+PSF's own wings) is predicted, and the period grows until it is negligible.
 
 A PSF with power beyond the Nyquist frequency is sampled as far as its power reaches, and the
 spectrum folded onto the native grid: that is what sampling at pixel centres does.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import galsim
@@ -29,11 +28,14 @@ from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, Image
 from galadapt.errors import ConfigError, DataError
 from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
 
-#: Largest error of folding allowed per pixel [e-/s]: 1/100 of the noise of CANDELS wide.
-FOLDED = 5e-5
+#: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.
+FOLDED = 1e-4
+
+#: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
+FOLDED_FLUX = 1e-3
 
 # Periods over the side of the stamp.
-_PERIODS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_PERIODS = (1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 # Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
 _RINGS = 3
@@ -43,6 +45,9 @@ _NEAR, _FAR = 16, 6
 
 # Width of the PSF [px] in the estimate of what it does to a copy: generous for its wings.
 _PSF_SIGMA = 3.0
+
+# What the corrections leave, measured on R1's box: of the far copies' mean, of the PSF's wings.
+_BEYOND_ERROR, _WING_ERROR = 0.02, 0.6
 
 # Samples beyond this multiple of the Nyquist frequency are refused.
 _MAX_OVERSAMPLING = 8.0
@@ -213,6 +218,7 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, grid: Grid) -> Any:
     far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
     light = grid.near_matrix @ near @ grid.near_matrix.T
     light = light + grid.far_matrix @ far @ grid.far_matrix.T
+    # Exact for a point source; a galaxy spreads its wings but keeps their sum.
     return light + galaxy.flux.astype(xp.float32) * grid.wings
 
 
@@ -302,7 +308,7 @@ class KTableRenderer:
             )
         self._grids: dict[int, Grid] = {}
         self._reference: np.ndarray | None = None
-        self._wing_levels: dict[int, float] = {}
+        self._levels: dict[int, tuple[float, float]] = {}
 
     def _memory(self, period: int) -> float:
         """Peak memory [MiB] of one galaxy: five float32 or index arrays and the spectrum twice."""
@@ -391,25 +397,22 @@ class KTableRenderer:
         return image_of(np, fft, grid.psf, centre, centre, grid, self._side)
 
     def _wings(self, grid: Grid) -> np.ndarray:
-        """Light that copies of a point source add to the stamp: against an eightfold period."""
+        """Measure what copies of a point source add to the stamp: against an eightfold period."""
         reference = 2 * fft.next_fast_len(4 * self._side)
         if grid.period >= reference:
             return grid.wings
         if self._reference is None:
             last = math.floor(self._reach * reference / 2)
             step = 2 * math.pi / reference
-            waves = (step * np.arange(last + 1), step * np.arange(-last, last + 1))
             large = grid._replace(
-                period=reference, last=last, kx=waves[0], ky=waves[1],
+                period=reference,
+                last=last,
+                kx=step * np.arange(last + 1),
+                ky=step * np.arange(-last, last + 1),
                 psf=self._sample(reference, last),
-            )  # fmt: skip
+            )
             self._reference = self._point(large)
         return self._point(grid) - self._reference
-
-    def _wing_level(self, period: int) -> float:
-        if period not in self._wing_levels:
-            self._wing_levels[period] = float(np.abs(self.grid(period).wings).max())
-        return self._wing_levels[period]
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
         """Mean light [e-/s/px] of the copies outside the summed rings."""
@@ -429,40 +432,45 @@ class KTableRenderer:
             DataError: even the longest period within the memory limit leaves more.
         """
         for period in self._periods:
-            plain, corrected = self.residual(galaxy, period)
-            if plain < FOLDED:
-                return period, False
-            if corrected < FOLDED:
-                return period, True
+            for corrected in (False, True):
+                pixel, total = self.residual(galaxy, period, corrected)
+                if pixel < FOLDED and total < FOLDED_FLUX * galaxy.flux:
+                    return period, corrected
         raise DataError(
             f"a galaxy of radius {galaxy.radius:g} px, index {galaxy.index:g}, axis ratio "
             f"{galaxy.q:g} and {galaxy.flux:.3g} e-/s needs a transform beyond {period} px, more "
             f"than {self._memory_limit:g} MiB; raise simulation.memory_limit or draw it smaller"
         )
 
-    def residual(self, galaxy: Galaxy, period: int) -> tuple[float, float]:
-        """Predict the error of folding per pixel [e-/s], without and with the correction."""
+    def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
+        """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
         # The nearest copy's centre lies this far from the stamp, if along the major axis.
         distance = period - self._side / 2 - 1
         n, b = galaxy.index, galaxy.b
         exponent = b * (distance / galaxy.radius) ** (1 / n)
         light = 4 * galaxy.central * math.exp(-exponent)
-        wings = galaxy.flux * self._wing_level(period)
         outside = float(gammaincc(2 * n, b * (_RINGS * period / galaxy.radius) ** (1 / n)))
         mean = galaxy.flux * outside / period**2
-        # Scales on which a copy changes, along and across its ridge.
-        scale_length = min(distance * n / exponent, galaxy.q * distance * math.sqrt(n / exponent))
-        blurred = min(1.0, 0.5 * (_PSF_SIGMA / scale_length) ** 2)
-        if scale_length < self._side / 8:
-            blurred = 1.0
-        corrected = (
-            light * blurred + 0.02 * mean + 0.25 * wings * min(1.0, galaxy.radius / distance)
-        )
-        return light + mean + wings, corrected
+        highest, average = (galaxy.flux * level for level in self._wing_levels(period))
+        if corrected:
+            # Scales on which a copy changes, along and across its ridge.
+            along = distance * n / exponent
+            across = galaxy.q * distance * math.sqrt(n / exponent)
+            smooth = min(along, across)
+            if smooth > self._side / 8:
+                light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
+            mean *= _BEYOND_ERROR
+            highest *= _WING_ERROR
+            average *= _WING_ERROR**2
+        return light + mean + highest, (light + mean + average) * self._side**2
+
+    def _wing_levels(self, period: int) -> tuple[float, float]:
+        if period not in self._levels:
+            wings = np.abs(self.grid(period).wings)
+            self._levels[period] = float(wings.max()), float(wings.mean())
+        return self._levels[period]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
     return values.view(np.int32)
 
-
-_ = partial
