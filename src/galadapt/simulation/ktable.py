@@ -124,50 +124,79 @@ def galaxy_of(parameters: Mapping[str, float], side: int, zero_point: float) -> 
     )
 
 
+# --- prepared in float64, one galaxy or many -------------------------------------------------
+
+
+class Waves(NamedTuple):
+    """What a galaxy's transform needs along each axis of the grid; leading axes are galaxies.
+
+    Phases reach hundreds of radians, too many for float32: they are computed in float64.
+
+    Attributes:
+        along_x: (K + 1,) float32; with `along_y` added and squared, plus `across`, this is x^2.
+        along_y: (2 K + 1,) float32.
+        across: (2 K + 1,) float32.
+        phase_x: Shift of the centre (K + 1,) complex64.
+        phase_y: The same (2 K + 1,), times the flux.
+    """
+
+    along_x: Any
+    along_y: Any
+    across: Any
+    phase_x: Any
+    phase_y: Any
+
+
+def waves(galaxy: Galaxy, grid: Grid) -> Waves:
+    """Prepare one galaxy, or many whose attributes are arrays (n,)."""
+    flux, radius, _, _, q, angle, x, y, _ = (np.asarray(v, float)[..., None] for v in galaxy)
+    # x^2 = (alpha kx + beta ky)^2 + (gamma ky)^2: the ellipse with one square completed.
+    sine, cosine = np.sin(angle), np.cos(angle)
+    alpha = radius * np.sqrt(sine**2 + (q * cosine) ** 2)
+    beta = radius**2 * (q**2 - 1) * sine * cosine / alpha
+    gamma = radius**2 * q / alpha
+    return Waves(
+        along_x=(alpha * grid.kx).astype(np.float32),
+        along_y=(beta * grid.ky).astype(np.float32),
+        across=((gamma * grid.ky) ** 2).astype(np.float32),
+        phase_x=np.exp(-1j * grid.kx * x).astype(np.complex64),
+        phase_y=(flux * np.exp(-1j * grid.ky * y)).astype(np.complex64),
+    )
+
+
 # --- the arithmetic, for numpy and jax.numpy -------------------------------------------------
 
 
-def transform(xp: Any, to_bits: Any, galaxy: Galaxy, pieces: Any, start: Any, grid: Grid) -> Any:
-    """Look up the galaxy's transform on a grid, as (2 K + 1, K + 1) float32; F(0) = 1.
+def stamp_of(
+    xp: Any, transforms: Any, to_bits: Any, wave: Waves, pieces: Any, start: int, grid: Grid
+) -> Any:
+    """Render one galaxy with its folded copies, (side, side) float32 [e-/s].
 
     Args:
         xp: numpy or jax.numpy.
+        transforms: scipy.fft or jax.numpy.fft.
         to_bits: Reinterprets float32 as int32.
-        galaxy: The profile.
+        wave: From `waves`.
         pieces: From `SersicTable.pieces`.
         start: Leading bits of the first piece.
-        grid: The wave numbers.
+        grid: The constants of the period.
     """
-    # x^2 = (alpha kx + beta ky)^2 + (gamma ky)^2: the ellipse with one square completed.
-    sine, cosine = xp.sin(galaxy.angle), xp.cos(galaxy.angle)
-    alpha = galaxy.radius * xp.sqrt(sine**2 + (galaxy.q * cosine) ** 2)
-    beta = galaxy.radius**2 * (galaxy.q**2 - 1) * sine * cosine / alpha
-    gamma = galaxy.radius**2 * galaxy.q / alpha
-    f32 = xp.float32
-    x2 = (alpha * grid.kx).astype(f32)[None, :] + (beta * grid.ky).astype(f32)[:, None]
-    x2 = x2 * x2
-    x2 = x2 + ((gamma * grid.ky) ** 2).astype(f32)[:, None]
+    x2 = wave.along_x[None, :] + wave.along_y[:, None]
+    x2 = x2 * x2 + wave.across[:, None]
     bits = to_bits(x2)
-    # The lowest piece also holds what is below it, k = 0 among them.
-    number = xp.maximum((bits >> FRACTION_BITS) - start, 0)
-    piece = pieces[number]
-    place = (bits & ((1 << FRACTION_BITS) - 1)).astype(f32)
-    return piece.real + piece.imag * place
+    # k = 0, before the first piece, takes that piece, F = 1.
+    piece = xp.take(pieces, (bits >> FRACTION_BITS) - start, axis=0, mode="clip")
+    place = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
+    values = piece.real + piece.imag * place
+    return image_of(xp, transforms, grid.psf * values, wave, grid)
 
 
-def image_of(xp: Any, transforms: Any, spectrum: Any, x: Any, y: Any, grid: Grid, side: int) -> Any:
-    """Invert a spectrum (2 K + 1, K + 1) into the stamp (side, side) centred on (x, y).
-
-    Rows of the spectrum are ky = -K..K. `transforms` is scipy.fft or jax.numpy.fft.
-    """
-    period, last = grid.period, grid.last
-    c64 = xp.complex64
-    spectrum = spectrum * xp.exp(-1j * grid.ky * y).astype(c64)[:, None]
-    # Frequencies of one column, folded modulo the period.
-    blocks = [spectrum[last:], spectrum[:last]]
-    rows = _column(xp, blocks, period, last)
-    rows = transforms.ifft(rows, axis=0)[:side]
-    rows = rows * xp.exp(-1j * grid.kx * x).astype(c64)[None, :]
+def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, grid: Grid) -> Any:
+    """Invert a spectrum (2 K + 1, K + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
+    side, last, period = grid.wings.shape[0], grid.last, grid.period
+    spectrum = spectrum * wave.phase_y[:, None]
+    rows = _column(xp, [spectrum[last:], spectrum[:last]], period, last)
+    rows = transforms.ifft(rows, axis=0)[:side] * wave.phase_x[None, :]
     return transforms.irfft(_half(xp, rows, period, last), n=period, axis=1)[:, :side]
 
 
@@ -200,26 +229,31 @@ def _half(xp: Any, rows: Any, period: int, last: int) -> Any:
 
 def copies(xp: Any, galaxy: Galaxy, nodes: Any, shifts: Any) -> Any:
     """Sum copies of the profile [e-/s/px] on the grid of `nodes` x `nodes`: (M, M) float32."""
-    f32 = xp.float32
     sine, cosine = xp.sin(galaxy.angle), xp.cos(galaxy.angle)
-    dx = (nodes - galaxy.x).astype(f32)[None, None, :] - shifts[:, 0, None, None]
-    dy = (nodes - galaxy.y).astype(f32)[None, :, None] - shifts[:, 1, None, None]
-    along = (cosine / galaxy.radius).astype(f32) * dy - (sine / galaxy.radius).astype(f32) * dx
+    dx = (nodes - galaxy.x)[None, None, :] - shifts[:, 0, None, None]
+    dy = (nodes - galaxy.y)[None, :, None] - shifts[:, 1, None, None]
+    along = (cosine / galaxy.radius) * dy - (sine / galaxy.radius) * dx
     minor = galaxy.q * galaxy.radius
-    across = (cosine / minor).astype(f32) * dx + (sine / minor).astype(f32) * dy
-    power = (0.5 / galaxy.index).astype(f32)
-    exponent = xp.exp(power * xp.log(along**2 + across**2))
-    return (galaxy.central.astype(f32) * xp.exp(-galaxy.b.astype(f32) * exponent)).sum(axis=0)
+    across = (cosine / minor) * dx + (sine / minor) * dy
+    power = xp.exp(xp.log(along * along + across * across) / (2 * galaxy.index))
+    return (galaxy.central * xp.exp(-galaxy.b * power)).sum(axis=0)
 
 
 def folded(xp: Any, galaxy: Galaxy, beyond: Any, grid: Grid) -> Any:
-    """Light of all copies of the galaxy inside the stamp, (side, side) float32 [e-/s]."""
+    """Light of all copies of the galaxy inside the stamp, (side, side) float32 [e-/s].
+
+    Args:
+        xp: numpy or jax.numpy.
+        galaxy: The profile, its attributes float32.
+        beyond: Mean light of the copies outside the summed rings, float32 [e-/s/px].
+        grid: The constants of the period.
+    """
     near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
     far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
     light = grid.near_matrix @ near @ grid.near_matrix.T
     light = light + grid.far_matrix @ far @ grid.far_matrix.T
     # Exact for a point source; a galaxy spreads its wings but keeps their sum.
-    return light + galaxy.flux.astype(xp.float32) * grid.wings
+    return light + galaxy.flux * grid.wings
 
 
 # --- grids ---------------------------------------------------------------------------------
@@ -263,7 +297,8 @@ def _nodes(side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     pixels = (np.arange(side) - (side - 1) / 2) / (side / 2)
     values = chebyshev.chebvander(nodes, count - 1)
     matrix = chebyshev.chebvander(pixels, count - 1) @ np.linalg.inv(values)
-    return nodes * side / 2 + (side - 1) / 2, matrix.astype(np.float32)
+    coordinates = nodes * side / 2 + (side - 1) / 2
+    return coordinates.astype(np.float32), matrix.astype(np.float32)
 
 
 def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
@@ -330,15 +365,13 @@ class KTableRenderer:
             corrected: Whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
-        galaxy = Galaxy(*map(np.float64, galaxy))
         octaves = self.octaves(galaxy, grid)
-        pieces = sersic_table().pieces(float(galaxy.index), octaves)
-        values = transform(np, _bits, galaxy, pieces, first_piece(octaves[0]), grid)
-        values[grid.last, 0] = 1.0
-        spectrum = grid.psf * (values * np.float32(galaxy.flux))
-        stamp = image_of(np, fft, spectrum, galaxy.x, galaxy.y, grid, self._side)
+        pieces = sersic_table().pieces(galaxy.index, octaves)
+        start = first_piece(octaves[0])
+        stamp = stamp_of(np, fft, _bits, waves(galaxy, grid), pieces, start, grid)
         if corrected:
-            stamp = stamp - folded(np, galaxy, self.beyond(galaxy, period), grid)
+            single = Galaxy(*map(np.float32, galaxy))
+            stamp = stamp - folded(np, single, self.beyond(galaxy, period), grid)
         return stamp
 
     @staticmethod
@@ -394,7 +427,8 @@ class KTableRenderer:
 
     def _point(self, grid: Grid) -> np.ndarray:
         centre = (self._side - 1) / 2
-        return image_of(np, fft, grid.psf, centre, centre, grid, self._side)
+        point = Galaxy(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, centre, centre, 1.0)
+        return image_of(np, fft, grid.psf, waves(point, grid), grid)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""

@@ -16,6 +16,7 @@ place within it the trailing ones, so a look-up needs no logarithm.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -96,7 +97,22 @@ class SersicTable:
         starts = (np.arange(_PIECES + 1) + first_piece(first)).astype(np.int32) << FRACTION_BITS
         x2 = starts.view(np.float32).astype(np.float64)
         spline = CubicSpline(log_x2, coarse, axis=1)
-        self._values = spline(np.log(x2)).astype(np.float32)
+        #: Transforms at the starts of all pieces (and the end of the last), one row per node.
+        self.values = spline(np.log(x2)).astype(np.float32)
+
+    def stencil(self, index: float) -> tuple[int, np.ndarray]:
+        """Return the first of the four rows an index lies between, and their weights (4,)."""
+        position = (np.log(index) - self._log_index[0]) / self._step
+        node = min(max(int(position), 1), _NODES - 3)
+        t = position - node
+        # Lagrange's cubic through the nodes at -1, 0, 1, 2.
+        weights = [
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        ]
+        return node - 1, np.array(weights, np.float32)
 
     def pieces(self, index: float, octaves: tuple[int, int] = OCTAVES) -> np.ndarray:
         """Return one index's transform as line pieces.
@@ -108,27 +124,29 @@ class SersicTable:
         Returns:
             (pieces,) complex64: the value at the start of a piece as the real part, the slope per
             trailing bit as the imaginary one, so that one gather fetches both. The piece of x^2
-            is number ``(bits >> FRACTION_BITS) - first_piece(octaves[0])``.
+            is number ``(bits >> FRACTION_BITS) - first_piece(octaves[0])``. The first piece is
+            F = 1, to be used for x = 0: begin an octave early.
         """
         first, last = (first_piece(octave) - first_piece(OCTAVES[0]) for octave in octaves)
-        position = (np.log(index) - self._log_index[0]) / self._step
-        node = min(max(int(position), 1), _NODES - 3)
-        t = position - node
-        # Lagrange's cubic through the nodes at -1, 0, 1, 2.
-        weights = (
-            -t * (t - 1) * (t - 2) / 6,
-            (t + 1) * (t - 1) * (t - 2) / 2,
-            -(t + 1) * t * (t - 2) / 2,
-            (t + 1) * t * (t - 1) / 6,
-        )
-        rows = self._values[node - 1 : node + 3, first : last + 1]
-        row = np.float32(weights[0]) * rows[0]
-        for weight, other in zip(weights[1:], rows[1:], strict=True):
-            row += np.float32(weight) * other
-        pieces = np.empty(last - first, np.complex64)
-        pieces.real = row[:-1]
-        pieces.imag = (row[1:] - row[:-1]) * np.float32(2.0**-FRACTION_BITS)
+        row, weights = self.stencil(index)
+        pieces = line_pieces(np, self.values[row : row + 4, first : last + 1], weights)
+        pieces[0] = 1.0
         return pieces
+
+
+def line_pieces(xp: Any, rows: Any, weights: Any) -> Any:
+    """Interpolate four rows of the table; see `SersicTable.pieces`.
+
+    Args:
+        xp: numpy or jax.numpy.
+        rows: (4, pieces + 1) float32.
+        weights: (4,) float32.
+    """
+    row = weights[0] * rows[0]
+    for i in (1, 2, 3):
+        row = row + weights[i] * rows[i]
+    slope = (row[1:] - row[:-1]) * xp.float32(2.0**-FRACTION_BITS)
+    return xp.stack([row[:-1], slope], axis=1).view(xp.complex64)[:, 0]
 
 
 @cache
