@@ -247,13 +247,30 @@ class Simulation(Section):
     n_validation: int = Field(10_000, ge=4, description="Validation stamps.")
     n_test: int = Field(10_000, ge=4, description="Test stamps.")
     shards: int = Field(8, ge=1, le=1000, description="Files (and parallel jobs) of simulation.")
-    renderer: Literal["galsim"] = Field("galsim", description="What draws the noiseless image.")
+    renderer: Literal["ktable", "ktable_jax", "galsim"] = Field(
+        "ktable",
+        description=(
+            "What draws the noiseless image: ktable (exact transforms from a table), ktable_jax "
+            "(the same on an accelerator, needs JAX), galsim (the slow reference)."
+        ),
+    )
+    memory_limit: Positive = Field(
+        2048.0, description="Memory one galaxy's transform may take [MiB]; more is an error."
+    )
     priors: Priors = Field(Priors(), description="Where the parameters are drawn from.")
     sersic_index_step: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.05,
+        0.0,
         description=(
-            "Indices are rounded to this step, and the rounded value is the label: GalSim caches "
-            "one transform per index. 0 draws a continuous index, slowly."
+            "Indices are rounded to this step, and the rounded value is the label; 0 leaves them "
+            "continuous. GalSim caches one transform per index: with the renderer galsim a step "
+            "of 0.05 is much faster."
+        ),
+    )
+    radius_convention: Literal["semimajor", "circularised"] = Field(
+        "semimajor",
+        description=(
+            "The stored label effective_radius: the semi-major axis (GALFIT) or that times "
+            "sqrt(b/a). Priors are always of the semi-major axis; catalogues of surveys are too."
         ),
     )
     max_offset: float = Field(

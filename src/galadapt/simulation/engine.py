@@ -67,7 +67,9 @@ def simulate_shard(
             f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
             "simulated ones; use fewer shards"
         )
-    renderer = make_renderer(image, make_psf(psf, image.pixel_scale), simulation.renderer)
+    renderer = make_renderer(
+        image, make_psf(psf, image.pixel_scale), simulation.renderer, simulation.memory_limit
+    )
     levels = resolve(simulation.noise)
     parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
@@ -90,14 +92,10 @@ def _batches(
 ) -> Iterator[np.ndarray]:
     """Yield stamps in batches and fill `signal_to_noise`, which is stored after the last one."""
     records = cast("list[dict[str, Any]]", table.to_dict("records"))
-    rows = track(records, len(table), f"simulate {label}", "galaxies")
+    images = track(_drawn(renderer, records, label), len(table), f"simulate {label}", "galaxies")
     batch: list[np.ndarray] = []
     signal: list[float] = []
-    for row in rows:
-        try:
-            noiseless = renderer.render(row)
-        except DataError as error:
-            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
+    for row, noiseless in zip(records, images, strict=True):
         rng = stream(seed, row["id"], "noise")
         batch.append(add_noise(noiseless, levels, rng).astype(np.float32))
         signal.append(float(np.sqrt(np.square(noiseless).sum())))
@@ -108,3 +106,10 @@ def _batches(
         yield np.stack(batch)
     with np.errstate(divide="ignore"):
         table["signal_to_noise"] = np.array(signal) / levels.pixel_rms
+
+
+def _drawn(renderer: Renderer, records: list[dict[str, Any]], label: str) -> Iterator[np.ndarray]:
+    try:
+        yield from renderer.render_many(records)
+    except DataError as error:
+        raise DataError(f"{label}: {error}") from None

@@ -15,7 +15,7 @@ The arithmetic is written once for numpy and jax.numpy (`xp`), for one galaxy.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import galsim
@@ -312,7 +312,7 @@ def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
 class KTableRenderer:
     """Draws stamps from the table; see the module."""
 
-    def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 1024.0) -> None:
+    def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
         """Prepare.
 
         Args:
@@ -324,7 +324,7 @@ class KTableRenderer:
             DataError: the PSF has power too far beyond the Nyquist frequency.
             ConfigError: the stamp alone exceeds the memory limit.
         """
-        self._side = image.stamp_size
+        self.side = image.stamp_size
         self._zero_point = image.zero_point
         self._psf = psf.dilate(1.0 / image.pixel_scale)
         self._reach = float(self._psf.maxk) / math.pi
@@ -334,12 +334,12 @@ class KTableRenderer:
                 f"{image.pixel_scale:g} arcsec pixels; use finer pixels or a broader PSF"
             )
         self._memory_limit = memory_limit
-        sizes = [2 * fft.next_fast_len(math.ceil(self._side * p / 2)) for p in _PERIODS]
+        sizes = [2 * fft.next_fast_len(math.ceil(self.side * p / 2)) for p in _PERIODS]
         self._periods = [p for p in sizes if self._memory(p) <= memory_limit]
         if not self._periods:
             raise ConfigError(
                 f"simulation.memory_limit: {memory_limit:g} MiB cannot hold the transform of a "
-                f"{self._side} px stamp, {self._memory(sizes[0]):.0f} MiB; raise it"
+                f"{self.side} px stamp, {self._memory(sizes[0]):.0f} MiB; raise it"
             )
         self._grids: dict[int, Grid] = {}
         self._reference: np.ndarray | None = None
@@ -352,9 +352,27 @@ class KTableRenderer:
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
-        galaxy = galaxy_of(parameters, self._side, self._zero_point)
-        period, corrected = self.period(galaxy)
-        return self.draw(galaxy, period, corrected).astype(np.float64)
+        return self.draw(*self.plan(parameters)).astype(np.float64)
+
+    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
+        """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
+        return map(self.render, rows)
+
+    def plan(self, parameters: Mapping[str, float]) -> tuple[Galaxy, int, bool]:
+        """Translate a row and choose its period and correction, the arguments of `draw`.
+
+        Raises:
+            DataError: the galaxy cannot be drawn; the message names its `id` if it has one.
+        """
+        try:
+            galaxy = galaxy_of(parameters, self.side, self._zero_point)
+            period, corrected = self.period(galaxy)
+            self.octaves(galaxy, self.grid(period))
+        except DataError as error:
+            if "id" in parameters:
+                raise DataError(f"galaxy {parameters['id']}: {error}") from None
+            raise
+        return galaxy, period, corrected
 
     def draw(self, galaxy: Galaxy, period: int, corrected: bool) -> np.ndarray:
         """Draw a profile with a given period, (side, side) float32 [e-/s].
@@ -401,15 +419,15 @@ class KTableRenderer:
             step = 2 * math.pi / period
             psf = self._sample(period, last)
             near, far = _shifts(period)
-            near_nodes, near_matrix = _nodes(self._side, _NEAR)
-            far_nodes, far_matrix = _nodes(self._side, _FAR)
+            near_nodes, near_matrix = _nodes(self.side, _NEAR)
+            far_nodes, far_matrix = _nodes(self.side, _FAR)
             grid = Grid(
                 period,
                 last,
                 step * np.arange(last + 1),
                 step * np.arange(-last, last + 1),
                 psf,
-                np.zeros((self._side, self._side), np.float32),
+                np.zeros((self.side, self.side), np.float32),
                 near_nodes,
                 near_matrix,
                 near,
@@ -426,13 +444,13 @@ class KTableRenderer:
         return self._psf.drawKImage(image=grid, recenter=False).array.astype(np.complex64)
 
     def _point(self, grid: Grid) -> np.ndarray:
-        centre = (self._side - 1) / 2
+        centre = (self.side - 1) / 2
         point = Galaxy(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, centre, centre, 1.0)
         return image_of(np, fft, grid.psf, waves(point, grid), grid)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
-        reference = 2 * fft.next_fast_len(4 * self._side)
+        reference = 2 * fft.next_fast_len(4 * self.side)
         if grid.period >= reference:
             return grid.wings
         if self._reference is None:
@@ -456,7 +474,9 @@ class KTableRenderer:
         sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
         dx, dy = -sine * along + cosine * across, cosine * along + sine * across
         edge = (_RINGS + 0.5) * period / np.maximum(abs(dx), abs(dy))
-        outside = gammaincc(2 * galaxy.index, galaxy.b * (edge / galaxy.radius) ** (1 / galaxy.index))
+        outside = gammaincc(
+            2 * galaxy.index, galaxy.b * (edge / galaxy.radius) ** (1 / galaxy.index)
+        )
         return np.float32(galaxy.flux * outside.mean() / period**2)
 
     def period(self, galaxy: Galaxy) -> tuple[int, bool]:
@@ -479,7 +499,7 @@ class KTableRenderer:
     def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
         """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
         # The nearest copy's centre lies this far from the stamp, if along the major axis.
-        distance = period - self._side / 2 - 1
+        distance = period - self.side / 2 - 1
         n, b = galaxy.index, galaxy.b
         exponent = b * (distance / galaxy.radius) ** (1 / n)
         light = 4 * galaxy.central * math.exp(-exponent)
@@ -491,12 +511,12 @@ class KTableRenderer:
             along = distance * n / exponent
             across = galaxy.q * distance * math.sqrt(n / exponent)
             smooth = min(along, across)
-            if smooth > self._side / 8:
+            if smooth > self.side / 8:
                 light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
             mean *= _BEYOND_ERROR
             highest *= _WING_ERROR
             average *= _WING_ERROR**2
-        return light + mean + highest, (light + mean + average) * self._side**2
+        return light + mean + highest, (light + mean + average) * self.side**2
 
     def _wing_levels(self, period: int) -> tuple[float, float]:
         if period not in self._levels:
@@ -507,4 +527,3 @@ class KTableRenderer:
 
 def _bits(values: np.ndarray) -> np.ndarray:
     return values.view(np.int32)
-

@@ -146,7 +146,7 @@ def line_pieces(xp: Any, rows: Any, weights: Any) -> Any:
     for i in (1, 2, 3):
         row = row + weights[i] * rows[i]
     slope = (row[1:] - row[:-1]) * xp.float32(2.0**-FRACTION_BITS)
-    return xp.stack([row[:-1], slope], axis=1).view(xp.complex64)[:, 0]
+    return row[:-1] + xp.complex64(1j) * slope
 
 
 @cache
