@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Image, Psf, Simulation
+from galadapt.config import Image, Noise, Psf, Simulation
 from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
@@ -67,14 +67,59 @@ def simulate_shard(
             f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
             "simulated ones; use fewer shards"
         )
-    renderer = make_renderer(
-        image, make_psf(psf, image.pixel_scale), simulation.renderer, simulation.memory_limit
-    )
-    levels = resolve(simulation.noise)
     parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
-    table = pd.concat([table, parameters], axis=1)
-    table["signal_to_noise"] = 0.0
+    write_simulated(
+        output,
+        pd.concat([table, parameters], axis=1),
+        image,
+        psf,
+        simulation.noise,
+        simulation.renderer,
+        seed,
+        provenance,
+        simulation.radius_convention,
+        simulation.memory_limit,
+    )
+
+
+def write_simulated(
+    output: Path,
+    table: pd.DataFrame,
+    image: Image,
+    psf: Psf,
+    noise: Noise,
+    renderer: str,
+    seed: int,
+    provenance: dict[str, Any],
+    radius_convention: str = "semimajor",
+    memory_limit: float = 2048.0,
+) -> None:
+    """Draw and write the galaxies of a table, in bounded memory.
+
+    Args:
+        output: Stamp set to write.
+        table: Columns id, split, the parameters, position_angle, x_offset, y_offset; the radius is
+            the semi-major axis.
+        image: What a stamp is.
+        psf: The PSF.
+        noise: Its depth; a galaxy's noise depends on the seed and its id.
+        renderer: As ``simulation.renderer``.
+        seed: Seed of the experiment.
+        provenance: Stored in the metadata.
+        radius_convention: Convention of the stored radius.
+        memory_limit: Memory one galaxy's transform may take [MiB].
+
+    Raises:
+        DataError: the PSF is broken or a galaxy cannot be drawn; nothing is written.
+        ConfigError: the renderer is not available.
+    """
+    drawing = make_renderer(image, make_psf(psf, image.pixel_scale), renderer, memory_limit)
+    levels = resolve(noise)
+    records = cast("list[dict[str, Any]]", table.to_dict("records"))
+    table = table.assign(signal_to_noise=0.0)
+    if radius_convention == "circularised":
+        table["effective_radius"] *= np.sqrt(1.0 - table["ellipticity"])
     metadata = {
         "pixel_scale": image.pixel_scale,
         "zero_point": image.zero_point,
@@ -82,16 +127,22 @@ def simulate_shard(
         "domain": "simulated",
         "pixel_rms": levels.pixel_rms,
         "noise": asdict(levels),
+        "radius_convention": radius_convention,
         "provenance": provenance,
     }
-    write_stamps(output, _batches(renderer, levels, table, seed, output.name), table, metadata)
+    batches = _batches(drawing, records, levels, table, seed, output.name)
+    write_stamps(output, batches, table, metadata)
 
 
 def _batches(
-    renderer: Renderer, levels: NoiseLevels, table: pd.DataFrame, seed: int, label: str
+    renderer: Renderer,
+    records: list[dict[str, Any]],
+    levels: NoiseLevels,
+    table: pd.DataFrame,
+    seed: int,
+    label: str,
 ) -> Iterator[np.ndarray]:
     """Yield stamps in batches and fill `signal_to_noise`, which is stored after the last one."""
-    records = cast("list[dict[str, Any]]", table.to_dict("records"))
     images = track(_drawn(renderer, records, label), len(table), f"simulate {label}", "galaxies")
     batch: list[np.ndarray] = []
     signal: list[float] = []
