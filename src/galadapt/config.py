@@ -176,7 +176,35 @@ class LogUniform(Section):
     high: Positive
 
 
-Prior = Annotated[Uniform | LogUniform, Field(discriminator="distribution")]
+class Empirical(Section):
+    """Values of a catalogue's galaxies; parameters naming the same file come from one galaxy."""
+
+    distribution: Literal["empirical"] = "empirical"
+    path: str = Field(description="CSV, FITS or Parquet; environment variables are expanded.")
+    column: str = Field(description="Column of this parameter.")
+    factor: Positive = Field(
+        1.0, description="What the column is multiplied by: 16.667 for arcsec to 0.06 arcsec px."
+    )
+    low: float = Field(description="Galaxies below are left out.")
+    high: float = Field(description="Galaxies above are left out.")
+
+
+class MagnitudeRelation(Section):
+    """A log-normal radius whose median follows the magnitude, cut at the limits."""
+
+    distribution: Literal["magnitude_relation"] = "magnitude_relation"
+    median: Positive = Field(description="Median semi-major radius at `at_magnitude` [px].")
+    at_magnitude: float = Field(22.0, description="Magnitude of that median [mag].")
+    slope: float = Field(-0.1, description="d log10 r_e / d magnitude [dex/mag].")
+    scatter: Positive = Field(0.25, description="Standard deviation of log10 r_e [dex].")
+    low: Positive
+    high: Positive
+
+
+Prior = Annotated[Uniform | LogUniform | Empirical, Field(discriminator="distribution")]
+RadiusPrior = Annotated[
+    Uniform | LogUniform | Empirical | MagnitudeRelation, Field(discriminator="distribution")
+]
 
 
 class Priors(Section):
@@ -185,7 +213,7 @@ class Priors(Section):
     magnitude: Prior = Field(
         Uniform(low=16.0, high=27.0), description="Total AB magnitude of the profile."
     )
-    effective_radius: Prior = Field(
+    effective_radius: RadiusPrior = Field(
         Uniform(low=1.3, high=50.2),
         description="Semi-major axis of the half-light ellipse [px] (GALFIT's convention).",
     )
@@ -244,11 +272,19 @@ class Noise(Section):
         "drizzle", description="Noise that is drawn, or cut from a mosaic (simulations only)."
     )
     mosaic: MosaicNoise | None = Field(None, description="The mosaic of kind: mosaic.")
-    depth: Literal["wide", "deep", "none"] = Field(
-        "wide", description="CANDELS depth the defaults stand for; none draws no noise."
+    depth: Literal["wide", "deep", "ultradeep", "none"] = Field(
+        "wide",
+        description=(
+            "Depth the defaults stand for: CANDELS wide or deep, the ultra-deep field; none draws "
+            "no noise."
+        ),
     )
     pixel_rms: Positive | None = Field(
-        None, description="Sky rms per pixel [e-/s]; null: the depth's (wide .0051, deep .0024)."
+        None,
+        description=(
+            "Sky rms per pixel [e-/s]; null: the depth's (wide .0051, deep .0024, ultradeep "
+            ".00054)."
+        ),
     )
     exposure_time: Positive | None = Field(
         None, description="Exposure [s] for source noise; null: the depth's."
@@ -521,13 +557,30 @@ class Simulation(Section):
     n_validation: int = Field(10_000, ge=4, description="Validation stamps.")
     n_test: int = Field(10_000, ge=4, description="Test stamps.")
     shards: int = Field(8, ge=1, le=1000, description="Files (and parallel jobs) of simulation.")
-    renderer: Literal["galsim"] = Field("galsim", description="What draws the noiseless image.")
+    renderer: Literal["ktable", "ktable_jax", "galsim"] = Field(
+        "ktable",
+        description=(
+            "What draws the noiseless image: ktable (exact transforms from a table), ktable_jax "
+            "(the same on an accelerator, needs JAX), galsim (the slow reference)."
+        ),
+    )
+    memory_limit: Positive = Field(
+        2048.0, description="Memory one galaxy's transform may take [MiB]; more is an error."
+    )
     priors: Priors = Field(Priors(), description="Where the parameters are drawn from.")
     sersic_index_step: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.05,
+        0.0,
         description=(
-            "Indices are rounded to this step, and the rounded value is the label: GalSim caches "
-            "one transform per index. 0 draws a continuous index, slowly."
+            "Indices are rounded to this step, and the rounded value is the label; 0 leaves them "
+            "continuous. GalSim caches one transform per index: with the renderer galsim a step "
+            "of 0.05 is much faster."
+        ),
+    )
+    radius_convention: Literal["semimajor", "circularised"] = Field(
+        "semimajor",
+        description=(
+            "The stored label effective_radius: the semi-major axis (GALFIT) or that times "
+            "sqrt(b/a). Priors are always of the semi-major axis; catalogues of surveys are too."
         ),
     )
     max_offset: float = Field(

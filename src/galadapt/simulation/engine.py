@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Image, Psf, Simulation
+from galadapt.config import Image, Noise, Psf, Simulation
 from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
@@ -73,31 +73,85 @@ def simulate_shard(
             "simulated ones; use fewer shards"
         )
     effective = make_psf(psf, image.pixel_scale)
-    renderer = make_renderer(image, effective, simulation.renderer)
-    noise = _make_noise(simulation, image, seed)
-    levels = noise.levels
+    renderer = make_renderer(image, effective, simulation.renderer, simulation.memory_limit)
+    noise = _make_noise(simulation.noise, image, seed)
     scenes = None
     if simulation.realism.active:
         shape = PsfShape.of(effective, image.pixel_scale)
-        scenes = Scenes(simulation.realism, image, levels, shape, seed)
+        scenes = Scenes(simulation.realism, image, noise.levels, shape, seed)
         parameters = scenes.parameters(partial(draw_parameters, simulation, seed), start, stop)
     else:
         parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
     table = pd.concat([table, parameters], axis=1)
-    table["signal_to_noise"] = 0.0
-    if simulation.realism.depth:
+    convention = simulation.radius_convention
+    _write(output, table, image, renderer, noise, scenes, convention, provenance)
+
+
+def write_simulated(
+    output: Path,
+    table: pd.DataFrame,
+    image: Image,
+    psf: Psf,
+    noise: Noise,
+    renderer: str,
+    seed: int,
+    provenance: dict[str, Any],
+    radius_convention: str = "semimajor",
+    memory_limit: float = 2048.0,
+) -> None:
+    """Draw and write the galaxies of a table, in bounded memory and without realism.
+
+    Args:
+        output: Stamp set to write.
+        table: Columns id, split, the parameters, position_angle, x_offset, y_offset; the radius is
+            the semi-major axis.
+        image: What a stamp is.
+        psf: The PSF.
+        noise: Its depth; a galaxy's noise depends on the seed and its id.
+        renderer: As ``simulation.renderer``.
+        seed: Seed of the experiment.
+        provenance: Stored in the metadata.
+        radius_convention: Convention of the stored radius.
+        memory_limit: Memory one galaxy's transform may take [MiB].
+
+    Raises:
+        DataError: the PSF is broken or a galaxy cannot be drawn; nothing is written.
+        ConfigError: the renderer is not available.
+    """
+    drawing = make_renderer(image, make_psf(psf, image.pixel_scale), renderer, memory_limit)
+    source = _make_noise(noise, image, seed)
+    _write(output, table, image, drawing, source, None, radius_convention, provenance)
+
+
+def _write(
+    output: Path,
+    table: pd.DataFrame,
+    image: Image,
+    renderer: Renderer,
+    noise: _Noise,
+    scenes: Scenes | None,
+    radius_convention: str,
+    provenance: dict[str, Any],
+) -> None:
+    records = cast("list[dict[str, Any]]", table.to_dict("records"))
+    table = table.assign(signal_to_noise=0.0)
+    if radius_convention == "circularised":
+        table["effective_radius"] *= np.sqrt(1.0 - table["ellipticity"])
+    if scenes is not None and scenes.varying_depth:
         table["pixel_rms"] = 0.0
     metadata = {
         "pixel_scale": image.pixel_scale,
         "zero_point": image.zero_point,
         "band": image.band,
         "domain": "simulated",
-        "pixel_rms": levels.pixel_rms,
-        "noise": asdict(levels),
+        "pixel_rms": noise.levels.pixel_rms,
+        "noise": asdict(noise.levels),
+        "radius_convention": radius_convention,
         "provenance": provenance,
     }
-    write_stamps(output, _batches(renderer, scenes, noise, table, output.name), table, metadata)
+    batches = _batches(renderer, records, scenes, noise, table, output.name)
+    write_stamps(output, batches, table, metadata)
 
 
 class _Noise(Protocol):
@@ -113,27 +167,31 @@ class _Noise(Protocol):
 class _Drizzled:
     """Noise drawn at the depth of the settings."""
 
-    def __init__(self, simulation: Simulation, seed: int) -> None:
-        self.levels = resolve(simulation.noise)
+    def __init__(self, noise: Noise, seed: int) -> None:
+        self.levels = resolve(noise)
         self._seed = seed
 
     def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
         return add_noise(light, levels, stream(self._seed, row["id"], "noise"))
 
 
-def _make_noise(simulation: Simulation, image: Image, seed: int) -> _Noise:
-    if simulation.noise.kind == "drizzle":
-        return _Drizzled(simulation, seed)
+def _make_noise(noise: Noise, image: Image, seed: int) -> _Noise:
+    if noise.kind == "drizzle":
+        return _Drizzled(noise, seed)
     from galadapt.simulation.mosaic_noise import MosaicNoiseSource
 
-    return MosaicNoiseSource(simulation.noise, image, seed)
+    return MosaicNoiseSource(noise, image, seed)
 
 
 def _batches(
-    renderer: Renderer, scenes: Scenes | None, noise: _Noise, table: pd.DataFrame, label: str
+    renderer: Renderer,
+    records: list[dict[str, Any]],
+    scenes: Scenes | None,
+    noise: _Noise,
+    table: pd.DataFrame,
+    label: str,
 ) -> Iterator[np.ndarray]:
     """Yield stamps in batches and fill the measured columns, which are stored after the last."""
-    records = cast("list[dict[str, Any]]", table.to_dict("records"))
 
     def draw(rows: list[dict[str, Any]]) -> Iterator[np.ndarray]:
         return _drawn(renderer, rows, label)
@@ -164,11 +222,10 @@ def _batches(
 
 
 def _drawn(renderer: Renderer, records: list[dict[str, Any]], label: str) -> Iterator[np.ndarray]:
-    for row in records:
-        try:
-            yield renderer.render(row)
-        except DataError as error:
-            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
+    try:
+        yield from renderer.render_many(records)
+    except DataError as error:
+        raise DataError(f"{label}: {error}") from None
 
 
 def _plain(drawn: Iterator[np.ndarray], levels: NoiseLevels) -> Iterator[Scene]:

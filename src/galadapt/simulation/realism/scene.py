@@ -78,6 +78,11 @@ class Scenes:
         self._realism, self._image, self._levels = realism, image, levels
         self._psf, self._seed = psf, seed
 
+    @property
+    def varying_depth(self) -> bool:
+        """Whether the noise differs from stamp to stamp."""
+        return self._realism.depth is not None
+
     def parameters(
         self, draw_parameters: Callable[[int, int], pd.DataFrame], start: int, stop: int
     ) -> pd.DataFrame:
