@@ -498,8 +498,12 @@ class KTableRenderer:
 
     def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
         """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
-        # The nearest copy's centre lies this far from the stamp, if along the major axis.
-        distance = period - self.side / 2 - 1
+        # The nearest copy's centre lies this far from the stamp, if along the major axis. Centres
+        # may lie outside the stamp (neighbours): their copies come nearer.
+        centre = (self.side - 1) / 2
+        distance = period - self.side / 2 - max(1.0, abs(galaxy.x - centre), abs(galaxy.y - centre))
+        if distance <= 0:
+            return math.inf, math.inf
         n, b = galaxy.index, galaxy.b
         exponent = b * (distance / galaxy.radius) ** (1 / n)
         light = 4 * galaxy.central * math.exp(-exponent)
