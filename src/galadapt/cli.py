@@ -43,6 +43,45 @@ def _modules(arguments: argparse.Namespace) -> None:
             print(f"{name}: {', '.join(stages.modules(name))}")
 
 
+def _simulate(arguments: argparse.Namespace) -> None:
+    from pydantic import ValidationError
+
+    from galadapt.simulation.user_list import simulate_list
+
+    given = vars(arguments)
+    settings = {
+        name: given[name]
+        for name in ("psf", "noise", "renderer", "seed", "stamp_size", "pixel_scale", "zero_point")
+    }
+    psf_scale = arguments.psf_pixel_scale or arguments.pixel_scale
+    try:
+        image = config.Image(
+            stamp_size=arguments.stamp_size,
+            pixel_scale=arguments.pixel_scale,
+            zero_point=arguments.zero_point,
+        )
+        psf: config.OpticalPsf | config.FitsPsf = config.OpticalPsf()
+        if arguments.psf != "optical":
+            psf = config.FitsPsf(path=arguments.psf, pixel_scale=psf_scale)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise ConfigError(f"{option}: {first['msg']}; correct it") from None
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed: must be at least 0, not {arguments.seed}; correct it")
+    count = simulate_list(
+        parameters=Path(arguments.parameters),
+        output=Path(arguments.output),
+        image=image,
+        psf=psf,
+        noise=config.Noise(depth=arguments.noise),
+        renderer=arguments.renderer,
+        seed=arguments.seed,
+        provenance={"settings": settings, "version": __version__},
+    )
+    print(f"{arguments.output}: {count} stamps")
+
+
 def _show(arguments: argparse.Namespace) -> None:
     from galadapt.evaluation.compare import console_table
 
@@ -91,6 +130,19 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("modules", help="list the modules whose edits rerun each stage")
     verb.add_argument("name", nargs="?")
     verb.set_defaults(act=_modules)
+
+    verb = verbs.add_parser("simulate", help="render your own list of galaxies")
+    verb.add_argument("--parameters", required=True, help="CSV, FITS or Parquet, one galaxy a row")
+    verb.add_argument("--psf", default="optical", help="FITS image (pixel included), or optical")
+    verb.add_argument("--psf-pixel-scale", type=float, help="of the FITS image [arcsec]")
+    verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
+    verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
+    verb.add_argument("--seed", type=int, default=0, help="seed of the noise")
+    verb.add_argument("--stamp-size", type=int, default=128, help="side of a stamp [px]")
+    verb.add_argument("--pixel-scale", type=float, default=0.06, help="of the stamps [arcsec]")
+    verb.add_argument("--zero-point", type=float, default=25.9463, help="AB magnitude of 1 e-/s")
+    verb.add_argument("-o", "--output", required=True, help="stamp set to write (.h5)")
+    verb.set_defaults(act=_simulate)
 
     verb = verbs.add_parser("show", help="print the comparison table")
     verb.add_argument("results", nargs="?", default="results")

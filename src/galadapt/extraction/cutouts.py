@@ -25,9 +25,10 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from galadapt.config import PARAMETERS, Extraction, Image, Splits
 from galadapt.errors import DataError
 from galadapt.files import read_table, write_csv
+from galadapt.mosaics import Mosaic, open_mosaic
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
-from galadapt.surveys.field import Mosaic, image_angle, open_mosaic
+from galadapt.surveys.field import image_angle
 
 #: Why an object is rejected, and what the `value` beside the reason is.
 REASONS = {

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Image, Psf, Simulation
+from galadapt.config import Image, Noise, Psf, Simulation
 from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
+from galadapt.simulation.realism.instrument import PsfShape
+from galadapt.simulation.realism.scene import Scene, Scenes
 from galadapt.simulation.renderers import Renderer, make_renderer
 from galadapt.simulation.streams import stream
 from galadapt.stamps import write_stamps
@@ -55,7 +58,9 @@ def simulate_shard(
         stop: Index after the last one, at most ``simulation.total``.
         output: Stamp set to write. Columns: id (the index), split, the parameters, position_angle,
             x_offset, y_offset and signal_to_noise, which is sqrt(sum(noiseless^2)) / pixel_rms: the
-            optimal one if the noise were white (inf without noise).
+            optimal one if the noise were white (inf without noise). With realism, the noiseless
+            galaxy is what archive and PSF leave of it, without neighbours; composite galaxies add
+            the columns `realism.scene.COMPOSITION`, depth jitter adds pixel_rms [e-/s].
         provenance: Stored in the metadata.
 
     Raises:
@@ -67,44 +72,163 @@ def simulate_shard(
             f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
             "simulated ones; use fewer shards"
         )
-    renderer = make_renderer(image, make_psf(psf, image.pixel_scale), simulation.renderer)
-    levels = resolve(simulation.noise)
-    parameters = draw_parameters(simulation, seed, start, stop)
+    effective = make_psf(psf, image.pixel_scale)
+    renderer = make_renderer(image, effective, simulation.renderer, simulation.memory_limit)
+    noise = _make_noise(simulation.noise, image, seed)
+    scenes = None
+    if simulation.realism.active:
+        shape = PsfShape.of(effective, image.pixel_scale)
+        scenes = Scenes(simulation.realism, image, noise.levels, shape, seed)
+        parameters = scenes.parameters(partial(draw_parameters, simulation, seed), start, stop)
+    else:
+        parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
     table = pd.concat([table, parameters], axis=1)
-    table["signal_to_noise"] = 0.0
+    convention = simulation.radius_convention
+    _write(output, table, image, renderer, noise, scenes, convention, provenance)
+
+
+def write_simulated(
+    output: Path,
+    table: pd.DataFrame,
+    image: Image,
+    psf: Psf,
+    noise: Noise,
+    renderer: str,
+    seed: int,
+    provenance: dict[str, Any],
+    radius_convention: str = "semimajor",
+    memory_limit: float = 2048.0,
+) -> None:
+    """Draw and write the galaxies of a table, in bounded memory and without realism.
+
+    Args:
+        output: Stamp set to write.
+        table: Columns id, split, the parameters, position_angle, x_offset, y_offset; the radius is
+            the semi-major axis.
+        image: What a stamp is.
+        psf: The PSF.
+        noise: Its depth; a galaxy's noise depends on the seed and its id.
+        renderer: As ``simulation.renderer``.
+        seed: Seed of the experiment.
+        provenance: Stored in the metadata.
+        radius_convention: Convention of the stored radius.
+        memory_limit: Memory one galaxy's transform may take [MiB].
+
+    Raises:
+        DataError: the PSF is broken or a galaxy cannot be drawn; nothing is written.
+        ConfigError: the renderer is not available.
+    """
+    drawing = make_renderer(image, make_psf(psf, image.pixel_scale), renderer, memory_limit)
+    source = _make_noise(noise, image, seed)
+    _write(output, table, image, drawing, source, None, radius_convention, provenance)
+
+
+def _write(
+    output: Path,
+    table: pd.DataFrame,
+    image: Image,
+    renderer: Renderer,
+    noise: _Noise,
+    scenes: Scenes | None,
+    radius_convention: str,
+    provenance: dict[str, Any],
+) -> None:
+    records = cast("list[dict[str, Any]]", table.to_dict("records"))
+    table = table.assign(signal_to_noise=0.0)
+    if radius_convention == "circularised":
+        table["effective_radius"] *= np.sqrt(1.0 - table["ellipticity"])
+    if scenes is not None and scenes.varying_depth:
+        table["pixel_rms"] = 0.0
     metadata = {
         "pixel_scale": image.pixel_scale,
         "zero_point": image.zero_point,
         "band": image.band,
         "domain": "simulated",
-        "pixel_rms": levels.pixel_rms,
-        "noise": asdict(levels),
+        "pixel_rms": noise.levels.pixel_rms,
+        "noise": asdict(noise.levels),
+        "radius_convention": radius_convention,
         "provenance": provenance,
     }
-    write_stamps(output, _batches(renderer, levels, table, seed, output.name), table, metadata)
+    batches = _batches(renderer, records, scenes, noise, table, output.name)
+    write_stamps(output, batches, table, metadata)
+
+
+class _Noise(Protocol):
+    """Adds the noise of one galaxy."""
+
+    levels: NoiseLevels
+
+    def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
+        """Return a noisy copy of a stamp; `levels` are those of this stamp."""
+        ...
+
+
+class _Drizzled:
+    """Noise drawn at the depth of the settings."""
+
+    def __init__(self, noise: Noise, seed: int) -> None:
+        self.levels = resolve(noise)
+        self._seed = seed
+
+    def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
+        return add_noise(light, levels, stream(self._seed, row["id"], "noise"))
+
+
+def _make_noise(noise: Noise, image: Image, seed: int) -> _Noise:
+    if noise.kind == "drizzle":
+        return _Drizzled(noise, seed)
+    from galadapt.simulation.mosaic_noise import MosaicNoiseSource
+
+    return MosaicNoiseSource(noise, image, seed)
 
 
 def _batches(
-    renderer: Renderer, levels: NoiseLevels, table: pd.DataFrame, seed: int, label: str
+    renderer: Renderer,
+    records: list[dict[str, Any]],
+    scenes: Scenes | None,
+    noise: _Noise,
+    table: pd.DataFrame,
+    label: str,
 ) -> Iterator[np.ndarray]:
-    """Yield stamps in batches and fill `signal_to_noise`, which is stored after the last one."""
-    records = cast("list[dict[str, Any]]", table.to_dict("records"))
-    rows = track(records, len(table), f"simulate {label}", "galaxies")
+    """Yield stamps in batches and fill the measured columns, which are stored after the last."""
+
+    def draw(rows: list[dict[str, Any]]) -> Iterator[np.ndarray]:
+        return _drawn(renderer, rows, label)
+
+    made = _plain(draw(records), noise.levels) if scenes is None else scenes.scenes(records, draw)
+    rows = track(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
     batch: list[np.ndarray] = []
     signal: list[float] = []
-    for row in rows:
-        try:
-            noiseless = renderer.render(row)
-        except DataError as error:
-            raise DataError(f"{label}: galaxy {row['id']}: {error}") from None
-        rng = stream(seed, row["id"], "noise")
-        batch.append(add_noise(noiseless, levels, rng).astype(np.float32))
-        signal.append(float(np.sqrt(np.square(noiseless).sum())))
+    rms: list[float] = []
+    for row, scene in rows:
+        stamp = noise.add(scene.light, scene.levels, row)
+        if scene.background is not None:
+            stamp = stamp + scene.background
+        if scene.missing is not None:
+            stamp = np.where(scene.missing, 0.0, stamp)
+        batch.append(stamp.astype(np.float32))
+        signal.append(scene.signal)
+        rms.append(scene.levels.pixel_rms)
         if len(batch) == _BATCH:
             yield np.stack(batch)
             batch = []
     if batch:
         yield np.stack(batch)
     with np.errstate(divide="ignore"):
-        table["signal_to_noise"] = np.array(signal) / levels.pixel_rms
+        table["signal_to_noise"] = np.array(signal) / np.array(rms)
+    if "pixel_rms" in table:
+        table["pixel_rms"] = rms
+
+
+def _drawn(renderer: Renderer, records: list[dict[str, Any]], label: str) -> Iterator[np.ndarray]:
+    try:
+        yield from renderer.render_many(records)
+    except DataError as error:
+        raise DataError(f"{label}: {error}") from None
+
+
+def _plain(drawn: Iterator[np.ndarray], levels: NoiseLevels) -> Iterator[Scene]:
+    """Galaxies without any realism."""
+    for light in drawn:
+        yield Scene(light, None, float(np.sqrt(np.square(light).sum())), levels, None)

@@ -8,15 +8,18 @@ convolved with the output pixel's box (Casertano et al. 2000; Fruchter & Hook 20
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import correlate1d
 
 from galadapt.config import Noise
 
-# Sky rms per 0.06 arcsec pixel [e-/s] and exposure [s]. CANDELS wide has 4/3 orbits in F160W and
-# deep about 4 (Grogin et al. 2011), an orbit giving about 2500 s.
-_DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0)}
+# Sky rms per 0.06 arcsec pixel [e-/s] and exposure [s]. CANDELS wide spends 2 orbits on J + H, deep
+# about 12 on Y + J + H (Grogin et al. 2011); 4/3 and 4 of them in F160W, at 2500 s each, are
+# assumed. The rms of wide and deep are measured ones; ultradeep assumes 80 orbits on the ultra-deep
+# field and the rms of deep scaled by the root of the exposure.
+_DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0), "ultradeep": (0.00054, 200000.0)}
 
 # Taps on each side of the kernel; what is beyond holds less than 1e-4 of its power.
 _REACH = 8
@@ -80,6 +83,7 @@ def correlation(drop: float, lags: np.ndarray) -> np.ndarray:
     return covariance(lags) / covariance(np.zeros(1))
 
 
+@cache
 def kernel(drop: float) -> np.ndarray:
     """Symmetric taps that give white noise the correlation of `drop`, along one axis.
 

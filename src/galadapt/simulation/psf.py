@@ -26,6 +26,12 @@ _SCALE_TOLERANCE = 0.01
 # How far from the middle of its image a PSF may sit [px].
 _MAX_OFF_CENTRE = 2.0
 
+# Order of the interpolant of FITS PSFs; its roll-off ends 2 / order beyond the Nyquist frequency.
+_LANCZOS = 15
+
+# Period of a FITS PSF's tabulated transform, in sides of its image.
+_PADDING = 4
+
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
 
@@ -100,12 +106,19 @@ def _from_fits(psf: FitsPsf, pixel_scale: float) -> galsim.GSObject:
     offset = _offset(image, path)
     # A PSF sampled at its band limit wants sinc interpolation: GalSim's default (quintic) lowers
     # the peak of the F160W PSF by 0.8 %, this by 0.08 %.
-    return galsim.InterpolatedImage(
+    sampled = galsim.InterpolatedImage(
         galsim.Image(image, scale=psf.pixel_scale),
-        x_interpolant=galsim.Lanczos(15),
+        x_interpolant=galsim.Lanczos(_LANCZOS),
         flux=1.0,
         offset=offset,
     )
+    # What the interpolant leaves beyond its roll-off (1e-4) is its own error, no light: drop it.
+    step = 2 * math.pi / (_PADDING * max(image.shape) * psf.pixel_scale)
+    reach = math.pi / psf.pixel_scale * (1 + 2 / _LANCZOS)
+    half = math.ceil(reach / step)
+    bounds = galsim.BoundsI(-half, half, -half, half)
+    transform = sampled.drawKImage(galsim.ImageCD(bounds, scale=step), recenter=False)
+    return galsim.InterpolatedKImage(transform, gsparams=_GSPARAMS)
 
 
 def _read(path: Path, hdu: int) -> tuple[np.ndarray, fits.Header]:

@@ -1,41 +1,29 @@
 """Rendering: from parameters to a noiseless stamp.
 
-To add a renderer, write a class with `render` and name it in `_RENDERERS` and in
-`config.Simulation.renderer`.
+To add a renderer, write a class with the methods of `Renderer` and name it in `make_renderer` and
+in `config.Simulation.renderer`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Protocol
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import galsim
 import numpy as np
-from scipy import fft
-from scipy.special import gamma, gammaincinv
 
-from galadapt.config import PARAMETERS, Image
+from galadapt.config import Image
 from galadapt.errors import ConfigError, DataError
+from galadapt.simulation.ktable import KTableRenderer, galaxy_of
 
-# Periods of the transform [px]; each is quick to transform.
-_PERIODS = (256, 384, 512, 768, 1024, 1536, 2048, 3072)
-
-# Largest surface brightness folded into a stamp by the periodic transform [e-/s/px]: 1/50 of the
-# pixel noise of CANDELS wide.
-_FOLDED = 1e-4
-
-# Period of the image in which the PSF's wings are measured [px]; beyond half of it they are nil.
-_WING_PERIOD = 1024
-
-# Below this index the exact transform is quick to tabulate; above it, GalSim's default accuracy
-# errs only at scales of a hundred effective radii (2e-4 of the flux).
-_EXACT_BELOW = 3.0
+#: Settings at which GalSim itself is exact to a few hundredths of the noise.
+TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
 
 
 class Renderer(Protocol):
-    """Draws one noiseless galaxy."""
+    """Draws noiseless galaxies."""
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp.
@@ -52,129 +40,106 @@ class Renderer(Protocol):
         """
         ...
 
+    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
+        """Draw many stamps in order, each as `render` draws it.
+
+        Raises:
+            DataError: a galaxy cannot be drawn; the message names its `id` if it has one.
+        """
+        ...
+
 
 class GalsimRenderer:
-    """A single Sersic profile by GalSim, convolved on the native pixel grid in Fourier space.
+    """A single Sersic profile drawn by GalSim at tight settings, one stamp at a time.
 
-    The galaxy's transform comes from GalSim; the PSF's is sampled once per grid and kept. The grid
-    reaches the PSF's own band limit, so nothing aliases in frequency, and its period grows with
-    the galaxy and its flux until less than 1e-4 e-/s/px folds back into the stamp.
-
-    Cost: about 1 ms per 64 px stamp, and once 2 to 300 ms per Sersic index.
+    The reference for every other renderer: slow (0.1 to 10 s per stamp), a new index costs most.
     """
 
-    def __init__(self, image: Image, psf: galsim.GSObject) -> None:
+    def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
         """Prepare.
 
         Args:
             image: Stamp size, pixel scale and zero point.
             psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
+            memory_limit: Memory one galaxy's transform may take [MiB]; an FFT of side N takes
+                24 N^2 bytes.
         """
-        self._side = image.stamp_size
-        self._zero_point = image.zero_point
-        self._psf = psf.dilate(1.0 / image.pixel_scale)
-        # Sampling finer than a pixel, where the PSF has power beyond the Nyquist frequency.
-        self._oversampling = max(1, math.ceil(self._psf.maxk / np.pi - 0.05))
-        self._psf_transforms: dict[int, np.ndarray] = {}
-        self._periods = [p for p in _PERIODS if p >= 2 * self._side] or [2 * self._side]
-        # The nearest copy's centre lies this far from the stamp's edge, a pixel of offset included.
-        self._distances = [period - self._side / 2 - 1 for period in self._periods]
-        self._wings = self._psf_wings()
+        self._image = image
+        self._memory_limit = memory_limit
+        self._gsparams = galsim.GSParams(
+            maximum_fft_size=math.isqrt(int(memory_limit * 2**20) // 24), **TIGHT
+        )
+        self._psf = psf
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `Renderer.render`."""
-        index, ellipticity = parameters["sersic_index"], parameters["ellipticity"]
-        centre = (self._side - 1) / 2
-        flux = 10 ** (-0.4 * (parameters["magnitude"] - self._zero_point))
+        side, scale = self._image.stamp_size, self._image.pixel_scale
+        galaxy = galaxy_of(parameters, side, self._image.zero_point)
         try:
             # GalSim's radius is the circularised one; its angles start at +x, GALFIT's at +y.
-            galaxy = (
-                _unit_sersic(float(index))
-                .dilate(parameters["effective_radius"] * math.sqrt(1 - ellipticity))
-                .shear(
-                    q=1 - ellipticity, beta=(parameters["position_angle"] + 90.0) * galsim.degrees
-                )
-                .shift(centre + parameters["x_offset"], centre + parameters["y_offset"])
+            profile = galsim.Sersic(
+                n=galaxy.index,
+                half_light_radius=galaxy.radius * math.sqrt(galaxy.q) * scale,
+                flux=galaxy.flux,
+                gsparams=self._gsparams,
+            ).shear(q=galaxy.q, beta=(galaxy.angle + math.pi / 2) * galsim.radians)
+            convolved = galsim.Convolve(
+                profile, self._psf, gsparams=self._gsparams, propagate_gsparams=False
             )
-            period = self._period(flux, parameters)
-            transform = self._sample(galaxy, period)
-        except (galsim.GalSimError, ValueError, OverflowError, ZeroDivisionError) as error:
-            values = ", ".join(f"{name} {parameters[name]:g}" for name in PARAMETERS)
-            line = " ".join(str(error).split())
+            with warnings.catch_warnings():
+                # GalSim only warns and takes the memory.
+                warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
+                drawn = convolved.drawImage(
+                    nx=side,
+                    ny=side,
+                    scale=scale,
+                    method="no_pixel",
+                    offset=(galaxy.x - (side - 1) / 2, galaxy.y - (side - 1) / 2),
+                    dtype=float,
+                )
+        except (galsim.GalSimFFTSizeError, galsim.GalSimFFTSizeWarning) as error:
             raise DataError(
-                f"galaxy with {values} cannot be drawn ({line}); narrow simulation.priors"
+                f"a galaxy of radius {galaxy.radius:g} px and index {galaxy.index:g} needs an FFT "
+                f"of {error.size} px, more than {self._memory_limit:g} MiB; raise "
+                "simulation.memory_limit or use the renderer ktable"
             ) from None
-        transform *= self._psf_transform(period)
-        transform *= flux * self._oversampling**2
-        # Only the rows and columns inside the stamp are finished.
-        inside = slice(0, self._side * self._oversampling, self._oversampling)
-        rows = fft.ifft(fft.ifftshift(transform, axes=0), axis=0)[inside]
-        return fft.irfft(rows, n=period * self._oversampling, axis=1)[:, inside]
+        return drawn.array
 
-    def _sample(self, profile: galsim.GSObject, period: int) -> np.ndarray:
-        half = period * self._oversampling // 2
-        grid = galsim.ImageCD(galsim.BoundsI(0, half, -half, half - 1), scale=2 * np.pi / period)
-        return profile.drawKImage(image=grid, recenter=False).array
-
-    def _psf_transform(self, period: int) -> np.ndarray:
-        if period not in self._psf_transforms:
-            self._psf_transforms[period] = self._sample(self._psf, period)
-        return self._psf_transforms[period]
-
-    def _period(self, flux: float, parameters: Mapping[str, float]) -> int:
-        """Choose the shortest period whose folded surface brightness is below `_FOLDED`."""
-        n, radius = parameters["sersic_index"], parameters["effective_radius"]
-        b = gammaincinv(2 * n, 0.5)
-        q = 1 - parameters["ellipticity"]
-        central = flux * b ** (2 * n) / (2 * np.pi * n * gamma(2 * n) * q * radius**2)
-        for period, distance, wing in zip(self._periods, self._distances, self._wings, strict=True):
-            # Four copies are as near as the nearest.
-            galaxy = 4 * central * math.exp(-b * (distance / radius) ** (1 / n))
-            if galaxy + flux * wing < _FOLDED:
-                return period
-        return self._periods[-1]
-
-    def _psf_wings(self) -> list[float]:
-        """Return the PSF's largest brightness from each distance outwards [1/px]."""
-        if min(self._distances) > _WING_PERIOD / 2:
-            return [0.0] * len(self._distances)
-        step = self._oversampling
-        transform = fft.ifftshift(self._sample(self._psf, _WING_PERIOD), axes=0)
-        image = fft.irfft2(transform)[::step, ::step] * step**2
-        # Frequency order is also the order of signed distances from pixel 0.
-        axis = fft.fftfreq(_WING_PERIOD, 1 / _WING_PERIOD)
-        radius = np.hypot(axis[:, None], axis[None])
-        inside = radius <= _WING_PERIOD / 2
-        return [
-            float(np.abs(image[inside & (radius >= distance)]).max(initial=0.0))
-            for distance in self._distances
-        ]
+    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
+        """Draw many stamps; see `Renderer.render_many`."""
+        for row in rows:
+            try:
+                yield self.render(row)
+            except DataError as error:
+                if "id" in row:
+                    raise DataError(f"galaxy {row['id']}: {error}") from None
+                raise
 
 
-@lru_cache(maxsize=512)
-def _unit_sersic(index: float) -> galsim.Sersic:
-    # GalSim forgets a transform after 100 other indices; keeping the objects keeps the tables, so
-    # the order of the galaxies does not matter for speed either.
-    accuracy = 1e-6 if index < _EXACT_BELOW else 1e-5
-    parameters = galsim.GSParams(kvalue_accuracy=accuracy, maxk_threshold=1e-3)
-    return galsim.Sersic(n=index, half_light_radius=1.0, gsparams=parameters)
-
-
-_RENDERERS: dict[str, Callable[[Image, Any], Renderer]] = {"galsim": GalsimRenderer}
-
-
-def make_renderer(image: Image, psf: galsim.GSObject, kind: str) -> Renderer:
+def make_renderer(
+    image: Image, psf: galsim.GSObject, kind: str, memory_limit: float = 2048.0
+) -> Renderer:
     """Build a renderer by name.
 
     Args:
         image: Stamp size, pixel scale and zero point.
         psf: Effective PSF, pixel included [arcsec].
         kind: ``simulation.renderer``.
+        memory_limit: ``simulation.memory_limit`` [MiB].
 
     Raises:
-        ConfigError: no renderer has that name.
+        ConfigError: no renderer has that name, what it needs is not installed, or the memory
+            limit cannot hold one stamp.
+        DataError: the PSF cannot be sampled.
     """
-    if kind not in _RENDERERS:
-        known = ", ".join(sorted(_RENDERERS))
-        raise ConfigError(f"simulation.renderer: no renderer '{kind}'; use one of {known}")
-    return _RENDERERS[kind](image, psf)
+    if kind == "ktable":
+        return KTableRenderer(image, psf, memory_limit)
+    if kind == "ktable_jax":
+        from galadapt.simulation.ktable_jax import KTableJaxRenderer
+
+        return KTableJaxRenderer(image, psf, memory_limit)
+    if kind == "galsim":
+        return GalsimRenderer(image, psf, memory_limit)
+    raise ConfigError(
+        f"simulation.renderer: no renderer '{kind}'; use one of ktable, ktable_jax, galsim"
+    )

@@ -5,7 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 #: What a stream is for. The numbers are part of every simulated byte: never reuse or reorder them.
-PURPOSES = {"parameters": 0, "noise": 1}
+PURPOSES = {
+    "parameters": 0,
+    "noise": 1,
+    # One purpose per ingredient of realism: switching one on changes no other draw.
+    "bulge_disc": 16,
+    "clumps": 17,
+    "spiral": 18,
+    "neighbours": 19,
+    "psf_jitter": 20,
+    "depth_jitter": 21,
+    "sky_residual": 22,
+    "archive_box": 23,
+    "archive_masks": 24,
+    "over_subtraction": 25,
+    "missing_edge": 26,
+    "mosaic_noise": 27,
+}
 
 # An index fills the low bits of the second key word, the purpose the high ones.
 _INDEX_BITS = 48

@@ -17,13 +17,14 @@ import pandas as pd
 from astropy.io import fits
 from astropy.table import Table
 
+from galadapt import profiles
 from galadapt.config import SERSIC_INDEX_LIMITS, CosmosSurvey, Image, Psf
 from galadapt.errors import DataError
 from galadapt.files import canonical_json, write_parquet
 from galadapt.progress import say, track
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import expand, make_psf
-from galadapt.surveys import composite, galfit
+from galadapt.surveys import galfit
 from galadapt.surveys.field import (
     FLAG_BAD,
     FLAG_GOOD,
@@ -180,7 +181,7 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
     radius = np.where(swap, radius * ratio, radius)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(swap, 1 / ratio, ratio)
-        flux = intensity / composite.surface_brightness(radius, radius, index, ratio)
+        flux = intensity / profiles.surface_brightness(radius, radius, index, ratio)
         magnitude = survey.source_zero_point - 2.5 * np.log10(flux)
     # phi is counter-clockwise from +x, GALFIT's angle from +y.
     angle = (np.degrees(phi) - 90 + np.where(swap, 90, 0) + 90) % 180 - 90

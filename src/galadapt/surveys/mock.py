@@ -18,13 +18,14 @@ import pandas as pd
 from scipy import fft
 from scipy.spatial import cKDTree
 
+from galadapt import profiles
 from galadapt.config import Image, MockSurvey, Psf
 from galadapt.errors import ConfigError
 from galadapt.files import canonical_json, write_parquet
 from galadapt.progress import say, track
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
-from galadapt.surveys import composite, galfit
+from galadapt.surveys import galfit
 from galadapt.surveys.field import tangent_wcs, write_catalog, write_mosaic
 
 #: Largest side of a mosaic [px]: beyond it, the arrays in memory pass half a gigabyte.
@@ -240,7 +241,7 @@ def _best_fits(
     """Add flux [e-/s] and the best single Sersic (best_magnitude, _radius [px], _index)."""
     table = galaxies.copy()
     table["flux"] = 10 ** (-0.4 * (table["magnitude"] - image.zero_point))
-    flux, radius, index = composite.fit_single_sersic(
+    flux, radius, index = profiles.fit_single_sersic(
         table["flux"].to_numpy(),
         table["axis_ratio"].to_numpy(),
         *_components(table),
@@ -263,7 +264,7 @@ def _boxes(table: pd.DataFrame, pixel_rms: float) -> np.ndarray:
     grid = np.geomspace(4, _BOXES[-1] / 2 - 8, 60)
     brightness = (
         fractions[:, None, :]
-        * composite.surface_brightness(
+        * profiles.surface_brightness(
             grid[None, :, None],
             radii[:, None, :],
             indices[:, None, :],

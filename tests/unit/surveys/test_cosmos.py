@@ -11,8 +11,9 @@ from astropy.io import fits
 
 from galadapt.config import CosmosSurvey, FitsPsf, GaussianPsf, Image, Noise
 from galadapt.errors import DataError
+from galadapt.mosaics import open_mosaic
 from galadapt.surveys import cosmos
-from galadapt.surveys.field import open_mosaic, read_catalog
+from galadapt.surveys.field import read_catalog
 
 pytestmark = pytest.mark.realdata
 

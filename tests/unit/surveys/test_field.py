@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from galadapt.errors import DataError
+from galadapt.mosaics import open_mosaic
 from galadapt.surveys import field
 
 HEADER = "#   NUMBER RA DEC f mag dmag re dre n dn q dq pa dpa sn\n#\n"
@@ -88,7 +89,7 @@ def test_a_binary_file_is_no_catalogue(tmp_path):
 
 def test_mosaic_is_mapped_and_placed(tmp_path):
     path = _mosaic(tmp_path)
-    with field.open_mosaic(path, path) as mosaic:
+    with open_mosaic(path, path) as mosaic:
         assert mosaic.drz.shape == (40, 50)
         assert mosaic.pixel_scale == pytest.approx(0.06)
         ra, dec = mosaic.wcs.pixel_to_world_values(24.5, 19.5)
@@ -100,7 +101,7 @@ def test_mosaic_is_mapped_and_placed(tmp_path):
 @pytest.mark.realdata
 def test_opens_a_real_header(galadapt_data):
     folder = galadapt_data / "f160w_field"
-    with field.open_mosaic(
+    with open_mosaic(
         folder / "HST_macs1149_f160w_drz.fits", folder / "HST_macs1149_f160w_rms.fits"
     ) as mosaic:
         assert mosaic.drz.shape == (667, 667)
@@ -110,7 +111,7 @@ def test_opens_a_real_header(galadapt_data):
 @pytest.mark.parametrize("unit", ["ELECTRONS/S", "e-/s", "electron / s", "electron s-1"])
 def test_rates_are_recognised(tmp_path, unit):
     path = _mosaic(tmp_path, unit)
-    with field.open_mosaic(path, path):
+    with open_mosaic(path, path):
         pass
 
 
@@ -118,13 +119,13 @@ def test_rates_are_recognised(tmp_path, unit):
 def test_other_units_are_refused(tmp_path, unit):
     path = _mosaic(tmp_path, unit)
     message = f"BUNIT is '{unit}', not ELECTRONS/S; divide counts"
-    with pytest.raises(DataError, match=message), field.open_mosaic(path, path):
+    with pytest.raises(DataError, match=message), open_mosaic(path, path):
         pass
 
 
 def test_mosaic_without_wcs_is_refused(tmp_path):
     path = _mosaic(tmp_path, wcs=False)
-    with pytest.raises(DataError, match="no celestial WCS"), field.open_mosaic(path, path):
+    with pytest.raises(DataError, match="no celestial WCS"), open_mosaic(path, path):
         pass
 
 
@@ -133,7 +134,7 @@ def test_weight_of_another_shape_is_refused(tmp_path):
     (tmp_path / "other").mkdir()
     wht = _mosaic(tmp_path / "other", shape=(40, 40))
     message = r"weight map of \(40, 40\) px for a mosaic of \(40, 50\) px"
-    with pytest.raises(DataError, match=message), field.open_mosaic(drz, wht):
+    with pytest.raises(DataError, match=message), open_mosaic(drz, wht):
         pass
 
 
@@ -143,20 +144,20 @@ def test_weight_of_another_shape_is_refused(tmp_path):
 def test_truncated_mosaic_is_refused(tmp_path, keep, message):
     path = _mosaic(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=message), field.open_mosaic(path, path):
+    with pytest.raises(DataError, match=message), open_mosaic(path, path):
         pass
 
 
 def test_text_and_tables_are_no_mosaics(tmp_path):
     path = tmp_path / "drz.fits"
     path.write_text("hello")
-    with pytest.raises(DataError, match="not a readable FITS"), field.open_mosaic(path, path):
+    with pytest.raises(DataError, match="not a readable FITS"), open_mosaic(path, path):
         pass
     fits.HDUList([fits.PrimaryHDU()]).writeto(path, overwrite=True)
-    with pytest.raises(DataError, match="holds no 2-D image"), field.open_mosaic(path, path):
+    with pytest.raises(DataError, match="holds no 2-D image"), open_mosaic(path, path):
         pass
     absent = tmp_path / "absent.fits"
-    with pytest.raises(DataError, match="no such mosaic"), field.open_mosaic(absent, path):
+    with pytest.raises(DataError, match="no such mosaic"), open_mosaic(absent, path):
         pass
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from galadapt.config import GaussianPsf, Image, MockSurvey, Noise
 from galadapt.errors import ConfigError
+from galadapt.mosaics import open_mosaic
 from galadapt.surveys import galfit, mock
-from galadapt.surveys.field import open_mosaic, read_catalog
+from galadapt.surveys.field import read_catalog
 
 FILES = ("drz", "wht", "catalog", "truth")
 PSF = GaussianPsf(fwhm=0.18)

@@ -9,7 +9,7 @@ from astropy.modeling.models import Sersic2D, custom_model
 from scipy.signal import fftconvolve
 from scipy.special import gamma, gammaincinv
 
-from galadapt.surveys import composite
+from galadapt import profiles
 
 SIDE, OVERSAMPLING, PSF_SIGMA, RMS, EXPOSURE = 121, 3, 1.5, 0.0051, 3300.0
 
@@ -58,7 +58,7 @@ def test_agrees_with_a_two_dimensional_fit(
         np.log(flux), np.log(disc_radius), bounds={"q": (0.1, 1.0), "log_index": (-1.5, 2.0)}
     )
     fitted = TRFLSQFitter()(start, x, y, image, weights=1 / sigma, maxiter=60)
-    got = composite.fit_single_sersic(
+    got = profiles.fit_single_sersic(
         np.array([flux]),
         np.array([ratio]),
         np.array([[bulge, 1 - bulge]]),
@@ -78,7 +78,7 @@ def test_agrees_with_a_two_dimensional_fit(
 def test_a_single_sersic_is_recovered_exactly():
     radius, index = np.array([[4.0], [9.0], [2.5]]), np.array([[1.0], [4.0], [0.5]])
     flux = np.array([20.0, 300.0, 8.0])
-    got = composite.fit_single_sersic(
+    got = profiles.fit_single_sersic(
         flux, np.array([0.5, 0.9, 1.0]), np.ones((3, 1)), radius, index, RMS, EXPOSURE
     )
     np.testing.assert_allclose(got, [flux, radius[:, 0], index[:, 0]], rtol=1e-4)
@@ -87,14 +87,14 @@ def test_a_single_sersic_is_recovered_exactly():
 def test_half_light_radius_encloses_half():
     fractions, radii = np.array([[0.3, 0.7]]), np.array([[2.0, 8.0]])
     indices = np.array([[3.0, 1.0]])
-    half = composite.half_light_radius(fractions, radii, indices)
-    inside = (fractions * composite.enclosed(half[:, None], radii, indices)).sum()
+    half = profiles.half_light_radius(fractions, radii, indices)
+    inside = (fractions * profiles.enclosed(half[:, None], radii, indices)).sum()
     assert inside == pytest.approx(0.5, abs=1e-6)
     assert 2 < half[0] < 8
 
 
 def test_surface_brightness_integrates_to_one():
     radius = np.linspace(0, 400, 400_001)
-    light = composite.surface_brightness(radius, np.array(5.0), np.array(1.5), np.array(0.4))
+    light = profiles.surface_brightness(radius, np.array(5.0), np.array(1.5), np.array(0.4))
     total = np.trapezoid(light * 2 * np.pi * 0.4 * radius, radius)
     assert total == pytest.approx(1, abs=1e-4)

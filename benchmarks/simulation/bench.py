@@ -1,0 +1,213 @@
+"""How fast each renderer makes finished stamps: rendered, noisy and written to HDF5.
+
+Every renderer runs in its own single-threaded process over the same list of galaxies, drawn from
+R1's parameter box at 128 px. Rates are per second of CPU time, so that a busy machine does not
+change them; the table and the PSF are prepared before the clock starts, because they cost the same
+whether 1,000 or 150,000 stamps follow.
+
+- galsim_loop: GalSim as one writes it first: the PSF built for every stamp, its pixel by
+  ``method="auto"``, default accuracy.
+- galsim_tuned: one PSF with its pixel, ``no_pixel``, indices rounded to 0.05 and sorted, so that
+  GalSim's cache of profiles serves.
+- ktable, ktable_jax: ours.
+- limit: inverse real FFTs of the periods ktable chooses, and the writing. No transform, no noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import galsim
+import numpy as np
+import pandas as pd
+from scipy import fft
+
+from galadapt.config import Image, Noise, OpticalPsf, Simulation
+from galadapt.files import write_csv
+from galadapt.simulation.engine import write_simulated
+from galadapt.simulation.ktable import KTableRenderer
+from galadapt.simulation.noise import add_noise, resolve
+from galadapt.simulation.priors import draw_parameters
+from galadapt.simulation.psf import make_psf
+from galadapt.simulation.renderers import make_renderer
+from galadapt.simulation.streams import stream
+from galadapt.stamps import write_stamps
+
+IMAGE = Image(stamp_size=128)
+PSF = OpticalPsf()
+NOISE = Noise(depth="wide")
+SEED = 2026
+# Enough for a stable mean: a few galaxies of GalSim's take most of its time.
+COUNTS = {"galsim_loop": 120, "galsim_tuned": 200, "ktable": 4000, "ktable_jax": 4000}
+COUNTS["limit"] = 4000
+WARM_UP = 300
+FFT_LIMIT = 16384
+METADATA = {"pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W", "domain": "simulated"}
+
+
+def galaxies(start: int, stop: int) -> pd.DataFrame:
+    """Galaxies of R1's box."""
+    table = draw_parameters(Simulation(n_train=10**6), SEED, start, stop)
+    table.insert(0, "id", np.arange(start, stop))
+    table.insert(1, "split", "train")
+    return table
+
+
+def profile(row: dict, gsparams: galsim.GSParams) -> galsim.GSObject:
+    """The galaxy in arcsec, as GalSim's documentation draws it."""
+    q = 1 - row["ellipticity"]
+    return galsim.Sersic(
+        n=row["sersic_index"],
+        half_light_radius=row["effective_radius"] * IMAGE.pixel_scale * np.sqrt(q),
+        flux=10 ** (-0.4 * (row["magnitude"] - IMAGE.zero_point)),
+        gsparams=gsparams,
+    ).shear(q=q, beta=(row["position_angle"] + 90) * galsim.degrees)
+
+
+def drawn(both: galsim.GSObject, row: dict, method: str) -> np.ndarray:
+    """Draw a convolved profile."""
+    side, offset = IMAGE.stamp_size, (row["x_offset"], row["y_offset"])
+    return both.drawImage(
+        nx=side, ny=side, scale=IMAGE.pixel_scale, method=method, offset=offset
+    ).array
+
+
+def loop(row: dict) -> np.ndarray:
+    """One stamp of the plain loop."""
+    optics = galsim.OpticalPSF(
+        lam=PSF.wavelength,
+        diam=PSF.diameter,
+        obscuration=PSF.obscuration,
+        nstruts=PSF.struts,
+        strut_thick=0.022,
+        strut_angle=45 * galsim.degrees,
+    )
+    psf = galsim.Convolve(optics, galsim.Gaussian(sigma=PSF.blur))
+    gsparams = galsim.GSParams(maximum_fft_size=FFT_LIMIT)
+    both = galsim.Convolve(profile(row, gsparams), psf, gsparams=gsparams)
+    return drawn(both, row, "auto")
+
+
+def finished(path: Path, table: pd.DataFrame, draw: Callable[[dict], np.ndarray]) -> None:
+    """Draw, add noise and write one stamp at a time."""
+    levels = resolve(NOISE)
+
+    def batches() -> Iterator[np.ndarray]:
+        for row in table.to_dict("records"):
+            noisy = add_noise(draw(row), levels, stream(SEED, row["id"], "noise"))
+            yield noisy.astype(np.float32)[None]
+
+    write_stamps(path, batches(), table, METADATA)
+
+
+def ours(kind: str, path: Path, table: pd.DataFrame) -> float:
+    """Warm up, then simulate as the pipeline does; return the seconds of the latter."""
+    # The renderer keeps its grids in itself; the pipeline pays for them once per shard.
+    renderer = make_renderer(IMAGE, make_psf(PSF, IMAGE.pixel_scale), kind)
+    for _ in renderer.render_many(galaxies(10**5, 10**5 + WARM_UP).to_dict("records")):
+        pass
+    from galadapt.simulation import engine
+
+    engine.make_renderer = lambda *_: renderer
+    start = time.process_time()
+    write_simulated(path, table, IMAGE, PSF, NOISE, kind, SEED, {})
+    return time.process_time() - start
+
+
+def limit(path: Path, table: pd.DataFrame) -> float:
+    """Transform and write only."""
+    renderer = KTableRenderer(IMAGE, make_psf(PSF, IMAGE.pixel_scale))
+    periods = [renderer.plan(row)[1] for row in table.to_dict("records")]
+    rng = np.random.default_rng(SEED)
+    spectra = {
+        period: rng.standard_normal((period, period + 2), np.float32).view(np.complex64)
+        for period in set(periods)
+    }
+    side = IMAGE.stamp_size
+
+    def batches() -> Iterator[np.ndarray]:
+        for period in periods:
+            yield fft.irfft2(spectra[period])[None, :side, :side]
+
+    start = time.process_time()
+    write_stamps(path, batches(), table, METADATA)
+    return time.process_time() - start
+
+
+def work(kind: str) -> dict[str, float]:
+    """Measure one renderer in this process."""
+    warnings.simplefilter("ignore", galsim.GalSimWarning)
+    count = COUNTS[kind]
+    table = galaxies(0, count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stamps.h5"
+        if kind == "galsim_loop":
+            start = time.process_time()
+            finished(path, table, loop)
+            seconds = time.process_time() - start
+        elif kind == "galsim_tuned":
+            table["sersic_index"] = (table["sersic_index"] / 0.05).round() * 0.05
+            table["sersic_index"] = table["sersic_index"].clip(0.3, 6.2)
+            table = table.sort_values("sersic_index")
+            psf = make_psf(PSF, IMAGE.pixel_scale)
+            gsparams = galsim.GSParams(maximum_fft_size=FFT_LIMIT)
+
+            def tuned(row: dict) -> np.ndarray:
+                both = galsim.Convolve(profile(row, gsparams), psf, gsparams=gsparams)
+                return drawn(both, row, "no_pixel")
+
+            start = time.process_time()
+            finished(path, table, tuned)
+            seconds = time.process_time() - start
+        elif kind == "limit":
+            seconds = limit(path, table)
+        else:
+            seconds = ours(kind, path, table)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"stamps": count, "seconds": seconds, "peak_memory_mib": peak}
+
+
+def main() -> None:
+    """Run every renderer and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/simulation.csv"))
+    parser.add_argument("--worker", choices=sorted(COUNTS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(work(arguments.worker)))
+        return
+    kinds = ["galsim_loop", "galsim_tuned", "ktable", "limit"]
+    if importlib.util.find_spec("jax"):
+        kinds.insert(3, "ktable_jax")
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    rows = []
+    for kind in kinds:
+        command = [sys.executable, __file__, "--worker", kind]
+        done = subprocess.run(
+            command, env=os.environ | single, stdout=subprocess.PIPE, text=True, check=True
+        )
+        measured = json.loads(done.stdout)
+        rate = measured["stamps"] / measured["seconds"]
+        rows.append({"renderer": kind, "stamps": measured["stamps"], "stamps_per_second": rate})
+        rows[-1]["peak_memory_mib"] = measured["peak_memory_mib"]
+    table = pd.DataFrame(rows)
+    rates = table.set_index("renderer")["stamps_per_second"]
+    table["ratio_to_loop"] = table["stamps_per_second"] / rates["galsim_loop"]
+    table["ratio_to_limit"] = table["stamps_per_second"] / rates["limit"]
+    write_csv(arguments.output, table.round(3))
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,533 @@
+"""The default renderer: a table of the Sersic transform times the PSF's, one inverse FFT per stamp.
+
+The image is band-limited by its PSF, so a product sampled on the k-grid of the native pixels is
+exact but for folding in real space: the inverse FFT of period P adds every copy of the galaxy P
+pixels apart. Copies lie in the galaxy's smooth outskirts, which the PSF does not change, so they
+are computed from the profile itself and subtracted. What this cannot remove (narrow copies, the
+PSF's own wings) is predicted, and the period grows until it is negligible.
+
+A PSF with power beyond the Nyquist frequency is sampled as far as its power reaches, and the
+spectrum folded onto the native grid: that is what sampling at pixel centres does.
+
+The arithmetic is written once for numpy and jax.numpy (`xp`), for one galaxy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import galsim
+import numpy as np
+from numpy.polynomial import chebyshev
+from scipy import fft
+from scipy.special import gammaincc, gammaln
+
+from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, Image
+from galadapt.errors import ConfigError, DataError
+from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
+
+#: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.
+FOLDED = 1e-4
+
+#: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
+FOLDED_FLUX = 1e-3
+
+# Periods over the side of the stamp.
+_PERIODS = (1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+
+# Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
+_RINGS = 3
+
+# Nodes per axis on which the nearest ring of copies, and the farther ones, are evaluated.
+_NEAR, _FAR = 16, 6
+
+# Width of the PSF [px] in the estimate of what it does to a copy: generous for its wings.
+_PSF_SIGMA = 3.0
+
+# What the corrections leave, measured on R1's box: of the far copies' mean, of the PSF's wings.
+_BEYOND_ERROR, _WING_ERROR = 0.02, 0.6
+
+# Samples beyond this multiple of the Nyquist frequency are refused.
+_MAX_OVERSAMPLING = 8.0
+
+
+class Galaxy(NamedTuple):
+    """One profile in pixels.
+
+    Attributes:
+        flux: Total flux [e-/s].
+        radius: Semi-major half-light axis [px].
+        index: Sersic index.
+        b: Its b_n.
+        q: Axis ratio.
+        angle: Position angle [rad], from +y counter-clockwise.
+        x: Column of the centre, 0-based [px].
+        y: Row of the centre [px].
+        central: Surface brightness at the centre [e-/s/px].
+    """
+
+    flux: Any
+    radius: Any
+    index: Any
+    b: Any
+    q: Any
+    angle: Any
+    x: Any
+    y: Any
+    central: Any
+
+
+def galaxy_of(parameters: Mapping[str, float], side: int, zero_point: float) -> Galaxy:
+    """Translate a row of parameters.
+
+    Args:
+        parameters: `galadapt.config.PARAMETERS`, position_angle, x_offset, y_offset.
+        side: Side of the stamp [px].
+        zero_point: Magnitude of 1 e-/s.
+
+    Raises:
+        DataError: a value is outside what can be drawn.
+    """
+    n, radius = float(parameters["sersic_index"]), float(parameters["effective_radius"])
+    q = 1.0 - float(parameters["ellipticity"])
+    values = [float(parameters[name]) for name in (*PARAMETERS, "position_angle")]
+    values += [float(parameters[name]) for name in ("x_offset", "y_offset")]
+    low, high = SERSIC_INDEX_LIMITS
+    problem = ""
+    if not all(map(math.isfinite, values)):
+        problem = "a value is not finite"
+    elif not low <= n <= high:
+        problem = f"the index must lie in [{low}, {high}]"
+    elif radius <= 0:
+        problem = "the radius must be positive"
+    elif not 0 < q <= 1:
+        problem = "the ellipticity must lie in [0, 1)"
+    if problem:
+        shown = ", ".join(f"{name} {parameters[name]:g}" for name in PARAMETERS)
+        raise DataError(f"galaxy with {shown} cannot be drawn: {problem}; correct it")
+    flux = 10 ** (-0.4 * (values[0] - zero_point))
+    b = float(scale(n))
+    area = 2 * math.pi * n * q * radius**2
+    centre = (side - 1) / 2
+    return Galaxy(
+        flux=flux,
+        radius=radius,
+        index=n,
+        b=b,
+        q=q,
+        angle=math.radians(values[4]),
+        x=centre + values[5],
+        y=centre + values[6],
+        central=flux / area * math.exp(2 * n * math.log(b) - gammaln(2 * n)),
+    )
+
+
+# --- prepared in float64, one galaxy or many -------------------------------------------------
+
+
+class Waves(NamedTuple):
+    """What a galaxy's transform needs along each axis of the grid; leading axes are galaxies.
+
+    Phases reach hundreds of radians, too many for float32: they are computed in float64.
+
+    Attributes:
+        along_x: (K + 1,) float32; with `along_y` added and squared, plus `across`, this is x^2.
+        along_y: (2 K + 1,) float32.
+        across: (2 K + 1,) float32.
+        phase_x: Shift of the centre (K + 1,) complex64.
+        phase_y: The same (2 K + 1,), times the flux.
+    """
+
+    along_x: Any
+    along_y: Any
+    across: Any
+    phase_x: Any
+    phase_y: Any
+
+
+def waves(galaxy: Galaxy, grid: Grid) -> Waves:
+    """Prepare one galaxy, or many whose attributes are arrays (n,)."""
+    flux, radius, _, _, q, angle, x, y, _ = (np.asarray(v, float)[..., None] for v in galaxy)
+    # x^2 = (alpha kx + beta ky)^2 + (gamma ky)^2: the ellipse with one square completed.
+    sine, cosine = np.sin(angle), np.cos(angle)
+    alpha = radius * np.sqrt(sine**2 + (q * cosine) ** 2)
+    beta = radius**2 * (q**2 - 1) * sine * cosine / alpha
+    gamma = radius**2 * q / alpha
+    return Waves(
+        along_x=(alpha * grid.kx).astype(np.float32),
+        along_y=(beta * grid.ky).astype(np.float32),
+        across=((gamma * grid.ky) ** 2).astype(np.float32),
+        phase_x=np.exp(-1j * grid.kx * x).astype(np.complex64),
+        phase_y=(flux * np.exp(-1j * grid.ky * y)).astype(np.complex64),
+    )
+
+
+# --- the arithmetic, for numpy and jax.numpy -------------------------------------------------
+
+
+def stamp_of(
+    xp: Any, transforms: Any, to_bits: Any, wave: Waves, pieces: Any, start: int, grid: Grid
+) -> Any:
+    """Render one galaxy with its folded copies, (side, side) float32 [e-/s].
+
+    Args:
+        xp: numpy or jax.numpy.
+        transforms: scipy.fft or jax.numpy.fft.
+        to_bits: Reinterprets float32 as int32.
+        wave: From `waves`.
+        pieces: From `SersicTable.pieces`.
+        start: Leading bits of the first piece.
+        grid: The constants of the period.
+    """
+    x2 = wave.along_x[None, :] + wave.along_y[:, None]
+    x2 = x2 * x2 + wave.across[:, None]
+    bits = to_bits(x2)
+    # k = 0, before the first piece, takes that piece, F = 1.
+    piece = xp.take(pieces, (bits >> FRACTION_BITS) - start, axis=0, mode="clip")
+    place = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
+    values = piece.real + piece.imag * place
+    return image_of(xp, transforms, grid.psf * values, wave, grid)
+
+
+def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, grid: Grid) -> Any:
+    """Invert a spectrum (2 K + 1, K + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
+    side, last, period = grid.wings.shape[0], grid.last, grid.period
+    spectrum = spectrum * wave.phase_y[:, None]
+    rows = _column(xp, [spectrum[last:], spectrum[:last]], period, last)
+    rows = transforms.ifft(rows, axis=0)[:side] * wave.phase_x[None, :]
+    return transforms.irfft(_half(xp, rows, period, last), n=period, axis=1)[:, :side]
+
+
+def _column(xp: Any, blocks: list[Any], period: int, last: int) -> Any:
+    """Fold ky = 0..K and -K..-1 onto `period` rows."""
+    width = blocks[0].shape[1]
+    gap = period - (2 * last + 1)
+    if gap >= 0:
+        empty = xp.zeros((gap, width), blocks[0].dtype)
+        return xp.concatenate([blocks[0], empty, blocks[1]])
+    # Pad to whole periods at the far side of each block, then add the periods up.
+    tail = -(last + 1) % period
+    head = -last % period
+    positive = xp.concatenate([blocks[0], xp.zeros((tail, width), blocks[0].dtype)])
+    negative = xp.concatenate([xp.zeros((head, width), blocks[0].dtype), blocks[1]])
+    both = xp.concatenate([positive, negative]).reshape(-1, period, width)
+    return both.sum(axis=0)
+
+
+def _half(xp: Any, rows: Any, period: int, last: int) -> Any:
+    """Fold kx = 0..K onto the half spectrum 0..P/2 that an inverse real FFT takes."""
+    nyquist = period // 2
+    if last < nyquist:
+        return rows
+    # With kx = -K..-1 as conjugates, all of them modulo the period.
+    mirrored = xp.conj(rows[:, 1:][:, ::-1])
+    blocks = [rows.T, mirrored.T]
+    return _column(xp, blocks, period, last)[: nyquist + 1].T
+
+
+def copies(xp: Any, galaxy: Galaxy, nodes: Any, shifts: Any) -> Any:
+    """Sum copies of the profile [e-/s/px] on the grid of `nodes` x `nodes`: (M, M) float32."""
+    sine, cosine = xp.sin(galaxy.angle), xp.cos(galaxy.angle)
+    dx = (nodes - galaxy.x)[None, None, :] - shifts[:, 0, None, None]
+    dy = (nodes - galaxy.y)[None, :, None] - shifts[:, 1, None, None]
+    along = (cosine / galaxy.radius) * dy - (sine / galaxy.radius) * dx
+    minor = galaxy.q * galaxy.radius
+    across = (cosine / minor) * dx + (sine / minor) * dy
+    power = xp.exp(xp.log(along * along + across * across) / (2 * galaxy.index))
+    return (galaxy.central * xp.exp(-galaxy.b * power)).sum(axis=0)
+
+
+def folded(xp: Any, galaxy: Galaxy, beyond: Any, grid: Grid) -> Any:
+    """Light of all copies of the galaxy inside the stamp, (side, side) float32 [e-/s].
+
+    Args:
+        xp: numpy or jax.numpy.
+        galaxy: The profile, its attributes float32.
+        beyond: Mean light of the copies outside the summed rings, float32 [e-/s/px].
+        grid: The constants of the period.
+    """
+    near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
+    far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
+    light = grid.near_matrix @ near @ grid.near_matrix.T
+    light = light + grid.far_matrix @ far @ grid.far_matrix.T
+    # Exact for a point source; a galaxy spreads its wings but keeps their sum.
+    return light + galaxy.flux * grid.wings
+
+
+# --- grids ---------------------------------------------------------------------------------
+
+
+class Grid(NamedTuple):
+    """One period's constants; arrays only where computation needs them.
+
+    Attributes:
+        period: Period P [px].
+        last: Largest frequency K in units of 2 pi / P.
+        kx: Wave numbers 0..K [rad/px].
+        ky: Wave numbers -K..K [rad/px].
+        psf: The PSF's transform (2 K + 1, K + 1), complex64.
+        wings: Light of the copies of a central point source of unit flux, (side, side) float32.
+        near_nodes: Coordinates [px] where the nearest copies are evaluated.
+        near_matrix: Interpolates from them to the stamp, (side, nodes) float32.
+        near_shifts: The nearest copies' offsets (8, 2) float32 [px].
+        far_nodes: The same for the farther copies.
+        far_matrix: The same.
+        far_shifts: The same.
+    """
+
+    period: int
+    last: int
+    kx: Any
+    ky: Any
+    psf: Any
+    wings: Any
+    near_nodes: Any
+    near_matrix: Any
+    near_shifts: Any
+    far_nodes: Any
+    far_matrix: Any
+    far_shifts: Any
+
+
+def _nodes(side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev nodes on the stamp [px] and the interpolation matrix from them."""
+    nodes = chebyshev.chebpts1(count)
+    pixels = (np.arange(side) - (side - 1) / 2) / (side / 2)
+    values = chebyshev.chebvander(nodes, count - 1)
+    matrix = chebyshev.chebvander(pixels, count - 1) @ np.linalg.inv(values)
+    coordinates = nodes * side / 2 + (side - 1) / 2
+    return coordinates.astype(np.float32), matrix.astype(np.float32)
+
+
+def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
+    steps = np.arange(-_RINGS, _RINGS + 1)
+    every = np.array([(i, j) for j in steps for i in steps])
+    ring = np.abs(every).max(axis=1)
+    scaled = (every * period).astype(np.float32)
+    return scaled[ring == 1], scaled[ring > 1]
+
+
+class KTableRenderer:
+    """Draws stamps from the table; see the module."""
+
+    def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
+        """Prepare.
+
+        Args:
+            image: Stamp size, pixel scale and zero point.
+            psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
+            memory_limit: Memory one galaxy's transform may take [MiB].
+
+        Raises:
+            DataError: the PSF has power too far beyond the Nyquist frequency.
+            ConfigError: the stamp alone exceeds the memory limit.
+        """
+        self.side = image.stamp_size
+        self._zero_point = image.zero_point
+        self._psf = psf.dilate(1.0 / image.pixel_scale)
+        self._reach = float(self._psf.maxk) / math.pi
+        if self._reach > _MAX_OVERSAMPLING:
+            raise DataError(
+                f"the PSF has power to {self._reach:.1f} times the Nyquist frequency of "
+                f"{image.pixel_scale:g} arcsec pixels; use finer pixels or a broader PSF"
+            )
+        self._memory_limit = memory_limit
+        sizes = [2 * fft.next_fast_len(math.ceil(self.side * p / 2)) for p in _PERIODS]
+        self._periods = [p for p in sizes if self._memory(p) <= memory_limit]
+        if not self._periods:
+            raise ConfigError(
+                f"simulation.memory_limit: {memory_limit:g} MiB cannot hold the transform of a "
+                f"{self.side} px stamp, {self._memory(sizes[0]):.0f} MiB; raise it"
+            )
+        self._grids: dict[int, Grid] = {}
+        self._reference: np.ndarray | None = None
+        self._levels: dict[int, tuple[float, float]] = {}
+
+    def _memory(self, period: int) -> float:
+        """Peak memory [MiB] of one galaxy: five float32 or index arrays and the spectrum twice."""
+        samples = 0.5 * (period * self._reach) ** 2
+        return 40.0 * samples / 2**20
+
+    def render(self, parameters: Mapping[str, float]) -> np.ndarray:
+        """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
+        return self.draw(*self.plan(parameters)).astype(np.float64)
+
+    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
+        """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
+        return map(self.render, rows)
+
+    def plan(self, parameters: Mapping[str, float]) -> tuple[Galaxy, int, bool]:
+        """Translate a row and choose its period and correction, the arguments of `draw`.
+
+        Raises:
+            DataError: the galaxy cannot be drawn; the message names its `id` if it has one.
+        """
+        try:
+            galaxy = galaxy_of(parameters, self.side, self._zero_point)
+            period, corrected = self.period(galaxy)
+            self.octaves(galaxy, self.grid(period))
+        except DataError as error:
+            if "id" in parameters:
+                raise DataError(f"galaxy {parameters['id']}: {error}") from None
+            raise
+        return galaxy, period, corrected
+
+    def draw(self, galaxy: Galaxy, period: int, corrected: bool) -> np.ndarray:
+        """Draw a profile with a given period, (side, side) float32 [e-/s].
+
+        Args:
+            galaxy: From `galaxy_of`.
+            period: Even number of pixels, at least the side.
+            corrected: Whether to subtract the copies that fold into the stamp.
+        """
+        grid = self.grid(period)
+        octaves = self.octaves(galaxy, grid)
+        pieces = sersic_table().pieces(galaxy.index, octaves)
+        start = first_piece(octaves[0])
+        stamp = stamp_of(np, fft, _bits, waves(galaxy, grid), pieces, start, grid)
+        if corrected:
+            single = Galaxy(*map(np.float32, galaxy))
+            stamp = stamp - folded(np, single, self.beyond(galaxy, period), grid)
+        return stamp
+
+    @staticmethod
+    def octaves(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
+        """Return the range of log2 x^2 a galaxy needs on a grid.
+
+        Raises:
+            DataError: the galaxy is too large for the table.
+        """
+        largest = 2 * math.log2(galaxy.radius * math.hypot(grid.kx[-1], grid.ky[-1]))
+        least = 2 * math.log2(galaxy.radius * galaxy.q * 2 * math.pi / grid.period)
+        low, high = OCTAVES
+        if largest >= high:
+            raise DataError(
+                f"a radius of {galaxy.radius:g} px is beyond the table of transforms; "
+                "give a radius in pixels"
+            )
+        return (
+            min(max(math.floor(least) - 1, low), high - 1),
+            max(math.floor(largest) + 1, low + 1),
+        )
+
+    def grid(self, period: int) -> Grid:
+        """Return the constants of a period, computed once."""
+        if period not in self._grids:
+            last = math.floor(self._reach * period / 2)
+            step = 2 * math.pi / period
+            psf = self._sample(period, last)
+            near, far = _shifts(period)
+            near_nodes, near_matrix = _nodes(self.side, _NEAR)
+            far_nodes, far_matrix = _nodes(self.side, _FAR)
+            grid = Grid(
+                period,
+                last,
+                step * np.arange(last + 1),
+                step * np.arange(-last, last + 1),
+                psf,
+                np.zeros((self.side, self.side), np.float32),
+                near_nodes,
+                near_matrix,
+                near,
+                far_nodes,
+                far_matrix,
+                far,
+            )
+            self._grids[period] = grid._replace(wings=self._wings(grid))
+        return self._grids[period]
+
+    def _sample(self, period: int, last: int) -> np.ndarray:
+        bounds = galsim.BoundsI(0, last, -last, last)
+        grid = galsim.ImageCD(bounds, scale=2 * np.pi / period)
+        return self._psf.drawKImage(image=grid, recenter=False).array.astype(np.complex64)
+
+    def _point(self, grid: Grid) -> np.ndarray:
+        centre = (self.side - 1) / 2
+        point = Galaxy(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, centre, centre, 1.0)
+        return image_of(np, fft, grid.psf, waves(point, grid), grid)
+
+    def _wings(self, grid: Grid) -> np.ndarray:
+        """Measure what copies of a point source add to the stamp: against an eightfold period."""
+        reference = 2 * fft.next_fast_len(4 * self.side)
+        if grid.period >= reference:
+            return grid.wings
+        if self._reference is None:
+            last = math.floor(self._reach * reference / 2)
+            step = 2 * math.pi / reference
+            large = grid._replace(
+                period=reference,
+                last=last,
+                kx=step * np.arange(last + 1),
+                ky=step * np.arange(-last, last + 1),
+                psf=self._sample(reference, last),
+            )
+            self._reference = self._point(large)
+        return self._point(grid) - self._reference
+
+    def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
+        """Mean light [e-/s/px] of the copies outside the summed rings."""
+        # Directions uniform in the frame in which the profile is round, over one half.
+        theta = (np.arange(24) + 0.5) * np.pi / 24
+        along, across = np.cos(theta), galaxy.q * np.sin(theta)
+        sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
+        dx, dy = -sine * along + cosine * across, cosine * along + sine * across
+        edge = (_RINGS + 0.5) * period / np.maximum(abs(dx), abs(dy))
+        outside = gammaincc(
+            2 * galaxy.index, galaxy.b * (edge / galaxy.radius) ** (1 / galaxy.index)
+        )
+        return np.float32(galaxy.flux * outside.mean() / period**2)
+
+    def period(self, galaxy: Galaxy) -> tuple[int, bool]:
+        """Choose the shortest period whose error is below `FOLDED`, and whether to correct.
+
+        Raises:
+            DataError: even the longest period within the memory limit leaves more.
+        """
+        for period in self._periods:
+            for corrected in (False, True):
+                pixel, total = self.residual(galaxy, period, corrected)
+                if pixel < FOLDED and total < FOLDED_FLUX * galaxy.flux:
+                    return period, corrected
+        raise DataError(
+            f"a galaxy of radius {galaxy.radius:g} px, index {galaxy.index:g}, axis ratio "
+            f"{galaxy.q:g} and {galaxy.flux:.3g} e-/s needs a transform beyond {period} px, more "
+            f"than {self._memory_limit:g} MiB; raise simulation.memory_limit or draw it smaller"
+        )
+
+    def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
+        """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
+        # The nearest copy's centre lies this far from the stamp, if along the major axis. Centres
+        # may lie outside the stamp (neighbours): their copies come nearer.
+        centre = (self.side - 1) / 2
+        distance = period - self.side / 2 - max(1.0, abs(galaxy.x - centre), abs(galaxy.y - centre))
+        if distance <= 0:
+            return math.inf, math.inf
+        n, b = galaxy.index, galaxy.b
+        exponent = b * (distance / galaxy.radius) ** (1 / n)
+        light = 4 * galaxy.central * math.exp(-exponent)
+        outside = float(gammaincc(2 * n, b * (_RINGS * period / galaxy.radius) ** (1 / n)))
+        mean = galaxy.flux * outside / period**2
+        highest, average = (galaxy.flux * level for level in self._wing_levels(period))
+        if corrected:
+            # Scales on which a copy changes, along and across its ridge.
+            along = distance * n / exponent
+            across = galaxy.q * distance * math.sqrt(n / exponent)
+            smooth = min(along, across)
+            if smooth > self.side / 8:
+                light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
+            mean *= _BEYOND_ERROR
+            highest *= _WING_ERROR
+            average *= _WING_ERROR**2
+        return light + mean + highest, (light + mean + average) * self.side**2
+
+    def _wing_levels(self, period: int) -> tuple[float, float]:
+        if period not in self._levels:
+            wings = np.abs(self.grid(period).wings)
+            self._levels[period] = float(wings.max()), float(wings.mean())
+        return self._levels[period]
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return values.view(np.int32)

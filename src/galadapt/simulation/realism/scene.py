@@ -1,0 +1,244 @@
+"""Scenes: galaxies with all the realism that is switched on, ready for noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config import Archive, Image, Realism
+from galadapt.simulation.noise import NoiseLevels
+from galadapt.simulation.realism import archive, instrument
+from galadapt.simulation.realism.galaxies import (
+    compose,
+    knots,
+    neighbours,
+    smooth_components,
+    spiral_arms,
+)
+from galadapt.simulation.realism.instrument import PsfShape
+from galadapt.simulation.streams import stream
+
+#: Draws components in order: noiseless stamps (S, S) [e-/s] of rows with the parameters, the
+#: geometry and, for messages, the `id` of their galaxy. Centres may lie outside the stamp.
+Draw = Callable[[list[dict[str, Any]]], Iterable[np.ndarray]]
+
+#: Columns that `Scenes.parameters` adds to the stamp table when galaxies are composite.
+COMPOSITION = ("total_magnitude", "bulge_fraction", "bulge_radius", "disc_radius", "bulge_index")
+
+# Fits stop together, so galaxies are fitted in blocks that start at multiples of this index:
+# otherwise a label would depend on where a shard begins.
+_BLOCK = 64
+
+# Galaxies whose components are drawn at once; each may have dozens.
+_CHUNK = 64
+
+# Weighs the fits of composite galaxies when there is no noise [e-/s]: CANDELS wide's.
+_FIT_RMS = 0.0051
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One stamp before its noise.
+
+    Attributes:
+        light: Light that arrives, with photon noise of its own (S, S) [e-/s].
+        background: What is added without photon noise of its own, of either sign (S, S) [e-/s];
+            None: nothing.
+        signal: Square root of the summed squares of the galaxy's own light in `light` [e-/s].
+        levels: Noise of this stamp.
+        missing: Where there is no data, if anywhere (S, S).
+    """
+
+    light: np.ndarray
+    background: np.ndarray | None
+    signal: float
+    levels: NoiseLevels
+    missing: np.ndarray | None
+
+
+class Scenes:
+    """Makes scenes. Everything drawn depends on the seed and the galaxy's index only."""
+
+    def __init__(
+        self, realism: Realism, image: Image, levels: NoiseLevels, psf: PsfShape, seed: int
+    ) -> None:
+        """Prepare.
+
+        Args:
+            realism: What is switched on.
+            image: What a stamp is.
+            levels: Typical noise.
+            psf: The PSF the renderer convolves with.
+            seed: Seed of the experiment.
+        """
+        self._realism, self._image, self._levels = realism, image, levels
+        self._psf, self._seed = psf, seed
+
+    @property
+    def varying_depth(self) -> bool:
+        """Whether the noise differs from stamp to stamp."""
+        return self._realism.depth is not None
+
+    def parameters(
+        self, draw_parameters: Callable[[int, int], pd.DataFrame], start: int, stop: int
+    ) -> pd.DataFrame:
+        """Draw galaxies [start, stop) with their labels.
+
+        Args:
+            draw_parameters: Gives the drawn parameters of any range of galaxies.
+            start: First index.
+            stop: Index after the last one.
+
+        Returns:
+            Labels and geometry; with composite galaxies also `COMPOSITION`.
+        """
+        settings = self._realism.bulge_disc
+        if settings is None:
+            return draw_parameters(start, stop)
+        levels = self._levels
+        if levels.pixel_rms == 0:
+            levels = NoiseLevels(_FIT_RMS, levels.exposure_time, levels.drop, levels.source_poisson)
+        blocks = []
+        for first in range(start - start % _BLOCK, stop, _BLOCK):
+            drawn = draw_parameters(first, first + _BLOCK)
+            block = compose(
+                drawn, settings, self._image, levels, self._psf.sigma, self._seed, first
+            )
+            blocks.append(block.iloc[max(start - first, 0) : stop - first])
+        return pd.concat(blocks, ignore_index=True)
+
+    def scenes(self, rows: Sequence[dict[str, Any]], draw: Draw) -> Iterator[Scene]:
+        """Yield the scenes of galaxies in order, in bounded memory.
+
+        Args:
+            rows: Rows of `parameters` with their `id`, the index in the global list.
+            draw: Renders components.
+
+        Raises:
+            DataError: from `draw`.
+        """
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            casts = [self._cast(row) for row in chunk]
+            components = [
+                {**component, "id": row["id"]}
+                for row, cast_ in zip(chunk, casts, strict=True)
+                for component in cast_.components
+            ]
+            stamps = iter(draw(components))
+            for row, cast_ in zip(chunk, casts, strict=True):
+                yield self._scene(row, cast_, stamps)
+
+    def _rng(self, row: dict[str, Any], purpose: str) -> np.random.Generator:
+        return stream(self._seed, int(row["id"]), purpose)
+
+    def _cast(self, row: dict[str, Any]) -> _Cast:
+        """List the components of a galaxy, its disc first, and of its neighbours after them."""
+        realism = self._realism
+        own, disc = smooth_components(row)
+        arms = None
+        if disc is not None:
+            # Arms and knots share the disc's light without sharing draws.
+            if realism.spiral:
+                arms = spiral_arms(
+                    own[disc],
+                    realism.spiral,
+                    self._image.stamp_size,
+                    self._psf.damping,
+                    self._rng(row, "spiral"),
+                )
+            if realism.clumps:
+                rest = own[:disc] + own[disc + 1 :]
+                own = knots(own[disc], realism.clumps, self._rng(row, "clumps")) + rest
+        others = []
+        if realism.neighbours:
+            others = neighbours(row, realism.neighbours, self._image, self._rng(row, "neighbours"))
+        return _Cast(own + others, len(own), arms)
+
+    def _scene(self, row: dict[str, Any], cast_: _Cast, stamps: Iterator[np.ndarray]) -> Scene:
+        realism, side = self._realism, self._image.stamp_size
+        own, others = np.zeros((2, side, side))
+        for number in range(len(cast_.components)):
+            stamp = next(stamps)
+            if number == 0 and cast_.arms is not None:
+                stamp = stamp * cast_.arms
+            light = own if number < cast_.own else others
+            light += stamp
+        levels = self._levels
+        if realism.psf:
+            own, others = instrument.jitter_psf(
+                np.stack([own, others]),
+                realism.psf,
+                self._psf.sigma,
+                self._image.pixel_scale,
+                self._rng(row, "psf_jitter"),
+            )
+        if realism.depth:
+            levels = instrument.jitter_depth(levels, realism.depth, self._rng(row, "depth_jitter"))
+        background = np.zeros((side, side))
+        missing = None
+        if realism.archive:
+            own, others, taken, missing = self._archive(
+                row, own, others, realism.archive, levels.pixel_rms
+            )
+            background -= taken
+        if realism.sky:
+            background += instrument.sky_residual(
+                side, realism.sky, levels.pixel_rms, self._rng(row, "sky_residual")
+            )
+        if missing is not None:
+            own, others, background = (
+                np.where(missing, 0.0, plane) for plane in (own, others, background)
+            )
+            if realism.archive and realism.archive.edges and realism.archive.edges.fill == "noise":
+                missing = None
+        signal = float(np.sqrt(np.square(own).sum()))
+        return Scene(own + others, background, signal, levels, missing)
+
+    def _archive(
+        self,
+        row: dict[str, Any],
+        own: np.ndarray,
+        others: np.ndarray,
+        settings: Archive,
+        pixel_rms: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | None]:
+        """Cut, mask and clean: own and others' light, what is subtracted, what is missing."""
+        side = self._image.stamp_size
+        half_sides = None
+        window: np.ndarray | float = 1.0
+        if settings.box:
+            rng = self._rng(row, "archive_box")
+            half_sides = archive.box_half_sides(row, settings.box, self._image, rng)
+            window = archive.box_window(row, half_sides, side, self._psf.sigma)
+        if settings.masks:
+            masked = archive.neighbour_mask(
+                own, others, settings.masks, pixel_rms, self._rng(row, "archive_masks")
+            )
+            own, others = (np.where(masked, 0.0, plane) for plane in (own, others))
+        taken: np.ndarray | float = 0.0
+        if settings.over_subtraction:
+            taken = window * archive.over_subtraction(
+                own + others,
+                row,
+                half_sides,
+                settings.over_subtraction,
+                self._rng(row, "over_subtraction"),
+            )
+        missing = None
+        if settings.edges:
+            missing = archive.missing_strip(side, settings.edges, self._rng(row, "missing_edge"))
+        return own * window, others * window, taken, missing
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """Components of one stamp: the galaxy's first `own`, of which the first is the disc."""
+
+    components: list[dict[str, Any]]
+    own: int
+    arms: np.ndarray | None

@@ -1,0 +1,98 @@
+"""Rendering a user's own list of galaxies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, FitsPsf, Image, Noise, OpticalPsf
+from galadapt.errors import DataError
+from galadapt.simulation.engine import write_simulated
+from galadapt.simulation.priors import GEOMETRY
+from galadapt.simulation.tables import read_columns
+
+#: Columns of a list: magnitude, effective_radius [px, semi-major], sersic_index, ellipticity,
+#: position_angle [deg, GALFIT: from +y counter-clockwise], x_offset and y_offset [px].
+COLUMNS = ("id", *PARAMETERS, *GEOMETRY)
+
+# Random streams are numbered with 48 bits.
+_MAX_ID = 2**48 - 1
+
+# A galaxy centred outside its stamp is a mistake of units.
+_RULES = {
+    "magnitude": (-30.0, 60.0),
+    "sersic_index": SERSIC_INDEX_LIMITS,
+    "position_angle": (-360.0, 360.0),
+}
+
+
+def simulate_list(
+    parameters: Path,
+    output: Path,
+    image: Image,
+    psf: OpticalPsf | FitsPsf,
+    noise: Noise,
+    renderer: str,
+    seed: int,
+    provenance: dict[str, Any],
+) -> int:
+    """Render every galaxy of a list into a stamp set, all of them in the split ``test``.
+
+    The noise of a galaxy depends on the seed and its id only: adding rows changes no other stamp.
+
+    Args:
+        parameters: Table with `COLUMNS`: CSV, FITS or Parquet.
+        output: Stamp set to write.
+        image: What a stamp is.
+        psf: Optics, or a FITS image of the effective PSF, pixel included.
+        noise: Depth.
+        renderer: As ``simulation.renderer``.
+        seed: Seed of the noise.
+        provenance: Stored in the metadata.
+
+    Returns:
+        The number of stamps.
+
+    Raises:
+        DataError: the table or a row is wrong (the message names row and column), or the PSF is
+            broken; nothing is written.
+        ConfigError: the renderer is not available.
+    """
+    rows = read_columns(parameters, COLUMNS)
+    _check(rows, parameters, image)
+    rows["id"] = rows["id"].astype(np.int64)
+    rows.insert(1, "split", "test")
+    write_simulated(output, rows, image, psf, noise, renderer, seed, provenance)
+    return len(rows)
+
+
+def _check(rows: pd.DataFrame, path: Path, image: Image) -> None:
+    half = image.stamp_size / 2
+    rules = {**_RULES, "x_offset": (-half, half), "y_offset": (-half, half)}
+    for name in COLUMNS:
+        values = rows[name].to_numpy(float)
+        good, must = np.isfinite(values), "must be a finite number"
+        if good.all() and name in rules:
+            low, high = rules[name]
+            good, must = (values >= low) & (values <= high), f"must lie in [{low:g}, {high:g}]"
+        elif good.all() and name == "effective_radius":
+            good, must = values > 0, "must be positive"
+        elif good.all() and name == "ellipticity":
+            good, must = (values >= 0) & (values < 1), "must lie in [0, 1)"
+        elif good.all() and name == "id":
+            good = (values == np.round(values)) & (values >= 0) & (values <= _MAX_ID)
+            must = "must be a whole number in [0, 2^48)"
+        if not good.all():
+            row = int(np.argmin(good))
+            raise DataError(
+                f"{path}: row {row + 1}: {name} is {values[row]:g} but {must}; correct it"
+            )
+    twice = rows["id"].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise DataError(
+            f"{path}: row {row + 1}: id {rows['id'][row]:g} stands twice; make ids unique"
+        )
