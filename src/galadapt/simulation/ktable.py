@@ -439,18 +439,21 @@ class KTableRenderer:
                 far_matrix,
                 far,
             )
-            self._grids[period] = grid._replace(wings=self._wings(grid))
+            wings = self._wings(grid).astype(np.float32)
+            self._grids[period] = grid._replace(psf=psf.astype(np.complex64), wings=wings)
         return self._grids[period]
 
     def _sample(self, period: int, last: int) -> np.ndarray:
         bounds = galsim.BoundsI(0, last, -last, last)
         grid = galsim.ImageCD(bounds, scale=2 * np.pi / period)
-        return self._psf.drawKImage(image=grid, recenter=False).array.astype(np.complex64)
+        return self._psf.drawKImage(image=grid, recenter=False).array
 
     def _point(self, grid: Grid) -> np.ndarray:
+        # In float64: the wings are what is left of a difference.
         centre = (self.side - 1) / 2
-        point = Galaxy(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, centre, centre, 1.0)
-        return image_of(np, fft, grid.psf, waves(point, grid), grid)
+        phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (grid.kx, grid.ky))
+        nothing = np.zeros(0)
+        return image_of(np, fft, grid.psf, Waves(nothing, nothing, nothing, phase_x, phase_y), grid)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""

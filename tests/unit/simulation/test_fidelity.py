@@ -71,7 +71,7 @@ def test_corners_of_the_box(renderers):
 @pytest.mark.parametrize("radius", [1.3, 50.2])
 def test_flat_boxy_galaxies_against_the_exact_product(renderers, radius):
     """What GalSim cannot judge: the exact transform in float64, on a grid far too large to fold."""
-    row = dict(magnitude=16.0, effective_radius=radius, sersic_index=0.3, ellipticity=0.95)
+    row = {"magnitude": 16.0, "effective_radius": radius, "sersic_index": 0.3, "ellipticity": 0.95}
     row |= {"position_angle": 33.0, "x_offset": 0.5, "y_offset": -0.5}
     period = 1536
     psf = make_psf(OpticalPsf(), IMAGE.pixel_scale).dilate(1 / IMAGE.pixel_scale)

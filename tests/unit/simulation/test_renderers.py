@@ -164,7 +164,7 @@ def test_the_correction_removes_what_folds():
     plain = np.abs(draw.draw(large, 256, False) - exact).max()
     corrected = np.abs(draw.draw(large, 256, True) - exact).max()
     assert plain > PIXEL_RMS
-    assert corrected < 0.02 * plain
+    assert corrected < 0.03 * plain
 
 
 def test_the_period_grows_with_what_the_correction_leaves():
@@ -177,9 +177,9 @@ def test_the_period_grows_with_what_the_correction_leaves():
     assert period(magnitude=25.0) < period(magnitude=16.0)
     long = {"effective_radius": 20.0, "sersic_index": 3.0, "magnitude": 21.0}
     assert period(**long) < period(**long, ellipticity=0.95)
-    # Without wings of the PSF a bright point needs no longer period.
+    point = galaxy(magnitude=18.0, effective_radius=1.5, sersic_index=0.5)
     short = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
-    assert short.plan(galaxy(magnitude=16.0, effective_radius=1.5, sersic_index=0.5))[1] == 80
+    assert short.plan(point)[1] == 80 < draw.plan(point)[1]
 
 
 def test_predicted_errors_of_folding_bound_the_real_ones():

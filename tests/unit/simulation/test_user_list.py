@@ -52,7 +52,7 @@ def test_a_list_becomes_stamps_in_its_order(tmp_path, name, capsys):
     pd.testing.assert_frame_equal(stamps.table[list(COLUMNS[1:])], expected)
     light = stamps.images().sum(axis=(1, 2))
     flux = 10 ** (-0.4 * (ROWS["magnitude"] - 25.9463))
-    np.testing.assert_allclose(light / flux, 1, atol=0.1)
+    np.testing.assert_allclose(light / flux, 1, atol=0.2)
 
 
 def test_renderers_agree_and_noise_depends_on_the_id_only(tmp_path):
@@ -66,7 +66,8 @@ def test_renderers_agree_and_noise_depends_on_the_id_only(tmp_path):
     shorter = write(tmp_path, ROWS[1:], "short.csv")
     part = simulate(tmp_path, shorter, "--noise", "deep", "--seed", "5", output="part.h5")
     assert whole.images()[1:].tobytes() == part.images().tobytes()
-    assert np.std(whole.images() - ours) == pytest.approx(0.0024, rel=0.15)
+    edge = (whole.images() - ours)[:, :8]
+    assert edge.std() == pytest.approx(0.0024, rel=0.15)
 
 
 def test_default_stamps_are_128_px_of_006_arcsec(tmp_path):
