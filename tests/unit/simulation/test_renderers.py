@@ -179,7 +179,7 @@ def test_the_period_grows_with_what_the_correction_leaves():
     assert period(**long) < period(**long, ellipticity=0.95)
     point = galaxy(magnitude=18.0, effective_radius=1.5, sersic_index=0.5)
     short = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
-    assert short.plan(point)[1] == 80 < draw.plan(point)[1]
+    assert short.plan(point)[1] < 128 < draw.plan(point)[1]
 
 
 def test_predicted_errors_of_folding_bound_the_real_ones():
