@@ -9,10 +9,10 @@ PRESET ?=
 CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
 
-.PHONY: help env demo run test lint format lock document mlflow clean
+.PHONY: help env demo run test bench-simulation lint format lock document mlflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 env: .venv/ready ## create the environment from the hash-locked file
 
@@ -35,6 +35,10 @@ run: env ## another experiment: make run PRESET=cosmos
 
 test: env ## the whole test suite
 	pytest
+
+bench-simulation: env ## stamps per second of every renderer, and an independent fit of their stamps
+	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv
+	python benchmarks/simulation/recovery.py --output results/benchmarks/recovery.csv
 
 lint: env ## every static check
 	ruff check .

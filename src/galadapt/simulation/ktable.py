@@ -35,7 +35,7 @@ FOLDED = 1e-4
 FOLDED_FLUX = 1e-3
 
 # Periods over the side of the stamp.
-_PERIODS = (1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_PERIODS = (1.25, 1.5, 2, 2.75, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 # Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
 _RINGS = 3
@@ -48,6 +48,10 @@ _PSF_SIGMA = 3.0
 
 # What the corrections leave, measured on R1's box: of the far copies' mean, of the PSF's wings.
 _BEYOND_ERROR, _WING_ERROR = 0.02, 0.6
+
+# How far a galaxy brings its light towards the stamp [r_e], and how much of the contrast of the
+# PSF's wings a thin one keeps.
+_REACH, _CONTRAST = 1.2, 0.1
 
 # Samples beyond this multiple of the Nyquist frequency are refused.
 _MAX_OVERSAMPLING = 8.0
@@ -435,18 +439,21 @@ class KTableRenderer:
                 far_matrix,
                 far,
             )
-            self._grids[period] = grid._replace(wings=self._wings(grid))
+            wings = self._wings(grid).astype(np.float32)
+            self._grids[period] = grid._replace(psf=psf.astype(np.complex64), wings=wings)
         return self._grids[period]
 
     def _sample(self, period: int, last: int) -> np.ndarray:
         bounds = galsim.BoundsI(0, last, -last, last)
         grid = galsim.ImageCD(bounds, scale=2 * np.pi / period)
-        return self._psf.drawKImage(image=grid, recenter=False).array.astype(np.complex64)
+        return self._psf.drawKImage(image=grid, recenter=False).array
 
     def _point(self, grid: Grid) -> np.ndarray:
+        # In float64: the wings are what is left of a difference.
         centre = (self.side - 1) / 2
-        point = Galaxy(1.0, 1.0, 1.0, 1.0, 1.0, 0.0, centre, centre, 1.0)
-        return image_of(np, fft, grid.psf, waves(point, grid), grid)
+        phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (grid.kx, grid.ky))
+        nothing = np.zeros(0)
+        return image_of(np, fft, grid.psf, Waves(nothing, nothing, nothing, phase_x, phase_y), grid)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
@@ -510,6 +517,13 @@ class KTableRenderer:
         outside = float(gammaincc(2 * n, b * (_RINGS * period / galaxy.radius) ** (1 / n)))
         mean = galaxy.flux * outside / period**2
         highest, average = (galaxy.flux * level for level in self._wing_levels(period))
+        # The ends of a long galaxy lie nearer, and keep some of the wings' contrast.
+        nearer = [p for p in self._periods if p < period - _REACH * galaxy.radius]
+        if nearer:
+            contrast = _CONTRAST * (1 - galaxy.q) ** 2
+            ends = contrast * galaxy.flux * self._wing_levels(nearer[-1])[0]
+        else:
+            ends = 0.0
         if corrected:
             # Scales on which a copy changes, along and across its ridge.
             along = distance * n / exponent
@@ -520,7 +534,7 @@ class KTableRenderer:
             mean *= _BEYOND_ERROR
             highest *= _WING_ERROR
             average *= _WING_ERROR**2
-        return light + mean + highest, (light + mean + average) * self.side**2
+        return light + mean + max(highest, ends), (light + mean + average) * self.side**2
 
     def _wing_levels(self, period: int) -> tuple[float, float]:
         if period not in self._levels:

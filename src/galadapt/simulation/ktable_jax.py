@@ -119,7 +119,7 @@ class KTableJaxRenderer(KTableRenderer):
         ) -> Any:
             constants = grid._replace(**dict(zip(_FIELDS, fields, strict=True)))
             rows = jax.lax.dynamic_slice_in_dim(table, row, 4)
-            pieces = line_pieces(xp, rows, weights)
+            pieces = jax.lax.complex(*line_pieces(weights, rows))
             start = first_piece(OCTAVES[0])
             stamp = stamp_of(xp, xp.fft, to_bits, wave, pieces, start, constants)
             return stamp - corrected * folded(xp, galaxy, beyond, constants)

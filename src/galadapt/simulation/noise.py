@@ -8,7 +8,7 @@ convolved with the output pixel's box (Casertano et al. 2000; Fruchter & Hook 20
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -23,6 +23,9 @@ _DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0), "ultradeep": (0.
 
 # Taps on each side of the kernel; what is beyond holds less than 1e-4 of its power.
 _REACH = 8
+
+# Up to this side [px] noise is filtered by matrix products.
+_MATRIX_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,22 @@ def add_noise(
         variance = variance + np.clip(image, 0.0, None) / levels.exposure_time
     taps = kernel(levels.drop)
     reach = len(taps) // 2
-    white = np.sqrt(np.pad(variance, reach, mode="edge"))
-    white *= rng.standard_normal(white.shape)
+    white = np.pad(np.sqrt(variance, dtype=np.float32), reach, mode="edge")
+    white *= rng.standard_normal(white.shape, np.float32)
+    if max(image.shape) <= _MATRIX_SIDE:
+        rows, columns = (_band(levels.drop, side) for side in image.shape)
+        return image + rows @ white @ columns.T
     for axis in (0, 1):
         white = correlate1d(white, taps, axis=axis, mode="constant")
     inside = slice(reach, -reach or None)
     return image + white[inside, inside]
+
+
+@lru_cache(maxsize=16)
+def _band(drop: float, side: int) -> np.ndarray:
+    """Matrix of the filter (side, side + taps - 1): for a stamp twice as fast as filtering."""
+    taps = kernel(drop).astype(np.float32)
+    matrix = np.zeros((side, side + len(taps) - 1), np.float32)
+    for i in range(side):
+        matrix[i, i : i + len(taps)] = taps
+    return matrix

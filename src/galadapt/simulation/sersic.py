@@ -129,24 +129,25 @@ class SersicTable:
         """
         first, last = (first_piece(octave) - first_piece(OCTAVES[0]) for octave in octaves)
         row, weights = self.stencil(index)
-        pieces = line_pieces(np, self.values[row : row + 4, first : last + 1], weights)
+        value, slope = line_pieces(weights, self.values[row : row + 4, first : last + 1])
+        pieces = np.empty(last - first, np.complex64)
+        pieces.real, pieces.imag = value, slope
         pieces[0] = 1.0
         return pieces
 
 
-def line_pieces(xp: Any, rows: Any, weights: Any) -> Any:
+def line_pieces(weights: Any, rows: Any) -> tuple[Any, Any]:
     """Interpolate four rows of the table; see `SersicTable.pieces`.
 
     Args:
-        xp: numpy or jax.numpy.
+        weights: (4,) float32, of numpy or JAX.
         rows: (4, pieces + 1) float32.
-        weights: (4,) float32.
+
+    Returns:
+        Values at the starts of the pieces and slopes per trailing bit, (pieces,) float32.
     """
-    row = weights[0] * rows[0]
-    for i in (1, 2, 3):
-        row = row + weights[i] * rows[i]
-    slope = (row[1:] - row[:-1]) * xp.float32(2.0**-FRACTION_BITS)
-    return row[:-1] + xp.complex64(1j) * slope
+    row = weights @ rows
+    return row[:-1], (row[1:] - row[:-1]) * 2.0**-FRACTION_BITS
 
 
 @cache

@@ -98,10 +98,11 @@ def test_broken_psf_writes_nothing(tmp_path):
 
 def test_a_galaxy_that_cannot_be_drawn_is_named_and_nothing_written(tmp_path, monkeypatch):
     class Failing:
-        def render(self, parameters):
-            if parameters["id"] == 5:
-                raise DataError("too large")
-            return np.zeros((32, 32))
+        def render_many(self, rows):
+            for row in rows:
+                if row["id"] == 5:
+                    raise DataError("galaxy 5: too large")
+                yield np.zeros((32, 32))
 
     monkeypatch.setattr(engine, "make_renderer", lambda *_: Failing())
     with pytest.raises(DataError, match=r"s.h5: galaxy 5: too large"):

@@ -1,20 +1,19 @@
-import galsim
 import numpy as np
 import pytest
 
-from galadapt.config import FitsPsf, GaussianPsf, Image, OpticalPsf
+from galadapt.config import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
 from galadapt.errors import ConfigError, DataError
+from galadapt.simulation.ktable import KTableRenderer, galaxy_of
 from galadapt.simulation.psf import make_psf
-from galadapt.simulation.renderers import GalsimRenderer, make_renderer
+from galadapt.simulation.renderers import make_renderer
 
 IMAGE = Image(stamp_size=64)
-#: The oracle's settings; its FFTs grow large, so the galaxies below stay moderate.
-ORACLE = galsim.GSParams(
-    kvalue_accuracy=1e-6, maxk_threshold=1e-5, folding_threshold=2e-3, maximum_fft_size=16384
-)
 PIXEL_RMS = 0.0051
 #: Shows the galaxy rather than the PSF's wings.
 SHARP = GaussianPsf(fwhm=0.06)
+
+
+BOTH = pytest.mark.parametrize("kind", ["ktable", "galsim"])
 
 
 def galaxy(**changes):
@@ -30,8 +29,8 @@ def galaxy(**changes):
     return values | changes
 
 
-def renderer(image=IMAGE, psf=None):
-    return make_renderer(image, make_psf(psf or OpticalPsf(), image.pixel_scale), "galsim")
+def renderer(image=IMAGE, psf=None, kind="ktable"):
+    return make_renderer(image, make_psf(psf or OpticalPsf(), image.pixel_scale), kind)
 
 
 def moments(image):
@@ -44,57 +43,40 @@ def moments(image):
     return cx, cy, *second
 
 
-def reference(values, image, psf):
-    q = 1 - values["ellipticity"]
-    profile = galsim.Sersic(
-        n=values["sersic_index"],
-        half_light_radius=values["effective_radius"] * image.pixel_scale * np.sqrt(q),
-        flux=10 ** (-0.4 * (values["magnitude"] - image.zero_point)),
-        gsparams=ORACLE,
-    ).shear(q=q, beta=(90 + values["position_angle"]) * galsim.degrees)
-    both = galsim.Convolve(profile, psf, gsparams=ORACLE, propagate_gsparams=False)
-    side = image.stamp_size
-    drawn = both.drawImage(
-        nx=side,
-        ny=side,
-        scale=image.pixel_scale,
-        method="no_pixel",
-        offset=(values["x_offset"], values["y_offset"]),
-        dtype=float,
-    )
-    return drawn.array
-
-
 def error_in_sigma(drawn, truth):
     """Largest error in units of each pixel's own noise, of the sky and of the source's photons."""
     return np.abs((drawn - truth) / np.sqrt(PIXEL_RMS**2 + np.clip(truth, 0, None) / 3300)).max()
 
 
-def test_angle_zero_points_along_y():
-    _, _, xx, yy, xy = moments(renderer(psf=SHARP).render(galaxy(position_angle=0.0)))
+@BOTH
+def test_angle_zero_points_along_y(kind):
+    _, _, xx, yy, xy = moments(renderer(psf=SHARP, kind=kind).render(galaxy(position_angle=0.0)))
     assert yy > 2.5 * xx
     assert xy == pytest.approx(0, abs=0.02 * yy)
 
 
-def test_angle_grows_counter_clockwise():
+@BOTH
+def test_angle_grows_counter_clockwise(kind):
     # From +y towards -x: the elongation at 30 deg has a negative xy moment.
-    _, _, xx, yy, xy = moments(renderer(psf=SHARP).render(galaxy(position_angle=30.0)))
+    _, _, xx, yy, xy = moments(renderer(psf=SHARP, kind=kind).render(galaxy(position_angle=30.0)))
     angle = np.degrees(0.5 * np.arctan2(-2 * xy, yy - xx))
     assert angle == pytest.approx(30.0, abs=0.5)
 
 
-def test_flux_follows_the_magnitude():
-    wide = renderer(Image(stamp_size=256), SHARP)
+@BOTH
+def test_flux_follows_the_magnitude(kind):
+    wide = renderer(Image(stamp_size=256), SHARP, kind)
     assert wide.render(galaxy()).sum() == pytest.approx(10 ** (-0.4 * (20 - 25.9463)), rel=2e-3)
     ratio = wide.render(galaxy(magnitude=22.5)).sum() / wide.render(galaxy()).sum()
     assert ratio == pytest.approx(0.1, rel=1e-3)
 
 
-def test_half_the_light_is_inside_the_semi_major_ellipse():
+@BOTH
+def test_half_the_light_is_inside_the_semi_major_ellipse(kind):
     # A PSF far smaller than the galaxy leaves the profile's own half-light ellipse.
     image = Image(stamp_size=256)
     values = galaxy(effective_radius=24.0, ellipticity=0.6, x_offset=0.3, y_offset=-0.2)
-    drawn = renderer(image, SHARP).render(values)
+    drawn = renderer(image, SHARP, kind).render(values)
     y, x = np.indices(drawn.shape) - (image.stamp_size - 1) / 2
     # Elongated along y: the semi-major axis is y.
     radius = np.hypot((x - 0.3) / (1 - 0.6), y + 0.2)
@@ -103,10 +85,11 @@ def test_half_the_light_is_inside_the_semi_major_ellipse():
     assert drawn[radius < 24.0 * np.sqrt(0.4)].sum() / total < 0.4
 
 
-def test_centre_and_offsets():
+@BOTH
+def test_centre_and_offsets(kind):
     for x_offset, y_offset in ((0.0, 0.0), (0.4, -0.3)):
         values = galaxy(ellipticity=0.3, x_offset=x_offset, y_offset=y_offset)
-        cx, cy, *_ = moments(renderer().render(values))
+        cx, cy, *_ = moments(renderer(kind=kind).render(values))
         assert cx == pytest.approx(31.5 + x_offset, abs=0.01)
         assert cy == pytest.approx(31.5 + y_offset, abs=0.01)
 
@@ -119,24 +102,32 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("values", CASES, ids=lambda v: f"n{v['sersic_index']}")
-@pytest.mark.parametrize("settings", [OpticalPsf(), GaussianPsf()], ids=lambda s: s.kind)
-def test_agrees_with_galsim_itself(values, settings):
-    psf = make_psf(settings, IMAGE.pixel_scale)
-    assert (
-        error_in_sigma(renderer(psf=settings).render(values), reference(values, IMAGE, psf)) < 0.02
-    )
+def worst_error(cases, image, psf):
+    fast, exact = renderer(image, psf), renderer(image, psf, "galsim")
+    return max(error_in_sigma(fast.render(v), exact.render(v)) for v in cases)
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "psf"),
+    [
+        (64, 0.06, OpticalPsf()),
+        (64, 0.06, GaussianPsf()),
+        # Power beyond the Nyquist frequency, folded onto the grid.
+        (64, 0.06, MoffatPsf(beta=2.5)),
+        (48, 0.13, OpticalPsf()),
+        # Finer than the PSF needs.
+        (90, 0.03, OpticalPsf()),
+    ],
+    ids=["f160w", "gaussian", "moffat", "coarse", "fine"],
+)
+def test_agrees_with_galsim(side, scale, psf):
+    assert worst_error(CASES, Image(stamp_size=side, pixel_scale=scale), psf) < 0.05
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("values", CASES[:3], ids=lambda v: f"n{v['sersic_index']}")
-def test_agrees_with_galsim_through_the_real_psf(values, galadapt_data):
-    # This PSF has power at the Nyquist frequency itself, where two grids cannot agree exactly.
-    settings = FitsPsf(path=str(galadapt_data / "psf" / "hst_wfc3_f160w_060mas.fits"))
-    psf = make_psf(settings, IMAGE.pixel_scale)
-    assert (
-        error_in_sigma(renderer(psf=settings).render(values), reference(values, IMAGE, psf)) < 0.15
-    )
+def test_agrees_with_galsim_through_the_real_psf(galadapt_data):
+    psf = FitsPsf(path=str(galadapt_data / "psf" / "hst_wfc3_f160w_060mas.fits"))
+    assert worst_error(CASES, IMAGE, psf) < 0.05
 
 
 @pytest.mark.realdata
@@ -164,34 +155,106 @@ def test_order_does_not_change_a_byte():
         np.testing.assert_array_equal(one, other)
 
 
-def test_bright_large_galaxies_get_a_longer_period():
-    draw = GalsimRenderer(IMAGE, make_psf(OpticalPsf(), IMAGE.pixel_scale))
-    large = galaxy(magnitude=18.0, effective_radius=12.0, sersic_index=6.2)
-    stamp = draw.render(large)
-    # Folding adds light everywhere: a twice longer period must change nothing that matters.
-    period = draw._period(10 ** (-0.4 * (18.0 - IMAGE.zero_point)), large)
-    assert period > 512
-    draw._period = lambda *_: 2 * period
-    assert np.abs(draw.render(large) - stamp).max() < 0.05 * PIXEL_RMS
-    draw._period = lambda *_: 256
-    assert np.abs(draw.render(large) - stamp).max() > 0.05 * PIXEL_RMS
+def test_the_correction_removes_what_folds():
+    draw = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
+    large = galaxy_of(
+        galaxy(magnitude=16.0, effective_radius=20.0, sersic_index=6.2), 64, IMAGE.zero_point
+    )
+    exact = draw.draw(large, 2048, True)
+    plain = np.abs(draw.draw(large, 256, False) - exact).max()
+    corrected = np.abs(draw.draw(large, 256, True) - exact).max()
+    assert plain > PIXEL_RMS
+    assert corrected < 0.03 * plain
 
 
-def test_the_psfs_own_wings_lengthen_the_period():
-    compact = galaxy(effective_radius=1.5, sersic_index=0.5)
-    draw = GalsimRenderer(IMAGE, make_psf(OpticalPsf(), IMAGE.pixel_scale))
-    assert draw._period(1500.0, compact) > draw._period(1.0, compact) == 256
-    short = GalsimRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
-    assert short._period(1500.0, compact) == 256
+def test_the_period_grows_with_what_the_correction_leaves():
+    draw = KTableRenderer(IMAGE, make_psf(OpticalPsf(), IMAGE.pixel_scale))
+
+    def period(**changes):
+        return draw.plan(galaxy(**changes))[1]
+
+    # The wings of a bright point, the narrow copies of a flat galaxy.
+    assert period(magnitude=25.0) < period(magnitude=16.0)
+    long = {"effective_radius": 20.0, "sersic_index": 3.0, "magnitude": 21.0}
+    assert period(**long) < period(**long, ellipticity=0.95)
+    point = galaxy(magnitude=18.0, effective_radius=1.5, sersic_index=0.5)
+    short = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
+    assert short.plan(point)[1] < 128 < draw.plan(point)[1]
 
 
-def test_an_impossible_galaxy_is_one_sentence():
-    with pytest.raises(DataError, match=r"sersic_index 20.* cannot be drawn .*narrow simulation"):
-        renderer().render(galaxy(sersic_index=20.0))
-    with pytest.raises(DataError, match="ellipticity 1 cannot be drawn"):
-        renderer().render(galaxy(ellipticity=1.0))
+def test_predicted_errors_of_folding_bound_the_real_ones():
+    image = Image(stamp_size=128)
+    draw = KTableRenderer(image, make_psf(OpticalPsf(), image.pixel_scale))
+    rng = np.random.default_rng(4)
+    for _ in range(60):
+        values = galaxy(
+            magnitude=rng.uniform(16, 27),
+            effective_radius=rng.uniform(1.3, 50.2),
+            sersic_index=rng.uniform(0.3, 6.2),
+            ellipticity=rng.uniform(0, 0.95),
+            position_angle=rng.uniform(0, 180),
+        )
+        plan = draw.plan(values)
+        exact = draw.draw(plan[0], 1536, True)
+        error = draw.draw(*plan) - exact
+        # FOLDED is 1e-4 e-/s per pixel, FOLDED_FLUX 1e-3.
+        assert np.abs(error).max() < 3e-4
+        assert abs(error.sum()) < 2e-3 * plan[0].flux
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"sersic_index": 6.21}, r"the index must lie in \[0.3, 6.2\]"),
+        ({"ellipticity": 1.0}, r"the ellipticity must lie in \[0, 1\)"),
+        ({"effective_radius": 0.0}, "the radius must be positive"),
+        ({"magnitude": np.nan}, "a value is not finite"),
+        ({"x_offset": np.inf}, "a value is not finite"),
+    ],
+)
+def test_an_impossible_galaxy_is_one_sentence(kind, changes, problem):
+    with pytest.raises(DataError, match=f"cannot be drawn: {problem}; correct it"):
+        renderer(kind=kind).render(galaxy(**changes))
+    with pytest.raises(DataError, match=f"galaxy 12: .*{problem}"):
+        list(renderer(kind=kind).render_many([galaxy(**changes) | {"id": 12}]))
+
+
+def test_memory_limits_are_sentences():
+    psf = make_psf(OpticalPsf(), IMAGE.pixel_scale)
+    with pytest.raises(ConfigError, match=r"simulation.memory_limit: 0.01 MiB cannot hold"):
+        make_renderer(IMAGE, psf, "ktable", 0.01)
+    large = galaxy(effective_radius=50.0, sersic_index=6.2, ellipticity=0.95, magnitude=16.0)
+    with pytest.raises(DataError, match=r"more than 0\.4 MiB; raise simulation.memory_limit"):
+        make_renderer(IMAGE, psf, "ktable", 0.4).render(large)
+    with pytest.raises(DataError, match=r"needs an FFT of \d+ px, more than 10 MiB; raise"):
+        make_renderer(IMAGE, psf, "galsim", 10.0).render(large)
+    with pytest.raises(DataError, match="beyond the table of transforms; give a radius in pixels"):
+        renderer().render(galaxy(effective_radius=3e4, magnitude=45.0))
+
+
+def test_a_psf_far_finer_than_the_pixels_is_refused():
+    psf = make_psf(GaussianPsf(fwhm=0.001), 1.0)
+    with pytest.raises(DataError, match=r"PSF has power to .* times the Nyquist frequency"):
+        make_renderer(Image(pixel_scale=1.0), psf, "ktable")
 
 
 def test_unknown_renderer():
-    with pytest.raises(ConfigError, match="no renderer 'crayon'; use one of galsim"):
+    with pytest.raises(ConfigError, match="no renderer 'crayon'; use one of ktable, ktable_jax, g"):
         make_renderer(IMAGE, make_psf(GaussianPsf(), 0.06), "crayon")
+
+
+def test_jax_is_asked_for_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jax", None)
+    with pytest.raises(ConfigError, match="ktable_jax needs JAX, which is not installed"):
+        make_renderer(IMAGE, make_psf(GaussianPsf(), 0.06), "ktable_jax")
+
+
+def test_jax_draws_the_same_whatever_it_is_drawn_with():
+    pytest.importorskip("jax")
+    rows = [*CASES, galaxy(magnitude=16.0, effective_radius=30.0, sersic_index=5.0)]
+    ours = list(renderer().render_many(rows))
+    theirs = list(renderer(kind="ktable_jax").render_many(rows))
+    for one, other in zip(ours, theirs, strict=True):
+        assert error_in_sigma(other, one) < 0.01
+    np.testing.assert_array_equal(renderer(kind="ktable_jax").render(rows[2]), theirs[2])
