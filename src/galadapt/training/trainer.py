@@ -19,6 +19,9 @@ from galadapt.training.data import read_training
 from galadapt.training.job import Job
 from galadapt.training.start import start
 
+#: Steps the backend runs without returning to Python where it can: the same result, sooner.
+STEPS_PER_EXECUTION = 16
+
 
 def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
     """Train and write the run folder; see `galadapt.training.train.train`.
@@ -118,7 +121,7 @@ def _compile(regressor: keras.Model, method: Method, steps: int) -> keras.Model:
     optimizer = keras.optimizers.Adam(rate)
     if alignment is None:
         model = regressor
-        model.compile(optimizer, loss=regression)
+        model.compile(optimizer, loss=regression, steps_per_execution=STEPS_PER_EXECUTION)
     else:
         model = networks.add_domain_head(regressor, alignment, steps)
         model.compile(
@@ -131,6 +134,7 @@ def _compile(regressor: keras.Model, method: Method, steps: int) -> keras.Model:
                 networks.REGRESSION: 1 - alignment.weight,
                 networks.DOMAIN: alignment.weight,
             },
+            steps_per_execution=STEPS_PER_EXECUTION,
         )
     # Its moments must exist before a checkpoint can restore them.
     optimizer.build(model.trainable_variables)

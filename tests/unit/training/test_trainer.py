@@ -145,7 +145,7 @@ def test_saved_model_predicts_standardised_parameters_in_safe_mode(
 
 
 def test_learns(job: MakeJob) -> None:
-    arguments = job({"epochs": 25, "learning_rate": 3e-3, "augment": True, "patience": 25})
+    arguments = job({"epochs": 12, "learning_rate": 5e-3, "augment": True, "patience": 12})
     train(**arguments)
     history = pd.read_csv(arguments["output"] / "history.csv")
     assert history["val_simulated"].min() < 0.6 * history["val_simulated"].iloc[0]
@@ -202,6 +202,15 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
 
+def test_training_killed_after_its_last_epoch_only_writes_its_run(job: MakeJob) -> None:
+    """Steps too small for float32 bring no second best epoch, so patience ends the training."""
+    arguments = job({"epochs": 9, "patience": 1, "learning_rate": 1e-12})
+    interrupt(arguments, epoch=2)
+    train(**arguments)
+    record = json.loads((arguments["output"] / "run.json").read_text())
+    assert (record["epochs_run"], record["best_epoch"]) == (2, 1)
+
+
 @pytest.mark.parametrize("damage", ["other", "torn", "smaller"])
 def test_useless_checkpoint_is_deleted_and_ignored(
     tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
@@ -255,7 +264,8 @@ def test_no_survey_label_reaches_a_label_free_training(job: MakeJob, tmp_path: P
         return table
 
     corrupted = write_domain(tmp_path / "corrupted.h5", "survey", corrupt)
-    for name, settings in (("semi", MATCHED), ("supervised", SUPERVISED)):
+    supervised = {**BOTH, "survey_labels": True}
+    for name, settings in (("semi", MATCHED), ("supervised", supervised)):
         settings = {**settings, "epochs": 1}
         same = name == "semi"
         train(**job(settings, output=tmp_path / name))
