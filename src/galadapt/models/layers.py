@@ -14,29 +14,52 @@ import keras
 class GradientReversal(keras.layers.Layer):
     """Identity forward, gradient times -lambda backward (Ganin & Lempitsky 2015, eq. 4-5).
 
-    `strength` is lambda, a variable outside the optimiser's reach: a schedule assigns it between
-    steps without compiling anything again.
+    Lambda grows with training: lambda_max (2 / (1 + exp(-gamma p)) - 1) after a fraction p of all
+    steps (their sec. 5). The layer counts the steps itself, in a variable that is saved with the
+    weights: so the ramp works inside a compiled step on every backend, and resumes where it was.
     """
 
-    def __init__(self, initial: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, lambda_max: float = 1.0, gamma: float | None = None, steps: int = 1, **kwargs: Any
+    ) -> None:
+        """Make the layer.
+
+        Args:
+            lambda_max: Lambda at the end of the ramp.
+            gamma: Steepness of the ramp; None: lambda is `lambda_max` throughout.
+            steps: How many training steps the ramp takes.
+            kwargs: Of every layer.
+        """
         super().__init__(**kwargs)
-        self.initial = initial
-        self.strength = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(initial),
-            trainable=False,
-            name="strength",
+        self.lambda_max = lambda_max
+        self.gamma = gamma
+        self.steps = steps
+        # An integer, because autocasting to half precision would miscount.
+        self.taken = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, name="taken"
         )
 
-    def call(self, inputs: Any) -> Any:
-        """Pass `inputs` (any shape) through."""
+    @property
+    def strength(self) -> Any:
+        """Lambda of the next step, a scalar tensor."""
+        if self.gamma is None:
+            return keras.ops.convert_to_tensor(self.lambda_max, "float32")
+        progress = keras.ops.cast(self.taken, "float32") / self.steps
+        # The published ramp, 2 / (1 + exp(-2 x)) - 1, is tanh(x).
+        return self.lambda_max * keras.ops.tanh(0.5 * self.gamma * progress)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Pass `inputs` (any shape) through; a call in training is a step."""
         reversed_inputs = -self.strength * inputs
+        if training:
+            self.taken.assign(self.taken + 1)
         # The stopped term restores the value: x = -l x + stop(x + l x), whose gradient is -l.
         return reversed_inputs + keras.ops.stop_gradient(inputs - reversed_inputs)
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
-        return {**super().get_config(), "initial": self.initial}
+        own = {"lambda_max": self.lambda_max, "gamma": self.gamma, "steps": self.steps}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="galadapt")

@@ -184,23 +184,24 @@ def build(
     return keras.Model(stamps, x, name=network.architecture)
 
 
-def add_domain_head(regressor: keras.Model, alignment: Adversarial) -> keras.Model:
+def add_domain_head(regressor: keras.Model, alignment: Adversarial, steps: int) -> keras.Model:
     """Join a domain classifier to a regressor; weights of the regressor are shared.
 
     Args:
         regressor: From `build`, or loaded.
-        alignment: Which reversal, and lambda where it is constant.
+        alignment: Which reversal, and the schedule of its lambda.
+        steps: All planned training steps, over which lambda ramps.
 
     Returns:
         A model from stamps to ``{REGRESSION: (n, parameters), DOMAIN: (n, 2) probabilities}``;
-        with true reversal the layer `REVERSAL` holds the lambda a schedule assigns.
+        with true reversal the layer `REVERSAL` tells its present lambda.
     """
     features = regressor.get_layer(FEATURES).output
-    reversal = (
-        SignFlip(name=REVERSAL)
-        if alignment.reversal == "sign_flip"
-        else GradientReversal(initial=alignment.lambda_max, name=REVERSAL)
-    )
+    if alignment.reversal == "sign_flip":
+        reversal: keras.Layer = SignFlip(name=REVERSAL)
+    else:
+        gamma = alignment.gamma if alignment.schedule == "ramp" else None
+        reversal = GradientReversal(alignment.lambda_max, gamma, steps, name=REVERSAL)
     x = reversal(features)
     # Named, because Keras' automatic names may collide with those of a loaded regressor.
     for units in (128, 64):

@@ -37,6 +37,10 @@ class Progress:
         """Finished epochs."""
         return len(self.history)
 
+    def exhausted(self, patience: int) -> bool:
+        """Tell whether `patience` epochs have passed since the best one."""
+        return self.epoch - self.best_epoch >= patience
+
 
 def _variables(model: keras.Model) -> list[Any]:
     """Weights, optimiser moments and the state of the dropout generators, in a fixed order."""
@@ -46,8 +50,8 @@ def _variables(model: keras.Model) -> list[Any]:
 class Checkpoint:
     """A folder with one file, replaced as a whole after every epoch.
 
-    Epoch orders depend on the seed and the epoch alone, and schedules on the step, so variables
-    and history are the whole state.
+    Epoch orders depend on the seed and the epoch alone, and schedules on step counts that are
+    variables, so variables and history are the whole state.
     """
 
     def __init__(self, folder: Path, identity: str) -> None:

@@ -51,7 +51,8 @@ def train(
     """
     backend.prepare(compute)
     # Keras must not be imported before its backend is chosen.
-    from galadapt.training.trainer import Job, run
+    from galadapt.training.job import Job
+    from galadapt.training.trainer import run
 
     run(
         Job(

@@ -31,15 +31,18 @@ X = np.array([[0.3, -2.0, 5.0], [1e4, -1e-4, 0.0]], np.float32)
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 7.0])
 def test_reversal_is_the_identity_with_a_reversed_gradient(strength: float) -> None:
-    layer = GradientReversal(initial=strength)
+    layer = GradientReversal(lambda_max=strength)
     np.testing.assert_allclose(layer(X), X, rtol=2e-6)
     np.testing.assert_allclose(gradient(layer, X), -strength * X, rtol=2e-6)
 
 
-def test_strength_is_assigned_and_not_trained() -> None:
-    layer = GradientReversal(initial=0.0)
-    layer.strength.assign(0.5)
-    np.testing.assert_allclose(gradient(layer, X), -0.5 * X, rtol=2e-6)
+def test_lambda_ramps_with_the_training_steps_as_published() -> None:
+    layer = GradientReversal(lambda_max=0.5, gamma=10.0, steps=20)
+    for step in range(21):
+        published = 0.5 * (2 / (1 + np.exp(-10.0 * step / 20)) - 1)
+        assert float(layer.strength) == pytest.approx(published, rel=1e-6)
+        np.testing.assert_allclose(gradient(layer, X), -published * X, rtol=3e-6)
+        np.testing.assert_allclose(gradient(layer, X, training=True), -published * X, rtol=3e-6)
     assert layer.trainable_variables == []
 
 
@@ -53,9 +56,9 @@ def test_sign_flip_keeps_the_true_gradient() -> None:
 
 def test_layers_load_in_safe_mode(tmp_path: Path) -> None:
     stamps = keras.layers.Input((3,))
-    model = keras.Model(stamps, SignFlip()(GradientReversal(initial=0.25)(stamps)))
-    model.layers[1].strength.assign(0.75)
+    reversal = GradientReversal(lambda_max=0.25, gamma=3.0, steps=8)
+    model = keras.Model(stamps, SignFlip()(reversal(stamps)))
+    model(X, training=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert float(loaded.layers[1].strength) == 0.75
-    assert loaded.layers[1].initial == 0.25
+    assert float(loaded.layers[1].strength) == pytest.approx(0.25 * np.tanh(0.5 * 3 / 8), rel=1e-6)

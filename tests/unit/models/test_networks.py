@@ -63,7 +63,7 @@ def test_r1_baseline_is_as_printed() -> None:
 
 def test_r1_dann_is_as_printed() -> None:
     model = networks.add_domain_head(
-        networks.build(Network(architecture="r1_dann"), 128, 4), Adversarial()
+        networks.build(Network(architecture="r1_dann"), 128, 4), Adversarial(), steps=1
     )
     convolutions = kinds(model, keras.layers.Conv2D)
     assert [(layer.filters, layer.kernel_size[0]) for layer in convolutions] == [
@@ -81,13 +81,16 @@ def test_r1_dann_is_as_printed() -> None:
 
 def test_domain_head_reads_the_features_through_the_chosen_reversal() -> None:
     regressor = networks.build(Network(), 32, 4)
-    model = networks.add_domain_head(regressor, Adversarial(lambda_max=0.3))
+    model = networks.add_domain_head(regressor, Adversarial(lambda_max=0.3, gamma=4), steps=70)
     layer = model.get_layer(networks.REVERSAL)
-    assert isinstance(layer, GradientReversal) and float(layer.strength) == pytest.approx(0.3)
+    assert isinstance(layer, GradientReversal)
+    assert (layer.lambda_max, layer.gamma, layer.steps) == (0.3, 4, 70)
+    constant = networks.add_domain_head(regressor, Adversarial(schedule="constant"), steps=70)
+    assert constant.get_layer(networks.REVERSAL).gamma is None
     outputs = model(np.ones((5, 32, 32, 1), np.float32))
     assert outputs[networks.REGRESSION].shape == (5, 4)
     np.testing.assert_allclose(np.sum(outputs[networks.DOMAIN], axis=1), 1, rtol=1e-6)
-    flipped = networks.add_domain_head(regressor, Adversarial(reversal="sign_flip"))
+    flipped = networks.add_domain_head(regressor, Adversarial(reversal="sign_flip"), steps=70)
     assert isinstance(flipped.get_layer(networks.REVERSAL), SignFlip)
 
 
