@@ -31,9 +31,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _document(arguments: argparse.Namespace) -> None:
-    from galadapt import config_document
+    from galadapt.config import document
 
-    for path in config_document.write(Path(arguments.folder)):
+    for path in document.write(Path(arguments.folder)):
         print(path)
 
 

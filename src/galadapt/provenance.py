@@ -98,12 +98,16 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     return _tree_digest(tree), frozenset(_imports(tree))
 
 
+def _counts(name: str) -> bool:
+    return name not in CONTRACT and not name.startswith(f"{PACKAGE}.config.")
+
+
 def _closure(roots: Iterable[str]) -> list[str]:
-    todo, seen = set(roots) - CONTRACT, set[str]()
+    todo, seen = set(filter(_counts, roots)), set[str]()
     while todo:
         name = todo.pop()
         seen.add(name)
-        todo |= _module(name)[1] - CONTRACT - seen
+        todo |= set(filter(_counts, _module(name)[1])) - seen
     return sorted(seen)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from galadapt import config, config_document, stages
+from galadapt import config, stages
+from galadapt.config import document
 from galadapt.errors import ConfigError
 
 
@@ -82,6 +83,7 @@ BAD = [
         {"architecture": "r1_baseline"},
         "starts from 'baseline' but has another network",
     ),
+    ("simulation.radius_convention", "circularised", "would be compared with the survey's"),
     ("psf.kind", "airy", "psf: input tag 'airy'"),
     ("results", "/tmp/elsewhere", "must be a relative path inside the project"),
     ("results", "../up", "must be a relative path inside the project"),
@@ -148,14 +150,14 @@ def test_shards_cover_every_galaxy_once(values):
 
 def test_generated_documents_are_current(repository):
     folder = repository / "config"
-    assert (folder / "README.md").read_text() == config_document.readme(), "run `make document`"
-    assert (folder / "schema.json").read_text() == config_document.schema(), "run `make document`"
+    assert (folder / "README.md").read_text() == document.readme(), "run `make document`"
+    assert (folder / "schema.json").read_text() == document.schema(), "run `make document`"
 
 
 def test_every_key_is_described():
     undescribed = [
         f"{section.__name__}.{name}"
-        for section in config_document.sections()
+        for section in document.sections()
         for name, field in section.model_fields.items()
         if not field.description and name not in ("kind", "step", "distribution", "low", "high")
     ]

@@ -21,7 +21,7 @@ from galadapt.files import write_text
 
 HEADER = """# Configuration
 
-Generated from `src/galadapt/config.py` by `galadapt document`; edit there.
+Generated from `src/galadapt/config/` by `galadapt document`; edit there.
 
 `config.yaml` is the default experiment. A preset replaces keys of it:
 `snakemake all --cores all --configfile config/presets/smoke.yaml` (the target first: this option

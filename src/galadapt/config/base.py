@@ -1,0 +1,71 @@
+"""What all sections share: names, units, limits and the base class."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+#: The four structural parameters of R1, in the order of every table.
+PARAMETERS = ("magnitude", "effective_radius", "sersic_index", "ellipticity")
+
+
+#: Unit of each parameter wherever it is stored.
+UNITS = {
+    "magnitude": "mag",
+    "effective_radius": "pix",
+    "sersic_index": "",
+    "ellipticity": "",
+    "position_angle": "deg",
+    "x_offset": "pix",
+    "y_offset": "pix",
+}
+
+
+#: Where rendering is exact: GalSim's (and our) Sersic transforms hold inside this interval.
+SERSIC_INDEX_LIMITS = (0.3, 6.2)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values are immutable and finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Interval(Section):
+    """A closed interval [low, high]."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError("give an interval as [low, high]")
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+    @model_serializer
+    def _pair(self) -> list[float]:
+        return [self.low, self.high]
+
+    def within(self, other: Interval) -> bool:
+        """Tell whether this interval lies inside `other`."""
+        return other.low <= self.low and self.high <= other.high

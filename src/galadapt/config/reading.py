@@ -1,0 +1,93 @@
+"""From YAML files to a validated experiment, or to one sentence saying what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from galadapt.config.experiment import Config
+from galadapt.errors import ConfigError
+
+
+def load(*paths: str | Path) -> Config:
+    """Read one or more YAML files, later ones over earlier ones, and validate the result.
+
+    Raises:
+        ConfigError: one sentence naming the file, the key and the remedy.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such configuration file; see config/presets") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"{path}: not valid YAML: {line}") from None
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: must hold keys and values; see config/README.md")
+        merged = merge(merged, loaded)
+    return validate(merged, ", ".join(str(path) for path in paths))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries as Snakemake merges configuration files; lists are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def validate(values: dict[str, Any], where: str) -> Config:
+    """Validate plain values; `where` names their origin in the message.
+
+    Raises:
+        ConfigError: the first problem, as one sentence.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # Discriminator tags are steps of pydantic's path, not keys a user wrote.
+    keys = [str(part) for part in first["loc"]]
+    key = ".".join(keys) or "configuration"
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _all_keys(), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
+        return f"{key}: unknown key{hint}{more}"
+    if first["type"] == "missing":
+        return f"{key}: is required; see config/README.md{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{message}{more}" if not keys else f"{key}: {message}{more}"
+    given = json.dumps(first["input"], default=str)
+    return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"
+
+
+def _all_keys() -> list[str]:
+    keys: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            keys.update(node.get("properties", {}))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(Config.model_json_schema())
+    return sorted(keys)

@@ -1,0 +1,146 @@
+"""The survey: where its field comes from, what is selected, how it is cut out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.config.simulation import Noise
+
+
+class MockSurvey(Section):
+    """A survey in CANDELS' file formats, of galaxies the training simulator does not make."""
+
+    kind: Literal["mock"] = "mock"
+    n_galaxies: int = Field(
+        2000, ge=20, description="Galaxies brighter than catalog_limit: the catalogue's length."
+    )
+    density: Positive = Field(
+        125.0,
+        description=(
+            "Galaxies brighter than catalog_limit per square arcmin. The real sky holds about 35 "
+            "to 23.5 mag: the default packs 3.5 skies into one mosaic, to keep it small."
+        ),
+    )
+    faint_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        description="Galaxies between catalog_limit and faint_limit, per catalogued galaxy.",
+    )
+    bright_limit: float = Field(18.0, description="Brightest magnitude drawn.")
+    catalog_limit: float = Field(
+        23.5, description="Magnitude beyond which galaxies are on the mosaic but not catalogued."
+    )
+    faint_limit: float = Field(25.5, description="Faintest magnitude drawn.")
+    magnitude_slope: Positive = Field(0.26, description="d log10 N / d mag of the number counts.")
+    psf_broadening: float = Field(
+        0.05, ge=0, description="Gaussian sigma that broadens the training PSF [arcsec]."
+    )
+    psf_ellipticity: float = Field(
+        0.04, ge=0, lt=0.5, description="Largest PSF ellipticity, varying over the field."
+    )
+    structure: float = Field(
+        1.0, ge=0, le=3, description="Strength of arms, bars and clumps; 0 leaves bulge and disc."
+    )
+    sky_residual: float = Field(
+        0.3, ge=0, description="Amplitude of the background left in the mosaic [pixel rms]."
+    )
+    noise: Noise = Field(Noise(), description="Noise of the mosaic where the weight is typical.")
+    fit_scatter: float = Field(
+        1.0, ge=0, description="Scatter of catalogue values in units of their quoted errors."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> MockSurvey:
+        if not self.bright_limit < self.catalog_limit < self.faint_limit:
+            raise ValueError(
+                f"bright_limit {self.bright_limit:g}, catalog_limit {self.catalog_limit:g} and "
+                f"faint_limit {self.faint_limit:g} must increase in this order"
+            )
+        if self.noise.depth == "none":
+            raise ValueError("noise.depth: none leaves the weight map without a meaning")
+        if self.noise.kind == "mosaic":
+            raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
+        return self
+
+
+class CosmosSurvey(Section):
+    """Real HST/ACS F814W galaxies (a GalSim RealGalaxyCatalog) seen through another PSF."""
+
+    kind: Literal["cosmos"] = "cosmos"
+    directory: str = Field(description="Folder of the catalogue; environment variables expand.")
+    catalog: str = Field(
+        "real_galaxy_catalog_23.5_example.fits", description="Catalogue file in the folder."
+    )
+    source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
+    source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
+    max_galaxies: int = Field(
+        2000, ge=1, le=10_000, description="Only the first so many galaxies of the catalogue."
+    )
+    box_cut: list[Positive] = Field(
+        [3.0, 6.0],
+        min_length=2,
+        max_length=2,
+        description=(
+            "Steps at the edge of the source box [pixel rms] from which on a galaxy gets flag 1 "
+            "and flag 2: how bright its Sersic model still is where its image was cut off."
+        ),
+    )
+    noise: Noise = Field(Noise(), description="Noise added after the PSF.")
+
+    @model_validator(mode="after")
+    def _noisy(self) -> CosmosSurvey:
+        if self.noise.depth == "none":
+            raise ValueError("noise.depth: none leaves the weight map without a meaning")
+        if self.noise.kind == "mosaic":
+            raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
+        return self
+
+
+Survey = Annotated[MockSurvey | CosmosSurvey, Field(discriminator="kind")]
+
+
+class Selection(Section):
+    """Which catalogue objects are measured: good flags, values inside the simulated ranges."""
+
+    max_flag: int = Field(
+        0, ge=0, le=3, description="Largest GALFIT flag kept (0 good, 1 suspicious)."
+    )
+    magnitude: Interval = Field(Interval(low=16.0, high=25.0), description="[mag]")
+    effective_radius: Interval = Field(Interval(low=1.5, high=31.6), description="[px]")
+    sersic_index: Interval = Field(Interval(low=0.3, high=6.2), description="Kept indices.")
+    ellipticity: Interval = Field(Interval(low=0.1, high=0.95), description="Kept 1 - b/a.")
+    min_signal_to_noise: float = Field(0.0, ge=0, description="Smallest catalogue S/N kept.")
+
+
+class Extraction(Section):
+    """Cutting stamps out of the mosaic and judging them."""
+
+    background_box: int = Field(
+        48, ge=8, description="Mesh of the 2-D background [px]; sources are masked first."
+    )
+    detection_threshold: Positive = Field(1.5, description="Segmentation threshold [sigma].")
+    detection_area: int = Field(8, ge=1, description="Smallest segment [px].")
+    max_neighbour_fraction: Fraction = Field(
+        0.5,
+        description="Reject when neighbours hold more than this share of the detected flux.",
+    )
+    max_bad_fraction: Fraction = Field(
+        0.0, description="Reject when more than this share of the pixels is NaN or has no weight."
+    )
+
+
+class Splits(Section):
+    """How survey objects are split, by a hash of their identifier and the seed."""
+
+    train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
+    validation: Fraction = Field(0.15, description="Share for early stopping.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> Splits:
+        if self.train + self.validation >= 1:
+            raise ValueError("train + validation must be below 1, to leave a test set")
+        return self

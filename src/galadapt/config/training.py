@@ -1,0 +1,143 @@
+"""Networks, methods and hardware."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.config.base import Fraction, Name, Positive, Section
+
+
+class Network(Section):
+    """A network from the registry in `galadapt.models.networks`."""
+
+    architecture: Literal["compact", "r1_baseline", "r1_dann"] = Field(
+        "compact",
+        description="compact: small, for CPUs; r1_baseline and r1_dann: R1's two networks.",
+    )
+    output_activation: Literal["linear", "relu"] = Field(
+        "linear", description="R1 prints relu, which cannot reach negative standardised targets."
+    )
+    first_padding: Literal["same", "valid"] = Field(
+        "same", description="Padding of the first convolution; R1 prints none ('valid')."
+    )
+    l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (r1_baseline).")
+    dropout: float = Field(
+        1e-4, ge=0, lt=1, description="Dropout before each dense layer (r1_baseline)."
+    )
+    input_normalisation: Literal["global", "none"] = Field(
+        "global",
+        description=(
+            "global: subtract the mean and divide by the standard deviation of all training "
+            "pixels. none: R1 as printed, where batch normalisation comes first and its epsilon "
+            "(1e-3) swamps the variance of pixels divided by 255."
+        ),
+    )
+
+
+class Adversarial(Section):
+    """Domain-adversarial alignment (DANN, Ganin & Lempitsky 2015)."""
+
+    kind: Literal["dann"] = "dann"
+    weight: Fraction = Field(
+        0.1, description="alpha: loss = (1 - alpha) regression + alpha cross-entropy."
+    )
+    reversal: Literal["gradient", "sign_flip"] = Field(
+        "gradient",
+        description="gradient: identity forward, -lambda gradient. sign_flip: R1 as printed.",
+    )
+    schedule: Literal["ramp", "constant"] = Field(
+        "ramp", description="ramp: lambda = lambda_max (2 / (1 + exp(-gamma p)) - 1)."
+    )
+    gamma: Positive = Field(10.0, description="Steepness of the ramp.")
+    lambda_max: float = Field(1.0, ge=0, description="Final lambda.")
+    match_labels: bool = Field(
+        False,
+        description=(
+            "Weigh simulated stamps in the domain loss so that their PREDICTED parameters are "
+            "distributed as the survey's, renewed every epoch. Aligning populations that differ "
+            "in their labels wrecks a regressor; no survey label is used."
+        ),
+    )
+    masking: Literal["per_example", "fixed_vector"] = Field(
+        "per_example",
+        description=(
+            "Which labels are hidden: each example's own weight, or one fixed vector over shuffled "
+            "batches as R1 printed."
+        ),
+    )
+
+
+class Method(Section):
+    """How one network is trained: on which domains, with which labels, from which start."""
+
+    description: str = Field("", description="One line for tables and the MLflow page.")
+    network: Network = Field(Network(), description="What is trained.")
+    domains: list[Literal["simulated", "survey"]] = Field(
+        ["simulated"], min_length=1, max_length=2, description="Where training stamps come from."
+    )
+    survey_labels: bool = Field(
+        False, description="Whether survey labels may be used, in training and in early stopping."
+    )
+    starts_from: Name | None = Field(
+        None, description="Method whose trained weights are the start; null: random weights."
+    )
+    trainable: Literal["all", "dense"] = Field(
+        "all", description="dense freezes the convolutions (only with starts_from)."
+    )
+    alignment: Adversarial | None = Field(None, description="Domain alignment term; null: none.")
+    balance_domains: bool = Field(
+        True, description="Every batch holds as many simulated as survey stamps."
+    )
+    loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
+    learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
+    learning_rate_schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="constant: as R1. cosine: falls to 0 over `epochs`, best for few epochs.",
+    )
+    augment: bool = Field(
+        False, description="Turn and mirror every training stamp at random (8 orientations)."
+    )
+    batch_size: int = Field(16, ge=2, description="Stamps per step.")
+    epochs: int = Field(100, ge=1, description="At most this many epochs.")
+    patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")
+    max_magnitude: float | None = Field(
+        None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+    )
+    n_simulated: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Use only this many simulated training stamps; null: all."
+    )
+    n_survey: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Use only this many survey training stamps; null: all."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Method:
+        if len(set(self.domains)) != len(self.domains):
+            raise ValueError("domains: each domain only once")
+        if self.domains == ["survey"] and not self.survey_labels:
+            raise ValueError("domains: training on the survey alone needs survey_labels: true")
+        if self.survey_labels and "survey" not in self.domains:
+            raise ValueError("survey_labels: true needs 'survey' in domains")
+        if self.alignment and len(self.domains) < 2:
+            raise ValueError("alignment: needs both domains, [simulated, survey]")
+        if self.trainable == "dense" and self.starts_from is None:
+            raise ValueError("trainable: dense needs starts_from, or the features stay random")
+        return self
+
+
+class Compute(Section):
+    """Where training runs. Not part of any run's identity."""
+
+    backend: Literal["tensorflow", "jax", "torch"] = Field(
+        "tensorflow", description="Keras backend."
+    )
+    gpus_per_training: int = Field(
+        0, ge=0, description="GPUs a training job requests (resources: gpu); 0 runs on the CPU."
+    )
+    threads_per_training: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of one training job; results do not depend on --cores.",
+    )
