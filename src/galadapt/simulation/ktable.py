@@ -22,6 +22,7 @@ import galsim
 import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import fft
+from scipy.ndimage import gaussian_filter
 from scipy.special import gammaincc, gammaln
 
 from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, Image
@@ -32,7 +33,7 @@ from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scal
 FOLDED = 1e-4
 
 #: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
-FOLDED_FLUX = 1e-3
+FOLDED_FLUX = 2e-3
 
 # Periods over the side of the stamp.
 _PERIODS = (1.25, 1.5, 2, 2.75, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -46,8 +47,12 @@ _NEAR, _FAR = 16, 6
 # Width of the PSF [px] in the estimate of what it does to a copy: generous for its wings.
 _PSF_SIGMA = 3.0
 
-# What the corrections leave, measured on R1's box: of the far copies' mean, of the PSF's wings.
-_BEYOND_ERROR, _WING_ERROR = 0.02, 0.6
+# What the corrections leave, measured on R1's box: of the far copies' mean, of the highest of the
+# PSF's wings, of their light.
+_BEYOND_ERROR, _WING_ERROR, _WING_LIGHT = 0.02, 0.2, 0.3
+
+# Blurs [px] of the wings' copies; that nearest the galaxy's radius stands for the galaxy's own.
+_BLURS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 # How far a galaxy brings its light towards the stamp [r_e], and how much of the contrast of the
 # PSF's wings a thin one keeps.
@@ -197,7 +202,7 @@ def stamp_of(
 
 def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, grid: Grid) -> Any:
     """Invert a spectrum (2 K + 1, K + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
-    side, last, period = grid.wings.shape[0], grid.last, grid.period
+    side, last, period = grid.wings.shape[-1], grid.last, grid.period
     spectrum = spectrum * wave.phase_y[:, None]
     rows = _column(xp, [spectrum[last:], spectrum[:last]], period, last)
     rows = transforms.ifft(rows, axis=0)[:side] * wave.phase_x[None, :]
@@ -243,21 +248,26 @@ def copies(xp: Any, galaxy: Galaxy, nodes: Any, shifts: Any) -> Any:
     return (galaxy.central * xp.exp(-galaxy.b * power)).sum(axis=0)
 
 
-def folded(xp: Any, galaxy: Galaxy, beyond: Any, grid: Grid) -> Any:
+def blur(radius: float) -> int:
+    """Number of the blur of the wings' copies that suits a galaxy of this radius [px]."""
+    return int(np.searchsorted(np.sqrt(np.multiply(_BLURS[1:], (0.5, *_BLURS[1:-1]))), radius))
+
+
+def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> Any:
     """Light of all copies of the galaxy inside the stamp, (side, side) float32 [e-/s].
 
     Args:
         xp: numpy or jax.numpy.
         galaxy: The profile, its attributes float32.
         beyond: Mean light of the copies outside the summed rings, float32 [e-/s/px].
+        blurred: From `blur`.
         grid: The constants of the period.
     """
     near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
     far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
     light = grid.near_matrix @ near @ grid.near_matrix.T
     light = light + grid.far_matrix @ far @ grid.far_matrix.T
-    # Exact for a point source; a galaxy spreads its wings but keeps their sum.
-    return light + galaxy.flux * grid.wings
+    return light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
 
 
 # --- grids ---------------------------------------------------------------------------------
@@ -272,7 +282,8 @@ class Grid(NamedTuple):
         kx: Wave numbers 0..K [rad/px].
         ky: Wave numbers -K..K [rad/px].
         psf: The PSF's transform (2 K + 1, K + 1), complex64.
-        wings: Light of the copies of a central point source of unit flux, (side, side) float32.
+        wings: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
+            (blurs, side, side) float32.
         near_nodes: Coordinates [px] where the nearest copies are evaluated.
         near_matrix: Interpolates from them to the stamp, (side, nodes) float32.
         near_shifts: The nearest copies' offsets (8, 2) float32 [px].
@@ -393,7 +404,9 @@ class KTableRenderer:
         stamp = stamp_of(np, fft, _bits, waves(galaxy, grid), pieces, start, grid)
         if corrected:
             single = Galaxy(*map(np.float32, galaxy))
-            stamp = stamp - folded(np, single, self.beyond(galaxy, period), grid)
+            stamp = stamp - folded(
+                np, single, self.beyond(galaxy, period), blur(galaxy.radius), grid
+            )
         return stamp
 
     @staticmethod
@@ -431,7 +444,7 @@ class KTableRenderer:
                 step * np.arange(last + 1),
                 step * np.arange(-last, last + 1),
                 psf,
-                np.zeros((self.side, self.side), np.float32),
+                np.zeros((len(_BLURS), self.side, self.side), np.float32),
                 near_nodes,
                 near_matrix,
                 near,
@@ -471,7 +484,8 @@ class KTableRenderer:
                 psf=self._sample(reference, last),
             )
             self._reference = self._point(large)
-        return self._point(grid) - self._reference
+        wings = self._point(grid) - self._reference
+        return np.array([gaussian_filter(wings, sigma, mode="nearest") for sigma in _BLURS])
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
         """Mean light [e-/s/px] of the copies outside the summed rings."""
@@ -533,12 +547,12 @@ class KTableRenderer:
                 light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
             mean *= _BEYOND_ERROR
             highest *= _WING_ERROR
-            average *= _WING_ERROR**2
+            average *= _WING_LIGHT
         return light + mean + max(highest, ends), (light + mean + average) * self.side**2
 
     def _wing_levels(self, period: int) -> tuple[float, float]:
         if period not in self._levels:
-            wings = np.abs(self.grid(period).wings)
+            wings = np.abs(self.grid(period).wings[0])
             self._levels[period] = float(wings.max()), float(wings.mean())
         return self._levels[period]
 

@@ -19,6 +19,7 @@ from galadapt.simulation.ktable import (
     Grid,
     KTableRenderer,
     Waves,
+    blur,
     folded,
     stamp_of,
     waves,
@@ -99,6 +100,7 @@ class KTableJaxRenderer(KTableRenderer):
             np.array([row for row, _ in stencils], np.int32),
             np.array([weights for _, weights in stencils]),
             np.array([self.beyond(galaxy, period) for galaxy in galaxies]),
+            np.array([blur(galaxy.radius) for galaxy in galaxies], np.int32),
             np.array([corrected for _, _, corrected in plans], np.float32),
         )
         return np.asarray(drawn)
@@ -115,6 +117,7 @@ class KTableJaxRenderer(KTableRenderer):
             row: Any,
             weights: Any,
             beyond: Any,
+            blurred: Any,
             corrected: Any,
         ) -> Any:
             constants = grid._replace(**dict(zip(_FIELDS, fields, strict=True)))
@@ -122,6 +125,6 @@ class KTableJaxRenderer(KTableRenderer):
             pieces = jax.lax.complex(*line_pieces(weights, rows))
             start = first_piece(OCTAVES[0])
             stamp = stamp_of(xp, xp.fft, to_bits, wave, pieces, start, constants)
-            return stamp - corrected * folded(xp, galaxy, beyond, constants)
+            return stamp - corrected * folded(xp, galaxy, beyond, blurred, constants)
 
-        return jax.jit(jax.vmap(one, in_axes=(None, None, 0, 0, 0, 0, 0, 0)))
+        return jax.jit(jax.vmap(one, in_axes=(None, None, 0, 0, 0, 0, 0, 0, 0)))

@@ -14,7 +14,7 @@ from galadapt.config import (
     Simulation,
     Uniform,
 )
-from galadapt.errors import DataError
+from galadapt.errors import ConfigError, DataError
 from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard, splits
 from galadapt.stamps import StampSet
@@ -107,4 +107,24 @@ def test_a_galaxy_that_cannot_be_drawn_is_named_and_nothing_written(tmp_path, mo
     monkeypatch.setattr(engine, "make_renderer", lambda *_: Failing())
     with pytest.raises(DataError, match=r"s.h5: galaxy 5: too large"):
         simulate(tmp_path / "s.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_circularised_labels_are_of_the_same_images(tmp_path):
+    semimajor = StampSet(simulate(tmp_path / "a.h5"))
+    circular = SIMULATION.model_copy(update={"radius_convention": "circularised"})
+    circularised = StampSet(simulate(tmp_path / "c.h5", simulation=circular))
+    assert semimajor.images().tobytes() == circularised.images().tobytes()
+    assert semimajor.metadata["radius_convention"] == "semimajor"
+    assert circularised.metadata["radius_convention"] == "circularised"
+    factor = np.sqrt(1 - semimajor.table["ellipticity"])
+    np.testing.assert_allclose(
+        circularised.table["effective_radius"], semimajor.table["effective_radius"] * factor
+    )
+
+
+def test_too_little_memory_is_one_sentence_and_nothing_written(tmp_path):
+    tight = SIMULATION.model_copy(update={"memory_limit": 0.01})
+    with pytest.raises(ConfigError, match=r"simulation.memory_limit: 0.01 MiB cannot hold"):
+        simulate(tmp_path / "s.h5", simulation=tight)
     assert list(tmp_path.iterdir()) == []

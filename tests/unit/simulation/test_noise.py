@@ -101,3 +101,21 @@ def test_same_stream_same_noise():
     first = add_noise(image, levels, rng(4))
     np.testing.assert_array_equal(first, add_noise(image, levels, rng(4)))
     assert (first != add_noise(image, levels, rng(5))).all()
+
+
+def test_ultradeep_is_deeper_and_three_depths_differ_in_one_image():
+    levels = [resolve(Noise(depth=depth)) for depth in ("wide", "deep", "ultradeep")]
+    assert [level.pixel_rms for level in levels] == [0.0051, 0.0024, 0.00054]
+    assert levels[2].exposure_time > 10 * levels[1].exposure_time
+    for level in levels:
+        noise = add_noise(np.zeros((128, 128)), level, rng())
+        assert noise.std() == pytest.approx(level.pixel_rms, rel=0.05)
+
+
+def test_stamps_and_mosaics_are_filtered_alike(monkeypatch):
+    levels = resolve(Noise())
+    image = np.full((40, 56), 0.3)
+    by_matrix = add_noise(image, levels, rng())
+    monkeypatch.setattr("galadapt.simulation.noise._MATRIX_SIDE", 0)
+    by_filter = add_noise(image, levels, rng())
+    np.testing.assert_allclose(by_matrix, by_filter, atol=1e-6)

@@ -197,9 +197,9 @@ def test_predicted_errors_of_folding_bound_the_real_ones():
         plan = draw.plan(values)
         exact = draw.draw(plan[0], 1536, True)
         error = draw.draw(*plan) - exact
-        # FOLDED is 1e-4 e-/s per pixel, FOLDED_FLUX 1e-3.
+        # FOLDED is 1e-4 e-/s per pixel, FOLDED_FLUX 2e-3.
         assert np.abs(error).max() < 3e-4
-        assert abs(error.sum()) < 2e-3 * plan[0].flux
+        assert abs(error.sum()) < 2.5e-3 * plan[0].flux
 
 
 @BOTH
