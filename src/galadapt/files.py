@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.errors import ConfigError, DataError
+from galadapt.errors import DataError
 
 #: Above this size a file outside the project is known by its name and size, not its bytes.
 DIGEST_LIMIT = 64 * 2**20
@@ -114,19 +115,19 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def external_path(text: str, key: str) -> Path:
-    """Expand environment variables and ``~`` in a configured path outside the project.
+def expand(path: str) -> Path:
+    """Expand environment variables and ``~`` in a configured path.
 
     Raises:
-        ConfigError: a variable is not set, or nothing exists at the path.
+        DataError: a variable is not set.
     """
-    expanded = os.path.expandvars(text)
-    if "$" in expanded:
-        raise ConfigError(f"{key}: '{text}' names an environment variable that is not set; set it")
-    path = Path(expanded).expanduser()
-    if not path.exists():
-        raise ConfigError(f"{key}: nothing at {path}; correct the path or fetch the data")
-    return path
+    expanded = os.path.expandvars(path)
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise DataError(
+            f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
+        )
+    return Path(expanded).expanduser()
 
 
 def external_digest(values: Any) -> dict[str, str]:
@@ -134,6 +135,9 @@ def external_digest(values: Any) -> dict[str, str]:
 
     Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey
     of many gigabytes does not have to be read to know whether a job is up to date.
+
+    Raises:
+        DataError: nothing exists at a path, or it names an unset variable.
     """
     found: dict[str, str] = {}
 
@@ -143,14 +147,16 @@ def external_digest(values: Any) -> dict[str, str]:
         for name, value in node.items():
             inner = f"{key}.{name}" if key else name
             if name in ("path", "directory") and isinstance(value, str):
-                found[inner] = _content_digest(external_path(value, inner))
+                found[inner] = _content_digest(expand(value), inner)
             walk(value, inner)
 
     walk(values, "")
     return found
 
 
-def _content_digest(path: Path) -> str:
+def _content_digest(path: Path, key: str) -> str:
+    if not path.exists():
+        raise DataError(f"{key}: nothing at {path}; correct the path or fetch the data")
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     total = hashlib.sha256()
     for file in files:

@@ -18,9 +18,9 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from galadapt.config import Image, MosaicNoise, Noise
 from galadapt.errors import ConfigError, DataError
+from galadapt.files import expand
 from galadapt.mosaics import open_mosaic
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
-from galadapt.simulation.psf import expand
 from galadapt.simulation.streams import stream
 from galadapt.stamps import SPLITS
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
@@ -18,7 +16,7 @@ from galadapt.config import (
     Simulation,
 )
 from galadapt.errors import DataError
-from galadapt.simulation.psf import expand
+from galadapt.files import expand
 from galadapt.simulation.streams import stream
 from galadapt.simulation.tables import read_columns
 
@@ -66,7 +64,7 @@ def _catalogues(priors: Priors) -> dict[str, pd.DataFrame]:
     tables = {}
     for path in {prior.path for prior in empirical.values()}:
         members = {name: prior for name, prior in empirical.items() if prior.path == path}
-        file = Path(expand(path))
+        file = expand(path)
         columns = read_columns(file, dict.fromkeys(p.column for p in members.values()))
         table = pd.DataFrame({name: columns[p.column] * p.factor for name, p in members.items()})
         inside = np.ones(len(table), bool)

@@ -6,8 +6,6 @@ A renderer convolves with the profile and samples at pixel centres (GalSim's ``n
 from __future__ import annotations
 
 import math
-import os
-import re
 from pathlib import Path
 
 import galsim
@@ -16,6 +14,7 @@ from astropy.io import fits
 
 from galadapt.config import FitsPsf, OpticalPsf, Psf
 from galadapt.errors import DataError
+from galadapt.files import expand
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
 _STRUT_THICKNESS = 0.022
@@ -77,21 +76,6 @@ def _optics(psf: OpticalPsf) -> galsim.GSObject:
     if psf.blur == 0:
         return optics
     return galsim.Convolve(optics, galsim.Gaussian(sigma=psf.blur), gsparams=_GSPARAMS)
-
-
-def expand(path: str) -> Path:
-    """Expand environment variables in a configured path.
-
-    Raises:
-        DataError: a variable is not set.
-    """
-    expanded = os.path.expandvars(path)
-    unset = re.search(r"\$\{?(\w+)", expanded)
-    if unset:
-        raise DataError(
-            f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
-        )
-    return Path(expanded).expanduser()
 
 
 def _from_fits(psf: FitsPsf, pixel_scale: float) -> galsim.GSObject:

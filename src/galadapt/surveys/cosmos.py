@@ -20,10 +20,10 @@ from astropy.table import Table
 from galadapt import profiles
 from galadapt.config import SERSIC_INDEX_LIMITS, CosmosSurvey, Image, Psf
 from galadapt.errors import DataError
-from galadapt.files import canonical_json, write_parquet
+from galadapt.files import canonical_json, expand, write_parquet
 from galadapt.progress import say, track
 from galadapt.simulation.noise import add_noise, resolve
-from galadapt.simulation.psf import expand, make_psf
+from galadapt.simulation.psf import make_psf
 from galadapt.surveys import galfit
 from galadapt.surveys.field import (
     FLAG_BAD,
