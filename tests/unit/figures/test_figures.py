@@ -29,7 +29,7 @@ def content(path):
 
 @pytest.fixture
 def tables(tmp_path, all_runs):
-    names = ("comparison", "by_magnitude", "markdown", "html", "summary", "plot")
+    names = ("comparison", "by_magnitude", "markdown", "html", "metrics_folder", "plot")
     paths = {name: tmp_path / name for name in names}
     paths["comparison"] = tmp_path / "comparison.csv"
     paths["by_magnitude"] = tmp_path / "by_magnitude.csv"
