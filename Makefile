@@ -7,9 +7,10 @@ export GALADAPT_DATA ?= $(abspath ../shared/data)
 CORES ?= all
 PRESET ?=
 CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
+PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
 RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
 
-.PHONY: help env demo run test bench-simulation lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run test bench-simulation lint format lock document mlflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -24,12 +25,16 @@ env: .venv/ready ## create the environment from the hash-locked file
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
+env-gpu: env ## add JAX for NVIDIA GPUs to the environment (presets with compute.backend: jax)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r envs/gpu.txt
+
 demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
 	snakemake --cores $(CORES) all
 	dvc commit --force --quiet
 	@galadapt show results
 
 run: env ## another experiment: make run PRESET=cosmos
+	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
 	snakemake all --cores $(CORES) $(CONFIGFILE)
 	@galadapt show $(RESULTS)
 
@@ -56,7 +61,7 @@ document: env ## regenerate config/README.md and config/schema.json
 	galadapt document config
 
 mlflow: env ## compare runs in the browser, on this machine only
-	galadapt track
+	-galadapt track config/config.yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 lock: ## compile envs/*.in into hash-locked files (needs uv)
@@ -65,4 +70,4 @@ lock: ## compile envs/*.in into hash-locked files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/gpu.in --output-file envs/gpu.txt
 
 clean: ## remove everything computed
-	git clean -fdXq results .snakemake mlruns mlflow.db
+	git clean -fdXq results .snakemake mlartifacts mlruns mlflow.db mlflow.lock

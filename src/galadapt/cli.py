@@ -10,6 +10,23 @@ from pathlib import Path
 
 from galadapt import __version__, config, stages
 from galadapt.errors import ConfigError, GaladaptError
+from galadapt.files import external_digest
+
+LIST_HELP = """\
+columns of the list:
+  id                whole number, unique
+  magnitude         total AB magnitude
+  effective_radius  semi-major axis of the half-light ellipse [px]
+  sersic_index      0.3 to 6.2
+  ellipticity       1 - b/a
+  position_angle    [deg], from +y (up) counter-clockwise, as GALFIT
+  x_offset y_offset of the centre from the stamp's [px]; may be left out
+
+for example:
+  id,magnitude,effective_radius,sersic_index,ellipticity,position_angle
+  1,20.5,8.0,1.0,0.4,30
+  2,22.0,4.5,4.0,0.1,0
+"""
 
 
 def _paths(pairs: Sequence[Sequence[str]] | None) -> stages.Paths:
@@ -26,6 +43,7 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     checked = config.load(*arguments.files)
+    external_digest(checked.model_dump(mode="json"))
     runs = list(checked.runs())
     print(f"{', '.join(arguments.files)}: valid; {len(runs)} training runs")
 
@@ -66,7 +84,8 @@ def _simulate(arguments: argparse.Namespace) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise ConfigError(f"{option}: {first['msg']}; correct it") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: {message}; correct it") from None
     if arguments.seed < 0:
         raise ConfigError(f"--seed: must be at least 0, not {arguments.seed}; correct it")
     count = simulate_list(
@@ -78,8 +97,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
         renderer=arguments.renderer,
         seed=arguments.seed,
         provenance={"settings": settings, "version": __version__},
+        radius_convention=arguments.radius_convention,
     )
-    print(f"{arguments.output}: {count} stamps")
+    print(f"{arguments.output}: {count} stamps (read them with galadapt.stamps.StampSet)")
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -102,6 +122,19 @@ def _track(arguments: argparse.Namespace) -> None:
         stages.Paths(runs=folders),
         stages.Paths(manifest=[results / "tracking" / "manifest.csv"]),
     )
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from galadapt.prune import remove, stale
+
+    checked = config.load(*arguments.files)
+    paths = stale(Path(checked.results), checked)
+    for path in paths:
+        print(path)
+    if arguments.delete:
+        remove(paths)
+    elif paths:
+        print(f"{len(paths)} left by earlier experiments; add --delete to remove them")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,13 +164,24 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("name", nargs="?")
     verb.set_defaults(act=_modules)
 
-    verb = verbs.add_parser("simulate", help="render your own list of galaxies")
+    verb = verbs.add_parser(
+        "simulate",
+        help="render your own list of galaxies",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=LIST_HELP,
+    )
     verb.add_argument("--parameters", required=True, help="CSV, FITS or Parquet, one galaxy a row")
     verb.add_argument("--psf", default="optical", help="FITS image (pixel included), or optical")
     verb.add_argument("--psf-pixel-scale", type=float, help="of the FITS image [arcsec]")
     verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
     verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
     verb.add_argument("--seed", type=int, default=0, help="seed of the noise")
+    verb.add_argument(
+        "--radius-convention",
+        default="semimajor",
+        choices=("semimajor", "circularised"),
+        help="of the radius stored as label; the list's is always the semi-major axis",
+    )
     verb.add_argument("--stamp-size", type=int, default=128, help="side of a stamp [px]")
     verb.add_argument("--pixel-scale", type=float, default=0.06, help="of the stamps [arcsec]")
     verb.add_argument("--zero-point", type=float, default=25.9463, help="AB magnitude of 1 e-/s")
@@ -147,6 +191,11 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("show", help="print the comparison table")
     verb.add_argument("results", nargs="?", default="results")
     verb.set_defaults(act=_show)
+
+    verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.add_argument("--delete", action="store_true", help="remove them")
+    verb.set_defaults(act=_prune)
 
     verb = verbs.add_parser("track", help="mirror finished runs to MLflow")
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])

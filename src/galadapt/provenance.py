@@ -1,9 +1,10 @@
 """What code and which settings made a file.
 
 `code_digest` hashes the abstract syntax trees of a stage and of every galadapt module it imports,
-so that editing a comment, a docstring or the formatting changes nothing, and editing the renderer
-changes exactly the stages that render. Modules in `CONTRACT` are left out: they only declare or
-report (their effect is already in the settings or in no output byte).
+with the data files beside them that they name, so that editing a comment, a docstring or the
+formatting changes nothing, and editing the renderer changes exactly the stages that render. Modules
+in `CONTRACT` are left out: they only declare or report (their effect is already in the settings or
+in no output byte).
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ def _file(name: str) -> Path | None:
 
 
 def _imports(tree: ast.AST) -> set[str]:
-    """Every galadapt module that `tree` imports, wherever in it, with the packages around it."""
+    """Every galadapt module that `tree` imports, wherever in it, with the packages around it.
+
+    Importing anything from ``galadapt.config`` counts as importing its base, whose names and units
+    are re-exported there.
+    """
     named: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -85,8 +90,16 @@ def _imports(tree: ast.AST) -> set[str]:
             named.add(node.module)
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             named |= {name for name in inner if name.startswith(f"{PACKAGE}.") and _file(name)}
+    if f"{PACKAGE}.config" in named:
+        named.add(f"{PACKAGE}.config.base")
     parts = [name.split(".") for name in named if name.split(".")[0] == PACKAGE]
     return {".".join(path[:length]) for path in parts for length in range(1, len(path) + 1)}
+
+
+def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
+    """Find the files beside a module that its text names, such as a template or a table."""
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name in named)
 
 
 @cache
@@ -95,11 +108,15 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     if path is None:
         raise GaladaptError(f"{name}: no such module; fix the import that names it")
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return _tree_digest(tree), frozenset(_imports(tree))
+    data = [file_digest(file) for file in _data_files(tree, path.parent)]
+    return digest([_tree_digest(tree), *data]), frozenset(_imports(tree))
 
 
 def _counts(name: str) -> bool:
-    return name not in CONTRACT and not name.startswith(f"{PACKAGE}.config.")
+    if name in CONTRACT:
+        return False
+    # Of the configuration only the names, units and limits all share are more than settings.
+    return name == f"{PACKAGE}.config.base" or not name.startswith(f"{PACKAGE}.config.")
 
 
 def _closure(roots: Iterable[str]) -> list[str]:

@@ -118,9 +118,12 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
             node, target = node[key], target.setdefault(key, {})
         target[last] = _without_words(node[last]) if path else node[last]
     external = external_digest(values)
+    # The report prints every stage's digest, so each of them is among its settings.
+    codes = {"codes": {stage: code(stage) for stage in STAGES}} if name == "report" else {}
     return {
         "config": values,
         "code": code_now,
+        **codes,
         **({"external": external} if external else {}),
         **({"wildcards": wildcards} if wildcards else {}),
     }
@@ -171,7 +174,7 @@ def _provenance(job: Settings) -> dict[str, Any]:
 @stage("image", "psf", "simulation", "seed")
 def simulate(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """One shard of simulated stamps."""
-    from galadapt.simulation.engine import simulate_shard
+    from galadapt.simulation.engine import shard_start, simulate_shard
 
     read = Reading(job)
     simulation = read.section(Simulation, "simulation")
@@ -180,8 +183,8 @@ def simulate(job: Settings, inputs: Paths, outputs: Paths) -> None:
         psf=read.union(Psf, "psf"),
         simulation=simulation,
         seed=read.plain("seed"),
-        start=simulation.shard_start(read.number("shard")),
-        stop=simulation.shard_start(read.number("shard") + 1),
+        start=shard_start(simulation, read.number("shard")),
+        stop=shard_start(simulation, read.number("shard") + 1),
         output=outputs.one("stamps"),
         provenance=_provenance(job),
     )
@@ -262,6 +265,17 @@ def variant(job: Settings, inputs: Paths, outputs: Paths) -> None:
 # --- runs -----------------------------------------------------------------------------------
 
 
+def _compute() -> Compute:
+    """Where to compute, as set by whoever schedules the job: no part of what a network is."""
+    return Compute.model_validate(
+        {
+            "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+            "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
+            "gpus_per_training": int(os.environ.get("GALADAPT_GPUS", "0")),
+        }
+    )
+
+
 @stage("method_settings.{method}")
 def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """One network: its run folder."""
@@ -281,13 +295,7 @@ def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
         output=outputs.one("run"),
         checkpoint=outputs.one("checkpoint"),
         start_model=inputs["start"][0] if inputs.get("start") else None,
-        compute=Compute.model_validate(
-            {
-                # Set by whoever schedules the job; neither is part of what the network is.
-                "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-                "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
-            }
-        ),
+        compute=_compute(),
         provenance=_provenance(job),
     )
 
@@ -336,6 +344,7 @@ def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
         experiment=tracking.experiment,
         manifest=outputs.one("manifest"),
         configuration=job["config"],
+        version=job["code"],
     )
 
 
@@ -357,7 +366,7 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         cuts=inputs.one("cuts"),
         rejected=inputs.one("rejected"),
         runs=inputs["runs"],
-        code={name: code(name) for name in STAGES},
+        code=job["codes"],
     )
 
 

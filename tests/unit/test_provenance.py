@@ -103,6 +103,32 @@ def test_editing_an_imported_module_counts_and_another_does_not(package):
     assert measure() != before
 
 
+def test_a_data_file_that_a_module_names_counts(package):
+    folder, measure = package
+    (folder / "used.py").write_text("TABLE = 'table.csv'\n\n\ndef f():\n    return TABLE\n")
+    before = measure()
+    (folder / "other.csv").write_text("a\n")
+    assert measure() == before
+    (folder / "table.csv").write_text("a\n1\n")
+    with_table = measure()
+    assert with_table != before
+    (folder / "table.csv").write_text("a\n2\n")
+    assert measure() != with_table
+
+
+def test_published_figures_and_templates_count():
+    assert "published.csv" in Path(provenance.ROOT / "evaluation" / "published.py").read_text()
+    files = [
+        file.name
+        for module in ("evaluation/published", "evaluation/compare", "report/build")
+        for file in provenance._data_files(
+            ast.parse((provenance.ROOT / f"{module}.py").read_text()),
+            (provenance.ROOT / f"{module}.py").parent,
+        )
+    ]
+    assert set(files) == {"published.csv", "comparison.html", "report.html", "report.css"}
+
+
 def test_a_missing_module_is_named():
     with pytest.raises(GaladaptError, match=r"galadapt\.nowhere: no such module"):
         code_digest("import galadapt.nowhere")

@@ -19,13 +19,14 @@ except GaladaptError as error:
     raise WorkflowError(str(error))
 
 # Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
-# environment is activated. The backend stays out of their settings: where and how fast a network
-# is trained is not what it is.
+# environment is activated. Backend and GPUs stay out of their settings: where and how fast a
+# network is trained is not what it is.
 os.environ.setdefault("GALADAPT_DATA", "../shared/data")
 os.environ.update(
     PYTHONPATH=SOURCE,
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     KERAS_BACKEND=CONFIG.compute.backend,
+    GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
 )
 
 RESULTS = CONFIG.results

@@ -11,6 +11,8 @@ rule simulate:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=int(CONFIG.simulation.renderer == "ktable_jax"),
     params:
         settings=job_settings("simulate"),
     shell:

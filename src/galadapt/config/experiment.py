@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from galadapt.config.image import Image, OpticalPsf, Psf
 from galadapt.config.simulation import Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Compute, Method
-from galadapt.config.variants import IntervalStep, Rebin, Step, Stretch
+from galadapt.config.variants import IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 
 class Evaluation(Section):
@@ -75,12 +75,16 @@ class Config(Section):
     """A whole experiment."""
 
     preset: Name = Field("demo", description="Name of the experiment, in tables and MLflow.")
-    results: str = Field("results", description="Folder of everything computed (relative).")
+    results: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = Field(
+        "results", description="Folder of everything computed (relative)."
+    )
     seed: int = Field(
         2026, ge=0, lt=2**32, description="Seed of simulation, mock survey and splits."
     )
     task: Literal["structure"] = Field("structure", description="What is predicted.")
-    seeds: list[int] = Field([1, 2, 3], min_length=1, description="Training seeds.")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
+        [1, 2, 3], min_length=1, description="Training seeds."
+    )
     variants: list[Name] = Field(min_length=1, description="Chains (of variant_chains) to run.")
     methods: list[Name] = Field(min_length=1, description="Methods (of method_settings) to run.")
     image: Image = Field(Image(), description="What a stamp is.")
@@ -119,8 +123,12 @@ class Config(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: '{name}' is not defined; known: {known}")
+        if self.simulation.shards > self.simulation.total:
+            raise ValueError(
+                f"simulation.shards: {self.simulation.shards} for {self.simulation.total} stamps; "
+                "use no more shards than stamps"
+            )
         self._check_selection()
-        self._check_labels()
         self._check_chains()
         self._check_starts()
         return self
@@ -135,13 +143,19 @@ class Config(Section):
                     f"simulated range [{made.low:g}, {made.high:g}] (simulation.priors.{name}): "
                     "a network cannot be trusted outside it"
                 )
-
-    def _check_labels(self) -> None:
-        if self.simulation.radius_convention == "circularised":
-            raise ValueError(
-                "simulation.radius_convention: circularised labels would be compared with the "
-                "survey's semi-major ones; use semimajor"
-            )
+        if isinstance(self.survey, MockSurvey):
+            if self.selection.magnitude.low >= self.survey.catalog_limit:
+                raise ValueError(
+                    f"selection.magnitude: starts at {self.selection.magnitude.low:g}, beyond the "
+                    f"survey's catalog_limit {self.survey.catalog_limit:g}; nothing would be left"
+                )
+            side = self.survey.side(self.image.pixel_scale)
+            if side > MockSurvey.MAX_SIDE:
+                raise ValueError(
+                    f"survey.n_galaxies: {self.survey.n_galaxies} galaxies at density "
+                    f"{self.survey.density:g} need a mosaic of {side} px, above "
+                    f"{MockSurvey.MAX_SIDE}; raise survey.density or lower n_galaxies"
+                )
 
     def _check_chains(self) -> None:
         for name in self.variants:
@@ -155,6 +169,8 @@ class Config(Section):
                             f"rebin factor {step.factor}"
                         )
                     size //= step.factor
+                if isinstance(step, NoiseAsinh):
+                    self._check_noise_scale(name, scaled)
                 if isinstance(step, Stretch) and not scaled:
                     raise ValueError(
                         f"variant_chains.{name}: the stretch '{step.kind}' needs an interval step "
@@ -163,6 +179,18 @@ class Config(Section):
                 scaled = scaled or isinstance(step, IntervalStep)
             if size < 16:
                 raise ValueError(f"variant_chains.{name}: leaves {size} px, fewer than 16")
+
+    def _check_noise_scale(self, name: str, scaled: bool) -> None:
+        if scaled:
+            raise ValueError(
+                f"variant_chains.{name}: noise_asinh after an interval step has no noise left to "
+                "scale by; put it before, or use a stretch"
+            )
+        if self.simulation.noise.depth == "none":
+            raise ValueError(
+                f"variant_chains.{name}: noise_asinh needs noise to scale by, but "
+                "simulation.noise.depth is none"
+            )
 
     def _check_starts(self) -> None:
         for name in self.methods:

@@ -26,6 +26,8 @@ def load(*paths: str | Path) -> Config:
             loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such configuration file; see config/presets") from None
+        except IsADirectoryError:
+            raise ConfigError(f"{path}: a folder; name the YAML file in it") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             line = " ".join(str(error).split())
             raise ConfigError(f"{path}: not valid YAML: {line}") from None
@@ -58,6 +60,10 @@ def validate(values: dict[str, Any], where: str) -> Config:
         raise ConfigError(f"{where}: {_sentence(error)}") from None
 
 
+#: Required keys that only the default experiment gives.
+_BASE = ("variants", "methods", "variant_chains", "method_settings")
+
+
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     # Discriminator tags are steps of pydantic's path, not keys a user wrote.
@@ -69,7 +75,15 @@ def _sentence(error: ValidationError) -> str:
         hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
         return f"{key}: unknown key{hint}{more}"
     if first["type"] == "missing":
-        return f"{key}: is required; see config/README.md{more}"
+        hint = (
+            "give config/config.yaml first, presets after it"
+            if key in _BASE
+            else ("see config/README.md")
+        )
+        return f"{key}: is required; {hint}{more}"
+    if first["type"] == "union_tag_not_found":
+        tag = str(first["ctx"]["discriminator"]).strip("'")
+        return f"{key}: lacks '{tag}', which says what it is; see config/README.md{more}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{message}{more}" if not keys else f"{key}: {message}{more}"

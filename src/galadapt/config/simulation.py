@@ -196,13 +196,6 @@ class Simulation(Section):
             "of 0.05 is much faster."
         ),
     )
-    radius_convention: Literal["semimajor", "circularised"] = Field(
-        "semimajor",
-        description=(
-            "The stored label effective_radius: the semi-major axis (GALFIT) or that times "
-            "sqrt(b/a). Priors are always of the semi-major axis; catalogues of surveys are too."
-        ),
-    )
     max_offset: float = Field(
         0.5, ge=0, le=4, description="Largest sub-pixel offset of the centre, per axis [px]."
     )
@@ -226,7 +219,3 @@ class Simulation(Section):
     def total(self) -> int:
         """Number of stamps over all splits."""
         return self.n_train + self.n_validation + self.n_test
-
-    def shard_start(self, shard: int) -> int:
-        """Index of the first galaxy of a shard; that of shard k + 1 ends shard k."""
-        return shard * self.total // self.shards

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -52,6 +53,13 @@ class MockSurvey(Section):
     fit_scatter: float = Field(
         1.0, ge=0, description="Scatter of catalogue values in units of their quoted errors."
     )
+
+    #: Largest side of a mosaic [px]: several arrays of this size are in memory at once.
+    MAX_SIDE: ClassVar[int] = 10_000
+
+    def side(self, pixel_scale: float) -> int:
+        """Side of the mosaic that holds the galaxies at the wanted density [px]."""
+        return math.ceil(math.sqrt(self.n_galaxies / self.density) * 60 / pixel_scale)
 
     @model_validator(mode="after")
     def _ordered(self) -> MockSurvey:

@@ -21,6 +21,9 @@ from galadapt.errors import DataError
 from galadapt.evaluation.published import published
 from galadapt.files import read_json, read_table, write_csv, write_json, write_text
 
+#: Sigmas by which a method must lead to be called best.
+CLEAR = 2.0
+
 COLUMNS = ["task", "variant", "method", "domain", "parameter", "metric", "mean", "std", "n_seeds"]
 
 #: Metrics of one domain and parameter, as `galadapt.evaluation.evaluate` writes them.
@@ -342,8 +345,9 @@ def _cell(values: dict[Any, tuple[float, float]], method: str, domain: str, name
 def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
     """Say what the table shows, and only what its error bars carry.
 
-    A method is called best only if it is ahead of the next one by more than both error bars (seed
-    scatter and bootstrap of the test set) combined in quadrature.
+    A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
+    (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
+    set, so the bootstrap's part is on the safe side.
     """
     by_place = {(row.method, row.domain): row for row in rows}
     home, away = by_place.get(("baseline", "simulated")), by_place.get(("baseline", "survey"))
@@ -362,13 +366,16 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
             continue
         (first, best), (second, next_best) = ranked[:2]
         margin = math.hypot(best.cells[k].error, next_best.cells[k].error)
-        lead = f"{_number(first)} against {_number(second)}, error bars combined {margin:.3f}"
-        if first - second > margin:
+        distance = (first - second) / margin if margin > 0 else math.inf
+        lead = (
+            f"{_number(first)} against {_number(second)}, {distance:.1f} sigma of seed scatter and "
+            "bootstrap combined"
+        )
+        if distance > CLEAR:
             yield f"Survey, {name}: {best.method} is best, ahead of {next_best.method} ({lead})."
         else:
             yield (
-                f"Survey, {name}: no clear best; {best.method} and {next_best.method} lie within "
-                f"their error bars ({lead})."
+                f"Survey, {name}: no clear best; {best.method} leads {next_best.method} ({lead})."
             )
 
 

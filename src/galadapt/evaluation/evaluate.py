@@ -76,7 +76,7 @@ def evaluate_run(
         {
             **identity,
             "domains": domains,
-            "separability": _separability(embeddings, identity["seed"]),
+            "separability": _separability(embeddings),
         },
     )
     failed = sum(
@@ -134,7 +134,7 @@ def _bins(
     return found
 
 
-def _separability(path: Path, seed: int) -> dict[str, Any]:
+def _separability(path: Path) -> dict[str, Any]:
     table = read_table(path)
     features = [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
     if not features or "domain" not in table or "split" not in table:
@@ -146,7 +146,7 @@ def _separability(path: Path, seed: int) -> dict[str, Any]:
     values = table[features].to_numpy(np.float64)
     finite = np.isfinite(values).all(axis=1)
     is_survey = (table["domain"] == "survey").to_numpy()[finite]
-    auc, spread = separability(values[finite], is_survey, seed)
+    auc, spread = separability(values[finite], is_survey)
     return {
         "auc": auc,
         "auc_fold_std": spread,

@@ -162,7 +162,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             ):
                 low, high = np.quantile(values_1d, [0.005, 0.995])
                 setter(low - 0.1 * (high - low), high + 0.3 * (high - low))
-            corner(panel, f"AUC = {separability(values, domain == 'survey', 0)[0]:.3f}")
+            corner(panel, f"AUC = {separability(values, domain == 'survey')[0]:.3f}")
             panel.legend(loc="upper right")
             panel.set(xlabel="component 1", ylabel="component 2")
 

@@ -34,6 +34,11 @@ def splits(simulation: Simulation, start: int, stop: int) -> np.ndarray:
     return names[np.searchsorted(ends, np.arange(start, stop), side="right")]
 
 
+def shard_start(simulation: Simulation, shard: int) -> int:
+    """Index of the first galaxy of a shard; that of shard k + 1 ends shard k."""
+    return shard * simulation.total // simulation.shards
+
+
 def simulate_shard(
     image: Image,
     psf: Psf,
@@ -84,8 +89,7 @@ def simulate_shard(
         parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
     table = pd.concat([table, parameters], axis=1)
-    convention = simulation.radius_convention
-    _write(output, table, image, renderer, noise, scenes, convention, provenance)
+    _write(output, table, image, renderer, noise, scenes, "semimajor", provenance)
 
 
 def write_simulated(

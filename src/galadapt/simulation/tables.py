@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,15 @@ from astropy.utils.exceptions import AstropyWarning
 from galadapt.errors import DataError
 
 
-def read_columns(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+def read_columns(
+    path: Path, columns: Iterable[str], defaults: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """Read numeric columns of a table.
 
     Args:
         path: ``.csv``, ``.parquet``, ``.fits`` or ``.fit``.
         columns: Names that must be there; others are dropped.
+        defaults: Values of columns that may be missing.
 
     Returns:
         The columns in the given order, as float64 (id as it is).
@@ -37,9 +40,13 @@ def read_columns(path: Path, columns: Iterable[str]) -> pd.DataFrame:
         raise DataError(f"{path}: not a readable table ({line}); replace it") from None
     table.columns = [str(name) for name in table.columns]
     wanted = list(columns)
-    missing = [name for name in wanted if name not in table]
+    for name, value in (defaults or {}).items():
+        if name not in table:
+            table[name] = value
+    missing = ", ".join(f"'{name}'" for name in wanted if name not in table)
     if missing:
-        raise DataError(f"{path}: lacks the column '{missing[0]}'; add it")
+        several = "columns" if "," in missing else "column"
+        raise DataError(f"{path}: lacks the {several} {missing}; add what is missing")
     if table.empty:
         raise DataError(f"{path}: the table has no rows; give at least one")
     table = table[wanted].reset_index(drop=True)

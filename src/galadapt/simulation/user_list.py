@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, FitsPsf, Image, Noise, OpticalPsf
-from galadapt.errors import DataError
+from galadapt.errors import ConfigError, DataError
 from galadapt.simulation.engine import write_simulated
 from galadapt.simulation.priors import GEOMETRY
 from galadapt.simulation.tables import read_columns
@@ -17,6 +17,9 @@ from galadapt.simulation.tables import read_columns
 #: Columns of a list: magnitude, effective_radius [px, semi-major], sersic_index, ellipticity,
 #: position_angle [deg, GALFIT: from +y counter-clockwise], x_offset and y_offset [px].
 COLUMNS = ("id", *PARAMETERS, *GEOMETRY)
+
+#: A list without these means galaxies centred in their stamps.
+DEFAULTS = {"x_offset": 0.0, "y_offset": 0.0}
 
 # Random streams are numbered with 48 bits.
 _MAX_ID = 2**48 - 1
@@ -38,6 +41,7 @@ def simulate_list(
     renderer: str,
     seed: int,
     provenance: dict[str, Any],
+    radius_convention: str = "semimajor",
 ) -> int:
     """Render every galaxy of a list into a stamp set, all of them in the split ``test``.
 
@@ -52,6 +56,8 @@ def simulate_list(
         renderer: As ``simulation.renderer``.
         seed: Seed of the noise.
         provenance: Stored in the metadata.
+        radius_convention: Of the radius stored as label: ``semimajor``, as in the list, or
+            ``circularised`` (that times sqrt(b/a)).
 
     Returns:
         The number of stamps.
@@ -61,11 +67,13 @@ def simulate_list(
             broken; nothing is written.
         ConfigError: the renderer is not available.
     """
-    rows = read_columns(parameters, COLUMNS)
+    if output.suffix != ".h5":
+        raise ConfigError(f"{output}: a stamp set is an HDF5 file; give it the suffix .h5")
+    rows = read_columns(parameters, COLUMNS, DEFAULTS)
     _check(rows, parameters, image)
     rows["id"] = rows["id"].astype(np.int64)
     rows.insert(1, "split", "test")
-    write_simulated(output, rows, image, psf, noise, renderer, seed, provenance)
+    write_simulated(output, rows, image, psf, noise, renderer, seed, provenance, radius_convention)
     return len(rows)
 
 

@@ -20,16 +20,12 @@ from scipy.spatial import cKDTree
 
 from galadapt import profiles
 from galadapt.config import Image, MockSurvey, Psf
-from galadapt.errors import ConfigError
 from galadapt.files import canonical_json, write_parquet
 from galadapt.progress import say, track
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.surveys import galfit
 from galadapt.surveys.field import tangent_wcs, write_catalog, write_mosaic
-
-#: Largest side of a mosaic [px]: beyond it, the arrays in memory pass half a gigabyte.
-MAX_SIDE = 4000
 
 #: Sides of the boxes galaxies are drawn in [px]; the PSF is transformed once for each.
 _BOXES = (64, 128, 256, 512, 1024)
@@ -78,9 +74,6 @@ def make_mock(
         catalog: GALFIT catalogue (van der Wel et al.) of the galaxies above the catalogue limit.
         truth: Parquet, one row per galaxy drawn: components, best single Sersic, catalogued or not.
         provenance: Written into the header of the mosaic and the catalogue.
-
-    Raises:
-        ConfigError: the mosaic would be larger than `MAX_SIDE`.
     """
     side = _side(survey, image)
     levels = resolve(survey.noise)
@@ -125,13 +118,7 @@ def make_mock(
 
 
 def _side(survey: MockSurvey, image: Image) -> int:
-    side = int(np.ceil(np.sqrt(survey.n_galaxies / survey.density) * 60 / image.pixel_scale))
-    if side > MAX_SIDE:
-        raise ConfigError(
-            f"survey: {survey.n_galaxies} galaxies at {survey.density:g} per square arcmin need a "
-            f"mosaic of {side} px, above {MAX_SIDE}; raise survey.density or lower n_galaxies"
-        )
-    return max(side, 2 * image.stamp_size + 4 * _BORDER)
+    return max(survey.side(image.pixel_scale), 2 * image.stamp_size + 4 * _BORDER)
 
 
 # --- the galaxies ---------------------------------------------------------------------------

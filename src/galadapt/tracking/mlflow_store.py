@@ -44,9 +44,6 @@ from galadapt.progress import say
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-#: Part of every fingerprint: raise it when runs shall be logged anew in another form.
-LAYOUT = 1
-
 RUN_TAG = "galadapt.run"
 FINGERPRINT_TAG = "galadapt.fingerprint"
 
@@ -77,6 +74,7 @@ class Folder:
     environment: dict[str, Any]
     history: pd.DataFrame
     figures: tuple[Path, ...]
+    about: str
     fingerprint: str
 
     @property
@@ -106,6 +104,7 @@ def track(
     experiment: str,
     manifest: Path,
     configuration: Mapping[str, Any],
+    version: str = "",
 ) -> None:
     """Make the store show exactly these runs.
 
@@ -117,12 +116,14 @@ def track(
         manifest: CSV to write: task, variant, method, seed, fingerprint of every run.
         configuration: The whole configuration; `preset` is part of the experiment's name, and all
             of it is shown on the experiment's page.
+        version: Digest of this code: another one logs every run anew.
 
     Raises:
         DataError: a run folder is unfinished or broken; the store is left as it was.
         RunError: the store cannot be reached or written.
     """
-    folders = [read_folder(Path(path)) for path in runs]
+    methods = configuration.get("method_settings", {})
+    folders = [read_folder(Path(path), methods, version) for path in runs]
     _refuse_duplicates(folders)
     name = f"{experiment}/{configuration.get('preset', 'default')}"
     tasks = dict.fromkeys(str(folder.run["task"]) for folder in folders)
@@ -159,8 +160,8 @@ def track(
 # --- reading run folders ----------------------------------------------------------------------
 
 
-def read_folder(path: Path) -> Folder:
-    """Read one run folder.
+def read_folder(path: Path, methods: Mapping[str, Any], version: str) -> Folder:
+    """Read one run folder; `methods` hold the methods' descriptions.
 
     Raises:
         DataError: a file is missing, or the run is not identified.
@@ -176,6 +177,7 @@ def read_folder(path: Path) -> Folder:
     if "domains" not in metrics:
         raise DataError(f"{path / 'metrics.json'}: lacks domains; rerun the evaluation")
     figures = tuple(sorted(p for p in (path / "figures").rglob("*") if p.is_file()))
+    about = methods.get(run["method"], {}).get("description") or "no description"
     folder = Folder(
         path,
         run,
@@ -183,20 +185,21 @@ def read_folder(path: Path) -> Folder:
         read_json(path / _TIMED),
         read_table(path / "history.csv"),
         figures,
-        fingerprint(path, figures),
+        about,
+        fingerprint(path, figures, [about, version]),
     )
     # What would stop the logging half-way is found here, before the store is touched.
     folder.time("started"), folder.time("ended"), input_shape(path / "model.keras")
     return folder
 
 
-def fingerprint(path: Path, figures: Iterable[Path] = ()) -> str:
-    """Digest what a run folder says, in 16 hex digits.
+def fingerprint(path: Path, figures: Iterable[Path], words: Sequence[str]) -> str:
+    """Digest what a run folder says, and the `words` logged with it, in 16 hex digits.
 
     Left out are the times (environment.json, the history's `seconds`) and the model's own bytes,
     which hold its saving date: two models that differ also differ in their predictions.
     """
-    parts: dict[str, str] = {"layout": str(LAYOUT)}
+    parts: dict[str, Any] = {"words": list(words)}
     for name in FILES:
         if name == "history.csv":
             table = read_table(path / name)
@@ -280,6 +283,8 @@ def _synchronise(
     kept: set[str] = set()
     removed = 0
     for run in _all_runs(client, experiment):
+        if RUN_TAG not in run.data.tags:
+            continue  # somebody logged it by hand: not ours to touch
         folder = wanted.get(run.data.tags.get(RUN_TAG, ""))
         current = (
             folder is not None
@@ -449,8 +454,7 @@ def final_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def description(folder: Folder) -> str:
     """Describe a run in Markdown: what the method is and its R2."""
-    settings = folder.run.get("settings") or {}
-    lines = [f"**{folder.run['method']}**: {settings.get('description') or 'no description'}", ""]
+    lines = [f"**{folder.run['method']}**: {folder.about}", ""]
     lines += [f"| R² | {' | '.join(PARAMETERS)} | n |", "|---" * (len(PARAMETERS) + 2) + "|"]
     for domain, splits in sorted(folder.metrics["domains"].items()):
         test = splits.get("test")

@@ -110,21 +110,16 @@ def test_a_galaxy_that_cannot_be_drawn_is_named_and_nothing_written(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_circularised_labels_are_of_the_same_images(tmp_path):
-    semimajor = StampSet(simulate(tmp_path / "a.h5"))
-    circular = SIMULATION.model_copy(update={"radius_convention": "circularised"})
-    circularised = StampSet(simulate(tmp_path / "c.h5", simulation=circular))
-    assert semimajor.images().tobytes() == circularised.images().tobytes()
-    assert semimajor.metadata["radius_convention"] == "semimajor"
-    assert circularised.metadata["radius_convention"] == "circularised"
-    factor = np.sqrt(1 - semimajor.table["ellipticity"])
-    np.testing.assert_allclose(
-        circularised.table["effective_radius"], semimajor.table["effective_radius"] * factor
-    )
-
-
 def test_too_little_memory_is_one_sentence_and_nothing_written(tmp_path):
     tight = SIMULATION.model_copy(update={"memory_limit": 0.01})
     with pytest.raises(ConfigError, match=r"simulation.memory_limit: 0.01 MiB cannot hold"):
         simulate(tmp_path / "s.h5", simulation=tight)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_cover_every_galaxy_once():
+    simulation = SIMULATION.model_copy(update={"shards": 4})
+    starts = [engine.shard_start(simulation, k) for k in range(5)]
+    assert starts[0] == 0
+    assert starts[-1] == simulation.total == 21
+    assert all(start < stop for start, stop in itertools.pairwise(starts))

@@ -111,7 +111,7 @@ def test_unusable_catalogues_are_sentences(catalogue, tmp_path):
 
     with pytest.raises(DataError, match=r"real.csv: no row lies within the priors of magnitude; w"):
         draw(low=40, high=50)
-    with pytest.raises(DataError, match=r"real.csv: lacks the column 'MAG'; add it"):
+    with pytest.raises(DataError, match=r"real.csv: lacks the column 'MAG'; add what is missing"):
         draw(column="MAG")
     with pytest.raises(DataError, match=r"none.csv: no such table; correct the path"):
         draw(path=str(tmp_path / "none.csv"))

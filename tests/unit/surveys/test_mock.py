@@ -9,7 +9,6 @@ from astropy.io import fits
 from pydantic import ValidationError
 
 from galadapt.config import GaussianPsf, Image, MockSurvey, Noise
-from galadapt.errors import ConfigError
 from galadapt.mosaics import open_mosaic
 from galadapt.surveys import galfit, mock
 from galadapt.surveys.field import read_catalog
@@ -140,13 +139,6 @@ def test_indices_peak_at_discs_and_spheroids():
     assert 0.9 < discs.median() < 1.5
     assert 2.7 < spheroids.median() < 4.2
     assert 0.1 < table["spheroid"].mean() < 0.4
-
-
-def test_a_mosaic_too_large_is_refused(tmp_path):
-    message = "2000 galaxies at 10 per square arcmin need a mosaic of 14143 px, above 4000"
-    with pytest.raises(ConfigError, match=message):
-        _make(tmp_path, n_galaxies=2000, density=10.0)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_impossible_surveys_are_refused():

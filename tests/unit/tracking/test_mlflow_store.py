@@ -32,8 +32,8 @@ class Store:
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.manifest = folder / "manifest.csv"
 
-    def track(self, runs):
-        track(runs, self.uri, "test", self.manifest, CONFIGURATION)
+    def track(self, runs, version=""):
+        track(runs, self.uri, "test", self.manifest, CONFIGURATION, version)
 
     @property
     def client(self):
@@ -146,6 +146,34 @@ def test_a_half_written_run_is_replaced(store, make, monkeypatch):
     (whole,) = store.runs().values()
     assert whole.info.run_id != half.info.run_id
     assert whole.info.status == "FINISHED"
+
+
+def test_other_tracking_code_and_another_description_log_again(store, make):
+    run = make()
+    ids = []
+    for version, described in (("a", "one"), ("a", "one"), ("b", "one"), ("b", "two")):
+        methods = {"baseline": {"description": described}}
+        track(
+            [run],
+            store.uri,
+            "test",
+            store.manifest,
+            {**CONFIGURATION, "method_settings": methods},
+            version,
+        )
+        ids.append(store.ids()["structure/asinh/baseline/seed1"])
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    (last,) = store.runs().values()
+    assert "**baseline**: two" in last.data.tags["mlflow.note.content"]
+
+
+def test_a_run_logged_by_hand_is_left_alone(store, make):
+    store.track([make()])
+    experiment = store.client.get_experiment_by_name("test/smoke/structure").experiment_id
+    store.client.create_run(experiment, run_name="by hand")
+    store.track([make()])
+    assert "by hand" in store.runs()
 
 
 def test_runs_that_left_the_experiment_are_deleted(store, make):
