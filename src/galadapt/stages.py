@@ -164,6 +164,16 @@ class Reading:
         return int(self.job["wildcards"][wildcard])
 
 
+def _compute() -> Compute:
+    """Where this job runs, as its scheduler says: no part of what a network is."""
+    return Compute.model_validate(
+        {
+            "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+            "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
+        }
+    )
+
+
 def _provenance(job: Settings) -> dict[str, Any]:
     return {"settings": job["config"], "code": job["code"], "digest": digest(job)}
 
@@ -278,7 +288,7 @@ def _compute() -> Compute:
 
 @stage("method_settings.{method}")
 def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
-    """One network: its run folder."""
+    """One network, trained on the domains its method names."""
     from galadapt.training.train import train as train_network
 
     names = job["wildcards"]
@@ -290,13 +300,25 @@ def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
         method=method,
         parameters=PARAMETERS,
         seed=int(names["seed"]),
-        simulated=inputs.one("simulated"),
-        survey=inputs.one("survey"),
+        simulated=inputs["simulated"][0] if inputs.get("simulated") else None,
+        survey=inputs["survey"][0] if inputs.get("survey") else None,
         output=outputs.one("run"),
         checkpoint=outputs.one("checkpoint"),
         start_model=inputs["start"][0] if inputs.get("start") else None,
         compute=_compute(),
         provenance=_provenance(job),
+    )
+
+
+@stage()
+def predict(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """One network's predictions and embeddings of both domains."""
+    from galadapt.training.predict import predict as ask_network
+
+    ask_network(
+        **{name: inputs.one(name) for name in ("run", "model", "simulated", "survey")},
+        **{name: outputs.one(name) for name in ("predictions", "embeddings", "record")},
+        compute=_compute(),
     )
 
 

@@ -90,13 +90,15 @@ def fabricate_run(
             "batch_size": 32,
             "alignment": {"kind": "dann", "weight": 0.1} if method.startswith("dann") else None,
         },
-        "datasets": {"simulated": "0123456789abcdef", "survey": "fedcba9876543210"},
+        "datasets": {"simulated": "0123456789abcdef"},
         "variant_steps": [{"step": "rebin", "factor": 2}],
         "parameter_count": 12345,
         "best_epoch": 6,
         "epochs_run": 8,
     }
     (folder / "run.json").write_text(json.dumps(run))
+    tested = {"simulated": "0123456789abcdef", "survey": "fedcba9876543210"}
+    (folder / "predictions.json").write_text(json.dumps({"datasets": tested}))
     environment = {
         "python": "3.11",
         "keras": "3.15.1",

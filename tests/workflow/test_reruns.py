@@ -17,7 +17,7 @@ TABLES = {"track": 1, "comparison": 1, "comparison_figures": 1, "report": 1}
 
 
 def per_run(count: int) -> dict[str, int]:
-    return {"train": count, "evaluate": count, "run_figures": count}
+    return {"train": count, "predict": count, "evaluate": count, "run_figures": count}
 
 
 def test_finished_tree_has_nothing_to_do(finished):
@@ -46,6 +46,23 @@ def test_stretch_of_one_variant(copy):
     assert copy.planned() == {"variant": 2, **per_run(4), "variant_figures": 1, **TABLES}
 
 
+def test_selection_trains_only_what_learned_from_the_survey(copy):
+    copy.configure(selection={"max_flag": 1})
+    methods = copy.settings()["method_settings"]
+    learned = [name for name in copy.settings()["methods"] if "survey" in methods[name]["domains"]]
+    assert "baseline" not in learned
+    assert copy.planned() == {
+        "select": 1,
+        "extract": 1,
+        "variant": 2,
+        **per_run(8),
+        "train": 2 * len(learned),
+        "data_figures": 1,
+        "variant_figures": 2,
+        **TABLES,
+    }
+
+
 def test_new_seed_trains_only_itself(copy):
     copy.configure(seeds=[1, 2])
     assert copy.planned() == {**per_run(8), **TABLES}
@@ -72,6 +89,7 @@ def test_editing_a_plot_draws_again_and_trains_nothing(copy):
         "extract",
         "variant",
         "train",
+        "predict",
         "evaluate",
         "comparison",
     }.isdisjoint(planned)

@@ -31,6 +31,7 @@ os.environ.update(
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
+VARIANT = f"{DATA}/variants/{{variant}}/{{domain}}.h5"
 RUNS = f"{RESULTS}/runs"
 RUN = f"{RUNS}/{{task}}/{{variant}}/{{method}}/seed{{seed}}"
 TABLES = f"{RESULTS}/tables"
@@ -79,6 +80,17 @@ def stamps_of_domain(wildcards):
     return SHARDS if wildcards.domain == "simulated" else [SURVEY_STAMPS]
 
 
+def training_stamps(domain):
+    """Return the input function of `train` for a domain: nothing where a method leaves it out."""
+
+    def of_method(wildcards):
+        if domain not in CONFIG.method_settings[wildcards.method].domains:
+            return []
+        return [VARIANT.format(variant=wildcards.variant, domain=domain)]
+
+    return of_method
+
+
 def start_model(wildcards):
     start = CONFIG.method_settings[wildcards.method].starts_from
     if start is None:
@@ -104,11 +116,7 @@ def first_seed(name):
 
 
 def data_outputs():
-    variants = expand(
-        f"{DATA}/variants/{{variant}}/{{domain}}.h5",
-        variant=CONFIG.variants,
-        domain=DOMAINS,
-    )
+    variants = expand(VARIANT, variant=CONFIG.variants, domain=DOMAINS)
     return [
         *SHARDS,
         *rules.survey.output,
@@ -119,8 +127,9 @@ def data_outputs():
 
 
 def run_outputs():
+    files = (*rules.train.output, *rules.predict.output, *rules.evaluate.output)
     return of_runs(
-        [Path(path).name for path in (*rules.train.output, *rules.evaluate.output)]
+        [Path(path).name for path in files]
         + [f"figures/{name}" for name in RUN_FIGURES]
     )
 

@@ -6,8 +6,8 @@ RUN_FIGURES = ("scatter.png", "distributions.png", "residuals.png", "learning.pn
 rule evaluate:
     input:
         run=rules.train.output.run,
-        predictions=rules.train.output.predictions,
-        embeddings=rules.train.output.embeddings,
+        predictions=rules.predict.output.predictions,
+        embeddings=rules.predict.output.embeddings,
     output:
         metrics=f"{RUN}/metrics.json",
         by_magnitude=f"{RUN}/metrics_by_magnitude.csv",
@@ -28,7 +28,7 @@ rule evaluate:
 
 rule run_figures:
     input:
-        predictions=rules.train.output.predictions,
+        predictions=rules.predict.output.predictions,
         history=rules.train.output.history,
         metrics=rules.evaluate.output.metrics,
     output:

@@ -1,18 +1,17 @@
-# One network per variant, method and seed. A method that starts from another one waits for it.
+# One network per variant, method and seed. A method that starts from another one waits for it, and
+# none waits for a domain it does not train on; then every network measures both domains.
 
 
 rule train:
     input:
-        simulated=f"{DATA}/variants/{{variant}}/simulated.h5",
-        survey=f"{DATA}/variants/{{variant}}/survey.h5",
+        simulated=training_stamps("simulated"),
+        survey=training_stamps("survey"),
         start=start_model,
     output:
         model=f"{RUN}/model.keras",
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
         environment=f"{RUN}/environment.json",
-        predictions=f"{RUN}/predictions.parquet",
-        embeddings=f"{RUN}/embeddings.parquet",
     log:
         f"{LOGS}/train/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     benchmark:
@@ -31,3 +30,32 @@ rule train:
         " --input start {input.start}"
         " --output run $(dirname {output.model}) --output checkpoint {params.checkpoint}"
         " 2>&1 | tee {log}"
+
+
+rule predict:
+    input:
+        run=rules.train.output.run,
+        model=rules.train.output.model,
+        simulated=f"{DATA}/variants/{{variant}}/simulated.h5",
+        survey=f"{DATA}/variants/{{variant}}/survey.h5",
+    output:
+        predictions=f"{RUN}/predictions.parquet",
+        embeddings=f"{RUN}/embeddings.parquet",
+        record=f"{RUN}/predictions.json",
+    log:
+        f"{LOGS}/predict/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict/{{task}}-{{variant}}-{{method}}-seed{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.compute.threads_per_training
+    resources:
+        gpu=CONFIG.compute.gpus_per_training,
+    params:
+        settings=job_settings("predict"),
+    shell:
+        "python -m galadapt stage predict --settings {params.settings:q}"
+        " --input run {input.run} --input model {input.model}"
+        " --input simulated {input.simulated} --input survey {input.survey}"
+        " --output predictions {output.predictions} --output embeddings {output.embeddings}"
+        " --output record {output.record} 2>&1 | tee {log}"

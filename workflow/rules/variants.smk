@@ -5,7 +5,7 @@ rule variant:
     input:
         stamps=stamps_of_domain,
     output:
-        stamps=f"{DATA}/variants/{{variant}}/{{domain}}.h5",
+        stamps=VARIANT,
     log:
         f"{LOGS}/variant/{{variant}}-{{domain}}.log",
     conda:

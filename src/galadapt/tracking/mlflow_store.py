@@ -55,6 +55,7 @@ FILES = (
     "metrics_by_magnitude.csv",
     "history.csv",
     "predictions.parquet",
+    "predictions.json",
 )
 
 #: Files that differ between two equal trainings (times), so that a fingerprint leaves them out.
@@ -489,13 +490,19 @@ def _log_values(
 def _log_datasets(client: MlflowClient, run_id: str, folder: Folder) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    uses: dict[tuple[str, str], list[str]] = {}
+    records = {"training": folder.run, "testing": read_json(folder.path / "predictions.json")}
+    for use, record in records.items():
+        for name, digest in (record.get("datasets") or {}).items():
+            # MLflow shows and stores at most 36 characters of a digest.
+            uses.setdefault((str(name), str(digest)[:36]), []).append(use)
     inputs = [
         DatasetInput(
-            # MLflow shows and stores at most 36 characters of a digest.
-            Dataset(str(name), str(digest)[:36], "local", json.dumps({"uri": str(name)})),
-            [InputTag("mlflow.data.context", "training")],
+            Dataset(name, digest, "local", json.dumps({"uri": name})),
+            # A run holds a data set once, so one tag names all its uses.
+            [InputTag("mlflow.data.context", ", ".join(of_set))],
         )
-        for name, digest in sorted(_flat(folder.run.get("datasets") or {}).items())
+        for (name, digest), of_set in sorted(uses.items())
     ]
     if inputs:
         client.log_inputs(run_id, inputs)

@@ -9,6 +9,7 @@ from galadapt.errors import DataError
 from galadapt.files import read_json
 from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
+from galadapt.training import inference
 from galadapt.training.data import DOMAINS, Examples
 from galadapt.training.job import Job
 
@@ -45,13 +46,7 @@ def _load(job: Job, side: int) -> tuple[keras.Model, TargetScaler, str]:
             "train that method first"
         )
     record = read_json(path.parent / "run.json")
-    try:
-        regressor = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}: not a readable Keras model ({line}); delete its run folder and train again"
-        ) from None
+    regressor = inference.load(path)
     scaler = TargetScaler.from_dict(record.get("target_scaling", {}))
     if scaler.parameters != job.parameters or regressor.input_shape[1] != side:
         raise DataError(

@@ -17,8 +17,8 @@ def train(
     method: Method,
     parameters: Sequence[str],
     seed: int,
-    simulated: Path,
-    survey: Path,
+    simulated: Path | None,
+    survey: Path | None,
     output: Path,
     checkpoint: Path,
     start_model: Path | None,
@@ -34,10 +34,11 @@ def train(
         method: Its settings.
         parameters: Label columns to predict, in order.
         seed: Of weights, batches and orientations.
-        simulated: Stamp set of the simulated domain.
-        survey: Stamp set of the survey; every method is tested on it.
-        output: Run folder: model.keras, history.csv, run.json, environment.json,
-            predictions.parquet, embeddings.parquet, each written atomically, run.json last.
+        simulated: Stamp set of the simulated domain; read only if `method.domains` names it.
+        survey: Stamp set of the survey; read only if `method.domains` names it, so that a method
+            that trains on simulations alone does not depend on any survey.
+        output: Run folder: model.keras, history.csv, environment.json, run.json, each written
+            atomically, run.json last. `galadapt.training.predict` tests the network.
         checkpoint: Folder of the state an interrupted training continues from; removed at the end.
         start_model: model.keras of the run `method.starts_from` names (its run.json stands
             beside it), or None.
@@ -62,8 +63,8 @@ def train(
             method=method,
             parameters=tuple(parameters),
             seed=seed,
-            simulated=Path(simulated),
-            survey=Path(survey),
+            simulated=None if simulated is None else Path(simulated),
+            survey=None if survey is None else Path(survey),
             output=Path(output),
             checkpoint=Path(checkpoint),
             start_model=None if start_model is None else Path(start_model),

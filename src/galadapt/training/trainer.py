@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Sequence
 
@@ -33,11 +34,11 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
     started = datetime.datetime.now(datetime.UTC)
     keras.utils.clear_session()
     keras.utils.set_random_seed(job.seed)
-    sets = {"simulated": StampSet(job.simulated), "survey": StampSet(job.survey)}
-    try:
-        _check_sets(sets)
+    with contextlib.ExitStack() as opened:
+        sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
+        side = _common_side(sets)
         training = read_training(sets, "train", job.parameters, job.method)
-        regressor, scaler, identity = start(job, sets["simulated"].side, training)
+        regressor, scaler, identity = start(job, side, training)
         batches = Batches(training, scaler, job.method, job.seed)
         validation = {
             domain: (part.images, scaler.transform(part.labels))
@@ -49,19 +50,18 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         checkpoint = Checkpoint(job.checkpoint, identity)
         progress = _fit(job, regressor, batches, validation, checkpoint, extra)
         run_folder.write(job, sets, regressor, scaler, progress, identity, started)
-    finally:
-        for stamps in sets.values():
-            stamps.close()
     checkpoint.remove()
 
 
-def _check_sets(sets: dict[str, StampSet]) -> None:
-    simulated, survey = sets["simulated"], sets["survey"]
-    if simulated.side != survey.side:
-        raise DataError(
-            f"{survey.paths[0]}: stamps of {survey.side} px beside {simulated.paths[0]} with "
-            f"{simulated.side} px; give both the same variant"
-        )
+def _common_side(sets: dict[str, StampSet]) -> int:
+    first, *others = sets.values()
+    for other in others:
+        if other.side != first.side:
+            raise DataError(
+                f"{other.paths[0]}: stamps of {other.side} px beside {first.paths[0]} with "
+                f"{first.side} px; give both the same variant"
+            )
+    return first.side
 
 
 def _fit(

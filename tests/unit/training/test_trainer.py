@@ -15,8 +15,10 @@ from blob_stamps import SIDE, write_domain
 
 from galadapt.config import PARAMETERS, Compute, Method, Network
 from galadapt.errors import ConfigError, DataError, RunError
+from galadapt.provenance import file_digest
 from galadapt.stamps import StampSet
 from galadapt.training import backend
+from galadapt.training.predict import predict
 from galadapt.training.train import train
 
 backend.prepare(Compute())
@@ -44,14 +46,18 @@ def weights(run: Path) -> list[np.ndarray]:
     return keras.saving.load_model(run / "model.keras", compile=False).get_weights()
 
 
+def ask(run: Path, domains: dict[str, Path], **changes: Path) -> None:
+    """Test the network of a run folder on both domains, into the folder."""
+    files = {"run": "run.json", "model": "model.keras", "predictions": "predictions.parquet"}
+    files |= {"embeddings": "embeddings.parquet", "record": "predictions.json"}
+    paths = {name: run / file for name, file in files.items()} | domains | changes
+    predict(**paths, compute=Compute())
+
+
 def assert_same_run(first: Path, second: Path) -> None:
     """Two runs on one machine must agree to the last bit."""
     for one, other in zip(weights(first), weights(second), strict=True):
         np.testing.assert_array_equal(one, other)
-    for name in ("predictions", "embeddings"):
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(first / f"{name}.parquet"), pd.read_parquet(second / f"{name}.parquet")
-        )
     histories = [
         pd.read_csv(run / "history.csv").drop(columns="seconds") for run in (first, second)
     ]
@@ -61,7 +67,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One finished baseline, for every test that starts from one."""
+    """One finished and tested baseline, for every test that starts from one."""
     folder = tmp_path_factory.mktemp("trained")
     train(
         task="structure",
@@ -71,13 +77,14 @@ def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
         parameters=PARAMETERS,
         seed=1,
         simulated=domains["simulated"],
-        survey=domains["survey"],
+        survey=None,
         output=folder / "run",
         checkpoint=folder / "checkpoint",
         start_model=None,
         compute=Compute(),
         provenance={},
     )
+    ask(folder / "run", domains)
     return folder / "run"
 
 
@@ -91,11 +98,11 @@ def start(trained: Path, tmp_path: Path) -> Path:
 # --- what it writes --------------------------------------------------------------------------
 
 
-def test_run_folder(trained: Path) -> None:
+def test_run_folder(trained: Path, domains: dict[str, Path]) -> None:
     run = trained
     assert sorted(path.name for path in run.iterdir()) == [
         *("embeddings.parquet", "environment.json", "history.csv", "model.keras"),
-        *("predictions.parquet", "run.json"),
+        *("predictions.json", "predictions.parquet", "run.json"),
     ]
     assert not (run.parent / "checkpoint").exists()
 
@@ -120,6 +127,10 @@ def test_run_folder(trained: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     assert record["method"] == "baseline" and record["epochs_run"] == 2
     assert record["best_epoch"] == history["val_monitored"].idxmin() + 1
+    # A network that never saw the survey says so; what it was tested on is recorded beside it.
+    digests = {name: file_digest(path) for name, path in domains.items()}
+    assert record["datasets"] == {"simulated": digests["simulated"]}
+    assert json.loads((run / "predictions.json").read_text()) == {"datasets": digests}
     environment = json.loads((run / "environment.json").read_text())
     assert environment["backend"] == "tensorflow" and environment["seconds"] > 0
 
@@ -151,9 +162,12 @@ def test_learns(job: MakeJob) -> None:
     assert history["val_simulated"].min() < 0.6 * history["val_simulated"].iloc[0]
 
 
-def test_magnitude_limit_drops_faint_stamps_everywhere(job: MakeJob) -> None:
+def test_magnitude_limit_drops_faint_stamps_everywhere(
+    job: MakeJob, domains: dict[str, Path]
+) -> None:
     arguments = job({"max_magnitude": 20.5, "epochs": 1})
     train(**arguments)
+    ask(arguments["output"], domains)
     predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
     assert predictions["magnitude_true"].max() <= 20.5
     assert set(predictions["domain"]) == {"simulated", "survey"}
@@ -162,10 +176,14 @@ def test_magnitude_limit_drops_faint_stamps_everywhere(job: MakeJob) -> None:
 # --- determinism and resuming ----------------------------------------------------------------
 
 
-def test_same_seed_same_run(job: MakeJob, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        train(**job({**SEMI, "augment": True, "epochs": 2}, output=tmp_path / name))
-    assert_same_run(tmp_path / "a", tmp_path / "b")
+def test_same_seed_same_run(job: MakeJob, domains: dict[str, Path], tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for run in (first, second):
+        train(**job({**SEMI, "augment": True, "epochs": 2}, output=run))
+        ask(run, domains)
+    assert_same_run(first, second)
+    for name in ("predictions.parquet", "embeddings.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
 class Killed(BaseException):
@@ -237,10 +255,11 @@ def test_useless_checkpoint_is_deleted_and_ignored(
     assert said in capfd.readouterr().err
 
 
-def test_early_stopping_keeps_the_best_weights(job: MakeJob) -> None:
+def test_early_stopping_keeps_the_best_weights(job: MakeJob, domains: dict[str, Path]) -> None:
     arguments = job({"learning_rate": 0.05, "epochs": 30, "patience": 2})
     train(**arguments)
     run = arguments["output"]
+    ask(run, domains)
     record = json.loads((run / "run.json").read_text())
     assert record["epochs_run"] == record["best_epoch"] + 2 < 30
     predictions = pd.read_parquet(run / "predictions.parquet")
@@ -343,11 +362,14 @@ def test_strength_and_rate_reach_the_training(job: MakeJob) -> None:
 # --- transfer --------------------------------------------------------------------------------
 
 
-def test_transfer_starts_from_weights_and_scaling(job: MakeJob, start: Path) -> None:
+def test_transfer_starts_from_weights_and_scaling(
+    job: MakeJob, domains: dict[str, Path], start: Path
+) -> None:
     """A step too small to see leaves the start's predictions."""
     settings = {"domains": ["survey"], "survey_labels": True, "starts_from": "baseline"}
     arguments = job({**settings, "epochs": 1, "learning_rate": 1e-9}, start_model=start)
     train(**arguments)
+    ask(arguments["output"], domains)
     before = pd.read_parquet(start.parent / "predictions.parquet").drop(columns=["split", "domain"])
     after = pd.read_parquet(arguments["output"] / "predictions.parquet")
     np.testing.assert_allclose(after[before.columns], before, rtol=1e-4, atol=1e-4)
@@ -405,7 +427,19 @@ def test_domains_of_different_size(job: MakeJob, tmp_path: Path) -> None:
         small = stamps.images()[:, 2:-2, 2:-2]
         write_stamps(tmp_path / "small.h5", [small], stamps.table, stamps.metadata)
     with pytest.raises(DataError, match=r"stamps of 12 px beside .* give both the same variant"):
-        train(**job({}, survey=tmp_path / "small.h5"))
+        train(**job(BOTH, survey=tmp_path / "small.h5"))
+
+
+@pytest.mark.parametrize("domain", ["simulated", "survey"])
+def test_domain_that_a_method_trains_on_is_not_given(job: MakeJob, domain: str) -> None:
+    with pytest.raises(DataError, match=f"trains on domain '{domain}' but was given no stamps"):
+        train(**job(BOTH, **{domain: None}))
+
+
+def test_survey_that_a_method_does_not_train_on_is_not_read(job: MakeJob, tmp_path: Path) -> None:
+    train(**job({"epochs": 1}, survey=tmp_path / "absent.h5", output=tmp_path / "named"))
+    train(**job({"epochs": 1}, survey=None, output=tmp_path / "not"))
+    assert_same_run(tmp_path / "named", tmp_path / "not")
 
 
 def test_backend_cannot_change_in_a_running_process() -> None:
