@@ -170,6 +170,7 @@ def _compute() -> Compute:
         {
             "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
             "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
+            "gpus_per_training": int(os.environ.get("GALADAPT_GPUS", "0")),
         }
     )
 
@@ -273,17 +274,6 @@ def variant(job: Settings, inputs: Paths, outputs: Paths) -> None:
 
 
 # --- runs -----------------------------------------------------------------------------------
-
-
-def _compute() -> Compute:
-    """Where to compute, as set by whoever schedules the job: no part of what a network is."""
-    return Compute.model_validate(
-        {
-            "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-            "threads_per_training": int(os.environ.get("OMP_NUM_THREADS", "1")),
-            "gpus_per_training": int(os.environ.get("GALADAPT_GPUS", "0")),
-        }
-    )
 
 
 @stage("method_settings.{method}")

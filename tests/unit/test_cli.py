@@ -71,3 +71,18 @@ def test_every_stage_knows_its_modules():
     assert "galadapt.simulation.renderers" in stages.modules("simulate")
     assert not any("figures" in module for module in stages.modules("evaluate"))
     assert not any(".training" in module for module in stages.modules("evaluate"))
+
+
+def test_trainings_compute_where_their_scheduler_says(monkeypatch):
+    for name, value in {
+        "KERAS_BACKEND": "jax",
+        "OMP_NUM_THREADS": "3",
+        "GALADAPT_GPUS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    compute = stages._compute()
+    assert (compute.backend, compute.threads_per_training, compute.gpus_per_training) == (
+        "jax",
+        3,
+        1,
+    )
