@@ -116,7 +116,9 @@ def new_project(repository: Path, folder: Path, **changes: object) -> Project:
             shutil.copy2(source, target)
     project = Project(folder)
     smoke = yaml.safe_load((folder / "config" / "presets" / "smoke.yaml").read_text())
-    project.configure(**merge(smoke, {"results": "results", **changes}))
+    # Two variants, so that a change of one can be seen to leave the other alone.
+    tested = {"results": "results", "variants": ["asinh", "div255"], **changes}
+    project.configure(**merge(smoke, tested))
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "copy")
