@@ -69,7 +69,7 @@ def evaluate_run(
                 bins += _bins(rows, domain, evaluation, limits)
             domains.setdefault(domain, {})[split] = found
     if not any("test" in splits for splits in domains.values()):
-        raise DataError(f"{predictions}: holds no row of split 'test'; rerun the training")
+        raise DataError(f"{predictions}: holds no row of split 'test'; rerun the prediction")
     write_csv(by_magnitude, pd.DataFrame(bins))
     write_json(
         metrics,
@@ -140,7 +140,7 @@ def _separability(path: Path) -> dict[str, Any]:
     if not features or "domain" not in table or "split" not in table:
         raise DataError(
             f"{path}: embeddings need the columns domain, split and f000, f001, ...; rerun the "
-            "training"
+            "prediction"
         )
     table = table[table["split"] == "test"]
     values = table[features].to_numpy(np.float64)

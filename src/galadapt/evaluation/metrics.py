@@ -161,10 +161,10 @@ def check_predictions(table: pd.DataFrame, where: str) -> None:
     missing = [name for name in wanted if name not in table]
     if missing:
         raise DataError(
-            f"{where}: predictions lack the column(s) {', '.join(missing)}; rerun the training"
+            f"{where}: predictions lack the column(s) {', '.join(missing)}; rerun the prediction"
         )
     if table.empty:
-        raise DataError(f"{where}: holds no prediction; rerun the training")
+        raise DataError(f"{where}: holds no prediction; rerun the prediction")
     for name in PARAMETERS:
         true = table[f"{name}_true"].to_numpy(np.float64)
         bad = ~np.isfinite(true)
