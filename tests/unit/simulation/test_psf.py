@@ -73,7 +73,8 @@ def test_fits_psf_keeps_its_pixels(write):
     "header", [{"PIXSCALE": 0.06}, {"CD1_1": -0.06 / 3600, "CD2_1": 0.0}, {"CDELT1": 1.0}]
 )
 def test_agreeing_or_absent_header_scale_passes(write, header):
-    make_psf(write(gaussian_image(31), **header), SCALE)
+    psf = make_psf(write(gaussian_image(31), **header), SCALE)
+    assert psf.flux == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def test_opens_a_real_header(galadapt_data):
 @pytest.mark.parametrize("unit", ["ELECTRONS/S", "e-/s", "electron / s", "electron s-1"])
 def test_rates_are_recognised(tmp_path, unit):
     path = _mosaic(tmp_path, unit)
-    with open_mosaic(path, path):
-        pass
+    with open_mosaic(path, path) as mosaic:
+        assert mosaic.drz.ndim == 2
 
 
 @pytest.mark.parametrize("unit", ["COUNTS", "", "ELECTRONS", "MJy/sr"])
