@@ -64,6 +64,9 @@ Stage = Callable[[Settings, Paths, Paths], None]
 STAGES: dict[str, Stage] = {}
 READS: dict[str, tuple[str, ...]] = {}
 
+#: Read by a stage that prints every stage's code digest: each is then among its settings.
+CODES = "<codes>"
+
 #: Keys that say something to readers and nothing to a computation.
 WORDS = frozenset({"description"})
 
@@ -110,7 +113,7 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
     """
     code_now = code(name)
     values: Settings = {}
-    for template in READS[name]:
+    for template in (read for read in READS[name] if read != CODES):
         *path, last = template.format(**wildcards).split(".")
         node: Any = config.model_dump(mode="json")
         target = values
@@ -118,8 +121,7 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
             node, target = node[key], target.setdefault(key, {})
         target[last] = _without_words(node[last]) if path else node[last]
     external = external_digest(values)
-    # The report prints every stage's digest, so each of them is among its settings.
-    codes = {"codes": {stage: code(stage) for stage in STAGES}} if name == "report" else {}
+    codes = {"codes": {stage: code(stage) for stage in STAGES}} if CODES in READS[name] else {}
     return {
         "config": values,
         "code": code_now,
@@ -360,7 +362,7 @@ def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
-@stage(*EXPERIMENT)
+@stage(*EXPERIMENT, CODES)
 def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The report: one self-contained page."""
     from galadapt.report.build import build_report

@@ -9,7 +9,7 @@ SOURCE = str(Path(workflow.current_basedir).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 
 from galadapt import stages
-from galadapt.config import validate
+from galadapt.config import DOMAINS, validate
 from galadapt.errors import GaladaptError
 from galadapt.files import canonical_json
 
@@ -41,7 +41,6 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 ENVIRONMENT = "../../envs/cpu.yaml"
 
-DOMAINS = ("simulated", "survey")
 SHARDS = [f"{DATA}/simulated/shard-{k:03d}.h5" for k in range(CONFIG.simulation.shards)]
 SURVEY_STAMPS = f"{DATA}/survey/stamps.h5"
 

@@ -7,6 +7,7 @@ what a change reruns, is declared in `galadapt.stages`.
 """
 
 from galadapt.config.base import (
+    DOMAINS,
     PARAMETERS,
     SERSIC_INDEX_LIMITS,
     UNITS,
@@ -53,6 +54,7 @@ from galadapt.config.training import Adversarial, Compute, Method, Network
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 __all__ = [
+    "DOMAINS",
     "PARAMETERS",
     "SERSIC_INDEX_LIMITS",
     "UNITS",

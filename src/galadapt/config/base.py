@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 PARAMETERS = ("magnitude", "effective_radius", "sersic_index", "ellipticity")
 
 
+#: Where stamps come from, in the order of every table.
+DOMAINS = ("simulated", "survey")
+
 #: Unit of each parameter wherever it is stored.
 UNITS = {
     "magnitude": "mag",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import PARAMETERS, Evaluation
+from galadapt.config import DOMAINS, PARAMETERS, Evaluation
 from galadapt.errors import DataError
 from galadapt.evaluation.metrics import (
     check_predictions,
@@ -20,8 +20,6 @@ from galadapt.evaluation.metrics import (
 )
 from galadapt.files import read_json, read_table, write_csv, write_json
 from galadapt.progress import say
-
-DOMAINS = ("simulated", "survey")
 
 
 def evaluate_run(

@@ -10,15 +10,13 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from galadapt.config import PARAMETERS
+from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import DataError
 from galadapt.evaluation.metrics import ERROR_UNITS, columns, separability
 from galadapt.evaluation.published import published
 from galadapt.figures.runs import scatter_panel
 from galadapt.figures.style import COLOURS, LABELS, colours, corner, drawing, empty, opacity
 from galadapt.files import read_table
-
-DOMAINS = ("simulated", "survey")
 
 #: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
 _FLOOR = -0.6

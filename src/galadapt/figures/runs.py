@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from galadapt.config import PARAMETERS
+from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import ConfigError, DataError
 from galadapt.evaluation.metrics import ERROR_UNITS, check_predictions, columns, errors, r2
 from galadapt.figures.style import (
@@ -22,8 +22,6 @@ from galadapt.figures.style import (
     opacity,
 )
 from galadapt.files import read_json, read_table
-
-DOMAINS = ("simulated", "survey")
 
 
 def run_figures(predictions: Path, history: Path, metrics: Path, outputs: Sequence[Path]) -> None:

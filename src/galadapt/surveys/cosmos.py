@@ -22,6 +22,7 @@ from galadapt.config import SERSIC_INDEX_LIMITS, CosmosSurvey, Image, Psf
 from galadapt.errors import DataError
 from galadapt.files import canonical_json, expand, write_parquet
 from galadapt.progress import say, track
+from galadapt.randomness import generator
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.surveys import galfit
@@ -93,7 +94,7 @@ def make_cosmos(
     found = []
     rows = table.reset_index(drop=True)
     for index in track(range(len(rows)), len(rows), "cosmos survey", "galaxies"):
-        rng = _generator(seed, _OFFSET, index)
+        rng = generator(seed, _OFFSET, index)
         offset = rng.uniform(-0.5, 0.5, 2)
         y0, x0 = (index // columns) * cell, (index % columns) * cell
         box = np.s_[y0 : y0 + cell, x0 : x0 + cell]
@@ -117,7 +118,7 @@ def make_cosmos(
     rows["x"], rows["y"], rows["box_cut"], rows["reason"] = zip(*found, strict=True)
     rows["flag"] = rows["reason"].map(REASONS)
     rms_map = np.sqrt(np.clip(levels.pixel_rms**2 - present, 0, None))
-    mosaic = add_noise(mosaic, levels, _generator(seed, _NOISE), rms_map=rms_map)
+    mosaic = add_noise(mosaic, levels, generator(seed, _NOISE), rms_map=rms_map)
     # Where the archive was noisier than wanted, the weight says so.
     weight = 1 / np.maximum(levels.pixel_rms**2, present)
 
@@ -144,10 +145,6 @@ def make_cosmos(
         f"cosmos survey: {len(rows)} galaxies, "
         f"{int((rows['flag'] == FLAG_GOOD).sum())} with a good flag"
     )
-
-
-def _generator(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, (purpose << 32) + index]))
 
 
 def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]:

@@ -22,6 +22,7 @@ from galadapt import profiles
 from galadapt.config import Image, MockSurvey, Psf
 from galadapt.files import canonical_json, write_parquet
 from galadapt.progress import say, track
+from galadapt.randomness import generator
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.surveys import galfit
@@ -44,10 +45,6 @@ _BORDER = 8
 
 # Purposes of random streams; the index of a galaxy takes the lower half of the key.
 _GALAXY, _CLUMPS, _SKY, _NOISE, _DEFECTS, _CATALOG = range(1, 7)
-
-
-def _generator(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, (purpose << 32) + index]))
 
 
 def make_mock(
@@ -87,7 +84,7 @@ def make_mock(
     mosaic = _draw(table, optics, image, seed, side, levels.pixel_rms)
     sky = survey.sky_residual * levels.pixel_rms * _smooth_field(side, seed)
     has_data = _has_data(side, seed)
-    mosaic = add_noise(mosaic, levels, _generator(seed, _NOISE), rms_map=rms_map.astype(np.float32))
+    mosaic = add_noise(mosaic, levels, generator(seed, _NOISE), rms_map=rms_map.astype(np.float32))
     mosaic = np.where(has_data, mosaic + sky, 0).astype(np.float32)
     weight = np.where(has_data, 1 / rms_map**2, 0).astype(np.float32)
 
@@ -138,7 +135,7 @@ def draw_population(survey: MockSurvey, image: Image, seed: int, side: int) -> p
     faint = round(survey.n_galaxies * survey.faint_ratio)
     rows = []
     for index in range(survey.n_galaxies + faint):
-        rng = _generator(seed, _GALAXY, index)
+        rng = generator(seed, _GALAXY, index)
         limits = (
             (survey.bright_limit, survey.catalog_limit)
             if index < survey.n_galaxies
@@ -281,7 +278,7 @@ def _draw(
         zip(records, boxes, strict=True), len(records), "mock survey", "galaxies"
     ):
         x, y = int(record["x"]), int(record["y"])
-        rng = _generator(seed, _CLUMPS, record["id"])
+        rng = generator(seed, _CLUMPS, record["id"])
         spectrum = optics.transform(x, y, int(box))
         stamp = _galaxy_stamp(record, int(box), image.pixel_scale, spectrum, rng)
         _paste(mosaic, stamp, x - box // 2, y - box // 2)
@@ -432,7 +429,7 @@ def _depth(side: int, pixel_rms: float) -> np.ndarray:
 
 def _smooth_field(side: int, seed: int) -> np.ndarray:
     """A smooth field (side, side) of unit rms: waves of 150 to 1500 px."""
-    rng = _generator(seed, _SKY)
+    rng = generator(seed, _SKY)
     grid = np.arange(side)
     total = np.zeros((side, side))
     for _ in range(8):
@@ -446,7 +443,7 @@ def _smooth_field(side: int, seed: int) -> np.ndarray:
 
 def _has_data(side: int, seed: int) -> np.ndarray:
     """False where the mosaic holds no data: its border, patches near an edge, single pixels."""
-    rng = _generator(seed, _DEFECTS)
+    rng = generator(seed, _DEFECTS)
     good = np.ones((side, side), bool)
     good[:_BORDER] = good[-_BORDER:] = False
     good[:, :_BORDER] = good[:, -_BORDER:] = False
@@ -491,7 +488,7 @@ def _catalog(
     sn = galfit.signal_to_noise(
         kept["flux"].to_numpy(), kept["best_radius"].to_numpy(), ratio, rms, exposure_time
     )
-    rng = _generator(seed, _CATALOG)
+    rng = generator(seed, _CATALOG)
     best = pd.DataFrame(
         {
             "mag": kept["best_magnitude"].to_numpy(),

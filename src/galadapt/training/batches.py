@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.config import Method
+from galadapt.config import DOMAINS, Method
 from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
-from galadapt.training.data import DOMAINS, Examples, epoch_order, epoch_orientations, turn
+from galadapt.training.data import Examples, epoch_order, epoch_orientations, turn
 
 
 class Batches(keras.utils.PyDataset):

@@ -9,9 +9,8 @@ import numpy as np
 
 from galadapt.config import Method
 from galadapt.errors import DataError
+from galadapt.randomness import generator
 from galadapt.stamps import StampSet
-
-DOMAINS = ("simulated", "survey")
 
 #: Streams of random numbers of one seed: each is Philox(key=[seed, stream x 2^32 + epoch]).
 _ORDER, _TURN = 1, 2
@@ -121,10 +120,6 @@ def read_training(
     return found
 
 
-def _generator(seed: int, stream: int, epoch: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, (stream << 32) + epoch]))
-
-
 def epoch_order(
     counts: Sequence[int], batch_size: int, balance: bool, seed: int, epoch: int
 ) -> np.ndarray:
@@ -144,26 +139,26 @@ def epoch_order(
     Returns:
         Rows of shape (steps, batch).
     """
-    generator = _generator(seed, _ORDER, epoch)
+    random = generator(seed, _ORDER, epoch)
     if len(counts) == 1 or not balance:
         total = sum(counts)
         batch = min(batch_size, total)
-        order = generator.permutation(total)
+        order = random.permutation(total)
         return order[: total // batch * batch].reshape(-1, batch)
     share = min(max(1, batch_size // len(counts)), max(counts))
     steps = max(counts) // share
     parts, first = [], 0
     for count in counts:
         rounds = -(-steps * share // count)
-        rows = np.concatenate([generator.permutation(count) for _ in range(rounds)])
+        rows = np.concatenate([random.permutation(count) for _ in range(rounds)])
         parts.append(first + rows[: steps * share].reshape(steps, share))
         first += count
-    return generator.permuted(np.concatenate(parts, axis=1), axis=1)
+    return random.permuted(np.concatenate(parts, axis=1), axis=1)
 
 
 def epoch_orientations(count: int, seed: int, epoch: int) -> np.ndarray:
     """Draw one of the 8 orientations of a square for each of `count` stamps."""
-    return _generator(seed, _TURN, epoch).integers(0, 8, count)
+    return generator(seed, _TURN, epoch).integers(0, 8, count)
 
 
 def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.files import read_json
 from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
 from galadapt.training import inference
-from galadapt.training.data import DOMAINS, Examples
+from galadapt.training.data import Examples
 from galadapt.training.job import Job
 
 

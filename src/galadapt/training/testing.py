@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.files import read_json, write_json, write_parquet
 from galadapt.models import networks
@@ -18,7 +19,7 @@ from galadapt.models.targets import TargetScaler
 from galadapt.provenance import file_digest
 from galadapt.stamps import StampSet
 from galadapt.training import inference
-from galadapt.training.data import DOMAINS, read_examples
+from galadapt.training.data import read_examples
 
 #: Rows per domain of embeddings.parquet.
 EMBEDDED = 1000
