@@ -7,9 +7,11 @@ renamed over it, so that a killed job never leaves a file that looks finished.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 from collections.abc import Iterator
@@ -25,15 +27,31 @@ from galadapt.errors import DataError
 DIGEST_LIMIT = 64 * 2**20
 
 
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
 
-    The temporary name keeps the suffixes of `path`, because writers choose formats by them.
+    The temporary name keeps the suffixes of `path`, because writers choose formats by them. What a
+    killed writer of the same path left behind on this machine is removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    host = platform.node()
+    for left in path.parent.glob(f".{glob.escape(host)}-*-*-{glob.escape(path.name)}"):
+        process = left.name.removeprefix(f".{host}-").split("-")[0]
+        if process.isdigit() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{host}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         temporary.replace(path)

@@ -1,5 +1,8 @@
 import json
 import math
+import os
+import platform
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -84,3 +87,16 @@ def test_table_errors(tmp_path, name):
     path.write_bytes(b'a,b\n1,2,3\n"\xff\xfe')
     with pytest.raises(DataError, match="not a readable table"):
         read_table(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_kept(tmp_path):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    host = platform.node()
+    left = tmp_path / f".{host}-{killed.pid}-0a1b2c3d-table.json"
+    living = tmp_path / f".{host}-{os.getppid()}-0a1b2c3d-table.json"
+    other = tmp_path / f".{host}-{killed.pid}-0a1b2c3d-other.json"
+    for path in (left, living, other):
+        path.write_text("half")
+    write_json(tmp_path / "table.json", {"whole": True})
+    assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "table.json"])
