@@ -158,13 +158,25 @@ class _Sky:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """One image plane, read box by box: a memory map, or what converts the pixels of a box."""
+    """One image plane in a memory map, which processes forked from this one can share."""
 
-    shape: tuple[int, int]
-    source: Any
+    source: np.ndarray
+    scale: float = 1.0
+    zero: float = 0.0
+    blank: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        ny, nx = self.source.shape
+        return ny, nx
 
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
-        return np.asarray(self.source[box])
+        raw = np.asarray(self.source[box])
+        if self.scale == 1 and self.zero == 0 and self.blank is None:
+            return raw
+        values = raw * np.float64(self.scale) + self.zero
+        return values if self.blank is None else np.where(raw == self.blank, np.nan, values)
 
 
 @dataclass(frozen=True)
@@ -312,6 +324,14 @@ class Mosaic:
             good &= (self._mask[box] != 0) == self._invert_mask
         inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
         return np.where(good, data, 0.0)[inner], good[inner]
+
+    def regrid(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Turn the file's own pixels, 0-based, into output pixels."""
+        column, row = (
+            (np.asarray(value, float) + 0.5) * ratio - 0.5
+            for value, ratio in zip((x, y), self._ratio, strict=True)
+        )
+        return column, row
 
     def positions(self, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
         """Turn sky positions [deg] into output pixels (x, y), 0-based; NaN where off the sky.
@@ -498,7 +518,7 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
     """Pixels of an HDU; those of a compressed one are unpacked once, to a temporary file."""
     try:
         if not isinstance(hdu, fits.CompImageHDU):
-            return _Pixels(hdu.shape, hdu.section if _scaled(hdu.header) else _mapped(hdu))
+            return _mapped(hdu)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="galadapt-"))
         ny, _ = hdu.shape
         unpacked = None
@@ -510,21 +530,23 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
                 )
             unpacked[start : start + len(band)] = band
         assert unpacked is not None
-        return _Pixels(hdu.shape, unpacked)
+        return _Pixels(unpacked)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
 
 
-def _scaled(header: fits.Header) -> bool:
-    """Whether pixels are scaled integers: those of each box are converted by astropy."""
-    return any(card in header for card in ("BSCALE", "BZERO", "BLANK"))
-
-
-def _mapped(hdu: Any) -> np.ndarray:
-    place = hdu.fileinfo()
-    dtype = np.dtype(fits.BITPIX2DTYPE[hdu.header["BITPIX"]]).newbyteorder(">")
-    return np.memmap(place["file"].name, dtype, "r", place["datLoc"], tuple(hdu.shape))
+def _mapped(hdu: Any) -> _Pixels:
+    place, header = hdu.fileinfo(), hdu.header
+    bits = int(header["BITPIX"])
+    dtype = np.dtype(fits.BITPIX2DTYPE[bits]).newbyteorder(">")
+    plane = np.memmap(place["file"].name, dtype, "r", place["datLoc"], tuple(hdu.shape))
+    return _Pixels(
+        plane,
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+        int(header["BLANK"]) if bits > 0 and "BLANK" in header else None,
+    )
 
 
 def _companion(

@@ -87,6 +87,13 @@ def _scaled(path: Path, data: np.ndarray) -> None:
     hdu.writeto(path)
 
 
+def _blanked(path: Path, data: np.ndarray) -> None:
+    _scaled(path, data)
+    with fits.open(path, mode="update", do_not_scale_image_data=True) as hdus:
+        hdus[0].header["BLANK"] = -5
+        hdus[0].data[0, 0] = -5
+
+
 def _extension(path: Path, data: np.ndarray) -> None:
     other = fits.ImageHDU(np.zeros((3, 3), "f4"), name="DQ")
     image = fits.ImageHDU(data, _header(), name="SCI")
@@ -106,12 +113,13 @@ def _zipped(path: Path, data: np.ndarray, opener=gzip.open) -> None:
         (_fpack, 0),
         (_rice, 4e-4),
         (_scaled, 1e-5),
+        (_blanked, 1e-5),
         (_extension, 0),
         (_zipped, 0),
         (lambda path, data: _zipped(path, data, bz2.open), 0),
         (lambda path, data: _write(path, data.astype(">f8")), 0),
     ],
-    ids=["fpack", "rice", "scaled", "extension", "gzip", "bzip2", "float64"],
+    ids=["fpack", "rice", "scaled", "blanked", "extension", "gzip", "bzip2", "float64"],
 )
 def test_formats_give_the_same_pixels(tmp_path, writer, tolerance):
     data = _noise()
@@ -120,6 +128,7 @@ def test_formats_give_the_same_pixels(tmp_path, writer, tolerance):
     before = set(Path(tempfile.gettempdir()).glob("galadapt-*"))
     with open_mosaic(tmp_path / "image.fits", rms=rms) as mosaic:
         read, weight = mosaic.read(33, 140, 7, 190)
+        assert (mosaic.read(0, 1, 0, 1)[1] == 0) == (writer is _blanked)
     np.testing.assert_allclose(read, data[33:140, 7:190], rtol=0, atol=tolerance)
     assert (weight > 0).all()
     assert set(Path(tempfile.gettempdir()).glob("galadapt-*")) <= before
