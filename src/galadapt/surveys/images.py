@@ -11,7 +11,7 @@ import contextlib
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.stats import sigma_clipped_stats
+from astropy.stats import mad_std, sigma_clipped_stats
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from photutils.aperture import CircularAnnulus, CircularAperture
+from scipy.ndimage import binary_erosion
 
 from galadapt.catalogs import locate, read_objects
 from galadapt.config import PARAMETERS, Image, ImagesSurvey, Psf
@@ -299,18 +300,6 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
 
 
-def _from_cube(hdu: Any, path: Path, folder: Path) -> list[_Cutout]:
-    header = hdu.header.copy()
-    for card in [card for card in header if card.endswith("3") and card != "NAXIS3"]:
-        del header[card]
-    found = []
-    for number, plane in enumerate(hdu.data):
-        file = folder / f"{number:06d}-{path.name.removesuffix('.gz')}"
-        fits.PrimaryHDU(plane, header).writeto(file, output_verify="silentfix")
-        found.append(_Cutout(file, None, f"{path.name} plane {number}"))
-    return found
-
-
 def _matched(found: list[_Cutout], objects: pd.DataFrame, path: Path) -> list[_Cutout]:
     """The cutout of each object, by name or else by order."""
     by_name = {cut.name: cut for cut in found}
@@ -357,7 +346,7 @@ def _lay_out(
 
     with _cutouts(expand(survey.cutouts.path)) as found:
         cutouts = _matched(found, objects, catalog)
-        options = {**_options(survey, image), "remark": once()}
+        options, remark = _options(survey, image), once()
 
         def strips() -> Iterator[Band]:
             for line in range(lines):
@@ -370,7 +359,7 @@ def _lay_out(
                     one = rows.iloc[row]
                     try:
                         data[box], weight[box], x, y, angle, filled = _cell(
-                            cutouts[row], survey.fill, options, image, one, rng
+                            cutouts[row], survey.fill, options, image, one, rng, remark
                         )
                     except _Unusable as error:
                         unusable.append(str(error))
@@ -407,19 +396,27 @@ def _cell(
     image: Image,
     row: pd.Series,
     rng: np.random.Generator,
+    remark: Callable[[str], None],
 ) -> tuple[np.ndarray, np.ndarray, float, float, float, bool]:
     """One cell: data, weight (cell, cell); the object's place in it and angle; whether filled."""
     cell = 2 * image.stamp_size
+
+    def named(message: str) -> str:
+        return message.replace(str(cutout.path), cutout.called)
+
     try:
-        with open_mosaic(cutout.path, **options) as mosaic:
+        with open_mosaic(
+            cutout.path, **options, remark=lambda message: remark(named(message))
+        ) as mosaic:
             factor = _brightening(mosaic, image)
+            measured = mosaic.noise is not None and mosaic.noise.kind == "measured"
             small, small_weight = mosaic.read()
             x, y = _centre(mosaic, row)
             angle = float(row["position_angle"])
             if mosaic.has_wcs and "ra" in row and np.isfinite(angle):
                 angle = float(mosaic.angle([row["ra"]], [row["dec"]], np.array([angle]))[0])
     except DataError as error:
-        raise _Unusable(str(error).replace(str(cutout.path), cutout.called)) from None
+        raise _Unusable(named(str(error))) from None
     small, small_weight = small * np.float32(factor), small_weight / np.float32(factor**2)
     data, weight = np.zeros((cell, cell), np.float32), np.zeros((cell, cell), np.float32)
     # The object's pixel becomes the cell's middle one.
@@ -436,9 +433,16 @@ def _cell(
     half = image.stamp_size // 2 + 1
     middle = np.s_[cell // 2 - half : cell // 2 + half, cell // 2 - half : cell // 2 + half]
     filled = fill and not good[middle].all()
+    if measured or fill:
+        # The galaxy may fill its cutout: the outermost pixels know most of the sky.
+        frame = good & ~binary_erosion(good, iterations=max(2, min(small.shape) // 10))
+        _, sky, _ = sigma_clipped_stats(data[frame])
+        rms = float(mad_std(data[frame]))
+        if not rms > 0:
+            raise _Unusable(f"{cutout.called}: no noise can be measured, as its edge is constant")
+    if measured:
+        weight[good] = rms**-2
     if fill:
-        _, sky, _ = sigma_clipped_stats(data[good])
-        rms = float(1 / np.sqrt(np.median(weight[good])))
         data[~good] = rng.normal(sky, rms, int((~good).sum()))
         weight[~good] = rms**-2
     return data, weight, x - left, y - low, angle, filled
