@@ -50,7 +50,16 @@ from galadapt.config.simulation import (
     Uniform,
 )
 from galadapt.config.survey import CosmosSurvey, Extraction, MockSurvey, Selection, Splits, Survey
-from galadapt.config.training import Adversarial, Compute, Method, Network
+from galadapt.config.training import (
+    Adversarial,
+    Alignment,
+    Compute,
+    Coral,
+    DareGram,
+    Method,
+    Mmd,
+    Network,
+)
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 __all__ = [
@@ -59,13 +68,16 @@ __all__ = [
     "SERSIC_INDEX_LIMITS",
     "UNITS",
     "Adversarial",
+    "Alignment",
     "Archive",
     "Box",
     "BulgeDisc",
     "Clumps",
     "Compute",
     "Config",
+    "Coral",
     "CosmosSurvey",
+    "DareGram",
     "Divide",
     "Edges",
     "Empirical",
@@ -82,6 +94,7 @@ __all__ = [
     "MagnitudeRelation",
     "Masks",
     "Method",
+    "Mmd",
     "MockSurvey",
     "MoffatPsf",
     "MosaicNoise",
