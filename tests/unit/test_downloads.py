@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from galadapt import downloads
+from galadapt.cli import main
 from galadapt.downloads import Archive, Ledger, fetch, read_archives, unpack
 from galadapt.errors import ConfigError, DataError, RunError
 
@@ -519,3 +520,25 @@ def test_broken_tables_are_named(tmp_path, text, message):
     assert str(caught.value).startswith(f"{path}: ")
     with pytest.raises(ConfigError, match="no such table of archives"):
         read_archives(tmp_path / "absent.yaml")
+
+
+def test_the_verb_lists_and_fetches(archive, tmp_path, capsys):
+    url, how = archive
+    words = "what: a mosaic, citation: a paper, licence: public, checked: true"
+    table = tmp_path / "archives.yaml"
+    table.write_text(
+        f"files:\n  one: {{file: {NAME}, urls: ['{url}/{NAME}'], {words}}}\n"
+        "groups: {all: [one]}\n"
+    )
+    options = ["--archives", str(table), "--to", str(tmp_path / "to")]
+    options += ["--checksums", str(tmp_path / "sums.txt")]
+    assert main(["download", "--list", *options]) == 0
+    assert capsys.readouterr().out == "all: one\none: a mosaic; a paper; public\n"
+    assert not how.asked
+    assert main(["download", "all", "--offline", *options]) == 3
+    assert f"offline; fetch {url}/{NAME} elsewhere" in capsys.readouterr().err
+    assert main(["download", "all", "one", *options]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'to' / NAME}\n"
+    assert (tmp_path / "to" / NAME).read_bytes() == BODY
+    assert main(["download", "two", *options]) == 2
+    assert "no archive 'two'; known: all, one" in capsys.readouterr().err

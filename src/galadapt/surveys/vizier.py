@@ -6,14 +6,13 @@ ratio, F the filter, of which only F160W (H) is kept.
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from astropy import units
-from astropy.table import Column, MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table, vstack
 from astropy.utils.exceptions import AstropyWarning
 
 from galadapt.errors import DataError
@@ -100,8 +99,8 @@ def _parse(path: Path) -> Table:
                 return Table.read(path, format="fits", hdu=1)
         text = path.read_text(encoding="utf-8")
         if any(_is_rule(line) for line in text.splitlines()):
-            return Table.from_pandas(_tab_separated(text))
-        return Table.from_pandas(pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True))
+            return _tab_separated(text)
+        return _rows([line for line in text.splitlines() if line[:1] != "#"], ",")
     except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise DataError(f"{path}: not a readable table ({reason}); fetch it again") from None
@@ -112,7 +111,7 @@ def _is_rule(line: str) -> bool:
     return "\t" in line and set(line.strip()) == {"-", "\t"}
 
 
-def _tab_separated(text: str) -> pd.DataFrame:
+def _tab_separated(text: str) -> Table:
     """Read VizieR's text: tables of a header, a line of units, a rule and rows up to a blank."""
     lines = text.splitlines()
     parts = []
@@ -121,10 +120,18 @@ def _tab_separated(text: str) -> pd.DataFrame:
             (n for n in range(rule + 1, len(lines)) if not lines[n].strip() or lines[n][0] == "#"),
             len(lines),
         )
-        block = "\n".join([lines[rule - 2], *lines[rule + 1 : end]])
-        parts.append(pd.read_csv(io.StringIO(block), sep="\t", skipinitialspace=True))
-    wanted = [part for part in parts if not set(part.columns).isdisjoint(NAMES["mag"])]
-    return pd.concat(wanted or parts, ignore_index=True)
+        if not set(lines[rule - 2].split("\t")).isdisjoint(NAMES["mag"]):
+            parts.append(_rows([lines[rule - 2], *lines[rule + 1 : end]], "\t"))
+    if not parts:
+        raise ValueError("no table in it has magnitudes")
+    return vstack(parts, metadata_conflicts="silent")
+
+
+def _rows(lines: list[str], delimiter: str) -> Table:
+    """Read rows strictly: one with too few fields was cut short and is an error."""
+    padded = (line.split(delimiter) for line in lines)
+    clean = ["\t".join(field.strip() for field in line) for line in padded]
+    return Table.read(clean, format="ascii.tab", guess=False)
 
 
 def _values(path: Path, name: str, column: Column) -> np.ndarray:
