@@ -125,7 +125,9 @@ def _track(arguments: argparse.Namespace) -> None:
 
 
 def _download(arguments: argparse.Namespace) -> None:
-    from galadapt.downloads import fetch, read_archives
+    import tarfile
+
+    from galadapt.downloads import fetch, read_archives, unpack
 
     archives = read_archives(arguments.archives)
     if arguments.list or not arguments.names:
@@ -146,6 +148,8 @@ def _download(arguments: argparse.Namespace) -> None:
             offline=arguments.offline,
             checksums=Path(arguments.checksums),
         )
+        if arguments.unpack and tarfile.is_tarfile(path):
+            path = unpack(path, path.with_name(path.name.partition(".tar")[0]))
         print(path)
 
 
@@ -228,6 +232,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder or base URL tried before the archives; may be repeated",
     )
     verb.add_argument("--offline", action="store_true", help="no network: say what is missing")
+    verb.add_argument("--unpack", action="store_true", help="unpack tar archives beside them")
     verb.add_argument("--archives", default="config/archives.yaml", help="the table of archives")
     verb.add_argument(
         "--checksums",

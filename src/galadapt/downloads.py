@@ -47,6 +47,9 @@ _LONGEST_PAUSE = 60.0
 #: A connection slower than this for the whole of the stall timeout counts as stalled [bytes/s].
 _SLOWEST = 1024
 
+#: Seconds between two lines of progress.
+_TELL_EVERY = 5.0
+
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
 
 
@@ -107,7 +110,6 @@ def read_archives(path: str | Path) -> Archives:
     """
     path = Path(path)
     try:
-        # Keys starting with a dot hold text shared by entries.
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such table of archives; correct its path") from None
@@ -117,6 +119,7 @@ def read_archives(path: str | Path) -> Archives:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold 'files' and 'groups'")
     try:
+        # Keys starting with a dot hold text shared by entries.
         return Archives.model_validate({k: v for k, v in values.items() if k[:1] != "."})
     except ValidationError as error:
         first = error.errors()[0]
@@ -199,6 +202,7 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         return folder
     if folder.exists() and not marker.is_file():
         raise DataError(f"{folder}: not unpacked from {archive}; move it away")
+    say(f"{archive}: unpacking into {folder}")
     fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
         fresh.mkdir(parents=True)
@@ -566,8 +570,8 @@ def _receive(response: requests.Response, job: _Job, start: int, total: int | No
                 if got - window[1] < _SLOWEST * job.timeout:
                     raise _Broken(f"only {got - window[1]} bytes in {job.timeout:g} s")
                 window = (now, got)
-            if now - told[0] >= 5.0:
-                _tell(job.entry.file, got, total, (got - told[1]) / (now - told[0]))
+            if now - told[0] >= _TELL_EVERY:
+                _tell(job.entry.file, got, total, (got - told[1]) / max(now - told[0], 1e-9))
                 told = (now, got)
 
 

@@ -128,16 +128,16 @@ def test_from_the_archive_to_stamps(server, mock, tmp_path, capfd):
     kept = select(paths["catalog"], Selection(max_flag=1), IMAGE, selected, tmp_path / "cuts.csv")
     stamps = tmp_path / "stamps.h5"
     table = extract(
-        paths["drz"],
-        paths["wht"],
-        selected,
-        IMAGE,
-        Extraction(),
-        Splits(),
-        1,
-        stamps,
-        tmp_path / "rejected.csv",
-        {},
+        drz=paths["drz"],
+        wht=paths["wht"],
+        selected=selected,
+        image=IMAGE,
+        extraction=Extraction(),
+        splits=Splits(),
+        seed=1,
+        output=stamps,
+        rejected=tmp_path / "rejected.csv",
+        provenance={},
     )
     assert 5 <= len(table) <= len(kept)
     with StampSet(stamps) as found:
