@@ -220,6 +220,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "candels":
+        from galadapt.surveys.candels import make_candels
+
+        make_candels(**arguments)
     else:
         from galadapt.surveys.cosmos import make_cosmos
 

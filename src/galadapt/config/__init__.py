@@ -49,7 +49,16 @@ from galadapt.config.simulation import (
     Simulation,
     Uniform,
 )
-from galadapt.config.survey import CosmosSurvey, Extraction, MockSurvey, Selection, Splits, Survey
+from galadapt.config.survey import (
+    CandelsSurvey,
+    CosmosSurvey,
+    Extraction,
+    MockSurvey,
+    Selection,
+    SkyBox,
+    Splits,
+    Survey,
+)
 from galadapt.config.training import (
     Adversarial,
     Alignment,
@@ -72,6 +81,7 @@ __all__ = [
     "Archive",
     "Box",
     "BulgeDisc",
+    "CandelsSurvey",
     "Clumps",
     "Compute",
     "Config",
@@ -118,6 +128,7 @@ __all__ = [
     "Section",
     "Selection",
     "Simulation",
+    "SkyBox",
     "SkyResidual",
     "Spiral",
     "Splits",
