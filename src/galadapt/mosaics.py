@@ -1002,7 +1002,10 @@ def _measured(mosaic: Mosaic, noise: _Noise | None = None) -> tuple[np.ndarray, 
             f"{mosaic.path}: no noise can be measured, as the image is empty or constant; give a "
             "weight or an rms map"
         )
-    smooth = generic_filter(mesh, np.nanmedian, size=5, mode="nearest")
+    with warnings.catch_warnings():
+        # Between meshes without data there is nothing to take a median of.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        smooth = generic_filter(mesh, np.nanmedian, size=5, mode="nearest")
     nearest = distance_transform_edt(np.isnan(smooth), return_distances=False, return_indices=True)
     return smooth[tuple(nearest)], relative
 
