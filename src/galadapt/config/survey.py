@@ -86,7 +86,7 @@ class CosmosSurvey(Section):
     source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
     source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
     max_galaxies: int = Field(
-        2000, ge=1, le=10_000, description="Only the first so many galaxies of the catalogue."
+        2000, ge=1, le=100_000, description="Only the first so many galaxies of the catalogue."
     )
     box_cut: list[Positive] = Field(
         [3.0, 6.0],
