@@ -86,7 +86,7 @@ class CosmosSurvey(Section):
     source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
     source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
     max_galaxies: int = Field(
-        2000, ge=1, le=10_000, description="Only the first so many galaxies of the catalogue."
+        2000, ge=1, le=100_000, description="Only the first so many galaxies of the catalogue."
     )
     box_cut: list[Positive] = Field(
         [3.0, 6.0],
@@ -240,20 +240,6 @@ class CandelsSurvey(Section):
     )
     region: SkyBox | None = Field(
         None, description="Use only this part of the mosaic, for small machines."
-    )
-    downloads: str = Field(
-        "data/downloads", description="Folder the files lie in or are fetched to; variables expand."
-    )
-    mirrors: list[str] = Field(
-        [], description="Folders or base URLs that hold the files, tried before the archives."
-    )
-    offline: bool = Field(False, description="Never use the network: say what is missing.")
-    archives: str = Field(
-        "config/archives.yaml", description="Table of addresses, sizes and checksums."
-    )
-    checksums: str = Field(
-        "config/checksums.txt",
-        description="Where first downloads record their checksums; keep it under version control.",
     )
 
     @model_validator(mode="after")

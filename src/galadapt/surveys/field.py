@@ -7,7 +7,8 @@ comment lines starting with ``#``, the last commented line with words naming the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,42 @@ def write_mosaic(
         cards: Further header cards.
         unit: BUNIT.
     """
+    with atomic(path) as temporary:
+        fits.PrimaryHDU(image.astype(np.float32), _header(wcs, cards, unit)).writeto(temporary)
+
+
+def write_bands(
+    drz: str | Path,
+    wht: str | Path,
+    shape: tuple[int, int],
+    wcs: WCS,
+    cards: Mapping[str, Any],
+    bands: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Write a mosaic and its weight map some rows at a time, atomically.
+
+    Args:
+        drz: Destination of the mosaic.
+        wht: Destination of the weight map.
+        shape: (ny, nx).
+        wcs: Celestial WCS.
+        cards: Further header cards of both.
+        bands: Pixels [e-/s] and weights [(e-/s)^-2] of consecutive rows, (rows, nx) each.
+    """
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for path, unit in ((drz, "ELECTRONS/S"), (wht, "1/(ELECTRONS/S)^2")):
+            header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2)])
+            header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+            header.update(_header(wcs, cards, unit))
+            temporary = stack.enter_context(atomic(path))
+            streams.append(stack.enter_context(fits.StreamingHDU(str(temporary), header)))
+        for band in bands:
+            for stream, values in zip(streams, band, strict=True):
+                stream.write(values.astype(np.float32))
+
+
+def _header(wcs: WCS, cards: Mapping[str, Any], unit: str) -> fits.Header:
     header = wcs.to_header()
     # CANDELS gives the CD matrix; PC with CDELT says the same but not to every old tool.
     for key in ("CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"):
@@ -69,8 +106,7 @@ def write_mosaic(
             header[f"CD{row + 1}_{column + 1}"] = float(matrix[row, column])
     header["BUNIT"] = unit
     header.update(dict(cards))
-    with atomic(path) as temporary:
-        fits.PrimaryHDU(image.astype(np.float32), header).writeto(temporary)
+    return header
 
 
 def write_catalog(path: str | Path, table: pd.DataFrame, comments: Sequence[str] = ()) -> None:
