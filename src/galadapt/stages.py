@@ -231,6 +231,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "images":
+        from galadapt.surveys.images import make_images
+
+        make_images(**arguments)
     elif settings.kind == "candels":
         from galadapt.surveys.candels import make_candels
 

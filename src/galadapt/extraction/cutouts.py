@@ -28,7 +28,6 @@ from galadapt.files import read_table, write_csv
 from galadapt.mosaics import Mosaic, open_mosaic
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
-from galadapt.surveys.field import image_angle
 
 #: Why an object is rejected, and what the `value` beside the reason is.
 REASONS = {
@@ -103,8 +102,8 @@ def extract(
                 f"{image.pixel_scale:g}; set it to the mosaic's"
             )
         ra, dec = objects["ra"].to_numpy(), objects["dec"].to_numpy()
-        x, y = mosaic.wcs.world_to_pixel_values(ra, dec)
-        angle = image_angle(mosaic.wcs, ra, dec, objects["position_angle"].to_numpy())
+        x, y = mosaic.positions(ra, dec)
+        angle = mosaic.angle(ra, dec, objects["position_angle"].to_numpy())
         judged = _judge_all(mosaic, x, y, image.stamp_size, extraction)
     kept = [row for row, stamp in enumerate(judged) if isinstance(stamp, _Stamp)]
     refused = [
@@ -185,7 +184,7 @@ def _judge_all(
     mosaic: Mosaic, x: np.ndarray, y: np.ndarray, size: int, extraction: Extraction
 ) -> list[_Stamp | _Rejection]:
     """Judge every object, tile by tile; the result has the order of the positions."""
-    ny, nx = mosaic.drz.shape
+    ny, nx = mosaic.shape
     judged: list[_Stamp | _Rejection | None] = [None] * len(x)
     inside = np.zeros(len(x), dtype=bool)
     for row in range(len(x)):
@@ -205,13 +204,10 @@ def _judge_all(
 
 
 def _tile(mosaic: Mosaic, x: int, y: int, margin: int, extraction: Extraction) -> _Tile:
-    ny, nx = mosaic.drz.shape
+    ny, nx = mosaic.shape
     x0, y0 = max(x - margin, 0), max(y - margin, 0)
-    box = np.s_[y0 : min(y + _TILE + margin, ny), x0 : min(x + _TILE + margin, nx)]
-    data = np.array(mosaic.drz[box], np.float32)
-    weight = np.array(mosaic.wht[box], np.float32)
-    bad = ~np.isfinite(data) | ~(weight > 0) | ~np.isfinite(weight)
-    data[bad] = 0
+    data, weight = mosaic.read(y0, min(y + _TILE + margin, ny), x0, min(x + _TILE + margin, nx))
+    bad = weight == 0
     rms = np.zeros_like(data)
     rms[~bad] = 1 / np.sqrt(weight[~bad])
     if bad.all():
