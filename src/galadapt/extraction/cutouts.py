@@ -7,21 +7,22 @@ Tiles without an object are never read.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
 from galadapt.config import PARAMETERS, Extraction, Image, Splits
-from galadapt.errors import DataError
-from galadapt.extraction.flags import Flag
+from galadapt.errors import DataError, RunError
+from galadapt.extraction.flags import FLAGS, Flag
 from galadapt.extraction.splits import overlapping, split_by_cell, split_of
 from galadapt.extraction.stamps import REASONS, Rejection, Stamp, judge
 from galadapt.extraction.tiles import Pixels, read_tile, tiles_of
@@ -83,7 +84,7 @@ def cutouts(
         yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
     twice = _coincident(x, y, inside)
     psf_fwhm = None
-    if extraction.psf_fwhm is not None and mosaic.pixel_scale:
+    if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
         psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
     most = max(_BATCH // (4 * size * size), 1)
     tasks = [
@@ -128,14 +129,158 @@ def _mapped(work: Callable[[Any], Batch], tasks: list[Any], processes: int) -> I
         yield from map(work, tasks)
         return
     _WORK.append(work)
+    pool = ProcessPoolExecutor(
+        min(processes, len(tasks)), mp_context=multiprocessing.get_context("fork")
+    )
+    waiting: deque[Future[Batch]] = deque()
     try:
-        with multiprocessing.get_context("fork").Pool(min(processes, len(tasks))) as pool:
-            waiting: deque[Any] = deque()
-            for task in tasks:
-                waiting.append(pool.apply_async(_call, (task,)))
-                if len(waiting) > 2 * processes:
-                    yield waiting.popleft().get()
-            while waiting:
-                yield waiting.popleft().get()
+        for task in tasks:
+            waiting.append(pool.submit(_call, task))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RunError(
+            "extraction: a process was ended from outside, as happens when memory runs out; use "
+            "fewer processes"
+        ) from None
     finally:
+        pool.shutdown(wait=True, cancel_futures=True)
         _WORK.remove(work)
+
+
+def extract(
+    drz: Path,
+    wht: Path,
+    selected: Path,
+    image: Image,
+    extraction: Extraction,
+    splits: Splits,
+    seed: int,
+    output: Path,
+    rejected: Path,
+    provenance: dict[str, Any],
+    processes: int = 1,
+) -> pd.DataFrame:
+    """Cut a stamp for every selected object and write those that are usable.
+
+    Args:
+        drz: Mosaic [e-/s].
+        wht: Its inverse variance.
+        selected: Table of objects from `galadapt.surveys.selection.select`.
+        image: Stamp side, pixel scale, zero point and band.
+        extraction: Background, segmentation and limits of rejection.
+        splits: How training, validation and test are divided.
+        seed: Seed of the split.
+        output: Stamp set of domain "survey", in the selection's order. Beside the selection's
+            columns its table holds x, y [px on the mosaic], split, extraction_flags
+            (`galadapt.extraction.flags`), position_angle on the image, and x_offset, y_offset,
+            background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
+            `Stamp`.
+        rejected: CSV of id, reason (a key of `REASONS`) and value.
+        provenance: Stored in the stamp set's metadata.
+        processes: Processes to share the work among; the result is the same.
+
+    Returns:
+        The stamp set's table.
+
+    Raises:
+        DataError: an input is unreadable, the pixel scale is not the image's, the selection lacks
+            a column, or no object is usable.
+    """
+    objects = read_table(selected)
+    missing = [name for name in _NEEDED if name not in objects]
+    if missing:
+        raise DataError(
+            f"{selected}: selection lacks the column(s) {', '.join(missing)}; rerun the selection"
+        )
+    size = image.stamp_size
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Stamps come in the order of tiles and are kept in the order of the selection; on the way
+    # they lie in a file without a name, which a killed job cannot leave behind.
+    with (
+        open_mosaic(drz, wht) as mosaic,
+        tempfile.TemporaryFile(dir=output.parent) as spool,
+    ):
+        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > 0.01:
+            raise DataError(
+                f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale says "
+                f"{image.pixel_scale:g}; set it to the mosaic's"
+            )
+        ra, dec = objects["ra"].to_numpy(float), objects["dec"].to_numpy(float)
+        x, y = mosaic.positions(ra, dec)
+        objects["x"], objects["y"] = x, y
+        objects["position_angle"] = mosaic.angle(ra, dec, objects["position_angle"].to_numpy())
+        measured = np.full((len(objects), len(_MEASURED)), np.nan)
+        corners = np.zeros((len(objects), 2), int)
+        flags = np.zeros(len(objects), np.int32)
+        refused: dict[int, Rejection] = {}
+        for rows, judged in cutouts(mosaic, x, y, size, extraction, processes):
+            for row, found in zip(rows.tolist(), judged, strict=True):
+                if isinstance(found, Rejection):
+                    refused[row] = found
+                    continue
+                measured[row] = [getattr(found, name) for name in _MEASURED]
+                corners[row], flags[row] = (found.x, found.y), found.flags
+                spool.seek(row * 4 * size * size)
+                spool.write(found.pixels.tobytes())
+        kept = np.array([row for row in range(len(objects)) if row not in refused], int)
+        if len(kept) == 0:
+            counts = pd.Series([found.reason for found in refused.values()]).value_counts()
+            summary = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+            raise DataError(
+                f"{selected}: none of {len(objects)} objects gives a usable stamp of {drz} "
+                f"({summary}); check that they belong together, or loosen 'extraction'"
+            )
+        names = _splits(objects["id"], x, y, kept, size, mosaic.shape, seed, splits)
+        if splits.by == "cell":
+            shared = overlapping(corners[kept, 0], corners[kept, 1], size, names)
+            for row, pixels in zip(kept, shared, strict=True):
+                if pixels:
+                    refused[int(row)] = Rejection("split_overlap", float(pixels))
+            kept, names = kept[shared == 0], names[shared == 0]
+        table = objects.iloc[kept].reset_index(drop=True)
+        table[list(_MEASURED)] = measured[kept]
+        table["extraction_flags"] = flags[kept]
+        table["split"] = names
+        metadata = {
+            "pixel_scale": image.pixel_scale,
+            "zero_point": image.zero_point,
+            "band": image.band,
+            "domain": "survey",
+            "pixel_rms": float(table["local_rms"].median()),
+            "extraction_flags": {name: 1 << bit for bit, name in enumerate(FLAGS)},
+            "provenance": provenance,
+        }
+        reasons = [
+            {"id": objects["id"].iloc[row], "reason": found.reason, "value": found.value}
+            for row, found in sorted(refused.items())
+        ]
+        write_csv(rejected, pd.DataFrame(reasons, columns=["id", "reason", "value"]))
+        write_stamps(output, _spooled(spool, kept, size), table, metadata)
+    say(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
+    return table
+
+
+def _splits(
+    identifiers: pd.Series,
+    x: np.ndarray,
+    y: np.ndarray,
+    kept: np.ndarray,
+    size: int,
+    shape: tuple[int, int],
+    seed: int,
+    splits: Splits,
+) -> np.ndarray:
+    if splits.by == "cell":
+        return split_by_cell(x[kept], y[kept], size, shape, seed, splits)
+    return np.array(
+        [split_of(int(number), seed, splits) for number in identifiers.iloc[kept]], dtype=object
+    )
+
+
+def _spooled(spool: IO[bytes], kept: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for row in kept.tolist():
+        spool.seek(row * 4 * size * size)
+        yield np.frombuffer(spool.read(4 * size * size), "<f4").reshape(1, size, size)

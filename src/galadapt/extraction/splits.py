@@ -82,7 +82,9 @@ def _fill_empty(names: np.ndarray, shares: np.ndarray, splits: Splits) -> None:
             names[candidates[np.argmin(turn)]] = name
 
 
-def overlapping(corner_x: np.ndarray, corner_y: np.ndarray, size: int, split: np.ndarray) -> np.ndarray:
+def overlapping(
+    corner_x: np.ndarray, corner_y: np.ndarray, size: int, split: np.ndarray
+) -> np.ndarray:
     """Find the stamps to leave out so that no two of different splits share a pixel.
 
     Of two such stamps the test's stays, then the validation's: the judges keep their sample, the

@@ -236,7 +236,9 @@ def _annulus(tile: Tile, x0: int, y0: int, size: int, otherwise: float) -> float
     middle = (x0 + (size - 1) / 2, y0 + (size - 1) / 2)
     ny, nx = tile.raw.shape
     top, left = max(int(middle[1]) - reach, 0), max(int(middle[0]) - reach, 0)
-    box = np.s_[top : min(int(middle[1]) + reach + 2, ny), left : min(int(middle[0]) + reach + 2, nx)]
+    box = np.s_[
+        top : min(int(middle[1]) + reach + 2, ny), left : min(int(middle[0]) + reach + 2, nx)
+    ]
     raw = tile.raw[box]
     apart = around.distance(raw.shape, (middle[0] - left, middle[1] - top))
     ring = (apart >= size / 2) & (apart <= reach) & ~tile.sources[box] & ~tile.bad[box]

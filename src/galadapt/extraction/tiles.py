@@ -35,8 +35,8 @@ class Pixels(Protocol):
         """Rows and columns."""
 
     @property
-    def pixel_scale(self) -> float | None:
-        """Pixel scale [arcsec/px]."""
+    def pixel_scale(self) -> float:
+        """Pixel scale [arcsec/px]; NaN when unknown."""
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
         """Read data and weight of a box."""
