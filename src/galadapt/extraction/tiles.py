@@ -114,7 +114,9 @@ def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Ext
     return Tile(x0, y0, raw, data, smooth, rms, bad, segments, sources)
 
 
-def background(data: np.ndarray, sources: np.ndarray, bad: np.ndarray, box: int) -> np.ndarray:
+def background(
+    data: np.ndarray, sources: np.ndarray, bad: np.ndarray, box: int, draft: bool = False
+) -> np.ndarray:
     """Fit a smooth background: photutils' meshes, spread by cubic splines.
 
     Args:
