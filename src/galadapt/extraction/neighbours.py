@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 from photutils.segmentation import SegmentationImage, deblend_sources
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import label, maximum_filter
 
 from galadapt.randomness import generator
 
@@ -28,9 +31,9 @@ def distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray:
 
 def central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float, float]) -> int:
     """Label under the centre, else that of the brightest detected pixel close to it, else 0."""
-    label = int(segments[round(centre[1]), round(centre[0])])
-    if label:
-        return label
+    found = int(segments[round(centre[1]), round(centre[0])])
+    if found:
+        return found
     near = (distance(segments.shape, centre) <= CENTRE_RADIUS) & (segments > 0)
     if not near.any():
         return 0
@@ -87,13 +90,19 @@ def deblended(
     Returns:
         Boolean (S, S): the part of `own` that is the object's.
     """
-    parts = deblend_sources(
-        smooth,
-        SegmentationImage(own.astype(np.int32)),
-        area,
-        contrast=_CONTRAST,
-        progress_bar=False,
-    ).data
+    # The stamp may cut a segment in pieces that only touch outside of it.
+    pieces, _ = label(own, np.ones((3, 3), bool))
+    piece = pieces == central_label(pieces, smooth, centre)
+    with warnings.catch_warnings():
+        # Of thresholds spaced otherwise because a pixel is negative.
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        parts = deblend_sources(
+            smooth,
+            SegmentationImage(piece.astype(np.int32)),
+            area,
+            contrast=_CONTRAST,
+            progress_bar=False,
+        ).data
     kept: np.ndarray = parts == central_label(parts, smooth, centre)
     return kept
 
