@@ -143,8 +143,9 @@ class Extraction(Section):
     neighbours: Literal["keep", "mask"] = Field(
         "keep",
         description=(
-            "keep: stamps as the sky shows them. mask: neighbours become background with the "
-            "stamp's own noise; a network trained on isolated simulations has nothing to see."
+            "keep: stamps as the sky shows them. mask: neighbours become what lies on the other "
+            "side of the object, or noise where that is taken too, so that stamps resemble "
+            "simulations without neighbours, which need no masking."
         ),
     )
     max_neighbour_fraction: Fraction = Field(

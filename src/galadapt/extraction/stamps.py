@@ -185,7 +185,7 @@ def judge(
         rest = 0.0 if extraction.background != "none" else background
         scatter = empty_rms if np.isfinite(empty_rms) else local_rms
         pixels = rest + around.without_neighbours(
-            pixels - rest, own, detected & ~own, empty, scatter, (low, left)
+            pixels - rest, own, detected & ~own, empty, centre, scatter, (low, left)
         )
     middle = (size - 1) / 2
     return Stamp(
