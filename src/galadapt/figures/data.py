@@ -156,7 +156,7 @@ def _words(row: pd.Series, measured: bool) -> str:
         shown = [name.replace("_", " ") for name in flags[:2]]
         more = f" +{len(flags) - 2}" if len(flags) > 2 else ""
         ratio = row.get("signal_to_noise", np.nan)
-        return f"id {row['id']}  S/N {ratio:.0f}\n{', '.join(shown)}{more}"
+        return f"id {int(row['id'])}  S/N {ratio:.0f}\n{', '.join(shown)}{more}"
     return (
         f"m {row['magnitude']:.1f}  re {row['effective_radius']:.1f}\n"
         f"n {row['sersic_index']:.1f}  e {row['ellipticity']:.2f}"
