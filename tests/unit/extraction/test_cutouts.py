@@ -44,6 +44,7 @@ class Field:
         self.image = np.random.default_rng(0).normal(0, RMS, (SIDE, SIDE))
         self.weight = np.full((SIDE, SIDE), 1 / RMS**2)
         self.rows = []
+        self.cards = {}
 
     def add(self, x, y, flux=5.0, listed=True, **changes):
         self.image += _gaussian(x, y, flux)
@@ -60,7 +61,7 @@ class Field:
         self.rows.append(row | changes)
 
     def write(self):
-        write_mosaic(self.folder / "drz.fits", self.image, WCS, CARDS, "ELECTRONS/S")
+        write_mosaic(self.folder / "drz.fits", self.image, WCS, self.cards, "ELECTRONS/S")
         write_mosaic(self.folder / "wht.fits", self.weight, WCS, CARDS, "")
         pd.DataFrame(self.rows).to_parquet(self.folder / "selected.parquet")
 
@@ -399,10 +400,27 @@ def test_no_usable_object_is_an_error(field):
     assert not (field.folder / "stamps.h5").exists()
 
 
-def test_another_pixel_scale_is_an_error(field):
-    field.add(200, 200)
-    with pytest.raises(DataError, match=r"pixel scale is 0\.0600 arcsec, image\.pixel_scale says"):
-        field.extract(image=Image(stamp_size=32, pixel_scale=0.1))
+def test_another_pixel_scale_is_resampled_with_its_flux(field, capsys):
+    field.add(200, 200, flux=20.0)
+    field.extract(image=Image(stamp_size=24, pixel_scale=0.1))
+    with StampSet(field.folder / "stamps.h5") as stamps:
+        assert stamps.metadata["pixel_scale"] == 0.1
+        assert stamps.images()[0].sum() == pytest.approx(20.0, rel=0.03)
+    assert "pixels of 0.0600 arcsec are resampled to image.pixel_scale, 0.1" in (
+        capsys.readouterr().err
+    )
+
+
+def test_another_zero_point_is_brought_to_the_experiments(field, capsys):
+    field.add(200, 200, flux=20.0)
+    plain = field.extract()
+    field.cards = {"ABMAGZP": IMAGE.zero_point - 2.5}
+    table = field.extract()
+    with StampSet(field.folder / "stamps.h5") as stamps:
+        assert stamps.images()[0].sum() == pytest.approx(200.0, rel=0.03)
+    assert "from the zero point 23.4463 to image.zero_point, 25.9463" in capsys.readouterr().err
+    for name, factor in (("local_rms", 10), ("empty_rms", 10), ("signal_to_noise", 1)):
+        assert table[name].iloc[0] == pytest.approx(factor * plain[name].iloc[0])
 
 
 def test_a_selection_without_its_columns_is_an_error(field):
