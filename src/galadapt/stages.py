@@ -220,6 +220,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "images":
+        from galadapt.surveys.images import make_images
+
+        make_images(**arguments)
     else:
         from galadapt.surveys.cosmos import make_cosmos
 
