@@ -277,6 +277,7 @@ def extract(job: Settings, inputs: Paths, outputs: Paths) -> None:
         output=outputs.one("stamps"),
         rejected=outputs.one("rejected"),
         provenance=_provenance(job),
+        processes=_compute().threads_per_training,
     )
 
 
