@@ -50,7 +50,7 @@ from galadapt.config.simulation import (
     Uniform,
 )
 from galadapt.config.survey import CosmosSurvey, Extraction, MockSurvey, Selection, Splits, Survey
-from galadapt.config.training import Adversarial, Compute, Method, Network
+from galadapt.config.training import Adversarial, Compute, Method, Network, Predictor
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "OpticalPsf",
     "OverSubtraction",
     "Positive",
+    "Predictor",
     "Prior",
     "Priors",
     "Psf",
