@@ -1,7 +1,8 @@
 """Errors for predictions that come without: local split-conformal intervals.
 
 The reference are galaxies the network was not trained on and whose parameters are known. For an
-object with predictions p the k reference objects nearest in standardised predictions show how
+object with predictions p the k reference objects nearest in standardised predictions (magnitude
+above all, the radius by its logarithm) show how
 wrong the network is for galaxies it takes to be alike. Per parameter,
 
     u(p, s) = sqrt(Q(p)^2 + max(0, s^2 - S(p)^2)),    error = c u
@@ -26,6 +27,11 @@ from sklearn.neighbors import NearestNeighbors
 
 #: Share of the reference that is one object's neighbourhood, and its bounds.
 _SHARE, _FEWEST, _MOST = 1 / 8, 30, 200
+
+#: Weight of the magnitude in the distance: errors change with it far faster than with the rest.
+#: With equal weights the faintest fifth of the demo's simulated galaxies was covered to 40-55 %
+#: instead of 68 %.
+_WEIGHTS = {"magnitude": 8.0}
 
 #: Percentile of the neighbours' spread beyond which disagreement counts.
 _USUAL = 90
@@ -97,10 +103,13 @@ class Intervals:
         )
 
     def _place(self, predicted: np.ndarray) -> np.ndarray:
-        """Standardise predictions by the reference's mean and standard deviation."""
+        """Standardise predictions by the reference's mean and standard deviation, and weigh them."""
         reference = _logarithmic(self.parameters, self.predicted)
-        width = np.maximum(reference.std(axis=0), 1e-9)
-        place: np.ndarray = (_logarithmic(self.parameters, predicted) - reference.mean(axis=0)) / width
+        weights = [_WEIGHTS.get(name, 1.0) for name in self.parameters]
+        width = np.maximum(reference.std(axis=0), 1e-9) / weights
+        place: np.ndarray = (
+            _logarithmic(self.parameters, predicted) - reference.mean(axis=0)
+        ) / width
         return place
 
     def _scale(self, rows: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
