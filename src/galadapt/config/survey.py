@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section
 from galadapt.config.simulation import Noise
+from galadapt.extraction.flags import FLAGS
 
 
 class MockSurvey(Section):
@@ -127,11 +128,25 @@ class Selection(Section):
 class Extraction(Section):
     """Cutting stamps out of the mosaic and judging them."""
 
+    background: Literal["mesh", "annulus", "none"] = Field(
+        "mesh",
+        description=(
+            "What is subtracted from a stamp: the 2-D background of the mosaic, the median of the "
+            "empty pixels in an annulus around the stamp, or nothing."
+        ),
+    )
     background_box: int = Field(
-        48, ge=8, description="Mesh of the 2-D background [px]; sources are masked first."
+        48, ge=8, le=1024, description="Mesh of the 2-D background [px]; sources are masked first."
     )
     detection_threshold: Positive = Field(1.5, description="Segmentation threshold [sigma].")
     detection_area: int = Field(8, ge=1, description="Smallest segment [px].")
+    neighbours: Literal["keep", "mask"] = Field(
+        "keep",
+        description=(
+            "keep: stamps as the sky shows them. mask: neighbours become background with the "
+            "stamp's own noise; a network trained on isolated simulations has nothing to see."
+        ),
+    )
     max_neighbour_fraction: Fraction = Field(
         0.5,
         description="Reject when neighbours hold more than this share of the detected flux.",
@@ -139,11 +154,40 @@ class Extraction(Section):
     max_bad_fraction: Fraction = Field(
         0.0, description="Reject when more than this share of the pixels is NaN or has no weight."
     )
+    psf_fwhm: Positive | None = Field(
+        0.2,
+        description=(
+            "FWHM of the mosaic's PSF [arcsec]; what is no wider gets the flag star. null: no "
+            "such flag."
+        ),
+    )
+    saturation: Positive | None = Field(
+        None,
+        description=(
+            "Pixels from this value on are saturated [image unit]. Cores as flat as clipped ones "
+            "are flagged in any case."
+        ),
+    )
+    low_signal_to_noise: float = Field(
+        10.0, ge=0, description="Below this S/N an object gets the flag low_signal_to_noise."
+    )
+    reject: list[Literal[tuple(FLAGS)]] = Field(  # type: ignore[valid-type]
+        [], description="Flags that reject a stamp; all others only mark it."
+    )
 
 
 class Splits(Section):
-    """How survey objects are split, by a hash of their identifier and the seed."""
+    """How survey objects are split: by a hash of their identifier, or by where they lie."""
 
+    by: Literal["cell", "id"] = Field(
+        "cell",
+        description=(
+            "cell: square cells of the mosaic go to one split each, and of stamps of different "
+            "splits that still overlap the one for training is left out. id: a hash of the "
+            "identifier; stamps of different splits may share pixels."
+        ),
+    )
+    cell: float = Field(4.0, ge=1, description="Side of a cell [stamp sides].")
     train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
     validation: Fraction = Field(0.15, description="Share for early stopping.")
 
