@@ -101,7 +101,7 @@ def build(
         models = [inference.load(folder / "model.keras") for folder in runs]
         scalers = [TargetScaler.from_dict(one["target_scaling"]) for one in records]
         ensemble = Ensemble.of_models(record, models, scalers)
-        measured = pd.concat(
+        measured: pd.DataFrame = pd.concat(
             [
                 _measure(sets[domain], domain, split, ensemble, record, settings["max_magnitude"])
                 for domain in DOMAINS
@@ -189,7 +189,9 @@ def _measure(
             for name in record.parameters
         }
     )
-    return pd.concat([about, truths, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1)
+    return pd.concat(
+        [about, truths, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1
+    )
 
 
 def _judge(
@@ -207,7 +209,7 @@ def _judge(
             f"package {record.name}: {counts.get(domain, 0)} {domain} validation galaxies are too "
             f"few to measure errors with; {_ENOUGH} are needed"
         )
-    chosen = known[known["domain"] == domain]
+    chosen = known.loc[known["domain"] == domain]
     predicted, true, spread = (
         chosen[[f"{name}_{kind}" for name in record.parameters]].to_numpy(float)
         for kind in ("predicted", "true", "spread")

@@ -49,7 +49,7 @@ def assemble(
     objects: pd.DataFrame,
     raw: pd.DataFrame,
     level: float,
-    common: Flag = Flag(0),
+    common: int = 0,
 ) -> pd.DataFrame:
     """Turn what the networks said into the catalogue.
 
@@ -70,7 +70,7 @@ def assemble(
     errors = package.intervals.errors(predicted, spread, level)
     measured = np.isfinite(predicted).all(axis=1)
 
-    flags = raw["flags"].to_numpy(np.int64) | int(common)
+    flags = raw["flags"].to_numpy(np.int64) | common
     outside = np.zeros(len(raw), bool)
     for column, name in enumerate(parameters):
         interval = record.training_ranges[name]
@@ -154,7 +154,7 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
         return
     if suffix == ".parquet":
         stored = table.copy()
-        stored.attrs = dict(notes)
+        stored.attrs.update(notes)
         write_parquet(path, stored)
         return
     columns: dict[str, Any] = {}

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
+from galadapt.extraction.flags import Flag as ExtractionFlag
 from galadapt.mosaics import Mosaic, open_mosaic
 from galadapt.prediction.package import Record
 from galadapt.stamps import StampSet
@@ -77,8 +79,9 @@ def scaled(judged: Judged, factor: float) -> Judged:
         return judged
     return dataclasses.replace(
         judged,
-        pixels=(judged.pixels * factor).astype(np.float32),
+        pixels=judged.pixels * np.float32(factor),
         local_rms=judged.local_rms * factor,
+        empty_rms=judged.empty_rms * factor,
         background=judged.background * factor,
     )
 
@@ -134,15 +137,40 @@ class ImageField:
         """Cut out objects; see `Field.stamps`."""
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
-            x, y = place(mosaic, objects.iloc[rows])
+            x, y = place(mosaic, objects)
+            twice = _coincident(x, y)
+            x, y = x[rows], y[rows]
             found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
             for some, judged in found:
                 some = np.asarray(some)
                 yield Batch(
                     rows[some],
-                    [scaled(one, factor) for one in judged],
+                    [
+                        _marked(scaled(one, factor), twice[row])
+                        for one, row in zip(judged, rows[some], strict=True)
+                    ],
                     seen(mosaic, x[some], y[some]),
                 )
+
+
+def _coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell which objects have another one within a pixel, of the whole catalogue.
+
+    The extraction knows only the objects it is asked for, which after a restart are not all.
+    """
+    twice = np.zeros(len(x), bool)
+    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if len(known) > 1:
+        tree = cKDTree(np.stack([x[known], y[known]], axis=1))
+        twice[known[np.unique(tree.query_pairs(1.0, output_type="ndarray"))]] = True
+    return twice
+
+
+def _marked(judged: Judged, twice: bool) -> Judged:
+    if isinstance(judged, Rejection):
+        return judged
+    flags = judged.flags & ~int(ExtractionFlag.COINCIDENT)
+    return dataclasses.replace(judged, flags=flags | (ExtractionFlag.COINCIDENT if twice else 0))
 
 
 def place(mosaic: Mosaic, objects: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -232,7 +260,7 @@ class StampSetField:
                 )
             table = stamps.table
         nothing = np.full(len(table), np.nan)
-        columns = {name: table[name] if name in table else nothing for name in ("ra", "dec")}
+        columns = {name: table.get(name, nothing) for name in ("ra", "dec")}
         self.objects = pd.DataFrame({"id": table["id"].to_numpy(), **columns})
 
     @property
@@ -262,17 +290,23 @@ class StampSetField:
                         ("local_rms", np.full(len(some), typical)),
                         ("neighbour_fraction", np.zeros(len(some))),
                         ("signal_to_noise", np.full(len(some), np.nan)),
+                        ("empty_rms", np.full(len(some), np.nan)),
+                        ("fwhm", np.full(len(some), np.nan)),
+                        ("background", np.zeros(len(some))),
                         ("x_offset", np.zeros(len(some))),
                         ("y_offset", np.zeros(len(some))),
                     )
                 }
-                flags = table["extraction_flags"] if "extraction_flags" in table else [0] * len(some)
+                flags = (
+                    table["extraction_flags"] if "extraction_flags" in table else [0] * len(some)
+                )
                 images = stamps.images(some)[:, inner, inner]
                 judged: list[Judged] = [
                     scaled(
                         Stamp(
                             pixels=images[k],
-                            background=0.0,
+                            x=0,
+                            y=0,
                             flags=int(flag),
                             **{name: float(values[k]) for name, values in columns.items()},
                         ),
@@ -281,6 +315,6 @@ class StampSetField:
                     for k, flag in enumerate(flags)
                 ]
                 nothing = np.full(len(some), np.nan)
-                sky = (objects[name].to_numpy(float)[some] for name in ("ra", "dec"))
+                ra, dec = (objects[name].to_numpy(float)[some] for name in ("ra", "dec"))
                 scale = np.full(len(some), float(stamps.metadata["pixel_scale"]))
-                yield Batch(some, judged, Seen(nothing, nothing, *sky, scale))
+                yield Batch(some, judged, Seen(nothing, nothing, ra, dec, scale))

@@ -67,7 +67,10 @@ class Intervals:
         """Build from predictions, truths and spreads (n, p), all in the parameters' units."""
         unit = _units(parameters, predicted)
         return cls(
-            tuple(parameters), predicted, np.abs(predicted - truth) / unit, np.asarray(spread) / unit
+            tuple(parameters),
+            predicted,
+            np.abs(predicted - truth) / unit,
+            np.asarray(spread) / unit,
         )
 
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
@@ -103,7 +106,7 @@ class Intervals:
         )
 
     def _place(self, predicted: np.ndarray) -> np.ndarray:
-        """Standardise predictions by the reference's mean and standard deviation, and weigh them."""
+        """Standardise predictions by the reference's mean and deviation, and weigh them."""
         reference = _logarithmic(self.parameters, self.predicted)
         weights = [_WEIGHTS.get(name, 1.0) for name in self.parameters]
         width = np.maximum(reference.std(axis=0), 1e-9) / weights

@@ -136,15 +136,17 @@ class Package:
     def familiarity(self) -> Familiarity:
         """Distances from the reference galaxies of the domains trained on."""
         rows = self.reference[self.reference["domain"].isin(self.record.feature_domains)]
-        names = [name for name in self.reference if name[:1] == "f" and name[1:].isdigit()]
+        names = [
+            name for name in map(str, self.reference) if name[:1] == "f" and name[1:].isdigit()
+        ]
         return Familiarity(rows[names].to_numpy(float))
 
 
 class Familiarity:
     """How far a stamp's features lie from those of the stamps a network knows.
 
-    The mean distance to the nearest reference galaxies in standardised features (k-nearest-neighbour
-    detection of the unknown: Sun et al. 2022, ICML), over its 99th percentile among these galaxies.
+    The mean distance to the nearest reference galaxies in standardised features, over its 99th
+    percentile among these galaxies (k-nearest-neighbour detection: Sun et al. 2022, ICML).
     """
 
     def __init__(self, features: np.ndarray) -> None:
