@@ -217,8 +217,8 @@ def _judge(
     intervals = Intervals.of(record.parameters, predicted, true, spread)
     rows: list[dict[str, Any]] = []
     for where in DOMAINS:
-        test = measured[(measured["split"] == "test") & (measured["domain"] == where)]
-        test = test[np.isfinite(test[truths]).all(axis=1)]
+        tested = (measured["split"] == "test") & (measured["domain"] == where)
+        test = measured.loc[tested].dropna(subset=truths)
         for level in LEVELS:
             rows += _coverage(record, intervals, test, where, level)
     record = record.model_copy(update={"reference_domain": domain, "coverage": tuple(rows)})
