@@ -181,7 +181,9 @@ def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:
     hdu = fits.table_to_hdu(table)
     hdu.name = "GALADAPT"
     for number, name in enumerate(table.colnames, start=1):
-        hdu.header.comments[f"TTYPE{number}"] = table[name].description[:47]
+        # What is left of a card's 80 characters beside keyword, value and separators.
+        room = 65 - max(len(name), 8)
+        hdu.header.comments[f"TTYPE{number}"] = table[name].description[:room]
     for key, value in notes.items():
         # Headers hold ASCII only; long values continue on further cards.
         hdu.header[key] = value.encode("ascii", "replace").decode()

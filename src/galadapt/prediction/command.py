@@ -112,11 +112,15 @@ def _predict(arguments: argparse.Namespace) -> None:
     from galadapt.prediction.predict import predict
 
     model, inputs = _inputs(arguments)
-    table = predict(model, inputs, arguments.output, arguments.level, arguments.members)
-    if arguments.plot is not None:
-        from galadapt.prediction.residuals import draw_sample
-
-        draw_sample(model, inputs, table, arguments.plot_count, arguments.plot)
+    predict(
+        model,
+        inputs,
+        arguments.output,
+        level=arguments.level,
+        members=arguments.members,
+        plot=arguments.plot,
+        plot_count=arguments.plot_count,
+    )
 
 
 def _fit_check(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from galadapt.files import write_csv
 from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import Record
 from galadapt.prediction.predict import Inputs, prepare
-from galadapt.prediction.sample import psf_of, shape_of, stamps_of
+from galadapt.prediction.sample import shape_of, stamps_of
 from galadapt.progress import say, track
 from galadapt.randomness import generator
 from galadapt.simulation.psf import make_psf
@@ -90,7 +90,7 @@ def fit_check(
     kept = sorted(stamps)
     result = Ensemble(task.package)(np.stack([stamps[row].pixels for row in kept]))
     widths = task.package.intervals.errors(result.predicted, result.spread, level)
-    psf = make_psf(psf_of(task, inputs), record.pixel_scale)
+    psf = make_psf(task.psf, record.pixel_scale)
     fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
     table = pd.DataFrame({"id": task.objects["id"].iloc[kept].to_numpy()})
     for column, name in enumerate(record.parameters):
@@ -178,9 +178,7 @@ def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:
                     "failed": len(table) - len(fitted) if number == 0 else 0,
                     "median_difference": np.nan if nothing else float(np.median(difference)),
                     "nmad": nmad(difference),
-                    "outliers": np.nan
-                    if nothing
-                    else float((abs(difference) > limits[name]).mean()),
+                    "outliers": np.nan if nothing else float(np.mean(far)),
                     "expected_error": np.nan if nothing else float(np.median(expected)),
                     "within_error": np.nan if nothing else float(inside.mean()),
                 }

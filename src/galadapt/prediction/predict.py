@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt import __version__
-from galadapt.config import Compute, Extraction
+from galadapt.config import Compute, Extraction, FitsPsf, Psf
 from galadapt.errors import ConfigError, DataError
 from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
 from galadapt.prediction.flags import Flag
@@ -65,14 +65,14 @@ class Task:
         package: The package to ask.
         fields: Where stamps come from (`galadapt.prediction.fields.Field`).
         objects: What is measured: id, and ra, dec or x, y.
-        psf_fwhm: Width of the PSF given [arcsec], or None.
+        psf: The images' PSF: the one given, else that of the training.
         common: Flags of all objects.
     """
 
     package: Package
     fields: list[Any]
     objects: pd.DataFrame
-    psf_fwhm: float | None
+    psf: Psf
     common: Flag
 
 
@@ -82,6 +82,8 @@ def predict(
     output: Path,
     level: float = 0.68,
     members: int | None = None,
+    plot: Path | None = None,
+    plot_count: int = 12,
     compute: Compute | None = None,
 ) -> pd.DataFrame:
     """Measure galaxies and write the catalogue.
@@ -92,6 +94,8 @@ def predict(
         output: Catalogue to write (.fits, .csv, .parquet, .vot or .xml).
         level: Coverage of the errors, 0.05 to 0.95.
         members: Ask only so many of the package's networks; None: all.
+        plot: PNG of image, model and residual of a sample.
+        plot_count: Objects on it.
         compute: Backend, threads and GPUs; None: defaults.
 
     Returns:
@@ -141,6 +145,10 @@ def predict(
     write_catalogue(output, table, about)
     forget(parts)
     _summarise(task.package, table, raw, output)
+    if plot is not None:
+        from galadapt.prediction.residuals import draw_sample
+
+        draw_sample(task, table, plot_count, plot)
     return table
 
 
@@ -160,17 +168,17 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")
     if inputs.catalog is not None and not inputs.images:
         raise ConfigError("--catalog: belongs to --images; leave it out")
-    psf_fwhm, common = _compare_psf(package, inputs)
-    extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm or record.psf_fwhm})
+    psf, psf_fwhm, common = _compare_psf(package, inputs)
+    extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm})
     fields: list[Any]
     if inputs.stamps is not None:
         stamps = StampSetField(inputs.stamps, record)
-        return Task(package, [stamps], stamps.objects, psf_fwhm, common)
+        return Task(package, [stamps], stamps.objects, psf, common)
     if inputs.cutouts:
         paths = _cutout_paths(inputs.cutouts)
         fields = [CutoutsField(paths, record, extraction, inputs.options)]
         stems = pd.Series([path.name.split(".fit")[0] for path in paths])
-        return Task(package, fields, pd.DataFrame({"id": stems}), psf_fwhm, common)
+        return Task(package, fields, pd.DataFrame({"id": stems}), psf, common)
     fields = []
     for number, path in enumerate(inputs.images):
         options = dict(inputs.options)
@@ -183,7 +191,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
                 options[kind] = given[number]
         fields.append(ImageField(path, record, extraction, options, inputs.processes))
     found = _read_catalog(inputs) if inputs.catalog is not None else _detect(fields, extraction)
-    return Task(package, fields, found, psf_fwhm, common)
+    return Task(package, fields, found, psf, common)
 
 
 def _read_catalog(inputs: Inputs) -> pd.DataFrame:
@@ -224,21 +232,21 @@ def _cutout_paths(given: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _compare_psf(package: Package, inputs: Inputs) -> tuple[float | None, Flag]:
+def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     """Measure the PSF given; say so and flag everything if it is not the training's."""
-    if inputs.psf is None:
-        return None, Flag(0)
     record = package.record
-    width = fwhm_of_file(
-        inputs.psf, inputs.psf_pixel_scale or record.pixel_scale, record.pixel_scale
-    )
+    if inputs.psf is None:
+        return record.psf, record.psf_fwhm, Flag(0)
+    scale = inputs.psf_pixel_scale or record.pixel_scale
+    psf = FitsPsf(path=str(inputs.psf), pixel_scale=scale)
+    width = fwhm_of_file(inputs.psf, scale, record.pixel_scale)
     if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
-        return width, Flag(0)
+        return psf, width, Flag(0)
     say(
         f"{inputs.psf}: the PSF is {width:.3f} arcsec wide (FWHM), the training's "
         f"{record.psf_fwhm:.3f}; all objects get the flag psf_unlike: train with this PSF"
     )
-    return width, Flag.PSF_UNLIKE
+    return psf, width, Flag.PSF_UNLIKE
 
 
 def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output: Path) -> None:

@@ -13,8 +13,8 @@ from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Stamp
 from galadapt.figures.prediction import Panel, residual_sheet
 from galadapt.prediction.flags import names
-from galadapt.prediction.predict import Inputs, prepare
-from galadapt.prediction.sample import psf_of, shape_of, stamps_of
+from galadapt.prediction.predict import Task
+from galadapt.prediction.sample import shape_of, stamps_of
 from galadapt.progress import say
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer
@@ -33,8 +33,7 @@ def draw_sample(model: Path, inputs: Inputs, table: pd.DataFrame, count: int, ou
     networks do not predict, position angle and centre, is fitted to the stamp.
 
     Args:
-        model: The package's folder.
-        inputs: What was measured.
+        task: What was measured.
         table: The catalogue of `galadapt.prediction.predict.predict`.
         count: Objects at most, evenly spaced in the rank of magnitude.
         output: PNG to write.
@@ -42,7 +41,6 @@ def draw_sample(model: Path, inputs: Inputs, table: pd.DataFrame, count: int, ou
     Raises:
         DataError: an input is missing or broken.
     """
-    task = prepare(model, inputs)
     record = task.package.record
     magnitude = table["magnitude"].to_numpy(float)
     order = np.argsort(magnitude, kind="stable")[: np.isfinite(magnitude).sum()]
@@ -55,7 +53,7 @@ def draw_sample(model: Path, inputs: Inputs, table: pd.DataFrame, count: int, ou
     image = Image(
         stamp_size=record.stamp_size, pixel_scale=record.pixel_scale, zero_point=record.zero_point
     )
-    renderer = make_renderer(image, make_psf(psf_of(task, inputs), record.pixel_scale), "ktable")
+    renderer = make_renderer(image, make_psf(task.psf, record.pixel_scale), "ktable")
     ratio = table["effective_radius_arcsec"].to_numpy(float) / record.pixel_scale
     panels = []
     for row in [row for row in rows.tolist() if row in stamps]:

@@ -10,10 +10,9 @@ from photutils.segmentation import detect_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from galadapt.config import FitsPsf, Psf
 from galadapt.extraction.cutouts import Stamp
 from galadapt.extraction.neighbours import central_label
-from galadapt.prediction.predict import Inputs, Task
+from galadapt.prediction.predict import Task
 
 #: Smoothing before the segmentation and growth of the neighbours' mask [px].
 _SMOOTHING, _GROWTH = 1.2, 3
@@ -42,16 +41,6 @@ def stamps_of(task: Task, rows: np.ndarray) -> dict[int, Stamp]:
                 if isinstance(one, Stamp) and np.isfinite(one.pixels).all():
                     found[row] = one
     return found
-
-
-def psf_of(task: Task, inputs: Inputs) -> Psf:
-    """The PSF of the images: the user's, else that of the training."""
-    record = task.package.record
-    if inputs.psf is None:
-        psf: Psf = record.psf
-        return psf
-    scale = inputs.psf_pixel_scale or record.pixel_scale
-    return FitsPsf(path=str(inputs.psf), pixel_scale=scale)
 
 
 def shape_of(stamp: Stamp, threshold: float, area: int) -> Shape:
