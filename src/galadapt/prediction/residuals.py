@@ -26,7 +26,7 @@ _LEAST_RADIUS, _LARGEST_ELLIPTICITY = 0.3, 0.95
 _REACH = 2.0
 
 
-def draw_sample(model: Path, inputs: Inputs, table: pd.DataFrame, count: int, output: Path) -> None:
+def draw_sample(task: Task, table: pd.DataFrame, count: int, output: Path) -> None:
     """Draw measured objects from bright to faint beside their models.
 
     The model is a Sersic profile with the predicted parameters, seen through the PSF. What the
