@@ -57,6 +57,9 @@ _MAGGIES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy")
 #: Cards that hold the AB magnitude of one image unit, the most explicit first.
 _ZERO_POINT_CARDS = ("ABMAGZP", "ABZP", "MAGZERO", "MAGZPT", "ZEROPNT")
 
+#: Cards that hold the exposure time [s].
+_TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
+
 #: Pixel scales that agree to this share are one: no resampling, no contradiction.
 SCALE_TOLERANCE = 0.01
 
@@ -83,6 +86,14 @@ _NOT_SCIENCE = frozenset(name for names in _EXTENSIONS.values() for name in name
         "TIME",
         "NSAMP",
     ),
+}
+
+#: What such a map in the image's own file is. Drizzled images carry as WHT an exposure time by
+#: default, an inverse variance at choice: only the shape of it is trusted.
+_OWN_MAPS = {
+    "weight": ("IVAR", "INVVAR"),
+    "rms": _EXTENSIONS["rms"],
+    "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
 #: First bytes of files that are compressed as a whole, and what opens them.
@@ -147,13 +158,25 @@ class _Sky:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """One image plane, read box by box: a memory map, or what converts the pixels of a box."""
+    """One image plane in a memory map, which processes forked from this one can share."""
 
-    shape: tuple[int, int]
-    source: Any
+    source: np.ndarray
+    scale: float = 1.0
+    zero: float = 0.0
+    blank: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        ny, nx = self.source.shape
+        return ny, nx
 
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
-        return np.asarray(self.source[box])
+        raw = np.asarray(self.source[box])
+        if self.scale == 1 and self.zero == 0 and self.blank is None:
+            return raw
+        values = raw * np.float64(self.scale) + self.zero
+        return values if self.blank is None else np.where(raw == self.blank, np.nan, values)
 
 
 @dataclass(frozen=True)
@@ -302,6 +325,14 @@ class Mosaic:
         inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
         return np.where(good, data, 0.0)[inner], good[inner]
 
+    def regrid(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Turn the file's own pixels, 0-based, into output pixels."""
+        column, row = (
+            (np.asarray(value, float) + 0.5) * ratio - 0.5
+            for value, ratio in zip((x, y), self._ratio, strict=True)
+        )
+        return column, row
+
     def positions(self, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
         """Turn sky positions [deg] into output pixels (x, y), 0-based; NaN where off the sky.
 
@@ -366,8 +397,9 @@ def open_mosaic(
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
 
-    Without weight, rms and exposure, a weight or rms extension of the same file is used; without
-    that the noise is measured in the image itself.
+    Without weight, rms and exposure, an IVAR, ERR (RMS, SIGMA...) or WHT (EXP...) extension of the
+    same file is used, the latter as a relative weight; without any of them the noise is measured in
+    the image itself.
 
     Raises:
         DataError: a file is missing, broken, ambiguous or not a plane image; shapes differ; the
@@ -414,6 +446,7 @@ def _open(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDUList:
         raise DataError(
             f"{path}: no such {what} file; check the path or rerun the stage that writes it"
         )
+    shown = path
     try:
         with path.open("rb") as file:
             start = file.read(6)
@@ -423,14 +456,12 @@ def _open(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDUList:
             plain = Path(folder) / "image.fits"
             with opener(path) as packed, plain.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 2**24)
-            path, shown = plain, path
-        else:
-            shown = path
+            path = plain
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
             # Astropy only warns of a truncated file; such an image must not be measured.
-            warnings.simplefilter("error", AstropyWarning)
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-            hdus = stack.enter_context(fits.open(path, memmap=True))
+            warnings.filterwarnings("error", ".*truncated", AstropyWarning)
+            hdus = stack.enter_context(fits.open(path, memmap=False))
             for hdu in hdus:
                 _ = hdu.header
     except (OSError, ValueError, TypeError, EOFError, lzma.LZMAError, AstropyWarning) as error:
@@ -487,7 +518,7 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
     """Pixels of an HDU; those of a compressed one are unpacked once, to a temporary file."""
     try:
         if not isinstance(hdu, fits.CompImageHDU):
-            return _Pixels(hdu.shape, hdu.section if _scaled(hdu.header) else hdu.data)
+            return _mapped(hdu)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="galadapt-"))
         ny, _ = hdu.shape
         unpacked = None
@@ -499,15 +530,23 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
                 )
             unpacked[start : start + len(band)] = band
         assert unpacked is not None
-        return _Pixels(hdu.shape, unpacked)
+        return _Pixels(unpacked)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
 
 
-def _scaled(header: fits.Header) -> bool:
-    """Whether pixels are scaled integers: astropy would convert all of them at once."""
-    return any(card in header for card in ("BSCALE", "BZERO", "BLANK"))
+def _mapped(hdu: Any) -> _Pixels:
+    place, header = hdu.fileinfo(), hdu.header
+    bits = int(header["BITPIX"])
+    dtype = np.dtype(fits.BITPIX2DTYPE[bits]).newbyteorder(">")
+    plane = np.memmap(place["file"].name, dtype, "r", place["datLoc"], tuple(hdu.shape))
+    return _Pixels(
+        plane,
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+        int(header["BLANK"]) if bits > 0 and "BLANK" in header else None,
+    )
 
 
 def _companion(
@@ -576,7 +615,7 @@ def _celestial(header: fits.Header, hdus: fits.HDUList, path: Path) -> WCS | Non
 def _whole_header(hdus: fits.HDUList, science: Any) -> fits.Header:
     """Header of an extension, with what only the primary header says."""
     header = science.header.copy()
-    for card in ("BUNIT", "EXPTIME", "PHOTFLAM", "PHOTPLAM", *_ZERO_POINT_CARDS):
+    for card in ("BUNIT", "PHOTFLAM", "PHOTPLAM", *_TIME_CARDS, *_ZERO_POINT_CARDS):
         if card not in header and card in hdus[0].header:
             header[card] = hdus[0].header[card]
     return header
@@ -590,8 +629,11 @@ def _number(header: fits.Header, card: str) -> float | None:
 
 
 def _exposure_time(header: fits.Header) -> float | None:
-    time = _number(header, "EXPTIME")
-    return time if time is not None and time > 0 else None
+    for card in _TIME_CARDS:
+        time = _number(header, card)
+        if time is not None and time > 0:
+            return time
+    return None
 
 
 def _native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray:
@@ -648,7 +690,7 @@ def _unit(header: fits.Header, told: str | None, path: Path) -> tuple[str, float
         if time is None:
             raise DataError(
                 f"{path}: counts cannot be divided by the exposure time, as EXPTIME is "
-                f"'{header.get('EXPTIME', '')}'; set it in the header, in seconds"
+                f"'{header.get('EXPTIME', '')}'; set it in the header [s]"
             )
         if time == 1:
             say(f"{path}: EXPTIME is 1 s; check that the image does hold counts of 1 s")
@@ -681,7 +723,9 @@ def _unit_kind(text: str) -> str | None:
     if plain in _MAGGIES:
         return "nmgy"
     try:
-        unit = units.Unit(text.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", units.UnitsWarning)
+            unit = units.Unit(text.strip())
     except (ValueError, TypeError):
         return None
     if unit.is_equivalent(units.Jy) or unit.is_equivalent(units.Jy / units.sr):
@@ -733,7 +777,7 @@ def _zero_point(
             known = float(-2.5 * np.log10(flam) - 5 * np.log10(plam) - 2.408)
             source = "PHOTFLAM and PHOTPLAM"
     if told is None:
-        if known is not None and not 0 < known < 60:
+        if known is not None and abs(known) > 60:
             raise DataError(
                 f"{path}: {source} give the zero point {known:g}, which is no AB magnitude of one "
                 "unit; repair the header or give zero_point"
@@ -760,14 +804,8 @@ def _noise(
     found = None
     for kind, name in maps.items():
         found = _Noise(kind, _companion(stack, name, kind, shape, path, sky))
-    own = not maps
-    if own:
-        for kind in ("weight", "rms"):
-            planes = [h for h in _planes(hdus) if h is not science and tuple(h.shape) == shape]
-            planes = [h for h in planes if h.name in _EXTENSIONS[kind] and h.ver == science.ver]
-            if planes and found is None:
-                say(f"{path}: noise from its extension {planes[0].name}")
-                found = _Noise(kind, _plane(stack, planes[0], path))
+    if found is None:
+        found = _own_map(stack, hdus, science, path)
     if found is None:
         say(f"{path}: no weight or rms map given: the noise is measured in the image")
         return _Noise("measured", mesh=_measured(mosaic)[0])
@@ -775,12 +813,10 @@ def _noise(
         return _scaled_to_image(mosaic, found)
     ratio = _noise_ratio(mosaic, found)
     if not 1 / _NOISE_WARNING < ratio < _NOISE_WARNING:
-        what = f"the noise of {path} is {ratio:.3g} times what its {found.kind} map says" + (
-            f" ({maps[found.kind]})" if maps else ""
+        what = (
+            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times what this "
+            f"{found.kind} map says"
         )
-        if own and found.kind == "weight":
-            say(f"{what}: the map is taken as relative")
-            return _scaled_to_image(mosaic, found)
         if not 1 / _NOISE_ERROR < ratio < _NOISE_ERROR:
             raise DataError(
                 f"{what}; give an inverse variance in the image's unit as weight, a noise as rms, "
@@ -788,6 +824,20 @@ def _noise(
             )
         say(f"{what}; check the maps and the unit")
     return found
+
+
+def _own_map(
+    stack: contextlib.ExitStack, hdus: fits.HDUList, science: Any, path: Path
+) -> _Noise | None:
+    """The noise map in an image's own file, if there is one."""
+    for hdu in _planes(hdus):
+        if hdu is science or hdu.shape != science.shape or hdu.ver != science.ver:
+            continue
+        for kind, names in _OWN_MAPS.items():
+            if hdu.name in names:
+                say(f"{path}: noise from its extension {hdu.name}, taken as {kind}")
+                return _Noise(kind, _plane(stack, hdu, path))
+    return None
 
 
 def _sample(mosaic: Mosaic) -> tuple[int, int, int, int]:
@@ -822,7 +872,8 @@ def _noise_ratio(mosaic: Mosaic, noise: _Noise) -> float:
         return 1.0
     seen = float(mad_std(np.diff(data, axis=1)[pair])) / np.sqrt(2)
     said = float(1 / np.sqrt(np.median(weight[good])))
-    return seen / said if seen > 0 else 1.0
+    # An image without any noise is a model, not a contradiction.
+    return seen / said if seen > 1e-12 * said else 1.0
 
 
 def _scaled_to_image(mosaic: Mosaic, noise: _Noise) -> _Noise:
@@ -847,7 +898,7 @@ def _measured(mosaic: Mosaic, noise: _Noise | None = None) -> tuple[np.ndarray, 
     Returns:
         Noise in the file's unit (my, mx), and the median of the noise map's weight in each mesh.
     """
-    estimate = MADStdBackgroundRMS(SigmaClip(sigma=3.0, maxiters=5))
+    estimate = MADStdBackgroundRMS(sigma_clip=SigmaClip(sigma=3.0, maxiters=5))
     ny, nx = mosaic.native_shape
     # A quarter of the pixels of a mesh is plenty where there are many meshes.
     step = 1 if ny * nx <= 2**24 else 2
