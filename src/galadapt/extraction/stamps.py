@@ -110,8 +110,9 @@ def judge(
         psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
         flags: What is known already.
     """
-    # The corner that puts the object within half a pixel of the stamp's centre.
-    left, low = (int(np.ceil(value - size / 2)) for value in (x, y))
+    # The corner that puts the object within half a pixel of the stamp's centre; whole positions,
+    # half a pixel from two centres, must not be at the mercy of the WCS's rounding.
+    left, low = (int(np.ceil(value - size / 2 - 1e-4)) for value in (x, y))
     x0, y0 = left - tile.x, low - tile.y
     ny, nx = tile.data.shape
     lacking = max(-x0, -y0, x0 + size - nx, y0 + size - ny)

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, label, maximum_filter, zoom
 from galadapt.config import Extraction
 
 #: Side of a tile without its margin, at most [px].
-_TILE = 1536
+_TILE = 2304
 
 #: Smoothing before detection [px]: a little less than the PSF's sigma keeps close pairs apart.
 _SMOOTHING = 1.2
@@ -104,9 +104,9 @@ def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Ext
     rms = 1 / np.sqrt(weight)
     rms[bad] = 0
     # Sources bias the background and the background biases the sources: two rounds settle both.
-    sources = None
-    for _ in range(2):
-        data = raw - background(raw, sources, bad, extraction.background_box)
+    sources = np.zeros(raw.shape, bool)
+    for draft in (True, False):
+        data = raw - background(raw, sources, bad, extraction.background_box, draft)
         data[bad] = 0
         smooth = gaussian_filter(data, _SMOOTHING)
         segments = _segments(smooth > extraction.detection_threshold * rms, bad, extraction)
@@ -115,35 +115,39 @@ def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Ext
 
 
 def background(
-    data: np.ndarray, sources: np.ndarray | None, bad: np.ndarray, box: int
+    data: np.ndarray, sources: np.ndarray, bad: np.ndarray, box: int, draft: bool = False
 ) -> np.ndarray:
     """Fit a smooth background: photutils' meshes, spread by cubic splines.
 
     Args:
         data: Image (ny, nx).
-        sources: Pixels to leave out because of their light, or None.
+        sources: Pixels to leave out because of their light.
         bad: Pixels without data.
         box: Side of a mesh [px].
+        draft: Look at every other row and column only, where meshes can be halved.
 
     Returns:
         float32 (ny, nx).
     """
     box = min(box, *data.shape)
+    step = 2 if draft and box % 2 == 0 else 1
+    seen = np.s_[::step, ::step]
+    light, no_data = sources[seen], bad[seen]
     # A mesh of mostly masked pixels says little; its neighbours fill in, or if there are none...
     for allowed in (80.0, 100.0):
         try:
             meshes = Background2D(
-                data,
-                box,
-                mask=sources,
-                coverage_mask=bad if bad.any() else None,
+                data[seen],
+                box // step,
+                mask=light if light.any() else None,
+                coverage_mask=no_data if no_data.any() else None,
                 exclude_percentile=allowed,
             ).background_mesh
         except ValueError:
             continue
         return _spread(np.atleast_2d(meshes), box, data.shape)
     # ...as in a tile nearly all sources or nearly all empty, one number has to do.
-    empty = ~bad if sources is None else ~bad & ~sources
+    empty = ~bad & ~sources
     return np.full(data.shape, np.median(data[empty] if empty.any() else data[~bad]), np.float32)
 
 
