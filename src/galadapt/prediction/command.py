@@ -68,6 +68,8 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
     verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
     verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
+    verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
+    verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
     verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
@@ -81,12 +83,6 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
     from galadapt.prediction.package import newest_package
     from galadapt.prediction.predict import Inputs
 
-    columns = {}
-    for pair in arguments.columns:
-        name, equal, column = pair.partition("=")
-        if not (name and equal and column):
-            raise ConfigError(f"--columns: '{pair}' is not NAME=COLUMN; write ra=RA, for example")
-        columns[name] = column
     hdu = arguments.hdu
     options = {
         "hdu": int(hdu) if hdu and hdu.isdigit() else hdu,
@@ -99,13 +95,25 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         cutouts=arguments.cutouts,
         stamps=arguments.stamps,
         catalog=arguments.catalog,
-        columns=columns,
+        columns=_pairs(arguments.columns, "--columns", "ra=RA"),
+        units=_pairs(arguments.units, "--units", "ra=hourangle"),
+        one_based=arguments.one_based or None,
         maps={kind: getattr(arguments, kind) for kind in ("weight", "rms", "mask")},
         psf=arguments.psf,
         psf_pixel_scale=arguments.psf_pixel_scale,
         options={name: value for name, value in options.items() if value is not None},
         processes=arguments.processes,
     )
+
+
+def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equal, value = text.partition("=")
+        if not (name and equal and value):
+            raise ConfigError(f"{option}: '{text}' is not NAME=VALUE; write {example}, for example")
+        pairs[name] = value
+    return pairs
 
 
 def _predict(arguments: argparse.Namespace) -> None:

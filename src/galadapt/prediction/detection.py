@@ -13,6 +13,7 @@ from galadapt.config import Extraction
 from galadapt.extraction.tiles import read_tile
 from galadapt.extraction.tiles import side as tile_side
 from galadapt.mosaics import Mosaic
+from galadapt.prediction.fields import native
 from galadapt.progress import track
 
 #: photutils.deblend_sources: levels and contrast. Fewer levels than its default of 32, for speed.
@@ -60,5 +61,5 @@ def detect(mosaic: Mosaic, size: int, extraction: Extraction) -> pd.DataFrame:
         places.append(np.stack([x[here], y[here]], axis=1))
     found_at = np.concatenate(places) if places else np.zeros((0, 2))
     found_at = found_at[np.lexsort((found_at[:, 0], found_at[:, 1]))]
-    ratio = mosaic.native_pixel_scale / mosaic.pixel_scale if mosaic.resampled else 1.0
-    return pd.DataFrame((found_at + 0.5) / ratio - 0.5, columns=["x", "y"])
+    x, y = native(mosaic, *found_at.T)
+    return pd.DataFrame({"x": x, "y": y})

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from galadapt.catalogs import locate
 from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
@@ -110,6 +111,7 @@ class ImageField:
         extraction: How stamps are cut out.
         options: Further arguments of `galadapt.mosaics.open_mosaic`.
         processes: That share the cutting.
+        alone: Whether it is the only image: then objects that all lie outside are an error.
     """
 
     path: Path
@@ -117,6 +119,7 @@ class ImageField:
     extraction: Extraction
     options: Mapping[str, Any]
     processes: int = 1
+    alone: bool = True
 
     @property
     def name(self) -> str:
@@ -137,7 +140,7 @@ class ImageField:
         """Cut out objects; see `Field.stamps`."""
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
-            x, y = place(mosaic, objects)
+            x, y = locate(objects, mosaic) if self.alone else place(mosaic, objects)
             twice = _coincident(x, y)
             x, y = x[rows], y[rows]
             found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
@@ -175,22 +178,25 @@ def _marked(judged: Judged, twice: bool) -> Judged:
 
 def place(mosaic: Mosaic, objects: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Find objects on the network's pixel grid: by ra and dec, or by x and y [px of the image]."""
-    if "x" in objects and objects["x"].notna().any():
-        ratio = mosaic.native_pixel_scale / mosaic.pixel_scale if mosaic.resampled else 1.0
-        columns, lines = (objects[name].to_numpy(float) for name in ("x", "y"))
-        return (columns + 0.5) * ratio - 0.5, (lines + 0.5) * ratio - 0.5
+    if "x" in objects:
+        return mosaic.regrid(objects["x"].to_numpy(float), objects["y"].to_numpy(float))
     return mosaic.positions(objects["ra"].to_numpy(float), objects["dec"].to_numpy(float))
 
 
 def seen(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> Seen:
     """Turn places on the network's grid into what the catalogue says."""
-    ratio = mosaic.native_pixel_scale / mosaic.pixel_scale if mosaic.resampled else 1.0
     finite = np.isfinite(x) & np.isfinite(y)
     ra, dec = np.full(len(x), np.nan), np.full(len(x), np.nan)
     if finite.any():
         ra[finite], dec[finite] = mosaic.sky(x[finite], y[finite])
     scale = np.full(len(x), mosaic.native_pixel_scale)
-    return Seen((x + 0.5) / ratio - 0.5, (y + 0.5) / ratio - 0.5, ra, dec, scale)
+    return Seen(*native(mosaic, x, y), ra, dec, scale)
+
+
+def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn places on the network's grid into the image's own pixels."""
+    (x0, x1), (y0, y1) = mosaic.regrid(np.arange(2), np.arange(2))
+    return (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt import __version__
+from galadapt.catalogs import read_objects
 from galadapt.config import Compute, Extraction, FitsPsf, Psf
 from galadapt.errors import ConfigError, DataError
 from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
@@ -37,6 +38,8 @@ class Inputs:
         stamps: A stamp set.
         catalog: Positions on the images; without it sources are detected.
         columns: The catalogue's names of id, ra, dec, x, y.
+        units: Units of its columns, where it does not say or is wrong.
+        one_based: Whether its first pixel is 1; None: told by the names of its columns.
         maps: weight, rms, mask: one path per image, or none.
         psf: FITS image of the images' effective PSF.
         psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
@@ -50,6 +53,8 @@ class Inputs:
     stamps: Path | None = None
     catalog: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    one_based: bool | None = None
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     psf: Path | None = None
     psf_pixel_scale: float | None = None
@@ -124,6 +129,7 @@ def predict(
     settings = {
         "members": members,
         "options": {name: str(value) for name, value in inputs.options.items()},
+        "psf": task.psf.model_dump(mode="json"),
         "version": __version__,
     }
     raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
@@ -189,16 +195,19 @@ def prepare(model: Path, inputs: Inputs) -> Task:
                 )
             if given:
                 options[kind] = given[number]
-        fields.append(ImageField(path, record, extraction, options, inputs.processes))
+        alone = len(inputs.images) == 1
+        fields.append(ImageField(path, record, extraction, options, inputs.processes, alone))
     found = _read_catalog(inputs) if inputs.catalog is not None else _detect(fields, extraction)
     return Task(package, fields, found, psf, common)
 
 
 def _read_catalog(inputs: Inputs) -> pd.DataFrame:
-    from galadapt.catalogs import read_objects
-
     assert inputs.catalog is not None
-    objects = read_objects(inputs.catalog, inputs.columns)
+    objects = read_objects(
+        inputs.catalog, inputs.columns, units=inputs.units, one_based=inputs.one_based
+    )
+    if "name" in objects:
+        objects["id"] = objects["name"]
     return objects[[name for name in ("id", "ra", "dec", "x", "y") if name in objects]]
 
 
