@@ -182,7 +182,7 @@ def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:
     hdu.name = "GALADAPT"
     for number, name in enumerate(table.colnames, start=1):
         # What is left of a card's 80 characters beside keyword, value and separators.
-        room = 65 - max(len(name), 8)
+        room = 65 - max(len(name), 18)
         hdu.header.comments[f"TTYPE{number}"] = table[name].description[:room]
     for key, value in notes.items():
         # Headers hold ASCII only; long values continue on further cards.
