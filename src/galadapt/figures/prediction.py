@@ -71,9 +71,11 @@ def residual_sheet(panels: Sequence[Panel], output: Path) -> None:
                 vmax=_RESIDUAL,
                 interpolation="nearest",
             )
-            three[0].set_title(panel.title, fontsize=6.5, loc="left")
+            title = three[0].set_title(panel.title, fontsize=6.5, loc="left")
+            # Long text would push the panels apart.
+            title.set_in_layout(False)
             if panel.note:
-                three[0].text(
+                note = three[0].text(
                     0.02,
                     0.02,
                     panel.note,
@@ -82,6 +84,7 @@ def residual_sheet(panels: Sequence[Panel], output: Path) -> None:
                     color="#D55E00",
                     bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
                 )
+                note.set_in_layout(False)
         for axis in axes.flat:
             axis.set_axis_off()
 
