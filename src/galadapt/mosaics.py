@@ -22,7 +22,7 @@ import lzma
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from astropy.coordinates import FK5, ICRS, SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
 from astropy.stats import SigmaClip, mad_std
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, FITSFixedWarning, Sip
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from photutils.background import MADStdBackgroundRMS
 from scipy.ndimage import (
@@ -356,6 +356,33 @@ class Mosaic:
         """
         return image_angle(self._placed(), np.asarray(ra), np.asarray(dec), position_angle)
 
+    def wcs(self) -> WCS | None:
+        """Celestial WCS of the output grid; None when there is none.
+
+        Raises:
+            DataError: the WCS corrects distortion by tables, which cannot be scaled.
+        """
+        if self._sky is None:
+            return None
+        wcs = self._sky.wcs.deepcopy()
+        if any(part is not None for part in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)):
+            raise DataError(
+                f"{self.path}: the WCS corrects distortion by tables; resample the image to a "
+                "plain tangent plane first, as drizzling does"
+            )
+        ratio = self._ratio
+        wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) * ratio + 0.5
+        if wcs.wcs.has_cd():
+            wcs.wcs.cd = wcs.wcs.cd / ratio
+        elif wcs.wcs.has_pc():
+            # PC stays, but for unequal ratios, which a matrix alone can hold.
+            wcs.wcs.pc = wcs.wcs.get_pc() * (ratio[0] / ratio)
+            wcs.wcs.cdelt = wcs.wcs.get_cdelt() / ratio[0]
+        if wcs.sip is not None:
+            wcs.sip = _scaled_sip(wcs.sip, ratio, wcs.wcs.crpix)
+        wcs.wcs.set()
+        return wcs
+
     def _placed(self) -> Any:
         if self._sky is None:
             raise DataError(
@@ -379,6 +406,7 @@ def open_mosaic(
     native_pixel_scale: float | None = None,
     zero_point: float | None = None,
     unit: str | None = None,
+    remark: Callable[[str], None] = say,
 ) -> Iterator[Mosaic]:
     """Open an image and what is known of its noise.
 
@@ -396,6 +424,7 @@ def open_mosaic(
             time); None to take the header's.
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
+        remark: What is told of doubts that are no errors; `once` for many images alike.
 
     Without weight, rms and exposure, an IVAR, ERR (RMS, SIGMA...) or WHT (EXP...) extension of the
     same file is used, the latter as a relative weight; without any of them the noise is measured in
@@ -416,7 +445,7 @@ def open_mosaic(
         header = _whole_header(hdus, science)
         sky = _celestial(science.header, hdus, path)
         scales = _native_scales(sky, native_pixel_scale, path)
-        spelling, factor = _unit(header, unit, path)
+        spelling, factor = _unit(header, unit, path, remark)
         mosaic = Mosaic(
             path=path,
             image=_plane(stack, science, path),
@@ -429,13 +458,26 @@ def open_mosaic(
             sky=sky,
             native_scales=scales,
             pixel_scale=_wanted_scale(scales, pixel_scale, path),
-            zero_point=_zero_point(header, zero_point, spelling, factor != 1, scales, path),
+            zero_point=_zero_point(header, zero_point, spelling, factor != 1, scales, path, remark),
             unit=spelling,
             factor=factor,
             exposure_time=_exposure_time(header),
         )
-        mosaic.noise = _noise(stack, hdus, science, maps, mosaic, sky)
+        mosaic.noise = _noise(stack, hdus, science, maps, mosaic, sky, remark)
         yield mosaic
+
+
+def once() -> Callable[[str], None]:
+    """Say each remark of `open_mosaic` once, whatever the files it is about."""
+    said: set[str] = set()
+
+    def remark(message: str) -> None:
+        text = message.partition(": ")[2]
+        if text not in said:
+            said.add(text)
+            say(message)
+
+    return remark
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -609,6 +651,18 @@ def _celestial(header: fits.Header, hdus: fits.HDUList, path: Path) -> WCS | Non
     return wcs
 
 
+def _scaled_sip(sip: Sip, ratio: np.ndarray, crpix: np.ndarray) -> Sip:
+    """Distortion polynomials on a grid whose pixels are 1 / ratio of the old ones."""
+
+    def scaled(terms: np.ndarray | None, axis: int) -> np.ndarray | None:
+        if terms is None:
+            return None
+        p, q = np.indices(terms.shape)
+        return np.asarray(terms * ratio[axis] / (ratio[0] ** p * ratio[1] ** q))
+
+    return Sip(scaled(sip.a, 0), scaled(sip.b, 1), scaled(sip.ap, 0), scaled(sip.bp, 1), crpix)
+
+
 # --- what the header says -------------------------------------------------------------------
 
 
@@ -672,12 +726,14 @@ def _wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float
     return float(scales.mean()) if same else float(wanted)
 
 
-def _unit(header: fits.Header, told: str | None, path: Path) -> tuple[str, float]:
+def _unit(
+    header: fits.Header, told: str | None, path: Path, remark: Callable[[str], None]
+) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
     written = str(header.get("BUNIT", "")).strip()
     kind = _unit_kind(written if told is None else told)
     if told is not None and written and kind != _unit_kind(written):
-        say(f"{path}: BUNIT is '{written}'; taken as '{told}', as told")
+        remark(f"{path}: BUNIT is '{written}'; taken as '{told}', as told")
     if kind in ("e-/s", "counts/s"):
         return kind, 1.0
     if kind in ("e-", "counts"):
@@ -693,7 +749,7 @@ def _unit(header: fits.Header, told: str | None, path: Path) -> tuple[str, float
                 f"'{header.get('EXPTIME', '')}'; set it in the header [s]"
             )
         if time == 1:
-            say(f"{path}: EXPTIME is 1 s; check that the image does hold counts of 1 s")
+            remark(f"{path}: EXPTIME is 1 s; check that the image does hold counts of 1 s")
         return f"{kind}/s", 1 / time
     if kind is not None:
         return kind, 1.0
@@ -756,6 +812,7 @@ def _zero_point(
     divided: bool,
     scales: np.ndarray,
     path: Path,
+    remark: Callable[[str], None],
 ) -> float | None:
     """AB magnitude of one unit: as told, else from the unit, else from the header, else None.
 
@@ -770,7 +827,7 @@ def _zero_point(
         flam, plam = _number(header, "PHOTFLAM"), _number(header, "PHOTPLAM")
         if card is not None and divided:
             if told is None:
-                say(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
+                remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
         elif card is not None:
             known, source = _number(header, card), card
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
@@ -784,7 +841,7 @@ def _zero_point(
             )
         return known
     if known is not None and abs(known - told) > _ZERO_POINT_TOLERANCE:
-        say(f"{path}: {source} give the zero point {known:.2f}; {told:.2f} is used, as told")
+        remark(f"{path}: {source} give the zero point {known:.2f}; {told:.2f} is used, as told")
     return told
 
 
@@ -798,6 +855,7 @@ def _noise(
     maps: dict[str, Path],
     mosaic: Mosaic,
     sky: WCS | None,
+    remark: Callable[[str], None],
 ) -> _Noise:
     """What is known of the noise of an image, which `mosaic` reads without any."""
     path, shape = mosaic.path, mosaic.native_shape
@@ -805,9 +863,9 @@ def _noise(
     for kind, name in maps.items():
         found = _Noise(kind, _companion(stack, name, kind, shape, path, sky))
     if found is None:
-        found = _own_map(stack, hdus, science, path)
+        found = _own_map(stack, hdus, science, path, remark)
     if found is None:
-        say(f"{path}: no weight or rms map given: the noise is measured in the image")
+        remark(f"{path}: no weight or rms map given: the noise is measured in the image")
         return _Noise("measured", mesh=_measured(mosaic)[0])
     if found.kind == "exposure":
         return _scaled_to_image(mosaic, found)
@@ -822,12 +880,16 @@ def _noise(
                 f"{what}; give an inverse variance in the image's unit as weight, a noise as rms, "
                 "and a relative or exposure map as exposure"
             )
-        say(f"{what}; check the maps and the unit")
+        remark(f"{what}; check the maps and the unit")
     return found
 
 
 def _own_map(
-    stack: contextlib.ExitStack, hdus: fits.HDUList, science: Any, path: Path
+    stack: contextlib.ExitStack,
+    hdus: fits.HDUList,
+    science: Any,
+    path: Path,
+    remark: Callable[[str], None],
 ) -> _Noise | None:
     """The noise map in an image's own file, if there is one."""
     for hdu in _planes(hdus):
@@ -835,7 +897,7 @@ def _own_map(
             continue
         for kind, names in _OWN_MAPS.items():
             if hdu.name in names:
-                say(f"{path}: noise from its extension {hdu.name}, taken as {kind}")
+                remark(f"{path}: noise from its extension {hdu.name}, taken as {kind}")
                 return _Noise(kind, _plane(stack, hdu, path))
     return None
 

@@ -221,6 +221,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "images":
+        from galadapt.surveys.images import make_images
+
+        make_images(**arguments)
     else:
         from galadapt.surveys.cosmos import make_cosmos
 
@@ -259,6 +263,7 @@ def extract(job: Settings, inputs: Paths, outputs: Paths) -> None:
         output=outputs.one("stamps"),
         rejected=outputs.one("rejected"),
         provenance=_provenance(job),
+        processes=_compute().threads_per_training,
     )
 
 

@@ -49,7 +49,15 @@ from galadapt.config.simulation import (
     Simulation,
     Uniform,
 )
-from galadapt.config.survey import CosmosSurvey, Extraction, MockSurvey, Selection, Splits, Survey
+from galadapt.config.survey import (
+    CosmosSurvey,
+    Extraction,
+    ImagesSurvey,
+    MockSurvey,
+    Selection,
+    Splits,
+    Survey,
+)
 from galadapt.config.training import Adversarial, Compute, Method, Network, Predictor
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
@@ -75,6 +83,7 @@ __all__ = [
     "Fraction",
     "GaussianPsf",
     "Image",
+    "ImagesSurvey",
     "Interval",
     "IntervalStep",
     "IsophoteBox",

@@ -27,11 +27,14 @@ from galadapt.extraction.splits import overlapping, split_by_cell, split_of
 from galadapt.extraction.stamps import REASONS, Rejection, Stamp, judge
 from galadapt.extraction.tiles import Pixels, read_tile, tiles_of
 from galadapt.files import read_table, write_csv
-from galadapt.mosaics import open_mosaic
+from galadapt.mosaics import Mosaic, open_mosaic
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
 
-__all__ = ["REASONS", "Rejection", "Stamp", "cutouts", "extract"]
+__all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
+
+#: Zero points this close are one [mag]: headers and handbooks differ in the third decimal.
+_SAME_ZERO_POINT = 0.01
 
 #: Objects of a catalogue closer than this are one [px].
 _COINCIDENT = 1.0
@@ -46,6 +49,9 @@ _MEASURED = (
     *("x_offset", "y_offset", "background", "local_rms", "empty_rms"),
     *("neighbour_fraction", "signal_to_noise", "fwhm"),
 )
+
+#: Those in the image's unit.
+_FLUXES = frozenset({"background", "local_rms", "empty_rms"})
 
 Batch = tuple[np.ndarray, list[Stamp | Rejection]]
 
@@ -82,7 +88,7 @@ def cutouts(
     outside = np.flatnonzero(~inside)
     if len(outside):
         yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
-    twice = _coincident(x, y, inside)
+    twice = coincident(x, y)
     psf_fwhm = None
     if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
         psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
@@ -105,10 +111,15 @@ def cutouts(
     yield from track(_mapped(work, tasks, processes), len(tasks), "extraction", "tiles")
 
 
-def _coincident(x: np.ndarray, y: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Tell which positions have another one within `_COINCIDENT` pixels."""
+def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell which positions have another one within `_COINCIDENT` pixels.
+
+    Args:
+        x: Columns [px] (N,); positions that are not finite coincide with nothing.
+        y: Rows (N,).
+    """
     twice = np.zeros(len(x), bool)
-    rows = np.flatnonzero(inside)
+    rows = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if len(rows) > 1:
         tree = cKDTree(np.stack([x[rows], y[rows]], axis=1))
         twice[rows[np.unique(tree.query_pairs(_COINCIDENT, output_type="ndarray"))]] = True
@@ -166,7 +177,8 @@ def extract(
     """Cut a stamp for every selected object and write those that are usable.
 
     Args:
-        drz: Mosaic [e-/s].
+        drz: Mosaic. One of another pixel scale than the image's is resampled, one whose header
+            gives another zero point is scaled to the image's.
         wht: Its inverse variance.
         selected: Table of objects from `galadapt.surveys.selection.select`.
         image: Stamp side, pixel scale, zero point and band.
@@ -186,8 +198,7 @@ def extract(
         The stamp set's table.
 
     Raises:
-        DataError: an input is unreadable, the pixel scale is not the image's, the selection lacks
-            a column, or no object is usable.
+        DataError: an input is unreadable, the selection lacks a column, or no object is usable.
     """
     objects = read_table(selected)
     missing = [name for name in _NEEDED if name not in objects]
@@ -200,14 +211,10 @@ def extract(
     # Stamps come in the order of tiles and are kept in the order of the selection; on the way
     # they lie in a file without a name, which a killed job cannot leave behind.
     with (
-        open_mosaic(drz, wht) as mosaic,
+        open_mosaic(drz, wht, pixel_scale=image.pixel_scale) as mosaic,
         tempfile.TemporaryFile(dir=output.parent) as spool,
     ):
-        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > 0.01:
-            raise DataError(
-                f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale says "
-                f"{image.pixel_scale:g}; set it to the mosaic's"
-            )
+        factor = _brightening(mosaic, image, drz)
         ra, dec = objects["ra"].to_numpy(float), objects["dec"].to_numpy(float)
         x, y = mosaic.positions(ra, dec)
         objects["x"], objects["y"] = x, y
@@ -221,10 +228,12 @@ def extract(
                 if isinstance(found, Rejection):
                     refused[row] = found
                     continue
-                measured[row] = [getattr(found, name) for name in _MEASURED]
+                measured[row] = [
+                    getattr(found, name) * (factor if name in _FLUXES else 1) for name in _MEASURED
+                ]
                 corners[row], flags[row] = (found.x, found.y), found.flags
                 spool.seek(row * 4 * size * size)
-                spool.write(found.pixels.tobytes())
+                spool.write((found.pixels * np.float32(factor)).tobytes())
         kept = np.array([row for row in range(len(objects)) if row not in refused], int)
         if len(kept) == 0:
             counts = pd.Series([found.reason for found in refused.values()]).value_counts()
@@ -261,6 +270,23 @@ def extract(
         write_stamps(output, _spooled(spool, kept, size), table, metadata)
     say(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
     return table
+
+
+def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
+    """What brings a mosaic's pixels to the zero point of the experiment."""
+    if mosaic.resampled:
+        say(
+            f"{drz}: pixels of {mosaic.native_pixel_scale:.4f} arcsec are resampled to "
+            f"image.pixel_scale, {mosaic.pixel_scale:g}"
+        )
+    known = mosaic.zero_point
+    if known is None or abs(known - image.zero_point) < _SAME_ZERO_POINT:
+        return 1.0
+    say(
+        f"{drz}: fluxes are brought from the zero point {known:.4f} to image.zero_point, "
+        f"{image.zero_point:g}"
+    )
+    return float(10 ** (0.4 * (image.zero_point - known)))
 
 
 def _splits(

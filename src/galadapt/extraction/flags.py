@@ -23,7 +23,7 @@ class Flag(IntFlag):
 FLAGS: dict[str, str] = {
     "neighbour": "neighbours hold more than 10% of the flux detected in the stamp",
     "blended": "part of the central segment's light has no counterpart across the centre",
-    "near_edge": "over 5% of the stamp and of the mesh around it lies beyond the data",
+    "near_edge": "over 10% of the stamp and of the mesh around it lies beyond the data",
     "bad_pixels": "the stamp holds pixels without data, set to the background",
     "low_signal_to_noise": "the signal-to-noise ratio is below extraction.low_signal_to_noise",
     "noise_disagrees": "the empty pixels scatter twice, or half, as much as the weight map says",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 from photutils.segmentation import SegmentationImage, deblend_sources
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import label, maximum_filter
 
 from galadapt.randomness import generator
 
@@ -28,9 +32,9 @@ def distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray:
 
 def central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float, float]) -> int:
     """Label under the centre, else that of the brightest detected pixel close to it, else 0."""
-    label = int(segments[round(centre[1]), round(centre[0])])
-    if label:
-        return label
+    found = int(segments[round(centre[1]), round(centre[0])])
+    if found:
+        return found
     near = (distance(segments.shape, centre) <= CENTRE_RADIUS) & (segments > 0)
     if not near.any():
         return 0
@@ -55,20 +59,28 @@ def blended_pixels(
     Returns:
         Boolean (S, S).
     """
-    turned = np.full_like(smooth, np.inf)
-    # Turning about half-integer points keeps pixels whole.
-    (to_y, from_y), (to_x, from_x) = (
-        _overlap(round(2 * middle), length)
-        for middle, length in zip(centre[::-1], smooth.shape, strict=True)
-    )
-    turned[to_y, to_x] = smooth[from_y, from_x][::-1, ::-1]
-    excess = smooth - np.clip(turned, 0, None)
+    excess = smooth - np.clip(turned(smooth, centre, np.float32(np.inf)), 0, None)
     blended: np.ndarray = own & (excess > 3 * rms) & (excess > smooth / 2)
     return blended
 
 
+def turned(image: np.ndarray, centre: tuple[float, float], beyond: Any) -> np.ndarray:
+    """Turn a stamp by 180 degrees about `centre` (x, y), rounded to half a pixel.
+
+    Pixels whose counterpart lies outside the stamp become `beyond`.
+    """
+    result = np.full_like(image, beyond)
+    # Turning about half-integer points keeps pixels whole.
+    (to_y, from_y), (to_x, from_x) = (
+        _overlap(round(2 * middle), length)
+        for middle, length in zip(centre[::-1], image.shape, strict=True)
+    )
+    result[to_y, to_x] = image[from_y, from_x][::-1, ::-1]
+    return result
+
+
 def _overlap(total: int, length: int) -> tuple[slice, slice]:
-    """Pixels k with total - k on the axis too, and the slice of those opposite."""
+    """Pixels k of an axis with total - k on it too, and the slice of those opposite."""
     low, high = max(total - length + 1, 0), min(total, length - 1)
     return slice(low, high + 1), slice(total - high, total - low + 1)
 
@@ -87,13 +99,19 @@ def deblended(
     Returns:
         Boolean (S, S): the part of `own` that is the object's.
     """
-    parts = deblend_sources(
-        smooth,
-        SegmentationImage(own.astype(np.int32)),
-        area,
-        contrast=_CONTRAST,
-        progress_bar=False,
-    ).data
+    # The stamp may cut a segment in pieces that only touch outside of it.
+    pieces, _ = label(own, np.ones((3, 3), bool))
+    piece = pieces == central_label(pieces, smooth, centre)
+    with warnings.catch_warnings():
+        # Of thresholds spaced otherwise because a pixel is negative.
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        parts = deblend_sources(
+            smooth,
+            SegmentationImage(piece.astype(np.int32)),
+            area,
+            contrast=_CONTRAST,
+            progress_bar=False,
+        ).data
     kept: np.ndarray = parts == central_label(parts, smooth, centre)
     return kept
 
@@ -103,20 +121,23 @@ def without_neighbours(
     own: np.ndarray,
     others: np.ndarray,
     empty: np.ndarray,
+    centre: tuple[float, float],
     rms: float,
     key: tuple[int, int],
 ) -> np.ndarray:
-    """Replace neighbours by background and noise, as if they had never been there.
+    """Replace neighbours by what the stamp shows on the other side of its object.
 
-    The noise has the scatter and, to the nearest pixel along each axis, the correlation of the
-    stamp's empty pixels: white noise is convolved with (a, 1, a), whose lag-1 correlation is
-    2 a / (1 + 2 a^2).
+    There lie the object's own wings, if it has any so far out, and noise as it is. (Sky alone would
+    bite pieces out of large galaxies.) Where the other side is taken too, or outside, comes
+    noise: with the scatter and, to the nearest pixel along each axis, the correlation of the empty
+    pixels. White noise is convolved with (a, 1, a), whose lag-1 correlation is 2 a / (1 + 2 a^2).
 
     Args:
         pixels: Background-subtracted stamp (S, S).
         own: Pixels of the object, never replaced.
         others: Pixels of its neighbours; their surroundings are replaced too.
         empty: Pixels without any source.
+        centre: Position (x, y) of the object [px].
         rms: Scatter of the noise.
         key: Where the stamp lies on the mosaic (row, column): the key of its noise, so that it
             depends on nothing else.
@@ -127,15 +148,16 @@ def without_neighbours(
     masked = maximum_filter(others, 2 * _GROWTH + 1) & ~own
     if not masked.any():
         return pixels
+    mirrored = ~turned(masked, centre, True)
     rng = generator(key[0], _FILL, key[1])
     noise = rng.standard_normal([length + 2 for length in pixels.shape])
     for axis in (0, 1):
-        here, there = np.moveaxis(pixels, axis, 0), np.moveaxis(empty, axis, 0)
-        wing = _wing(here, there)
+        wing = _wing(np.moveaxis(pixels, axis, 0), np.moveaxis(empty, axis, 0))
         noise = np.moveaxis(noise, axis, 0)
         noise = wing * (noise[:-2] + noise[2:]) + noise[1:-1]
         noise = np.moveaxis(noise / np.sqrt(1 + 2 * wing**2), 0, axis)
-    return np.where(masked, rms * noise, pixels).astype(np.float32)
+    filling = np.where(mirrored, turned(pixels, centre, 0), rms * noise)
+    return np.where(masked, filling, pixels).astype(np.float32)
 
 
 def _wing(pixels: np.ndarray, empty: np.ndarray) -> float:
