@@ -91,6 +91,7 @@ def read_objects(
     one_based: bool | None = None,
     pixel_scale: float | None = None,
     native_pixel_scale: float | None = None,
+    placed: bool = True,
 ) -> pd.DataFrame:
     """Read a catalogue: FITS, VOTable, Parquet, ECSV, CSV, tab-separated, SExtractor's or GALFIT's.
 
@@ -106,6 +107,7 @@ def read_objects(
         pixel_scale: Grid on which radii are returned [arcsec/px].
         native_pixel_scale: Pixels of the catalogue's own image [arcsec/px], for radii given in
             pixels; None for `pixel_scale`.
+        placed: Whether objects without positions are of no use.
 
     Returns:
         A row per object: id (int64); name, if the identifiers are text; ra, dec [deg] or, if these
@@ -129,7 +131,7 @@ def read_objects(
     if pixel_scale is not None and unmapped and set(_GALFIT.values()) <= set(table.colnames):
         columns = {**_GALFIT, **columns}
         units = {"effective_radius": "arcsec", "effective_radius_error": "arcsec", **units}
-    chosen = _chosen(table, columns, path)
+    chosen = _chosen(table, columns, placed, path)
     found: dict[str, Any] = _identifiers(table, chosen, path)
     values = {
         name: _values(table, column, name, units.get(name), path)
@@ -315,7 +317,7 @@ def _from_text(lines: list[str], head: list[str], columns: Mapping[str, str]) ->
 # --- columns --------------------------------------------------------------------------------
 
 
-def _chosen(table: Table, columns: Mapping[str, str], path: Path) -> dict[str, str]:
+def _chosen(table: Table, columns: Mapping[str, str], placed: bool, path: Path) -> dict[str, str]:
     """The catalogue's column for each of galadapt's names."""
     upper: dict[str, str] = {}
     for name in table.colnames:
@@ -342,7 +344,7 @@ def _chosen(table: Table, columns: Mapping[str, str], path: Path) -> dict[str, s
                 )
             chosen.pop(first, None)
             chosen.pop(second, None)
-    if "ra" not in chosen and "x" not in chosen:
+    if placed and "ra" not in chosen and "x" not in chosen:
         raise DataError(
             f"{path}: no columns for ra and dec or x and y; name them in columns; {_listed(table)}"
         )

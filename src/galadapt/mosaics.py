@@ -45,8 +45,8 @@ from scipy.ndimage import (
 from scipy.sparse import csr_array
 
 from galadapt.errors import DataError
+from galadapt.headers import without_stale_distortion
 from galadapt.progress import say
-from galadapt.surveys.field import image_angle
 
 #: Spellings met in archives, without blanks and in lower case.
 _PER_SECOND = ("/s", "/sec", "/second", "/seconds", "s-1", "s^-1", "s**-1", ".s-1", "*s**-1")
@@ -349,12 +349,26 @@ class Mosaic:
         return self._sky.pixel_to_world_values(x, y)
 
     def angle(self, ra: Any, dec: Any, position_angle: Any) -> np.ndarray:
-        """Turn position angles on the sky (north through east) into angles on the image [deg].
+        """Turn position angles on the sky into angles on the image.
+
+        Args:
+            ra: Right ascension [deg] (N,).
+            dec: Declination [deg] (N,).
+            position_angle: [deg], from north through east (N,).
+
+        Returns:
+            Angle [deg] in [-90, 90), counter-clockwise from +y, whatever the image's orientation.
 
         Raises:
             DataError: the image has no celestial WCS.
         """
-        return image_angle(self._placed(), np.asarray(ra), np.asarray(dec), position_angle)
+        ra, dec, turn = (np.asarray(k, float) for k in (ra, dec, np.radians(position_angle)))
+        step = 0.1 / 3600
+        x, y = self.positions(ra, dec)
+        to_x, to_y = self.positions(
+            ra + step * np.sin(turn) / np.cos(np.radians(dec)), dec + step * np.cos(turn)
+        )
+        return np.asarray((np.degrees(np.arctan2(x - to_x, to_y - y)) + 90) % 180 - 90)
 
     def wcs(self) -> WCS | None:
         """Celestial WCS of the output grid; None when there is none.
@@ -636,7 +650,7 @@ def _celestial(header: fits.Header, hdus: fits.HDUList, path: Path) -> WCS | Non
         warnings.simplefilter("ignore", FITSFixedWarning)
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            wcs = WCS(header, hdus)
+            wcs = WCS(without_stale_distortion(header), hdus)
             if not wcs.has_celestial:
                 return None
             scale = proj_plane_pixel_scales(wcs) * 3600
@@ -988,7 +1002,10 @@ def _measured(mosaic: Mosaic, noise: _Noise | None = None) -> tuple[np.ndarray, 
             f"{mosaic.path}: no noise can be measured, as the image is empty or constant; give a "
             "weight or an rms map"
         )
-    smooth = generic_filter(mesh, np.nanmedian, size=5, mode="nearest")
+    with warnings.catch_warnings():
+        # Between meshes without data there is nothing to take a median of.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        smooth = generic_filter(mesh, np.nanmedian, size=5, mode="nearest")
     nearest = distance_transform_edt(np.isnan(smooth), return_distances=False, return_indices=True)
     return smooth[tuple(nearest)], relative
 

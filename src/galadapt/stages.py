@@ -225,6 +225,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.images import make_images
 
         make_images(**arguments)
+    elif settings.kind == "candels":
+        from galadapt.surveys.candels import make_candels
+
+        make_candels(**arguments)
     else:
         from galadapt.surveys.cosmos import make_cosmos
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 from scipy.ndimage import center_of_mass
 
 from galadapt.errors import DataError
-from galadapt.mosaics import open_mosaic
+from galadapt.mosaics import once, open_mosaic
 from galadapt.surveys.field import tangent_wcs, write_mosaic
 
 SIGMA = 0.01
@@ -618,3 +618,39 @@ def test_a_real_header_and_its_noise(galadapt_data, kind):
 )
 def test_other_skies_are_refused(galadapt_data, name, settings, message):
     _refused(message, galadapt_data / name, **settings)
+
+
+def test_stale_distortion_is_not_applied(tmp_path):
+    """Drizzled mosaics keep polynomials that their CTYPE denies; astropy would apply them."""
+    cards = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-3, "B_0_2": 1e-3}
+    with open_mosaic(_write(tmp_path / "image.fits", **cards)) as mosaic:
+        x, _ = mosaic.positions(*mosaic.sky(199.0, 75.0))
+        ra, _ = mosaic.sky(199.0, 75.0)
+    assert x == pytest.approx(199.0)
+    assert ra == pytest.approx(150.1 - 99.5 * 0.06 / 3600 / np.cos(np.radians(2.3)), abs=1e-8)
+
+
+@pytest.mark.parametrize("wanted", [None, 0.1, 0.05])
+def test_the_wcs_of_the_grid_is_that_of_its_pixels(tmp_path, wanted):
+    wcs = tangent_wcs((150, 200), 0.06)
+    wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    a, b = np.zeros((3, 3)), np.zeros((3, 3))
+    a[2, 0], a[1, 1], b[0, 2] = 3e-5, -2e-5, 4e-5
+    wcs.sip = Sip(a, b, None, None, wcs.wcs.crpix)
+    header = wcs.to_header(relax=True)
+    header["BUNIT"] = "e-/s"
+    fits.PrimaryHDU(_noise(), header).writeto(tmp_path / "image.fits")
+    with open_mosaic(tmp_path / "image.fits", pixel_scale=wanted) as mosaic:
+        x, y = np.array([3.0, 50.0, 80.0]), np.array([70.0, 4.0, 80.0])
+        written = WCS(mosaic.wcs().to_header(relax=True))
+        np.testing.assert_allclose(written.all_pix2world(x, y, 0), mosaic.sky(x, y), atol=1e-9)
+        back = mosaic.positions(*mosaic.sky(x, y))
+        np.testing.assert_allclose(back, (x, y), atol=1e-3)
+
+
+def test_remarks_on_many_images_are_said_once(tmp_path, capsys):
+    remark = once()
+    for number in range(3):
+        with open_mosaic(_write(tmp_path / f"{number}.fits"), remark=remark):
+            pass
+    assert capsys.readouterr().err.count("the noise is measured in the image") == 1

@@ -50,15 +50,27 @@ from galadapt.config.simulation import (
     Uniform,
 )
 from galadapt.config.survey import (
+    CandelsSurvey,
     CosmosSurvey,
     Extraction,
     ImagesSurvey,
     MockSurvey,
     Selection,
+    SkyBox,
     Splits,
     Survey,
 )
-from galadapt.config.training import Adversarial, Compute, Method, Network, Predictor
+from galadapt.config.training import (
+    Adversarial,
+    Alignment,
+    Compute,
+    Coral,
+    DareGram,
+    Method,
+    Mmd,
+    Network,
+    Predictor,
+)
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 __all__ = [
@@ -67,13 +79,17 @@ __all__ = [
     "SERSIC_INDEX_LIMITS",
     "UNITS",
     "Adversarial",
+    "Alignment",
     "Archive",
     "Box",
     "BulgeDisc",
+    "CandelsSurvey",
     "Clumps",
     "Compute",
     "Config",
+    "Coral",
     "CosmosSurvey",
+    "DareGram",
     "Divide",
     "Edges",
     "Empirical",
@@ -91,6 +107,7 @@ __all__ = [
     "MagnitudeRelation",
     "Masks",
     "Method",
+    "Mmd",
     "MockSurvey",
     "MoffatPsf",
     "MosaicNoise",
@@ -115,6 +132,7 @@ __all__ = [
     "Section",
     "Selection",
     "Simulation",
+    "SkyBox",
     "SkyResidual",
     "Spiral",
     "Splits",

@@ -220,6 +220,12 @@ class Config(Section):
                     raise ValueError(
                         f"method_settings.{seen[-1]}: starts from '{start}' but has another network"
                     )
+                learned = self.method_settings[start].logarithmic
+                if sorted(learned) != sorted(self.method_settings[seen[-1]].logarithmic):
+                    raise ValueError(
+                        f"method_settings.{seen[-1]}.logarithmic: starts from '{start}', which "
+                        f"learns {learned}; give the same"
+                    )
                 seen.append(start)
 
     def predictor_runs(self) -> list[Run]:

@@ -100,6 +100,7 @@ def make_images(
         one_based=cat.one_based,
         pixel_scale=image.pixel_scale,
         native_pixel_scale=survey.native_pixel_scale,
+        placed=survey.image is not None,
     )
     # Nothing takes its place before the fluxes are found to fit.
     with atomic(drz) as new_drz, atomic(wht) as new_wht:
@@ -434,7 +435,8 @@ def _cell(
     middle = np.s_[cell // 2 - half : cell // 2 + half, cell // 2 - half : cell // 2 + half]
     filled = fill and not good[middle].all()
     if measured or fill:
-        # The galaxy may fill its cutout: the outermost pixels know most of the sky.
+        # The galaxy may fill its cutout: the outermost pixels know most of the sky. Its light
+        # there counts as noise.
         frame = good & ~binary_erosion(good, iterations=max(2, min(small.shape) // 10))
         _, sky, _ = sigma_clipped_stats(data[frame])
         rms = float(mad_std(data[frame]))
@@ -481,10 +483,12 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, cata
             if x0 < 0 or y0 < 0 or x1 > nx or y1 > ny:
                 continue
             data, weight = mosaic.read(y0, y1, x0, x1)
-            around = CircularAnnulus((x - x0, y - y0), radius, 1.5 * radius).to_mask("center")
+            around = CircularAnnulus((x - x0, y - y0), radius, 1.5 * radius).to_mask(
+                method="center"
+            )
             sky = around.get_values(data, mask=weight == 0)
             aperture = CircularAperture((x - x0, y - y0), radius)
-            lost = aperture.to_mask("center").get_values(np.where(weight == 0, 1.0, 0.0))
+            lost = aperture.to_mask(method="center").get_values(np.where(weight == 0, 1.0, 0.0))
             if lost.any() or len(sky) < 10:
                 continue
             light = float(aperture.do_photometry(data - np.median(sky))[0][0])

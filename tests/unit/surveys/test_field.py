@@ -1,4 +1,4 @@
-"""Catalogues and angles: round trips, and every way they can be broken."""
+"""Catalogues: round trips, and every way they can be broken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.wcs import WCS
 
 from galadapt.errors import DataError
 from galadapt.surveys import field
@@ -74,16 +73,3 @@ def test_a_binary_file_is_no_catalogue(tmp_path):
         field.read_catalog(tmp_path / "cat.txt")
     with pytest.raises(DataError, match="no such catalogue"):
         field.read_catalog(tmp_path / "absent.txt")
-
-
-@pytest.mark.parametrize("turn", [0.0, 30.0, -75.0])
-def test_angles_follow_the_image(turn):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = [10.0, 60.0], [50.0, 50.0]
-    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    # North is `turn` degrees counter-clockwise from +y.
-    wcs.wcs.cd = np.array([[-1, 0], [0, 1]]) @ np.array([[c, s], [-s, c]]) * 0.06 / 3600
-    got = field.image_angle(wcs, np.full(3, 10.0), np.full(3, 60.0), np.array([0.0, 40.0, -60.0]))
-    expected = (np.array([0.0, 40.0, -60.0]) + turn + 90) % 180 - 90
-    np.testing.assert_allclose(got, expected, atol=1e-3)
