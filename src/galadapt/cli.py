@@ -224,10 +224,11 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("results", nargs="?", default="results")
     verb.set_defaults(act=_show)
 
+    defaults = config.Downloads()
     verb = verbs.add_parser("download", help="fetch published data: mosaics, catalogues, samples")
     verb.add_argument("names", nargs="*", metavar="NAME", help="a file or a group of the list")
     verb.add_argument("--list", action="store_true", help="say what there is, and stop")
-    verb.add_argument("--to", default="data/downloads", help="folder (default %(default)s)")
+    verb.add_argument("--to", default=defaults.folder, help="folder (default %(default)s)")
     verb.add_argument(
         "--mirror",
         action="append",
@@ -236,10 +237,10 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--offline", action="store_true", help="no network: say what is missing")
     verb.add_argument("--unpack", action="store_true", help="unpack tar archives beside them")
-    verb.add_argument("--archives", default="config/archives.yaml", help="the table of archives")
+    verb.add_argument("--archives", default=defaults.archives, help="the table of archives")
     verb.add_argument(
         "--checksums",
-        default="config/checksums.txt",
+        default=defaults.checksums,
         help="where first downloads record theirs (default %(default)s)",
     )
     verb.set_defaults(act=_download)

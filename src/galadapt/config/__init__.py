@@ -17,7 +17,7 @@ from galadapt.config.base import (
     Positive,
     Section,
 )
-from galadapt.config.experiment import Config, Evaluation, Run, Tracking
+from galadapt.config.experiment import Config, Downloads, Evaluation, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf
 from galadapt.config.reading import load, merge, validate
 from galadapt.config.realism import (
@@ -91,6 +91,7 @@ __all__ = [
     "CosmosSurvey",
     "DareGram",
     "Divide",
+    "Downloads",
     "Edges",
     "Empirical",
     "Evaluation",

@@ -62,6 +62,25 @@ class Tracking(Section):
     experiment: str = Field("galadapt", description="Prefix of the experiment's name.")
 
 
+class Downloads(Section):
+    """Where published data lie or are fetched to. Not part of any result's identity."""
+
+    folder: str = Field(
+        "data/downloads", description="Folder of the files; environment variables expand."
+    )
+    mirrors: list[str] = Field(
+        [], description="Folders or base URLs that hold the files, tried before the archives."
+    )
+    offline: bool = Field(False, description="Never use the network: say what is missing.")
+    archives: str = Field(
+        "config/archives.yaml", description="Table of addresses, sizes and checksums."
+    )
+    checksums: str = Field(
+        "config/checksums.txt",
+        description="Where first downloads record their checksums; keep it under version control.",
+    )
+
+
 class Run(NamedTuple):
     """One cell of the experiment: what one training job makes."""
 
@@ -90,7 +109,7 @@ class Config(Section):
     image: Image = Field(Image(), description="What a stamp is.")
     psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
     simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
-    survey: Survey = Field(MockSurvey(), description="The survey: mock or cosmos.")
+    survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
     selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
     extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
     splits: Splits = Field(Splits(), description="Survey training, validation and test.")
@@ -100,6 +119,9 @@ class Config(Section):
     predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
+    downloads: Downloads = Field(
+        Downloads(), description="Published data; never part of a result's identity."
+    )
 
     @field_validator("results")
     @classmethod

@@ -242,20 +242,6 @@ class CandelsSurvey(Section):
     region: SkyBox | None = Field(
         None, description="Use only this part of the mosaic, for small machines."
     )
-    downloads: str = Field(
-        "data/downloads", description="Folder the files lie in or are fetched to; variables expand."
-    )
-    mirrors: list[str] = Field(
-        [], description="Folders or base URLs that hold the files, tried before the archives."
-    )
-    offline: bool = Field(False, description="Never use the network: say what is missing.")
-    archives: str = Field(
-        "config/archives.yaml", description="Table of addresses, sizes and checksums."
-    )
-    checksums: str = Field(
-        "config/checksums.txt",
-        description="Where first downloads record their checksums; keep it under version control.",
-    )
 
     @model_validator(mode="after")
     def _released(self) -> CandelsSurvey:

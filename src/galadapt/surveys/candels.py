@@ -18,7 +18,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from galadapt.config import CandelsSurvey, Image, Psf, SkyBox
+from galadapt.config import CandelsSurvey, Downloads, Image, Psf, SkyBox
 from galadapt.downloads import Archives, fetch, link_or_copy, read_archives, unpack
 from galadapt.errors import DataError
 from galadapt.files import atomic, canonical_json, expand, write_parquet
@@ -75,11 +75,12 @@ def make_candels(
     catalog: Path,
     truth: Path,
     provenance: dict[str, Any],
+    downloads: Downloads,
 ) -> None:
     """Provide one field's mosaic, weight map, GALFIT catalogue and table of flags.
 
     Args:
-        survey: Field, catalogue, where the files are and where they may be fetched.
+        survey: Field, catalogue and part of the sky.
         image: Pixel scale and zero point the mosaic must have, and side of a stamp.
         psf: Not used: the mosaic has its own.
         seed: Not used: nothing is drawn.
@@ -89,16 +90,20 @@ def make_candels(
         truth: Parquet, one row per object of `catalog`: id, x, y [0-based px], catalog_flag, flag,
             reason (a key of `REASONS`).
         provenance: Written into the catalogue's header.
+        downloads: Where the files are and where they may be fetched.
 
     Raises:
         DataError: a file cannot be had or is not what its name promises, mosaic and settings
             disagree, or no object lies on the mosaic.
         ConfigError: the table of archives is broken.
     """
-    archives = read_archives(expand(survey.archives))
-    fetched = {kind: _fetched(survey, archives, kind) for kind in ("drz", "wht")}
+    archives = read_archives(expand(downloads.archives))
+    fetched = {
+        kind: _fetched(f"candels-{survey.field}-{kind}", archives, downloads)
+        for kind in ("drz", "wht")
+    }
     header = _judge(fetched["drz"], fetched["wht"], image)
-    source = _catalog_source(survey, archives)
+    source = _catalog_source(survey, archives, downloads)
     table = read_catalog(source)
     box = None if survey.region is None else _pixels(survey.region, header, fetched["drz"])
     wcs = _celestial(header)
@@ -133,24 +138,23 @@ def make_candels(
     )
 
 
-def _fetched(survey: CandelsSurvey, archives: Archives, name: str) -> Path:
-    """Find or fetch a file of the table; `name` is an entry, or drz or wht of the field."""
-    name = f"candels-{survey.field}-{name}" if name in ("drz", "wht") else name
+def _fetched(name: str, archives: Archives, downloads: Downloads) -> Path:
+    """Find or fetch a file of the table."""
     return fetch(
         archives.named(name)[name],
-        expand(survey.downloads),
-        mirrors=survey.mirrors,
-        offline=survey.offline,
-        checksums=expand(survey.checksums),
+        expand(downloads.folder),
+        mirrors=downloads.mirrors,
+        offline=downloads.offline,
+        checksums=expand(downloads.checksums),
     )
 
 
-def _catalog_source(survey: CandelsSurvey, archives: Archives) -> Path:
+def _catalog_source(survey: CandelsSurvey, archives: Archives, downloads: Downloads) -> Path:
     if survey.catalog is not None:
         return expand(survey.catalog)
     if survey.release == 2012:
-        return _fetched(survey, archives, "vdw2012")
-    archive = _fetched(survey, archives, "vdw2014")
+        return _fetched("vdw2012", archives, downloads)
+    archive = _fetched("vdw2014", archives, downloads)
     folder = unpack(archive, archive.with_name("vdw2014"))
     name = f"{_NAMES_2014[survey.field]}_3dhst.v4.1_f160w.galfit"
     found = sorted(folder.rglob(name))

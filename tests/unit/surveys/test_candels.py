@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from galadapt.config import (
     CandelsSurvey,
+    Downloads,
     Extraction,
     GaussianPsf,
     Image,
@@ -101,17 +102,20 @@ def _table(folder: Path, base: str = "http://127.0.0.1:9") -> Path:
 
 def _make(folder: Path, image: Image = IMAGE, **settings: object) -> dict[str, Path]:
     given = {
-        "downloads": str(folder / "downloads"),
+        "folder": str(folder / "downloads"),
         "archives": str(folder / "archives.yaml"),
         "checksums": str(folder / "checksums.txt"),
     }
     if not (folder / "archives.yaml").exists():
         _table(folder)
         given |= {"offline": True, "mirrors": [str(folder / "archive")]}
-    survey = CandelsSurvey.model_validate({**given, **settings})
+    own = {name: settings.pop(name) for name in list(settings) if name in Downloads.model_fields}
+    survey = CandelsSurvey.model_validate(settings)
+    downloads = Downloads.model_validate({**given, **own})
     names = ("drz.fits", "wht.fits", "catalog.galfit", "truth.parquet")
     paths = {name.split(".")[0]: folder / "field" / name for name in names}
-    candels.make_candels(survey, image, GaussianPsf(fwhm=0.2), 1, **paths, provenance={"a": 1})
+    psf = GaussianPsf(fwhm=0.2)
+    candels.make_candels(survey, image, psf, 1, **paths, provenance={"a": 1}, downloads=downloads)
     return paths
 
 
