@@ -25,7 +25,7 @@ from galadapt.prediction.fields import Batch, Field
 from galadapt.prediction.flags import OF_EXTRACTION
 from galadapt.prediction.package import Package
 from galadapt.progress import say
-from galadapt.provenance import file_digest
+from galadapt.provenance import digest, file_digest
 
 #: Objects of a part.
 PART = 512
@@ -78,7 +78,7 @@ def measure(
             "package": package.digest,
             "settings": settings,
             "inputs": [[input_digest(path) for path in field.inputs] for field in fields],
-            "objects": pd.util.hash_pandas_object(objects, index=False).astype(str).tolist(),
+            "objects": digest(pd.util.hash_pandas_object(objects, index=False).to_numpy()),
         }
     )
     known = _open_parts(parts, key)

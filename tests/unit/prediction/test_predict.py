@@ -204,6 +204,30 @@ def test_without_a_catalogue_sources_are_found(package, inputs, tmp_path, capsys
     assert np.median(nearest) < 0.5
 
 
+def test_objects_are_found_on_the_image_that_holds_them(package, inputs, tmp_path, rewrite):
+    def without(half):
+        def blank(pixels):
+            pixels[:, half] = np.nan
+            return pixels
+
+        return blank
+
+    left = rewrite(without(np.s_[200:]), name="left.fits")
+    right = rewrite(without(np.s_[:200]), name="right.fits")
+    both = replace(inputs, images=[left, right], maps={})
+    table = predict(package, both, tmp_path / "out.parquet")
+    whole = predict(package, replace(inputs, maps={}), tmp_path / "whole.parquet")
+    measured = table[table["reason"] == ""]
+    assert len(measured) >= 14
+    assert set(measured["image"]) == {"left.fits", "right.fits"}
+    assert ((measured["image"] == "left.fits") == (measured["x"] < 200)).all()
+    same = whole.loc[measured.index, "magnitude"]
+    assert np.median(np.abs(measured["magnitude"] - same)) < 0.05
+    assert table["id"].tolist() == whole["id"].tolist()
+    with pytest.raises(ConfigError, match="without --catalog give one image at a time"):
+        predict(package, replace(both, catalog=None), tmp_path / "out.csv")
+
+
 def test_a_stamp_set_is_measured(package, sets, tmp_path):
     table = predict(package, Inputs(stamps=sets["survey"]), tmp_path / "out.parquet")
     assert len(table) == 300
