@@ -28,6 +28,7 @@ from galadapt.config import (
     Extraction,
     Image,
     Method,
+    Predictor,
     Psf,
     Selection,
     Simulation,
@@ -346,6 +347,26 @@ def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
         evaluation=Reading(job).section(Evaluation, "evaluation"),
         metrics=outputs.one("metrics"),
         by_magnitude=outputs.one("by_magnitude"),
+    )
+
+
+@stage("predictor", "psf", "extraction", "survey.kind")
+def package(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The networks of one variant and method, as `galadapt predict` wants them."""
+    from galadapt.prediction.build import write_package
+
+    read = Reading(job)
+    write_package(
+        runs=[path.parent for path in inputs["runs"]],
+        simulated=inputs["simulated"],
+        survey=inputs.one("survey"),
+        psf=read.union(Psf, "psf"),
+        extraction=read.section(Extraction, "extraction"),
+        predictor=read.section(Predictor, "predictor"),
+        survey_kind=job["config"]["survey"]["kind"],
+        output=outputs.one("package").parent,
+        compute=_compute(),
+        provenance=_provenance(job),
     )
 
 

@@ -69,6 +69,7 @@ from galadapt.config.training import (
     Method,
     Mmd,
     Network,
+    Predictor,
 )
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
@@ -119,6 +120,7 @@ __all__ = [
     "OpticalPsf",
     "OverSubtraction",
     "Positive",
+    "Predictor",
     "Prior",
     "Priors",
     "Psf",
