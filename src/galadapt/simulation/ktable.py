@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import galsim
@@ -35,8 +36,13 @@ FOLDED = 1e-4
 #: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
 FOLDED_FLUX = 2e-3
 
-# Periods over the side of the stamp.
-_PERIODS = (1.25, 1.5, 2, 2.75, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+#: Largest error per pixel of leaving out the frequencies beyond those a galaxy needs [e-/s].
+CUT = 1e-5
+
+# Periods over the side of the stamp, and how many of them the search takes at a stride.
+_PERIODS = (1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6)
+_PERIODS += (8, 12, 16, 24, 32, 48, 64)
+_STRIDE = 3
 
 # Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
 _RINGS = 3
@@ -156,8 +162,8 @@ class Waves(NamedTuple):
     phase_y: Any
 
 
-def waves(galaxy: Galaxy, grid: Grid) -> Waves:
-    """Prepare one galaxy, or many whose attributes are arrays (n,)."""
+def waves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> Waves:
+    """Prepare one galaxy, or many whose attributes are arrays (n,), for wave numbers [rad/px]."""
     flux, radius, _, _, q, angle, x, y, _ = (np.asarray(v, float)[..., None] for v in galaxy)
     # x^2 = (alpha kx + beta ky)^2 + (gamma ky)^2: the ellipse with one square completed.
     sine, cosine = np.sin(angle), np.cos(angle)
@@ -165,11 +171,11 @@ def waves(galaxy: Galaxy, grid: Grid) -> Waves:
     beta = radius**2 * (q**2 - 1) * sine * cosine / alpha
     gamma = radius**2 * q / alpha
     return Waves(
-        along_x=(alpha * grid.kx).astype(np.float32),
-        along_y=(beta * grid.ky).astype(np.float32),
-        across=((gamma * grid.ky) ** 2).astype(np.float32),
-        phase_x=np.exp(-1j * grid.kx * x).astype(np.complex64),
-        phase_y=(flux * np.exp(-1j * grid.ky * y)).astype(np.complex64),
+        along_x=(alpha * kx).astype(np.float32),
+        along_y=(beta * ky).astype(np.float32),
+        across=((gamma * ky) ** 2).astype(np.float32),
+        phase_x=np.exp(-1j * kx * x).astype(np.complex64),
+        phase_y=(flux * np.exp(-1j * ky * y)).astype(np.complex64),
     )
 
 
@@ -177,7 +183,15 @@ def waves(galaxy: Galaxy, grid: Grid) -> Waves:
 
 
 def stamp_of(
-    xp: Any, transforms: Any, to_bits: Any, wave: Waves, pieces: Any, start: int, grid: Grid
+    xp: Any,
+    transforms: Any,
+    to_bits: Any,
+    wave: Waves,
+    pieces: Any,
+    start: int,
+    psf: Any,
+    period: int,
+    side: int,
 ) -> Any:
     """Render one galaxy with its folded copies, (side, side) float32 [e-/s].
 
@@ -188,25 +202,32 @@ def stamp_of(
         wave: From `waves`.
         pieces: From `SersicTable.pieces`.
         start: Leading bits of the first piece.
-        grid: The constants of the period.
+        psf: The PSF's transform at the frequencies of `wave`, (2 K + 1, K' + 1).
+        period: Period P [px].
+        side: Side of the stamp [px].
     """
+    # In place where arrays are mutable: fresh memory costs as much as the arithmetic.
     x2 = wave.along_x[None, :] + wave.along_y[:, None]
-    x2 = x2 * x2 + wave.across[:, None]
+    x2 *= x2
+    x2 += wave.across[:, None]
     bits = to_bits(x2)
     # k = 0, before the first piece, takes that piece, F = 1.
     piece = xp.take(pieces, (bits >> FRACTION_BITS) - start, axis=0, mode="clip")
-    place = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
-    values = piece.real + piece.imag * place
-    return image_of(xp, transforms, grid.psf * values, wave, grid)
+    values = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
+    values *= piece.imag
+    values += piece.real
+    return image_of(xp, transforms, values * psf, wave, period, side)
 
 
-def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, grid: Grid) -> Any:
-    """Invert a spectrum (2 K + 1, K + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
-    side, last, period = grid.wings.shape[-1], grid.last, grid.period
+def image_of(
+    xp: Any, transforms: Any, spectrum: Any, wave: Waves, period: int, side: int
+) -> Any:
+    """Invert a spectrum (2 K + 1, K' + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
+    last = spectrum.shape[0] // 2
     spectrum = spectrum * wave.phase_y[:, None]
     rows = _column(xp, [spectrum[last:], spectrum[:last]], period, last)
     rows = transforms.ifft(rows, axis=0)[:side] * wave.phase_x[None, :]
-    return transforms.irfft(_half(xp, rows, period, last), n=period, axis=1)[:, :side]
+    return transforms.irfft(_half(xp, rows, period), n=period, axis=1)[:, :side]
 
 
 def _column(xp: Any, blocks: list[Any], period: int, last: int) -> Any:
@@ -225,9 +246,9 @@ def _column(xp: Any, blocks: list[Any], period: int, last: int) -> Any:
     return both.sum(axis=0)
 
 
-def _half(xp: Any, rows: Any, period: int, last: int) -> Any:
+def _half(xp: Any, rows: Any, period: int) -> Any:
     """Fold kx = 0..K onto the half spectrum 0..P/2 that an inverse real FFT takes."""
-    nyquist = period // 2
+    nyquist, last = period // 2, rows.shape[1] - 1
     if last < nyquist:
         return rows
     # With kx = -K..-1 as conjugates, all of them modulo the period.
@@ -265,8 +286,8 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
     """
     near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
     far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
+    near = near + grid.far_matrix @ far @ grid.far_matrix.T
     light = grid.near_matrix @ near @ grid.near_matrix.T
-    light = light + grid.far_matrix @ far @ grid.far_matrix.T
     return light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
 
 
@@ -281,14 +302,16 @@ class Grid(NamedTuple):
         last: Largest frequency K in units of 2 pi / P.
         kx: Wave numbers 0..K [rad/px].
         ky: Wave numbers -K..K [rad/px].
-        psf: The PSF's transform (2 K + 1, K + 1), complex64.
+        psf: The PSF's transform (2 K + 1, K + 1), complex64, or float32 where it is real.
+        tail_x: Sum of its absolute values from kx on, over P^2 (K + 1,).
+        tail_y: The same in ky.
         wings: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
             (blurs, side, side) float32.
         near_nodes: Coordinates [px] where the nearest copies are evaluated.
         near_matrix: Interpolates from them to the stamp, (side, nodes) float32.
         near_shifts: The nearest copies' offsets (8, 2) float32 [px].
         far_nodes: The same for the farther copies.
-        far_matrix: The same.
+        far_matrix: Interpolates from those to the nodes of the nearest.
         far_shifts: The same.
     """
 
@@ -297,6 +320,8 @@ class Grid(NamedTuple):
     kx: Any
     ky: Any
     psf: Any
+    tail_x: Any
+    tail_y: Any
     wings: Any
     near_nodes: Any
     near_matrix: Any
@@ -306,14 +331,18 @@ class Grid(NamedTuple):
     far_shifts: Any
 
 
-def _nodes(side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes on the stamp [px] and the interpolation matrix from them."""
-    nodes = chebyshev.chebpts1(count)
-    pixels = (np.arange(side) - (side - 1) / 2) / (side / 2)
-    values = chebyshev.chebvander(nodes, count - 1)
-    matrix = chebyshev.chebvander(pixels, count - 1) @ np.linalg.inv(values)
-    coordinates = nodes * side / 2 + (side - 1) / 2
-    return coordinates.astype(np.float32), matrix.astype(np.float32)
+def _nodes(side: int, count: int) -> np.ndarray:
+    """Coordinates [px] of Chebyshev nodes on the stamp."""
+    return chebyshev.chebpts1(count) * side / 2 + (side - 1) / 2
+
+
+def _interpolation(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Matrix of the polynomial through values at `nodes`, evaluated at `points`, float32."""
+    centre, half = points.mean(), np.ptp(points) / 2 + 0.5
+    values, wanted = (
+        chebyshev.chebvander((at - centre) / half, len(nodes) - 1) for at in (nodes, points)
+    )
+    return (wanted @ np.linalg.inv(values)).astype(np.float32)
 
 
 def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
@@ -367,7 +396,7 @@ class KTableRenderer:
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
-        return self.draw(*self.plan(parameters)).astype(np.float64)
+        return self.draw(*self.plan(parameters))
 
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
         """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
@@ -382,7 +411,8 @@ class KTableRenderer:
         try:
             galaxy = galaxy_of(parameters, self.side, self._zero_point)
             period, corrected = self.period(galaxy)
-            self.octaves(galaxy, self.grid(period))
+            grid = self.grid(period)
+            self.octaves(galaxy, grid.kx, grid.ky)
         except DataError as error:
             if "id" in parameters:
                 raise DataError(f"galaxy {parameters['id']}: {error}") from None
@@ -398,10 +428,13 @@ class KTableRenderer:
             corrected: Whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
-        octaves = self.octaves(galaxy, grid)
+        last_x, last_y = cut(galaxy, grid)
+        rows = slice(grid.last - last_y, grid.last + last_y + 1)
+        kx, ky, psf = grid.kx[: last_x + 1], grid.ky[rows], grid.psf[rows, : last_x + 1]
+        octaves = self.octaves(galaxy, kx, ky)
         pieces = sersic_table().pieces(galaxy.index, octaves)
-        start = first_piece(octaves[0])
-        stamp = stamp_of(np, fft, _bits, waves(galaxy, grid), pieces, start, grid)
+        wave, start = waves(galaxy, kx, ky), first_piece(octaves[0])
+        stamp = stamp_of(np, _Transforms, _bits, wave, pieces, start, psf, period, self.side)
         if corrected:
             single = Galaxy(*map(np.float32, galaxy))
             stamp = stamp - folded(
@@ -410,14 +443,14 @@ class KTableRenderer:
         return stamp
 
     @staticmethod
-    def octaves(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
-        """Return the range of log2 x^2 a galaxy needs on a grid.
+    def octaves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> tuple[int, int]:
+        """Return the range of log2 x^2 a galaxy needs for wave numbers 0..kx[-1], -ky[-1]..ky[-1].
 
         Raises:
             DataError: the galaxy is too large for the table.
         """
-        largest = 2 * math.log2(galaxy.radius * math.hypot(grid.kx[-1], grid.ky[-1]))
-        least = 2 * math.log2(galaxy.radius * galaxy.q * 2 * math.pi / grid.period)
+        largest = 2 * math.log2(galaxy.radius * math.hypot(kx[-1], ky[-1]))
+        least = 2 * math.log2(galaxy.radius * galaxy.q * kx[1])
         low, high = OCTAVES
         if largest >= high:
             raise DataError(
@@ -436,24 +469,32 @@ class KTableRenderer:
             step = 2 * math.pi / period
             psf = self._sample(period, last)
             near, far = _shifts(period)
-            near_nodes, near_matrix = _nodes(self.side, _NEAR)
-            far_nodes, far_matrix = _nodes(self.side, _FAR)
+            near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
+            # The columns kx > 0 stand for those at -kx as well.
+            power = np.abs(psf) / period**2
+            power[:, 1:] *= 2
+            along_y = power.sum(axis=1)
+            along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
             grid = Grid(
                 period,
                 last,
                 step * np.arange(last + 1),
                 step * np.arange(-last, last + 1),
                 psf,
+                np.cumsum(power.sum(axis=0)[::-1])[::-1],
+                np.cumsum(along_y[::-1])[::-1],
                 np.zeros((len(_BLURS), self.side, self.side), np.float32),
-                near_nodes,
-                near_matrix,
+                near_nodes.astype(np.float32),
+                _interpolation(near_nodes, np.arange(self.side)),
                 near,
-                far_nodes,
-                far_matrix,
+                far_nodes.astype(np.float32),
+                _interpolation(far_nodes, near_nodes),
                 far,
             )
             wings = self._wings(grid).astype(np.float32)
-            self._grids[period] = grid._replace(psf=psf.astype(np.complex64), wings=wings)
+            real = np.abs(psf.imag).max() < 1e-7
+            psf = psf.real.astype(np.float32) if real else psf.astype(np.complex64)
+            self._grids[period] = grid._replace(psf=psf, wings=wings)
         return self._grids[period]
 
     def _sample(self, period: int, last: int) -> np.ndarray:
@@ -466,7 +507,8 @@ class KTableRenderer:
         centre = (self.side - 1) / 2
         phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (grid.kx, grid.ky))
         nothing = np.zeros(0)
-        return image_of(np, fft, grid.psf, Waves(nothing, nothing, nothing, phase_x, phase_y), grid)
+        wave = Waves(nothing, nothing, nothing, phase_x, phase_y)
+        return image_of(np, fft, grid.psf, wave, grid.period, self.side)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
@@ -506,16 +548,32 @@ class KTableRenderer:
         Raises:
             DataError: even the longest period within the memory limit leaves more.
         """
-        for period in self._periods:
-            for corrected in (False, True):
-                pixel, total = self.residual(galaxy, period, corrected)
-                if pixel < FOLDED and total < FOLDED_FLUX * galaxy.flux:
-                    return period, corrected
+        tolerable = (FOLDED, FOLDED_FLUX * galaxy.flux)
+        low = -1
+        for high in [*range(0, len(self._periods) - 1, _STRIDE), len(self._periods) - 1]:
+            if self._choice(galaxy, high, tolerable) is None:
+                low = high
+                continue
+            for number in range(low + 1, high + 1):
+                corrected = self._choice(galaxy, number, tolerable)
+                if corrected is not None:
+                    return self._periods[number], corrected
+        period = self._periods[-1]
         raise DataError(
             f"a galaxy of radius {galaxy.radius:g} px, index {galaxy.index:g}, axis ratio "
             f"{galaxy.q:g} and {galaxy.flux:.3g} e-/s needs a transform beyond {period} px, more "
             f"than {self._memory_limit:g} MiB; raise simulation.memory_limit or draw it smaller"
         )
+
+    def _choice(
+        self, galaxy: Galaxy, number: int, tolerable: tuple[float, float]
+    ) -> bool | None:
+        """Whether a period needs the correction; None if even that leaves too much."""
+        for corrected in (False, True):
+            pixel, total = self.residual(galaxy, self._periods[number], corrected)
+            if pixel < tolerable[0] and total < tolerable[1]:
+                return corrected
+        return None
 
     def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
         """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
@@ -555,6 +613,33 @@ class KTableRenderer:
             wings = np.abs(self.grid(period).wings[0])
             self._levels[period] = float(wings.max()), float(wings.mean())
         return self._levels[period]
+
+
+def cut(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
+    """Return the last frequencies in x and y that a galaxy needs on a grid; see `CUT`.
+
+    What is left out is bounded by the PSF's power beyond a frequency, times the largest value of
+    the galaxy's transform there.
+    """
+    # The least x^2 at a given kx is kx^2 over the inverse's diagonal element.
+    sine, cosine = math.sin(galaxy.angle) ** 2, math.cos(galaxy.angle) ** 2
+    major, minor = galaxy.radius**-2, (galaxy.q * galaxy.radius) ** -2
+    needed = []
+    for inverse, tail in (
+        (sine * major + cosine * minor, grid.tail_x),
+        (cosine * major + sine * minor, grid.tail_y),
+    ):
+        bound = sersic_table().bound(galaxy.index, grid.kx**2 / inverse)
+        bound *= galaxy.flux * tail
+        needed.append(max(1, int(np.count_nonzero(bound >= CUT)) - 1))
+    return needed[0], needed[1]
+
+
+class _Transforms:
+    """scipy.fft, free to overwrite what it transforms."""
+
+    ifft = staticmethod(partial(fft.ifft, overwrite_x=True))
+    irfft = staticmethod(fft.irfft)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ place within it the trailing ones, so a look-up needs no logarithm.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -99,10 +100,14 @@ class SersicTable:
         spline = CubicSpline(log_x2, coarse, axis=1)
         #: Transforms at the starts of all pieces (and the end of the last), one row per node.
         self.values = spline(np.log(x2)).astype(np.float32)
+        # Largest absolute value at or beyond the start of each octave.
+        per_octave = 1 << (23 - FRACTION_BITS)
+        largest = np.abs(self.values[:, :-1]).reshape(_NODES, -1, per_octave).max(axis=2)
+        self._largest = np.maximum.accumulate(largest[:, ::-1], axis=1)[:, ::-1]
 
     def stencil(self, index: float) -> tuple[int, np.ndarray]:
         """Return the first of the four rows an index lies between, and their weights (4,)."""
-        position = (np.log(index) - self._log_index[0]) / self._step
+        position = (math.log(index) - self._log_index[0]) / self._step
         node = min(max(int(position), 1), _NODES - 3)
         t = position - node
         # Lagrange's cubic through the nodes at -1, 0, 1, 2.
@@ -113,6 +118,13 @@ class SersicTable:
             (t + 1) * t * (t - 1) / 6,
         ]
         return node - 1, np.array(weights, np.float32)
+
+    def bound(self, index: float, x2: np.ndarray) -> np.ndarray:
+        """Bound the transform's absolute value at and beyond x^2 (m,), to an octave: (m,)."""
+        row, _ = self.stencil(index)
+        octaves = np.frexp(np.maximum(x2, 2.0 ** OCTAVES[0]))[1] - (1 + OCTAVES[0])
+        largest = self._largest[row + 1 : row + 3].max(axis=0)
+        return largest.take(octaves, mode="clip")
 
     def pieces(self, index: float, octaves: tuple[int, int] = OCTAVES) -> np.ndarray:
         """Return one index's transform as line pieces.
@@ -146,7 +158,10 @@ def line_pieces(weights: Any, rows: Any) -> tuple[Any, Any]:
     Returns:
         Values at the starts of the pieces and slopes per trailing bit, (pieces,) float32.
     """
-    row = weights @ rows
+    # No matrix product: its rounding depends on the machine.
+    row = weights[0] * rows[0]
+    for k in (1, 2, 3):
+        row += weights[k] * rows[k]
     return row[:-1], (row[1:] - row[:-1]) * 2.0**-FRACTION_BITS
 
 
