@@ -202,7 +202,8 @@ def _batches(
 
     made = _plain(draw(records), noise.levels) if scenes is None else scenes.scenes(records, draw)
     rows = track(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
-    batch: list[np.ndarray] = []
+    batch = np.empty((0, 0, 0), np.float32)
+    filled = 0
     signal: list[float] = []
     rms: list[float] = []
     for row, scene in rows:
@@ -211,14 +212,17 @@ def _batches(
             stamp = stamp + scene.background
         if scene.missing is not None:
             stamp = np.where(scene.missing, 0.0, stamp)
-        batch.append(stamp.astype(np.float32))
+        if filled == 0:
+            batch = np.empty((_BATCH, *stamp.shape), np.float32)
+        batch[filled] = stamp
+        filled += 1
         signal.append(scene.signal)
         rms.append(scene.levels.pixel_rms)
-        if len(batch) == _BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+        if filled == _BATCH:
+            yield batch
+            filled = 0
+    if filled:
+        yield batch[:filled]
     with np.errstate(divide="ignore"):
         table["signal_to_noise"] = np.array(signal) / np.array(rms)
     if "pixel_rms" in table:

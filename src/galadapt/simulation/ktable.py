@@ -15,6 +15,7 @@ The arithmetic is written once for numpy and jax.numpy (`xp`), for one galaxy.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -63,6 +64,9 @@ _BLURS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # How far a galaxy brings its light towards the stamp [r_e], and how much of the contrast of the
 # PSF's wings a thin one keeps.
 _REACH, _CONTRAST = 1.2, 0.1
+
+# Directions uniform in the frame in which the profile is round, over one half.
+_ROUND = (np.cos((np.arange(24) + 0.5) * np.pi / 24), np.sin((np.arange(24) + 0.5) * np.pi / 24))
 
 # Samples beyond this multiple of the Nyquist frequency are refused.
 _MAX_OVERSAMPLING = 8.0
@@ -257,16 +261,22 @@ def _half(xp: Any, rows: Any, period: int) -> Any:
     return _column(xp, blocks, period, last)[: nyquist + 1].T
 
 
-def copies(xp: Any, galaxy: Galaxy, nodes: Any, shifts: Any) -> Any:
-    """Sum copies of the profile [e-/s/px] on the grid of `nodes` x `nodes`: (M, M) float32."""
+def copies(xp: Any, galaxy: Galaxy, x: Any, y: Any) -> Any:
+    """Brightness of the profile [e-/s/px] at points (M,): (M,) float32."""
     sine, cosine = xp.sin(galaxy.angle), xp.cos(galaxy.angle)
-    dx = (nodes - galaxy.x)[None, None, :] - shifts[:, 0, None, None]
-    dy = (nodes - galaxy.y)[None, :, None] - shifts[:, 1, None, None]
-    along = (cosine / galaxy.radius) * dy - (sine / galaxy.radius) * dx
     minor = galaxy.q * galaxy.radius
-    across = (cosine / minor) * dx + (sine / minor) * dy
-    power = xp.exp(xp.log(along * along + across * across) / (2 * galaxy.index))
-    return (galaxy.central * xp.exp(-galaxy.b * power)).sum(axis=0)
+    x, y = x - galaxy.x, y - galaxy.y
+    along = (cosine / galaxy.radius) * y
+    along -= (sine / galaxy.radius) * x
+    x *= cosine / minor
+    y *= sine / minor
+    x += y
+    x *= x
+    along *= along
+    along += x
+    power = xp.exp(xp.log(along) / (2 * galaxy.index))
+    power *= -galaxy.b
+    return galaxy.central * xp.exp(power)
 
 
 def blur(radius: float) -> int:
@@ -284,8 +294,10 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
         blurred: From `blur`.
         grid: The constants of the period.
     """
-    near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
-    far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
+    light = copies(xp, galaxy, grid.copies_x, grid.copies_y)
+    split = 8 * _NEAR**2
+    near = light[:split].reshape(-1, _NEAR, _NEAR).sum(axis=0)
+    far = light[split:].reshape(-1, _FAR, _FAR).sum(axis=0) + beyond
     near = near + grid.far_matrix @ far @ grid.far_matrix.T
     light = grid.near_matrix @ near @ grid.near_matrix.T
     return light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
@@ -303,16 +315,15 @@ class Grid(NamedTuple):
         kx: Wave numbers 0..K [rad/px].
         ky: Wave numbers -K..K [rad/px].
         psf: The PSF's transform (2 K + 1, K + 1), complex64, or float32 where it is real.
-        tail_x: Sum of its absolute values from kx on, over P^2 (K + 1,).
+        tail_x: Sum of its absolute values from kx on, over P^2: K + 1 numbers.
         tail_y: The same in ky.
         wings: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
             (blurs, side, side) float32.
-        near_nodes: Coordinates [px] where the nearest copies are evaluated.
-        near_matrix: Interpolates from them to the stamp, (side, nodes) float32.
-        near_shifts: The nearest copies' offsets (8, 2) float32 [px].
-        far_nodes: The same for the farther copies.
-        far_matrix: Interpolates from those to the nodes of the nearest.
-        far_shifts: The same.
+        copies_x: Columns [px], relative to each copy's period, of the nodes at which the ring of
+            8 nearest copies, and then the farther ones, are evaluated; (M,) float32.
+        copies_y: Their rows.
+        near_matrix: Interpolates from the nodes of the nearest to the stamp, (side, nodes) float32.
+        far_matrix: Interpolates from the nodes of the farther ones to those of the nearest.
     """
 
     period: int
@@ -323,12 +334,10 @@ class Grid(NamedTuple):
     tail_x: Any
     tail_y: Any
     wings: Any
-    near_nodes: Any
+    copies_x: Any
+    copies_y: Any
     near_matrix: Any
-    near_shifts: Any
-    far_nodes: Any
     far_matrix: Any
-    far_shifts: Any
 
 
 def _nodes(side: int, count: int) -> np.ndarray:
@@ -345,12 +354,24 @@ def _interpolation(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (wanted @ np.linalg.inv(values)).astype(np.float32)
 
 
-def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
+def _tail(power: np.ndarray) -> list[float]:
+    """Sum from each element on; a list, because it is bisected."""
+    return list(map(float, np.cumsum(power[::-1])[::-1]))
+
+
+def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of the nodes, as each copy sees them: nearest copies first, float32."""
     steps = np.arange(-_RINGS, _RINGS + 1)
-    every = np.array([(i, j) for j in steps for i in steps])
-    ring = np.abs(every).max(axis=1)
-    scaled = (every * period).astype(np.float32)
-    return scaled[ring == 1], scaled[ring > 1]
+    shifts = period * np.array([(i, j) for j in steps for i in steps])
+    ring = np.abs(shifts).max(axis=1) // period
+    columns, rows = [], []
+    for nodes, chosen in ((near, ring == 1), (far, ring > 1)):
+        shape = (np.count_nonzero(chosen), len(nodes), len(nodes))
+        x = nodes[None, None, :] - shifts[chosen, 0, None, None]
+        y = nodes[None, :, None] - shifts[chosen, 1, None, None]
+        columns.append(np.broadcast_to(x, shape).ravel())
+        rows.append(np.broadcast_to(y, shape).ravel())
+    return tuple(np.concatenate(parts).astype(np.float32) for parts in (columns, rows))
 
 
 class KTableRenderer:
@@ -468,7 +489,6 @@ class KTableRenderer:
             last = math.floor(self._reach * period / 2)
             step = 2 * math.pi / period
             psf = self._sample(period, last)
-            near, far = _shifts(period)
             near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
             # The columns kx > 0 stand for those at -kx as well.
             power = np.abs(psf) / period**2
@@ -481,15 +501,12 @@ class KTableRenderer:
                 step * np.arange(last + 1),
                 step * np.arange(-last, last + 1),
                 psf,
-                np.cumsum(power.sum(axis=0)[::-1])[::-1],
-                np.cumsum(along_y[::-1])[::-1],
+                _tail(power.sum(axis=0)),
+                _tail(along_y),
                 np.zeros((len(_BLURS), self.side, self.side), np.float32),
-                near_nodes.astype(np.float32),
+                *_points(period, near_nodes, far_nodes),
                 _interpolation(near_nodes, np.arange(self.side)),
-                near,
-                far_nodes.astype(np.float32),
                 _interpolation(far_nodes, near_nodes),
-                far,
             )
             wings = self._wings(grid).astype(np.float32)
             real = np.abs(psf.imag).max() < 1e-7
@@ -531,15 +548,11 @@ class KTableRenderer:
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
         """Mean light [e-/s/px] of the copies outside the summed rings."""
-        # Directions uniform in the frame in which the profile is round, over one half.
-        theta = (np.arange(24) + 0.5) * np.pi / 24
-        along, across = np.cos(theta), galaxy.q * np.sin(theta)
+        along, across = _ROUND[0], galaxy.q * _ROUND[1]
         sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
-        dx, dy = -sine * along + cosine * across, cosine * along + sine * across
-        edge = (_RINGS + 0.5) * period / np.maximum(abs(dx), abs(dy))
-        outside = gammaincc(
-            2 * galaxy.index, galaxy.b * (edge / galaxy.radius) ** (1 / galaxy.index)
-        )
+        edge = np.maximum(abs(cosine * across - sine * along), abs(cosine * along + sine * across))
+        edge = (_RINGS + 0.5) * period / galaxy.radius / edge
+        outside = gammaincc(2 * galaxy.index, galaxy.b * edge ** (1 / galaxy.index))
         return np.float32(galaxy.flux * outside.mean() / period**2)
 
     def period(self, galaxy: Galaxy) -> tuple[int, bool]:
@@ -548,14 +561,13 @@ class KTableRenderer:
         Raises:
             DataError: even the longest period within the memory limit leaves more.
         """
-        tolerable = (FOLDED, FOLDED_FLUX * galaxy.flux)
         low = -1
         for high in [*range(0, len(self._periods) - 1, _STRIDE), len(self._periods) - 1]:
-            if self._choice(galaxy, high, tolerable) is None:
+            if self._choice(galaxy, high) is None:
                 low = high
                 continue
             for number in range(low + 1, high + 1):
-                corrected = self._choice(galaxy, number, tolerable)
+                corrected = self._choice(galaxy, number)
                 if corrected is not None:
                     return self._periods[number], corrected
         period = self._periods[-1]
@@ -565,54 +577,46 @@ class KTableRenderer:
             f"than {self._memory_limit:g} MiB; raise simulation.memory_limit or draw it smaller"
         )
 
-    def _choice(
-        self, galaxy: Galaxy, number: int, tolerable: tuple[float, float]
-    ) -> bool | None:
-        """Whether a period needs the correction; None if even that leaves too much."""
-        for corrected in (False, True):
-            pixel, total = self.residual(galaxy, self._periods[number], corrected)
-            if pixel < tolerable[0] and total < tolerable[1]:
-                return corrected
-        return None
+    def _choice(self, galaxy: Galaxy, number: int) -> bool | None:
+        """Whether a period needs the correction; None if even that leaves too much.
 
-    def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
-        """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
+        Predicted are the largest error of folding per pixel, and its sum over the stamp.
+        """
+        period, (flux, radius, n, b, q, _, x, y, central) = self._periods[number], galaxy
         # The nearest copy's centre lies this far from the stamp, if along the major axis. Centres
         # may lie outside the stamp (neighbours): their copies come nearer.
         centre = (self.side - 1) / 2
-        distance = period - self.side / 2 - max(1.0, abs(galaxy.x - centre), abs(galaxy.y - centre))
+        distance = period - self.side / 2 - max(1.0, abs(x - centre), abs(y - centre))
         if distance <= 0:
-            return math.inf, math.inf
-        n, b = galaxy.index, galaxy.b
-        exponent = b * (distance / galaxy.radius) ** (1 / n)
-        light = 4 * galaxy.central * math.exp(-exponent)
-        outside = float(gammaincc(2 * n, b * (_RINGS * period / galaxy.radius) ** (1 / n)))
-        mean = galaxy.flux * outside / period**2
-        highest, average = (galaxy.flux * level for level in self._wing_levels(period))
+            return None
+        exponent = b * (distance / radius) ** (1 / n)
+        light = 4 * central * math.exp(-exponent)
+        outside = float(gammaincc(2 * n, b * (_RINGS * period / radius) ** (1 / n)))
+        mean = flux * outside / period**2
+        highest, average = (flux * level for level in self._wing_levels(number))
         # The ends of a long galaxy lie nearer, and keep some of the wings' contrast.
-        nearer = [p for p in self._periods if p < period - _REACH * galaxy.radius]
-        if nearer:
-            contrast = _CONTRAST * (1 - galaxy.q) ** 2
-            ends = contrast * galaxy.flux * self._wing_levels(nearer[-1])[0]
-        else:
-            ends = 0.0
-        if corrected:
-            # Scales on which a copy changes, along and across its ridge.
-            along = distance * n / exponent
-            across = galaxy.q * distance * math.sqrt(n / exponent)
-            smooth = min(along, across)
-            if smooth > self.side / 8:
-                light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
-            mean *= _BEYOND_ERROR
-            highest *= _WING_ERROR
-            average *= _WING_LIGHT
-        return light + mean + max(highest, ends), (light + mean + average) * self.side**2
+        ends, nearer = 0.0, bisect_left(self._periods, period - _REACH * radius) - 1
+        if nearer >= 0:
+            ends = _CONTRAST * (1 - q) ** 2 * flux * self._wing_levels(nearer)[0]
 
-    def _wing_levels(self, period: int) -> tuple[float, float]:
-        if period not in self._levels:
-            wings = np.abs(self.grid(period).wings[0])
-            self._levels[period] = float(wings.max()), float(wings.mean())
-        return self._levels[period]
+        def tolerable(light: float, mean: float, highest: float, average: float) -> bool:
+            total = (light + mean + average) * self.side**2
+            return light + mean + max(highest, ends) < FOLDED and total < FOLDED_FLUX * flux
+
+        if tolerable(light, mean, highest, average):
+            return False
+        # Scales on which a copy changes, along and across its ridge.
+        smooth = min(distance * n / exponent, q * distance * math.sqrt(n / exponent))
+        if smooth > self.side / 8:
+            light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
+        left = (light, _BEYOND_ERROR * mean, _WING_ERROR * highest, _WING_LIGHT * average)
+        return True if tolerable(*left) else None
+
+    def _wing_levels(self, number: int) -> tuple[float, float]:
+        if number not in self._levels:
+            wings = np.abs(self.grid(self._periods[number]).wings[0])
+            self._levels[number] = float(wings.max()), float(wings.mean())
+        return self._levels[number]
 
 
 def cut(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
@@ -621,18 +625,29 @@ def cut(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
     What is left out is bounded by the PSF's power beyond a frequency, times the largest value of
     the galaxy's transform there.
     """
-    # The least x^2 at a given kx is kx^2 over the inverse's diagonal element.
     sine, cosine = math.sin(galaxy.angle) ** 2, math.cos(galaxy.angle) ** 2
     major, minor = galaxy.radius**-2, (galaxy.q * galaxy.radius) ** -2
-    needed = []
-    for inverse, tail in (
-        (sine * major + cosine * minor, grid.tail_x),
-        (cosine * major + sine * minor, grid.tail_y),
-    ):
-        bound = sersic_table().bound(galaxy.index, grid.kx**2 / inverse)
-        bound *= galaxy.flux * tail
-        needed.append(max(1, int(np.count_nonzero(bound >= CUT)) - 1))
-    return needed[0], needed[1]
+    bounds = sersic_table().bounds(galaxy.index)
+    # The least x^2 at a given kx is kx^2 over the inverse matrix's diagonal element.
+    x = _needed(galaxy.flux, bounds, sine * major + cosine * minor, grid.kx[1], grid.tail_x)
+    y = _needed(galaxy.flux, bounds, cosine * major + sine * minor, grid.kx[1], grid.tail_y)
+    return x, y
+
+
+def _needed(
+    flux: float, bounds: list[float], inverse: float, step: float, tail: list[float]
+) -> int:
+    """Return the last frequency beyond which `tail` times the bound is below `CUT`."""
+    beyond = len(tail)
+    octave = math.frexp(((beyond - 1) * step) ** 2 / inverse)[1] - 1
+    while True:
+        # Frequencies from `first` to `beyond` lie in this octave of x^2 or above.
+        first = math.ceil(math.sqrt(2.0**octave * inverse) / step)
+        bound = bounds[min(max(octave - OCTAVES[0], 0), len(bounds) - 1)]
+        enough = bisect_left(tail, True, key=lambda light: flux * bound * light < CUT)
+        if enough > first or first <= 2:
+            return max(1, min(enough, beyond) - 1)
+        beyond, octave = first, octave - 1
 
 
 class _Transforms:

@@ -32,8 +32,7 @@ _SAMPLES = 2**22
 # Stamps looked at together to find those of equal period.
 _CHUNK = 1024
 
-_FIELDS: tuple[str, ...] = ("kx", "ky", "psf", "wings", "near_nodes", "near_matrix", "near_shifts")
-_FIELDS += ("far_nodes", "far_matrix", "far_shifts")
+_FIELDS = ("psf", "wings", "copies_x", "copies_y", "near_matrix", "far_matrix")
 
 
 class KTableJaxRenderer(KTableRenderer):

@@ -99,7 +99,7 @@ class SersicTable:
         x2 = starts.view(np.float32).astype(np.float64)
         spline = CubicSpline(log_x2, coarse, axis=1)
         #: Transforms at the starts of all pieces (and the end of the last), one row per node.
-        self.values = spline(np.log(x2)).astype(np.float32)
+        self.values = spline(np.log(x2)).astype(np.float32, order="C")
         # Largest absolute value at or beyond the start of each octave.
         per_octave = 1 << (23 - FRACTION_BITS)
         largest = np.abs(self.values[:, :-1]).reshape(_NODES, -1, per_octave).max(axis=2)
@@ -119,12 +119,10 @@ class SersicTable:
         ]
         return node - 1, np.array(weights, np.float32)
 
-    def bound(self, index: float, x2: np.ndarray) -> np.ndarray:
-        """Bound the transform's absolute value at and beyond x^2 (m,), to an octave: (m,)."""
+    def bounds(self, index: float) -> list[float]:
+        """Bound the transform's absolute value at and beyond the start of each octave of x^2."""
         row, _ = self.stencil(index)
-        octaves = np.frexp(np.maximum(x2, 2.0 ** OCTAVES[0]))[1] - (1 + OCTAVES[0])
-        largest = self._largest[row + 1 : row + 3].max(axis=0)
-        return largest.take(octaves, mode="clip")
+        return self._largest[row + 1 : row + 3].max(axis=0).tolist()
 
     def pieces(self, index: float, octaves: tuple[int, int] = OCTAVES) -> np.ndarray:
         """Return one index's transform as line pieces.
