@@ -40,10 +40,9 @@ FOLDED_FLUX = 2e-3
 #: Largest error per pixel of leaving out the frequencies beyond those a galaxy needs [e-/s].
 CUT = 1e-5
 
-# Periods over the side of the stamp, and how many of them the search takes at a stride.
-_PERIODS = (1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6)
-_PERIODS += (8, 12, 16, 24, 32, 48, 64)
-_STRIDE = 3
+# Periods over the side of the stamp.
+_SHORT = (1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6)
+_PERIODS = (*_SHORT, 8, 12, 16, 24, 32, 48, 64)
 
 # Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
 _RINGS = 3
@@ -223,9 +222,7 @@ def stamp_of(
     return image_of(xp, transforms, values * psf, wave, period, side)
 
 
-def image_of(
-    xp: Any, transforms: Any, spectrum: Any, wave: Waves, period: int, side: int
-) -> Any:
+def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, period: int, side: int) -> Any:
     """Invert a spectrum (2 K + 1, K' + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
     last = spectrum.shape[0] // 2
     spectrum = spectrum * wave.phase_y[:, None]
@@ -366,12 +363,12 @@ def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray,
     ring = np.abs(shifts).max(axis=1) // period
     columns, rows = [], []
     for nodes, chosen in ((near, ring == 1), (far, ring > 1)):
-        shape = (np.count_nonzero(chosen), len(nodes), len(nodes))
+        shape = (int(chosen.sum()), len(nodes), len(nodes))
         x = nodes[None, None, :] - shifts[chosen, 0, None, None]
         y = nodes[None, :, None] - shifts[chosen, 1, None, None]
         columns.append(np.broadcast_to(x, shape).ravel())
         rows.append(np.broadcast_to(y, shape).ravel())
-    return tuple(np.concatenate(parts).astype(np.float32) for parts in (columns, rows))
+    return np.concatenate(columns).astype(np.float32), np.concatenate(rows).astype(np.float32)
 
 
 class KTableRenderer:
@@ -418,6 +415,11 @@ class KTableRenderer:
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
         return self.draw(*self.plan(parameters))
+
+    @property
+    def held(self) -> int:
+        """Bytes kept between galaxies."""
+        return sum(grid.psf.nbytes + grid.wings.nbytes for grid in self._grids.values())
 
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
         """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
@@ -561,16 +563,10 @@ class KTableRenderer:
         Raises:
             DataError: even the longest period within the memory limit leaves more.
         """
-        low = -1
-        for high in [*range(0, len(self._periods) - 1, _STRIDE), len(self._periods) - 1]:
-            if self._choice(galaxy, high) is None:
-                low = high
-                continue
-            for number in range(low + 1, high + 1):
-                corrected = self._choice(galaxy, number)
-                if corrected is not None:
-                    return self._periods[number], corrected
-        period = self._periods[-1]
+        for number, period in enumerate(self._periods):
+            corrected = self._choice(galaxy, number)
+            if corrected is not None:
+                return period, corrected
         raise DataError(
             f"a galaxy of radius {galaxy.radius:g} px, index {galaxy.index:g}, axis ratio "
             f"{galaxy.q:g} and {galaxy.flux:.3g} e-/s needs a transform beyond {period} px, more "
@@ -591,6 +587,13 @@ class KTableRenderer:
             return None
         exponent = b * (distance / radius) ** (1 / n)
         light = 4 * central * math.exp(-exponent)
+        # Scales on which a copy changes, along and across its ridge.
+        smooth = min(distance * n / exponent, q * distance * math.sqrt(n / exponent))
+        kept = 1.0
+        if smooth > self.side / 8:
+            kept = min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
+        if kept * light > FOLDED:
+            return None
         outside = float(gammaincc(2 * n, b * (_RINGS * period / radius) ** (1 / n)))
         mean = flux * outside / period**2
         highest, average = (flux * level for level in self._wing_levels(number))
@@ -605,11 +608,7 @@ class KTableRenderer:
 
         if tolerable(light, mean, highest, average):
             return False
-        # Scales on which a copy changes, along and across its ridge.
-        smooth = min(distance * n / exponent, q * distance * math.sqrt(n / exponent))
-        if smooth > self.side / 8:
-            light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
-        left = (light, _BEYOND_ERROR * mean, _WING_ERROR * highest, _WING_LIGHT * average)
+        left = (kept * light, _BEYOND_ERROR * mean, _WING_ERROR * highest, _WING_LIGHT * average)
         return True if tolerable(*left) else None
 
     def _wing_levels(self, number: int) -> tuple[float, float]:

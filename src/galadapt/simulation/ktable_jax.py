@@ -77,7 +77,7 @@ class KTableJaxRenderer(KTableRenderer):
                     batch = members[first : first + size]
                     drawn = self._draw([plans[i] for i in batch], period, size)
                     out[batch] = drawn[: len(batch)]
-            yield from out.astype(np.float64)
+            yield from out
 
     def _batch_size(self, period: int) -> int:
         grid = self.grid(period)

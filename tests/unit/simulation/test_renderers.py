@@ -1,11 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from galadapt.config import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
 from galadapt.errors import ConfigError, DataError
-from galadapt.simulation.ktable import KTableRenderer, galaxy_of
+from galadapt.simulation.ktable import CUT, KTableRenderer, cut, galaxy_of
 from galadapt.simulation.psf import make_psf
-from galadapt.simulation.renderers import make_renderer
+from galadapt.simulation.renderers import PsfSetRenderer, make_renderer
 
 IMAGE = Image(stamp_size=64)
 PIXEL_RMS = 0.0051
@@ -155,6 +157,29 @@ def test_order_does_not_change_a_byte():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("angle", [0.0, 50.0, 90.0])
+@pytest.mark.parametrize("index", [0.3, 1.0, 4.0])
+def test_frequencies_left_out_are_not_missed(monkeypatch, index, angle):
+    draw = KTableRenderer(IMAGE, make_psf(OpticalPsf(), IMAGE.pixel_scale))
+    values = galaxy(
+        sersic_index=index,
+        effective_radius=30.0,
+        ellipticity=0.6,
+        magnitude=22.0,
+        position_angle=angle,
+    )
+    plan = draw.plan(values)
+    short, grid = draw.draw(*plan), draw.grid(plan[1])
+    last_x, last_y = cut(plan[0], grid)
+    assert min(last_x, last_y) < 0.7 * grid.last
+    if angle == 0.0 and index < 4:
+        assert last_y < last_x
+    monkeypatch.setattr("galadapt.simulation.ktable.CUT", 0.0)
+    assert cut(plan[0], grid) == (grid.last, grid.last)
+    error = np.abs(draw.draw(*plan) - short).max()
+    assert error < 2 * CUT
+
+
 def test_the_correction_removes_what_folds():
     draw = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
     large = galaxy_of(
@@ -237,6 +262,30 @@ def test_a_psf_far_finer_than_the_pixels_is_refused():
     psf = make_psf(GaussianPsf(fwhm=0.001), 1.0)
     with pytest.raises(DataError, match=r"PSF has power to .* times the Nyquist frequency"):
         make_renderer(Image(pixel_scale=1.0), psf, "ktable")
+
+
+def test_a_set_of_psfs_draws_each_galaxy_through_its_own(monkeypatch):
+    monkeypatch.setattr("galadapt.simulation.renderers._CHUNK_PIXELS", 3 * 64**2)
+    members = [GaussianPsf(fwhm=fwhm) for fwhm in (0.12, 0.2, 0.3)]
+    built = []
+
+    def build(index):
+        built.append(index)
+        return make_psf(members[index], 0.06)
+
+    psfs = [partial(build, index) for index in range(3)]
+    rows = [galaxy(x_offset=0.1 * i) | {"psf_index": (2 * i) % 3} for i in range(7)]
+    drawn = list(PsfSetRenderer(IMAGE, psfs, "ktable").render_many(rows))
+    assert sorted(built) == [0, 1, 2]
+    for row, stamp in zip(rows, drawn, strict=True):
+        alone = renderer(psf=members[row["psf_index"]]).render(row)
+        np.testing.assert_array_equal(stamp, alone)
+    # With no memory for more than one they are prepared again, and draw the same.
+    tight = PsfSetRenderer(IMAGE, psfs, "ktable", 1.0)
+    again = list(tight.render_many(rows))
+    assert len(built) > 6
+    assert len(tight._renderers) == 1
+    np.testing.assert_array_equal(again, drawn)
 
 
 def test_unknown_renderer():
