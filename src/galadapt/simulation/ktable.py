@@ -291,13 +291,16 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
         blurred: From `blur`.
         grid: The constants of the period.
     """
+    # numpy multiplies the matrices in float64, whose rounding does not reach the float32 result: the
+    # order in which a matrix product sums depends on the machine.
     light = copies(xp, galaxy, grid.copies_x, grid.copies_y)
     split = 8 * _NEAR**2
     near = light[:split].reshape(-1, _NEAR, _NEAR).sum(axis=0)
     far = light[split:].reshape(-1, _FAR, _FAR).sum(axis=0) + beyond
     near = near + grid.far_matrix @ far @ grid.far_matrix.T
     light = grid.near_matrix @ near @ grid.near_matrix.T
-    return light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
+    light = light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
+    return light.astype(xp.float32)
 
 
 # --- grids ---------------------------------------------------------------------------------
@@ -319,7 +322,7 @@ class Grid(NamedTuple):
         copies_x: Columns [px], relative to each copy's period, of the nodes at which the ring of
             8 nearest copies, and then the farther ones, are evaluated; (M,) float32.
         copies_y: Their rows.
-        near_matrix: Interpolates from the nodes of the nearest to the stamp, (side, nodes) float32.
+        near_matrix: Interpolates from the nodes of the nearest to the stamp, (side, nodes).
         far_matrix: Interpolates from the nodes of the farther ones to those of the nearest.
     """
 
@@ -343,12 +346,13 @@ def _nodes(side: int, count: int) -> np.ndarray:
 
 
 def _interpolation(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Matrix of the polynomial through values at `nodes`, evaluated at `points`, float32."""
+    """Matrix of the polynomial through values at `nodes`, evaluated at `points`."""
     centre, half = points.mean(), np.ptp(points) / 2 + 0.5
     values, wanted = (
         chebyshev.chebvander((at - centre) / half, len(nodes) - 1) for at in (nodes, points)
     )
-    return (wanted @ np.linalg.inv(values)).astype(np.float32)
+    # Multiples of 2^-40: no machine's last digit.
+    return np.round(wanted @ np.linalg.inv(values) * 2.0**40) / 2.0**40
 
 
 def _tail(power: np.ndarray) -> list[float]:

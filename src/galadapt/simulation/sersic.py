@@ -36,6 +36,9 @@ _PIECES = (OCTAVES[1] - OCTAVES[0]) << (23 - FRACTION_BITS)
 # Nodes of the index, equidistant in ln n, with one beyond each limit for cubic interpolation.
 _NODES = 128
 
+# Values of the table are multiples of this: a hundredth of the error of interpolation.
+_QUANTUM = 2.0**-27
+
 # Points of the spline between exact values and pieces, per octave of x^2.
 _PER_OCTAVE = 32
 
@@ -76,7 +79,9 @@ def transform(index: float | np.ndarray, x: np.ndarray) -> np.ndarray:
     weights[..., 0] /= 2
     # The conjugate half of the contour doubles the real part.
     phase = np.multiply.outer(2 * y, log_x)
-    total = weights.real @ np.cos(phase) - weights.imag @ np.sin(phase)
+    # einsum sums in one order; a matrix product's rounding depends on the machine.
+    total = np.einsum("...y,yx->...x", weights.real, np.cos(phase))
+    total -= np.einsum("...y,yx->...x", weights.imag, np.sin(phase))
     return total * np.exp((2 * _CONTOUR - 2) * log_x) * _STEP / np.pi
 
 
@@ -99,7 +104,8 @@ class SersicTable:
         x2 = starts.view(np.float32).astype(np.float64)
         spline = CubicSpline(log_x2, coarse, axis=1)
         #: Transforms at the starts of all pieces (and the end of the last), one row per node.
-        self.values = spline(np.log(x2)).astype(np.float32, order="C")
+        # Rounded, so that the last digits of a machine's logarithms do not show.
+        self.values = np.asarray(np.round(spline(np.log(x2)) / _QUANTUM) * _QUANTUM, "<f4", "C")
         # Largest absolute value at or beyond the start of each octave.
         per_octave = 1 << (23 - FRACTION_BITS)
         largest = np.abs(self.values[:, :-1]).reshape(_NODES, -1, per_octave).max(axis=2)

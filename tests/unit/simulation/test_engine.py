@@ -146,7 +146,7 @@ def test_a_set_of_psfs_gives_each_galaxy_one_whatever_the_sharding(tmp_path):
 
 
 def test_components_of_a_scene_share_their_galaxys_psf(tmp_path):
-    realism = Realism(neighbours=Neighbours(density=Strength(low=3000.0, high=3000.0)))
+    realism = Realism(neighbours=Neighbours(density=Strength(low=3000.0, high=3001.0)))
     busy = SIMULATION.model_copy(update={"realism": realism, "noise": Noise(depth="none")})
     sharp, broad = GaussianPsf(fwhm=0.12), GaussianPsf(fwhm=0.35)
     several = PsfSet(members=[sharp, broad])

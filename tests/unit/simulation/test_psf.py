@@ -200,7 +200,7 @@ def test_a_set_without_psfs_is_refused(tmp_path):
         PsfSet()
     path = tmp_path / "empty.fits"
     fits.PrimaryHDU().writeto(path)
-    with pytest.raises(DataError, match="holds no 2-D image or cube of PSFs; correct psf.path"):
+    with pytest.raises(DataError, match=r"holds no 2-D image or cube of PSFs; correct psf\.path"):
         make_psfs(PsfSet(path=str(path)), SCALE)
 
 

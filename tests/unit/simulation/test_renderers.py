@@ -171,7 +171,7 @@ def test_frequencies_left_out_are_not_missed(monkeypatch, index, angle):
     plan = draw.plan(values)
     short, grid = draw.draw(*plan), draw.grid(plan[1])
     last_x, last_y = cut(plan[0], grid)
-    assert min(last_x, last_y) < 0.7 * grid.last
+    assert min(last_x, last_y) < (0.7 if index < 4 else 0.95) * grid.last
     if angle == 0.0 and index < 4:
         assert last_y < last_x
     monkeypatch.setattr("galadapt.simulation.ktable.CUT", 0.0)
@@ -281,7 +281,8 @@ def test_a_set_of_psfs_draws_each_galaxy_through_its_own(monkeypatch):
         alone = renderer(psf=members[row["psf_index"]]).render(row)
         np.testing.assert_array_equal(stamp, alone)
     # With no memory for more than one they are prepared again, and draw the same.
-    tight = PsfSetRenderer(IMAGE, psfs, "ktable", 1.0)
+    monkeypatch.setattr(KTableRenderer, "held", 2**20)
+    tight = PsfSetRenderer(IMAGE, psfs, "ktable", 1.5)
     again = list(tight.render_many(rows))
     assert len(built) > 6
     assert len(tight._renderers) == 1
