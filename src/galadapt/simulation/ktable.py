@@ -291,8 +291,8 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
         blurred: From `blur`.
         grid: The constants of the period.
     """
-    # numpy multiplies the matrices in float64, whose rounding does not reach the float32 result: the
-    # order in which a matrix product sums depends on the machine.
+    # A matrix product sums in an order that depends on the machine: numpy's is done in float64,
+    # whose rounding does not reach the float32 result.
     light = copies(xp, galaxy, grid.copies_x, grid.copies_y)
     split = 8 * _NEAR**2
     near = light[:split].reshape(-1, _NEAR, _NEAR).sum(axis=0)
@@ -492,7 +492,7 @@ class KTableRenderer:
     def grid(self, period: int) -> Grid:
         """Return the constants of a period, computed once."""
         if period not in self._grids:
-            last = math.floor(self._reach * period / 2)
+            last = max(1, math.floor(self._reach * period / 2))
             step = 2 * math.pi / period
             psf = self._sample(period, last)
             near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
@@ -539,7 +539,7 @@ class KTableRenderer:
         if grid.period >= reference:
             return grid.wings
         if self._reference is None:
-            last = math.floor(self._reach * reference / 2)
+            last = max(1, math.floor(self._reach * reference / 2))
             step = 2 * math.pi / reference
             large = grid._replace(
                 period=reference,

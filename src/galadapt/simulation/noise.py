@@ -17,9 +17,10 @@ from scipy.signal import minimum_phase
 from galadapt.config import Noise
 
 # Sky rms per 0.06 arcsec pixel [e-/s] and exposure [s]. CANDELS wide spends 2 orbits on J + H, deep
-# about 12 on Y + J + H (Grogin et al. 2011); 4/3 and 4 of them in F160W, at 2500 s each, are
-# assumed. The rms of wide and deep are measured ones. Ultradeep: HUDF09's 146,711 s in F160W (its
-# archive page) and the half as much that UDF12 adds (Koekemoer et al. 2013); its rms is that of
+# about 12 on Y + J + H (Grogin et al. 2011; its archive page). That 4/3 and 4 of them go to F160W
+# is assumed, and 2500 s for each: HUDF09 exposed for 2770 s of an orbit (146,711 s of F160W in 53,
+# its archive page), which a change of filter shortens. The rms of wide and deep are measured ones.
+# Ultradeep is HUDF09 and the half as much that UDF12 added (Koekemoer et al. 2013), with the rms of
 # deep scaled by the root of the exposure.
 _DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0), "ultradeep": (0.00051, 220000.0)}
 

@@ -308,3 +308,13 @@ def test_jax_draws_the_same_whatever_it_is_drawn_with():
     for one, other in zip(ours, theirs, strict=True):
         assert error_in_sigma(other, one) < 0.01
     np.testing.assert_array_equal(renderer(kind="ktable_jax").render(rows[2]), theirs[2])
+
+
+def test_a_psf_broader_than_the_stamp_is_drawn():
+    image = Image(stamp_size=16)
+    values = galaxy(effective_radius=1.0, sersic_index=0.5)
+    drawn = renderer(image, GaussianPsf(fwhm=3.0)).render(values)
+    # A Gaussian of 50 px: the middle of its top.
+    sigma = 3.0 / 0.06 / np.sqrt(8 * np.log(2))
+    expected = 10 ** (-0.4 * (20 - 25.9463)) / (2 * np.pi * sigma**2)
+    assert drawn[7:9, 7:9].mean() == pytest.approx(expected, rel=0.02)
