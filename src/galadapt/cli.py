@@ -124,6 +124,35 @@ def _track(arguments: argparse.Namespace) -> None:
     )
 
 
+def _download(arguments: argparse.Namespace) -> None:
+    import tarfile
+
+    from galadapt.downloads import fetch, read_archives, unpack
+
+    archives = read_archives(arguments.archives)
+    if arguments.list or not arguments.names:
+        for name, members in archives.groups.items():
+            print(f"{name}: {', '.join(members)}")
+        for name, entry in archives.files.items():
+            size = f", {entry.bytes / 1e6:.0f} MB" if entry.bytes else ""
+            print(f"{name}: {entry.what}{size}; {entry.citation}; {entry.licence}")
+        return
+    wanted = {
+        member: entry for name in arguments.names for member, entry in archives.named(name).items()
+    }
+    for entry in wanted.values():
+        path = fetch(
+            entry,
+            Path(arguments.to),
+            mirrors=arguments.mirror,
+            offline=arguments.offline,
+            checksums=Path(arguments.checksums),
+        )
+        if arguments.unpack and tarfile.is_tarfile(path):
+            path = unpack(path, path.with_name(path.name.partition(".tar")[0]))
+        print(path)
+
+
 def _prune(arguments: argparse.Namespace) -> None:
     from galadapt.prune import remove, stale
 
@@ -191,6 +220,27 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("show", help="print the comparison table")
     verb.add_argument("results", nargs="?", default="results")
     verb.set_defaults(act=_show)
+
+    defaults = config.Downloads()
+    verb = verbs.add_parser("download", help="fetch published data: mosaics, catalogues, samples")
+    verb.add_argument("names", nargs="*", metavar="NAME", help="a file or a group of the list")
+    verb.add_argument("--list", action="store_true", help="say what there is, and stop")
+    verb.add_argument("--to", default=defaults.folder, help="folder (default %(default)s)")
+    verb.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        help="folder or base URL tried before the archives; may be repeated",
+    )
+    verb.add_argument("--offline", action="store_true", help="no network: say what is missing")
+    verb.add_argument("--unpack", action="store_true", help="unpack tar archives beside them")
+    verb.add_argument("--archives", default=defaults.archives, help="the table of archives")
+    verb.add_argument(
+        "--checksums",
+        default=defaults.checksums,
+        help="where first downloads record theirs (default %(default)s)",
+    )
+    verb.set_defaults(act=_download)
 
     verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])

@@ -17,12 +17,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from galadapt.config import (
     PARAMETERS,
     Compute,
     Config,
+    Downloads,
     Evaluation,
     Extraction,
     Image,
@@ -45,7 +46,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 #: What an experiment is, for the stages that print it: all but hardware, folders and plumbing.
 EXPERIMENT = tuple(
-    name for name in Config.model_fields if name not in ("results", "compute", "tracking")
+    name
+    for name in Config.model_fields
+    if name not in ("results", "compute", "tracking", "downloads")
 )
 
 
@@ -177,6 +180,14 @@ def _compute() -> Compute:
     )
 
 
+def _downloads() -> Downloads:
+    """Where published data lie, as the workflow says: no part of what a survey is."""
+    try:
+        return Downloads.model_validate_json(os.environ.get("GALADAPT_DOWNLOADS", "{}"))
+    except ValidationError as error:
+        raise ConfigError(f"GALADAPT_DOWNLOADS: {error.errors()[0]['msg']}; unset it") from None
+
+
 def _provenance(job: Settings) -> dict[str, Any]:
     return {"settings": job["config"], "code": job["code"], "digest": digest(job)}
 
@@ -220,6 +231,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "candels":
+        from galadapt.surveys.candels import make_candels
+
+        make_candels(**arguments, downloads=_downloads())
     else:
         from galadapt.surveys.cosmos import make_cosmos
 

@@ -19,14 +19,15 @@ except GaladaptError as error:
     raise WorkflowError(str(error))
 
 # Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
-# environment is activated. Backend and GPUs stay out of their settings: where and how fast a
-# network is trained is not what it is.
+# environment is activated. Backend, GPUs and folders of downloads stay out of their settings: where
+# and how fast a network is trained is not what it is, nor where a survey's files lie.
 os.environ.setdefault("GALADAPT_DATA", "../shared/data")
 os.environ.update(
     PYTHONPATH=SOURCE,
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     KERAS_BACKEND=CONFIG.compute.backend,
     GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
+    GALADAPT_DOWNLOADS=CONFIG.downloads.model_dump_json(),
 )
 
 RESULTS = CONFIG.results

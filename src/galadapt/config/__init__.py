@@ -17,7 +17,7 @@ from galadapt.config.base import (
     Positive,
     Section,
 )
-from galadapt.config.experiment import Config, Evaluation, Run, Tracking
+from galadapt.config.experiment import Config, Downloads, Evaluation, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.config.reading import load, merge, validate
 from galadapt.config.realism import (
@@ -49,8 +49,26 @@ from galadapt.config.simulation import (
     Simulation,
     Uniform,
 )
-from galadapt.config.survey import CosmosSurvey, Extraction, MockSurvey, Selection, Splits, Survey
-from galadapt.config.training import Adversarial, Compute, Method, Network
+from galadapt.config.survey import (
+    CandelsSurvey,
+    CosmosSurvey,
+    Extraction,
+    MockSurvey,
+    Selection,
+    SkyBox,
+    Splits,
+    Survey,
+)
+from galadapt.config.training import (
+    Adversarial,
+    Alignment,
+    Compute,
+    Coral,
+    DareGram,
+    Method,
+    Mmd,
+    Network,
+)
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 __all__ = [
@@ -59,14 +77,19 @@ __all__ = [
     "SERSIC_INDEX_LIMITS",
     "UNITS",
     "Adversarial",
+    "Alignment",
     "Archive",
     "Box",
     "BulgeDisc",
+    "CandelsSurvey",
     "Clumps",
     "Compute",
     "Config",
+    "Coral",
     "CosmosSurvey",
+    "DareGram",
     "Divide",
+    "Downloads",
     "Edges",
     "Empirical",
     "Evaluation",
@@ -82,6 +105,7 @@ __all__ = [
     "MagnitudeRelation",
     "Masks",
     "Method",
+    "Mmd",
     "MockSurvey",
     "MoffatPsf",
     "MosaicNoise",
@@ -106,6 +130,7 @@ __all__ = [
     "Section",
     "Selection",
     "Simulation",
+    "SkyBox",
     "SkyResidual",
     "Spiral",
     "Splits",

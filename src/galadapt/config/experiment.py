@@ -62,6 +62,25 @@ class Tracking(Section):
     experiment: str = Field("galadapt", description="Prefix of the experiment's name.")
 
 
+class Downloads(Section):
+    """Where published data lie or are fetched to. Not part of any result's identity."""
+
+    folder: str = Field(
+        "data/downloads", description="Folder of the files; environment variables expand."
+    )
+    mirrors: list[str] = Field(
+        [], description="Folders or base URLs that hold the files, tried before the archives."
+    )
+    offline: bool = Field(False, description="Never use the network: say what is missing.")
+    archives: str = Field(
+        "config/archives.yaml", description="Table of addresses, sizes and checksums."
+    )
+    checksums: str = Field(
+        "config/checksums.txt",
+        description="Where first downloads record their checksums; keep it under version control.",
+    )
+
+
 class Run(NamedTuple):
     """One cell of the experiment: what one training job makes."""
 
@@ -90,7 +109,7 @@ class Config(Section):
     image: Image = Field(Image(), description="What a stamp is.")
     psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
     simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
-    survey: Survey = Field(MockSurvey(), description="The survey: mock or cosmos.")
+    survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
     selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
     extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
     splits: Splits = Field(Splits(), description="Survey training, validation and test.")
@@ -99,6 +118,9 @@ class Config(Section):
     evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
+    downloads: Downloads = Field(
+        Downloads(), description="Published data; never part of a result's identity."
+    )
 
     @field_validator("results")
     @classmethod
@@ -214,6 +236,12 @@ class Config(Section):
                 if self.method_settings[start].network != self.method_settings[seen[-1]].network:
                     raise ValueError(
                         f"method_settings.{seen[-1]}: starts from '{start}' but has another network"
+                    )
+                learned = self.method_settings[start].logarithmic
+                if sorted(learned) != sorted(self.method_settings[seen[-1]].logarithmic):
+                    raise ValueError(
+                        f"method_settings.{seen[-1]}.logarithmic: starts from '{start}', which "
+                        f"learns {learned}; give the same"
                     )
                 seen.append(start)
 

@@ -108,7 +108,49 @@ class CosmosSurvey(Section):
         return self
 
 
-Survey = Annotated[MockSurvey | CosmosSurvey, Field(discriminator="kind")]
+class SkyBox(Section):
+    """A box on the sky."""
+
+    ra: Interval = Field(description="Right ascension [deg], within 0 to 360.")
+    dec: Interval = Field(description="Declination [deg].")
+
+    @model_validator(mode="after")
+    def _on_the_sky(self) -> SkyBox:
+        if not self.ra.within(Interval(low=0, high=360)):
+            raise ValueError("ra must lie within 0 and 360 degrees")
+        if not self.dec.within(Interval(low=-90, high=90)):
+            raise ValueError("dec must lie within -90 and 90 degrees")
+        return self
+
+
+class CandelsSurvey(Section):
+    """CANDELS' F160W mosaics and the GALFIT catalogues of van der Wel et al., from the archives."""
+
+    kind: Literal["candels"] = "candels"
+    field: Literal["gs", "cos", "uds", "egs", "gn"] = Field(
+        "cos", description="GOODS-South, COSMOS, UDS, EGS or GOODS-North."
+    )
+    release: Literal[2014, 2012] = Field(
+        2014,
+        description=(
+            "Catalogue: 2014 (all fields, text) or 2012 (gs, cos and uds, VizieR's form)."
+        ),
+    )
+    catalog: str | None = Field(
+        None, description="A catalogue of your own instead, in either form; variables expand."
+    )
+    region: SkyBox | None = Field(
+        None, description="Use only this part of the mosaic, for small machines."
+    )
+
+    @model_validator(mode="after")
+    def _released(self) -> CandelsSurvey:
+        if self.release == 2012 and self.field not in ("gs", "cos", "uds") and not self.catalog:
+            raise ValueError(f"release 2012 does not cover field {self.field}; use release: 2014")
+        return self
+
+
+Survey = Annotated[MockSurvey | CosmosSurvey | CandelsSurvey, Field(discriminator="kind")]
 
 
 class Selection(Section):

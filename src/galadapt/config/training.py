@@ -12,9 +12,12 @@ from galadapt.config.base import Fraction, Name, Positive, Section
 class Network(Section):
     """A network from the registry in `galadapt.models.networks`."""
 
-    architecture: Literal["compact", "r1_baseline", "r1_dann"] = Field(
+    architecture: Literal["compact", "residual", "r1_baseline", "r1_dann"] = Field(
         "compact",
-        description="compact: small, for CPUs; r1_baseline and r1_dann: R1's two networks.",
+        description=(
+            "compact: small, for CPUs; residual: modern, with batch normalisation; r1_baseline "
+            "and r1_dann: R1's two networks."
+        ),
     )
     output_activation: Literal["linear", "relu"] = Field(
         "linear", description="R1 prints relu, which cannot reach negative standardised targets."
@@ -36,7 +39,20 @@ class Network(Section):
     )
 
 
-class Adversarial(Section):
+class _Alignment(Section):
+    """What every alignment of the two domains' features has."""
+
+    match_labels: bool = Field(
+        False,
+        description=(
+            "Weigh simulated stamps in the alignment so that their PREDICTED parameters are "
+            "distributed as the survey's, renewed every epoch. Aligning populations that differ "
+            "in their labels wrecks a regressor; no survey label is used."
+        ),
+    )
+
+
+class Adversarial(_Alignment):
     """Domain-adversarial alignment (DANN, Ganin & Lempitsky 2015)."""
 
     kind: Literal["dann"] = "dann"
@@ -52,14 +68,6 @@ class Adversarial(Section):
     )
     gamma: Positive = Field(10.0, description="Steepness of the ramp.")
     lambda_max: float = Field(1.0, ge=0, description="Final lambda.")
-    match_labels: bool = Field(
-        False,
-        description=(
-            "Weigh simulated stamps in the domain loss so that their PREDICTED parameters are "
-            "distributed as the survey's, renewed every epoch. Aligning populations that differ "
-            "in their labels wrecks a regressor; no survey label is used."
-        ),
-    )
     masking: Literal["per_example", "fixed_vector"] = Field(
         "per_example",
         description=(
@@ -67,6 +75,43 @@ class Adversarial(Section):
             "batches as R1 printed."
         ),
     )
+
+
+class Coral(_Alignment):
+    """Equal covariances of the features (Deep CORAL, Sun & Saenko 2016)."""
+
+    kind: Literal["coral"] = "coral"
+    weight: Positive = Field(1.0, description="loss = regression + weight x the term.")
+
+
+class Mmd(_Alignment):
+    """Equal means in the space of Gaussian kernels (Gretton et al. 2012; Long et al. 2015)."""
+
+    kind: Literal["mmd"] = "mmd"
+    weight: Positive = Field(1.0, description="loss = regression + weight x the term.")
+    bandwidths: list[Positive] = Field(
+        [0.25, 0.5, 1.0, 2.0, 4.0],
+        min_length=1,
+        description="Squared widths of the kernels over the mean squared distance of a batch.",
+    )
+
+
+class DareGram(_Alignment):
+    """Equal inverse Gram matrices: what a linear regressor reads (Nejjar et al. 2023)."""
+
+    kind: Literal["dare_gram"] = "dare_gram"
+    weight: Positive = Field(1.0, description="loss = regression + weight x both terms.")
+    angle: float = Field(0.05, ge=0, description="Weight of 1 - cosine of the inverses' columns.")
+    scale: float = Field(0.001, ge=0, description="Weight of the distance of the eigenvalues.")
+    energy: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.9, description="Share of the eigenvalues' sum that is compared, the largest first."
+    )
+    ridge: Positive = Field(
+        1e-3, description="Added to the Gram matrix before inversion, over its mean eigenvalue."
+    )
+
+
+Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
 
 
 class Method(Section):
@@ -86,7 +131,24 @@ class Method(Section):
     trainable: Literal["all", "dense"] = Field(
         "all", description="dense freezes the convolutions (only with starts_from)."
     )
-    alignment: Adversarial | None = Field(None, description="Domain alignment term; null: none.")
+    feature_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description=(
+            "Learning rate of the layers up to the features over that of the heads: below 1, "
+            "what the start has learned changes less (only with starts_from)."
+        ),
+    )
+    alignment: Alignment | None = Field(None, description="Domain alignment term; null: none.")
+    adapt_batch_norm: bool = Field(
+        False,
+        description=(
+            "After training, give every batch normalisation the moments of the survey's stamps "
+            "(AdaBN, Li et al. 2016); no survey label is used."
+        ),
+    )
+    logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
+        [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
+    )
     balance_domains: bool = Field(
         True, description="Every batch holds as many simulated as survey stamps."
     )
@@ -124,6 +186,12 @@ class Method(Section):
             raise ValueError("alignment: needs both domains, [simulated, survey]")
         if self.trainable == "dense" and self.starts_from is None:
             raise ValueError("trainable: dense needs starts_from, or the features stay random")
+        if self.feature_rate < 1 and (self.starts_from is None or self.trainable == "dense"):
+            raise ValueError("feature_rate: below 1 needs starts_from and trainable: all")
+        if self.adapt_batch_norm and "survey" not in self.domains:
+            raise ValueError("adapt_batch_norm: needs 'survey' in domains")
+        if len(set(self.logarithmic)) != len(self.logarithmic):
+            raise ValueError("logarithmic: each parameter only once")
         return self
 
 

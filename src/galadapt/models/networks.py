@@ -53,13 +53,14 @@ def _convolve(
     padding: str = "same",
     regulariser: Any = None,
     initialiser: str = "glorot_uniform",
+    activation: str | None = "relu",
 ) -> Tensor:
     return layers.Conv2D(
         filters,
         size,
         strides=stride,
         padding=padding,
-        activation="relu",
+        activation=activation,
         kernel_initializer=initialiser,
         kernel_regularizer=regulariser,
     )(x)
@@ -101,6 +102,32 @@ def compact(x: Tensor, network: Network) -> Tensor:
         x = _convolve(x, filters, size, stride=stride, initialiser="he_normal")
     x = layers.Flatten()(_pool(x))
     return layers.Dense(128, activation="relu", kernel_initializer="he_normal", name=FEATURES)(x)
+
+
+@architecture("residual", head=_compact_head)
+def residual(x: Tensor, network: Network) -> Tensor:
+    """Residual blocks (He et al. 2016, pre-activation), pooled over the stamp and over its centre.
+
+    Normalised over the batch, never over a stamp: a layer or group normalisation divides by the
+    stamp's own contrast and takes the flux away with it. Two poolings instead of a flattened map
+    make the features independent of sub-pixel position and nearly of orientation, and leave the
+    central galaxy apart from its neighbours.
+    """
+    x = _normalised(_convolve(x, 16, 3, initialiser="he_normal", activation=None))
+    for filters in (32, 64, 128):
+        shortcut = layers.Conv2D(filters, 1, strides=2, padding="same")(x)
+        x = _convolve(x, filters, 3, stride=2, initialiser="he_normal", activation=None)
+        x = _convolve(_normalised(x), filters, 3, initialiser="he_normal", activation=None)
+        x = _normalised(layers.Add()([x, shortcut]))
+    border = x.shape[1] // 4
+    centre = layers.Cropping2D(border)(x)
+    pooled = [layers.GlobalAveragePooling2D()(part) for part in (x, centre)]
+    x = layers.Concatenate()([*pooled, layers.GlobalMaxPooling2D()(centre)])
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal", name=FEATURES)(x)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return layers.ReLU()(layers.BatchNormalization()(x))
 
 
 @architecture("r1_baseline", head=_r1_baseline_head)
@@ -212,6 +239,19 @@ def add_domain_head(regressor: keras.Model, alignment: Adversarial, steps: int) 
     return keras.Model(
         regressor.input, {REGRESSION: regressor.outputs[0], DOMAIN: x}, name="adversarial"
     )
+
+
+def show_features(regressor: keras.Model) -> keras.Model:
+    """Return the regressor with its features as a second output, for losses that compare them."""
+    features = regressor.get_layer(FEATURES).output
+    return keras.Model(
+        regressor.input, {REGRESSION: regressor.outputs[0], DOMAIN: features}, name="aligned"
+    )
+
+
+def feature_variables(regressor: keras.Model) -> list[Any]:
+    """Return the trainable variables of the layers up to the features."""
+    return feature_extractor(regressor).trainable_variables
 
 
 def feature_extractor(regressor: keras.Model) -> keras.Model:

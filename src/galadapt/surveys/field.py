@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 
 from galadapt.errors import DataError
 from galadapt.files import atomic, write_text
+from galadapt.surveys import vizier
 
 #: Columns of the GALFIT catalogues of van der Wel et al.; `re` [arcsec] is the semi-major axis.
 CATALOG_COLUMNS = (
@@ -111,12 +112,13 @@ def write_catalog(path: str | Path, table: pd.DataFrame, comments: Sequence[str]
 
 
 def read_catalog(path: str | Path) -> pd.DataFrame:
-    """Read a GALFIT catalogue in the format of van der Wel et al.
+    """Read a GALFIT catalogue in the format of van der Wel et al., or in VizieR's forms of it.
 
     Absurd values and rows without a fit (-999) are kept: judging them is the selection's work.
 
     Returns:
-        `CATALOG_COLUMNS`; NUMBER and f as integers, the rest float64.
+        `CATALOG_COLUMNS`; NUMBER and f as integers, the rest float64. What VizieR leaves empty is
+        NaN; an empty flag is 3, no fit.
 
     Raises:
         DataError: the file is missing, is not such a catalogue, lacks a column or has no row, a
@@ -127,6 +129,12 @@ def read_catalog(path: str | Path) -> pd.DataFrame:
         raise DataError(
             f"{path}: no such catalogue; check the path or rerun the stage that writes it"
         )
+    if vizier.is_table(path):
+        table = vizier.read_table(path)
+        table["f"] = table["f"].fillna(FLAG_NO_FIT)
+        if not len(table):
+            raise DataError(f"{path}: catalogue has no rows; check that it was written completely")
+        return pd.DataFrame({name: _typed(path, name, table[name]) for name in CATALOG_COLUMNS})
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -155,13 +163,16 @@ def read_catalog(path: str | Path) -> pd.DataFrame:
         values = np.ma.filled(table[name], np.nan) if table[name].dtype.kind in "if" else None
         if values is None:
             raise DataError(f"{path}: column '{name}' holds text; it must hold numbers only")
-        if name in ("NUMBER", "f"):
-            if not np.array_equal(values, np.round(values)):
-                raise DataError(f"{path}: column '{name}' must hold integers; repair it")
-            columns[name] = values.astype(np.int64)
-        else:
-            columns[name] = values.astype(np.float64)
+        columns[name] = _typed(path, name, values)
     return pd.DataFrame(columns)
+
+
+def _typed(path: Path, name: str, values: Any) -> np.ndarray:
+    if name not in ("NUMBER", "f"):
+        return np.asarray(values, np.float64)
+    if not np.array_equal(values, np.round(values)):
+        raise DataError(f"{path}: column '{name}' must hold integers; repair it")
+    return np.asarray(values).astype(np.int64)
 
 
 def _column_names(lines: list[str], path: Path) -> list[str]:

@@ -10,7 +10,13 @@ import numpy as np
 from galadapt.config import DOMAINS, Method
 from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
-from galadapt.training.data import Examples, epoch_order, epoch_orientations, turn
+from galadapt.training.data import (
+    Examples,
+    epoch_order,
+    epoch_orientations,
+    prints_masks,
+    turn,
+)
 
 
 class Batches(keras.utils.PyDataset):
@@ -70,7 +76,7 @@ class Batches(keras.utils.PyDataset):
         alignment = self._method.alignment
         if alignment is None:
             return images, targets, weights
-        if alignment.masking == "fixed_vector" and not self._method.survey_labels:
+        if prints_masks(alignment) and not self._method.survey_labels:
             # As printed: the first places of EVERY batch are masked, whoever stands there.
             hidden = round(len(rows) * float(np.mean(~self.simulated)))
             weights = np.where(np.arange(len(rows)) >= hidden, weights, np.float32(0))

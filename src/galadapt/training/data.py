@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galadapt.config import Method
+from galadapt.config import Adversarial, Alignment, Method
 from galadapt.errors import DataError
 from galadapt.randomness import generator
 from galadapt.stamps import StampSet
@@ -97,7 +97,7 @@ def read_training(
     for domain in method.domains:
         may_see = domain == "simulated" or method.survey_labels
         # R1's fixed mask vector needs the labels it then hides from the wrong stamps.
-        leaks = method.alignment is not None and method.alignment.masking == "fixed_vector"
+        leaks = prints_masks(method.alignment)
         examples = read_examples(
             sets[domain],
             split,
@@ -118,6 +118,11 @@ def read_training(
             )
         found[domain] = examples
     return found
+
+
+def prints_masks(alignment: Alignment | None) -> bool:
+    """Tell whether labels are hidden as R1 printed it: by a vector that the shuffling ignores."""
+    return isinstance(alignment, Adversarial) and alignment.masking == "fixed_vector"
 
 
 def epoch_order(

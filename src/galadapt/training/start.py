@@ -80,7 +80,7 @@ def _new(job: Job, side: int, training: dict[str, Examples]) -> tuple[keras.Mode
     if not variance > 0:
         raise DataError(f"{job.label}: all training pixels are equal; check the variant's steps")
     domain = next(name for name in DOMAINS if name in training)
-    scaler = TargetScaler.fit(job.parameters, training[domain].labels)
+    scaler = TargetScaler.fit(job.parameters, training[domain].labels, job.method.logarithmic)
     regressor = networks.build(
         job.method.network, side, len(job.parameters), float(mean), float(np.sqrt(variance))
     )

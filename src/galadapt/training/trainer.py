@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from galadapt.config import Method
+from galadapt.config import Adversarial, Method
 from galadapt.errors import DataError
 from galadapt.models import networks
 from galadapt.progress import say
 from galadapt.stamps import StampSet
-from galadapt.training import callbacks, run_folder
+from galadapt.training import batch_norm, callbacks, run_folder
+from galadapt.training.alignment import AlignmentLoss
 from galadapt.training.batches import Batches
 from galadapt.training.checkpoint import Checkpoint, Progress
-from galadapt.training.data import read_training
+from galadapt.training.data import prints_masks, read_training
 from galadapt.training.job import Job
+from galadapt.training.optimizer import DiscriminativeAdam
 from galadapt.training.start import start
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
@@ -39,6 +42,8 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         side = _common_side(sets)
         training = read_training(sets, "train", job.parameters, job.method)
         regressor, scaler, identity = start(job, side, training)
+        if job.method.adapt_batch_norm:
+            batch_norm.check(regressor, job.label)
         batches = Batches(training, scaler, job.method, job.seed)
         validation = {
             domain: (part.images, scaler.transform(part.labels))
@@ -49,6 +54,8 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         }
         checkpoint = Checkpoint(job.checkpoint, identity)
         progress = _fit(job, regressor, batches, validation, checkpoint, extra)
+        if job.method.adapt_batch_norm:
+            batch_norm.adapt(regressor, training["survey"].images)
         run_folder.write(job, sets, regressor, scaler, progress, identity, started)
     checkpoint.remove()
 
@@ -105,37 +112,40 @@ def _fit(
 
 
 def _compile(regressor: keras.Model, method: Method, steps: int) -> keras.Model:
-    """Return the compiled model to train: the regressor, or with a domain head beside it.
+    """Return the compiled model to train: the regressor, and what aligns the domains beside it.
 
     Losses are averaged over the examples that carry a label, so that hidden labels do not weaken
     the regression term; only R1's fixed vector divides by the whole batch, as printed.
     """
     alignment = method.alignment
-    printed = alignment is not None and alignment.masking == "fixed_vector"
-    reduction = "sum_over_batch_size" if printed else "mean_with_sample_weight"
+    reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"
     kinds = {"mae": keras.losses.MeanAbsoluteError, "mse": keras.losses.MeanSquaredError}
     regression = kinds[method.loss](reduction=reduction)
     rate = method.learning_rate
     if method.learning_rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    optimizer = keras.optimizers.Adam(rate)
+    optimizer = DiscriminativeAdam(rate, feature_rate=method.feature_rate)
+    compiling: dict[str, Any] = {"steps_per_execution": STEPS_PER_EXECUTION}
     if alignment is None:
-        model = regressor
-        model.compile(optimizer, loss=regression, steps_per_execution=STEPS_PER_EXECUTION)
-    else:
+        # Another model of the same layers: the regressor itself is saved without training state.
+        model = keras.Model(regressor.input, regressor.outputs[0])
+        compiling["loss"] = regression
+    elif isinstance(alignment, Adversarial):
         model = networks.add_domain_head(regressor, alignment, steps)
-        model.compile(
-            optimizer,
-            loss={
-                networks.REGRESSION: regression,
-                networks.DOMAIN: keras.losses.SparseCategoricalCrossentropy(),
-            },
-            loss_weights={
-                networks.REGRESSION: 1 - alignment.weight,
-                networks.DOMAIN: alignment.weight,
-            },
-            steps_per_execution=STEPS_PER_EXECUTION,
-        )
+        domain = keras.losses.SparseCategoricalCrossentropy()
+        compiling["loss"] = {networks.REGRESSION: regression, networks.DOMAIN: domain}
+        shares = (1 - alignment.weight, alignment.weight)
+        compiling["loss_weights"] = dict(zip(compiling["loss"], shares, strict=True))
+    else:
+        model = networks.show_features(regressor)
+        compiling["loss"] = {
+            networks.REGRESSION: regression,
+            networks.DOMAIN: AlignmentLoss(alignment),
+        }
+        compiling["loss_weights"] = {networks.REGRESSION: 1.0, networks.DOMAIN: alignment.weight}
+    model.compile(optimizer, **compiling)
     # Its moments must exist before a checkpoint can restore them.
     optimizer.build(model.trainable_variables)
+    slow = {id(variable) for variable in networks.feature_variables(regressor)}
+    optimizer.slow = {k for k, one in enumerate(model.trainable_variables) if id(one) in slow}
     return model

@@ -45,9 +45,32 @@ def test_a_constant_cannot_be_learned() -> None:
     [
         ({"scale": None}, "target scaling is incomplete"),
         ({"mean": [1.0]}, "lists of different lengths"),
+        ({"logarithmic": ["sersic_index"]}, "logarithm of a parameter it does not know"),
     ],
 )
 def test_broken_record(change: dict[str, object], message: str) -> None:
     record = TargetScaler.fit(NAMES, VALUES).to_dict() | change
     with pytest.raises(DataError, match=message):
         TargetScaler.from_dict(record)
+
+
+def test_logarithms_invert_exactly_and_survive_json() -> None:
+    scaler = TargetScaler.fit(NAMES, VALUES, ["effective_radius"])
+    scaled = scaler.transform(VALUES)
+    np.testing.assert_allclose(
+        scaled[:, 1], StandardScaler().fit_transform(np.log(VALUES[:, 1:]))[:, 0]
+    )
+    again = TargetScaler.from_dict(scaler.to_dict())
+    assert again == scaler
+    np.testing.assert_allclose(again.inverse(scaled), VALUES, rtol=1e-13)
+
+
+def test_a_value_without_a_logarithm_is_unknown() -> None:
+    scaler = TargetScaler.fit(NAMES, np.vstack([VALUES, [[20, -1.0]]]), ["effective_radius"])
+    assert scaler == TargetScaler.fit(NAMES, VALUES, ["effective_radius"])
+    assert np.isnan(scaler.transform(np.array([[20, 0.0]]))[0, 1])
+
+
+def test_wild_logarithms_stay_numbers() -> None:
+    scaler = TargetScaler.fit(NAMES, VALUES, ["effective_radius"])
+    assert np.isfinite(scaler.inverse(np.array([[0.0, 1e6], [0.0, -1e6]]))).all()

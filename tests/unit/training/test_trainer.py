@@ -329,7 +329,7 @@ def batch_weights(masking: str) -> np.ndarray:
             images, labels if masking == "fixed_vector" else labels * np.nan, images
         ),
     }
-    method = Method(**BOTH, alignment={"masking": masking}, batch_size=8)
+    method = Method(**BOTH, alignment={"kind": "dann", "masking": masking}, batch_size=8)
     batches = Batches(training, TargetScaler.fit(PARAMETERS, labels), method, seed=1)
     return np.stack([weight["parameters"] * (1 + y["domain"]) for _, y, weight in batches])
 
@@ -386,6 +386,73 @@ def test_dense_freezes_the_convolutions(job: MakeJob, start: Path) -> None:
     assert not same[-2]
 
 
+def test_the_features_take_shorter_steps(job: MakeJob, start: Path, tmp_path: Path) -> None:
+    """One step of Adam is as long as its rate, whatever the gradient: rates show in weights."""
+    settings = {**SUPERVISED, "alignment": None, "starts_from": "baseline", "epochs": 1}
+    settings |= {"batch_size": 64, "learning_rate": 1e-3, "feature_rate": 0.01}
+    arguments = job(settings, start_model=start)
+    train(**arguments)
+    moved = [
+        float(np.abs(after - before).max())
+        for before, after in zip(weights(start.parent), weights(arguments["output"]), strict=True)
+    ]
+    # The last two layers of two variables each are the heads'; all others lead to the features.
+    assert max(moved[:-4]) < 3e-5
+    assert min(moved[-4:]) > 5e-4
+
+
+# --- alignment terms and adaptive normalisation ----------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["coral", "mmd", "dare_gram"])
+def test_every_term_brings_the_domains_closer(job: MakeJob, kind: str, tmp_path: Path) -> None:
+    """Against a training whose term weighs next to nothing, on the same batches."""
+    terms = {}
+    for name, weight in (("with", 30.0), ("without", 1e-9)):
+        alignment = {"kind": kind, "weight": weight}
+        if kind == "dare_gram":
+            alignment |= {"angle": 1.0, "scale": 0.1}
+        settings = {**BOTH, "alignment": alignment, "epochs": 20, "batch_size": 20, "patience": 20}
+        settings |= {"learning_rate": 3e-3}
+        arguments = job(settings, output=tmp_path / name)
+        train(**arguments)
+        terms[name] = pd.read_csv(tmp_path / name / "history.csv")["domain_loss"].tail(5).mean()
+    assert 0 <= terms["with"] < 0.7 * terms["without"]
+
+
+def test_batch_normalisations_take_the_surveys_moments(
+    job: MakeJob, domains: dict[str, Path]
+) -> None:
+    network = Network(architecture="r1_baseline")
+    arguments = job({**BOTH, "network": network, "adapt_batch_norm": True, "epochs": 1})
+    train(**arguments)
+    model = keras.saving.load_model(arguments["output"] / "model.keras", compile=False)
+    with StampSet(domains["survey"]) as stamps:
+        images = stamps.images(stamps.rows("train"))[..., None]
+    found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(found) == 3
+    for layer in found:
+        received = keras.Model(model.input, layer.input).predict(images, verbose=0)
+        axes = tuple(range(received.ndim - 1))
+        mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+        np.testing.assert_allclose(received.mean(axes), mean, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(received.var(axes), variance, rtol=1e-3, atol=1e-5)
+
+
+def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path]) -> None:
+    arguments = job({"logarithmic": ["effective_radius", "sersic_index"], "epochs": 1})
+    train(**arguments)
+    ask(arguments["output"], domains)
+    record = json.loads((arguments["output"] / "run.json").read_text())
+    assert record["target_scaling"]["logarithmic"] == ["effective_radius", "sersic_index"]
+    predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    # Untrained, a network says the mean of what it learns: a geometric mean here.
+    with StampSet(domains["simulated"]) as stamps:
+        radii = stamps.table["effective_radius"].to_numpy()[stamps.rows("train")]
+    assert record["target_scaling"]["mean"][1] == pytest.approx(np.log(radii).mean())
+    assert (predictions["effective_radius_predicted"] > 0).all()
+
+
 # --- bad input -------------------------------------------------------------------------------
 
 
@@ -396,6 +463,11 @@ def test_diverged_training_says_what_to_lower(job: MakeJob) -> None:
     ):
         train(**arguments)
     assert not arguments["output"].exists()
+
+
+def test_network_without_normalisations_has_none_to_adapt(job: MakeJob) -> None:
+    with pytest.raises(ConfigError, match="'compact' has no batch normalisation; choose another"):
+        train(**job({**BOTH, "adapt_batch_norm": True}))
 
 
 def test_start_model_not_given(job: MakeJob) -> None:
