@@ -18,7 +18,7 @@ from galadapt.config.base import (
     Section,
 )
 from galadapt.config.experiment import Config, Downloads, Evaluation, Run, Tracking
-from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf
+from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.config.reading import load, merge, validate
 from galadapt.config.realism import (
     Archive,
@@ -125,6 +125,7 @@ __all__ = [
     "Priors",
     "Psf",
     "PsfJitter",
+    "PsfSet",
     "RadiusPrior",
     "RatioBox",
     "Realism",
