@@ -1,9 +1,13 @@
 """How fast each renderer makes finished stamps: rendered, noisy and written to HDF5.
 
-Every renderer runs in its own single-threaded process over the same list of galaxies, drawn from
-R1's parameter box at 128 px. Rates are per second of CPU time, so that a busy machine does not
-change them; the table and the PSF are prepared before the clock starts, because they cost the same
-whether 1,000 or 150,000 stamps follow.
+Every renderer runs in its own single-threaded process over the same galaxies, drawn from R1's
+parameter box at 128 px; the fast ones draw them several times over, with other noise. Rates are per
+second of CPU time, because others use the machine. The loop's cost per galaxy is heavy-tailed (a
+few large FFTs take most of it), so the error of its mean is printed: ratios to it are no better.
+The table and the PSF are prepared before the clock starts, because they cost the same whether 1,000
+or 150,000 stamps follow.
+
+On a machine with an accelerator, ``bench.py --rendered ktable_jax`` measures the rendering alone.
 
 - galsim_loop: GalSim as one writes it first: the PSF built for every stamp, its pixel by
   ``method="auto"``, default accuracy.
@@ -27,6 +31,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import galsim
 import numpy as np
@@ -48,10 +53,11 @@ IMAGE = Image(stamp_size=128)
 PSF = OpticalPsf()
 NOISE = Noise(depth="wide")
 SEED = 2026
-# Enough for a stable mean: a few galaxies of GalSim's take most of its time.
-COUNTS = {"galsim_loop": 120, "galsim_tuned": 200, "ktable": 4000, "ktable_jax": 4000}
-COUNTS["limit"] = 4000
-WARM_UP = 300
+# Galaxies of a round: all renderers draw those of one round before any draws the next, so that
+# other users of the machine slow all alike.
+GALAXIES, ROUNDS = 100, 4
+# How often the galaxies of a round are drawn.
+TIMES = {"galsim_loop": 1, "galsim_tuned": 1, "ktable": 10, "ktable_jax": 10, "limit": 10}
 FFT_LIMIT = 16384
 METADATA = {"pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W", "domain": "simulated"}
 
@@ -99,23 +105,28 @@ def loop(row: dict) -> np.ndarray:
     return drawn(both, row, "auto")
 
 
-def finished(path: Path, table: pd.DataFrame, draw: Callable[[dict], np.ndarray]) -> None:
-    """Draw, add noise and write one stamp at a time."""
+def finished(path: Path, table: pd.DataFrame, draw: Callable[[dict], np.ndarray]) -> list[float]:
+    """Draw, add noise and write one stamp at a time; return the seconds each took to draw."""
     levels = resolve(NOISE)
+    seconds = []
 
     def batches() -> Iterator[np.ndarray]:
         for row in table.to_dict("records"):
-            noisy = add_noise(draw(row), levels, stream(SEED, row["id"], "noise"))
-            yield noisy.astype(np.float32)[None]
+            start = time.process_time()
+            light = draw(row)
+            seconds.append(time.process_time() - start)
+            noisy = add_noise(light, levels, stream(SEED, row["id"], "noise"))
+            yield noisy.astype(np.float32, copy=False)[None]
 
     write_stamps(path, batches(), table, METADATA)
+    return seconds
 
 
 def ours(kind: str, path: Path, table: pd.DataFrame) -> float:
     """Warm up, then simulate as the pipeline does; return the seconds of the latter."""
     # The renderer keeps its grids in itself; the pipeline pays for them once per shard.
     renderer = make_renderer(IMAGE, make_psf(PSF, IMAGE.pixel_scale), kind)
-    for _ in renderer.render_many(galaxies(10**5, 10**5 + WARM_UP).to_dict("records")):
+    for _ in renderer.render_many(table[:GALAXIES].to_dict("records")):
         pass
     from galadapt.simulation import engine
 
@@ -145,16 +156,19 @@ def limit(path: Path, table: pd.DataFrame) -> float:
     return time.process_time() - start
 
 
-def work(kind: str) -> dict[str, float]:
-    """Measure one renderer in this process."""
+def work(kind: str, round_: int) -> dict[str, Any]:
+    """Measure one renderer in this process on the galaxies of one round."""
     warnings.simplefilter("ignore", galsim.GalSimWarning)
-    count = COUNTS[kind]
-    table = galaxies(0, count)
+    count = GALAXIES * TIMES[kind]
+    mine = galaxies(round_ * GALAXIES, (round_ + 1) * GALAXIES)
+    table = pd.concat([mine] * TIMES[kind], ignore_index=True)
+    table["id"] = np.arange(count)
+    each: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stamps.h5"
         if kind == "galsim_loop":
             start = time.process_time()
-            finished(path, table, loop)
+            each = finished(path, table, loop)
             seconds = time.process_time() - start
         elif kind == "galsim_tuned":
             table["sersic_index"] = (table["sersic_index"] / 0.05).round() * 0.05
@@ -175,38 +189,67 @@ def work(kind: str) -> dict[str, float]:
         else:
             seconds = ours(kind, path, table)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"stamps": count, "seconds": seconds, "peak_memory_mib": peak}
+    return {"stamps": count, "seconds": seconds, "peak_memory_mib": peak, "each": each}
+
+
+def rendered(kind: str, count: int) -> None:
+    """Print how many noiseless stamps per second a renderer draws, by the wall clock."""
+    renderer = make_renderer(IMAGE, make_psf(PSF, IMAGE.pixel_scale), kind)
+    rows = galaxies(0, count).to_dict("records")
+    # The same galaxies: the second time every period is compiled.
+    for _ in renderer.render_many(rows):
+        pass
+    start = time.perf_counter()
+    for _ in renderer.render_many(rows):
+        pass
+    seconds = time.perf_counter() - start
+    print(f"{kind}: {count} stamps rendered in {seconds:.2f} s, {count / seconds:.0f} per second")
 
 
 def main() -> None:
     """Run every renderer and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/simulation.csv"))
-    parser.add_argument("--worker", choices=sorted(COUNTS), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=sorted(TIMES), help=argparse.SUPPRESS)
+    parser.add_argument("--round", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--rendered", choices=["ktable", "ktable_jax"], help="only draw, without noise and file"
+    )
+    parser.add_argument("--count", type=int, default=20_000, help="stamps to draw (%(default)s)")
     arguments = parser.parse_args()
+    if arguments.rendered:
+        rendered(arguments.rendered, arguments.count)
+        return
     if arguments.worker:
-        print(json.dumps(work(arguments.worker)))
+        print(json.dumps(work(arguments.worker, arguments.round)))
         return
     kinds = ["galsim_loop", "galsim_tuned", "ktable", "limit"]
     if importlib.util.find_spec("jax"):
         kinds.insert(3, "ktable_jax")
     single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    measured: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    for round_ in range(ROUNDS):
+        for kind in kinds:
+            command = [sys.executable, __file__, "--worker", kind, "--round", str(round_)]
+            done = subprocess.run(
+                command, env=os.environ | single, stdout=subprocess.PIPE, text=True, check=True
+            )
+            measured[kind].append(json.loads(done.stdout))
     rows = []
-    for kind in kinds:
-        command = [sys.executable, __file__, "--worker", kind]
-        done = subprocess.run(
-            command, env=os.environ | single, stdout=subprocess.PIPE, text=True, check=True
-        )
-        measured = json.loads(done.stdout)
-        rate = measured["stamps"] / measured["seconds"]
-        rows.append({"renderer": kind, "stamps": measured["stamps"], "stamps_per_second": rate})
-        rows[-1]["peak_memory_mib"] = measured["peak_memory_mib"]
+    for kind, rounds in measured.items():
+        stamps, seconds = (sum(one[name] for one in rounds) for name in ("stamps", "seconds"))
+        peak = max(one["peak_memory_mib"] for one in rounds)
+        rows.append({"renderer": kind, "stamps": stamps, "stamps_per_second": stamps / seconds})
+        rows[-1]["peak_memory_mib"] = peak
+    each = np.concatenate([one["each"] for one in measured["galsim_loop"]])
+    error = each.std() / np.sqrt(len(each)) / each.mean()
     table = pd.DataFrame(rows)
     rates = table.set_index("renderer")["stamps_per_second"]
     table["ratio_to_loop"] = table["stamps_per_second"] / rates["galsim_loop"]
     table["ratio_to_limit"] = table["stamps_per_second"] / rates["limit"]
     write_csv(arguments.output, table.round(3))
     print(table.round(3).to_string(index=False))
+    print(f"sampling error of galsim_loop's rate: {100 * error:.0f} % ({len(each)} galaxies)")
 
 
 if __name__ == "__main__":

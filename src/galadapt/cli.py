@@ -11,6 +11,7 @@ from pathlib import Path
 from galadapt import __version__, config, stages
 from galadapt.errors import ConfigError, GaladaptError
 from galadapt.files import external_digest
+from galadapt.prediction.command import add_verbs as add_prediction_verbs
 
 LIST_HELP = """\
 columns of the list:
@@ -216,6 +217,8 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--zero-point", type=float, default=25.9463, help="AB magnitude of 1 e-/s")
     verb.add_argument("-o", "--output", required=True, help="stamp set to write (.h5)")
     verb.set_defaults(act=_simulate)
+
+    add_prediction_verbs(verbs)
 
     verb = verbs.add_parser("show", help="print the comparison table")
     verb.add_argument("results", nargs="?", default="results")

@@ -28,6 +28,7 @@ from galadapt.config import (
     Extraction,
     Image,
     Method,
+    Predictor,
     Psf,
     Selection,
     Simulation,
@@ -231,6 +232,10 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         from galadapt.surveys.mock import make_mock
 
         make_mock(**arguments)
+    elif settings.kind == "images":
+        from galadapt.surveys.images import make_images
+
+        make_images(**arguments)
     elif settings.kind == "candels":
         from galadapt.surveys.candels import make_candels
 
@@ -273,6 +278,7 @@ def extract(job: Settings, inputs: Paths, outputs: Paths) -> None:
         output=outputs.one("stamps"),
         rejected=outputs.one("rejected"),
         provenance=_provenance(job),
+        processes=_compute().threads_per_training,
     )
 
 
@@ -341,6 +347,26 @@ def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
         evaluation=Reading(job).section(Evaluation, "evaluation"),
         metrics=outputs.one("metrics"),
         by_magnitude=outputs.one("by_magnitude"),
+    )
+
+
+@stage("predictor", "psf", "extraction", "survey.kind")
+def package(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The networks of one variant and method, as `galadapt predict` wants them."""
+    from galadapt.prediction.build import write_package
+
+    read = Reading(job)
+    write_package(
+        runs=[path.parent for path in inputs["runs"]],
+        simulated=inputs["simulated"],
+        survey=inputs.one("survey"),
+        psf=read.union(Psf, "psf"),
+        extraction=read.section(Extraction, "extraction"),
+        predictor=read.section(Predictor, "predictor"),
+        survey_kind=job["config"]["survey"]["kind"],
+        output=outputs.one("package").parent,
+        compute=_compute(),
+        provenance=_provenance(job),
     )
 
 

@@ -35,6 +35,7 @@ DATA = f"{RESULTS}/data"
 VARIANT = f"{DATA}/variants/{{variant}}/{{domain}}.h5"
 RUNS = f"{RESULTS}/runs"
 RUN = f"{RUNS}/{{task}}/{{variant}}/{{method}}/seed{{seed}}"
+PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
 TABLES = f"{RESULTS}/tables"
 FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
@@ -112,6 +113,18 @@ def first_seed(name):
     return of_variant
 
 
+def seeds_of(name):
+    """Return the input function for one file of every seed's run of a variant and method."""
+
+    def of_package(wildcards):
+        return [
+            f"{RUN.format(**dict(wildcards), seed=seed)}/{name}"
+            for seed in CONFIG.seeds
+        ]
+
+    return of_package
+
+
 # The durable outputs of each milestone.
 
 
@@ -124,6 +137,11 @@ def data_outputs():
         *rules.extract.output,
         *variants,
     ]
+
+
+def package_outputs():
+    run = CONFIG.predictor_runs()[0]._asdict()
+    return [path.format(**run) for path in rules.package.output]
 
 
 def run_outputs():

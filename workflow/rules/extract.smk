@@ -15,7 +15,7 @@ rule extract:
         f"{BENCHMARKS}/extract.tsv"
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: 2
     params:
         settings=job_settings("extract"),
     shell:

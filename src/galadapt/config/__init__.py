@@ -18,7 +18,7 @@ from galadapt.config.base import (
     Section,
 )
 from galadapt.config.experiment import Config, Downloads, Evaluation, Run, Tracking
-from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf
+from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.config.reading import load, merge, validate
 from galadapt.config.realism import (
     Archive,
@@ -53,6 +53,7 @@ from galadapt.config.survey import (
     CandelsSurvey,
     CosmosSurvey,
     Extraction,
+    ImagesSurvey,
     MockSurvey,
     Selection,
     SkyBox,
@@ -68,6 +69,7 @@ from galadapt.config.training import (
     Method,
     Mmd,
     Network,
+    Predictor,
 )
 from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
@@ -98,6 +100,7 @@ __all__ = [
     "Fraction",
     "GaussianPsf",
     "Image",
+    "ImagesSurvey",
     "Interval",
     "IntervalStep",
     "IsophoteBox",
@@ -117,10 +120,12 @@ __all__ = [
     "OpticalPsf",
     "OverSubtraction",
     "Positive",
+    "Predictor",
     "Prior",
     "Priors",
     "Psf",
     "PsfJitter",
+    "PsfSet",
     "RadiusPrior",
     "RatioBox",
     "Realism",

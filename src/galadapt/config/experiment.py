@@ -13,7 +13,7 @@ from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section
 from galadapt.config.image import Image, OpticalPsf, Psf
 from galadapt.config.simulation import Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
-from galadapt.config.training import Compute, Method
+from galadapt.config.training import Compute, Method, Predictor
 from galadapt.config.variants import IntervalStep, NoiseAsinh, Rebin, Step, Stretch
 
 
@@ -116,6 +116,7 @@ class Config(Section):
     variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
     method_settings: dict[Name, Method] = Field(description="Named ways to train.")
     evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
+    predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
     downloads: Downloads = Field(
@@ -150,6 +151,10 @@ class Config(Section):
                 f"simulation.shards: {self.simulation.shards} for {self.simulation.total} stamps; "
                 "use no more shards than stamps"
             )
+        for key, names in (("variant", self.variants), ("method", self.methods)):
+            wanted = getattr(self.predictor, key)
+            if wanted is not None and wanted not in names:
+                raise ValueError(f"predictor.{key}: '{wanted}' must be one of {names}")
         self._check_selection()
         self._check_chains()
         self._check_starts()
@@ -244,6 +249,12 @@ class Config(Section):
                         f"learns {learned}; give the same"
                     )
                 seen.append(start)
+
+    def predictor_runs(self) -> list[Run]:
+        """List the runs whose networks form the prediction package."""
+        variant = self.predictor.variant or self.variants[0]
+        method = self.predictor.method or self.methods[0]
+        return [run for run in self.runs() if (run.variant, run.method) == (variant, method)]
 
     def runs(self) -> Iterator[Run]:
         """Expand the experiment: the only place where the product is formed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from galadapt.config.base import Positive, Section
 
@@ -72,4 +72,30 @@ class MoffatPsf(Section):
     beta: float = Field(3.0, gt=1.1, description="Moffat exponent.")
 
 
-Psf = Annotated[OpticalPsf | FitsPsf | GaussianPsf | MoffatPsf, Field(discriminator="kind")]
+OnePsf = Annotated[OpticalPsf | FitsPsf | GaussianPsf | MoffatPsf, Field(discriminator="kind")]
+
+
+class PsfSet(Section):
+    """Several PSFs; each simulated galaxy is seen through one of them, drawn at random."""
+
+    kind: Literal["set"] = "set"
+    members: list[OnePsf] = Field([], description="PSFs of any of the other kinds.")
+    path: str | None = Field(
+        None,
+        description=(
+            "FITS file whose every image, and every plane of whose cubes, is one more effective "
+            "PSF (pixel included); environment variables are expanded."
+        ),
+    )
+    pixel_scale: Positive = Field(0.06, description="Sampling of the images in `path` [arcsec/px].")
+
+    @model_validator(mode="after")
+    def _some(self) -> PsfSet:
+        if not self.members and self.path is None:
+            raise ValueError("a set needs members, a path, or both; give at least one PSF")
+        return self
+
+
+Psf = Annotated[
+    OpticalPsf | FitsPsf | GaussianPsf | MoffatPsf | PsfSet, Field(discriminator="kind")
+]

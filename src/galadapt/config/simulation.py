@@ -142,7 +142,7 @@ class Noise(Section):
         None,
         description=(
             "Sky rms per pixel [e-/s]; null: the depth's (wide .0051, deep .0024, ultradeep "
-            ".00054)."
+            ".00051)."
         ),
     )
     exposure_time: Positive | None = Field(

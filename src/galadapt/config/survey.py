@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section
 from galadapt.config.simulation import Noise
+from galadapt.extraction.flags import FLAGS
 
 
 class MockSurvey(Section):
@@ -108,6 +109,105 @@ class CosmosSurvey(Section):
         return self
 
 
+class MapFile(Section):
+    """A FITS image that belongs to another one."""
+
+    path: str = Field(description="FITS file; environment variables expand.")
+
+
+class MaskFile(MapFile):
+    """A mask."""
+
+    invert: bool = Field(False, description="Whether zero is bad, instead of all but zero.")
+
+
+class ObjectCatalog(Section):
+    """The user's catalogue: FITS, VOTable, Parquet, ECSV, CSV, SExtractor's or GALFIT's text."""
+
+    path: str = Field(description="The catalogue; environment variables expand.")
+    columns: dict[str, str] = Field(
+        {},
+        description=(
+            "Its columns by galadapt's names: id, name, ra, dec, x, y, magnitude, "
+            "effective_radius (semi-major), sersic_index, ellipticity or axis_ratio (b/a), their "
+            "errors (magnitude_error...), position_angle (north through east), flag, sn. "
+            "Positions and identifiers under their usual names need none; labels always do, but "
+            "for a GALFIT catalogue of van der Wel et al."
+        ),
+    )
+    units: dict[str, str] = Field(
+        {},
+        description=(
+            "Units by galadapt's names where the catalogue says none: effective_radius in arcsec "
+            "or pix, ra in hourangle or deg."
+        ),
+    )
+    one_based: bool | None = Field(
+        None, description="Whether the first pixel is 1; null: only in columns such as X_IMAGE."
+    )
+
+
+class ImagesSurvey(Section):
+    """The user's own image, or small images of one object each, with a catalogue.
+
+    The experiment's `psf` must be the PSF of these images, in the network's pixels.
+    """
+
+    kind: Literal["images"] = "images"
+    image: MapFile | None = Field(None, description="One image with all objects.")
+    cutouts: MapFile | None = Field(
+        None,
+        description=(
+            "Instead of an image, small ones of one object each: a folder of FITS files, or one "
+            "file with an extension or a plane each. They belong to the catalogue's rows by name "
+            "(column name) or by order."
+        ),
+    )
+    catalog: ObjectCatalog = Field(description="The objects.")
+    weight: MapFile | None = Field(None, description="Inverse variance of the image.")
+    rms: MapFile | None = Field(None, description="Noise of the image, instead of a weight.")
+    exposure: MapFile | None = Field(
+        None, description="Exposure or relative weight map, scaled to the noise of the image."
+    )
+    mask: MaskFile | None = Field(None, description="Bad pixels of the image.")
+    hdu: int | str | None = Field(
+        None, description="Extension of the image, by number or name; null: the only one."
+    )
+    unit: str | None = Field(
+        None,
+        description=(
+            "Unit of the pixels where BUNIT is missing or wrong: e-/s, counts/s, counts (divided "
+            "by EXPTIME), or a flux density such as nJy, MJy/sr."
+        ),
+    )
+    zero_point: float | None = Field(
+        None, description="AB magnitude of 1 unit (1 count/s of counts); null: the header's."
+    )
+    native_pixel_scale: Positive | None = Field(
+        None, description="Pixel scale of images without WCS [arcsec/px]."
+    )
+    fill: bool = Field(
+        False,
+        description=(
+            "Fill stamps beyond the edge of a cutout with white noise like its own (the object "
+            "gets flag 1); otherwise the object is rejected."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> ImagesSurvey:
+        if (self.image is None) == (self.cutouts is None):
+            raise ValueError("give either image or cutouts")
+        maps = [name for name in ("weight", "rms", "exposure") if getattr(self, name) is not None]
+        if len(maps) > 1:
+            raise ValueError(f"{' and '.join(maps)} are given; give one of them")
+        if self.cutouts is not None and (maps or self.mask is not None or self.hdu is not None):
+            raise ValueError("weight, rms, exposure, mask and hdu are for image, not for cutouts")
+        if self.image is not None and self.fill:
+            raise ValueError("fill is for cutouts")
+        return self
+
+
 class SkyBox(Section):
     """A box on the sky."""
 
@@ -150,7 +250,9 @@ class CandelsSurvey(Section):
         return self
 
 
-Survey = Annotated[MockSurvey | CosmosSurvey | CandelsSurvey, Field(discriminator="kind")]
+Survey = Annotated[
+    MockSurvey | CosmosSurvey | CandelsSurvey | ImagesSurvey, Field(discriminator="kind")
+]
 
 
 class Selection(Section):
@@ -169,11 +271,26 @@ class Selection(Section):
 class Extraction(Section):
     """Cutting stamps out of the mosaic and judging them."""
 
+    background: Literal["mesh", "annulus", "none"] = Field(
+        "mesh",
+        description=(
+            "What is subtracted from a stamp: the 2-D background of the mosaic, the median of the "
+            "empty pixels in an annulus around the stamp, or nothing."
+        ),
+    )
     background_box: int = Field(
-        48, ge=8, description="Mesh of the 2-D background [px]; sources are masked first."
+        48, ge=8, le=1024, description="Mesh of the 2-D background [px]; sources are masked first."
     )
     detection_threshold: Positive = Field(1.5, description="Segmentation threshold [sigma].")
     detection_area: int = Field(8, ge=1, description="Smallest segment [px].")
+    neighbours: Literal["keep", "mask"] = Field(
+        "keep",
+        description=(
+            "keep: stamps as the sky shows them. mask: neighbours become what lies on the other "
+            "side of the object, or noise where that is taken too, so that stamps resemble "
+            "simulations without neighbours, which need no masking."
+        ),
+    )
     max_neighbour_fraction: Fraction = Field(
         0.5,
         description="Reject when neighbours hold more than this share of the detected flux.",
@@ -181,11 +298,40 @@ class Extraction(Section):
     max_bad_fraction: Fraction = Field(
         0.0, description="Reject when more than this share of the pixels is NaN or has no weight."
     )
+    psf_fwhm: Positive | None = Field(
+        0.2,
+        description=(
+            "FWHM of the mosaic's PSF [arcsec]; what is no wider gets the flag star. null: no "
+            "such flag."
+        ),
+    )
+    saturation: Positive | None = Field(
+        None,
+        description=(
+            "Pixels from this value on are saturated [image unit]. Cores as flat as clipped ones "
+            "are flagged in any case."
+        ),
+    )
+    low_signal_to_noise: float = Field(
+        10.0, ge=0, description="Below this S/N an object gets the flag low_signal_to_noise."
+    )
+    reject: list[Literal[tuple(FLAGS)]] = Field(  # type: ignore[valid-type]
+        [], description="Flags that reject a stamp; all others only mark it."
+    )
 
 
 class Splits(Section):
-    """How survey objects are split, by a hash of their identifier and the seed."""
+    """How survey objects are split: by a hash of their identifier, or by where they lie."""
 
+    by: Literal["cell", "id"] = Field(
+        "cell",
+        description=(
+            "cell: square cells of the mosaic go to one split each, and of stamps of different "
+            "splits that still overlap the one for training is left out. id: a hash of the "
+            "identifier; stamps of different splits may share pixels."
+        ),
+    )
+    cell: float = Field(4.0, ge=1, description="Side of a cell [stamp sides].")
     train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
     validation: Fraction = Field(0.15, description="Share for early stopping.")
 

@@ -206,6 +206,17 @@ class Method(Section):
         return self
 
 
+class Predictor(Section):
+    """Which networks `galadapt predict` measures with: the seeds of one variant and method."""
+
+    variant: Name | None = Field(None, description="Variant; null: the first of `variants`.")
+    method: Name | None = Field(None, description="Method; null: the first of `methods`.")
+    licence: str = Field("not stated", description="Licence of the package, for its record.")
+    citation: str = Field(
+        "", description="What a user of the package should cite; stands in every output."
+    )
+
+
 class Compute(Section):
     """Where training runs. Not part of any run's identity."""
 

@@ -13,6 +13,7 @@ from galadapt.errors import DataError
 from galadapt.evaluation.metrics import (
     check_predictions,
     columns,
+    labelled,
     magnitude_bins,
     r2_interval,
     separability,
@@ -33,7 +34,8 @@ def evaluate_run(
     """Write the metrics of one run.
 
     Args:
-        predictions: Parquet table of `galadapt.evaluation.metrics`.
+        predictions: Parquet table of `galadapt.evaluation.metrics`; galaxies without labels count
+            nowhere, and a domain without any label has no metrics.
         embeddings: Parquet table of `id`, `domain`, `split` and one float column per feature.
         run: The run's ``run.json``; its task, variant, method and seed name the metrics.
         evaluation: Bins, outlier limits, valid ranges, bootstrap samples.
@@ -47,8 +49,12 @@ def evaluate_run(
         DataError: an input is missing or is not what its name promises.
     """
     identity = read_identity(run)
-    table = read_table(predictions)
-    check_predictions(table, str(predictions))
+    everything = read_table(predictions)
+    check_predictions(everything, str(predictions))
+    table = labelled(everything)
+    if len(table) < len(everything):
+        unlabelled = len(everything) - len(table)
+        say(f"{predictions}: {unlabelled} galaxies without labels are left out of the metrics")
     limits = {name: (r.low, r.high) for name, r in evaluation.valid.items()}
     domains: dict[str, Any] = {}
     bins: list[dict[str, Any]] = []

@@ -152,8 +152,10 @@ def columns(table: pd.DataFrame, parameter: str) -> tuple[np.ndarray, np.ndarray
 def check_predictions(table: pd.DataFrame, where: str) -> None:
     """Refuse a table that is not a predictions table.
 
+    A reference value may be NaN: the galaxy is unlabelled (see `labelled`).
+
     Raises:
-        DataError: a column is missing, there is no row, or a reference value is not finite or
+        DataError: a column is missing, there is no row, or a reference value is infinite or
             (radius, index) not positive.
     """
     wanted = ["id", "domain", "split"]
@@ -167,7 +169,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> None:
         raise DataError(f"{where}: holds no prediction; rerun the prediction")
     for name in PARAMETERS:
         true = table[f"{name}_true"].to_numpy(np.float64)
-        bad = ~np.isfinite(true)
+        bad = np.isinf(true)
         if name in ("effective_radius", "sersic_index"):
             bad |= true <= 0
         if bad.any():
@@ -176,6 +178,11 @@ def check_predictions(table: pd.DataFrame, where: str) -> None:
                 f"{where}: {name}_true of id {first} is {true[bad][0]:g}, which is no reference "
                 "value; remove the object from the stamp set"
             )
+
+
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a predictions table that have a reference value of every parameter."""
+    return table.dropna(subset=[f"{name}_true" for name in PARAMETERS])
 
 
 def table_metrics(

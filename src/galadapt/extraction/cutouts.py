@@ -1,57 +1,164 @@
-"""Cutting stamps out of a mosaic, and judging each of them.
+"""From a mosaic and positions to stamps, in bounded memory.
 
-The mosaic is worked on in tiles with a margin, so memory is bounded by a tile and the stamps. In
-each tile the background is fitted around masked sources and subtracted, sources are segmented,
-and the stamps whose centres lie in the tile are cut by WCS.
+The mosaic is worked on in tiles with a margin: in each the background is fitted around masked
+sources, sources are segmented, and the stamps whose centres lie in the tile are cut and judged.
+Tiles without an object are never read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from dataclasses import dataclass
+import multiprocessing
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from astropy.nddata import Cutout2D
-from astropy.nddata.utils import NoOverlapError, PartialOverlapError
-from photutils.background import Background2D
-from photutils.segmentation import detect_sources
-from photutils.utils.exceptions import NoDetectionsWarning
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.spatial import cKDTree
 
 from galadapt.config import PARAMETERS, Extraction, Image, Splits
-from galadapt.errors import DataError
+from galadapt.errors import DataError, RunError
+from galadapt.extraction.flags import FLAGS, Flag
+from galadapt.extraction.splits import overlapping, split_by_cell, split_of
+from galadapt.extraction.stamps import REASONS, Rejection, Stamp, judge
+from galadapt.extraction.tiles import Pixels, read_tile, tiles_of
 from galadapt.files import read_table, write_csv
 from galadapt.mosaics import Mosaic, open_mosaic
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
-from galadapt.surveys.field import image_angle
 
-#: Why an object is rejected, and what the `value` beside the reason is.
-REASONS = {
-    "outside": "distance of the centre beyond the mosaic's border [px]",
-    "edge": "pixels the stamp lacks on its worst side [px]",
-    "bad_pixels": "share of pixels that are not finite or have no weight",
-    "undetected": "brightest pixel near the centre over the local rms",
-    "neighbours": "share of the detected flux that belongs to neighbours",
-}
+__all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
 
-#: Side of a tile without its margin [px].
-_TILE = 1024
+#: Zero points this close are one [mag]: headers and handbooks differ in the third decimal.
+_SAME_ZERO_POINT = 0.01
 
-#: Smoothing before detection [px]: a little less than the PSF's sigma keeps close pairs apart.
-_SMOOTHING = 1.2
+#: Objects of a catalogue closer than this are one [px].
+_COINCIDENT = 1.0
 
-#: Growth of the source mask for the background [px]: wings below the detection threshold.
-_GROWTH = 6
-
-#: A source may sit this far from its catalogue position [px].
-_CENTRE_RADIUS = 3.0
+#: Stamps are handed over in batches of at most this size [bytes].
+_BATCH = 2**26
 
 _NEEDED = ("id", "ra", "dec", *PARAMETERS, "position_angle", "flag")
+
+#: What a stamp's row of the table takes from `Stamp`.
+_MEASURED = (
+    *("x_offset", "y_offset", "background", "local_rms", "empty_rms"),
+    *("neighbour_fraction", "signal_to_noise", "fwhm"),
+)
+
+#: Those in the image's unit.
+_FLUXES = frozenset({"background", "local_rms", "empty_rms"})
+
+Batch = tuple[np.ndarray, list[Stamp | Rejection]]
+
+
+def cutouts(
+    mosaic: Pixels,
+    x: np.ndarray,
+    y: np.ndarray,
+    size: int,
+    extraction: Extraction,
+    processes: int = 1,
+) -> Iterator[Batch]:
+    """Cut and judge a stamp at every position, tile by tile.
+
+    What becomes of an object depends on the mosaic, its position and the settings; not on the
+    other objects, but for the flag ``coincident``, nor on the number of processes.
+
+    Args:
+        mosaic: `galadapt.mosaics.Mosaic`, open.
+        x: Columns [px], 0-based (N,); not finite for objects that are not on the image.
+        y: Rows (N,).
+        size: Stamp side S [px].
+        extraction: Background, segmentation and limits.
+        processes: Processes to share the tiles among; more than one forks this process.
+
+    Yields:
+        Rows (indices into `x`) and what became of each. Every row comes once.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    ny, nx = mosaic.shape
+    # Positions that are not finite, or on the other side of the sky, are outside too.
+    beyond = np.max([-0.5 - x, x - nx + 0.5, -0.5 - y, y - ny + 0.5], axis=0, initial=-np.inf)
+    inside = beyond < 0
+    outside = np.flatnonzero(~inside)
+    if len(outside):
+        yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
+    twice = coincident(x, y)
+    psf_fwhm = None
+    if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
+        psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
+    most = max(_BATCH // (4 * size * size), 1)
+    tasks = [
+        (line, column, rows[start : start + most])
+        for line, column, rows in tiles_of(x, y, np.flatnonzero(inside), extraction)
+        for start in range(0, len(rows), most)
+    ]
+
+    def work(task: tuple[int, int, np.ndarray]) -> Batch:
+        line, column, rows = task
+        tile = read_tile(mosaic, line, column, size, extraction)
+        known = [Flag.COINCIDENT if twice[row] else Flag(0) for row in rows]
+        return rows, [
+            judge(tile, x[row], y[row], size, extraction, psf_fwhm, flags)
+            for row, flags in zip(rows, known, strict=True)
+        ]
+
+    yield from track(_mapped(work, tasks, processes), len(tasks), "extraction", "tiles")
+
+
+def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell which positions have another one within `_COINCIDENT` pixels.
+
+    Args:
+        x: Columns [px] (N,); positions that are not finite coincide with nothing.
+        y: Rows (N,).
+    """
+    twice = np.zeros(len(x), bool)
+    rows = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if len(rows) > 1:
+        tree = cKDTree(np.stack([x[rows], y[rows]], axis=1))
+        twice[rows[np.unique(tree.query_pairs(_COINCIDENT, output_type="ndarray"))]] = True
+    return twice
+
+
+#: What a forked process works on: functions and open mosaics travel by forking, not by pickling.
+_WORK: list[Callable[[Any], Any]] = []
+
+
+def _call(task: Any) -> Any:
+    return _WORK[-1](task)
+
+
+def _mapped(work: Callable[[Any], Batch], tasks: list[Any], processes: int) -> Iterator[Batch]:
+    """Map in order; with processes, never more than two results per process ahead."""
+    if min(processes, len(tasks)) <= 1:
+        yield from map(work, tasks)
+        return
+    _WORK.append(work)
+    pool = ProcessPoolExecutor(
+        min(processes, len(tasks)), mp_context=multiprocessing.get_context("fork")
+    )
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(_call, task))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RunError(
+            "extraction: a process was ended from outside, as happens when memory runs out; use "
+            "fewer processes"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        _WORK.remove(work)
 
 
 def extract(
@@ -65,30 +172,33 @@ def extract(
     output: Path,
     rejected: Path,
     provenance: dict[str, Any],
+    processes: int = 1,
 ) -> pd.DataFrame:
     """Cut a stamp for every selected object and write those that are usable.
 
     Args:
-        drz: Mosaic [e-/s].
+        drz: Mosaic. One of another pixel scale than the image's is resampled, one whose header
+            gives another zero point is scaled to the image's.
         wht: Its inverse variance.
         selected: Table of objects from `galadapt.surveys.selection.select`.
         image: Stamp side, pixel scale, zero point and band.
         extraction: Background, segmentation and limits of rejection.
-        splits: Shares of training and validation.
-        seed: Seed of the split: an object's split depends on its id and the seed alone.
-        output: Stamp set of domain "survey". Beside the selection's columns its table holds
-            x_offset, y_offset [px from the stamp's centre (S-1)/2], split, local_rms [e-/s per
-            px, from the weight map], neighbour_fraction, signal_to_noise (of the central segment,
-            for uncorrelated noise) and position_angle on the image.
+        splits: How training, validation and test are divided.
+        seed: Seed of the split.
+        output: Stamp set of domain "survey", in the selection's order. Beside the selection's
+            columns its table holds x, y [px on the mosaic], split, extraction_flags
+            (`galadapt.extraction.flags`), position_angle on the image, and x_offset, y_offset,
+            background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
+            `Stamp`.
         rejected: CSV of id, reason (a key of `REASONS`) and value.
         provenance: Stored in the stamp set's metadata.
+        processes: Processes to share the work among; the result is the same.
 
     Returns:
         The stamp set's table.
 
     Raises:
-        DataError: an input is unreadable, the pixel scale is not the image's, the selection lacks
-            a column, or no object is usable.
+        DataError: an input is unreadable, the selection lacks a column, or no object is usable.
     """
     objects = read_table(selected)
     missing = [name for name in _NEEDED if name not in objects]
@@ -96,240 +206,107 @@ def extract(
         raise DataError(
             f"{selected}: selection lacks the column(s) {', '.join(missing)}; rerun the selection"
         )
-    with open_mosaic(drz, wht) as mosaic:
-        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > 0.01:
+    size = image.stamp_size
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Stamps come in the order of tiles and are kept in the order of the selection; on the way
+    # they lie in a file without a name, which a killed job cannot leave behind.
+    with (
+        open_mosaic(drz, wht, pixel_scale=image.pixel_scale) as mosaic,
+        tempfile.TemporaryFile(dir=output.parent) as spool,
+    ):
+        factor = _brightening(mosaic, image, drz)
+        ra, dec = objects["ra"].to_numpy(float), objects["dec"].to_numpy(float)
+        x, y = mosaic.positions(ra, dec)
+        objects["x"], objects["y"] = x, y
+        objects["position_angle"] = mosaic.angle(ra, dec, objects["position_angle"].to_numpy())
+        measured = np.full((len(objects), len(_MEASURED)), np.nan)
+        corners = np.zeros((len(objects), 2), int)
+        flags = np.zeros(len(objects), np.int32)
+        refused: dict[int, Rejection] = {}
+        for rows, judged in cutouts(mosaic, x, y, size, extraction, processes):
+            for row, found in zip(rows.tolist(), judged, strict=True):
+                if isinstance(found, Rejection):
+                    refused[row] = found
+                    continue
+                measured[row] = [
+                    getattr(found, name) * (factor if name in _FLUXES else 1) for name in _MEASURED
+                ]
+                corners[row], flags[row] = (found.x, found.y), found.flags
+                spool.seek(row * 4 * size * size)
+                spool.write((found.pixels * np.float32(factor)).tobytes())
+        kept = np.array([row for row in range(len(objects)) if row not in refused], int)
+        if len(kept) == 0:
+            counts = pd.Series([found.reason for found in refused.values()]).value_counts()
+            summary = ", ".join(f"{count} {reason}" for reason, count in counts.items())
             raise DataError(
-                f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale says "
-                f"{image.pixel_scale:g}; set it to the mosaic's"
+                f"{selected}: none of {len(objects)} objects gives a usable stamp of {drz} "
+                f"({summary}); check that they belong together, or loosen 'extraction'"
             )
-        ra, dec = objects["ra"].to_numpy(), objects["dec"].to_numpy()
-        x, y = mosaic.wcs.world_to_pixel_values(ra, dec)
-        angle = image_angle(mosaic.wcs, ra, dec, objects["position_angle"].to_numpy())
-        judged = _judge_all(mosaic, x, y, image.stamp_size, extraction)
-    kept = [row for row, stamp in enumerate(judged) if isinstance(stamp, _Stamp)]
-    refused = [
-        {"id": objects["id"].iloc[row], "reason": stamp.reason, "value": stamp.value}
-        for row, stamp in enumerate(judged)
-        if isinstance(stamp, _Rejection)
-    ]
-    if not kept:
-        counts = pd.Series([row["reason"] for row in refused]).value_counts()
-        summary = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        raise DataError(
-            f"{selected}: none of {len(objects)} objects gives a usable stamp of {drz} "
-            f"({summary}); check that they belong together, or loosen 'extraction'"
-        )
-    stamps = [stamp for stamp in judged if isinstance(stamp, _Stamp)]
-    table = objects.iloc[kept].reset_index(drop=True)
-    table["position_angle"] = angle[kept]
-    for name in ("x_offset", "y_offset", "local_rms", "neighbour_fraction", "signal_to_noise"):
-        table[name] = [getattr(stamp, name) for stamp in stamps]
-    table["split"] = [split_of(int(number), seed, splits) for number in table["id"]]
-    metadata = {
-        "pixel_scale": image.pixel_scale,
-        "zero_point": image.zero_point,
-        "band": image.band,
-        "domain": "survey",
-        "pixel_rms": float(table["local_rms"].median()),
-        "provenance": provenance,
-    }
-    write_csv(rejected, pd.DataFrame(refused, columns=["id", "reason", "value"]))
-    write_stamps(output, (stamp.pixels[None] for stamp in stamps), table, metadata)
+        names = _splits(objects["id"], x, y, kept, size, mosaic.shape, seed, splits)
+        if splits.by == "cell":
+            shared = overlapping(corners[kept, 0], corners[kept, 1], size, names)
+            for row, pixels in zip(kept, shared, strict=True):
+                if pixels:
+                    refused[int(row)] = Rejection("split_overlap", float(pixels))
+            kept, names = kept[shared == 0], names[shared == 0]
+        table = objects.iloc[kept].reset_index(drop=True)
+        table[list(_MEASURED)] = measured[kept]
+        table["extraction_flags"] = flags[kept]
+        table["split"] = names
+        metadata = {
+            "pixel_scale": image.pixel_scale,
+            "zero_point": image.zero_point,
+            "band": image.band,
+            "domain": "survey",
+            "pixel_rms": float(table["local_rms"].median()),
+            "extraction_flags": {name: 1 << bit for bit, name in enumerate(FLAGS)},
+            "provenance": provenance,
+        }
+        reasons = [
+            {"id": objects["id"].iloc[row], "reason": found.reason, "value": found.value}
+            for row, found in sorted(refused.items())
+        ]
+        write_csv(rejected, pd.DataFrame(reasons, columns=["id", "reason", "value"]))
+        write_stamps(output, _spooled(spool, kept, size), table, metadata)
     say(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
     return table
 
 
-def split_of(number: int, seed: int, splits: Splits) -> str:
-    """Split of one object, by a hash: adding or removing objects moves no other.
-
-    Returns:
-        "train", "validation" or "test".
-    """
-    text = hashlib.sha256(f"{seed}:{number}".encode()).digest()
-    share = int.from_bytes(text[:8], "big") / 2**64
-    if share < splits.train:
-        return "train"
-    return "validation" if share < splits.train + splits.validation else "test"
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    pixels: np.ndarray
-    x_offset: float
-    y_offset: float
-    local_rms: float
-    neighbour_fraction: float
-    signal_to_noise: float
-
-
-@dataclass(frozen=True)
-class _Rejection:
-    reason: str
-    value: float
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """A background-subtracted piece of the mosaic whose first pixel is (x, y)."""
-
-    x: int
-    y: int
-    data: np.ndarray
-    rms: np.ndarray
-    bad: np.ndarray
-    smooth: np.ndarray
-    segments: np.ndarray
-
-
-def _judge_all(
-    mosaic: Mosaic, x: np.ndarray, y: np.ndarray, size: int, extraction: Extraction
-) -> list[_Stamp | _Rejection]:
-    """Judge every object, tile by tile; the result has the order of the positions."""
-    ny, nx = mosaic.drz.shape
-    judged: list[_Stamp | _Rejection | None] = [None] * len(x)
-    inside = np.zeros(len(x), dtype=bool)
-    for row in range(len(x)):
-        # Positions that are not finite, or on the other side of the sky, are outside too.
-        beyond = np.max([-0.5 - x[row], x[row] - nx + 0.5, -0.5 - y[row], y[row] - ny + 0.5])
-        inside[row] = bool(beyond < 0)
-        if not inside[row]:
-            judged[row] = _Rejection("outside", float(beyond))
-    column = np.where(inside, x, 0).astype(int) // _TILE
-    line = np.where(inside, y, 0).astype(int) // _TILE
-    groups = sorted({(int(b), int(a)) for a, b in zip(column[inside], line[inside], strict=True)})
-    for b, a in track(groups, len(groups), "extraction", "tiles"):
-        tile = _tile(mosaic, a * _TILE, b * _TILE, size + 2 * extraction.background_box, extraction)
-        for here in np.flatnonzero(inside & (column == a) & (line == b)).tolist():
-            judged[here] = _judge(tile, x[here] - tile.x, y[here] - tile.y, size, extraction)
-    return [stamp for stamp in judged if stamp is not None]
-
-
-def _tile(mosaic: Mosaic, x: int, y: int, margin: int, extraction: Extraction) -> _Tile:
-    ny, nx = mosaic.drz.shape
-    x0, y0 = max(x - margin, 0), max(y - margin, 0)
-    box = np.s_[y0 : min(y + _TILE + margin, ny), x0 : min(x + _TILE + margin, nx)]
-    data = np.array(mosaic.drz[box], np.float32)
-    weight = np.array(mosaic.wht[box], np.float32)
-    bad = ~np.isfinite(data) | ~(weight > 0) | ~np.isfinite(weight)
-    data[bad] = 0
-    rms = np.zeros_like(data)
-    rms[~bad] = 1 / np.sqrt(weight[~bad])
-    if bad.all():
-        empty = np.zeros(data.shape, np.int32)
-        return _Tile(x0, y0, data, rms, bad, data, empty)
-    # Sources bias the background and the background biases the sources: two rounds settle both.
-    mask = np.zeros(data.shape, bool)
-    for _ in range(2):
-        clean = np.where(bad, 0, data - _background(data, mask, bad, extraction.background_box))
-        smooth = gaussian_filter(clean, _SMOOTHING)
-        segments = _segments(smooth, rms, bad, extraction)
-        mask = binary_dilation(segments > 0, iterations=_GROWTH)
-    return _Tile(x0, y0, clean.astype(np.float32), rms, bad, smooth, segments)
-
-
-def _background(data: np.ndarray, mask: np.ndarray, bad: np.ndarray, box: int) -> np.ndarray:
-    box = min(box, *data.shape)
-    # A mesh of mostly masked pixels says little; its neighbours fill in, or if there are none...
-    for allowed in (80.0, 100.0):
-        try:
-            return Background2D(
-                data, box, mask=mask, coverage_mask=bad, exclude_percentile=allowed
-            ).background
-        except ValueError:
-            continue
-    # ...as in a tile nearly all sources or nearly all empty, one number has to do.
-    sky = data[~bad & ~mask] if (~bad & ~mask).any() else data[~bad]
-    return np.full(data.shape, np.median(sky), np.float32)
-
-
-def _segments(
-    smooth: np.ndarray, rms: np.ndarray, bad: np.ndarray, extraction: Extraction
-) -> np.ndarray:
-    with warnings.catch_warnings():
-        # An empty tile is no surprise.
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = detect_sources(
-            smooth, extraction.detection_threshold * rms, extraction.detection_area, mask=bad
+def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
+    """What brings a mosaic's pixels to the zero point of the experiment."""
+    if mosaic.resampled:
+        say(
+            f"{drz}: pixels of {mosaic.native_pixel_scale:.4f} arcsec are resampled to "
+            f"image.pixel_scale, {mosaic.pixel_scale:g}"
         )
-    return np.zeros(smooth.shape, np.int32) if found is None else found.data
+    known = mosaic.zero_point
+    if known is None or abs(known - image.zero_point) < _SAME_ZERO_POINT:
+        return 1.0
+    say(
+        f"{drz}: fluxes are brought from the zero point {known:.4f} to image.zero_point, "
+        f"{image.zero_point:g}"
+    )
+    return float(10 ** (0.4 * (image.zero_point - known)))
 
 
-def _judge(
-    tile: _Tile, x: float, y: float, size: int, extraction: Extraction
-) -> _Stamp | _Rejection:
-    """Cut and judge one object at (x, y) [px] of a tile."""
-    try:
-        cutout = Cutout2D(tile.data, (x, y), size, mode="strict")
-    except (PartialOverlapError, NoOverlapError):
-        ny, nx = tile.data.shape
-        lacking = size / 2 - min(x + 0.5, nx - 0.5 - x, y + 0.5, ny - 0.5 - y)
-        return _Rejection("edge", float(np.ceil(lacking)))
-    box = cutout.slices_original
-    bad = tile.bad[box]
-    if bad.mean() > extraction.max_bad_fraction:
-        return _Rejection("bad_pixels", float(bad.mean()))
-    local_rms = float(np.median(tile.rms[box][~bad]))
-    smooth, segments = tile.smooth[box], tile.segments[box]
-    centre: tuple[float, float] = cutout.to_cutout_position((float(x), float(y)))
-    label = _central_label(segments, smooth, centre)
-    if label == 0:
-        near = _distance(smooth.shape, centre) <= _CENTRE_RADIUS
-        return _Rejection("undetected", float(smooth[near].max() / local_rms))
-    fraction = _neighbour_fraction(cutout.data, smooth, segments, label, centre, local_rms)
-    if fraction > extraction.max_neighbour_fraction:
-        return _Rejection("neighbours", fraction)
-    own = segments == label
-    noise = np.sqrt((tile.rms[box][own] ** 2).sum())
-    middle = (size - 1) / 2
-    return _Stamp(
-        pixels=cutout.data.copy(),
-        x_offset=float(centre[0] - middle),
-        y_offset=float(centre[1] - middle),
-        local_rms=local_rms,
-        neighbour_fraction=fraction,
-        signal_to_noise=float(cutout.data[own].sum() / noise),
+def _splits(
+    identifiers: pd.Series,
+    x: np.ndarray,
+    y: np.ndarray,
+    kept: np.ndarray,
+    size: int,
+    shape: tuple[int, int],
+    seed: int,
+    splits: Splits,
+) -> np.ndarray:
+    if splits.by == "cell":
+        return split_by_cell(x[kept], y[kept], size, shape, seed, splits)
+    return np.array(
+        [split_of(int(number), seed, splits) for number in identifiers.iloc[kept]], dtype=object
     )
 
 
-def _distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray:
-    rows, columns = np.indices(shape)
-    return np.hypot(columns - centre[0], rows - centre[1])
-
-
-def _central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float, float]) -> int:
-    """Label under the centre, else that of the brightest detected pixel close to it, else 0."""
-    label = int(segments[round(centre[1]), round(centre[0])])
-    if label:
-        return label
-    near = (_distance(segments.shape, centre) <= _CENTRE_RADIUS) & (segments > 0)
-    if not near.any():
-        return 0
-    return int(segments[near][np.argmax(smooth[near])])
-
-
-def _neighbour_fraction(
-    data: np.ndarray,
-    smooth: np.ndarray,
-    segments: np.ndarray,
-    label: int,
-    centre: tuple[float, float],
-    rms: float,
-) -> float:
-    """Share of the detected flux that is not the central object's.
-
-    Other segments are neighbours. Inside the central segment, so is what has no counterpart on the
-    other side of the centre: where the image is more than twice, and three sigma above, itself
-    turned by 180 degrees (the symmetry the SDSS deblender uses; Lupton et al. 2001).
-    """
-    own = segments == label
-    others = data[(segments > 0) & ~own].sum()
-    turned = np.zeros_like(smooth)
-    # Turning about half-integer points keeps pixels whole.
-    turn = np.array([round(2 * centre[1]), round(2 * centre[0])])
-    opposite = turn[:, None, None] - np.indices(smooth.shape)
-    seen = ((opposite >= 0) & (opposite < len(smooth))).all(axis=0)
-    turned[seen] = smooth[opposite[0][seen], opposite[1][seen]]
-    excess = smooth - np.clip(turned, 0, None)
-    blended = excess[own & seen & (excess > 3 * rms) & (excess > smooth / 2)].sum()
-    total = data[segments > 0].sum()
-    return float(np.clip((others + blended) / total, 0, 1)) if total > 0 else 0.0
+def _spooled(spool: IO[bytes], kept: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for row in kept.tolist():
+        spool.seek(row * 4 * size * size)
+        yield np.frombuffer(spool.read(4 * size * size), "<f4").reshape(1, size, size)

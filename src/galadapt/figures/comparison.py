@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import DataError
-from galadapt.evaluation.metrics import ERROR_UNITS, columns, separability
+from galadapt.evaluation.metrics import ERROR_UNITS, columns, labelled, separability
 from galadapt.evaluation.published import published
 from galadapt.figures.runs import scatter_panel
 from galadapt.figures.style import COLOURS, LABELS, colours, corner, drawing, empty, opacity
@@ -104,7 +104,7 @@ def survey_scatter(predictions: Mapping[str, Path], output: Path) -> None:
     title = "Survey test galaxies, before and after adaptation"
     with drawing(output, len(names), 4, (2.7, 2.7), title) as (_, axes):
         for line, name in zip(axes, names, strict=True):
-            table = read_table(predictions[name])
+            table = labelled(read_table(predictions[name]))
             table = table[(table["domain"] == "survey") & (table["split"] == "test")]
             for panel, parameter in zip(line, PARAMETERS, strict=True):
                 scatter_panel(panel, *columns(table, parameter), COLOURS["survey"])
@@ -172,10 +172,10 @@ def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
     """
     wanted = {"variant", "method", "domain", "parameter", "magnitude_low", "magnitude_high"}
     table = _read(by_magnitude, wanted | {"metric", "mean", "std"})
-    table = table[table["domain"] == "survey"]
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
-        raise DataError(f"{by_magnitude}: holds no survey galaxy; rerun the stage that writes it")
+        raise DataError(f"{by_magnitude}: holds no galaxy; rerun the stage that writes it")
+    table = table[table["domain"] == "survey"]
     kinds = ("bias", "scatter")
     colour = colours(methods)
     title = "Survey: median error and scatter (NMAD) by magnitude"
@@ -204,6 +204,8 @@ def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
                     )
                 if kind == "bias":
                     panel.axhline(0, color="black", lw=1, ls="--")
+                if table.empty:
+                    empty(panel, "no labelled galaxy")
                 panel.set_title(f"{variant}: {name.replace('_', ' ')}")
                 panel.set_ylabel(f"{kind} [{ERROR_UNITS[name]}]")
                 panel.set_xlabel("magnitude [mag]")

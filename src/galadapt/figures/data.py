@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
+from galadapt.extraction.flags import names
 from galadapt.figures.style import COLOURS, LABELS, drawing
+from galadapt.randomness import generator
 from galadapt.stamps import StampSet
+
+#: Random stream purpose.
+_RANDOM = 1
 
 
 def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) -> None:
@@ -55,10 +61,12 @@ def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) 
 def contact_sheet(
     simulated: Sequence[Path], survey: Path, output: Path, count: int = 12, softening: float = 3.0
 ) -> None:
-    """Draw stamps of both domains from bright to faint, with their labels.
+    """Draw stamps of both domains from bright to faint, and what the survey's look like otherwise.
 
     Shown is arcsinh(pixel / (softening x pixel rms)), the same scale for all stamps: brightness
-    and noise can be compared by eye.
+    and noise can be compared by eye. Below both domains come stamps of the survey at random, the
+    brightest by S/N, and the worst: those with most flags, then most light of neighbours, then
+    lowest S/N.
 
     Args:
         simulated: Stamp sets (shards) of the simulation.
@@ -68,20 +76,66 @@ def contact_sheet(
         softening: Where the display turns from linear to logarithmic [pixel rms].
     """
     across = min(count, 6)
-    down = -(-count // across)
-    with (
-        StampSet(list(simulated)) as first,
-        StampSet(survey) as second,
-        drawing(output, 2 * down, across, (1.65, 1.9)) as (_, axes),
-    ):
-        for half, (domain, stamps) in enumerate((("simulated", first), ("survey", second))):
-            order = np.argsort(stamps.table["magnitude"].to_numpy(), kind="stable")
-            number = min(count, len(order))
-            rows = order[np.linspace(0, len(order) - 1, number).round().astype(int)]
+    with StampSet(list(simulated)) as first, StampSet(survey) as second:
+        strips = [
+            ("simulated", first, _spread(first.table["magnitude"], count)),
+            ("survey", second, _spread(second.table["magnitude"], count)),
+            *((title, second, rows) for title, rows in _samples(second.table, across)),
+        ]
+        _draw(output, strips, across, softening)
+
+
+def stamp_sheet(stamps: Path, output: Path, count: int = 12, softening: float = 3.0) -> None:
+    """Draw stamps of one set: at random, the brightest and the worst, as in `contact_sheet`.
+
+    Args:
+        stamps: Stamp set, of whatever domain, with or without labels.
+        output: PNG to write.
+        count: Stamps of each sort.
+        softening: Where the display turns from linear to logarithmic [pixel rms].
+    """
+    with StampSet(stamps) as only:
+        strips = [(title, only, rows) for title, rows in _samples(only.table, count)]
+        _draw(output, strips, min(count, 6), softening)
+
+
+def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
+    """Rows from bright to faint, evenly spaced in rank."""
+    order = np.argsort(magnitudes.to_numpy(), kind="stable")
+    rank = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+    rows: np.ndarray = order[rank]
+    return rows
+
+
+def _samples(table: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray]]:
+    """Random, brightest and worst rows, as far as the columns tell."""
+    drawn = generator(0, _RANDOM).permutation(len(table))[:count]
+    samples = [("random", np.sort(drawn))]
+    if "signal_to_noise" in table:
+        bright = np.argsort(-table["signal_to_noise"].to_numpy(), kind="stable")
+        samples.append(("brightest", bright[:count]))
+    columns = {"extraction_flags", "neighbour_fraction", "signal_to_noise"}
+    if columns <= set(table.columns):
+        bits = [int(flags).bit_count() for flags in table["extraction_flags"]]
+        worst = np.lexsort(
+            (table["signal_to_noise"], -table["neighbour_fraction"], -np.array(bits))
+        )
+        samples.append(("worst", worst[:count]))
+    return samples
+
+
+def _draw(
+    output: Path, strips: list[tuple[str, StampSet, np.ndarray]], across: int, softening: float
+) -> None:
+    lines = [-(-len(rows) // across) for _, _, rows in strips]
+    with drawing(output, sum(lines), across, (1.65, 1.9)) as (_, axes):
+        for panel in axes.flat:
+            panel.set_axis_off()
+        tops = np.cumsum([0, *lines])
+        for top, (title, stamps, rows) in zip(tops, strips, strict=False):
             sigma = _rms(stamps)
-            panels = axes[half * down : (half + 1) * down].flat
             images = stamps.images(rows)
-            for panel, row, image in zip(panels, rows, images, strict=False):
+            for panel, row, image in zip(axes[top:].flat, rows, images, strict=False):
                 panel.imshow(
                     np.arcsinh(image / (softening * sigma)),
                     origin="lower",
@@ -90,15 +144,23 @@ def contact_sheet(
                     vmax=np.arcsinh(60 / softening),
                     interpolation="nearest",
                 )
-                label = stamps.table.iloc[row]
-                panel.set_title(
-                    f"{domain}\nm {label['magnitude']:.1f}  re {label['effective_radius']:.1f}\n"
-                    f"n {label['sersic_index']:.1f}  e {label['ellipticity']:.2f}",
-                    fontsize=7,
-                    color=COLOURS[domain],
-                )
-        for panel in axes.flat:
-            panel.set_axis_off()
+                domain = "simulated" if title == "simulated" else "survey"
+                text = _words(stamps.table.iloc[row], title in ("brightest", "worst", "random"))
+                panel.set_title(f"{title}\n{text}", fontsize=7, color=COLOURS[domain])
+
+
+def _words(row: pd.Series, measured: bool) -> str:
+    """Two lines about a stamp: what was measured of it, or its labels."""
+    if measured or not set(PARAMETERS) <= set(row.index):
+        flags = names(int(row.get("extraction_flags", 0)))
+        shown = [name.replace("_", " ") for name in flags[:2]]
+        more = f" +{len(flags) - 2}" if len(flags) > 2 else ""
+        ratio = row.get("signal_to_noise", np.nan)
+        return f"id {int(row['id'])}  S/N {ratio:.0f}\n{', '.join(shown)}{more}"
+    return (
+        f"m {row['magnitude']:.1f}  re {row['effective_radius']:.1f}\n"
+        f"n {row['sersic_index']:.1f}  e {row['ellipticity']:.2f}"
+    )
 
 
 def _rms(stamps: StampSet) -> float:

@@ -11,7 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import ConfigError, DataError
-from galadapt.evaluation.metrics import ERROR_UNITS, check_predictions, columns, errors, r2
+from galadapt.evaluation.metrics import (
+    ERROR_UNITS,
+    check_predictions,
+    columns,
+    errors,
+    labelled,
+    r2,
+)
 from galadapt.figures.style import (
     COLOURS,
     LABELS,
@@ -59,7 +66,7 @@ def run_figures(predictions: Path, history: Path, metrics: Path, outputs: Sequen
 def _test_rows(predictions: Path) -> dict[str, pd.DataFrame]:
     table = read_table(predictions)
     check_predictions(table, str(predictions))
-    table = table[table["split"] == "test"]
+    table = labelled(table[table["split"] == "test"])
     return {domain: table[table["domain"] == domain] for domain in DOMAINS}
 
 

@@ -23,7 +23,10 @@ CAPTIONS = {
         "how well a linear classifier tells the domains apart (0.5: not at all)."
     ),
     "parameters": "Parameters of the simulated and of the survey galaxies.",
-    "stamps": "Stamps of both domains from bright to faint, all on one asinh scale.",
+    "stamps": (
+        "Stamps of both domains from bright to faint, then survey stamps at random, the brightest "
+        "and the worst, all on one asinh scale."
+    ),
 }
 
 

@@ -16,10 +16,10 @@ from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
-from galadapt.simulation.psf import make_psf
+from galadapt.simulation.psf import make_psfs, mean_psf
 from galadapt.simulation.realism.instrument import PsfShape
 from galadapt.simulation.realism.scene import Scene, Scenes
-from galadapt.simulation.renderers import Renderer, make_renderer
+from galadapt.simulation.renderers import PsfSetRenderer, Renderer, make_renderer
 from galadapt.simulation.streams import stream
 from galadapt.stamps import write_stamps
 
@@ -52,7 +52,9 @@ def simulate_shard(
     """Simulate galaxies [start, stop) of the global list, in bounded memory.
 
     A stamp depends on the settings, the seed and its index only: joined shards hold the same bytes
-    however the list is cut.
+    however the list is cut. With the renderer ktable the bytes are also the same on every x86-64
+    processor with AVX2 (2013 and later; tested with the kernels for other ones forced); on an older
+    one numpy's exponentials round otherwise and stamps differ by up to 0.001 of the noise.
 
     Args:
         image: What a stamp is.
@@ -65,7 +67,8 @@ def simulate_shard(
             x_offset, y_offset and signal_to_noise, which is sqrt(sum(noiseless^2)) / pixel_rms: the
             optimal one if the noise were white (inf without noise). With realism, the noiseless
             galaxy is what archive and PSF leave of it, without neighbours; composite galaxies add
-            the columns `realism.scene.COMPOSITION`, depth jitter adds pixel_rms [e-/s].
+            the columns `realism.scene.COMPOSITION`, depth jitter adds pixel_rms [e-/s], a set of
+            PSFs adds psf_index, the position of the galaxy's PSF in the set.
         provenance: Stored in the metadata.
 
     Raises:
@@ -77,19 +80,19 @@ def simulate_shard(
             f"{output}: galaxies {start} to {stop} are not a range of the {simulation.total} "
             "simulated ones; use fewer shards"
         )
-    effective = make_psf(psf, image.pixel_scale)
-    renderer = make_renderer(image, effective, simulation.renderer, simulation.memory_limit)
+    optics = _Optics(psf, image, simulation.renderer, simulation.memory_limit)
     noise = _make_noise(simulation.noise, image, seed)
     scenes = None
     if simulation.realism.active:
-        shape = PsfShape.of(effective, image.pixel_scale)
+        shape = PsfShape.of(mean_psf(optics.psfs), image.pixel_scale)
         scenes = Scenes(simulation.realism, image, noise.levels, shape, seed)
         parameters = scenes.parameters(partial(draw_parameters, simulation, seed), start, stop)
     else:
         parameters = draw_parameters(simulation, seed, start, stop)
     table = pd.DataFrame({"id": np.arange(start, stop), "split": splits(simulation, start, stop)})
     table = pd.concat([table, parameters], axis=1)
-    _write(output, table, image, renderer, noise, scenes, "semimajor", provenance)
+    optics.assign(table, seed)
+    _write(output, table, image, optics.renderer, noise, scenes, "semimajor", provenance)
 
 
 def write_simulated(
@@ -123,9 +126,32 @@ def write_simulated(
         DataError: the PSF is broken or a galaxy cannot be drawn; nothing is written.
         ConfigError: the renderer is not available.
     """
-    drawing = make_renderer(image, make_psf(psf, image.pixel_scale), renderer, memory_limit)
+    optics = _Optics(psf, image, renderer, memory_limit)
     source = _make_noise(noise, image, seed)
-    _write(output, table, image, drawing, source, None, radius_convention, provenance)
+    table = table.copy()
+    optics.assign(table, seed)
+    _write(output, table, image, optics.renderer, source, None, radius_convention, provenance)
+
+
+class _Optics:
+    """One PSF or a set of them, and what draws through it."""
+
+    def __init__(self, psf: Psf, image: Image, renderer: str, memory_limit: float) -> None:
+        self.psfs = make_psfs(psf, image.pixel_scale)
+        self._several = psf.kind == "set"
+        self.renderer: Renderer
+        if self._several:
+            self.renderer = PsfSetRenderer(image, self.psfs, renderer, memory_limit)
+        else:
+            self.renderer = make_renderer(image, self.psfs[0](), renderer, memory_limit)
+
+    def assign(self, table: pd.DataFrame, seed: int) -> None:
+        """Draw the PSF of each galaxy, in place."""
+        if self._several:
+            count = len(self.psfs)
+            table["psf_index"] = [
+                int(stream(seed, id_, "psf").integers(count)) for id_ in table["id"]
+            ]
 
 
 def _write(
@@ -197,12 +223,18 @@ def _batches(
 ) -> Iterator[np.ndarray]:
     """Yield stamps in batches and fill the measured columns, which are stored after the last."""
 
+    seen = {row["id"]: row["psf_index"] for row in records} if "psf_index" in table else {}
+
     def draw(rows: list[dict[str, Any]]) -> Iterator[np.ndarray]:
+        # Components of a scene carry the id of their galaxy, whose PSF they share.
+        if seen:
+            rows = [{**row, "psf_index": seen[row["id"]]} for row in rows]
         return _drawn(renderer, rows, label)
 
     made = _plain(draw(records), noise.levels) if scenes is None else scenes.scenes(records, draw)
     rows = track(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
-    batch: list[np.ndarray] = []
+    batch = np.empty((0, 0, 0), np.float32)
+    filled = 0
     signal: list[float] = []
     rms: list[float] = []
     for row, scene in rows:
@@ -211,14 +243,17 @@ def _batches(
             stamp = stamp + scene.background
         if scene.missing is not None:
             stamp = np.where(scene.missing, 0.0, stamp)
-        batch.append(stamp.astype(np.float32))
+        if filled == 0:
+            batch = np.empty((_BATCH, *stamp.shape), np.float32)
+        batch[filled] = stamp
+        filled += 1
         signal.append(scene.signal)
         rms.append(scene.levels.pixel_rms)
-        if len(batch) == _BATCH:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+        if filled == _BATCH:
+            yield batch
+            filled = 0
+    if filled:
+        yield batch[:filled]
     with np.errstate(divide="ignore"):
         table["signal_to_noise"] = np.array(signal) / np.array(rms)
     if "pixel_rms" in table:

@@ -15,7 +15,9 @@ The arithmetic is written once for numpy and jax.numpy (`xp`), for one galaxy.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import galsim
@@ -35,8 +37,12 @@ FOLDED = 1e-4
 #: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
 FOLDED_FLUX = 2e-3
 
+#: Largest error per pixel of leaving out the frequencies beyond those a galaxy needs [e-/s].
+CUT = 1e-5
+
 # Periods over the side of the stamp.
-_PERIODS = (1.25, 1.5, 2, 2.75, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_SHORT = (1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6)
+_PERIODS = (*_SHORT, 8, 12, 16, 24, 32, 48, 64)
 
 # Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
 _RINGS = 3
@@ -57,6 +63,9 @@ _BLURS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # How far a galaxy brings its light towards the stamp [r_e], and how much of the contrast of the
 # PSF's wings a thin one keeps.
 _REACH, _CONTRAST = 1.2, 0.1
+
+# Directions uniform in the frame in which the profile is round, over one half.
+_ROUND = (np.cos((np.arange(24) + 0.5) * np.pi / 24), np.sin((np.arange(24) + 0.5) * np.pi / 24))
 
 # Samples beyond this multiple of the Nyquist frequency are refused.
 _MAX_OVERSAMPLING = 8.0
@@ -156,8 +165,8 @@ class Waves(NamedTuple):
     phase_y: Any
 
 
-def waves(galaxy: Galaxy, grid: Grid) -> Waves:
-    """Prepare one galaxy, or many whose attributes are arrays (n,)."""
+def waves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> Waves:
+    """Prepare one galaxy, or many whose attributes are arrays (n,), for wave numbers [rad/px]."""
     flux, radius, _, _, q, angle, x, y, _ = (np.asarray(v, float)[..., None] for v in galaxy)
     # x^2 = (alpha kx + beta ky)^2 + (gamma ky)^2: the ellipse with one square completed.
     sine, cosine = np.sin(angle), np.cos(angle)
@@ -165,11 +174,11 @@ def waves(galaxy: Galaxy, grid: Grid) -> Waves:
     beta = radius**2 * (q**2 - 1) * sine * cosine / alpha
     gamma = radius**2 * q / alpha
     return Waves(
-        along_x=(alpha * grid.kx).astype(np.float32),
-        along_y=(beta * grid.ky).astype(np.float32),
-        across=((gamma * grid.ky) ** 2).astype(np.float32),
-        phase_x=np.exp(-1j * grid.kx * x).astype(np.complex64),
-        phase_y=(flux * np.exp(-1j * grid.ky * y)).astype(np.complex64),
+        along_x=(alpha * kx).astype(np.float32),
+        along_y=(beta * ky).astype(np.float32),
+        across=((gamma * ky) ** 2).astype(np.float32),
+        phase_x=np.exp(-1j * kx * x).astype(np.complex64),
+        phase_y=(flux * np.exp(-1j * ky * y)).astype(np.complex64),
     )
 
 
@@ -177,7 +186,15 @@ def waves(galaxy: Galaxy, grid: Grid) -> Waves:
 
 
 def stamp_of(
-    xp: Any, transforms: Any, to_bits: Any, wave: Waves, pieces: Any, start: int, grid: Grid
+    xp: Any,
+    transforms: Any,
+    to_bits: Any,
+    wave: Waves,
+    pieces: Any,
+    start: int,
+    psf: Any,
+    period: int,
+    side: int,
 ) -> Any:
     """Render one galaxy with its folded copies, (side, side) float32 [e-/s].
 
@@ -188,25 +205,30 @@ def stamp_of(
         wave: From `waves`.
         pieces: From `SersicTable.pieces`.
         start: Leading bits of the first piece.
-        grid: The constants of the period.
+        psf: The PSF's transform at the frequencies of `wave`, (2 K + 1, K' + 1).
+        period: Period P [px].
+        side: Side of the stamp [px].
     """
+    # In place where arrays are mutable: fresh memory costs as much as the arithmetic.
     x2 = wave.along_x[None, :] + wave.along_y[:, None]
-    x2 = x2 * x2 + wave.across[:, None]
+    x2 *= x2
+    x2 += wave.across[:, None]
     bits = to_bits(x2)
     # k = 0, before the first piece, takes that piece, F = 1.
     piece = xp.take(pieces, (bits >> FRACTION_BITS) - start, axis=0, mode="clip")
-    place = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
-    values = piece.real + piece.imag * place
-    return image_of(xp, transforms, grid.psf * values, wave, grid)
+    values = (bits & ((1 << FRACTION_BITS) - 1)).astype(xp.float32)
+    values *= piece.imag
+    values += piece.real
+    return image_of(xp, transforms, values * psf, wave, period, side)
 
 
-def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, grid: Grid) -> Any:
-    """Invert a spectrum (2 K + 1, K + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
-    side, last, period = grid.wings.shape[-1], grid.last, grid.period
+def image_of(xp: Any, transforms: Any, spectrum: Any, wave: Waves, period: int, side: int) -> Any:
+    """Invert a spectrum (2 K + 1, K' + 1), rows ky = -K..K, into a shifted stamp (side, side)."""
+    last = spectrum.shape[0] // 2
     spectrum = spectrum * wave.phase_y[:, None]
     rows = _column(xp, [spectrum[last:], spectrum[:last]], period, last)
     rows = transforms.ifft(rows, axis=0)[:side] * wave.phase_x[None, :]
-    return transforms.irfft(_half(xp, rows, period, last), n=period, axis=1)[:, :side]
+    return transforms.irfft(_half(xp, rows, period), n=period, axis=1)[:, :side]
 
 
 def _column(xp: Any, blocks: list[Any], period: int, last: int) -> Any:
@@ -225,9 +247,9 @@ def _column(xp: Any, blocks: list[Any], period: int, last: int) -> Any:
     return both.sum(axis=0)
 
 
-def _half(xp: Any, rows: Any, period: int, last: int) -> Any:
+def _half(xp: Any, rows: Any, period: int) -> Any:
     """Fold kx = 0..K onto the half spectrum 0..P/2 that an inverse real FFT takes."""
-    nyquist = period // 2
+    nyquist, last = period // 2, rows.shape[1] - 1
     if last < nyquist:
         return rows
     # With kx = -K..-1 as conjugates, all of them modulo the period.
@@ -236,16 +258,22 @@ def _half(xp: Any, rows: Any, period: int, last: int) -> Any:
     return _column(xp, blocks, period, last)[: nyquist + 1].T
 
 
-def copies(xp: Any, galaxy: Galaxy, nodes: Any, shifts: Any) -> Any:
-    """Sum copies of the profile [e-/s/px] on the grid of `nodes` x `nodes`: (M, M) float32."""
+def copies(xp: Any, galaxy: Galaxy, x: Any, y: Any) -> Any:
+    """Brightness of the profile [e-/s/px] at points (M,): (M,) float32."""
     sine, cosine = xp.sin(galaxy.angle), xp.cos(galaxy.angle)
-    dx = (nodes - galaxy.x)[None, None, :] - shifts[:, 0, None, None]
-    dy = (nodes - galaxy.y)[None, :, None] - shifts[:, 1, None, None]
-    along = (cosine / galaxy.radius) * dy - (sine / galaxy.radius) * dx
     minor = galaxy.q * galaxy.radius
-    across = (cosine / minor) * dx + (sine / minor) * dy
-    power = xp.exp(xp.log(along * along + across * across) / (2 * galaxy.index))
-    return (galaxy.central * xp.exp(-galaxy.b * power)).sum(axis=0)
+    x, y = x - galaxy.x, y - galaxy.y
+    along = (cosine / galaxy.radius) * y
+    along -= (sine / galaxy.radius) * x
+    x *= cosine / minor
+    y *= sine / minor
+    x += y
+    x *= x
+    along *= along
+    along += x
+    power = xp.exp(xp.log(along) / (2 * galaxy.index))
+    power *= -galaxy.b
+    return galaxy.central * xp.exp(power)
 
 
 def blur(radius: float) -> int:
@@ -263,11 +291,16 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
         blurred: From `blur`.
         grid: The constants of the period.
     """
-    near = copies(xp, galaxy, grid.near_nodes, grid.near_shifts)
-    far = copies(xp, galaxy, grid.far_nodes, grid.far_shifts) + beyond
+    # A matrix product sums in an order that depends on the machine: numpy's is done in float64,
+    # whose rounding does not reach the float32 result.
+    light = copies(xp, galaxy, grid.copies_x, grid.copies_y)
+    split = 8 * _NEAR**2
+    near = light[:split].reshape(-1, _NEAR, _NEAR).sum(axis=0)
+    far = light[split:].reshape(-1, _FAR, _FAR).sum(axis=0) + beyond
+    near = near + grid.far_matrix @ far @ grid.far_matrix.T
     light = grid.near_matrix @ near @ grid.near_matrix.T
-    light = light + grid.far_matrix @ far @ grid.far_matrix.T
-    return light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
+    light = light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
+    return light.astype(xp.float32)
 
 
 # --- grids ---------------------------------------------------------------------------------
@@ -281,15 +314,16 @@ class Grid(NamedTuple):
         last: Largest frequency K in units of 2 pi / P.
         kx: Wave numbers 0..K [rad/px].
         ky: Wave numbers -K..K [rad/px].
-        psf: The PSF's transform (2 K + 1, K + 1), complex64.
+        psf: The PSF's transform (2 K + 1, K + 1), complex64, or float32 where it is real.
+        tail_x: Sum of its absolute values from kx on, over P^2: K + 1 numbers.
+        tail_y: The same in ky.
         wings: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
             (blurs, side, side) float32.
-        near_nodes: Coordinates [px] where the nearest copies are evaluated.
-        near_matrix: Interpolates from them to the stamp, (side, nodes) float32.
-        near_shifts: The nearest copies' offsets (8, 2) float32 [px].
-        far_nodes: The same for the farther copies.
-        far_matrix: The same.
-        far_shifts: The same.
+        copies_x: Columns [px], relative to each copy's period, of the nodes at which the ring of
+            8 nearest copies, and then the farther ones, are evaluated; (M,) float32.
+        copies_y: Their rows.
+        near_matrix: Interpolates from the nodes of the nearest to the stamp, (side, nodes).
+        far_matrix: Interpolates from the nodes of the farther ones to those of the nearest.
     """
 
     period: int
@@ -297,31 +331,48 @@ class Grid(NamedTuple):
     kx: Any
     ky: Any
     psf: Any
+    tail_x: Any
+    tail_y: Any
     wings: Any
-    near_nodes: Any
+    copies_x: Any
+    copies_y: Any
     near_matrix: Any
-    near_shifts: Any
-    far_nodes: Any
     far_matrix: Any
-    far_shifts: Any
 
 
-def _nodes(side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev nodes on the stamp [px] and the interpolation matrix from them."""
-    nodes = chebyshev.chebpts1(count)
-    pixels = (np.arange(side) - (side - 1) / 2) / (side / 2)
-    values = chebyshev.chebvander(nodes, count - 1)
-    matrix = chebyshev.chebvander(pixels, count - 1) @ np.linalg.inv(values)
-    coordinates = nodes * side / 2 + (side - 1) / 2
-    return coordinates.astype(np.float32), matrix.astype(np.float32)
+def _nodes(side: int, count: int) -> np.ndarray:
+    """Coordinates [px] of Chebyshev nodes on the stamp."""
+    return chebyshev.chebpts1(count) * side / 2 + (side - 1) / 2
 
 
-def _shifts(period: int) -> tuple[np.ndarray, np.ndarray]:
+def _interpolation(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Matrix of the polynomial through values at `nodes`, evaluated at `points`."""
+    centre, half = points.mean(), np.ptp(points) / 2 + 0.5
+    values, wanted = (
+        chebyshev.chebvander((at - centre) / half, len(nodes) - 1) for at in (nodes, points)
+    )
+    # Multiples of 2^-40: no machine's last digit.
+    return np.round(wanted @ np.linalg.inv(values) * 2.0**40) / 2.0**40
+
+
+def _tail(power: np.ndarray) -> list[float]:
+    """Sum from each element on; a list, because it is bisected."""
+    return list(map(float, np.cumsum(power[::-1])[::-1]))
+
+
+def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of the nodes, as each copy sees them: nearest copies first, float32."""
     steps = np.arange(-_RINGS, _RINGS + 1)
-    every = np.array([(i, j) for j in steps for i in steps])
-    ring = np.abs(every).max(axis=1)
-    scaled = (every * period).astype(np.float32)
-    return scaled[ring == 1], scaled[ring > 1]
+    shifts = period * np.array([(i, j) for j in steps for i in steps])
+    ring = np.abs(shifts).max(axis=1) // period
+    columns, rows = [], []
+    for nodes, chosen in ((near, ring == 1), (far, ring > 1)):
+        shape = (int(chosen.sum()), len(nodes), len(nodes))
+        x = nodes[None, None, :] - shifts[chosen, 0, None, None]
+        y = nodes[None, :, None] - shifts[chosen, 1, None, None]
+        columns.append(np.broadcast_to(x, shape).ravel())
+        rows.append(np.broadcast_to(y, shape).ravel())
+    return np.concatenate(columns).astype(np.float32), np.concatenate(rows).astype(np.float32)
 
 
 class KTableRenderer:
@@ -367,7 +418,12 @@ class KTableRenderer:
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
-        return self.draw(*self.plan(parameters)).astype(np.float64)
+        return self.draw(*self.plan(parameters))
+
+    @property
+    def held(self) -> int:
+        """Bytes kept between galaxies."""
+        return sum(grid.psf.nbytes + grid.wings.nbytes for grid in self._grids.values())
 
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
         """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
@@ -382,7 +438,8 @@ class KTableRenderer:
         try:
             galaxy = galaxy_of(parameters, self.side, self._zero_point)
             period, corrected = self.period(galaxy)
-            self.octaves(galaxy, self.grid(period))
+            grid = self.grid(period)
+            self.octaves(galaxy, grid.kx, grid.ky)
         except DataError as error:
             if "id" in parameters:
                 raise DataError(f"galaxy {parameters['id']}: {error}") from None
@@ -398,10 +455,13 @@ class KTableRenderer:
             corrected: Whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
-        octaves = self.octaves(galaxy, grid)
+        last_x, last_y = cut(galaxy, grid)
+        rows = slice(grid.last - last_y, grid.last + last_y + 1)
+        kx, ky, psf = grid.kx[: last_x + 1], grid.ky[rows], grid.psf[rows, : last_x + 1]
+        octaves = self.octaves(galaxy, kx, ky)
         pieces = sersic_table().pieces(galaxy.index, octaves)
-        start = first_piece(octaves[0])
-        stamp = stamp_of(np, fft, _bits, waves(galaxy, grid), pieces, start, grid)
+        wave, start = waves(galaxy, kx, ky), first_piece(octaves[0])
+        stamp = stamp_of(np, _Transforms, _bits, wave, pieces, start, psf, period, self.side)
         if corrected:
             single = Galaxy(*map(np.float32, galaxy))
             stamp = stamp - folded(
@@ -410,14 +470,14 @@ class KTableRenderer:
         return stamp
 
     @staticmethod
-    def octaves(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
-        """Return the range of log2 x^2 a galaxy needs on a grid.
+    def octaves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> tuple[int, int]:
+        """Return the range of log2 x^2 a galaxy needs for wave numbers 0..kx[-1], -ky[-1]..ky[-1].
 
         Raises:
             DataError: the galaxy is too large for the table.
         """
-        largest = 2 * math.log2(galaxy.radius * math.hypot(grid.kx[-1], grid.ky[-1]))
-        least = 2 * math.log2(galaxy.radius * galaxy.q * 2 * math.pi / grid.period)
+        largest = 2 * math.log2(galaxy.radius * math.hypot(kx[-1], ky[-1]))
+        least = 2 * math.log2(galaxy.radius * galaxy.q * kx[1])
         low, high = OCTAVES
         if largest >= high:
             raise DataError(
@@ -432,28 +492,32 @@ class KTableRenderer:
     def grid(self, period: int) -> Grid:
         """Return the constants of a period, computed once."""
         if period not in self._grids:
-            last = math.floor(self._reach * period / 2)
+            last = max(1, math.floor(self._reach * period / 2))
             step = 2 * math.pi / period
             psf = self._sample(period, last)
-            near, far = _shifts(period)
-            near_nodes, near_matrix = _nodes(self.side, _NEAR)
-            far_nodes, far_matrix = _nodes(self.side, _FAR)
+            near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
+            # The columns kx > 0 stand for those at -kx as well.
+            power = np.abs(psf) / period**2
+            power[:, 1:] *= 2
+            along_y = power.sum(axis=1)
+            along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
             grid = Grid(
                 period,
                 last,
                 step * np.arange(last + 1),
                 step * np.arange(-last, last + 1),
                 psf,
+                _tail(power.sum(axis=0)),
+                _tail(along_y),
                 np.zeros((len(_BLURS), self.side, self.side), np.float32),
-                near_nodes,
-                near_matrix,
-                near,
-                far_nodes,
-                far_matrix,
-                far,
+                *_points(period, near_nodes, far_nodes),
+                _interpolation(near_nodes, np.arange(self.side)),
+                _interpolation(far_nodes, near_nodes),
             )
             wings = self._wings(grid).astype(np.float32)
-            self._grids[period] = grid._replace(psf=psf.astype(np.complex64), wings=wings)
+            real = np.abs(psf.imag).max() < 1e-7
+            psf = psf.real.astype(np.float32) if real else psf.astype(np.complex64)
+            self._grids[period] = grid._replace(psf=psf, wings=wings)
         return self._grids[period]
 
     def _sample(self, period: int, last: int) -> np.ndarray:
@@ -466,7 +530,8 @@ class KTableRenderer:
         centre = (self.side - 1) / 2
         phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (grid.kx, grid.ky))
         nothing = np.zeros(0)
-        return image_of(np, fft, grid.psf, Waves(nothing, nothing, nothing, phase_x, phase_y), grid)
+        wave = Waves(nothing, nothing, nothing, phase_x, phase_y)
+        return image_of(np, fft, grid.psf, wave, grid.period, self.side)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
@@ -474,7 +539,7 @@ class KTableRenderer:
         if grid.period >= reference:
             return grid.wings
         if self._reference is None:
-            last = math.floor(self._reach * reference / 2)
+            last = max(1, math.floor(self._reach * reference / 2))
             step = 2 * math.pi / reference
             large = grid._replace(
                 period=reference,
@@ -489,15 +554,11 @@ class KTableRenderer:
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
         """Mean light [e-/s/px] of the copies outside the summed rings."""
-        # Directions uniform in the frame in which the profile is round, over one half.
-        theta = (np.arange(24) + 0.5) * np.pi / 24
-        along, across = np.cos(theta), galaxy.q * np.sin(theta)
+        along, across = _ROUND[0], galaxy.q * _ROUND[1]
         sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
-        dx, dy = -sine * along + cosine * across, cosine * along + sine * across
-        edge = (_RINGS + 0.5) * period / np.maximum(abs(dx), abs(dy))
-        outside = gammaincc(
-            2 * galaxy.index, galaxy.b * (edge / galaxy.radius) ** (1 / galaxy.index)
-        )
+        edge = np.maximum(abs(cosine * across - sine * along), abs(cosine * along + sine * across))
+        edge = (_RINGS + 0.5) * period / galaxy.radius / edge
+        outside = gammaincc(2 * galaxy.index, galaxy.b * edge ** (1 / galaxy.index))
         return np.float32(galaxy.flux * outside.mean() / period**2)
 
     def period(self, galaxy: Galaxy) -> tuple[int, bool]:
@@ -506,55 +567,97 @@ class KTableRenderer:
         Raises:
             DataError: even the longest period within the memory limit leaves more.
         """
-        for period in self._periods:
-            for corrected in (False, True):
-                pixel, total = self.residual(galaxy, period, corrected)
-                if pixel < FOLDED and total < FOLDED_FLUX * galaxy.flux:
-                    return period, corrected
+        for number, period in enumerate(self._periods):
+            corrected = self._choice(galaxy, number)
+            if corrected is not None:
+                return period, corrected
         raise DataError(
             f"a galaxy of radius {galaxy.radius:g} px, index {galaxy.index:g}, axis ratio "
             f"{galaxy.q:g} and {galaxy.flux:.3g} e-/s needs a transform beyond {period} px, more "
             f"than {self._memory_limit:g} MiB; raise simulation.memory_limit or draw it smaller"
         )
 
-    def residual(self, galaxy: Galaxy, period: int, corrected: bool) -> tuple[float, float]:
-        """Predict the largest error of folding per pixel, and its sum over the stamp [e-/s]."""
+    def _choice(self, galaxy: Galaxy, number: int) -> bool | None:
+        """Whether a period needs the correction; None if even that leaves too much.
+
+        Predicted are the largest error of folding per pixel, and its sum over the stamp.
+        """
+        period, (flux, radius, n, b, q, _, x, y, central) = self._periods[number], galaxy
         # The nearest copy's centre lies this far from the stamp, if along the major axis. Centres
         # may lie outside the stamp (neighbours): their copies come nearer.
         centre = (self.side - 1) / 2
-        distance = period - self.side / 2 - max(1.0, abs(galaxy.x - centre), abs(galaxy.y - centre))
+        distance = period - self.side / 2 - max(1.0, abs(x - centre), abs(y - centre))
         if distance <= 0:
-            return math.inf, math.inf
-        n, b = galaxy.index, galaxy.b
-        exponent = b * (distance / galaxy.radius) ** (1 / n)
-        light = 4 * galaxy.central * math.exp(-exponent)
-        outside = float(gammaincc(2 * n, b * (_RINGS * period / galaxy.radius) ** (1 / n)))
-        mean = galaxy.flux * outside / period**2
-        highest, average = (galaxy.flux * level for level in self._wing_levels(period))
+            return None
+        exponent = b * (distance / radius) ** (1 / n)
+        light = 4 * central * math.exp(-exponent)
+        # Scales on which a copy changes, along and across its ridge.
+        smooth = min(distance * n / exponent, q * distance * math.sqrt(n / exponent))
+        kept = 1.0
+        if smooth > self.side / 8:
+            kept = min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
+        if kept * light > FOLDED:
+            return None
+        outside = float(gammaincc(2 * n, b * (_RINGS * period / radius) ** (1 / n)))
+        mean = flux * outside / period**2
+        highest, average = (flux * level for level in self._wing_levels(number))
         # The ends of a long galaxy lie nearer, and keep some of the wings' contrast.
-        nearer = [p for p in self._periods if p < period - _REACH * galaxy.radius]
-        if nearer:
-            contrast = _CONTRAST * (1 - galaxy.q) ** 2
-            ends = contrast * galaxy.flux * self._wing_levels(nearer[-1])[0]
-        else:
-            ends = 0.0
-        if corrected:
-            # Scales on which a copy changes, along and across its ridge.
-            along = distance * n / exponent
-            across = galaxy.q * distance * math.sqrt(n / exponent)
-            smooth = min(along, across)
-            if smooth > self.side / 8:
-                light *= min(1.0, 0.5 * (_PSF_SIGMA / smooth) ** 2)
-            mean *= _BEYOND_ERROR
-            highest *= _WING_ERROR
-            average *= _WING_LIGHT
-        return light + mean + max(highest, ends), (light + mean + average) * self.side**2
+        ends, nearer = 0.0, bisect_left(self._periods, period - _REACH * radius) - 1
+        if nearer >= 0:
+            ends = _CONTRAST * (1 - q) ** 2 * flux * self._wing_levels(nearer)[0]
 
-    def _wing_levels(self, period: int) -> tuple[float, float]:
-        if period not in self._levels:
-            wings = np.abs(self.grid(period).wings[0])
-            self._levels[period] = float(wings.max()), float(wings.mean())
-        return self._levels[period]
+        def tolerable(light: float, mean: float, highest: float, average: float) -> bool:
+            total = (light + mean + average) * self.side**2
+            return light + mean + max(highest, ends) < FOLDED and total < FOLDED_FLUX * flux
+
+        if tolerable(light, mean, highest, average):
+            return False
+        left = (kept * light, _BEYOND_ERROR * mean, _WING_ERROR * highest, _WING_LIGHT * average)
+        return True if tolerable(*left) else None
+
+    def _wing_levels(self, number: int) -> tuple[float, float]:
+        if number not in self._levels:
+            wings = np.abs(self.grid(self._periods[number]).wings[0])
+            self._levels[number] = float(wings.max()), float(wings.mean())
+        return self._levels[number]
+
+
+def cut(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:
+    """Return the last frequencies in x and y that a galaxy needs on a grid; see `CUT`.
+
+    What is left out is bounded by the PSF's power beyond a frequency, times the largest value of
+    the galaxy's transform there.
+    """
+    sine, cosine = math.sin(galaxy.angle) ** 2, math.cos(galaxy.angle) ** 2
+    major, minor = galaxy.radius**-2, (galaxy.q * galaxy.radius) ** -2
+    bounds = sersic_table().bounds(galaxy.index)
+    # The least x^2 at a given kx is kx^2 over the inverse matrix's diagonal element.
+    x = _needed(galaxy.flux, bounds, sine * major + cosine * minor, grid.kx[1], grid.tail_x)
+    y = _needed(galaxy.flux, bounds, cosine * major + sine * minor, grid.kx[1], grid.tail_y)
+    return x, y
+
+
+def _needed(
+    flux: float, bounds: list[float], inverse: float, step: float, tail: list[float]
+) -> int:
+    """Return the last frequency beyond which `tail` times the bound is below `CUT`."""
+    beyond = len(tail)
+    octave = math.frexp(((beyond - 1) * step) ** 2 / inverse)[1] - 1
+    while True:
+        # Frequencies from `first` to `beyond` lie in this octave of x^2 or above.
+        first = math.ceil(math.sqrt(2.0**octave * inverse) / step)
+        bound = bounds[min(max(octave - OCTAVES[0], 0), len(bounds) - 1)]
+        enough = bisect_left(tail, True, key=lambda light: flux * bound * light < CUT)
+        if enough > first or first <= 2:
+            return max(1, min(enough, beyond) - 1)
+        beyond, octave = first, octave - 1
+
+
+class _Transforms:
+    """scipy.fft, free to overwrite what it transforms."""
+
+    ifft = staticmethod(partial(fft.ifft, overwrite_x=True))
+    irfft = staticmethod(fft.irfft)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -32,8 +32,7 @@ _SAMPLES = 2**22
 # Stamps looked at together to find those of equal period.
 _CHUNK = 1024
 
-_FIELDS: tuple[str, ...] = ("kx", "ky", "psf", "wings", "near_nodes", "near_matrix", "near_shifts")
-_FIELDS += ("far_nodes", "far_matrix", "far_shifts")
+_FIELDS = ("psf", "wings", "copies_x", "copies_y", "near_matrix", "far_matrix")
 
 
 class KTableJaxRenderer(KTableRenderer):
@@ -78,7 +77,7 @@ class KTableJaxRenderer(KTableRenderer):
                     batch = members[first : first + size]
                     drawn = self._draw([plans[i] for i in batch], period, size)
                     out[batch] = drawn[: len(batch)]
-            yield from out.astype(np.float64)
+            yield from out
 
     def _batch_size(self, period: int) -> int:
         grid = self.grid(period)
@@ -95,7 +94,7 @@ class KTableJaxRenderer(KTableRenderer):
         drawn = self._compiled[period](
             self._table,
             tuple(getattr(grid, name) for name in _FIELDS),
-            waves(many, grid),
+            waves(many, grid.kx, grid.ky),
             Galaxy(*(values.astype(np.float32) for values in many)),
             np.array([row for row, _ in stencils], np.int32),
             np.array([weights for _, weights in stencils]),
@@ -107,6 +106,7 @@ class KTableJaxRenderer(KTableRenderer):
 
     def _compile(self, grid: Grid) -> Callable[..., Any]:
         jax, xp = self._jax, self._jax.numpy
+        side = self.side
         to_bits = partial(jax.lax.bitcast_convert_type, new_dtype=xp.int32)
 
         def one(
@@ -124,7 +124,9 @@ class KTableJaxRenderer(KTableRenderer):
             rows = jax.lax.dynamic_slice_in_dim(table, row, 4)
             pieces = jax.lax.complex(*line_pieces(weights, rows))
             start = first_piece(OCTAVES[0])
-            stamp = stamp_of(xp, xp.fft, to_bits, wave, pieces, start, constants)
+            stamp = stamp_of(
+                xp, xp.fft, to_bits, wave, pieces, start, constants.psf, grid.period, side
+            )
             return stamp - corrected * folded(xp, galaxy, beyond, blurred, constants)
 
         return jax.jit(jax.vmap(one, in_axes=(None, None, 0, 0, 0, 0, 0, 0, 0)))

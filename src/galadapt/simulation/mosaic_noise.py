@@ -132,9 +132,10 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
     folder = expand(settings.directory)
     drz = folder / settings.drz
     with open_mosaic(drz, folder / settings.wht) as mosaic:
-        if mosaic.drz.size > MAX_PIXELS:
+        pixels = mosaic.shape[0] * mosaic.shape[1]
+        if pixels > MAX_PIXELS:
             raise DataError(
-                f"{drz}: {mosaic.drz.size} px are more than {MAX_PIXELS} that fit in memory; cut a "
+                f"{drz}: {pixels} px are more than {MAX_PIXELS} that fit in memory; cut a "
                 "part of the mosaic and of its weight map"
             )
         if abs(mosaic.pixel_scale / image.pixel_scale - 1) > _SCALE_TOLERANCE:
@@ -142,12 +143,10 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
                 f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale says "
                 f"{image.pixel_scale:g}; give a mosaic at the stamps' scale"
             )
-        data = np.array(mosaic.drz, np.float32)
-        weight = np.array(mosaic.wht, np.float32)
-    bad = ~np.isfinite(data) | ~np.isfinite(weight) | ~(weight > 0)
+        data, weight = mosaic.read()
+    bad = weight == 0
     if bad.all():
         raise DataError(f"{drz}: no pixel has data and weight; check that the files are a pair")
-    data[bad] = 0.0
     mask = np.zeros(data.shape, bool)
     # Sources bias the background and the background the sources: two rounds settle both.
     for _ in range(2):

@@ -7,25 +7,25 @@ convolved with the output pixel's box (Casertano et al. 2000; Fruchter & Hook 20
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
-from scipy.ndimage import correlate1d
+from scipy.signal import minimum_phase
 
 from galadapt.config import Noise
 
 # Sky rms per 0.06 arcsec pixel [e-/s] and exposure [s]. CANDELS wide spends 2 orbits on J + H, deep
-# about 12 on Y + J + H (Grogin et al. 2011); 4/3 and 4 of them in F160W, at 2500 s each, are
-# assumed. The rms of wide and deep are measured ones; ultradeep assumes 80 orbits on the ultra-deep
-# field and the rms of deep scaled by the root of the exposure.
-_DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0), "ultradeep": (0.00054, 200000.0)}
+# about 12 on Y + J + H (Grogin et al. 2011; its archive page). That 4/3 and 4 of them go to F160W
+# is assumed, and 2500 s for each: HUDF09 exposed for 2770 s of an orbit (146,711 s of F160W in 53,
+# its archive page), which a change of filter shortens. The rms of wide and deep are measured ones.
+# Ultradeep is HUDF09 and the half as much that UDF12 added (Koekemoer et al. 2013), with the rms of
+# deep scaled by the root of the exposure.
+_DEPTHS = {"wide": (0.0051, 3300.0), "deep": (0.0024, 10000.0), "ultradeep": (0.00051, 220000.0)}
 
-# Taps on each side of the kernel; what is beyond holds less than 1e-4 of its power.
-_REACH = 8
-
-# Up to this side [px] noise is filtered by matrix products.
-_MATRIX_SIDE = 256
+# Length of the transforms that factorise the noise's spectrum; it leaves 3e-6 of its power.
+_FACTOR_LENGTH = 2**14
 
 
 @dataclass(frozen=True)
@@ -88,25 +88,25 @@ def correlation(drop: float, lags: np.ndarray) -> np.ndarray:
 
 @cache
 def kernel(drop: float) -> np.ndarray:
-    """Symmetric taps that give white noise the correlation of `drop`, along one axis.
+    """Taps that give white noise the correlation of `drop` along one axis, exactly.
 
-    They are the transform of the square root of the power spectrum: sampling box(drop) * box(1) at
-    pixel centres instead would overstate the correlation (0.57 for 0.52).
+    The autocovariance ends at lag drop + 1, so a filter of as many taps realises it: its spectral
+    factor of minimum phase (Fejer and Riesz). The taps are not symmetric, which noise cannot show.
+    Sampling box(drop) * box(1) at pixel centres would overstate the correlation (0.57 for 0.52).
 
     Args:
         drop: Side of the drop [output px].
 
     Returns:
-        Odd number of taps whose squares add up to 1, so that filtering keeps the rms.
+        At most drop + 2 taps whose squares add up to 1, so that filtering keeps the rms; float32.
     """
     if drop == 0:
-        return np.ones(1)
-    size = 512
-    lags = np.minimum(np.arange(size), size - np.arange(size))
-    power = np.fft.fft(correlation(drop, lags)).real
-    taps = np.fft.ifft(np.sqrt(np.clip(power, 0.0, None))).real
-    reach = np.arange(-_REACH, _REACH + 1)
-    return taps[reach] / np.sqrt((taps[reach] ** 2).sum())
+        return np.ones(1, np.float32)
+    last = math.ceil(drop + 1) - 1
+    covariance = correlation(drop, np.arange(-last, last + 1))
+    taps = minimum_phase(covariance, n_fft=_FACTOR_LENGTH)
+    # Rounded, so that no machine's last digit of a logarithm reaches the noise.
+    return np.round(taps / np.sqrt((taps**2).sum()), 6).astype(np.float32)
 
 
 def add_noise(
@@ -117,8 +117,8 @@ def add_noise(
 ) -> np.ndarray:
     """Add correlated sky noise and equally correlated source photon noise.
 
-    White noise of the variance of each pixel is drawn on a padded grid and filtered, so the edges
-    are as noisy as the middle. Works on a stamp and on a whole mosaic: two passes of 17 taps.
+    White noise on a padded grid is filtered, so the edges are as noisy as the middle, and scaled to
+    the rms of each pixel. Works on a stamp and on a whole mosaic.
 
     Args:
         image: Noiseless image (H, W) [e-/s].
@@ -127,32 +127,33 @@ def add_noise(
         rms_map: Sky rms of each pixel (H, W) [e-/s] where it varies; replaces `levels.pixel_rms`.
 
     Returns:
-        A new image (H, W) [e-/s].
+        A new image (H, W) [e-/s], float32 if the image is, otherwise float64.
     """
+    if image.dtype != np.float32:
+        image = np.asarray(image, np.float64)
     if levels.pixel_rms == 0:
-        return np.array(image, np.float64)
-    sky = np.square(levels.pixel_rms if rms_map is None else rms_map)
-    variance = np.broadcast_to(np.asarray(sky, np.float64), image.shape)
-    if levels.source_poisson:
-        variance = variance + np.clip(image, 0.0, None) / levels.exposure_time
+        return image.copy()
     taps = kernel(levels.drop)
-    reach = len(taps) // 2
-    white = np.pad(np.sqrt(variance, dtype=np.float32), reach, mode="edge")
-    white *= rng.standard_normal(white.shape, np.float32)
-    if max(image.shape) <= _MATRIX_SIDE:
-        rows, columns = (_band(levels.drop, side) for side in image.shape)
-        return image + rows @ white @ columns.T
-    for axis in (0, 1):
-        white = correlate1d(white, taps, axis=axis, mode="constant")
-    inside = slice(reach, -reach or None)
-    return image + white[inside, inside]
+    height, width = image.shape
+    noise = rng.standard_normal((height + len(taps) - 1, width + len(taps) - 1), np.float32)
+    noise = _filtered(noise, taps, height)
+    noise = _filtered(noise.T, taps, width).T
+    sky: float | np.ndarray = levels.pixel_rms if rms_map is None else rms_map.astype(np.float32)
+    if levels.source_poisson:
+        variance = np.maximum(image, 0).astype(np.float32, copy=False)
+        variance /= levels.exposure_time
+        variance += np.square(sky)
+        sky = np.sqrt(variance, out=variance)
+    noise *= sky
+    return image + noise
 
 
-@lru_cache(maxsize=16)
-def _band(drop: float, side: int) -> np.ndarray:
-    """Matrix of the filter (side, side + taps - 1): for a stamp twice as fast as filtering."""
-    taps = kernel(drop).astype(np.float32)
-    matrix = np.zeros((side, side + len(taps) - 1), np.float32)
-    for i in range(side):
-        matrix[i, i : i + len(taps)] = taps
-    return matrix
+def _filtered(white: np.ndarray, taps: np.ndarray, length: int) -> np.ndarray:
+    """Filter along the first axis and cut to `length` rows.
+
+    Sums in one order and no matrix product: the same bytes on every machine.
+    """
+    total = taps[0] * white[:length]
+    for k in range(1, len(taps)):
+        total += taps[k] * white[k : k + length]
+    return total

@@ -6,14 +6,16 @@ A renderer convolves with the profile and samples at pixel centres (GalSim's ``n
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import galsim
 import numpy as np
 from astropy.io import fits
 
-from galadapt.config import FitsPsf, OpticalPsf, Psf
-from galadapt.errors import DataError
+from galadapt.config import FitsPsf, OpticalPsf, Psf, PsfSet
+from galadapt.errors import ConfigError, DataError
 from galadapt.files import expand
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
@@ -31,6 +33,9 @@ _LANCZOS = 15
 # Period of a FITS PSF's tabulated transform, in sides of its image.
 _PADDING = 4
 
+# PSFs of a set that its average is taken over.
+_AVERAGED = 16
+
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
 
@@ -47,7 +52,13 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
 
     Raises:
         DataError: the FITS image is missing, broken, or contradicts the settings.
+        ConfigError: it is a set of PSFs, where one is needed.
     """
+    if psf.kind == "set":
+        raise ConfigError(
+            "psf.kind: set is for simulated stamps only; a survey is seen through one PSF, "
+            "give that one"
+        )
     if psf.kind == "fits":
         return _from_fits(psf, pixel_scale)
     if psf.kind == "optical":
@@ -57,6 +68,38 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
     else:
         optics = galsim.Gaussian(fwhm=psf.fwhm, gsparams=_GSPARAMS)
     return galsim.Convolve(optics, galsim.Pixel(pixel_scale), gsparams=_GSPARAMS)
+
+
+def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
+    """Prepare every PSF of a set, or the one PSF of the other kinds.
+
+    Args:
+        psf: Which PSFs.
+        pixel_scale: As for `make_psf`.
+
+    Returns:
+        One function per PSF that builds it, members before images: a built PSF takes megabytes, an
+        image kilobytes. All files are read and judged before.
+
+    Raises:
+        DataError: a FITS image is missing, broken, or contradicts the settings.
+    """
+    if psf.kind != "set":
+        return [partial(make_psf, psf, pixel_scale)]
+    builders: list[Callable[[], galsim.GSObject]] = []
+    for member in psf.members:
+        if member.kind == "fits":
+            builders.append(_fits_builder(member, pixel_scale))
+        else:
+            builders.append(partial(make_psf, member, pixel_scale))
+    return builders + _images_of(psf, pixel_scale)
+
+
+def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
+    """Return the average of PSFs from `make_psfs`, for what needs only their typical width."""
+    if len(psfs) == 1:
+        return psfs[0]()
+    return galsim.Add([build() for build in psfs[:_AVERAGED]]).withFlux(1.0)
 
 
 def _optics(psf: OpticalPsf) -> galsim.GSObject:
@@ -79,53 +122,95 @@ def _optics(psf: OpticalPsf) -> galsim.GSObject:
 
 
 def _from_fits(psf: FitsPsf, pixel_scale: float) -> galsim.GSObject:
+    return _fits_builder(psf, pixel_scale)()
+
+
+def _fits_builder(psf: FitsPsf, pixel_scale: float) -> Callable[[], galsim.GSObject]:
     path = expand(psf.path)
-    image, header = _read(path, psf.hdu)
-    _check_scale(header, psf.pixel_scale, path)
-    if psf.pixel_scale > pixel_scale * (1 + _SCALE_TOLERANCE):
+    data, header = _read(path, psf.hdu)
+    if data is None or data.ndim != 2:
+        raise DataError(f"{path}: extension {psf.hdu} is not a 2-D image; correct psf.hdu")
+    return _builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")
+
+
+def _images_of(psf: PsfSet, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
+    """Prepare every image and plane of a file."""
+    if psf.path is None:
+        return []
+    path = expand(psf.path)
+    builders = []
+    for number, (data, header) in enumerate(_read_all(path)):
+        if data is None or data.ndim not in (2, 3):
+            continue
+        planes = data[None] if data.ndim == 2 else data
+        for plane, image in enumerate(planes):
+            what = f"the PSF of extension {number}, plane {plane},"
+            builders.append(_builder(image, header, psf.pixel_scale, pixel_scale, path, what))
+    if not builders:
+        raise DataError(f"{path}: holds no 2-D image or cube of PSFs; correct psf.path")
+    return builders
+
+
+def _builder(
+    data: np.ndarray,
+    header: fits.Header,
+    sampling: float,
+    pixel_scale: float,
+    path: Path,
+    what: str,
+) -> Callable[[], galsim.GSObject]:
+    """Judge one image, sampled at `sampling` [arcsec/px], and prepare its profile."""
+    image = np.ascontiguousarray(data, np.float64)
+    if not np.isfinite(image).all():
+        raise DataError(f"{path}: {what} holds NaN or infinite pixels; replace it")
+    if image.sum() <= 0:
+        raise DataError(f"{path}: {what} has the sum {image.sum():g}, not positive; replace it")
+    _check_scale(header, sampling, path)
+    if sampling > pixel_scale * (1 + _SCALE_TOLERANCE):
         raise DataError(
-            f"{path}: a PSF sampled at {psf.pixel_scale:g} arcsec/px is coarser than the image's "
+            f"{path}: a PSF sampled at {sampling:g} arcsec/px is coarser than the image's "
             f"{pixel_scale:g} (image.pixel_scale); give a PSF at least as finely sampled"
         )
-    offset = _offset(image, path)
+    return partial(_interpolated, image, sampling, _offset(image, path, what))
+
+
+def _interpolated(
+    image: np.ndarray, sampling: float, offset: tuple[float, float]
+) -> galsim.GSObject:
     # A PSF sampled at its band limit wants sinc interpolation: GalSim's default (quintic) lowers
     # the peak of the F160W PSF by 0.8 %, this by 0.08 %.
     sampled = galsim.InterpolatedImage(
-        galsim.Image(image, scale=psf.pixel_scale),
+        galsim.Image(image, scale=sampling),
         x_interpolant=galsim.Lanczos(_LANCZOS),
         flux=1.0,
         offset=offset,
     )
     # What the interpolant leaves beyond its roll-off (1e-4) is its own error, no light: drop it.
-    step = 2 * math.pi / (_PADDING * max(image.shape) * psf.pixel_scale)
-    reach = math.pi / psf.pixel_scale * (1 + 2 / _LANCZOS)
+    step = 2 * math.pi / (_PADDING * max(image.shape) * sampling)
+    reach = math.pi / sampling * (1 + 2 / _LANCZOS)
     half = math.ceil(reach / step)
     bounds = galsim.BoundsI(-half, half, -half, half)
     transform = sampled.drawKImage(galsim.ImageCD(bounds, scale=step), recenter=False)
     return galsim.InterpolatedKImage(transform, gsparams=_GSPARAMS)
 
 
-def _read(path: Path, hdu: int) -> tuple[np.ndarray, fits.Header]:
+def _read(path: Path, hdu: int) -> tuple[np.ndarray | None, fits.Header]:
+    images = _read_all(path)
+    if hdu >= len(images):
+        raise DataError(f"{path}: has {len(images)} extensions, no number {hdu}; correct psf.hdu")
+    return images[hdu]
+
+
+def _read_all(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
+    """Read every extension; what is no image is None."""
     if not path.is_file():
         raise DataError(f"{path}: no such PSF file; correct psf.path")
     try:
         with fits.open(path, memmap=False) as hdus:
-            if hdu >= len(hdus):
-                raise DataError(
-                    f"{path}: has {len(hdus)} extensions, no number {hdu}; correct psf.hdu"
-                )
-            data, header = hdus[hdu].data, hdus[hdu].header
+            return [(hdu.data if hdu.is_image else None, hdu.header) for hdu in hdus]
     except (OSError, ValueError, TypeError) as error:
         line = " ".join(str(error).split())
         raise DataError(f"{path}: not a readable FITS file ({line}); replace it") from None
-    if not isinstance(data, np.ndarray) or data.ndim != 2 or data.dtype.names:
-        raise DataError(f"{path}: extension {hdu} is not a 2-D image; correct psf.hdu")
-    image = np.ascontiguousarray(data, np.float64)
-    if not np.isfinite(image).all():
-        raise DataError(f"{path}: the PSF holds NaN or infinite pixels; replace it")
-    if image.sum() <= 0:
-        raise DataError(f"{path}: the PSF's sum is {image.sum():g}, not positive; replace it")
-    return image, header
 
 
 def _check_scale(header: fits.Header, configured: float, path: Path) -> None:
@@ -153,7 +238,7 @@ def _stated_scale(header: fits.Header) -> float | None:
     return None
 
 
-def _offset(image: np.ndarray, path: Path) -> tuple[float, float]:
+def _offset(image: np.ndarray, path: Path, what: str) -> tuple[float, float]:
     """Place the PSF's centre: the pixel centre, edge or corner nearest its core's centroid.
 
     Images of even size may be centred on a pixel or between four; neither is taken on faith.
@@ -166,6 +251,6 @@ def _offset(image: np.ndarray, path: Path) -> tuple[float, float]:
     x, y = (round(2 * (c - m)) / 2 for c, m in zip(centre, middle, strict=True))
     if max(abs(x), abs(y)) > _MAX_OFF_CENTRE:
         raise DataError(
-            f"{path}: the PSF sits {x:+.1f}, {y:+.1f} px off the middle of its image; centre it"
+            f"{path}: {what} sits {x:+.1f}, {y:+.1f} px off the middle of its image; centre it"
         )
     return x, y

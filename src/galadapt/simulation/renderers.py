@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import galsim
@@ -17,6 +18,9 @@ import numpy as np
 from galadapt.config import Image
 from galadapt.errors import ConfigError, DataError
 from galadapt.simulation.ktable import KTableRenderer, galaxy_of
+
+# Pixels of the stamps a set of PSFs draws before it yields them.
+_CHUNK_PIXELS = 2**24
 
 #: Settings at which GalSim itself is exact to a few hundredths of the noise.
 TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
@@ -33,11 +37,17 @@ class Renderer(Protocol):
                 y_offset [px].
 
         Returns:
-            (S, S) float64 [e-/s], the galaxy at pixel (S - 1) / 2 + offset.
+            (S, S) [e-/s], the galaxy at pixel (S - 1) / 2 + offset; float32 of the k-table,
+            float64 of GalSim.
 
         Raises:
             DataError: this galaxy cannot be drawn.
         """
+        ...
+
+    @property
+    def held(self) -> int:
+        """Bytes kept between galaxies."""
         ...
 
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
@@ -105,6 +115,11 @@ class GalsimRenderer:
             ) from None
         return drawn.array
 
+    @property
+    def held(self) -> int:
+        """Bytes kept between galaxies: GalSim's own caches are not counted."""
+        return 0
+
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
         """Draw many stamps; see `Renderer.render_many`."""
         for row in rows:
@@ -114,6 +129,63 @@ class GalsimRenderer:
                 if "id" in row:
                     raise DataError(f"galaxy {row['id']}: {error}") from None
                 raise
+
+
+class PsfSetRenderer:
+    """Draws each galaxy through the PSF of a set that its ``psf_index`` names.
+
+    Renderers keep what they know of their PSF; those used longest ago are dropped when all of them
+    hold more than the memory limit. Galaxies are drawn PSF by PSF within chunks, so that each is
+    prepared once per chunk at worst.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        psfs: Sequence[Callable[[], galsim.GSObject]],
+        kind: str,
+        memory_limit: float = 2048.0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            image: Stamp size, pixel scale and zero point.
+            psfs: From `galadapt.simulation.psf.make_psfs`.
+            kind: ``simulation.renderer``.
+            memory_limit: ``simulation.memory_limit`` [MiB], of one galaxy and of all renderers.
+        """
+        self._image, self._psfs, self._kind, self._limit = image, psfs, kind, memory_limit
+        self._chunk = max(1, min(1024, _CHUNK_PIXELS // image.stamp_size**2))
+        self._renderers: OrderedDict[int, Renderer] = OrderedDict()
+
+    def render(self, parameters: Mapping[str, float]) -> np.ndarray:
+        """Draw a stamp; see `Renderer.render`."""
+        return next(self.render_many([parameters]))
+
+    @property
+    def held(self) -> int:
+        """Bytes kept between galaxies."""
+        return sum(renderer.held for renderer in self._renderers.values())
+
+    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
+        """Draw many stamps; see `Renderer.render_many`."""
+        for start in range(0, len(rows), self._chunk):
+            chunk = rows[start : start + self._chunk]
+            drawn: dict[int, np.ndarray] = {}
+            for index in sorted({int(row["psf_index"]) for row in chunk}):
+                members = [i for i, row in enumerate(chunk) if row["psf_index"] == index]
+                stamps = self._renderer(index).render_many([chunk[i] for i in members])
+                drawn.update(zip(members, stamps, strict=True))
+                while len(self._renderers) > 1 and self.held > self._limit * 2**20:
+                    self._renderers.popitem(last=False)
+            yield from (drawn.pop(i) for i in range(len(chunk)))
+
+    def _renderer(self, index: int) -> Renderer:
+        if index not in self._renderers:
+            psf = self._psfs[index]()
+            self._renderers[index] = make_renderer(self._image, psf, self._kind, self._limit)
+        self._renderers.move_to_end(index)
+        return self._renderers[index]
 
 
 def make_renderer(

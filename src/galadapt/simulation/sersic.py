@@ -15,6 +15,7 @@ place within it the trailing ones, so a look-up needs no logarithm.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,9 @@ _PIECES = (OCTAVES[1] - OCTAVES[0]) << (23 - FRACTION_BITS)
 
 # Nodes of the index, equidistant in ln n, with one beyond each limit for cubic interpolation.
 _NODES = 128
+
+# Values of the table are multiples of this: a hundredth of the error of interpolation.
+_QUANTUM = 2.0**-27
 
 # Points of the spline between exact values and pieces, per octave of x^2.
 _PER_OCTAVE = 32
@@ -75,7 +79,9 @@ def transform(index: float | np.ndarray, x: np.ndarray) -> np.ndarray:
     weights[..., 0] /= 2
     # The conjugate half of the contour doubles the real part.
     phase = np.multiply.outer(2 * y, log_x)
-    total = weights.real @ np.cos(phase) - weights.imag @ np.sin(phase)
+    # einsum sums in one order; a matrix product's rounding depends on the machine.
+    total = np.einsum("...y,yx->...x", weights.real, np.cos(phase))
+    total -= np.einsum("...y,yx->...x", weights.imag, np.sin(phase))
     return total * np.exp((2 * _CONTOUR - 2) * log_x) * _STEP / np.pi
 
 
@@ -98,11 +104,16 @@ class SersicTable:
         x2 = starts.view(np.float32).astype(np.float64)
         spline = CubicSpline(log_x2, coarse, axis=1)
         #: Transforms at the starts of all pieces (and the end of the last), one row per node.
-        self.values = spline(np.log(x2)).astype(np.float32)
+        # Rounded, so that the last digits of a machine's logarithms do not show.
+        self.values = np.asarray(np.round(spline(np.log(x2)) / _QUANTUM) * _QUANTUM, "<f4", "C")
+        # Largest absolute value at or beyond the start of each octave.
+        per_octave = 1 << (23 - FRACTION_BITS)
+        largest = np.abs(self.values[:, :-1]).reshape(_NODES, -1, per_octave).max(axis=2)
+        self._largest = np.maximum.accumulate(largest[:, ::-1], axis=1)[:, ::-1]
 
     def stencil(self, index: float) -> tuple[int, np.ndarray]:
         """Return the first of the four rows an index lies between, and their weights (4,)."""
-        position = (np.log(index) - self._log_index[0]) / self._step
+        position = (math.log(index) - self._log_index[0]) / self._step
         node = min(max(int(position), 1), _NODES - 3)
         t = position - node
         # Lagrange's cubic through the nodes at -1, 0, 1, 2.
@@ -113,6 +124,11 @@ class SersicTable:
             (t + 1) * t * (t - 1) / 6,
         ]
         return node - 1, np.array(weights, np.float32)
+
+    def bounds(self, index: float) -> list[float]:
+        """Bound the transform's absolute value at and beyond the start of each octave of x^2."""
+        row, _ = self.stencil(index)
+        return self._largest[row + 1 : row + 3].max(axis=0).tolist()
 
     def pieces(self, index: float, octaves: tuple[int, int] = OCTAVES) -> np.ndarray:
         """Return one index's transform as line pieces.
@@ -146,7 +162,10 @@ def line_pieces(weights: Any, rows: Any) -> tuple[Any, Any]:
     Returns:
         Values at the starts of the pieces and slopes per trailing bit, (pieces,) float32.
     """
-    row = weights @ rows
+    # No matrix product: its rounding depends on the machine.
+    row = weights[0] * rows[0]
+    for k in (1, 2, 3):
+        row += weights[k] * rows[k]
     return row[:-1], (row[1:] - row[:-1]) * 2.0**-FRACTION_BITS
 
 

@@ -21,6 +21,8 @@ PURPOSES = {
     "over_subtraction": 25,
     "missing_edge": 26,
     "mosaic_noise": 27,
+    # Which PSF of a set.
+    "psf": 28,
 }
 
 # An index fills the low bits of the second key word, the purpose the high ones.

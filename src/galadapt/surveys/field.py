@@ -35,27 +35,6 @@ NO_FIT = -999.0
 FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
 
 
-def image_angle(wcs: WCS, ra: np.ndarray, dec: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Turn position angles on the sky into angles on the image.
-
-    Args:
-        wcs: Celestial WCS of the image.
-        ra: Right ascension [deg] (N,).
-        dec: Declination [deg] (N,).
-        angle: Position angle [deg], from north through east (N,).
-
-    Returns:
-        Angle [deg] in [-90, 90), counter-clockwise from +y, whatever the image's orientation.
-    """
-    step = 0.1 / 3600
-    x, y = wcs.world_to_pixel_values(ra, dec)
-    turn = np.radians(angle)
-    to_x, to_y = wcs.world_to_pixel_values(
-        ra + step * np.sin(turn) / np.cos(np.radians(dec)), dec + step * np.cos(turn)
-    )
-    return (np.degrees(np.arctan2(-(to_x - x), to_y - y)) + 90) % 180 - 90
-
-
 def tangent_wcs(
     shape: tuple[int, int], pixel_scale: float, ra: float = 150.1, dec: float = 2.3
 ) -> WCS:

@@ -24,7 +24,8 @@ def select(
         image: Gives the pixel scale that turns arcsec into pixels.
         selected: Parquet, one row per kept object: id, ra, dec [deg], `PARAMETERS` (magnitude,
             effective_radius [px, semi-major], sersic_index, ellipticity), `<parameter>_error`,
-            position_angle [deg, north through east], flag, sn.
+            position_angle [deg, north through east], flag, sn. A column that no object with a
+            fit has a value of, as in catalogues without labels, is not cut by, and stays NaN.
         cuts: CSV of the cuts in their order: cut, condition, removed, remaining.
 
     Returns:
@@ -38,13 +39,15 @@ def select(
         twice = table.loc[table["NUMBER"].duplicated(), "NUMBER"].iloc[0]
         raise DataError(f"{catalog}: NUMBER {twice} stands twice; give every object its own")
     objects = _in_pixels(table, image.pixel_scale)
-    fitted = (objects["flag"] < FLAG_NO_FIT) & (table["n"] > 0) & (table["re"] > 0)
-    finite = np.isfinite(objects.to_numpy(dtype=float)).all(axis=1)
+    # A user's catalogue may have no labels, or only some: no object is judged by what none has.
+    known = objects.columns[objects[objects["flag"] < FLAG_NO_FIT].notna().any()]
+    finite = np.isfinite(objects[known].to_numpy(dtype=float)).all(axis=1)
+    fitted = (objects["flag"] < FLAG_NO_FIT) & ~(table["n"] <= 0) & ~(table["re"] <= 0)
     conditions: list[tuple[str, str, pd.Series]] = [
         ("fit", "GALFIT gave finite, positive values", fitted & finite),
         ("flag", f"flag <= {selection.max_flag}", objects["flag"] <= selection.max_flag),
     ]
-    for name in PARAMETERS:
+    for name in (name for name in PARAMETERS if name in known):
         interval = getattr(selection, name)
         conditions.append(
             (
@@ -54,7 +57,8 @@ def select(
             )
         )
     limit = selection.min_signal_to_noise
-    conditions.append(("signal_to_noise", f"sn >= {limit:g}", objects["sn"] >= limit))
+    if "sn" in known:
+        conditions.append(("signal_to_noise", f"sn >= {limit:g}", objects["sn"] >= limit))
     kept = pd.Series(True, index=objects.index)
     rows = [{"cut": "catalog", "condition": "all rows", "removed": 0, "remaining": len(objects)}]
     for cut, condition, passes in conditions:

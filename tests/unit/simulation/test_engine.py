@@ -9,9 +9,13 @@ from galadapt.config import (
     FitsPsf,
     GaussianPsf,
     Image,
+    Neighbours,
     Noise,
     Priors,
+    PsfSet,
+    Realism,
     Simulation,
+    Strength,
     Uniform,
 )
 from galadapt.errors import ConfigError, DataError
@@ -123,3 +127,32 @@ def test_shards_cover_every_galaxy_once():
     assert starts[0] == 0
     assert starts[-1] == simulation.total == 21
     assert all(start < stop for start, stop in itertools.pairwise(starts))
+
+
+def test_a_set_of_psfs_gives_each_galaxy_one_whatever_the_sharding(tmp_path):
+    members = [GaussianPsf(fwhm=fwhm) for fwhm in (0.12, 0.2, 0.35)]
+    several = PsfSet(members=members)
+    whole = StampSet(simulate(tmp_path / "whole.h5", psf=several))
+    shards = StampSet(
+        [simulate(tmp_path / f"{a}.h5", a, b, psf=several) for a, b in ((0, 8), (8, 21))]
+    )
+    assert whole.images().tobytes() == shards.images().tobytes()
+    drawn = whole.table["psf_index"].to_numpy()
+    assert set(drawn) == {0, 1, 2}
+    for index, member in enumerate(members):
+        alone = StampSet(simulate(tmp_path / f"m{index}.h5", psf=member)).images()
+        same = (whole.images() == alone).all(axis=(1, 2))
+        np.testing.assert_array_equal(same, drawn == index)
+
+
+def test_components_of_a_scene_share_their_galaxys_psf(tmp_path):
+    realism = Realism(neighbours=Neighbours(density=Strength(low=3000.0, high=3001.0)))
+    busy = SIMULATION.model_copy(update={"realism": realism, "noise": Noise(depth="none")})
+    sharp, broad = GaussianPsf(fwhm=0.12), GaussianPsf(fwhm=0.35)
+    several = PsfSet(members=[sharp, broad])
+    both = StampSet(simulate(tmp_path / "both.h5", simulation=busy, psf=several))
+    for index, member in enumerate((sharp, broad)):
+        alone = StampSet(simulate(tmp_path / f"{index}.h5", simulation=busy, psf=member)).images()
+        chosen = (both.table["psf_index"] == index).to_numpy()
+        assert chosen.any()
+        np.testing.assert_array_equal(both.images()[chosen], alone[chosen])

@@ -178,7 +178,7 @@ def test_through_the_engine_whatever_the_sharding(tmp_path, write):
 def test_missing_mosaic(tmp_path, write):
     noise = write()
     (tmp_path / "wht.fits").unlink()
-    with pytest.raises(DataError, match=r"wht\.fits: no such mosaic"):
+    with pytest.raises(DataError, match=r"wht\.fits: no such weight file"):
         simulate(tmp_path / "s.h5", noise, 0, 4)
     assert not (tmp_path / "s.h5").exists()
 

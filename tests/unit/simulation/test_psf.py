@@ -4,10 +4,11 @@ import galsim
 import numpy as np
 import pytest
 from astropy.io import fits
+from pydantic import ValidationError
 
-from galadapt.config import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf
-from galadapt.errors import DataError
-from galadapt.simulation.psf import make_psf
+from galadapt.config import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf, PsfSet
+from galadapt.errors import ConfigError, DataError
+from galadapt.simulation.psf import make_psf, make_psfs, mean_psf
 
 SCALE = 0.06
 
@@ -143,7 +144,7 @@ def test_nan(write):
 
 
 def test_sum_not_positive(write):
-    with pytest.raises(DataError, match="sum is 0, not positive"):
+    with pytest.raises(DataError, match="has the sum 0, not positive"):
         make_psf(write(np.zeros((9, 9))), SCALE)
 
 
@@ -167,3 +168,42 @@ def test_default_optical_psf_resembles_the_real_one(galadapt_data):
     ours = make_psf(OpticalPsf(), SCALE).drawImage(nx=65, ny=65, scale=SCALE, method="no_pixel")
     assert ours.calculateFWHM() == pytest.approx(real.calculateFWHM(), rel=0.1)
     assert ours.calculateHLR() == pytest.approx(real.calculateHLR(), rel=0.1)
+
+
+def test_a_set_takes_members_images_and_planes_in_order(tmp_path):
+    path = tmp_path / "many.fits"
+    cube = np.stack([gaussian_image(31, sigma) for sigma in (1.2, 1.8)])
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "D", array=np.zeros(2))])
+    images = [fits.PrimaryHDU(), fits.ImageHDU(cube), table]
+    fits.HDUList([*images, fits.ImageHDU(gaussian_image(41, 2.4))]).writeto(path)
+    members = [GaussianPsf(fwhm=0.1), MoffatPsf()]
+    psfs = make_psfs(PsfSet(members=members, path=str(path), pixel_scale=SCALE), SCALE)
+    widths = [build().calculateFWHM() / SCALE / 2.355 for build in psfs]
+    assert len(psfs) == 5
+    assert widths[2:] == pytest.approx([1.2, 1.8, 2.4], rel=0.02)
+    assert min(widths) < mean_psf(psfs).calculateFWHM() / SCALE / 2.355 < max(widths)
+    assert mean_psf(psfs).flux == pytest.approx(1)
+    np.testing.assert_array_equal(draw(psfs[0]()), draw(make_psf(members[0], SCALE)))
+
+
+def test_a_broken_plane_of_a_set_is_named(tmp_path):
+    path = tmp_path / "many.fits"
+    cube = np.stack([gaussian_image(21)] * 3)
+    cube[1, 4, 4] = np.nan
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(cube)]).writeto(path)
+    with pytest.raises(DataError, match="extension 1, plane 1, holds NaN or infinite pixels; rep"):
+        make_psfs(PsfSet(path=str(path)), SCALE)
+
+
+def test_a_set_without_psfs_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="a set needs members, a path, or both"):
+        PsfSet()
+    path = tmp_path / "empty.fits"
+    fits.PrimaryHDU().writeto(path)
+    with pytest.raises(DataError, match=r"holds no 2-D image or cube of PSFs; correct psf\.path"):
+        make_psfs(PsfSet(path=str(path)), SCALE)
+
+
+def test_where_one_psf_is_needed_a_set_is_refused():
+    with pytest.raises(ConfigError, match="set is for simulated stamps only; a survey is seen th"):
+        make_psf(PsfSet(members=[GaussianPsf()]), SCALE)

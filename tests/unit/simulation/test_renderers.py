@@ -1,11 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from galadapt.config import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
 from galadapt.errors import ConfigError, DataError
-from galadapt.simulation.ktable import KTableRenderer, galaxy_of
+from galadapt.simulation.ktable import CUT, KTableRenderer, cut, galaxy_of
 from galadapt.simulation.psf import make_psf
-from galadapt.simulation.renderers import make_renderer
+from galadapt.simulation.renderers import PsfSetRenderer, make_renderer
 
 IMAGE = Image(stamp_size=64)
 PIXEL_RMS = 0.0051
@@ -155,6 +157,29 @@ def test_order_does_not_change_a_byte():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("angle", [0.0, 50.0, 90.0])
+@pytest.mark.parametrize("index", [0.3, 1.0, 4.0])
+def test_frequencies_left_out_are_not_missed(monkeypatch, index, angle):
+    draw = KTableRenderer(IMAGE, make_psf(OpticalPsf(), IMAGE.pixel_scale))
+    values = galaxy(
+        sersic_index=index,
+        effective_radius=30.0,
+        ellipticity=0.6,
+        magnitude=22.0,
+        position_angle=angle,
+    )
+    plan = draw.plan(values)
+    short, grid = draw.draw(*plan), draw.grid(plan[1])
+    last_x, last_y = cut(plan[0], grid)
+    assert min(last_x, last_y) < (0.7 if index < 4 else 0.95) * grid.last
+    if angle == 0.0 and index < 4:
+        assert last_y < last_x
+    monkeypatch.setattr("galadapt.simulation.ktable.CUT", 0.0)
+    assert cut(plan[0], grid) == (grid.last, grid.last)
+    error = np.abs(draw.draw(*plan) - short).max()
+    assert error < 2 * CUT
+
+
 def test_the_correction_removes_what_folds():
     draw = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
     large = galaxy_of(
@@ -239,6 +264,31 @@ def test_a_psf_far_finer_than_the_pixels_is_refused():
         make_renderer(Image(pixel_scale=1.0), psf, "ktable")
 
 
+def test_a_set_of_psfs_draws_each_galaxy_through_its_own(monkeypatch):
+    monkeypatch.setattr("galadapt.simulation.renderers._CHUNK_PIXELS", 3 * 64**2)
+    members = [GaussianPsf(fwhm=fwhm) for fwhm in (0.12, 0.2, 0.3)]
+    built = []
+
+    def build(index):
+        built.append(index)
+        return make_psf(members[index], 0.06)
+
+    psfs = [partial(build, index) for index in range(3)]
+    rows = [galaxy(x_offset=0.1 * i) | {"psf_index": (2 * i) % 3} for i in range(7)]
+    drawn = list(PsfSetRenderer(IMAGE, psfs, "ktable").render_many(rows))
+    assert sorted(built) == [0, 1, 2]
+    for row, stamp in zip(rows, drawn, strict=True):
+        alone = renderer(psf=members[row["psf_index"]]).render(row)
+        np.testing.assert_array_equal(stamp, alone)
+    # With no memory for more than one they are prepared again, and draw the same.
+    monkeypatch.setattr(KTableRenderer, "held", 2**20)
+    tight = PsfSetRenderer(IMAGE, psfs, "ktable", 1.5)
+    again = list(tight.render_many(rows))
+    assert len(built) > 6
+    assert len(tight._renderers) == 1
+    np.testing.assert_array_equal(again, drawn)
+
+
 def test_unknown_renderer():
     with pytest.raises(ConfigError, match="no renderer 'crayon'; use one of ktable, ktable_jax, g"):
         make_renderer(IMAGE, make_psf(GaussianPsf(), 0.06), "crayon")
@@ -258,3 +308,13 @@ def test_jax_draws_the_same_whatever_it_is_drawn_with():
     for one, other in zip(ours, theirs, strict=True):
         assert error_in_sigma(other, one) < 0.01
     np.testing.assert_array_equal(renderer(kind="ktable_jax").render(rows[2]), theirs[2])
+
+
+def test_a_psf_broader_than_the_stamp_is_drawn():
+    image = Image(stamp_size=16)
+    values = galaxy(effective_radius=1.0, sersic_index=0.5)
+    drawn = renderer(image, GaussianPsf(fwhm=3.0)).render(values)
+    # A Gaussian of 50 px: the middle of its top.
+    sigma = 3.0 / 0.06 / np.sqrt(8 * np.log(2))
+    expected = 10 ** (-0.4 * (20 - 25.9463)) / (2 * np.pi * sigma**2)
+    assert drawn[7:9, 7:9].mean() == pytest.approx(expected, rel=0.02)

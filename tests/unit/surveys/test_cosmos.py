@@ -53,7 +53,7 @@ def copy(galadapt_data, tmp_path):
 def _cells(paths):
     truth = pd.read_parquet(paths["truth"])
     with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
-        image = np.array(mosaic.drz, float)
+        image = mosaic.read()[0].astype(float)
     for row in truth.to_dict("records"):
         y0, x0 = (int(row[axis] // 128) * 128 for axis in ("y", "x"))
         yield row, image[y0 : y0 + 128, x0 : x0 + 128], row["x"] - x0, row["y"] - y0
@@ -100,9 +100,9 @@ def test_noise_fills_the_cells_evenly(galadapt_data, tmp_path):
     psf = GaussianPsf(fwhm=0.2)
     paths = _make(tmp_path, galadapt_data / "cosmos_f814w", psf, max_galaxies=3)
     with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
-        corner = np.array(mosaic.drz)[128 + 20 : 256, 128 + 20 : 256]
+        corner = mosaic.read()[0][128 + 20 : 256, 128 + 20 : 256]
         assert corner.std() == pytest.approx(0.0051, rel=0.05)
-        assert np.unique(np.round(1 / np.sqrt(mosaic.wht), 6)) == pytest.approx([0.0051])
+        assert np.unique(np.round(1 / np.sqrt(mosaic.read()[1]), 6)) == pytest.approx([0.0051])
 
 
 def test_cut_boxes_are_flagged(galadapt_data, tmp_path):
@@ -143,7 +143,7 @@ def test_one_bad_galaxy_is_flagged_not_fatal(copy, tmp_path):
     assert table["f"].tolist() == [0, 3, 3, 1, 2, 3]
     assert (table.loc[table["f"] == 3, ["mag", "re", "n", "q"]] == -999).all(axis=None)
     with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
-        assert np.isfinite(mosaic.drz).all()
+        assert np.isfinite(mosaic.read()[0]).all()
 
 
 def test_axes_are_exchanged_when_the_fit_calls_the_short_one_long(copy, tmp_path):

@@ -1,4 +1,4 @@
-"""Mosaics and catalogues: round trips, and every way they can be broken."""
+"""Catalogues: round trips, and every way they can be broken."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.io import fits
-from astropy.wcs import WCS
 
 from galadapt.errors import DataError
-from galadapt.mosaics import open_mosaic
 from galadapt.surveys import field
 
 HEADER = "#   NUMBER RA DEC f mag dmag re dre n dn q dq pa dpa sn\n#\n"
@@ -21,15 +18,6 @@ NO_FIT = "31 150.2 2.3 3" + " -999" * 10 + " 21.4726\n"
 
 def _catalog(path: Path, text: str) -> Path:
     path.write_text(text)
-    return path
-
-
-def _mosaic(folder: Path, unit: str = "ELECTRONS/S", wcs: bool = True, shape=(40, 50)) -> Path:
-    path = folder / "drz.fits"
-    coordinates = field.tangent_wcs(shape, 0.06)
-    field.write_mosaic(path, np.ones(shape), coordinates, {"EXPTIME": 10.0}, unit)
-    if not wcs:
-        fits.PrimaryHDU(np.ones(shape), fits.Header({"BUNIT": unit})).writeto(path, overwrite=True)
     return path
 
 
@@ -85,90 +73,3 @@ def test_a_binary_file_is_no_catalogue(tmp_path):
         field.read_catalog(tmp_path / "cat.txt")
     with pytest.raises(DataError, match="no such catalogue"):
         field.read_catalog(tmp_path / "absent.txt")
-
-
-def test_mosaic_is_mapped_and_placed(tmp_path):
-    path = _mosaic(tmp_path)
-    with open_mosaic(path, path) as mosaic:
-        assert mosaic.drz.shape == (40, 50)
-        assert mosaic.pixel_scale == pytest.approx(0.06)
-        ra, dec = mosaic.wcs.pixel_to_world_values(24.5, 19.5)
-        assert (ra, dec) == (pytest.approx(150.1), pytest.approx(2.3))
-        # East is left.
-        assert mosaic.wcs.pixel_to_world_values(0, 19.5)[0] > ra
-
-
-@pytest.mark.realdata
-def test_opens_a_real_header(galadapt_data):
-    folder = galadapt_data / "f160w_field"
-    with open_mosaic(
-        folder / "HST_macs1149_f160w_drz.fits", folder / "HST_macs1149_f160w_rms.fits"
-    ) as mosaic:
-        assert mosaic.drz.shape == (667, 667)
-        assert mosaic.pixel_scale == pytest.approx(0.06, rel=1e-6)
-
-
-@pytest.mark.parametrize("unit", ["ELECTRONS/S", "e-/s", "electron / s", "electron s-1"])
-def test_rates_are_recognised(tmp_path, unit):
-    path = _mosaic(tmp_path, unit)
-    with open_mosaic(path, path) as mosaic:
-        assert mosaic.drz.ndim == 2
-
-
-@pytest.mark.parametrize("unit", ["COUNTS", "", "ELECTRONS", "MJy/sr"])
-def test_other_units_are_refused(tmp_path, unit):
-    path = _mosaic(tmp_path, unit)
-    message = f"BUNIT is '{unit}', not ELECTRONS/S; divide counts"
-    with pytest.raises(DataError, match=message), open_mosaic(path, path):
-        pass
-
-
-def test_mosaic_without_wcs_is_refused(tmp_path):
-    path = _mosaic(tmp_path, wcs=False)
-    with pytest.raises(DataError, match="no celestial WCS"), open_mosaic(path, path):
-        pass
-
-
-def test_weight_of_another_shape_is_refused(tmp_path):
-    drz = _mosaic(tmp_path)
-    (tmp_path / "other").mkdir()
-    wht = _mosaic(tmp_path / "other", shape=(40, 40))
-    message = r"weight map of \(40, 40\) px for a mosaic of \(40, 50\) px"
-    with pytest.raises(DataError, match=message), open_mosaic(drz, wht):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("keep", "message"), [(100, "not a readable FITS"), (6000, "not a readable FITS")]
-)
-def test_truncated_mosaic_is_refused(tmp_path, keep, message):
-    path = _mosaic(tmp_path)
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=message), open_mosaic(path, path):
-        pass
-
-
-def test_text_and_tables_are_no_mosaics(tmp_path):
-    path = tmp_path / "drz.fits"
-    path.write_text("hello")
-    with pytest.raises(DataError, match="not a readable FITS"), open_mosaic(path, path):
-        pass
-    fits.HDUList([fits.PrimaryHDU()]).writeto(path, overwrite=True)
-    with pytest.raises(DataError, match="holds no 2-D image"), open_mosaic(path, path):
-        pass
-    absent = tmp_path / "absent.fits"
-    with pytest.raises(DataError, match="no such mosaic"), open_mosaic(absent, path):
-        pass
-
-
-@pytest.mark.parametrize("turn", [0.0, 30.0, -75.0])
-def test_angles_follow_the_image(turn):
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval, wcs.wcs.crpix = [10.0, 60.0], [50.0, 50.0]
-    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    # North is `turn` degrees counter-clockwise from +y.
-    wcs.wcs.cd = np.array([[-1, 0], [0, 1]]) @ np.array([[c, s], [-s, c]]) * 0.06 / 3600
-    got = field.image_angle(wcs, np.full(3, 10.0), np.full(3, 60.0), np.array([0.0, 40.0, -60.0]))
-    expected = (np.array([0.0, 40.0, -60.0]) + turn + 90) % 180 - 90
-    np.testing.assert_allclose(got, expected, atol=1e-3)

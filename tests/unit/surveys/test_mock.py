@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from pydantic import ValidationError
 
 from galadapt.config import GaussianPsf, Image, MockSurvey, Noise
@@ -45,9 +46,8 @@ def test_equal_seeds_give_equal_bytes(made, tmp_path):
 def test_files_are_those_of_a_survey(made):
     with open_mosaic(made["drz"], made["wht"]) as mosaic:
         assert mosaic.pixel_scale == pytest.approx(0.06)
-        assert mosaic.drz.dtype == np.dtype(">f4")
-        drz, wht = np.array(mosaic.drz), np.array(mosaic.wht)
-        wcs = mosaic.wcs
+        drz, wht = mosaic.read()
+        wcs = WCS(fits.getheader(made["drz"]))
     header = fits.getheader(made["drz"])
     assert (header["FILTER"], header["ABZP"]) == ("F160W", 25.9463)
     assert np.isfinite(drz).all()

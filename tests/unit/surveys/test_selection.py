@@ -95,3 +95,16 @@ def test_a_number_that_stands_twice_is_an_error(tmp_path):
     catalog = _write(tmp_path / "cat.txt", {}, {"NUMBER": 1})
     with pytest.raises(DataError, match="NUMBER 1 stands twice; give every object its own"):
         _select(tmp_path, catalog)
+
+
+def test_what_no_object_has_is_not_cut_by(tmp_path):
+    names = ("mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa", "sn")
+    nothing = dict.fromkeys(names, float("nan"))
+    catalog = _write(tmp_path / "cat.txt", nothing, {"f": 3}, nothing, nothing | {"f": 2})
+    table = _select(tmp_path, catalog)
+    assert table["id"].tolist() == [1, 3]
+    assert table["magnitude"].isna().all()
+    # One label is known: it is cut by, and lacking it counts as no fit.
+    some = [nothing | {"mag": mag} for mag in (20.0, 27.0, float("nan"))]
+    table = _select(tmp_path, _write(tmp_path / "some.txt", *some))
+    assert table["id"].tolist() == [1]

@@ -1,0 +1,1 @@
+"""Measuring galaxies with trained networks: packages, uncertainties, flags and the commands."""

@@ -1,0 +1,258 @@
+"""The work of `galadapt.prediction.build.write_package`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter
+
+from galadapt import __version__
+from galadapt.config import DOMAINS, Extraction, Interval, Predictor, Psf, Step
+from galadapt.errors import DataError
+from galadapt.files import atomic, read_json, write_json, write_parquet
+from galadapt.models.targets import TargetScaler
+from galadapt.prediction.ensemble import Ensemble
+from galadapt.prediction.intervals import Intervals, coverage
+from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
+from galadapt.prediction.psf import fwhm
+from galadapt.progress import say
+from galadapt.provenance import file_digest
+from galadapt.simulation.psf import make_psf
+from galadapt.stamps import StampSet
+from galadapt.training import inference
+
+#: Coverages that are measured and stored.
+LEVELS = (0.68, 0.95)
+
+#: Fewest survey galaxies that errors are taken from, and fewest galaxies at all.
+_ENOUGH_SURVEY, _ENOUGH = 50, 20
+
+#: Stamps read at once.
+_BATCH = 512
+
+#: Magnitude bins of the coverage table hold this many test galaxies or more.
+_BINS, _PER_BIN = 4, 50
+
+#: What all runs of a package share.
+_SHARED = ("task", "variant", "method", "parameters", "settings", "variant_steps", "stamps")
+
+
+def build(
+    runs: Sequence[Path],
+    paths: dict[str, list[Path]],
+    psf: Psf,
+    extraction: Extraction,
+    predictor: Predictor,
+    survey_kind: str,
+    output: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Write a package; see `galadapt.prediction.build.write_package`."""
+    records = _read_runs(runs)
+    run = records[0]
+    settings = run["settings"]
+    with contextlib.ExitStack() as opened:
+        sets = {domain: opened.enter_context(StampSet(paths[domain])) for domain in DOMAINS}
+        stamps = next(iter(sets.values()))
+        pixel_scale = float(stamps.metadata["pixel_scale"])
+        if "variant_steps" in stamps.metadata:
+            raise DataError(
+                f"{stamps.paths[0]}: a variant's stamp set; give the stamps before the variant"
+            )
+        seen = [d for d in settings["domains"] if d == "simulated" or settings["survey_labels"]]
+        record = Record(
+            name="/".join(run[key] for key in ("task", "variant", "method")),
+            parameters=run["parameters"],
+            members=[
+                Member(
+                    file=f"member-{number}.keras",
+                    seed=one["seed"],
+                    digest=file_digest(folder / "model.keras"),
+                    target_scaling=one["target_scaling"],
+                )
+                for number, (one, folder) in enumerate(zip(records, runs, strict=True), start=1)
+            ],
+            variant_steps=TypeAdapter(list[Step]).validate_python(run["variant_steps"]),
+            stamp_size=stamps.side,
+            pixel_scale=pixel_scale,
+            zero_point=stamps.metadata["zero_point"],
+            band=stamps.metadata["band"],
+            pixel_rms=run["stamps"]["pixel_rms"],
+            psf=psf,
+            psf_fwhm=round(fwhm(make_psf(psf, pixel_scale), pixel_scale), 4),
+            extraction=extraction,
+            training_ranges=_ranges(sets, seen, run["parameters"], settings["max_magnitude"]),
+            method=settings,
+            labels_of=tuple(seen),
+            survey=survey_kind,
+            reference_domain="simulated",
+            feature_domains=tuple(settings["domains"]),
+            coverage=(),
+            licence=predictor.licence,
+            citation=predictor.citation,
+            version=__version__,
+            provenance=provenance,
+        )
+        models = [inference.load(folder / "model.keras") for folder in runs]
+        scalers = [TargetScaler.from_dict(one["target_scaling"]) for one in records]
+        ensemble = Ensemble.of_models(record, models, scalers)
+        measured: pd.DataFrame = pd.concat(
+            [
+                _measure(sets[domain], domain, split, ensemble, record, settings["max_magnitude"])
+                for domain in DOMAINS
+                for split in ("validation", "test")
+            ],
+            ignore_index=True,
+        )
+    reference = measured[measured["split"] == "validation"].drop(columns="split")
+    record, table = _judge(record, measured, reference)
+    for member, folder in zip(record.members, runs, strict=True):
+        with atomic(output / member.file) as temporary:
+            temporary.write_bytes((folder / "model.keras").read_bytes())
+    write_parquet(output / REFERENCE, reference.reset_index(drop=True))
+    write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
+    say(f"package {record.name}: errors from {record.reference_domain} galaxies")
+    for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
+        say(line)
+
+
+def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    if not runs:
+        raise DataError("no run folder was given; name those of one method's seeds")
+    records = [read_json(folder / "run.json") for folder in runs]
+    for folder, record in zip(runs, records, strict=True):
+        missing = [key for key in (*_SHARED, "seed", "target_scaling") if key not in record]
+        if missing:
+            raise DataError(
+                f"{folder / 'run.json'}: lacks {', '.join(missing)}; delete its run folder and "
+                "train again"
+            )
+        for key in _SHARED:
+            if record[key] != records[0][key]:
+                raise DataError(
+                    f"{folder / 'run.json'}: {key} differs from that of {runs[0]}; a package holds "
+                    "the seeds of one task, variant and method"
+                )
+    return records
+
+
+def _ranges(
+    sets: dict[str, StampSet], seen: list[str], parameters: Sequence[str], limit: float | None
+) -> dict[str, Interval]:
+    """Smallest and largest label of each parameter in the training stamps of the domains seen."""
+    tables = [sets[domain].table for domain in seen]
+    rows = pd.concat([table[table["split"] == "train"] for table in tables])
+    if limit is not None:
+        rows = rows[rows["magnitude"] <= limit]
+    found = {}
+    for name in parameters:
+        values = rows[name].to_numpy(float)
+        found[name] = Interval(low=float(np.nanmin(values)), high=float(np.nanmax(values)))
+    return found
+
+
+def _measure(
+    stamps: StampSet,
+    domain: str,
+    split: str,
+    ensemble: Ensemble,
+    record: Record,
+    max_magnitude: float | None,
+) -> pd.DataFrame:
+    rows = stamps.rows(split)
+    if max_magnitude is not None:
+        rows = rows[stamps.table["magnitude"].to_numpy(float)[rows] <= max_magnitude]
+    about = pd.DataFrame({"id": stamps.table["id"].to_numpy()[rows]})
+    about["domain"], about["split"] = domain, split
+    parts = []
+    for start in range(0, len(rows), _BATCH):
+        result = ensemble(stamps.images(rows[start : start + _BATCH]))
+        columns = {}
+        for column, name in enumerate(record.parameters):
+            columns[f"{name}_predicted"] = result.predicted[:, column]
+            columns[f"{name}_spread"] = result.spread[:, column]
+        features = result.features.astype(np.float32)
+        columns |= {f"f{k:03d}": features[:, k] for k in range(features.shape[1])}
+        parts.append(pd.DataFrame(columns))
+    truths = pd.DataFrame(
+        {
+            f"{name}_true": (
+                stamps.table[name].to_numpy(float)[rows]
+                if name in stamps.table
+                else np.full(len(rows), np.nan)
+            )
+            for name in record.parameters
+        }
+    )
+    return pd.concat(
+        [about, truths, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1
+    )
+
+
+def _judge(
+    record: Record, measured: pd.DataFrame, reference: pd.DataFrame
+) -> tuple[Record, pd.DataFrame]:
+    """Choose the reference domain and measure what its errors cover of both domains' tests."""
+    truths = [f"{name}_true" for name in record.parameters]
+    known = reference[np.isfinite(reference[truths]).all(axis=1)]
+    counts = known["domain"].value_counts()
+    domain = "simulated"
+    if "survey" in record.labels_of and counts.get("survey", 0) >= _ENOUGH_SURVEY:
+        domain = "survey"
+    if counts.get(domain, 0) < _ENOUGH:
+        raise DataError(
+            f"package {record.name}: {counts.get(domain, 0)} {domain} validation galaxies are too "
+            f"few to measure errors with; {_ENOUGH} are needed"
+        )
+    chosen = known.loc[known["domain"] == domain]
+    predicted, true, spread = (
+        chosen[[f"{name}_{kind}" for name in record.parameters]].to_numpy(float)
+        for kind in ("predicted", "true", "spread")
+    )
+    intervals = Intervals.of(record.parameters, predicted, true, spread)
+    rows: list[dict[str, Any]] = []
+    for where in DOMAINS:
+        tested = (measured["split"] == "test") & (measured["domain"] == where)
+        test = measured.loc[tested].dropna(subset=truths)
+        for level in LEVELS:
+            rows += _coverage(record, intervals, test, where, level)
+    record = record.model_copy(update={"reference_domain": domain, "coverage": tuple(rows)})
+    return record, pd.DataFrame(rows)
+
+
+def _coverage(
+    record: Record, intervals: Intervals, test: pd.DataFrame, domain: str, level: float
+) -> list[dict[str, Any]]:
+    predicted, truth, spread = (
+        test[[f"{name}_{kind}" for name in record.parameters]].to_numpy(float)
+        for kind in ("predicted", "true", "spread")
+    )
+    errors = intervals.errors(predicted, spread, level)
+    # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
+    magnitude = predicted[:, record.parameters.index("magnitude")]
+    low, high = record.training_ranges["magnitude"].low, record.training_ranges["magnitude"].high
+    bins = [(-np.inf, np.inf)]
+    edges = np.linspace(low, high, _BINS + 1)
+    bins += list(zip([-np.inf, *edges[1:-1]], [*edges[1:-1], np.inf], strict=True))
+    rows = []
+    for number, (bottom, top) in enumerate(bins):
+        here = (magnitude >= bottom) & (magnitude < top)
+        if here.sum() < (_PER_BIN if number else 1):
+            continue
+        shares = coverage(errors[here], predicted[here], truth[here])
+        rows.append(
+            {
+                "domain": domain,
+                "level": level,
+                "magnitude_low": None if np.isinf(bottom) else round(float(bottom), 2),
+                "magnitude_high": None if np.isinf(top) else round(float(top), 2),
+                "n": int(here.sum()),
+                **{n: round(float(s), 4) for n, s in zip(record.parameters, shares, strict=True)},
+            }
+        )
+    return rows

@@ -1,0 +1,190 @@
+"""The catalogue that a prediction ends in: its columns, its flags and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Info
+from astropy.table import Table
+
+from galadapt.errors import ConfigError
+from galadapt.files import atomic, write_csv, write_json, write_parquet
+from galadapt.prediction.flags import MEANING, Flag
+from galadapt.prediction.package import Package
+
+#: Suffixes of outputs.
+SUFFIXES = (".fits", ".csv", ".parquet", ".vot", ".xml")
+
+#: Units of the columns (`_err` columns have those of their parameter) and what they hold.
+COLUMNS = {
+    "id": ("", "identifier of the catalogue"),
+    "ra": ("deg", "right ascension"),
+    "dec": ("deg", "declination"),
+    "x": ("pix", "0-based column on the image"),
+    "y": ("pix", "0-based row on the image"),
+    "image": ("", "image it was measured on"),
+    "magnitude": ("mag", "total AB magnitude"),
+    "effective_radius": ("pix", "semi-major axis of the half-light ellipse, pixels of the image"),
+    "effective_radius_arcsec": ("arcsec", "the same on the sky"),
+    "sersic_index": ("", "Sersic index"),
+    "ellipticity": ("", "1 - b/a"),
+    "signal_to_noise": ("", "of the detected pixels"),
+    "unlike": ("", "distance from the training's stamps over its limit"),
+    "flags": ("", "bits: see the header"),
+    "reason": ("", "why an object was not measured"),
+}
+
+#: Noise may differ by this factor from the training's.
+_NOISE_FACTOR = 3.0
+
+
+def assemble(
+    package: Package,
+    objects: pd.DataFrame,
+    raw: pd.DataFrame,
+    level: float,
+    common: int = 0,
+) -> pd.DataFrame:
+    """Turn what the networks said into the catalogue.
+
+    Args:
+        package: The package that was asked.
+        objects: One row per object: id, ra, dec, x, y.
+        raw: One row per object, in the same order; see `galadapt.prediction.run`.
+        level: Coverage of the errors.
+        common: Flags of all objects.
+
+    Returns:
+        `COLUMNS`, with `<parameter>_err` beside each parameter.
+    """
+    record = package.record
+    parameters = record.parameters
+    predicted = raw[[f"{name}_predicted" for name in parameters]].to_numpy(float)
+    spread = raw[[f"{name}_spread" for name in parameters]].to_numpy(float)
+    errors = package.intervals.errors(predicted, spread, level)
+    measured = np.isfinite(predicted).all(axis=1)
+
+    flags = raw["flags"].to_numpy(np.int64) | common
+    outside = np.zeros(len(raw), bool)
+    for column, name in enumerate(parameters):
+        interval = record.training_ranges[name]
+        value = predicted[:, column]
+        outside |= measured & ((value < interval.low) | (value > interval.high))
+    noise = raw["local_rms"].to_numpy(float) / record.pixel_rms
+    unusual = measured & ~((noise > 1 / _NOISE_FACTOR) & (noise < _NOISE_FACTOR))
+    twice = objects["id"].duplicated(keep=False).to_numpy()
+    for flag, rows in (
+        (Flag.NO_STAMP, ~measured),
+        (Flag.OUT_OF_RANGE, outside),
+        (Flag.UNLIKE_TRAINING, measured & (raw["unlike"].to_numpy(float) > 1)),
+        (Flag.NOISE_UNLIKE, unusual),
+        (Flag.DUPLICATE_ID, twice),
+    ):
+        flags = flags | np.where(rows, int(flag), 0)
+
+    table = pd.DataFrame({"id": objects["id"].to_numpy()})
+    for name in ("ra", "dec", "x", "y", "image"):
+        table[name] = raw[name].to_numpy()
+    # From the pixels of the network to those of the image.
+    ratio = record.pixel_scale / raw["image_pixel_scale"].to_numpy(float)
+    for column, name in enumerate(parameters):
+        factor = ratio if name == "effective_radius" else 1.0
+        table[name] = predicted[:, column] * factor
+        table[f"{name}_err"] = errors[:, column] * factor
+        if name == "effective_radius":
+            table["effective_radius_arcsec"] = predicted[:, column] * record.pixel_scale
+            table["effective_radius_arcsec_err"] = errors[:, column] * record.pixel_scale
+    table["signal_to_noise"] = raw["signal_to_noise"].to_numpy(float)
+    table["unlike"] = raw["unlike"].to_numpy(float)
+    table["flags"] = flags.astype(np.int32)
+    table["reason"] = raw["reason"].to_numpy()
+    return table
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output that could not be written.
+
+    Raises:
+        ConfigError: the suffix is none of `SUFFIXES`, or the folder cannot be written to.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"{path}: unknown suffix '{path.suffix}'; end the output's name in one of "
+            f"{', '.join(SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name a file to write")
+    try:
+        with atomic(path.with_name(f"{path.name}.try")) as temporary:
+            temporary.touch()
+        path.with_name(f"{path.name}.try").unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); choose another output"
+        ) from None
+
+
+def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -> None:
+    """Write the catalogue, in the format its suffix names, with its provenance.
+
+    FITS keeps it in the table's header, VOTable in INFO elements, Parquet in the schema's metadata,
+    CSV, which has no place for it, in ``<path>.json``.
+
+    Args:
+        path: Destination.
+        table: From `assemble`.
+        about: Provenance, by keywords of up to 8 characters.
+    """
+    suffix = path.suffix.lower()
+    bits = {
+        f"FLAG{flag.bit_length() - 1}": f"{int(flag)} {flag.name.lower()}: {meaning}"
+        for flag, meaning in MEANING.items()
+        if flag.name
+    }
+    notes = {**about, **bits}
+    if suffix == ".csv":
+        write_json(path.with_name(f"{path.name}.json"), notes)
+        write_csv(path, table)
+        return
+    if suffix == ".parquet":
+        stored = table.copy()
+        stored.attrs.update(notes)
+        write_parquet(path, stored)
+        return
+    columns: dict[str, Any] = {}
+    for name in table.columns:
+        values = table[name].to_numpy()
+        columns[name] = values.astype(str) if values.dtype.kind == "O" else values
+    made = Table(columns)
+    for name in made.colnames:
+        unit, meaning = COLUMNS[name.removesuffix("_err")]
+        made[name].unit = unit or None
+        made[name].description = f"error of {meaning}" if name.endswith("_err") else meaning
+    with atomic(path) as temporary:
+        if suffix == ".fits":
+            _fits(made, notes).writeto(temporary)
+        else:
+            votable = from_table(made)
+            votable.resources[0].infos.extend(
+                Info(name=key, value=value) for key, value in notes.items()
+            )
+            votable.to_xml(str(temporary))
+
+
+def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "GALADAPT"
+    for number, name in enumerate(table.colnames, start=1):
+        # What is left of a card's 80 characters beside keyword, value and separators.
+        room = 65 - max(len(name), 18)
+        hdu.header.comments[f"TTYPE{number}"] = table[name].description[:room]
+    for key, value in notes.items():
+        # Headers hold ASCII only; long values continue on further cards.
+        hdu.header[key] = value.encode("ascii", "replace").decode()
+    return fits.HDUList([fits.PrimaryHDU(), hdu])

@@ -1,0 +1,140 @@
+"""The command lines of `galadapt predict` and `galadapt fit-check`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galadapt.errors import ConfigError
+from galadapt.prediction.flags import MEANING
+
+if TYPE_CHECKING:
+    from galadapt.prediction.predict import Inputs
+
+
+def _flag_help() -> str:
+    lines = ["bits of the column flags:"]
+    lines += [
+        f"  {int(flag):>6}  {flag.name.lower():<20} {meaning}"
+        for flag, meaning in MEANING.items()
+        if flag.name
+    ]
+    return "\n".join(lines)
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both verbs to the command line."""
+    verb = verbs.add_parser(
+        "predict",
+        help="measure galaxies with a trained network",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_flag_help(),
+    )
+    _add_inputs(verb)
+    verb.add_argument("--level", type=float, default=0.68, help="coverage of the errors")
+    verb.add_argument("--members", type=int, help="ask only so many of the package's networks")
+    verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
+    verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
+    verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
+    verb.set_defaults(act=_predict)
+
+    verb = verbs.add_parser(
+        "fit-check", help="compare a network with a profile fit, on your images"
+    )
+    _add_inputs(verb)
+    verb.add_argument("--sample", type=int, default=100, help="objects to fit, chosen at random")
+    verb.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    verb.add_argument("--plot", type=Path, help="PNG of fitted against predicted values")
+    verb.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
+    verb.set_defaults(act=_fit_check)
+
+
+def _add_inputs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--model", type=Path, help="folder of a prediction package")
+    verb.add_argument(
+        "--models", type=Path, default=Path("results/models"), help="where the newest one is taken"
+    )
+    verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
+    verb.add_argument(
+        "--cutouts", type=Path, nargs="+", default=[], help="one object each, or folder"
+    )
+    verb.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
+    for kind, what in (
+        ("weight", "inverse variance"),
+        ("rms", "noise"),
+        ("mask", "non-zero where bad"),
+    ):
+        verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
+    verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
+    verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
+    verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
+    verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
+    verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
+    verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
+    verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
+    verb.add_argument("--pixel-scale", type=float, help="of the images, without WCS [arcsec]")
+    verb.add_argument("--hdu", help="number or name of the extension")
+    verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
+
+
+def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
+    from galadapt.prediction.package import newest_package
+    from galadapt.prediction.predict import Inputs
+
+    hdu = arguments.hdu
+    options = {
+        "hdu": int(hdu) if hdu and hdu.isdigit() else hdu,
+        "zero_point": arguments.zero_point,
+        "unit": arguments.unit,
+        "native_pixel_scale": arguments.pixel_scale,
+    }
+    return arguments.model or newest_package(arguments.models), Inputs(
+        images=arguments.images,
+        cutouts=arguments.cutouts,
+        stamps=arguments.stamps,
+        catalog=arguments.catalog,
+        columns=_pairs(arguments.columns, "--columns", "ra=RA"),
+        units=_pairs(arguments.units, "--units", "ra=hourangle"),
+        one_based=arguments.one_based or None,
+        maps={kind: getattr(arguments, kind) for kind in ("weight", "rms", "mask")},
+        psf=arguments.psf,
+        psf_pixel_scale=arguments.psf_pixel_scale,
+        options={name: value for name, value in options.items() if value is not None},
+        processes=arguments.processes,
+    )
+
+
+def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equal, value = text.partition("=")
+        if not (name and equal and value):
+            raise ConfigError(f"{option}: '{text}' is not NAME=VALUE; write {example}, for example")
+        pairs[name] = value
+    return pairs
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from galadapt.prediction.predict import predict
+
+    model, inputs = _inputs(arguments)
+    predict(
+        model,
+        inputs,
+        arguments.output,
+        level=arguments.level,
+        members=arguments.members,
+        plot=arguments.plot,
+        plot_count=arguments.plot_count,
+    )
+
+
+def _fit_check(arguments: argparse.Namespace) -> None:
+    from galadapt.prediction.fit_check import fit_check
+
+    model, inputs = _inputs(arguments)
+    fit_check(
+        model, inputs, arguments.output, arguments.sample, arguments.seed, plot=arguments.plot
+    )

@@ -1,0 +1,107 @@
+"""Asking the networks of a package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from galadapt.errors import DataError
+from galadapt.models import networks
+from galadapt.models.targets import TargetScaler
+from galadapt.prediction.package import Package, Record
+from galadapt.training import inference
+from galadapt.variants.chain import apply_chain
+
+#: Stamps per forward pass. Every pass has this size: results do not depend on who comes together.
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an ensemble says of n stamps.
+
+    Attributes:
+        predicted: Mean over members (n, p) in the parameters' units.
+        spread: Standard deviation between members (n, p); 0 with a single one.
+        features: The first member's features (n, f).
+    """
+
+    predicted: np.ndarray
+    spread: np.ndarray
+    features: np.ndarray
+
+
+class Ensemble:
+    """The networks of a package, ready to be asked."""
+
+    def __init__(self, package: Package, members: int | None = None) -> None:
+        """Load.
+
+        Args:
+            package: The package.
+            members: Ask only so many networks (faster, no worse than one training); None: all.
+
+        Raises:
+            DataError: a network is broken or does not fit the package.
+        """
+        paths = [package.folder / member.file for member in package.record.members[:members]]
+        models = [inference.load(path) for path in paths]
+        scalings = [member.target_scaling for member in package.record.members]
+        scalers = [TargetScaler.from_dict(values) for values in scalings]
+        self._start(package.record, models, scalers[: len(models)], [str(path) for path in paths])
+
+    @classmethod
+    def of_models(
+        cls, record: Record, models: list[keras.Model], scalers: list[TargetScaler]
+    ) -> Ensemble:
+        """Build from networks that are in no package yet."""
+        ensemble = cls.__new__(cls)
+        ensemble._start(record, models, scalers, [member.file for member in record.members])
+        return ensemble
+
+    def _start(
+        self,
+        record: Record,
+        models: list[keras.Model],
+        scalers: list[TargetScaler],
+        names: list[str],
+    ) -> None:
+        self._record = record
+        self._scalers = scalers
+        probe = np.zeros((1, record.stamp_size, record.stamp_size))
+        side = apply_chain(probe, record.variant_steps, record.pixel_rms).shape[1]
+        for model, name in zip(models, names, strict=True):
+            if model.input_shape[1] != side or model.output_shape[-1] != len(record.parameters):
+                raise DataError(
+                    f"{name}: a network of {model.input_shape[1]} px and {model.output_shape[-1]} "
+                    f"outputs in a package of {side} px and {len(record.parameters)} parameters; "
+                    "make the package again"
+                )
+        first = models[0]
+        features = first.get_layer(networks.FEATURES).output
+        self._first = keras.Model(first.input, [first.outputs[0], features])
+        self._others = models[1:]
+
+    def __call__(self, images: np.ndarray) -> Measured:
+        """Measure stamps (n, S, S), background-subtracted, at the package's zero point and scale.
+
+        Raises:
+            DataError: the variant's chain gives values that are not finite.
+        """
+        record = self._record
+        outputs: list[list[np.ndarray]] = []
+        for start in range(0, len(images), BATCH):
+            some = images[start : start + BATCH]
+            prepared = apply_chain(some, record.variant_steps, record.pixel_rms, record.name)
+            padded = np.zeros((BATCH, *prepared.shape[1:], 1), np.float32)
+            padded[: len(some), ..., 0] = prepared
+            first, features = self._first.predict_on_batch(padded)
+            others = [model.predict_on_batch(padded) for model in self._others]
+            outputs.append([np.asarray(part)[: len(some)] for part in (features, first, *others)])
+        parts = [np.concatenate(part) for part in zip(*outputs, strict=True)]
+        values = np.stack(
+            [scaler.inverse(part) for scaler, part in zip(self._scalers, parts[1:], strict=True)]
+        )
+        return Measured(values.mean(axis=0), values.std(axis=0), parts[0].astype(float))

@@ -1,0 +1,326 @@
+"""Where stamps come from: images, cutouts of one object each, a stamp set.
+
+Each field gives stamps at the package's pixel scale and zero point, so that whoever asks the
+networks need not know what they were cut from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from galadapt.catalogs import locate
+from galadapt.config import Extraction
+from galadapt.errors import DataError
+from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
+from galadapt.extraction.flags import Flag as ExtractionFlag
+from galadapt.mosaics import Mosaic, open_mosaic
+from galadapt.prediction.package import Record
+from galadapt.stamps import StampSet
+
+Judged = Stamp | Rejection
+
+#: Pixel scales of stamp sets that count as equal.
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Objects on one field, in the field's own pixels.
+
+    Attributes:
+        x: 0-based columns (n,); NaN where unknown.
+        y: 0-based rows (n,).
+        ra: [deg] (n,); NaN without WCS.
+        dec: [deg] (n,).
+        pixel_scale: Of the field [arcsec/px].
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    pixel_scale: np.ndarray
+
+
+class Field(Protocol):
+    """Something that stamps can be cut from."""
+
+    @property
+    def name(self) -> str:
+        """What the catalogue calls it."""
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files it reads."""
+
+    def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
+        """Cut out the objects at the positions `rows` of a table, in any order."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some objects: their positions in the table, what became of them, where they were seen."""
+
+    rows: np.ndarray
+    judged: list[Judged]
+    seen: Seen
+
+
+def scaled(judged: Judged, factor: float) -> Judged:
+    """Multiply a stamp's fluxes."""
+    if isinstance(judged, Rejection) or factor == 1:
+        return judged
+    return dataclasses.replace(
+        judged,
+        pixels=judged.pixels * np.float32(factor),
+        local_rms=judged.local_rms * factor,
+        empty_rms=judged.empty_rms * factor,
+        background=judged.background * factor,
+    )
+
+
+def brightening(record: Record, zero_point: float | None, path: Path) -> float:
+    """Factor that brings an image to the package's zero point.
+
+    Raises:
+        DataError: the image's zero point is not known.
+    """
+    if zero_point is None:
+        raise DataError(
+            f"{path}: the zero point is in no header card; give the AB magnitude of 1 image unit "
+            "with --zero-point"
+        )
+    return float(10 ** (0.4 * (record.zero_point - zero_point)))
+
+
+@dataclass(frozen=True)
+class ImageField:
+    """An image with any number of objects.
+
+    Attributes:
+        path: The image.
+        record: Of the package: pixel scale, zero point, stamp size.
+        extraction: How stamps are cut out.
+        options: Further arguments of `galadapt.mosaics.open_mosaic`.
+        processes: That share the cutting.
+        alone: Whether it is the only image: then objects that all lie outside are an error.
+    """
+
+    path: Path
+    record: Record
+    extraction: Extraction
+    options: Mapping[str, Any]
+    processes: int = 1
+    alone: bool = True
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The image and its maps."""
+        maps = [self.options.get(kind) for kind in ("weight", "rms", "mask", "exposure")]
+        return [self.path, *(Path(path) for path in maps if path is not None)]
+
+    def open(self) -> Any:
+        """Open the image on the network's pixel grid."""
+        return open_mosaic(self.path, pixel_scale=self.record.pixel_scale, **self.options)
+
+    def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
+        """Cut out objects; see `Field.stamps`."""
+        with self.open() as mosaic:
+            factor = brightening(self.record, mosaic.zero_point, self.path)
+            x, y = locate(objects, mosaic) if self.alone else place(mosaic, objects)
+            twice = _coincident(x, y)
+            x, y = x[rows], y[rows]
+            found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
+            for some, judged in found:
+                some = np.asarray(some)
+                yield Batch(
+                    rows[some],
+                    [
+                        _marked(scaled(one, factor), twice[row])
+                        for one, row in zip(judged, rows[some], strict=True)
+                    ],
+                    seen(mosaic, x[some], y[some]),
+                )
+
+
+def _coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell which objects have another one within a pixel, of the whole catalogue.
+
+    The extraction knows only the objects it is asked for, which after a restart are not all.
+    """
+    twice = np.zeros(len(x), bool)
+    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if len(known) > 1:
+        tree = cKDTree(np.stack([x[known], y[known]], axis=1))
+        twice[known[np.unique(tree.query_pairs(1.0, output_type="ndarray"))]] = True
+    return twice
+
+
+def _marked(judged: Judged, twice: bool) -> Judged:
+    if isinstance(judged, Rejection):
+        return judged
+    flags = judged.flags & ~int(ExtractionFlag.COINCIDENT)
+    return dataclasses.replace(judged, flags=flags | (ExtractionFlag.COINCIDENT if twice else 0))
+
+
+def place(mosaic: Mosaic, objects: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Find objects on the network's pixel grid: by ra and dec, or by x and y [px of the image]."""
+    if "x" in objects:
+        return mosaic.regrid(objects["x"].to_numpy(float), objects["y"].to_numpy(float))
+    return mosaic.positions(objects["ra"].to_numpy(float), objects["dec"].to_numpy(float))
+
+
+def seen(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> Seen:
+    """Turn places on the network's grid into what the catalogue says."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    ra, dec = np.full(len(x), np.nan), np.full(len(x), np.nan)
+    if finite.any():
+        ra[finite], dec[finite] = mosaic.sky(x[finite], y[finite])
+    scale = np.full(len(x), mosaic.native_pixel_scale)
+    return Seen(*native(mosaic, x, y), ra, dec, scale)
+
+
+def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn places on the network's grid into the image's own pixels."""
+    (x0, x1), (y0, y1) = mosaic.regrid(np.arange(2), np.arange(2))
+    return (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
+
+
+@dataclass(frozen=True)
+class CutoutsField:
+    """Small images with one object each, at the centre; row k of the table is file k.
+
+    A file that cannot be read is one object that is not measured.
+    """
+
+    paths: Sequence[Path]
+    record: Record
+    extraction: Extraction
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The first file's folder."""
+        return self.paths[0].parent.name
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files."""
+        return list(self.paths)
+
+    def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
+        """Cut out objects; see `Field.stamps`."""
+        for row in rows.tolist():
+            field = ImageField(self.paths[row], self.record, self.extraction, self.options)
+            nothing = np.full(1, np.nan)
+            where = Seen(nothing, nothing, nothing, nothing, np.full(1, self.record.pixel_scale))
+            try:
+                with field.open() as mosaic:
+                    ny, nx = mosaic.native_shape
+                    centre = pd.DataFrame({"x": [(nx - 1) / 2], "y": [(ny - 1) / 2]})
+                for batch in field.stamps(centre, np.array([0])):
+                    yield Batch(np.array([row]), batch.judged, batch.seen)
+            except DataError as error:
+                yield Batch(np.array([row]), [Rejection(str(error), np.nan)], where)
+
+
+class StampSetField:
+    """A stamp set as `galadapt` writes them; row k of the table is stamp k."""
+
+    def __init__(self, path: Path, record: Record) -> None:
+        """Check that the stamps fit.
+
+        Raises:
+            DataError: the file is broken, of another pixel scale, too small, or a variant.
+        """
+        self.path, self._record = path, record
+        with StampSet(path) as stamps:
+            scale = float(stamps.metadata["pixel_scale"])
+            if "variant_steps" in stamps.metadata:
+                raise DataError(
+                    f"{path}: holds stamps after a variant's chain; give the stamps before it"
+                )
+            if stamps.side < record.stamp_size or (stamps.side - record.stamp_size) % 2:
+                raise DataError(
+                    f"{path}: stamps of {stamps.side} px; {record.name} needs "
+                    f"{record.stamp_size} px, or more by an even number"
+                )
+            if abs(scale / record.pixel_scale - 1) > _TOLERANCE:
+                raise DataError(
+                    f"{path}: pixels of {scale:g} arcsec; {record.name} needs "
+                    f"{record.pixel_scale:g}: cut the stamps from a resampled image, or give the "
+                    "image itself with --images"
+                )
+            table = stamps.table
+        nothing = np.full(len(table), np.nan)
+        columns = {name: table.get(name, nothing) for name in ("ra", "dec")}
+        self.objects = pd.DataFrame({"id": table["id"].to_numpy(), **columns})
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The file."""
+        return [self.path]
+
+    def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
+        """Read stamps; see `Field.stamps`."""
+        record = self._record
+        with StampSet(self.path) as stamps:
+            factor = brightening(record, stamps.metadata["zero_point"], self.path)
+            cut = (stamps.side - record.stamp_size) // 2
+            inner = slice(cut, cut + record.stamp_size)
+            typical = float(stamps.metadata.get("pixel_rms") or np.nan)
+            for start in range(0, len(rows), 512):
+                some = rows[start : start + 512]
+                table = stamps.table.iloc[some]
+                columns = {
+                    name: table[name].to_numpy(float) if name in table else default
+                    for name, default in (
+                        ("local_rms", np.full(len(some), typical)),
+                        ("neighbour_fraction", np.zeros(len(some))),
+                        ("signal_to_noise", np.full(len(some), np.nan)),
+                        ("empty_rms", np.full(len(some), np.nan)),
+                        ("fwhm", np.full(len(some), np.nan)),
+                        ("background", np.zeros(len(some))),
+                        ("x_offset", np.zeros(len(some))),
+                        ("y_offset", np.zeros(len(some))),
+                    )
+                }
+                flags = (
+                    table["extraction_flags"] if "extraction_flags" in table else [0] * len(some)
+                )
+                images = stamps.images(some)[:, inner, inner]
+                judged: list[Judged] = [
+                    scaled(
+                        Stamp(
+                            pixels=images[k],
+                            x=0,
+                            y=0,
+                            flags=int(flag),
+                            **{name: float(values[k]) for name, values in columns.items()},
+                        ),
+                        factor,
+                    )
+                    for k, flag in enumerate(flags)
+                ]
+                nothing = np.full(len(some), np.nan)
+                ra, dec = (objects[name].to_numpy(float)[some] for name in ("ra", "dec"))
+                scale = np.full(len(some), float(stamps.metadata["pixel_scale"]))
+                yield Batch(some, judged, Seen(nothing, nothing, ra, dec, scale))

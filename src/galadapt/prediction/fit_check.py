@@ -1,0 +1,186 @@
+"""`galadapt fit-check`: does a network agree with a profile fit, on the user's own images?"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config import Compute, Evaluation
+from galadapt.errors import ConfigError, DataError, RunError
+from galadapt.evaluation.metrics import ERROR_UNITS, errors, nmad
+from galadapt.extraction.cutouts import Stamp
+from galadapt.files import write_csv
+from galadapt.prediction.fitting import SersicFitter
+from galadapt.prediction.package import Record
+from galadapt.prediction.predict import Inputs, prepare
+from galadapt.prediction.sample import shape_of, stamps_of
+from galadapt.progress import say, track
+from galadapt.randomness import generator
+from galadapt.simulation.psf import make_psf
+from galadapt.training import backend
+
+#: Purpose of the random numbers that choose the sample.
+_SAMPLE = 0x0F17
+
+#: Magnitude bins of the report, each with as many objects.
+_BINS = 4
+
+#: Where fits start, whatever the network says: a fit that starts at the answer may stay there.
+_START = {"sersic_index": 1.5, "ellipticity": 0.3}
+
+
+def fit_check(
+    model: Path,
+    inputs: Inputs,
+    output: Path,
+    sample: int = 100,
+    seed: int = 0,
+    level: float = 0.68,
+    plot: Path | None = None,
+    compute: Compute | None = None,
+) -> pd.DataFrame:
+    """Fit a random sample with astropy's Sersic2D and compare with the network.
+
+    The noise of a fit is the weight map's; neighbours are masked by segmentation. Fits that fail
+    are counted, never fatal. Differences are predicted minus fitted, in the convention of
+    `galadapt.evaluation.metrics`.
+
+    Args:
+        model: Folder of a prediction package.
+        inputs: What to measure; without a PSF the training's is used.
+        output: CSV to write, one row per magnitude bin (of equal numbers) and parameter, the first
+            for all: magnitude_low, magnitude_high, parameter, unit, asked, measured, fitted,
+            failed, median_difference, nmad, outliers (share), expected_error (median `_err`) and
+            within_error (share). Beside it ``<name>_objects.csv``, one row per object.
+        sample: Objects to compare.
+        seed: Of the choice.
+        level: Coverage of the network's errors.
+        plot: PNG of predicted against fitted values.
+        compute: Backend, threads and GPUs.
+
+    Returns:
+        The table.
+
+    Raises:
+        ConfigError: contradicting inputs.
+        DataError: an input is missing or broken, or none of the sample gives a stamp.
+    """
+    if sample < 1:
+        raise ConfigError(f"--sample: must be at least 1, not {sample}; correct it")
+    if output.suffix.lower() != ".csv":
+        raise ConfigError(f"{output}: the report is a CSV table; end its name in .csv")
+    backend.prepare(compute or Compute())
+    # Keras must not be imported before its backend is chosen.
+    from galadapt.prediction.ensemble import Ensemble
+
+    task = prepare(model, inputs)
+    record = task.package.record
+    chosen = generator(seed, _SAMPLE).permutation(len(task.objects))[:sample]
+    rows = np.sort(chosen)
+    stamps = stamps_of(task, rows)
+    if not stamps:
+        raise DataError(
+            f"none of {len(rows)} sampled objects gives a stamp; `galadapt predict` on the same "
+            "input says why"
+        )
+    kept = sorted(stamps)
+    result = Ensemble(task.package)(np.stack([stamps[row].pixels for row in kept]))
+    widths = task.package.intervals.errors(result.predicted, result.spread, level)
+    psf = make_psf(task.psf, record.pixel_scale)
+    fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
+    table = pd.DataFrame({"id": task.objects["id"].iloc[kept].to_numpy()})
+    for column, name in enumerate(record.parameters):
+        table[name] = result.predicted[:, column]
+        table[f"{name}_err"] = widths[:, column]
+    found = [
+        _fit(fitter, stamps[row], record)
+        for row in track(kept, len(kept), "fit-check", "fits", every=10)
+    ]
+    for name in (*record.parameters, "position_angle", "chi2"):
+        table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
+    table["failure"] = [one.get("failure", "") for one in found]
+    report = compare(table, record, len(rows))
+    write_csv(output.with_name(f"{output.stem}_objects.csv"), table)
+    write_csv(output, report)
+    failed = int((table["failure"] != "").sum())
+    say(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")
+    for line in report.to_string(index=False, float_format="{:.3f}".format).splitlines():
+        say(line)
+    if plot is not None:
+        from galadapt.figures.prediction import agreement
+
+        agreement(table, plot)
+    return report
+
+
+def _fit(fitter: SersicFitter, stamp: Stamp, record: Record) -> dict[str, Any]:
+    extraction = record.extraction
+    shape = shape_of(stamp, extraction.detection_threshold, extraction.detection_area)
+    own = np.where(shape.neighbours, 0.0, stamp.pixels)
+    flux = max(float(own.sum()), 10 * stamp.local_rms)
+    guess = {
+        **_START,
+        "magnitude": record.zero_point - 2.5 * np.log10(flux),
+        "effective_radius": max(_half_light(own, stamp), 1.0),
+        "position_angle": shape.position_angle,
+        "x_offset": stamp.x_offset,
+        "y_offset": stamp.y_offset,
+    }
+    try:
+        return dict(fitter.fit(stamp.pixels, stamp.local_rms, guess, shape.neighbours))
+    except RunError as error:
+        return {"failure": str(error)}
+
+
+def _half_light(pixels: np.ndarray, stamp: Stamp) -> float:
+    """Radius of the circle that holds half of the stamp's light [px]."""
+    rows, columns = np.indices(pixels.shape)
+    middle = (len(pixels) - 1) / 2
+    radius = np.hypot(columns - middle - stamp.x_offset, rows - middle - stamp.y_offset).ravel()
+    order = np.argsort(radius, kind="stable")
+    growth = np.cumsum(pixels.ravel()[order])
+    return float(radius[order][np.searchsorted(growth >= growth[-1] / 2, True)])
+
+
+def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:
+    """Judge predictions by fits, over all and per bin of fitted magnitude; see `fit_check`."""
+    fitted = table[table["failure"] == ""]
+    magnitude = fitted["magnitude_fitted"].to_numpy(float)
+    bins = [(-np.inf, np.inf)]
+    if len(fitted) >= 2 * _BINS:
+        edges = np.quantile(magnitude, np.linspace(0, 1, _BINS + 1))
+        edges[-1] += 1e-9
+        bins += list(itertools.pairwise(edges))
+    limits = Evaluation().outlier
+    rows = []
+    for number, (low, high) in enumerate(bins):
+        here = fitted[(magnitude >= low) & (magnitude < high)]
+        for name in record.parameters:
+            true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
+            difference = errors(name, true, predicted)
+            expected = errors(name, predicted, predicted + here[f"{name}_err"].to_numpy())
+            inside = np.abs(predicted - true) <= here[f"{name}_err"]
+            far = np.abs(difference) > limits[name]
+            nothing = len(here) == 0
+            rows.append(
+                {
+                    "magnitude_low": np.nan if number == 0 else round(low, 3),
+                    "magnitude_high": np.nan if number == 0 else round(high, 3),
+                    "parameter": name,
+                    "unit": ERROR_UNITS[name],
+                    "asked": asked if number == 0 else np.nan,
+                    "measured": len(table) if number == 0 else len(here),
+                    "fitted": len(here),
+                    "failed": len(table) - len(fitted) if number == 0 else 0,
+                    "median_difference": np.nan if nothing else float(np.median(difference)),
+                    "nmad": nmad(difference),
+                    "outliers": np.nan if nothing else float(np.mean(far)),
+                    "expected_error": np.nan if nothing else float(np.median(expected)),
+                    "within_error": np.nan if nothing else float(inside.mean()),
+                }
+            )
+    return pd.DataFrame(rows)

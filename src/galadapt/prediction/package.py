@@ -1,0 +1,238 @@
+"""The prediction package: a folder with all that measuring a galaxy takes.
+
+- ``package.json``: what the networks expect and promise (`Record`), written last;
+- ``member-<k>.keras``: the networks, one per training seed; a prediction is their mean;
+- ``reference.parquet``: validation galaxies of both domains with truths (``<parameter>_true``), the
+  ensemble's predictions (``_predicted``), the members' standard deviation (``_spread``) and the
+  first member's features (f000, ...): what errors and the flag `unlike_training` come from.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, ValidationError
+from sklearn.neighbors import NearestNeighbors
+
+from galadapt.config import Extraction, Interval, Psf, Section, Step
+from galadapt.errors import DataError
+from galadapt.files import read_table
+from galadapt.prediction.intervals import Intervals
+from galadapt.provenance import digest, file_digest
+
+SCHEMA = "galadapt-package-1"
+RECORD, REFERENCE = "package.json", "reference.parquet"
+
+#: Neighbours whose mean distance says how unlike the training a stamp is, and the percentile of
+#: the reference's own distances beyond which it is flagged.
+_NEAREST, _UNLIKE = 5, 99
+
+
+class Member(Section):
+    """One network."""
+
+    file: str
+    seed: int
+    digest: str
+    target_scaling: dict[str, Any]
+
+
+class Record(Section):
+    """What package.json says.
+
+    Attributes:
+        name: task/variant/method.
+        parameters: What is predicted, in order.
+        members: The networks.
+        variant_steps: Chain from a stamp to the networks' input.
+        stamp_size: Side of a stamp before the chain [px].
+        pixel_scale: Of stamps and radii [arcsec/px].
+        zero_point: AB magnitude of 1 unit of a stamp.
+        band: Name of the band.
+        pixel_rms: Noise the chain scales by, that of the training [unit of a stamp].
+        psf: PSF of the simulations.
+        psf_fwhm: Its width [arcsec], as `galadapt.prediction.psf.fwhm` measures it.
+        extraction: How stamps are cut out.
+        training_ranges: Smallest and largest label of each parameter in training.
+        method: Settings of the training.
+        labels_of: Domains whose labels it saw.
+        survey: Kind of the survey it was adapted to or tested on.
+        reference_domain: Domain of the reference galaxies that errors come from.
+        feature_domains: Domains whose reference galaxies say what is like the training.
+        coverage: Rows (domain, level, magnitude_low, magnitude_high, n, one share per parameter)
+            measured on the test galaxies of both domains.
+        licence: Of the package.
+        citation: What to cite.
+        version: galadapt's.
+        provenance: Settings and code that made the package.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    members: tuple[Member, ...] = Field(min_length=1)
+    variant_steps: tuple[Step, ...]
+    stamp_size: int = Field(ge=8)
+    pixel_scale: float = Field(gt=0)
+    zero_point: float
+    band: str
+    pixel_rms: float = Field(gt=0)
+    psf: Psf
+    psf_fwhm: float = Field(gt=0)
+    extraction: Extraction
+    training_ranges: dict[str, Interval]
+    method: dict[str, Any]
+    labels_of: tuple[str, ...]
+    survey: str
+    reference_domain: str
+    feature_domains: tuple[str, ...]
+    coverage: tuple[dict[str, Any], ...]
+    licence: str
+    citation: str
+    version: str
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Package:
+    """An open package.
+
+    Attributes:
+        folder: Where it lies.
+        record: What it says.
+        reference: Its reference galaxies.
+    """
+
+    folder: Path
+    record: Record
+    reference: pd.DataFrame
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the networks and of all that turns their outputs into a catalogue."""
+        plain = self.record.model_dump(mode="json")
+        return digest({"record": plain, "reference": file_digest(self.folder / REFERENCE)})
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """Errors from the reference galaxies of the reference domain."""
+        rows = self.reference[self.reference["domain"] == self.record.reference_domain]
+        columns = {
+            kind: rows[[f"{name}_{kind}" for name in self.record.parameters]].to_numpy(float)
+            for kind in ("predicted", "true", "spread")
+        }
+        known = np.isfinite(columns["true"]).all(axis=1)
+        return Intervals.of(
+            self.record.parameters,
+            *(columns[kind][known] for kind in ("predicted", "true", "spread")),
+        )
+
+    @cached_property
+    def familiarity(self) -> Familiarity:
+        """Distances from the reference galaxies of the domains trained on."""
+        rows = self.reference[self.reference["domain"].isin(self.record.feature_domains)]
+        names = [
+            name for name in map(str, self.reference) if name[:1] == "f" and name[1:].isdigit()
+        ]
+        return Familiarity(rows[names].to_numpy(float))
+
+
+class Familiarity:
+    """How far a stamp's features lie from those of the stamps a network knows.
+
+    The mean distance to the nearest reference galaxies in standardised features, over its 99th
+    percentile among these galaxies (k-nearest-neighbour detection: Sun et al. 2022, ICML).
+    """
+
+    def __init__(self, features: np.ndarray) -> None:
+        """Prepare.
+
+        Args:
+            features: Of the reference galaxies (n, f).
+        """
+        self._mean, width = features.mean(axis=0), features.std(axis=0)
+        # A feature that never changed says nothing, and would divide by zero.
+        self._width = np.where(width > 1e-6, width, np.inf)
+        self._tree = NearestNeighbors(
+            n_neighbors=min(_NEAREST, len(features) - 1), algorithm="ball_tree"
+        ).fit((features - self._mean) / self._width)
+        own = self._tree.kneighbors()[0].mean(axis=1)
+        self._limit = max(float(np.percentile(own, _UNLIKE)), 1e-9)
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """Distance of stamps (n, f) in units of the limit: above 1 they are unlike the training."""
+        if len(features) == 0:
+            return np.zeros(0)
+        found = self._tree.kneighbors((features - self._mean) / self._width)[0]
+        distance: np.ndarray = found.mean(axis=1) / self._limit
+        return distance
+
+
+def read_package(folder: str | Path) -> Package:
+    """Open a package.
+
+    Raises:
+        DataError: the folder is none, a file is missing or broken, or another version wrote it.
+    """
+    folder = Path(folder)
+    path = folder / RECORD
+    if not path.is_file():
+        raise DataError(
+            f"{folder}: no prediction package here (no {RECORD}); give the folder of one, or make "
+            "one with `make demo`"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        schema = values.pop("schema", None)
+    except (ValueError, AttributeError):
+        raise DataError(f"{path}: not valid JSON; make or fetch the package again") from None
+    if schema != SCHEMA:
+        raise DataError(
+            f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; make the package again "
+            "with this version"
+        )
+    try:
+        record = Record.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{path}: {where}: {first['msg']}; make the package again with this version"
+        ) from None
+    for member in record.members:
+        file = folder / member.file
+        if not file.is_file() or file_digest(file) != member.digest:
+            raise DataError(
+                f"{file}: missing, or not the network that {RECORD} names; make or fetch the "
+                "package again"
+            )
+    reference = read_table(folder / REFERENCE)
+    needed = ["domain", *(f"{p}_{k}" for p in record.parameters for k in ("true", "predicted"))]
+    missing = [name for name in needed if name not in reference]
+    if missing:
+        raise DataError(
+            f"{folder / REFERENCE}: lacks the column(s) {', '.join(missing)}; make or fetch the "
+            "package again"
+        )
+    return Package(folder, record, reference)
+
+
+def newest_package(models: str | Path) -> Path:
+    """Find the package under a folder of packages whose package.json is the newest.
+
+    Raises:
+        DataError: there is none.
+    """
+    models = Path(models)
+    found = sorted(models.glob(f"**/{RECORD}"), key=lambda path: (path.stat().st_mtime, str(path)))
+    if not found:
+        raise DataError(
+            f"{models}: no prediction package found; train one with `make demo`, or name one "
+            "with --model"
+        )
+    return found[-1].parent

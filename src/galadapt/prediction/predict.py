@@ -1,0 +1,287 @@
+"""`galadapt predict` as a function: from images or stamps to a catalogue of measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt import __version__
+from galadapt.catalogs import read_objects
+from galadapt.config import Compute, Extraction, FitsPsf, Psf
+from galadapt.errors import ConfigError, DataError
+from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
+from galadapt.prediction.flags import Flag
+from galadapt.prediction.package import Package, read_package
+from galadapt.prediction.psf import fwhm_of_file
+from galadapt.progress import say
+from galadapt.training import backend
+
+#: Suffixes of images in a folder of cutouts.
+_IMAGES = (".fits", ".fit", ".fits.gz", ".fits.fz")
+
+#: Relative difference of the PSF's width from the package's that is worth a flag.
+_PSF_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be measured; exactly one of images, cutouts and stamps.
+
+    Attributes:
+        images: Images with any number of objects.
+        cutouts: Images, or one folder of images, with one object each at the centre.
+        stamps: A stamp set.
+        catalog: Positions on the images; without it sources are detected.
+        columns: The catalogue's names of id, ra, dec, x, y.
+        units: Units of its columns, where it does not say or is wrong.
+        one_based: Whether its first pixel is 1; None: told by the names of its columns.
+        maps: weight, rms, mask: one path per image, or none.
+        psf: FITS image of the images' effective PSF.
+        psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
+        options: Further arguments of `galadapt.mosaics.open_mosaic`: hdu, zero_point, unit,
+            native_pixel_scale.
+        processes: That share the cutting of stamps.
+    """
+
+    images: Sequence[Path] = ()
+    cutouts: Sequence[Path] = ()
+    stamps: Path | None = None
+    catalog: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    one_based: bool | None = None
+    maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    psf: Path | None = None
+    psf_pixel_scale: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """Opened inputs.
+
+    Attributes:
+        package: The package to ask.
+        fields: Where stamps come from (`galadapt.prediction.fields.Field`).
+        objects: What is measured: id, and ra, dec or x, y.
+        psf: The images' PSF: the one given, else that of the training.
+        common: Flags of all objects.
+    """
+
+    package: Package
+    fields: list[Any]
+    objects: pd.DataFrame
+    psf: Psf
+    common: Flag
+
+
+def predict(
+    model: Path,
+    inputs: Inputs,
+    output: Path,
+    level: float = 0.68,
+    members: int | None = None,
+    plot: Path | None = None,
+    plot_count: int = 12,
+    compute: Compute | None = None,
+) -> pd.DataFrame:
+    """Measure galaxies and write the catalogue.
+
+    Args:
+        model: Folder of a prediction package.
+        inputs: What to measure.
+        output: Catalogue to write (.fits, .csv, .parquet, .vot or .xml).
+        level: Coverage of the errors, 0.05 to 0.95.
+        members: Ask only so many of the package's networks; None: all.
+        plot: PNG of image, model and residual of a sample.
+        plot_count: Objects on it.
+        compute: Backend, threads and GPUs; None: defaults.
+
+    Returns:
+        The catalogue: one row per object, in the order of its input.
+
+    Raises:
+        ConfigError: contradicting inputs, or an output that cannot be written.
+        DataError: the package or an input is missing, broken or unfit.
+    """
+    if not 0.05 <= level <= 0.95:
+        raise ConfigError(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
+    check_output(output)
+    backend.prepare(compute or Compute())
+    # Keras must not be imported before its backend is chosen.
+    from galadapt.prediction.ensemble import Ensemble
+    from galadapt.prediction.run import forget, input_digest, measure
+
+    task = prepare(model, inputs)
+    if members is not None and not 1 <= members <= len(task.package.record.members):
+        raise ConfigError(
+            f"--members: {members} of the package's {len(task.package.record.members)} networks; "
+            "ask for 1 or more of them"
+        )
+    ensemble = Ensemble(task.package, members)
+    parts = output.with_name(f".{output.name}.parts")
+    settings = {
+        "members": members,
+        "options": {name: str(value) for name, value in inputs.options.items()},
+        "psf": task.psf.model_dump(mode="json"),
+        "version": __version__,
+    }
+    raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
+    table = assemble(task.package, task.objects, raw, level, int(task.common))
+    about = {
+        "GA_VERS": __version__,
+        "GA_MODEL": task.package.record.name,
+        "GA_DIGST": task.package.digest,
+        "GA_LEVEL": f"{level:g}",
+        "GA_MEMBR": str(members or len(task.package.record.members)),
+        "GA_INPUT": ", ".join(name for name in dict.fromkeys(f.name for f in task.fields)),
+        "GA_CATLG": inputs.catalog.name if inputs.catalog else "none",
+        "GA_CATDG": input_digest(inputs.catalog)[:16] if inputs.catalog else "none",
+        "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
+        "GA_REFER": f"errors from {task.package.record.reference_domain} galaxies",
+        "GA_CITE": task.package.record.citation,
+        "GA_LICNC": task.package.record.licence,
+    }
+    write_catalogue(output, table, about)
+    forget(parts)
+    _summarise(task.package, table, raw, output)
+    if plot is not None:
+        from galadapt.prediction.residuals import draw_sample
+
+        draw_sample(task, table, plot_count, plot)
+    return table
+
+
+def prepare(model: Path, inputs: Inputs) -> Task:
+    """Open a package and find out what is to be measured with it.
+
+    Raises:
+        ConfigError: not exactly one kind of input, or maps that do not match the images.
+        DataError: a file is missing, broken or unfit.
+    """
+    from galadapt.prediction.fields import CutoutsField, ImageField, StampSetField
+
+    package = read_package(model)
+    record = package.record
+    kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
+    if sum(kinds) != 1:
+        raise ConfigError("give exactly one of --images, --cutouts and --stamps")
+    if inputs.catalog is not None and not inputs.images:
+        raise ConfigError("--catalog: belongs to --images; leave it out")
+    psf, psf_fwhm, common = _compare_psf(package, inputs)
+    extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm})
+    fields: list[Any]
+    if inputs.stamps is not None:
+        stamps = StampSetField(inputs.stamps, record)
+        return Task(package, [stamps], stamps.objects, psf, common)
+    if inputs.cutouts:
+        paths = _cutout_paths(inputs.cutouts)
+        fields = [CutoutsField(paths, record, extraction, inputs.options)]
+        stems = pd.Series([path.name.split(".fit")[0] for path in paths])
+        return Task(package, fields, pd.DataFrame({"id": stems}), psf, common)
+    fields = []
+    for number, path in enumerate(inputs.images):
+        options = dict(inputs.options)
+        for kind, given in inputs.maps.items():
+            if given and len(given) != len(inputs.images):
+                raise ConfigError(
+                    f"--{kind}: {len(given)} maps for {len(inputs.images)} images; give one each"
+                )
+            if given:
+                options[kind] = given[number]
+        alone = len(inputs.images) == 1
+        fields.append(ImageField(path, record, extraction, options, inputs.processes, alone))
+    found = _read_catalog(inputs) if inputs.catalog is not None else _detect(fields, extraction)
+    return Task(package, fields, found, psf, common)
+
+
+def _read_catalog(inputs: Inputs) -> pd.DataFrame:
+    assert inputs.catalog is not None
+    objects = read_objects(
+        inputs.catalog, inputs.columns, units=inputs.units, one_based=inputs.one_based
+    )
+    if "name" in objects:
+        objects["id"] = objects["name"]
+    return objects[[name for name in ("id", "ra", "dec", "x", "y") if name in objects]]
+
+
+def _detect(fields: Sequence[Any], extraction: Extraction) -> pd.DataFrame:
+    from galadapt.prediction.detection import detect
+
+    if len(fields) > 1:
+        raise ConfigError("--images: without --catalog give one image at a time")
+    (image,) = fields
+    with image.open() as mosaic:
+        found = detect(mosaic, image.record.stamp_size, extraction)
+    say(f"{image.path}: no catalogue given; {len(found)} sources detected in the image itself")
+    if found.empty:
+        raise DataError(f"{image.path}: no source detected; check the image, or give a catalogue")
+    found.insert(0, "id", np.arange(1, len(found) + 1))
+    return found
+
+
+def _cutout_paths(given: Sequence[Path]) -> list[Path]:
+    paths: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            paths += sorted(p for p in path.iterdir() if p.name.lower().endswith(_IMAGES))
+        else:
+            paths.append(path)
+    if not paths:
+        raise DataError(f"{given[0]}: holds no FITS image; give the folder of the cutouts")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"{missing[0]}: no such cutout; check the path")
+    return paths
+
+
+def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
+    """Measure the PSF given; say so and flag everything if it is not the training's."""
+    record = package.record
+    if inputs.psf is None:
+        return record.psf, record.psf_fwhm, Flag(0)
+    scale = inputs.psf_pixel_scale or record.pixel_scale
+    psf = FitsPsf(path=str(inputs.psf), pixel_scale=scale)
+    width = fwhm_of_file(inputs.psf, scale, record.pixel_scale)
+    if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
+        return psf, width, Flag(0)
+    say(
+        f"{inputs.psf}: the PSF is {width:.3f} arcsec wide (FWHM), the training's "
+        f"{record.psf_fwhm:.3f}; all objects get the flag psf_unlike: train with this PSF"
+    )
+    return psf, width, Flag.PSF_UNLIKE
+
+
+def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output: Path) -> None:
+    flags = table["flags"].to_numpy()
+    measured = (flags & int(Flag.NO_STAMP)) == 0
+    clean = int((flags == 0).sum())
+    say(
+        f"{output}: {len(table)} objects, {int(measured.sum())} measured, {clean} of them without "
+        "any flag"
+    )
+    reasons = table.loc[~measured, "reason"].value_counts()
+    if len(reasons):
+        said = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
+        say(f"{output}: not measured: {said}")
+    raised = {
+        flag.name.lower(): int(np.count_nonzero(flags[measured] & int(flag)))
+        for flag in Flag
+        if flag.name
+    }
+    if any(raised.values()):
+        said = ", ".join(f"{count} {name}" for name, count in raised.items() if count)
+        say(f"{output}: flags: {said}")
+    if measured.any() and raised["noise_unlike"] > measured.sum() / 2:
+        ratio = float(np.median(raw.loc[measured, "local_rms"])) / package.record.pixel_rms
+        say(
+            f"{output}: the images' noise is {ratio:.3g} times the training's once brought to its "
+            "zero point: check --zero-point and the unit (counts labelled e-/s, say), or train at "
+            "this depth"
+        )

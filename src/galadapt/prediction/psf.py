@@ -1,0 +1,44 @@
+"""How wide a PSF is, measured one way for a model's and a user's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import galsim
+import numpy as np
+
+from galadapt.config import FitsPsf
+from galadapt.simulation.psf import make_psf
+
+#: Samples per pixel and side of the finely drawn image.
+_FINE, _SIDE = 8, 400
+
+
+def fwhm(psf: galsim.GSObject, pixel_scale: float) -> float:
+    """Full width at half maximum [arcsec] of a circle as large as the area above half maximum.
+
+    Args:
+        psf: Effective PSF [arcsec].
+        pixel_scale: Of its image [arcsec/px].
+    """
+    scale = pixel_scale / _FINE
+    image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
+    area = np.count_nonzero(image > image.max() / 2)
+    return 2 * math.sqrt(area / math.pi) * scale
+
+
+def fwhm_of_file(path: Path, pixel_scale: float, image_pixel_scale: float) -> float:
+    """Full width at half maximum [arcsec] of the PSF image in a FITS file.
+
+    Args:
+        path: FITS image of the effective PSF, pixel included.
+        pixel_scale: Its sampling [arcsec/px].
+        image_pixel_scale: Of the images it belongs to [arcsec/px].
+
+    Raises:
+        DataError: the file is missing, broken or contradicts `pixel_scale`.
+    """
+    coarsest = max(pixel_scale, image_pixel_scale)
+    settings = FitsPsf(path=str(path), pixel_scale=pixel_scale)
+    return fwhm(make_psf(settings, coarsest), coarsest)

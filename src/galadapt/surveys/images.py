@@ -1,0 +1,536 @@
+"""The user's own images as a survey field.
+
+An image is copied band by band onto the experiment's pixel grid, zero point and unit; small images
+of one object each are laid out as the cells of one mosaic. The catalogue becomes a GALFIT
+catalogue; an object without labels keeps flag 0 and has NaN for each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from astropy.stats import mad_std, sigma_clipped_stats
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from photutils.aperture import CircularAnnulus, CircularAperture
+from scipy.ndimage import binary_erosion
+
+from galadapt.catalogs import locate, read_objects
+from galadapt.config import PARAMETERS, Image, ImagesSurvey, Psf
+from galadapt.config.survey import MapFile
+from galadapt.errors import DataError
+from galadapt.files import atomic, canonical_json, expand, write_parquet
+from galadapt.mosaics import Mosaic, once, open_mosaic
+from galadapt.progress import say, track
+from galadapt.randomness import generator
+from galadapt.surveys.field import (
+    FLAG_NO_FIT,
+    FLAG_SUSPICIOUS,
+    NO_FIT,
+    tangent_wcs,
+    write_catalog,
+)
+
+#: Rows of a mosaic that are copied at once.
+_BAND = 256
+
+#: Random stream purpose.
+_FILL = 1
+
+#: Objects whose flux is compared with their magnitude.
+_COMPARED = 200
+
+#: Median difference of fluxes and magnitudes that is said, and that is refused [mag].
+_OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
+
+#: So many cutouts without a usable one are enough.
+_HOPELESS = 20
+
+#: Names of FITS files in a folder of cutouts.
+_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+
+Band = tuple[np.ndarray, np.ndarray]
+
+
+def make_images(
+    survey: ImagesSurvey,
+    image: Image,
+    psf: Psf,
+    seed: int,
+    drz: Path,
+    wht: Path,
+    catalog: Path,
+    truth: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Make mosaic, weight map, GALFIT catalogue and truth table from the user's files.
+
+    Args:
+        survey: The files and what their headers do not say.
+        image: Stamp side (a cell of cutouts is twice as wide), pixel scale and zero point.
+        psf: Not used: the experiment's PSF must be that of the images.
+        seed: Seed of the noise around cutouts (`survey.fill`).
+        drz: Mosaic [e-/s, or what gives `image.zero_point` in the image's own photons].
+        wht: Inverse variance per pixel; 0 where there is no data.
+        catalog: GALFIT catalogue. Without labels the fitted columns are NaN; unknown errors are 0.
+        truth: Parquet, one row per object: id, x, y [px of `drz`], flag, labelled, source (file),
+            filled; name, if the catalogue has one.
+        provenance: Written into the catalogue's header.
+
+    Raises:
+        DataError: a file is missing or broken, contradicts another, or lacks what cannot be
+            guessed: unit, zero point, pixel scale, WCS.
+    """
+    cat = survey.catalog
+    path = expand(cat.path)
+    objects = read_objects(
+        path,
+        cat.columns,
+        units=cat.units,
+        one_based=cat.one_based,
+        pixel_scale=image.pixel_scale,
+        native_pixel_scale=survey.native_pixel_scale,
+        placed=survey.image is not None,
+    )
+    # Nothing takes its place before the fluxes are found to fit.
+    with atomic(drz) as new_drz, atomic(wht) as new_wht:
+        if survey.image is not None:
+            rows, placed = _copy(survey, image, objects, new_drz, new_wht)
+        else:
+            rows, placed = _lay_out(survey, image, objects, path, seed, new_drz, new_wht)
+        _compare_fluxes(rows, image, new_drz, new_wht, path)
+    comments = [f"objects of {path.name}, on images at zero point {image.zero_point:g}"]
+    if not placed:
+        comments.append("images without a common sky: RA and DEC say where in the mosaic")
+    comments.append(f"provenance {canonical_json(provenance)}")
+    write_catalog(catalog, _galfit_rows(rows, image), comments)
+    kept = ["id", "name", "x", "y", "flag", "labelled", "source", "filled"]
+    write_parquet(truth, rows[[name for name in kept if name in rows]])
+    say(
+        f"images survey: {len(rows)} objects, {int(rows['labelled'].sum())} with labels, "
+        f"{int((rows['flag'] == 0).sum())} with a good flag"
+    )
+
+
+def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
+    return {
+        "pixel_scale": image.pixel_scale,
+        "native_pixel_scale": survey.native_pixel_scale,
+        "zero_point": survey.zero_point,
+        "unit": survey.unit,
+    }
+
+
+def _brightening(mosaic: Mosaic, image: Image) -> float:
+    """What the image's pixels are multiplied with to have the experiment's zero point."""
+    if mosaic.zero_point is None:
+        raise DataError(
+            f"{mosaic.path}: the zero point is in no header card; give survey.zero_point, the AB "
+            f"magnitude of 1 {mosaic.unit}"
+        )
+    return float(10 ** (0.4 * (image.zero_point - mosaic.zero_point)))
+
+
+def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:
+    """Objects with every label; those the catalogue has none of are NaN."""
+    rows = objects.copy()
+    for name in (*PARAMETERS, "position_angle", "sn"):
+        if name not in rows:
+            rows[name] = np.nan
+    if "flag" not in rows:
+        rows["flag"] = 0
+    rows["labelled"] = rows[list(PARAMETERS)].notna().all(axis=1)
+    return rows
+
+
+# --- one image ------------------------------------------------------------------------------
+
+
+def _copy(
+    survey: ImagesSurvey, image: Image, objects: pd.DataFrame, drz: Path, wht: Path
+) -> tuple[pd.DataFrame, bool]:
+    """Copy an image onto the experiment's grid; returns the objects and whether it has a sky."""
+    assert survey.image is not None
+    path = expand(survey.image.path)
+    maps: dict[str, MapFile | None] = {
+        "weight": survey.weight,
+        "rms": survey.rms,
+        "exposure": survey.exposure,
+        "mask": survey.mask,
+    }
+    given: dict[str, Any] = {
+        name: expand(one.path) for name, one in maps.items() if one is not None
+    }
+    invert = survey.mask is not None and survey.mask.invert
+    with open_mosaic(
+        path, hdu=survey.hdu, invert_mask=invert, **given, **_options(survey, image)
+    ) as mosaic:
+        factor = _brightening(mosaic, image)
+        rows = _with_flags(objects)
+        rows["x"], rows["y"] = locate(objects, mosaic)
+        rows["source"], rows["filled"] = path.name, False
+        wcs = mosaic.wcs() or tangent_wcs(mosaic.shape, image.pixel_scale)
+        if not mosaic.has_wcs or "ra" not in rows:
+            rows["ra"], rows["dec"] = (
+                mosaic.sky(rows["x"], rows["y"])
+                if mosaic.has_wcs
+                else wcs.pixel_to_world_values(rows["x"], rows["y"])
+            )
+        rows.loc[rows["x"].isna(), "flag"] = FLAG_NO_FIT
+        ny, nx = mosaic.shape
+
+        def bands() -> Iterator[Band]:
+            for y in range(0, ny, _BAND):
+                data, weight = mosaic.read(y, min(y + _BAND, ny), 0, nx)
+                yield data * np.float32(factor), weight / np.float32(factor**2)
+
+        total = -(-ny // _BAND)
+        _write(drz, wht, mosaic.shape, wcs, image, mosaic.exposure_time, bands(), total)
+        return rows, mosaic.has_wcs
+
+
+def _write(
+    drz: Path,
+    wht: Path,
+    shape: tuple[int, int],
+    wcs: WCS,
+    image: Image,
+    exposure_time: float | None,
+    bands: Iterator[Band],
+    total: int,
+) -> None:
+    """Write mosaic and weight map, whose bands of rows come in their order."""
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for path, unit in ((drz, "ELECTRONS/S"), (wht, "1/(ELECTRONS/S)^2")):
+            header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2)])
+            header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+            header.update(wcs.to_header(relax=True))
+            header["BUNIT"], header["FILTER"] = unit, image.band
+            if exposure_time is not None:
+                header["EXPTIME"] = (exposure_time, "[s]")
+            header["ABZP"] = (image.zero_point, "AB magnitude of 1 e-/s")
+            header["ORIGIN"] = "galadapt: the user's images"
+            streams.append(fits.StreamingHDU(str(path), header))
+            stack.callback(streams[-1].close)
+        for band in track(bands, total, "images survey", "bands"):
+            for stream, values in zip(streams, band, strict=True):
+                stream.write(values.astype(np.float32))
+
+
+# --- cutouts --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cutout:
+    """A small image: its file, its name among the others, and what messages call it."""
+
+    path: Path
+    name: str
+    called: str
+
+
+@contextlib.contextmanager
+def _cutouts(path: Path) -> Iterator[list[_Cutout]]:
+    """List the small images of a folder, or of a file of extensions or planes.
+
+    The latter are written to files of their own: opening one of ten thousand extensions means
+    reading as many headers.
+    """
+    if path.is_dir():
+        files = [p for p in path.iterdir() if p.name.lower().endswith(_SUFFIXES)]
+        files.sort(key=lambda file: _natural(file.name))
+        if not files:
+            raise DataError(f"{path}: holds no FITS image; give the folder of the cutouts")
+        yield [_Cutout(file, file.name.split(".fit")[0], str(file)) for file in files]
+        return
+    if not path.is_file():
+        raise DataError(f"{path}: no such cutouts; give a folder of FITS files or a FITS file")
+    with tempfile.TemporaryDirectory(prefix="galadapt-") as folder:
+        try:
+            found = _split(path, Path(folder))
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).split("\n")[0].rstrip(".")
+            raise DataError(
+                f"{path}: not a readable FITS file ({reason}); fetch it again"
+            ) from None
+        if not found:
+            raise DataError(f"{path}: holds no image; give a folder of FITS files or a FITS file")
+        yield found
+
+
+def _split(path: Path, folder: Path) -> list[_Cutout]:
+    """Write every plane of a file, or of its cubes where it has no plane, to a file."""
+    found: list[_Cutout] = []
+
+    def write(plane: np.ndarray, header: fits.Header, name: str, called: str) -> None:
+        file = folder / f"{len(found)}.fits"
+        fits.PrimaryHDU(plane, header).writeto(file, output_verify="silentfix+ignore")
+        found.append(_Cutout(file, name, f"{path} {called}"))
+
+    with warnings.catch_warnings(), fits.open(path) as hdus:
+        warnings.simplefilter("ignore", AstropyWarning)
+        warnings.filterwarnings("error", ".*truncated", AstropyWarning)
+        images = [(k, hdu) for k, hdu in enumerate(hdus) if hdu.is_image]
+        planes = [(k, hdu) for k, hdu in images if len(hdu.shape) == 2]
+        for k, hdu in planes:
+            write(hdu.data, hdu.header, hdu.name or str(k), f"extension {k}")
+        for k, hdu in images if not planes else []:
+            if len(hdu.shape) == 3:
+                header = hdu.header.copy()
+                for card in [card for card in header if card.endswith("3")]:
+                    del header[card]
+                for number, plane in enumerate(hdu.data):
+                    write(plane, header, str(number), f"extension {k} plane {number}")
+    return found
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sort key by which 2.fits comes before 10.fits."""
+    parts = re.split(r"(\d+)", name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
+
+
+def _matched(found: list[_Cutout], objects: pd.DataFrame, path: Path) -> list[_Cutout]:
+    """The cutout of each object, by name or else by order."""
+    by_name = {cut.name: cut for cut in found}
+    if "name" in objects:
+        names = [Path(name.strip()).name.split(".fit")[0] for name in objects["name"]]
+        if any(name in by_name for name in names):
+            absent = [name for name in names if name not in by_name]
+            if absent:
+                raise DataError(
+                    f"{path}: {len(absent)} of {len(names)} objects have no cutout, the first "
+                    f"'{absent[0]}'; give all or none of them"
+                )
+            return [by_name[name] for name in names]
+    numbers = [str(number) for number in objects["id"]]
+    if all(number in by_name for number in numbers):
+        return [by_name[number] for number in numbers]
+    if len(found) != len(objects):
+        raise DataError(
+            f"{path}: {len(objects)} objects for {len(found)} cutouts; give one row for each, or "
+            "name the files in a column (columns: name)"
+        )
+    return found
+
+
+def _lay_out(
+    survey: ImagesSurvey,
+    image: Image,
+    objects: pd.DataFrame,
+    catalog: Path,
+    seed: int,
+    drz: Path,
+    wht: Path,
+) -> tuple[pd.DataFrame, bool]:
+    """Lay cutouts out as the cells of a mosaic, one row of cells after the other."""
+    assert survey.cutouts is not None
+    cell = 2 * image.stamp_size
+    columns = int(np.ceil(np.sqrt(len(objects))))
+    lines = int(np.ceil(len(objects) / columns))
+    shape = (lines * cell, columns * cell)
+    wcs = tangent_wcs(shape, image.pixel_scale)
+    rows = _with_flags(objects)
+    placed: list[tuple[float, float, float, bool, bool]] = []
+    unusable: list[str] = []
+
+    with _cutouts(expand(survey.cutouts.path)) as found:
+        cutouts = _matched(found, objects, catalog)
+        options, remark = _options(survey, image), once()
+
+        def strips() -> Iterator[Band]:
+            for line in range(lines):
+                data = np.zeros((cell, columns * cell), np.float32)
+                weight = np.zeros_like(data)
+                for row in range(line * columns, min((line + 1) * columns, len(objects))):
+                    x0 = (row - line * columns) * cell
+                    box = np.s_[:, x0 : x0 + cell]
+                    rng = generator(seed, _FILL, row)
+                    one = rows.iloc[row]
+                    try:
+                        data[box], weight[box], x, y, angle, filled = _cell(
+                            cutouts[row], survey.fill, options, image, one, rng, remark
+                        )
+                    except _Unusable as error:
+                        unusable.append(str(error))
+                        # What is wrong with so many is wrong with all.
+                        if len(unusable) == len(placed) + 1 == _HOPELESS:
+                            raise DataError(unusable[0]) from None
+                        placed.append((x0 + cell / 2, line * cell + cell / 2, 0.0, False, False))
+                        continue
+                    placed.append((x0 + x, line * cell + y, angle, filled, True))
+                yield data, weight
+
+        _write(drz, wht, shape, wcs, image, None, strips(), lines)
+        rows["source"] = [cut.name for cut in cutouts]
+    rows["x"], rows["y"], rows["position_angle"], rows["filled"], used = zip(*placed, strict=True)
+    usable = np.array(used)
+    if not usable.any():
+        raise DataError(unusable[0])
+    if unusable:
+        say(f"images survey: {len(unusable)} cutouts get flag 3, the first as {unusable[0]}")
+    rows["flag"] = np.maximum(rows["flag"], np.where(rows["filled"], FLAG_SUSPICIOUS, 0))
+    rows["flag"] = np.maximum(rows["flag"], np.where(usable, 0, FLAG_NO_FIT))
+    rows["ra"], rows["dec"] = wcs.pixel_to_world_values(rows["x"], rows["y"])
+    return rows, False
+
+
+class _Unusable(Exception):
+    """One cutout cannot be used; the others can."""
+
+
+def _cell(
+    cutout: _Cutout,
+    fill: bool,
+    options: dict[str, Any],
+    image: Image,
+    row: pd.Series,
+    rng: np.random.Generator,
+    remark: Callable[[str], None],
+) -> tuple[np.ndarray, np.ndarray, float, float, float, bool]:
+    """One cell: data, weight (cell, cell); the object's place in it and angle; whether filled."""
+    cell = 2 * image.stamp_size
+
+    def named(message: str) -> str:
+        return message.replace(str(cutout.path), cutout.called)
+
+    try:
+        with open_mosaic(
+            cutout.path, **options, remark=lambda message: remark(named(message))
+        ) as mosaic:
+            factor = _brightening(mosaic, image)
+            measured = mosaic.noise is not None and mosaic.noise.kind == "measured"
+            small, small_weight = mosaic.read()
+            x, y = _centre(mosaic, row)
+            angle = float(row["position_angle"])
+            if mosaic.has_wcs and "ra" in row and np.isfinite(angle):
+                angle = float(mosaic.angle([row["ra"]], [row["dec"]], np.array([angle]))[0])
+    except DataError as error:
+        raise _Unusable(named(str(error))) from None
+    small, small_weight = small * np.float32(factor), small_weight / np.float32(factor**2)
+    data, weight = np.zeros((cell, cell), np.float32), np.zeros((cell, cell), np.float32)
+    # The object's pixel becomes the cell's middle one.
+    left, low = round(x) - cell // 2, round(y) - cell // 2
+    ny, nx = small.shape
+    ys, xs = slice(max(low, 0), min(low + cell, ny)), slice(max(left, 0), min(left + cell, nx))
+    if ys.start >= ys.stop or xs.start >= xs.stop:
+        raise _Unusable(f"{cutout.called}: the object lies outside of its cutout")
+    inside = np.s_[ys.start - low : ys.stop - low, xs.start - left : xs.stop - left]
+    data[inside], weight[inside] = small[ys, xs], small_weight[ys, xs]
+    good = weight > 0
+    if not good.any():
+        raise _Unusable(f"{cutout.called}: no pixel has data")
+    half = image.stamp_size // 2 + 1
+    middle = np.s_[cell // 2 - half : cell // 2 + half, cell // 2 - half : cell // 2 + half]
+    filled = fill and not good[middle].all()
+    if measured or fill:
+        # The galaxy may fill its cutout: the outermost pixels know most of the sky. Its light
+        # there counts as noise.
+        frame = good & ~binary_erosion(good, iterations=max(2, min(small.shape) // 10))
+        _, sky, _ = sigma_clipped_stats(data[frame])
+        rms = float(mad_std(data[frame]))
+        if not rms > 0:
+            raise _Unusable(f"{cutout.called}: no noise can be measured, as its edge is constant")
+    if measured:
+        weight[good] = rms**-2
+    if fill:
+        data[~good] = rng.normal(sky, rms, int((~good).sum()))
+        weight[~good] = rms**-2
+    return data, weight, x - left, y - low, angle, filled
+
+
+def _centre(mosaic: Mosaic, row: pd.Series) -> tuple[float, float]:
+    """The object in its cutout: by pixel, by the sky where it is inside, else the centre."""
+    ny, nx = mosaic.shape
+    if "x" in row and np.isfinite(row["x"]):
+        x, y = mosaic.regrid(row["x"], row["y"])
+        return float(x), float(y)
+    if mosaic.has_wcs and "ra" in row and np.isfinite(row["ra"]):
+        x, y = mosaic.positions(row["ra"], row["dec"])
+        if 0 <= x < nx and 0 <= y < ny:
+            return float(x), float(y)
+        raise DataError(f"{mosaic.path}: the object lies outside of its cutout; check their order")
+    return (nx - 1) / 2, (ny - 1) / 2
+
+
+# --- the catalogue --------------------------------------------------------------------------
+
+
+def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, catalog: Path) -> None:
+    """Compare fluxes with the catalogue's magnitudes: a wrong unit or zero point shows here."""
+    bright = rows[(rows["flag"] == 0) & rows["labelled"] & rows["x"].notna()]
+    bright = bright.nsmallest(_COMPARED, "magnitude")
+    offsets = []
+    with open_mosaic(drz, wht) as mosaic:
+        ny, nx = mosaic.shape
+        columns = [bright[n].to_numpy(float) for n in ("x", "y", "effective_radius", "magnitude")]
+        for x, y, half_light, magnitude in zip(*columns, strict=True):
+            radius = float(np.clip(3 * half_light, 5, 40))
+            reach = int(1.5 * radius) + 4
+            x0, y0 = round(x) - reach, round(y) - reach
+            x1, y1 = x0 + 2 * reach + 1, y0 + 2 * reach + 1
+            if x0 < 0 or y0 < 0 or x1 > nx or y1 > ny:
+                continue
+            data, weight = mosaic.read(y0, y1, x0, x1)
+            around = CircularAnnulus((x - x0, y - y0), radius, 1.5 * radius).to_mask(
+                method="center"
+            )
+            sky = around.get_values(data, mask=weight == 0)
+            aperture = CircularAperture((x - x0, y - y0), radius)
+            lost = aperture.to_mask(method="center").get_values(np.where(weight == 0, 1.0, 0.0))
+            if lost.any() or len(sky) < 10:
+                continue
+            light = float(aperture.do_photometry(data - np.median(sky))[0][0])
+            if light > 0:
+                offsets.append(image.zero_point - 2.5 * np.log10(light) - magnitude)
+    if len(offsets) < 5:
+        return
+    offset = float(np.median(offsets))
+    what = (
+        f"the {len(offsets)} brightest objects are {abs(offset):.2f} mag "
+        f"{'fainter' if offset > 0 else 'brighter'} in the image than in the catalogue"
+    )
+    if abs(offset) > _OFFSET_ERROR:
+        raise DataError(f"{catalog}: {what}; correct survey.unit or survey.zero_point")
+    if abs(offset) > _OFFSET_WARNING:
+        say(f"images survey: {what}; check unit, zero point and band")
+
+
+def _galfit_rows(rows: pd.DataFrame, image: Image) -> pd.DataFrame:
+    def error(name: str) -> pd.Series | float:
+        return rows[name].fillna(0.0) if name in rows else 0.0
+
+    table = pd.DataFrame(
+        {
+            "NUMBER": rows["id"],
+            "RA": rows["ra"],
+            "DEC": rows["dec"],
+            "f": rows["flag"],
+            "mag": rows["magnitude"],
+            "dmag": error("magnitude_error"),
+            "re": rows["effective_radius"] * image.pixel_scale,
+            "dre": error("effective_radius_error") * image.pixel_scale,
+            "n": rows["sersic_index"],
+            "dn": error("sersic_index_error"),
+            "q": 1 - rows["ellipticity"],
+            "dq": error("ellipticity_error"),
+            "pa": rows["position_angle"],
+            "dpa": 0.0,
+            "sn": rows["sn"],
+        }
+    )
+    unfitted = table["f"] == FLAG_NO_FIT
+    fitted = ["mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa"]
+    table.loc[unfitted, fitted] = NO_FIT
+    return table

@@ -1,0 +1,133 @@
+"""A package says what its errors cover, and a broken one is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import write_run
+from galadapt.errors import DataError
+from galadapt.prediction.ensemble import Ensemble
+from galadapt.prediction.package import newest_package, read_package
+from galadapt.stamps import StampSet
+
+
+@pytest.fixture
+def copy(package: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(package, tmp_path / "model"))
+
+
+def test_errors_cover_the_simulated_test(package):
+    record = read_package(package).record
+    rows = [row for row in record.coverage if row["magnitude_low"] is row["magnitude_high"] is None]
+    assert {(row["domain"], row["level"]) for row in rows} == {
+        (domain, level) for domain in ("simulated", "survey") for level in (0.68, 0.95)
+    }
+    for row in rows:
+        for name in record.parameters:
+            assert row[name] == pytest.approx(row["level"], abs=0.12)
+
+
+def test_ranges_are_those_of_the_training(package, sets):
+    ranges = read_package(package).record.training_ranges
+    with StampSet(sets["simulated"]) as stamps:
+        train = stamps.table[stamps.table["split"] == "train"]
+    assert ranges["magnitude"].low == train["magnitude"].min()
+    assert ranges["ellipticity"].high == train["ellipticity"].max()
+
+
+def test_survey_labels_make_survey_errors(make_package, package):
+    assert read_package(package).record.reference_domain == "simulated"
+    record = read_package(make_package(survey_labels=True)).record
+    assert record.reference_domain == "survey"
+    assert record.labels_of == ("simulated", "survey")
+
+
+def test_the_ensemble_is_the_mean_of_its_members(package, sets):
+    opened = read_package(package)
+    with StampSet(sets["survey"]) as stamps:
+        images = stamps.images(np.arange(5))
+    both, first = Ensemble(opened)(images), Ensemble(opened, 1)(images)
+    assert (first.spread == 0).all()
+    assert (both.spread > 0).all()
+    assert np.allclose(np.abs(both.predicted - first.predicted), both.spread)
+
+
+def test_a_stamp_does_not_depend_on_its_company(package, sets):
+    ensemble = Ensemble(read_package(package))
+    with StampSet(sets["survey"]) as stamps:
+        images = stamps.images(np.arange(200))
+    together, alone = ensemble(images), ensemble(images[150:151])
+    assert np.array_equal(together.predicted[150:151], alone.predicted)
+    assert np.array_equal(together.features[150:151], alone.features)
+
+
+def test_known_stamps_are_familiar_and_noise_is_not(package, sets):
+    opened = read_package(package)
+    ensemble = Ensemble(opened)
+    with StampSet(sets["simulated"]) as stamps:
+        images = stamps.images(stamps.rows("test")[:200])
+    known = opened.familiarity.distance(ensemble(images).features)
+    assert (known > 1).mean() < 0.06
+    wild = np.random.default_rng(1).standard_normal(images.shape).astype(np.float32)
+    assert (opened.familiarity.distance(ensemble(wild).features) > 1).mean() > 0.9
+
+
+def test_no_package_says_how_to_train(tmp_path):
+    with pytest.raises(DataError, match=r"no prediction package found; train one with `make demo`"):
+        newest_package(tmp_path)
+    with pytest.raises(DataError, match="no prediction package here"):
+        read_package(tmp_path)
+
+
+def test_the_newest_package_is_found(copy, tmp_path):
+    assert newest_package(tmp_path) == copy
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda values: values | {"schema": "galadapt-package-0"},
+            "schema is 'galadapt-package-0'",
+        ),
+        (lambda values: values | {"stamp_size": "big"}, "stamp_size: .*make the package again"),
+        (lambda values: {k: v for k, v in values.items() if k != "psf"}, "psf: Field required"),
+    ],
+)
+def test_another_record_is_refused(copy, change, message):
+    path = copy / "package.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(DataError, match=message):
+        read_package(copy)
+
+
+def test_broken_json_is_refused(copy):
+    (copy / "package.json").write_text("{")
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_package(copy)
+
+
+def test_a_broken_network_is_refused(copy):
+    (copy / "member-1.keras").write_bytes(b"no network")
+    with pytest.raises(DataError, match=r"member-1\.keras: missing, or not the network"):
+        read_package(copy)
+
+
+def test_runs_must_differ_in_their_seed_alone(make_package, tmp_path):
+    runs = [write_run(tmp_path / f"seed{k}", k) for k in (1, 2)]
+    record = json.loads((runs[1] / "run.json").read_text())
+    (runs[1] / "run.json").write_text(json.dumps(record | {"method": "transfer"}))
+    with pytest.raises(DataError, match="method differs from that of"):
+        make_package(runs=runs)
+
+
+def test_packaging_twice_gives_the_same_bytes(make_package, tmp_path):
+    runs = [write_run(tmp_path / f"seed{k}", k) for k in (1, 2)]
+    first, second = make_package(runs=runs), make_package(runs=runs)
+    for name in ("package.json", "reference.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()

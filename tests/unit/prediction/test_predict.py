@@ -1,0 +1,445 @@
+"""From images to a catalogue: every row is there, hostile input ends in a flag or a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.io.votable import parse
+from astropy.table import Table
+from galaxies import SIDE, ZERO_POINT
+
+from conftest import write_set
+from galadapt.cli import main
+from galadapt.config import PARAMETERS
+from galadapt.errors import ConfigError, DataError
+from galadapt.prediction import run
+from galadapt.prediction.flags import MEANING, OF_EXTRACTION, Flag
+from galadapt.prediction.predict import Inputs, predict
+from galadapt.stamps import StampSet, write_stamps
+
+
+@pytest.fixture
+def inputs(sky) -> Inputs:
+    return Inputs(images=[sky["image"]], maps={"weight": [sky["weight"]]}, catalog=sky["catalog"])
+
+
+def has(table: pd.DataFrame, flag: Flag) -> np.ndarray:
+    return (table["flags"].to_numpy() & int(flag)) > 0
+
+
+def test_every_bit_has_a_meaning():
+    assert set(MEANING) == set(Flag)
+    from galadapt.extraction.flags import FLAGS
+
+    assert set(OF_EXTRACTION) == set(FLAGS)
+
+
+def test_every_row_of_the_catalogue_has_a_row(package, inputs, tmp_path):
+    table = predict(package, inputs, tmp_path / "out.parquet")
+    catalog = pd.read_csv(inputs.catalog)
+    assert table["id"].tolist() == catalog["id"].tolist()
+    assert table["ra"].to_numpy() == pytest.approx(catalog["ra"].to_numpy(), abs=1e-9)
+    assert table["reason"].tolist()[-2:] == ["outside", "edge"]
+    assert has(table, Flag.NO_STAMP).tolist() == (table["reason"] != "").tolist()
+    measured = table[table["reason"] == ""]
+    assert len(measured) >= 20
+    for name in PARAMETERS:
+        assert np.isfinite(measured[name]).all()
+        assert (measured[f"{name}_err"] > 0).all()
+        assert table.loc[table["reason"] != "", [name, f"{name}_err"]].isna().all(axis=None)
+    assert measured["effective_radius_arcsec"].to_numpy() == pytest.approx(
+        0.06 * measured["effective_radius"].to_numpy()
+    )
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".csv", ".parquet", ".vot", ".xml"])
+def test_every_format_holds_the_same(package, inputs, tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    table = predict(package, inputs, path)
+    if suffix == ".parquet":
+        read = pd.read_parquet(path)
+    elif suffix == ".csv":
+        read = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        assert (tmp_path / "out.csv.json").is_file()
+    elif suffix == ".fits":
+        read = Table.read(path).to_pandas()
+    else:
+        read = Table.read(path, format="votable").to_pandas()
+    for name in ("id", "magnitude", "sersic_index_err", "flags"):
+        assert read[name].to_numpy(float) == pytest.approx(table[name].to_numpy(float), nan_ok=True)
+
+
+def test_the_fits_header_says_where_it_comes_from(package, inputs, tmp_path):
+    predict(package, inputs, tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits", 1)
+    assert header["GA_MODEL"] == "structure/asinh/baseline"
+    assert header["GA_CITE"] == "Someone et al. 2026"
+    assert header["FLAG1"].startswith("2 out_of_range")
+    units = {header[f"TTYPE{k}"]: header.get(f"TUNIT{k}") for k in range(1, header["TFIELDS"] + 1)}
+    assert units["magnitude_err"] == "mag"
+    assert units["effective_radius"] == "pix"
+    assert units["effective_radius_arcsec"] == "arcsec"
+    infos = parse(str(_votable(package, inputs, tmp_path))).resources[0].infos
+    assert {"GA_DIGST", "FLAG5"} <= {info.name for info in infos}
+
+
+def _votable(package, inputs, folder: Path) -> Path:
+    predict(package, inputs, folder / "out.vot")
+    return folder / "out.vot"
+
+
+def test_an_interrupted_run_continues_to_the_same_bytes(package, inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "PART", 1)
+    paths = [tmp_path / f"{name}.fits" for name in ("whole", "broken")]
+    predict(package, inputs, paths[0])
+    ask = run._ask
+    asked = []
+
+    def fail_at_the_second(*arguments):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+        return ask(*arguments)
+
+    monkeypatch.setattr(run, "_ask", fail_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        predict(package, inputs, paths[1])
+    parts = tmp_path / ".broken.fits.parts"
+    assert not paths[1].exists()
+    assert len(list(parts.glob("*.parquet"))) == 1
+    rows = []
+
+    def count(package, ensemble, field, batches):
+        rows.extend(row for batch in batches for row in batch.rows.tolist())
+        return ask(package, ensemble, field, batches)
+
+    monkeypatch.setattr(run, "_ask", count)
+    predict(package, inputs, paths[1])
+    assert 0 < len(rows) < len(pd.read_csv(inputs.catalog))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert not parts.exists()
+
+
+def test_a_changed_input_starts_anew(package, inputs, tmp_path, monkeypatch, rewrite):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_joined", stop)
+    with pytest.raises(KeyboardInterrupt):
+        predict(package, inputs, tmp_path / "out.csv")
+    monkeypatch.undo()
+    brighter = rewrite(lambda pixels: 2 * pixels, name="drz.fits")
+    changed = replace(inputs, images=[brighter], maps={})
+    table = predict(package, changed, tmp_path / "out.csv")
+    fresh = predict(package, changed, tmp_path / "fresh.csv")
+    pd.testing.assert_frame_equal(table, fresh)
+
+
+def test_the_order_of_a_catalogue_changes_no_number(package, inputs, tmp_path, catalog_of):
+    catalog = pd.read_csv(inputs.catalog)
+    turned = catalog_of(catalog.iloc[::-1])
+    first = predict(package, inputs, tmp_path / "a.csv")
+    second = predict(package, replace(inputs, catalog=turned), tmp_path / "b.csv")
+    pd.testing.assert_frame_equal(first, second.iloc[::-1].reset_index(drop=True))
+
+
+def test_zero_points_cancel(package, inputs, tmp_path, rewrite):
+    """The same sky in other units gives the same galaxies."""
+    faint = rewrite(lambda pixels: pixels / 10, ABZP=ZERO_POINT - 2.5)
+    with fits.open(inputs.maps["weight"][0]) as hdus:
+        weight = rewrite(lambda _: 100 * hdus[0].data, name="wht.fits")
+    first = predict(package, inputs, tmp_path / "a.csv")
+    other = replace(inputs, images=[faint], maps={"weight": [weight]})
+    second = predict(package, other, tmp_path / "b.csv")
+    assert second["magnitude"].to_numpy() == pytest.approx(
+        first["magnitude"].to_numpy(), abs=1e-4, nan_ok=True
+    )
+    assert (second["flags"] == first["flags"]).all()
+
+
+def test_counts_labelled_as_a_rate_are_noticed(package, inputs, tmp_path, rewrite, capsys):
+    counts = rewrite(lambda pixels: 1000 * pixels)
+    table = predict(package, replace(inputs, images=[counts], maps={}), tmp_path / "out.csv")
+    measured = table["reason"] == ""
+    assert has(table, Flag.NOISE_UNLIKE)[measured].all()
+    assert "times the training's" in capsys.readouterr().err
+
+
+def test_a_resampled_image_reports_its_own_pixels(package, inputs, tmp_path, rewrite):
+    """Pixels of half the size: the radius doubles in pixels and stays in arcsec."""
+    scale = 0.03 / 3600
+    fine = rewrite(
+        lambda pixels: np.repeat(np.repeat(pixels, 2, 0), 2, 1) / 4,
+        CRPIX1=400.5,
+        CRPIX2=400.5,
+        PC1_1=-scale,
+        PC2_2=scale,
+    )
+    coarse = predict(package, replace(inputs, maps={}), tmp_path / "coarse.csv")
+    table = predict(package, replace(inputs, images=[fine], maps={}), tmp_path / "fine.csv")
+    good = (table["reason"] == "") & (coarse["reason"] == "")
+    assert good.sum() > 15
+    table, coarse = table[good], coarse[good]
+    ratio = table["effective_radius"] / coarse["effective_radius"]
+    assert np.median(ratio) == pytest.approx(2, rel=0.01)
+    assert np.median(table["magnitude"] - coarse["magnitude"]) == pytest.approx(0, abs=0.01)
+    assert table["x"].to_numpy() == pytest.approx(2 * coarse["x"].to_numpy() + 0.5, abs=1e-3)
+    assert table["effective_radius_arcsec"].to_numpy() == pytest.approx(
+        0.03 * table["effective_radius"].to_numpy()
+    )
+
+
+def test_without_a_catalogue_sources_are_found(package, inputs, tmp_path, capsys):
+    table = predict(package, replace(inputs, catalog=None), tmp_path / "out.csv")
+    assert "sources detected in the image itself" in capsys.readouterr().err
+    catalog = predict(package, inputs, tmp_path / "catalog.csv")
+    known = catalog.loc[catalog["reason"] == "", ["x", "y"]].to_numpy()
+    found = table[["x", "y"]].to_numpy()
+    nearest = np.hypot(*(known[:, None] - found[None]).T).min(axis=0)
+    assert np.median(nearest) < 0.5
+
+
+def test_objects_are_found_on_the_image_that_holds_them(package, inputs, tmp_path, rewrite):
+    def without(half):
+        def blank(pixels):
+            pixels[:, half] = np.nan
+            return pixels
+
+        return blank
+
+    left = rewrite(without(np.s_[200:]), name="left.fits")
+    right = rewrite(without(np.s_[:200]), name="right.fits")
+    both = replace(inputs, images=[left, right], maps={})
+    table = predict(package, both, tmp_path / "out.parquet")
+    whole = predict(package, replace(inputs, maps={}), tmp_path / "whole.parquet")
+    measured = table[table["reason"] == ""]
+    assert len(measured) >= 14
+    assert set(measured["image"]) == {"left.fits", "right.fits"}
+    assert ((measured["image"] == "left.fits") == (measured["x"] < 200)).all()
+    same = whole.loc[measured.index, "magnitude"]
+    assert np.median(np.abs(measured["magnitude"] - same)) < 0.05
+    assert table["id"].tolist() == whole["id"].tolist()
+    with pytest.raises(ConfigError, match="without --catalog give one image at a time"):
+        predict(package, replace(both, catalog=None), tmp_path / "out.csv")
+
+
+def test_a_stamp_set_is_measured(package, sets, tmp_path):
+    table = predict(package, Inputs(stamps=sets["survey"]), tmp_path / "out.parquet")
+    assert len(table) == 300
+    assert (table["reason"] == "").all()
+    assert has(table, Flag.UNLIKE_TRAINING).mean() < 0.1
+
+
+def test_larger_stamps_are_cut_to_size(package, sets, tmp_path):
+    with StampSet(sets["survey"]) as stamps:
+        padded = np.pad(stamps.images(), ((0, 0), (4, 4), (4, 4)))
+        write_stamps(tmp_path / "large.h5", [padded], stamps.table, stamps.metadata)
+    large = predict(package, Inputs(stamps=tmp_path / "large.h5"), tmp_path / "a.csv")
+    small = predict(package, Inputs(stamps=sets["survey"]), tmp_path / "b.csv")
+    assert (large["magnitude"] == small["magnitude"]).all()
+
+
+@pytest.fixture
+def cutouts(sky, tmp_path) -> Path:
+    """Three cutouts: a good one, one of 14 px, one that is no FITS file."""
+    folder = tmp_path / "cutouts"
+    folder.mkdir()
+    catalog = pd.read_csv(sky["catalog"])
+    with fits.open(sky["image"]) as hdus:
+        data, header = hdus[0].data, hdus[0].header
+        from astropy.nddata import Cutout2D
+        from astropy.wcs import WCS
+
+        x, y = WCS(header).world_to_pixel_values(catalog["ra"][6], catalog["dec"][6])
+        for name, side in (("a", 65), ("b", 14)):
+            cut = Cutout2D(data, (float(x), float(y)), side, wcs=WCS(header))
+            cards = cut.wcs.to_header()
+            cards["BUNIT"], cards["ABZP"] = "ELECTRONS/S", ZERO_POINT
+            fits.PrimaryHDU(cut.data, cards).writeto(folder / f"{name}.fits")
+    (folder / "c.fits").write_bytes(b"no image")
+    return folder
+
+
+def test_cutouts_hold_one_object_each(package, cutouts, tmp_path):
+    table = predict(package, Inputs(cutouts=[cutouts]), tmp_path / "out.csv")
+    assert table["id"].tolist() == ["a", "b", "c"]
+    assert table["reason"][0] == ""
+    assert has(table, Flag.NO_STAMP).tolist() == [False, True, True]
+    assert table["reason"][1] == "edge"
+    assert "not a readable FITS file" in table["reason"][2]
+
+
+def test_nan_pixels_are_a_reason(package, inputs, tmp_path, rewrite):
+    def hole(pixels):
+        pixels[:60] = np.nan
+        return pixels
+
+    table = predict(package, replace(inputs, images=[rewrite(hole)]), tmp_path / "out.csv")
+    assert (table["reason"] == "bad_pixels").sum() >= 3
+    assert (table["reason"] == "").sum() >= 10
+
+
+def test_a_wider_psf_is_said_and_flagged(package, inputs, tmp_path, capsys):
+    y, x = np.indices((51, 51)) - 25
+    for name, sigma in (("same", 1.28), ("wide", 2.5)):
+        psf = np.exp(-0.5 * (x**2 + y**2) / sigma**2)
+        fits.PrimaryHDU(psf).writeto(tmp_path / f"{name}.fits")
+        given = replace(inputs, psf=tmp_path / f"{name}.fits", psf_pixel_scale=0.06)
+        table = predict(package, given, tmp_path / "out.csv")
+        assert has(table, Flag.PSF_UNLIKE).all() == (name == "wide")
+    assert "train with this PSF" in capsys.readouterr().err
+
+
+def test_ranges_are_flagged(package, sets, tmp_path):
+    table = predict(package, Inputs(stamps=sets["survey"]), tmp_path / "out.csv")
+    from galadapt.prediction.package import read_package
+
+    ranges = read_package(package).record.training_ranges
+    outside = np.zeros(len(table), bool)
+    for name in PARAMETERS:
+        outside |= ~table[name].between(ranges[name].low, ranges[name].high).to_numpy()
+    assert outside.any()
+    assert (has(table, Flag.OUT_OF_RANGE) == outside).all()
+
+
+def test_the_sheet_is_drawn(package, inputs, tmp_path):
+    predict(package, inputs, tmp_path / "out.csv", plot=tmp_path / "sheet.png", plot_count=3)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- hostile input --------------------------------------------------------------------------
+
+
+def test_outputs_that_cannot_be_written(package, inputs, tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown suffix '\.txt'; end the output's name in"):
+        predict(package, inputs, tmp_path / "out.txt")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        predict(package, inputs, tmp_path / "file" / "out.fits")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        predict(package, inputs, tmp_path / "folder.csv")
+
+
+@pytest.mark.parametrize("change", [{"images": []}, {"stamps": Path("a.h5")}])
+def test_one_kind_of_input(package, inputs, tmp_path, change):
+    with pytest.raises(ConfigError, match="give exactly one of --images, --cutouts and --stamps"):
+        predict(package, replace(inputs, **change), tmp_path / "out.csv")
+
+
+def test_maps_belong_to_images(package, inputs, tmp_path, sky):
+    twice = replace(inputs, maps={"weight": [sky["weight"]] * 2})
+    with pytest.raises(ConfigError, match="--weight: 2 maps for 1 images"):
+        predict(package, twice, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "message"),
+    [
+        (SIDE - 8, 0.06, "stamps of 24 px; .* needs 32 px"),
+        (SIDE, 0.2, r"pixels of 0\.2 arcsec; .* needs 0\.06"),
+    ],
+)
+def test_stamps_that_do_not_fit(package, tmp_path, sets, side, scale, message):
+    with StampSet(sets["survey"]) as stamps:
+        images = stamps.images()[:, :side, :side]
+        metadata = {**stamps.metadata, "pixel_scale": scale}
+        write_stamps(tmp_path / "other.h5", [images], stamps.table, metadata)
+    with pytest.raises(DataError, match=message):
+        predict(package, Inputs(stamps=tmp_path / "other.h5"), tmp_path / "out.csv")
+
+
+def test_a_variant_is_no_input(package, tmp_path, sets):
+    with StampSet(sets["survey"]) as stamps:
+        metadata = {**stamps.metadata, "variant_steps": []}
+        write_stamps(tmp_path / "variant.h5", [stamps.images()], stamps.table, metadata)
+    with pytest.raises(DataError, match="after a variant's chain"):
+        predict(package, Inputs(stamps=tmp_path / "variant.h5"), tmp_path / "out.csv")
+
+
+def test_an_unknown_zero_point(package, inputs, tmp_path, rewrite):
+    other = replace(inputs, images=[rewrite(ABZP=None)])
+    with pytest.raises(DataError, match="give the AB magnitude of 1 image unit with --zero-point"):
+        predict(package, other, tmp_path / "out.csv")
+    told = replace(other, options={"zero_point": ZERO_POINT})
+    assert (predict(package, told, tmp_path / "out.csv")["reason"] == "").any()
+
+
+def test_an_image_without_wcs(package, inputs, tmp_path, rewrite, catalog_of):
+    bare = rewrite(CTYPE1=None, CTYPE2=None, CRVAL1=None, CRVAL2=None)
+    other = replace(inputs, images=[bare], options={"native_pixel_scale": 0.06})
+    with pytest.raises(DataError, match="no celestial WCS"):
+        predict(package, other, tmp_path / "out.csv")
+    table = predict(package, inputs, tmp_path / "seen.csv")
+    inside = table[table["reason"] == ""]
+    pixels = replace(other, catalog=catalog_of(inside[["id", "x", "y"]]))
+    by_pixels = predict(package, pixels, tmp_path / "out.csv")
+    assert by_pixels["ra"].isna().all()
+    assert by_pixels["magnitude"].to_numpy() == pytest.approx(
+        inside["magnitude"].to_numpy(), abs=1e-6
+    )
+
+
+def test_a_catalogue_of_another_place(package, inputs, tmp_path, catalog_of):
+    far = pd.read_csv(inputs.catalog).assign(dec=lambda t: t["dec"] + 5)
+    with pytest.raises(DataError, match="all 24 objects lie outside the image"):
+        predict(package, replace(inputs, catalog=catalog_of(far)), tmp_path / "out.csv")
+
+
+def test_duplicated_ids(package, inputs, tmp_path, catalog_of, cutouts):
+    twice = pd.read_csv(inputs.catalog).assign(id=7)
+    with pytest.raises(DataError, match="give every object its own"):
+        predict(package, replace(inputs, catalog=catalog_of(twice)), tmp_path / "out.csv")
+    good = cutouts / "a.fits"
+    table = predict(package, Inputs(cutouts=[good, good]), tmp_path / "out.csv")
+    assert has(table, Flag.DUPLICATE_ID).all()
+
+
+def test_options_out_of_range(package, inputs, tmp_path):
+    with pytest.raises(ConfigError, match="--level: must lie in"):
+        predict(package, inputs, tmp_path / "out.csv", level=1.0)
+    with pytest.raises(ConfigError, match="--members: 3 of the package's 2 networks"):
+        predict(package, inputs, tmp_path / "out.csv", members=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "{tmp}/none", "--stamps", "a.h5"], "train one with `make demo`"),
+        (["--model", "{tmp}", "--stamps", "a.h5"], "no prediction package here"),
+        (["--model", "{model}", "--stamps", "{tmp}/a.h5"], "no such stamp set"),
+        (["--model", "{model}", "--images", "{tmp}/a.fits"], "no such mosaic file"),
+        (["--model", "{model}", "--cutouts", "{tmp}"], "holds no FITS image"),
+        (["--model", "{model}", "--images", "a.fits", "--columns", "ra"], "is not NAME=VALUE"),
+    ],
+)
+def test_the_command_answers_in_one_sentence(package, tmp_path, capsys, arguments, message):
+    filled = [text.format(tmp=tmp_path, model=package) for text in arguments]
+    code = main(["predict", *filled, "-o", str(tmp_path / "out.csv")])
+    error = capsys.readouterr().err
+    assert code in (2, 3)
+    assert error.splitlines()[-1].startswith("galadapt: ")
+    assert message in error
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_command_measures(package, inputs, tmp_path):
+    arguments = ["--model", str(package), "--images", str(inputs.images[0])]
+    arguments += ["--weight", str(inputs.maps["weight"][0]), "--catalog", str(inputs.catalog)]
+    assert main(["predict", *arguments, "-o", str(tmp_path / "out.csv")]) == 0
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 24
+
+
+def test_a_stamp_set_without_known_noise(package, tmp_path):
+    path = write_set(tmp_path / "set.h5", "survey", 12, 9)
+    with StampSet(path) as stamps:
+        metadata = {key: value for key, value in stamps.metadata.items() if key != "pixel_rms"}
+        write_stamps(tmp_path / "bare.h5", [stamps.images()], stamps.table, metadata)
+    table = predict(package, Inputs(stamps=tmp_path / "bare.h5"), tmp_path / "out.csv")
+    # Unknown noise is not like the training's.
+    assert has(table, Flag.NOISE_UNLIKE).all()

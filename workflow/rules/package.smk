@@ -1,0 +1,27 @@
+# The networks of one variant and method, all seeds together, as `galadapt predict` wants them. Any
+# may be asked for; `all` makes the one that `predictor` names.
+
+
+rule package:
+    input:
+        runs=seeds_of("run.json"),
+        models=seeds_of("model.keras"),
+        simulated=SHARDS,
+        survey=SURVEY_STAMPS,
+    output:
+        package=f"{PACKAGE}/package.json",
+        reference=f"{PACKAGE}/reference.parquet",
+        members=[f"{PACKAGE}/member-{k}.keras" for k in range(1, len(CONFIG.seeds) + 1)],
+    log:
+        f"{LOGS}/package/{{task}}-{{variant}}-{{method}}.log",
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.compute.threads_per_training
+    resources:
+        gpu=CONFIG.compute.gpus_per_training,
+    params:
+        settings=job_settings("package"),
+    shell:
+        "python -m galadapt stage package --settings {params.settings:q}"
+        " --input runs {input.runs} --input simulated {input.simulated}"
+        " --input survey {input.survey} --output package {output.package} 2>&1 | tee {log}"
