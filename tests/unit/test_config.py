@@ -83,6 +83,7 @@ BAD = [
     ("method_settings.baseline.trainable", "dense", "dense needs starts_from"),
     ("method_settings.baseline.feature_rate", 0.1, "below 1 needs starts_from"),
     ("method_settings.baseline.adapt_batch_norm", True, "needs 'survey' in domains"),
+    ("method_settings.baseline.match_population", True, "needs both domains and starts_from"),
     ("method_settings.baseline.logarithmic", ["magnitude"], "input should be 'effective_radius'"),
     (
         "method_settings.transfer.logarithmic",

@@ -139,6 +139,15 @@ class Method(Section):
         ),
     )
     alignment: Alignment | None = Field(None, description="Domain alignment term; null: none.")
+    match_population: bool = Field(
+        False,
+        description=(
+            "Weigh simulated stamps in the REGRESSION loss so that their predicted parameters are "
+            "distributed as the survey's, renewed every epoch: a network answers with the mean of "
+            "its training population where an image is ambiguous (label shift). No survey label "
+            "is used; meant for a start that predicts both domains tolerably (starts_from)."
+        ),
+    )
     adapt_batch_norm: bool = Field(
         False,
         description=(
@@ -188,6 +197,8 @@ class Method(Section):
             raise ValueError("trainable: dense needs starts_from, or the features stay random")
         if self.feature_rate < 1 and (self.starts_from is None or self.trainable == "dense"):
             raise ValueError("feature_rate: below 1 needs starts_from and trainable: all")
+        if self.match_population and (len(self.domains) < 2 or self.starts_from is None):
+            raise ValueError("match_population: needs both domains and starts_from")
         if self.adapt_batch_norm and "survey" not in self.domains:
             raise ValueError("adapt_batch_norm: needs 'survey' in domains")
         if len(set(self.logarithmic)) != len(self.logarithmic):

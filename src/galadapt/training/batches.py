@@ -28,8 +28,9 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         images: (n, side, side, 1) float32.
         simulated: Whether each stamp is simulated, (n,) bool.
-        domain_weights: Weight of each stamp in the domain loss, (n,) float32; may be replaced
-            between epochs.
+        domain_weights: Weight of each stamp in the alignment, (n,) float32; may be replaced between
+            epochs.
+        population_weights: The same in the regression loss, where hidden labels weigh nothing.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Batches(keras.utils.PyDataset):
         )
         self.simulated = self._domains == DOMAINS.index("simulated")
         self.domain_weights = np.ones(len(self.images), np.float32)
+        self.population_weights = np.ones(len(self.images), np.float32)
         self._counts = [len(part) for part in parts]
         self._method = method
         self._seed = seed
@@ -72,7 +74,8 @@ class Batches(keras.utils.PyDataset):
         images = self.images[rows]
         if self._method.augment:
             images = turn(images, self._orientations[rows])
-        targets, weights = self._targets[rows], self._weights[rows]
+        targets = self._targets[rows]
+        weights = self._weights[rows] * self.population_weights[rows]
         alignment = self._method.alignment
         if alignment is None:
             return images, targets, weights

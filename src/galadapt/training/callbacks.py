@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from galadapt.config import Method
 from galadapt.errors import RunError
 from galadapt.models import networks
 from galadapt.models.layers import GradientReversal
@@ -26,8 +27,9 @@ from galadapt.training.matching import matching_weights
 
 Logs = dict[str, Any]
 
-#: Stamps (n, side, side, 1) and standardised labels (n, parameters), NaN where unknown, by domain.
-LabelledParts = dict[str, tuple[np.ndarray, np.ndarray]]
+#: By domain: stamps (n, side, side, 1), standardised labels (n, parameters), NaN where unknown, and
+#: weights (n,).
+LabelledParts = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 class DrawBatches(keras.callbacks.Callback):
@@ -45,17 +47,21 @@ class DrawBatches(keras.callbacks.Callback):
 class MatchLabels(keras.callbacks.Callback):
     """Weigh the simulated stamps to the survey's population, as the regressor sees both now."""
 
-    def __init__(self, regressor: keras.Model, batches: Batches) -> None:
+    def __init__(self, regressor: keras.Model, batches: Batches, method: Method) -> None:
         super().__init__()
         self._regressor, self._batches = regressor, batches
+        self._alignment = method.alignment is not None and method.alignment.match_labels
+        self._regression = method.match_population
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Renew the weights of the domain loss."""
+        """Renew the weights of the alignment, of the regression, or of both."""
         predicted = predict(self._regressor, self._batches.images)
         simulated = self._batches.simulated
-        self._batches.domain_weights[simulated] = matching_weights(
-            predicted[simulated], predicted[~simulated]
-        )
+        weights = matching_weights(predicted[simulated], predicted[~simulated])
+        if self._alignment:
+            self._batches.domain_weights[simulated] = weights
+        if self._regression:
+            self._batches.population_weights[simulated] = weights
 
 
 class Validate(keras.callbacks.Callback):
@@ -68,19 +74,23 @@ class Validate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Add ``val_<domain>`` and ``val_monitored`` to the row."""
         errors = {
-            domain: regression_error(self._loss, predict(self._regressor, images), expected)
-            for domain, (images, expected) in self._parts.items()
+            domain: regression_error(
+                self._loss, predict(self._regressor, images), expected, weights
+            )
+            for domain, (images, expected, weights) in self._parts.items()
         }
         logs |= {f"val_{domain}": error for domain, error in errors.items()}
         logs["val_monitored"] = float(np.mean(list(errors.values())))
 
 
-def regression_error(loss: str, predicted: np.ndarray, expected: np.ndarray) -> float:
+def regression_error(
+    loss: str, predicted: np.ndarray, expected: np.ndarray, weights: np.ndarray
+) -> float:
     """Mean error of standardised parameters over the labelled stamps; NaN if a prediction is."""
     labelled = np.isfinite(expected).all(axis=1)
     difference = predicted[labelled] - expected[labelled]
     each = np.abs(difference) if loss == "mae" else difference**2
-    return float(np.mean(each))
+    return float(np.average(each.mean(axis=1), weights=weights[labelled]))
 
 
 class StopIfDiverged(keras.callbacks.Callback):

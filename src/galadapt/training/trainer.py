@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from galadapt.config import Adversarial, Method
 from galadapt.errors import DataError
 from galadapt.models import networks
+from galadapt.models.targets import TargetScaler
 from galadapt.progress import say
 from galadapt.stamps import StampSet
 from galadapt.training import batch_norm, callbacks, run_folder
 from galadapt.training.alignment import AlignmentLoss
 from galadapt.training.batches import Batches
 from galadapt.training.checkpoint import Checkpoint, Progress
-from galadapt.training.data import prints_masks, read_training
+from galadapt.training.data import Examples, prints_masks, read_training
+from galadapt.training.inference import predict
 from galadapt.training.job import Job
+from galadapt.training.matching import matching_weights
 from galadapt.training.optimizer import DiscriminativeAdam
 from galadapt.training.start import start
 
@@ -45,19 +49,38 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         if job.method.adapt_batch_norm:
             batch_norm.check(regressor, job.label)
         batches = Batches(training, scaler, job.method, job.seed)
-        validation = {
-            domain: (part.images, scaler.transform(part.labels))
-            for domain, part in read_training(
-                sets, "validation", job.parameters, job.method
-            ).items()
-            if domain == "simulated" or job.method.survey_labels
-        }
+        validation = _validation(job, sets, regressor, scaler, training)
         checkpoint = Checkpoint(job.checkpoint, identity)
         progress = _fit(job, regressor, batches, validation, checkpoint, extra)
         if job.method.adapt_batch_norm:
             batch_norm.adapt(regressor, training["survey"].images)
         run_folder.write(job, sets, regressor, scaler, progress, identity, started)
     checkpoint.remove()
+
+
+def _validation(
+    job: Job,
+    sets: dict[str, StampSet],
+    regressor: keras.Model,
+    scaler: TargetScaler,
+    training: dict[str, Examples],
+) -> callbacks.LabelledParts:
+    """Read the validation stamps whose labels may be used, and weigh them.
+
+    Where the population is matched, validation weighs as the start sees it, once and for all:
+    errors of different epochs must compare.
+    """
+    parts = read_training(sets, "validation", job.parameters, job.method)
+    found: callbacks.LabelledParts = {}
+    for domain, part in parts.items():
+        if domain == "survey" and not job.method.survey_labels:
+            continue
+        weights = np.ones(len(part), np.float32)
+        if domain == "simulated" and job.method.match_population:
+            survey = predict(regressor, training["survey"].images)
+            weights = matching_weights(predict(regressor, part.images), survey)
+        found[domain] = (part.images, scaler.transform(part.labels), weights)
+    return found
 
 
 def _common_side(sets: dict[str, StampSet]) -> int:
@@ -94,8 +117,9 @@ def _fit(
         callbacks.Save(checkpoint, progress),
         *extra,
     ]
-    if method.alignment is not None and method.alignment.match_labels:
-        chain.insert(0, callbacks.MatchLabels(regressor, batches))
+    aligned = method.alignment is not None and method.alignment.match_labels
+    if aligned or method.match_population:
+        chain.insert(0, callbacks.MatchLabels(regressor, batches, method))
     # A training may have been interrupted between its last epoch and its run folder.
     if not progress.exhausted(method.patience):
         model.fit(

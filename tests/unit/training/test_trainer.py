@@ -16,7 +16,7 @@ from blob_stamps import SIDE, write_domain
 from galadapt.config import PARAMETERS, Compute, Method, Network
 from galadapt.errors import ConfigError, DataError, RunError
 from galadapt.provenance import file_digest
-from galadapt.stamps import StampSet
+from galadapt.stamps import StampSet, write_stamps
 from galadapt.training import backend
 from galadapt.training.predict import predict
 from galadapt.training.train import train
@@ -401,6 +401,42 @@ def test_the_features_take_shorter_steps(job: MakeJob, start: Path, tmp_path: Pa
     assert min(moved[-4:]) > 5e-4
 
 
+def test_the_population_is_matched_without_a_label(
+    job: MakeJob,
+    domains: dict[str, Path],
+    start: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A survey of bright blobs only: simulated ones as bright must come to weigh more."""
+
+    with StampSet(domains["survey"]) as stamps:
+        keep = (stamps.table["magnitude"] < 20.5) | (stamps.table["split"] != "train")
+        rows = np.flatnonzero(keep.to_numpy())
+        table = stamps.table.iloc[rows].reset_index(drop=True).assign(magnitude=np.nan)
+        write_stamps(tmp_path / "bright.h5", [stamps.images(rows)], table, stamps.metadata)
+    settings = {**BOTH, "starts_from": "baseline", "match_population": True, "epochs": 1}
+    arguments = job(settings, start_model=start, survey=tmp_path / "bright.h5")
+    original = trainer.Batches
+
+    def watched(*given: Any) -> Batches:
+        made = original(*given)
+        batches.append(made)
+        return made
+
+    batches: list[Batches] = []
+    monkeypatch.setattr(trainer, "Batches", watched)
+    train(**arguments)
+    with StampSet(domains["simulated"]) as stamps:
+        magnitude = stamps.table["magnitude"].to_numpy()[stamps.rows("train")]
+    found = batches[0].population_weights
+    weights = found[: len(magnitude)]
+    assert weights.mean() == pytest.approx(1, abs=1e-3)
+    assert weights[magnitude < 20].mean() > 1.3 * weights[magnitude > 21].mean()
+    # The survey's stamps carry no label, so they weigh nothing whatever their factor.
+    assert (found[len(magnitude) :] == 1).all()
+
+
 # --- alignment terms and adaptive normalisation ----------------------------------------------
 
 
@@ -493,8 +529,6 @@ def test_start_model_of_other_targets(job: MakeJob, start: Path) -> None:
 
 
 def test_domains_of_different_size(job: MakeJob, tmp_path: Path) -> None:
-    from galadapt.stamps import write_stamps
-
     with StampSet(job({})["survey"]) as stamps:
         small = stamps.images()[:, 2:-2, 2:-2]
         write_stamps(tmp_path / "small.h5", [small], stamps.table, stamps.metadata)
