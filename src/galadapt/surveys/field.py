@@ -96,7 +96,7 @@ def write_bands(
 
 
 def _header(wcs: WCS, cards: Mapping[str, Any], unit: str) -> fits.Header:
-    header = wcs.to_header()
+    header = wcs.to_header(relax=True)
     # CANDELS gives the CD matrix; PC with CDELT says the same but not to every old tool.
     for key in ("CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"):
         header.remove(key, ignore_missing=True)

@@ -38,6 +38,7 @@ from galadapt.surveys.field import (
     FLAG_SUSPICIOUS,
     NO_FIT,
     tangent_wcs,
+    write_bands,
     write_catalog,
 )
 
@@ -210,22 +211,14 @@ def _write(
     total: int,
 ) -> None:
     """Write mosaic and weight map, whose bands of rows come in their order."""
-    with contextlib.ExitStack() as stack:
-        streams = []
-        for path, unit in ((drz, "ELECTRONS/S"), (wht, "1/(ELECTRONS/S)^2")):
-            header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2)])
-            header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
-            header.update(wcs.to_header(relax=True))
-            header["BUNIT"], header["FILTER"] = unit, image.band
-            if exposure_time is not None:
-                header["EXPTIME"] = (exposure_time, "[s]")
-            header["ABZP"] = (image.zero_point, "AB magnitude of 1 e-/s")
-            header["ORIGIN"] = "galadapt: the user's images"
-            streams.append(fits.StreamingHDU(str(path), header))
-            stack.callback(streams[-1].close)
-        for band in track(bands, total, "images survey", "bands"):
-            for stream, values in zip(streams, band, strict=True):
-                stream.write(values.astype(np.float32))
+    cards: dict[str, Any] = {
+        "FILTER": image.band,
+        "ABZP": (image.zero_point, "AB magnitude of 1 e-/s"),
+        "ORIGIN": "galadapt: the user's images",
+    }
+    if exposure_time is not None:
+        cards["EXPTIME"] = (exposure_time, "[s]")
+    write_bands(drz, wht, shape, wcs, cards, track(bands, total, "images survey", "bands"))
 
 
 # --- cutouts --------------------------------------------------------------------------------
