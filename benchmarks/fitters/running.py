@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pandas as pd
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import RunError
-from galadapt.files import read_table
+from galadapt.files import read_table, write_text
 from galadapt.progress import say, track
 
 HERE = Path(__file__).parent
@@ -32,10 +33,7 @@ SOURCES = ("adapters.py", "sersic.py", "start.py")
 #: Exit code of worker.py whose fitter is not installed.
 NOT_INSTALLED = 3
 
-SINGLE = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Line = dict[str, Any]
 
@@ -62,8 +60,8 @@ def fit(
         zero_point: AB magnitude of 1 e-/s.
 
     Returns:
-        One row per stamp: row, seconds (CPU), the parameters (NaN where the fit failed), reason
-        and version. Empty, with the attribute ``note``, when the fitter cannot be run.
+        One row per stamp: row, seconds (CPU), the parameters (NaN where the fit failed), reason.
+        Empty, with the attribute ``note``, when the fitter cannot be run.
     """
     found = stamps.with_name(f"{stamps.stem}_{method}_{key(stamps, limit)}.jsonl")
     done = _read(found)
@@ -110,28 +108,32 @@ def lines(
     environment = {**os.environ, **SINGLE, "PYTHONDONTWRITEBYTECODE": "1"}
     while first < count:
         begun: int | None = None
-        with subprocess.Popen(
-            command(first),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=HERE,
-        ) as process:
-            assert process.stdout is not None and process.stderr is not None
+        # A pipe nobody reads would fill up with what fitters print, and stop them.
+        with (
+            tempfile.TemporaryFile("w+") as words,
+            subprocess.Popen(
+                command(first),
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+                env=environment,
+                cwd=HERE,
+            ) as process,
+        ):
             try:
-                for text in process.stdout:
+                for text in process.stdout or ():
                     line = json.loads(text)
                     if "seconds" in line:
                         begun, first = None, line["row"] + 1
                         yield line
                     elif "row" in line:
                         begun = line["row"]
-            finally:
-                if process.poll() is None and sys.exc_info()[0] is not None:
-                    process.kill()
-            said = process.stderr.read().strip().splitlines()
+            except BaseException:
+                process.kill()
+                raise
             code = process.wait()
+            words.seek(0)
+            said = words.read().strip().splitlines()
         if first >= count:
             return
         if begun is None:
@@ -169,7 +171,7 @@ def _read(path: Path) -> list[Line]:
             if line.get("row") != len(found):
                 break
             found.append(line)
-        path.write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
+        write_text(path, "".join(json.dumps(line) + "\n" for line in found))
     return found
 
 

@@ -117,7 +117,7 @@ def draw(table: pd.DataFrame, output: Path) -> None:
     bins = [name for name in BINS if name != "all" and table.loc[table["bin"] == name, "n"].any()]
     conditions = list(dict.fromkeys(table["condition"]))
     title = "Scatter (NMAD) of galadapt and profile fitters on the same stamps"
-    with drawing(output, len(conditions), len(SHORT), (2.7, 2.3), title) as (figure, axes):
+    with drawing(output, len(conditions), len(SHORT), (2.7, 2.3), title) as (_, axes):
         for line, condition in zip(axes, conditions, strict=True):
             for axis, (parameter, short) in zip(line, SHORT.items(), strict=True):
                 here = table[(table["condition"] == condition) & (table["note"] == "")]
