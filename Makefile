@@ -6,11 +6,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GALADAPT_DATA ?= $(abspath ../shared/data)
 CORES ?= all
 PRESET ?=
+PYTHON312 ?= python3.12
+MODEL ?= results/runs/structure/asinh/transfer/seed1
+COUNT ?= 1000
 CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
 RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
 
-.PHONY: help env env-gpu demo run test bench-simulation lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run test bench-simulation bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -45,6 +48,15 @@ bench-simulation: env ## stamps per second of every renderer, and an independent
 	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv
 	python benchmarks/simulation/recovery.py --output results/benchmarks/recovery.csv
 
+bench-fitters: env .venv-fitters/ready ## galadapt against profile fitters: MODEL=folder COUNT=stamps
+	python benchmarks/fitters/bench.py --model $(MODEL) --count $(COUNT) $(if $(PRESET),--config config/config.yaml config/presets/$(PRESET).yaml)
+
+.venv-fitters/ready: envs/fitters.txt | env
+	$(PYTHON312) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 12) else f"the fitters need Python 3.12, not {v[0]}.{v[1]}: make PYTHON312=python3.12")'
+	$(PYTHON312) -m venv .venv-fitters
+	$(BIN)/uv pip sync --quiet --python .venv-fitters/bin/python --compile-bytecode --require-hashes envs/fitters.txt
+	touch $@
+
 lint: env ## every static check
 	ruff check .
 	ruff format --check .
@@ -68,6 +80,7 @@ lock: ## compile envs/*.in into hash-locked files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/bootstrap.in --output-file envs/bootstrap.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/cpu.in --output-file envs/cpu.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/gpu.in --output-file envs/gpu.txt
+	uv pip compile --universal --python-version 3.12 --generate-hashes --no-annotate --no-header --excludes envs/fitters-without.txt envs/fitters.in --output-file envs/fitters.txt
 
 clean: ## remove everything computed
 	git clean -fdXq results .snakemake mlartifacts mlruns mlflow.db mlflow.lock

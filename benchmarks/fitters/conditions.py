@@ -1,0 +1,236 @@
+"""The stamps that everyone measures: clean simulated ones, and crowded ones of a mock survey.
+
+A condition is an ``.npz`` file of arrays, which any environment reads, and a Parquet table of the
+truth, which no method sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import galsim
+import numpy as np
+import pandas as pd
+
+from galadapt.config import PARAMETERS, Config, Interval, MockSurvey, Selection, Simulation
+from galadapt.errors import ConfigError, RunError
+from galadapt.extraction.cutouts import extract
+from galadapt.files import atomic, read_table, write_parquet
+from galadapt.progress import say
+from galadapt.simulation.engine import write_simulated
+from galadapt.simulation.noise import resolve
+from galadapt.simulation.priors import draw_parameters
+from galadapt.simulation.psf import make_psf
+from galadapt.stamps import StampSet
+from galadapt.surveys.mock import make_mock
+from galadapt.surveys.selection import select
+
+#: Ranges of the clean stamps, before those of the network cut them.
+BOX = {
+    "magnitude": (16.0, 25.0),
+    "effective_radius": (1.3, 31.0),
+    "sersic_index": (0.3, 6.2),
+    "ellipticity": (0.0, 0.9),
+}
+
+#: Side of the stamps every method is given [px]; a network for smaller ones uses their middle.
+SIDE = 128
+
+#: Side of the PSF images [px].
+PSF_SIDE = 101
+
+#: Galaxies of the mock survey per stamp wanted: what selection and extraction remove is made up.
+SPARE = 5
+
+CONDITIONS = ("clean", "crowded")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Stamps and what is true of them.
+
+    Attributes:
+        name: Of the condition.
+        stamps: The .npz file: images (n, S, S) float32 [e-/s], pixel_rms (n,) [e-/s],
+            exposure_time [s], crowded, effective_psf and bare_psf (P, P).
+        truth: One row per stamp: id and the parameters.
+    """
+
+    name: str
+    stamps: Path
+    truth: pd.DataFrame
+
+
+def ranges(config: Config, trained: dict[str, Interval]) -> dict[str, tuple[float, float]]:
+    """Ranges of the benchmark's galaxies: the box, cut to what the network was trained on.
+
+    Args:
+        config: The experiment; its priors count where `trained` says nothing.
+        trained: Training ranges of a prediction package; empty for a run folder.
+
+    Raises:
+        ConfigError: a range is empty.
+    """
+    found = {}
+    for name, (low, high) in BOX.items():
+        known = trained.get(name) or config.simulation.priors.interval(name)
+        found[name] = (max(low, known.low), min(high, known.high))
+        if not found[name][0] < found[name][1]:
+            raise ConfigError(
+                f"simulation.priors.{name}: [{known.low:g}, {known.high:g}] has nothing in common "
+                f"with the benchmark's [{low:g}, {high:g}]; give the configuration of the network"
+            )
+    return found
+
+
+def make(
+    name: str,
+    config: Config,
+    limits: dict[str, tuple[float, float]],
+    count: int,
+    seed: int,
+    folder: Path,
+) -> Condition:
+    """Make the stamps of a condition.
+
+    Args:
+        name: clean or crowded.
+        config: PSF, noise, pixel scale, zero point, survey, extraction.
+        limits: Smallest and largest value of each parameter.
+        count: Stamps wanted.
+        seed: Seed; none of the experiment's own, so that no stamp was trained on.
+        folder: Where files are written.
+
+    Raises:
+        ConfigError: the seed is the experiment's.
+        RunError: a mock survey gives too few stamps.
+    """
+    if seed == config.seed:
+        raise ConfigError(
+            f"--seed: {seed} is the experiment's own, whose galaxies the network was trained on; "
+            "give another"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.h5"
+    making = _clean if name == "clean" else _crowded
+    rows, exposure_time = making(config, limits, count, seed, path)
+    with StampSet(path) as stamps:
+        table = stamps.table.iloc[rows].reset_index(drop=True)
+        images = stamps.images(rows)
+        rms = float(stamps.metadata["pixel_rms"])
+    table = _with_truth(table, folder) if name == "crowded" else table
+    effective, bare = psf_images(config)
+    noise = table["local_rms"].to_numpy() if "local_rms" in table else np.full(len(table), rms)
+    target = folder / f"{name}.npz"
+    arrays: dict[str, Any] = {
+        "images": images,
+        "pixel_rms": noise,
+        "exposure_time": np.array(exposure_time),
+        "crowded": np.array(name == "crowded"),
+        "effective_psf": effective,
+        "bare_psf": bare,
+    }
+    with atomic(target) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    truth = table[["id", *PARAMETERS]]
+    write_parquet(folder / f"{name}_truth.parquet", truth)
+    say(f"{name}: {len(truth)} stamps of {SIDE} px")
+    return Condition(name, target, truth)
+
+
+def psf_images(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the PSF (P, P) with the pixel and without, as flux per pixel.
+
+    What lies beyond the image is missing from their sums: codes that would normalise them by it
+    are told not to.
+    """
+    scale = config.image.pixel_scale
+    effective = make_psf(config.psf, scale)
+    # The PSF has no power where the pixel's transform vanishes.
+    bare = galsim.Convolve(effective, galsim.Deconvolve(galsim.Pixel(scale)))
+    drawn = [
+        profile.drawImage(nx=PSF_SIDE, ny=PSF_SIDE, scale=scale, method="no_pixel").array
+        for profile in (effective, bare)
+    ]
+    return drawn[0].astype(np.float64), drawn[1].astype(np.float64)
+
+
+def _clean(
+    config: Config, limits: dict[str, tuple[float, float]], count: int, seed: int, path: Path
+) -> tuple[np.ndarray, float]:
+    priors = {
+        name: {"distribution": "uniform", "low": low, "high": high}
+        for name, (low, high) in limits.items()
+    }
+    simulation = Simulation.model_validate({"priors": priors, "noise": config.simulation.noise})
+    table = pd.DataFrame({"id": np.arange(count), "split": "test"})
+    table = pd.concat([table, draw_parameters(simulation, seed, 0, count)], axis=1)
+    image = config.image.model_copy(update={"stamp_size": SIDE})
+    noise = simulation.noise
+    write_simulated(path, table, image, config.psf, noise, "ktable", seed, {"seed": seed})
+    return np.arange(count), resolve(noise).exposure_time
+
+
+def _crowded(
+    config: Config, limits: dict[str, tuple[float, float]], count: int, seed: int, path: Path
+) -> tuple[np.ndarray, float]:
+    survey = config.survey if isinstance(config.survey, MockSurvey) else MockSurvey()
+    survey = survey.model_copy(update={"n_galaxies": max(SPARE * count, 400)})
+    image = config.image.model_copy(update={"stamp_size": SIDE})
+    files = {name: path.with_name(f"mock_{name}") for name in ("drz.fits", "wht.fits")}
+    drz, wht = files.values()
+    catalog, truth, selected = (
+        path.with_name(f"mock_{name}")
+        for name in ("catalog.txt", "truth.parquet", "selected.parquet")
+    )
+    make_mock(survey, image, config.psf, seed, drz, wht, catalog, truth, {"seed": seed})
+    # Flags follow crowding: a benchmark of crowded stamps keeps what a catalogue calls bad.
+    wide = {name: {"low": -1e3, "high": 1e3} for name in PARAMETERS}
+    select(
+        catalog=catalog,
+        selection=Selection.model_validate({"max_flag": 2, **wide}),
+        image=image,
+        selected=selected,
+        cuts=path.with_name("mock_cuts.csv"),
+    )
+    extract(
+        drz=drz,
+        wht=wht,
+        selected=selected,
+        image=image,
+        extraction=config.extraction,
+        splits=config.splits,
+        seed=seed,
+        output=path,
+        rejected=path.with_name("mock_rejected.csv"),
+        provenance={"seed": seed},
+    )
+    with StampSet(path) as stamps:
+        table = _with_truth(stamps.table, path.parent)
+    inside = np.ones(len(table), bool)
+    for name, (low, high) in limits.items():
+        inside &= table[name].between(low, high).to_numpy()
+    rows = np.flatnonzero(inside)
+    if len(rows) < count:
+        raise RunError(
+            f"{path}: only {len(rows)} of {len(table)} stamps lie within the ranges, {count} are "
+            "wanted; lower --count"
+        )
+    # Neighbours in the catalogue are neighbours on the sky: choose by a hash instead.
+    order = [hashlib.sha256(f"{seed}:{table['id'].iloc[row]}".encode()).digest() for row in rows]
+    chosen = sorted(range(len(rows)), key=order.__getitem__)[:count]
+    return np.sort(rows[chosen]), resolve(survey.noise).exposure_time
+
+
+def _with_truth(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Replace the catalogue's values by the best single Sersic of the galaxy without noise."""
+    truth = read_table(folder / "mock_truth.parquet").set_index("id").loc[table["id"]]
+    return table.assign(
+        magnitude=truth["best_magnitude"].to_numpy(),
+        effective_radius=truth["best_radius"].to_numpy(),
+        sersic_index=truth["best_index"].to_numpy(),
+        ellipticity=1 - truth["axis_ratio"].to_numpy(),
+    )
