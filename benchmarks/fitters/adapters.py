@@ -58,7 +58,7 @@ def petrofit(task: Task) -> Fit:
     """petrofit (Geda et al. 2022): astropy's least squares on a convolved, oversampled model.
 
     With Levenberg-Marquardt, one of the fitters it offers: its default, trust-region reflective,
-    took 10 times longer here and did not end within 60 s for one galaxy in five.
+    took 10 times longer here: 3 of 12 hard galaxies needed more than 6 s, one fit more than 60 s.
     """
     from astropy.modeling import models
     from astropy.modeling.fitting import LevMarLSQFitter
