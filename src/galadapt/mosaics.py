@@ -587,7 +587,8 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
             unpacked[start : start + len(band)] = band
         assert unpacked is not None
         return _Pixels(unpacked)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:
+        # Each way of compression fails with errors of its own.
         reason = str(error).split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
 
@@ -706,6 +707,10 @@ def _exposure_time(header: fits.Header) -> float | None:
 
 def _native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
+    if told is not None and not 0 < told < np.inf:
+        raise DataError(
+            f"{path}: native_pixel_scale must be positive [arcsec], not {told:g}; correct it"
+        )
     if wcs is None:
         return np.full(2, np.nan if told is None else told)
     scales = proj_plane_pixel_scales(wcs) * 3600
@@ -847,6 +852,8 @@ def _zero_point(
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
             known = float(-2.5 * np.log10(flam) - 5 * np.log10(plam) - 2.408)
             source = "PHOTFLAM and PHOTPLAM"
+    if told is not None and not abs(told) <= 60:
+        raise DataError(f"{path}: zero_point {told:g} is no AB magnitude of one unit; correct it")
     if told is None:
         if known is not None and abs(known) > 60:
             raise DataError(

@@ -14,7 +14,7 @@ from galadapt import __version__
 from galadapt.catalogs import read_objects
 from galadapt.config import Compute, Extraction, FitsPsf, Psf
 from galadapt.errors import ConfigError, DataError
-from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
+from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
 from galadapt.prediction.psf import fwhm_of_file
@@ -40,7 +40,7 @@ class Inputs:
         columns: The catalogue's names of id, ra, dec, x, y.
         units: Units of its columns, where it does not say or is wrong.
         one_based: Whether its first pixel is 1; None: told by the names of its columns.
-        maps: weight, rms, mask: one path per image, or none.
+        maps: weight, rms, exposure, mask: one path per image, or none.
         psf: FITS image of the images' effective PSF.
         psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
         options: Further arguments of `galadapt.mosaics.open_mosaic`: hdu, zero_point, unit,
@@ -113,10 +113,15 @@ def predict(
     if not 0.05 <= level <= 0.95:
         raise ConfigError(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
     check_output(output)
+    if plot is not None:
+        check_plot(plot)
+        if plot_count < 1:
+            raise ConfigError(f"--plot-count: must be at least 1, not {plot_count}; correct it")
+    check_overwriting(inputs, [output, *([plot] if plot else [])])
     backend.prepare(compute or Compute())
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
-    from galadapt.prediction.run import forget, input_digest, measure
+    from galadapt.prediction.run import forget, input_digest, measure, reserved
 
     task = prepare(model, inputs)
     if members is not None and not 1 <= members <= len(task.package.record.members):
@@ -132,8 +137,6 @@ def predict(
         "psf": task.psf.model_dump(mode="json"),
         "version": __version__,
     }
-    raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
-    table = assemble(task.package, task.objects, raw, level, int(task.common))
     about = {
         "GA_VERS": __version__,
         "GA_MODEL": task.package.record.name,
@@ -148,8 +151,11 @@ def predict(
         "GA_CITE": task.package.record.citation,
         "GA_LICNC": task.package.record.licence,
     }
-    write_catalogue(output, table, about)
-    forget(parts)
+    with reserved(parts):
+        raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
+        table = assemble(task.package, task.objects, raw, level, int(task.common))
+        write_catalogue(output, table, about)
+        forget(parts)
     _summarise(task.package, table, raw, output)
     if plot is not None:
         from galadapt.prediction.residuals import draw_sample
@@ -174,6 +180,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")
     if inputs.catalog is not None and not inputs.images:
         raise ConfigError("--catalog: belongs to --images; leave it out")
+    _check_options(inputs)
     psf, psf_fwhm, common = _compare_psf(package, inputs)
     extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm})
     fields: list[Any]
@@ -199,6 +206,48 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         fields.append(ImageField(path, record, extraction, options, inputs.processes, alone))
     found = _read_catalog(inputs) if inputs.catalog is not None else _detect(fields, extraction)
     return Task(package, fields, found, psf, common)
+
+
+def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
+    """Refuse to write over an input, or twice to one file.
+
+    Raises:
+        ConfigError: one of `outputs` is another one or an input.
+    """
+    maps = [path for paths in inputs.maps.values() for path in paths]
+    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
+    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
+    for output in outputs:
+        if output.resolve() in taken:
+            raise ConfigError(
+                f"{output}: would overwrite an input or another output; choose another name"
+            )
+        taken.add(output.resolve())
+
+
+def _check_options(inputs: Inputs) -> None:
+    """Refuse options that would be passed over, and values that are none."""
+    for kind, paths in inputs.maps.items():
+        if paths and not inputs.images:
+            raise ConfigError(f"--{kind}: belongs to --images; leave it out")
+    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
+        raise ConfigError("--columns, --units and --one-based: belong to --catalog; give one")
+    if inputs.psf is None and inputs.psf_pixel_scale is not None:
+        raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
+    if inputs.stamps is not None and inputs.options:
+        raise ConfigError(
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them itself; leave "
+            "them out"
+        )
+    scales = {
+        "--psf-pixel-scale": inputs.psf_pixel_scale,
+        "--native-pixel-scale": inputs.options.get("native_pixel_scale"),
+    }
+    for name, scale in scales.items():
+        if scale is not None and not 0 < scale < np.inf:
+            raise ConfigError(f"{name}: must be positive [arcsec], not {scale:g}; correct it")
+    if inputs.processes < 1:
+        raise ConfigError(f"--processes: must be at least 1, not {inputs.processes}; correct it")
 
 
 def _read_catalog(inputs: Inputs) -> pd.DataFrame:
