@@ -531,7 +531,9 @@ def _planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def _names(hdus: list[Any], everything: fits.HDUList) -> str:
-    return ", ".join(f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus)
+    shown = [f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus[:5]]
+    more = [f"{len(hdus) - 5} more"] if len(hdus) > 5 else []
+    return ", ".join(shown + more)
 
 
 def _science(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> Any:

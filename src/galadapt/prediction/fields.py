@@ -7,8 +7,8 @@ networks need not know what they were cut from.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
-from galadapt.mosaics import Mosaic, open_mosaic
+from galadapt.mosaics import Mosaic, once, open_mosaic
 from galadapt.prediction.package import Record
 from galadapt.stamps import StampSet
 
@@ -112,6 +112,7 @@ class ImageField:
         options: Further arguments of `galadapt.mosaics.open_mosaic`.
         processes: That share the cutting.
         alone: Whether it is the only image: then objects that all lie outside are an error.
+        remark: What is told of doubts, each once however often the image is opened.
     """
 
     path: Path
@@ -120,6 +121,7 @@ class ImageField:
     options: Mapping[str, Any]
     processes: int = 1
     alone: bool = True
+    remark: Callable[[str], None] = field(default_factory=once)
 
     @property
     def name(self) -> str:
@@ -134,7 +136,8 @@ class ImageField:
 
     def open(self) -> Any:
         """Open the image on the network's pixel grid."""
-        return open_mosaic(self.path, pixel_scale=self.record.pixel_scale, **self.options)
+        scale = self.record.pixel_scale
+        return open_mosaic(self.path, pixel_scale=scale, remark=self.remark, **self.options)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
@@ -210,6 +213,7 @@ class CutoutsField:
     record: Record
     extraction: Extraction
     options: Mapping[str, Any]
+    remark: Callable[[str], None] = field(default_factory=once)
 
     @property
     def name(self) -> str:
@@ -224,14 +228,16 @@ class CutoutsField:
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
         for row in rows.tolist():
-            field = ImageField(self.paths[row], self.record, self.extraction, self.options)
+            image = ImageField(
+                self.paths[row], self.record, self.extraction, self.options, remark=self.remark
+            )
             nothing = np.full(1, np.nan)
             where = Seen(nothing, nothing, nothing, nothing, np.full(1, self.record.pixel_scale))
             try:
-                with field.open() as mosaic:
+                with image.open() as mosaic:
                     ny, nx = mosaic.native_shape
                     centre = pd.DataFrame({"x": [(nx - 1) / 2], "y": [(ny - 1) / 2]})
-                for batch in field.stamps(centre, np.array([0])):
+                for batch in image.stamps(centre, np.array([0])):
                     yield Batch(np.array([row]), batch.judged, batch.seen)
             except DataError as error:
                 yield Batch(np.array([row]), [Rejection(str(error), np.nan)], where)

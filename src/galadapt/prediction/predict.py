@@ -17,7 +17,7 @@ from galadapt.errors import ConfigError, DataError
 from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
-from galadapt.prediction.psf import fwhm_of_file
+from galadapt.prediction.psf import count_images, fwhm_of_file
 from galadapt.progress import say
 from galadapt.training import backend
 
@@ -236,7 +236,7 @@ def _check_options(inputs: Inputs) -> None:
         raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
     if inputs.stamps is not None and inputs.options:
         raise ConfigError(
-            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them itself; leave "
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them; leave "
             "them out"
         )
     scales = {
@@ -295,7 +295,19 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     record = package.record
     if inputs.psf is None:
         return record.psf, record.psf_fwhm, Flag(0)
-    scale = inputs.psf_pixel_scale or record.pixel_scale
+    scale = inputs.psf_pixel_scale
+    if scale is None:
+        scale = record.pixel_scale
+        say(
+            f"{inputs.psf}: taken as sampled at {scale:g} arcsec/px; give --psf-pixel-scale if it "
+            "is not"
+        )
+    images = count_images(inputs.psf)
+    if images > 1:
+        raise DataError(
+            f"{inputs.psf}: holds {images} images; give one PSF, that of the middle of the field, "
+            "in a file of its own"
+        )
     psf = FitsPsf(path=str(inputs.psf), pixel_scale=scale)
     width = fwhm_of_file(inputs.psf, scale, record.pixel_scale)
     if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:

@@ -1,4 +1,4 @@
-"""Hostile input to `galadapt predict`: a clear sentence or a flag, never a silently wrong number."""
+"""Hostile input to `galadapt predict`: a sentence or a flag, never a silently wrong number."""
 
 from __future__ import annotations
 
@@ -108,6 +108,12 @@ def psf(side: int = 51, fwhm: float = 3.0, shift: float = 0.0) -> np.ndarray:
     return np.exp(-0.5 * ((x - shift) ** 2 + y**2) / (fwhm / 2.3548) ** 2)
 
 
+def many(world: World) -> Path:
+    path = world.folder / "psfs.fits"
+    fits.HDUList([fits.PrimaryHDU(psf()), fits.ImageHDU(psf()), fits.ImageHDU(psf())]).writeto(path)
+    return path
+
+
 def cut(path: Path, share: float) -> bytes:
     content = path.read_bytes()
     return content[: int(len(content) * share)]
@@ -163,380 +169,386 @@ def text(world: World, separator: str = ",", **columns) -> str:
 
 REFUSED = {
     # Images.
-    "image empty": lambda w: (dict(images=w.file("", "a.fits")), "not a readable FITS file"),
-    "image text": lambda w: (dict(images=w.file("galaxy " * 999, "a.fits")), "not a readable FITS"),
-    "image a folder": lambda w: (dict(images=w.folder), "Is a directory"),
-    "image a table": lambda w: (dict(images=table_file(w)), "holds no 2-D image"),
+    "image empty": lambda w: ({"images": w.file("", "a.fits")}, "not a readable FITS file"),
+    "image text": lambda w: ({"images": w.file("galaxy " * 999, "a.fits")}, "not a readable FITS"),
+    "image a folder": lambda w: ({"images": w.folder}, "Is a directory"),
+    "image a table": lambda w: ({"images": table_file(w)}, "holds no 2-D image"),
     "image a cube": lambda w: (
-        dict(images=w.image(lambda p: np.stack([p, p, p]))),
+        {"images": w.image(lambda p: np.stack([p, p, p]))},
         "holds a cube",
     ),
     "image truncated": lambda w: (
-        dict(images=w.file(cut(w.sky["image"], 0.6), "a.fits")),
+        {"images": w.file(cut(w.sky["image"], 0.6), "a.fits")},
         "not a readable FITS file",
     ),
     "gzip truncated": lambda w: (
-        dict(images=w.file(gzip.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.gz")),
+        {"images": w.file(gzip.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.gz")},
         "not a readable FITS file",
     ),
     "gzip that is none": lambda w: (
-        dict(images=w.file(b"\x1f\x8b" + bytes(5000), "a.fits.gz")),
+        {"images": w.file(b"\x1f\x8b" + bytes(5000), "a.fits.gz")},
         "not a readable FITS file",
     ),
     "gzip damaged": lambda w: (
-        dict(
-            images=w.file(
+        {
+            "images": w.file(
                 (lambda b: b[:5000] + bytes(300) + b[5300:])(
                     gzip.compress(w.sky["image"].read_bytes())
                 ),
                 "a.fits.gz",
             )
-        ),
+        },
         "not a readable FITS file",
     ),
     "bzip2 truncated": lambda w: (
-        dict(images=w.file(bz2.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.bz2")),
+        {"images": w.file(bz2.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.bz2")},
         "not a readable FITS file",
     ),
     "fpack truncated": lambda w: (
-        dict(images=w.file(cut(packed(w), 0.7), "a.fits.fz")),
+        {"images": w.file(cut(packed(w), 0.7), "a.fits.fz")},
         "not a readable FITS file",
     ),
     "fpack damaged": lambda w: (
-        dict(
-            images=w.file(
+        {
+            "images": w.file(
                 (lambda b: b[:20_000] + b"\xff" * 60_000 + b[80_000:])(packed(w).read_bytes()),
                 "a.fits.fz",
             )
-        ),
+        },
         "not a readable FITS file",
     ),
     "image all NaN": lambda w: (
-        dict(images=w.image(lambda p: np.full_like(p, np.nan))),
+        {"images": w.image(lambda p: np.full_like(p, np.nan))},
         "no noise can be measured",
     ),
-    "image all zero": lambda w: (dict(images=w.image(lambda p: 0 * p)), "no noise can be measured"),
+    "image all zero": lambda w: ({"images": w.image(lambda p: 0 * p)}, "no noise can be measured"),
     "image infinite": lambda w: (
-        dict(images=w.image(lambda p: np.full_like(p, np.inf))),
+        {"images": w.image(lambda p: np.full_like(p, np.inf))},
         "no noise can be measured",
     ),
-    "header without unit": lambda w: (dict(images=w.image(BUNIT=None)), "BUNIT is missing"),
-    "counts": lambda w: (dict(images=w.image(BUNIT="COUNTS")), "not a rate"),
+    "header without unit": lambda w: ({"images": w.image(BUNIT=None)}, "BUNIT is missing"),
+    "counts": lambda w: ({"images": w.image(BUNIT="COUNTS")}, "not a rate"),
     "counts of no time": lambda w: (
-        dict(images=w.image(BUNIT="COUNTS", EXPTIME="unknown"), unit="counts"),
+        {"images": w.image(BUNIT="COUNTS", EXPTIME="unknown"), "unit": "counts"},
         "cannot be divided by the exposure time",
     ),
-    "unit of another quantity": lambda w: (dict(images=w.image(BUNIT="Kelvin")), "'Kelvin'"),
-    "zero point absurd": lambda w: (dict(images=w.image(ABZP=1e5)), "no AB magnitude"),
-    "zero point text": lambda w: (dict(images=w.image(ABZP="AB")), "--zero-point"),
-    "zero point NaN": lambda w: (dict(zero_point="nan"), "zero_point nan is no AB"),
-    "zero point told absurd": lambda w: (dict(zero_point="1e5"), "zero_point 100000 is no AB"),
+    "unit of another quantity": lambda w: ({"images": w.image(BUNIT="Kelvin")}, "'Kelvin'"),
+    "zero point absurd": lambda w: ({"images": w.image(ABZP=1e5)}, "no AB magnitude"),
+    "zero point text": lambda w: ({"images": w.image(ABZP="AB")}, "--zero-point"),
+    "zero point NaN": lambda w: ({"zero_point": "nan"}, "zero_point nan is no AB"),
+    "zero point told absurd": lambda w: ({"zero_point": "1e5"}, "zero_point 100000 is no AB"),
     "no WCS": lambda w: (
-        dict(images=w.image(CTYPE1=None, CTYPE2=None), pixel_scale=0.06),
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": 0.06},
         "no celestial WCS",
     ),
-    "no WCS, no scale": lambda w: (dict(images=w.image(CTYPE1=None, CTYPE2=None)), "pixel scale"),
-    "WCS singular": lambda w: (dict(images=w.image(PC1_1=0.0, PC2_2=0.0)), "WCS"),
-    "WCS of degrees": lambda w: (dict(images=w.image(PC1_1=-1.0, PC2_2=1.0)), "WCS"),
-    "WCS text": lambda w: (dict(images=w.image(CRVAL1="here")), "lie outside"),
+    "no WCS, no scale": lambda w: ({"images": w.image(CTYPE1=None, CTYPE2=None)}, "pixel scale"),
+    "WCS singular": lambda w: ({"images": w.image(PC1_1=0.0, PC2_2=0.0)}, "WCS"),
+    "WCS of degrees": lambda w: ({"images": w.image(PC1_1=-1.0, PC2_2=1.0)}, "WCS"),
+    "WCS text": lambda w: ({"images": w.image(CRVAL1="here")}, "lie outside"),
     "pixels too coarse": lambda w: (
-        dict(images=w.image(PC1_1=-1 / 3600, PC2_2=1 / 3600)),
+        {"images": w.image(PC1_1=-1 / 3600, PC2_2=1 / 3600)},
         "too coarse",
     ),
     "pixel scale negative": lambda w: (
-        dict(images=w.image(CTYPE1=None, CTYPE2=None), pixel_scale=-0.06),
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": -0.06},
         "pixel-scale",
     ),
     "pixel scale zero": lambda w: (
-        dict(images=w.image(CTYPE1=None, CTYPE2=None), pixel_scale=0),
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": 0},
         "pixel-scale",
     ),
-    "pixel scale wrong": lambda w: (dict(pixel_scale=0.3), "the WCS says"),
-    "extension absent": lambda w: (dict(hdu=3), "has no extension 3"),
-    "extension negative": lambda w: (dict(hdu=-1), "has no extension -1"),
-    "unit unknown": lambda w: (dict(unit="furlong"), "'furlong'"),
+    "pixel scale wrong": lambda w: ({"pixel_scale": 0.3}, "the WCS says"),
+    "extension absent": lambda w: ({"hdu": 3}, "has no extension 3"),
+    "extension negative": lambda w: ({"hdu": -1}, "has no extension -1"),
+    "unit unknown": lambda w: ({"unit": "furlong"}, "'furlong'"),
     # Maps.
     "weight of another shape": lambda w: (
-        dict(weight=w.image(lambda p: p[:-1])),
+        {"weight": w.image(lambda p: p[:-1])},
         r"weight map of \(399, 400\)",
     ),
-    "weight a table": lambda w: (dict(weight=table_file(w)), "holds no 2-D image"),
+    "weight a table": lambda w: ({"weight": table_file(w)}, "holds no 2-D image"),
     "rms as weight": lambda w: (
-        dict(weight=w.image(lambda p: 0 * p + 0.005)),
+        {"weight": w.image(lambda p: 0 * p + 0.005)},
         "times what this weight map says",
     ),
     "weight as rms": lambda w: (
-        dict(rms=w.image(lambda p: 0 * p + 4e4)),
+        {"rms": w.image(lambda p: 0 * p + 4e4)},
         "times what this rms map says",
     ),
     "counts as rate with a weight": lambda w: (
-        dict(images=w.image(lambda p: 1000 * p), weight=w.sky["weight"]),
+        {"images": w.image(lambda p: 1000 * p), "weight": w.sky["weight"]},
         "times what this weight map says",
     ),
     "weight and rms": lambda w: (
-        dict(weight=w.sky["weight"], rms=w.sky["weight"]),
+        {"weight": w.sky["weight"], "rms": w.sky["weight"]},
         "give one of them",
     ),
     "mask of everything": lambda w: (
-        dict(mask=w.image(lambda p: 0 * p + 1)),
+        {"mask": w.image(lambda p: 0 * p + 1)},
         "no noise can be measured",
     ),
-    "weight absent": lambda w: (dict(weight=w.folder / "no.fits"), "No such file"),
+    "weight absent": lambda w: ({"weight": w.folder / "no.fits"}, "No such file"),
     # Catalogues.
-    "catalogue absent": lambda w: (dict(catalog=w.folder / "no.csv"), "no such catalogue"),
-    "catalogue a folder": lambda w: (dict(catalog=w.folder), "no such catalogue"),
-    "catalogue empty": lambda w: (dict(catalog=w.file("", "a.csv")), "catalogue is empty"),
-    "catalogue blank": lambda w: (dict(catalog=w.file(" \n \n", "a.csv")), "catalogue is empty"),
+    "catalogue absent": lambda w: ({"catalog": w.folder / "no.csv"}, "no such catalogue"),
+    "catalogue a folder": lambda w: ({"catalog": w.folder}, "no such catalogue"),
+    "catalogue empty": lambda w: ({"catalog": w.file("", "a.csv")}, "catalogue is empty"),
+    "catalogue blank": lambda w: ({"catalog": w.file(" \n \n", "a.csv")}, "catalogue is empty"),
     "catalogue without rows": lambda w: (
-        dict(catalog=w.file("id,ra,dec\n", "a.csv")),
+        {"catalog": w.file("id,ra,dec\n", "a.csv")},
         "has no rows",
     ),
     "catalogue of comments": lambda w: (
-        dict(catalog=w.file("# id ra dec\n# 1 2 3\n", "a.csv")),
+        {"catalog": w.file("# id ra dec\n# 1 2 3\n", "a.csv")},
         "no rows",
     ),
-    "catalogue an image": lambda w: (dict(catalog=w.sky["image"]), "holds no table"),
+    "catalogue an image": lambda w: ({"catalog": w.sky["image"]}, "holds no table"),
     "catalogue binary": lambda w: (
-        dict(catalog=w.file(bytes(range(256)) * 9, "a.csv")),
+        {"catalog": w.file(bytes(range(256)) * 9, "a.csv")},
         "not a readable catalogue",
     ),
     "catalogue UTF-16": lambda w: (
-        dict(catalog=w.file(text(w).encode("utf-16"), "a.csv")),
+        {"catalog": w.file(text(w).encode("utf-16"), "a.csv")},
         "not a readable catalogue",
     ),
     "catalogue truncated FITS": lambda w: (
-        dict(catalog=w.file(cut(table_file(w), 0.68), "a.fits")),
+        {"catalog": w.file(cut(table_file(w), 0.68), "a.fits")},
         "not a readable catalogue",
     ),
     "catalogue truncated parquet": lambda w: (
-        dict(catalog=w.file(b"PAR1" + bytes(100), "a.parquet")),
+        {"catalog": w.file(b"PAR1" + bytes(100), "a.parquet")},
         "not a readable catalogue",
     ),
     "catalogue broken VOTable": lambda w: (
-        dict(catalog=w.file("<?xml version='1.0'?><VOTABLE><RES", "a.vot")),
+        {"catalog": w.file("<?xml version='1.0'?><VOTABLE><RES", "a.vot")},
         "not a readable catalogue",
     ),
     "catalogue gzip": lambda w: (
-        dict(catalog=w.file(gzip.compress(text(w).encode()), "a.csv.gz")),
+        {"catalog": w.file(gzip.compress(text(w).encode()), "a.csv.gz")},
         "not a readable catalogue",
     ),
     "catalogue without positions": lambda w: (
-        dict(catalog=w.file("id,mag\n1,22\n", "a.csv")),
+        {"catalog": w.file("id,mag\n1,22\n", "a.csv")},
         "no columns for ra and dec or x and y",
     ),
     "declination alone": lambda w: (
-        dict(catalog=w.file("id,dec\n1,22\n", "a.csv"), columns="dec=dec"),
+        {"catalog": w.file("id,dec\n1,22\n", "a.csv"), "columns": "dec=dec"},
         "no column for ra",
     ),
-    "column misspelt": lambda w: (dict(columns="ra=raa"), "did you mean 'ra'"),
-    "column of no name": lambda w: (dict(columns="radius=ra"), "unknown name 'radius'"),
-    "text for numbers": lambda w: (dict(catalog=w.catalog(ra="here")), "no angle"),
+    "column misspelt": lambda w: ({"columns": "ra=raa"}, "did you mean 'ra'"),
+    "column of no name": lambda w: ({"columns": "radius=ra"}, "unknown name 'radius'"),
+    "text for numbers": lambda w: ({"catalog": w.catalog(ra="here")}, "no angle"),
     "one word among numbers": lambda w: (
-        dict(catalog=w.catalog(ra=["unknown", *w.objects["ra"].astype(str)[1:]])),
+        {"catalog": w.catalog(ra=["unknown", *w.objects["ra"].astype(str)[1:]])},
         "row 1 of column 'ra' is 'unknown'",
     ),
     "text for pixels": lambda w: (
-        dict(catalog=w.file("id,x,y\n1,left,3\n2,4,5\n", "a.csv")),
+        {"catalog": w.file("id,x,y\n1,left,3\n2,4,5\n", "a.csv")},
         "holds text",
     ),
     "decimal commas": lambda w: (
-        dict(catalog=w.file(text(w, ";").replace(".", ","), "a.csv")),
+        {"catalog": w.file(text(w, ";").replace(".", ","), "a.csv")},
         "write degrees with a decimal point",
     ),
     "decimal commas among commas": lambda w: (
-        dict(catalog=w.file("id,ra,dec\n1,150,0,2,2\n2,150,1,2,3\n", "a.csv")),
+        {"catalog": w.file("id,ra,dec\n1,150,0,2,2\n2,150,1,2,3\n", "a.csv")},
         "not a readable catalogue",
     ),
     "rows longer than the header": lambda w: (
-        dict(catalog=w.file("id,ra,dec\n" + "7,1,150.1,2.2\n8,2,150.1,2.3\n", "a.csv")),
+        {"catalog": w.file("id,ra,dec\n" + "7,1,150.1,2.2\n8,2,150.1,2.3\n", "a.csv")},
         "not a readable catalogue",
     ),
-    "no position at all": lambda w: (dict(catalog=w.catalog(ra=np.nan)), "none of 24 objects"),
+    "no position at all": lambda w: ({"catalog": w.catalog(ra=np.nan)}, "none of 24 objects"),
     "swapped": lambda w: (
-        dict(catalog=w.catalog(ra=w.objects["dec"], dec=w.objects["ra"])),
+        {"catalog": w.catalog(ra=w.objects["dec"], dec=w.objects["ra"])},
         "swapped",
     ),
-    "hours": lambda w: (dict(catalog=w.catalog(ra=w.objects["ra"] / 15)), "ra in hours"),
+    "hours": lambda w: ({"catalog": w.catalog(ra=w.objects["ra"] / 15)}, "ra in hours"),
     "radians": lambda w: (
-        dict(catalog=w.catalog(ra=np.radians(w.objects["ra"]), dec=np.radians(w.objects["dec"]))),
+        {"catalog": w.catalog(ra=np.radians(w.objects["ra"]), dec=np.radians(w.objects["dec"]))},
         "in radians",
     ),
     "right ascension below -180": lambda w: (
-        dict(catalog=w.catalog(ra=w.objects["ra"] - 360)),
+        {"catalog": w.catalog(ra=w.objects["ra"] - 360)},
         "none of 24 objects has a position",
     ),
-    "another field": lambda w: (dict(catalog=w.catalog(dec=-70.0)), "lie outside the image"),
+    "another field": lambda w: ({"catalog": w.catalog(dec=-70.0)}, "lie outside the image"),
     "declination beyond the pole": lambda w: (
-        dict(catalog=w.catalog(dec=np.linspace(91, 99, 24))),
+        {"catalog": w.catalog(dec=np.linspace(91, 99, 24))},
         "none of 24 objects has a position",
     ),
-    "ids twice": lambda w: (dict(catalog=w.catalog(id=3)), "3 stands 24 times"),
+    "ids twice": lambda w: ({"catalog": w.catalog(id=3)}, "3 stands 24 times"),
     "ids missing": lambda w: (
-        dict(catalog=w.catalog(id=[np.nan, *range(23)])),
+        {"catalog": w.catalog(id=[np.nan, *range(23)])},
         "row 1 has no id",
     ),
     "pixels of another image": lambda w: (
-        dict(catalog=w.file("id,x,y\n1,9000,9000\n", "a.csv")),
+        {"catalog": w.file("id,x,y\n1,9000,9000\n", "a.csv")},
         "lie outside the image",
     ),
     # PSFs.
-    "PSF absent": lambda w: (dict(psf=w.folder / "no.fits"), "no such PSF"),
-    "PSF text": lambda w: (dict(psf=w.file("psf", "a.fits")), "not a readable FITS file"),
-    "PSF NaN": lambda w: (dict(psf=w.psf(np.full((51, 51), np.nan))), "NaN or infinite"),
-    "PSF negative": lambda w: (dict(psf=w.psf(-psf())), "not positive"),
-    "PSF zero": lambda w: (dict(psf=w.psf(0 * psf())), "not positive"),
-    "PSF off its middle": lambda w: (dict(psf=w.psf(psf(shift=9))), "off the middle"),
-    "PSF a cube": lambda w: (dict(psf=w.psf(np.stack([psf()] * 3))), "not a 2-D image"),
-    "PSF a table": lambda w: (dict(psf=table_file(w)), "not a 2-D image"),
+    "PSF absent": lambda w: ({"psf": w.folder / "no.fits"}, "no such PSF"),
+    "PSF text": lambda w: ({"psf": w.file("psf", "a.fits")}, "not a readable FITS file"),
+    "PSF NaN": lambda w: ({"psf": w.psf(np.full((51, 51), np.nan))}, "NaN or infinite"),
+    "PSF negative": lambda w: ({"psf": w.psf(-psf())}, "not positive"),
+    "PSF zero": lambda w: ({"psf": w.psf(0 * psf())}, "not positive"),
+    "PSF off its middle": lambda w: ({"psf": w.psf(psf(shift=9))}, "off the middle"),
+    "PSF a cube": lambda w: ({"psf": w.psf(np.stack([psf()] * 3))}, "not a 2-D image"),
+    "PSFs of many places": lambda w: ({"psf": many(w)}, "holds 3 images; give one PSF"),
+    "PSF a table": lambda w: ({"psf": table_file(w)}, "not a 2-D image"),
     "PSF scale negative": lambda w: (
-        dict(psf=w.psf(psf()), psf_pixel_scale=-0.06),
+        {"psf": w.psf(psf()), "psf_pixel_scale": -0.06},
         "--psf-pixel-scale",
     ),
-    "PSF scale zero": lambda w: (dict(psf=w.psf(psf()), psf_pixel_scale=0), "--psf-pixel-scale"),
-    "PSF scale NaN": lambda w: (dict(psf=w.psf(psf()), psf_pixel_scale="nan"), "--psf-pixel-scale"),
-    "PSF scale without PSF": lambda w: (dict(psf_pixel_scale=0.06), "--psf"),
+    "PSF scale zero": lambda w: ({"psf": w.psf(psf()), "psf_pixel_scale": 0}, "--psf-pixel-scale"),
+    "PSF scale NaN": lambda w: (
+        {"psf": w.psf(psf()), "psf_pixel_scale": "nan"},
+        "--psf-pixel-scale",
+    ),
+    "PSF scale without PSF": lambda w: ({"psf_pixel_scale": 0.06}, "--psf"),
     # Packages.
-    "package absent": lambda w: (dict(model=w.folder / "no"), "no prediction package here"),
+    "package absent": lambda w: ({"model": w.folder / "no"}, "no prediction package here"),
     "package of another schema": lambda w: (
-        dict(model=w.spoilt_package(schema="galadapt-package-9")),
+        {"model": w.spoilt_package(schema="galadapt-package-9")},
         "schema is 'galadapt-package-9'",
     ),
     "package with a strange key": lambda w: (
-        dict(model=w.spoilt_package(colour="red")),
+        {"model": w.spoilt_package(colour="red")},
         "colour",
     ),
     "package without noise": lambda w: (
-        dict(model=w.spoilt_package(pixel_rms=float("nan"))),
+        {"model": w.spoilt_package(pixel_rms=float("nan"))},
         "pixel_rms",
     ),
     "package of other parameters": lambda w: (
-        dict(model=w.spoilt_package(parameters=["magnitude", "colour"])),
+        {"model": w.spoilt_package(parameters=["magnitude", "colour"])},
         "lacks the column",
     ),
     "package a list": lambda w: (
-        dict(model=(lambda f: (f / "package.json").write_text("[1]") and f)(w.spoilt_package())),
+        {"model": (lambda f: (f / "package.json").write_text("[1]") and f)(w.spoilt_package())},
         "not valid JSON",
     ),
     "package not UTF-8": lambda w: (
-        dict(
-            model=(lambda f: (f / "package.json").write_bytes(b"\xff\xfe{}") and f)(
+        {
+            "model": (lambda f: (f / "package.json").write_bytes(b"\xff\xfe{}") and f)(
                 w.spoilt_package()
             )
-        ),
+        },
         "not valid JSON",
     ),
     "network tampered with": lambda w: (
-        dict(
-            model=w.spoilt_package(lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other"))
-        ),
+        {
+            "model": w.spoilt_package(
+                lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other")
+            )
+        },
         "not the network that package.json names",
     ),
     "network of text": lambda w: (
-        dict(model=w.spoilt_package(swapped_member(b"weights"))),
+        {"model": w.spoilt_package(swapped_member(b"weights"))},
         "not a readable Keras model",
     ),
     "network pickled": lambda w: (
-        dict(model=w.spoilt_package(swapped_member(pickle.dumps({"weights": [1, 2]})))),
+        {"model": w.spoilt_package(swapped_member(pickle.dumps({"weights": [1, 2]})))},
         "not a readable Keras model",
     ),
     "network truncated": lambda w: (
-        dict(
-            model=w.spoilt_package(
+        {
+            "model": w.spoilt_package(
                 lambda f, v: swapped_member(cut(f / v["members"][0]["file"], 0.8))(f, v)
             )
-        ),
+        },
         "not a readable Keras model",
     ),
     "network a zip of nothing": lambda w: (
-        dict(model=w.spoilt_package(swapped_member(b"PK\x05\x06" + bytes(18)))),
+        {"model": w.spoilt_package(swapped_member(b"PK\x05\x06" + bytes(18)))},
         "not a readable Keras model",
     ),
     "reference truncated": lambda w: (
-        dict(model=w.spoilt_package(truncated_reference)),
+        {"model": w.spoilt_package(truncated_reference)},
         "not a readable table",
     ),
     "reference without rows": lambda w: (
-        dict(model=w.spoilt_package(spoilt_reference(lambda t: t.iloc[:0]))),
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:0]))},
         "reference.parquet",
     ),
     "reference of one row": lambda w: (
-        dict(model=w.spoilt_package(spoilt_reference(lambda t: t.iloc[:1]))),
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:1]))},
         "reference.parquet",
     ),
     "reference without features": lambda w: (
-        dict(model=w.spoilt_package(spoilt_reference(lambda t: t.iloc[:, :-32]))),
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:, :-32]))},
         "reference.parquet",
     ),
     "reference of infinities": lambda w: (
-        dict(model=w.spoilt_package(spoilt_reference(infinite_features))),
+        {"model": w.spoilt_package(spoilt_reference(infinite_features))},
         "reference.parquet",
     ),
     "reference without spread": lambda w: (
-        dict(
-            model=w.spoilt_package(spoilt_reference(lambda t: t.drop(columns="magnitude_spread")))
-        ),
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.drop(columns="magnitude_spread")))},
         "magnitude_spread",
     ),
     "reference of another domain": lambda w: (
-        dict(model=w.spoilt_package(spoilt_reference(lambda t: t.assign(domain="moon")))),
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.assign(domain="moon")))},
         "reference.parquet",
     ),
     "ranges of another parameter": lambda w: (
-        dict(model=w.spoilt_package(training_ranges={"magnitude": [18, 25]})),
+        {"model": w.spoilt_package(training_ranges={"magnitude": [18, 25]})},
         "training_ranges",
     ),
     "scaling of nothing": lambda w: (
-        dict(
-            model=w.spoilt_package(lambda f, v: v["members"][0].update(target_scaling={"mean": 1}))
-        ),
+        {
+            "model": w.spoilt_package(
+                lambda f, v: v["members"][0].update(target_scaling={"mean": 1})
+            )
+        },
         "target scaling is incomplete",
     ),
     # Options and outputs.
-    "suffix unknown": lambda w: (dict(output=w.folder / "out.txt"), "unknown suffix"),
-    "suffix missing": lambda w: (dict(output=w.folder / "out"), "unknown suffix"),
+    "suffix unknown": lambda w: ({"output": w.folder / "out.txt"}, "unknown suffix"),
+    "suffix missing": lambda w: ({"output": w.folder / "out"}, "unknown suffix"),
     "output a folder": lambda w: (
-        dict(output=(lambda p: p.mkdir() or p)(w.folder / "o.csv")),
+        {"output": (lambda p: p.mkdir() or p)(w.folder / "o.csv")},
         "is a folder",
     ),
     "output below a file": lambda w: (
-        dict(output=w.file("", "file") / "out.csv"),
+        {"output": w.file("", "file") / "out.csv"},
         "cannot be written",
     ),
     "output is the catalogue": lambda w: (
-        dict(catalog=w.catalog(), output=w.folder / "spoilt.csv"),
+        {"catalog": w.catalog(), "output": w.folder / "spoilt.csv"},
         "would overwrite",
     ),
     "output is the image": lambda w: (
-        dict(images=w.image(), output=w.folder / "spoilt.fits"),
+        {"images": w.image(), "output": w.folder / "spoilt.fits"},
         "would overwrite",
     ),
-    "plot is the output": lambda w: (dict(plot=w.folder / "out.csv"), "plot"),
-    "plot of unknown suffix": lambda w: (dict(plot=w.folder / "sheet.txt"), "plot"),
+    "plot is the output": lambda w: ({"plot": w.folder / "out.csv"}, "plot"),
+    "plot of unknown suffix": lambda w: ({"plot": w.folder / "sheet.txt"}, "plot"),
     "plot below a file": lambda w: (
-        dict(plot=w.file("", "file") / "sheet.png"),
+        {"plot": w.file("", "file") / "sheet.png"},
         "cannot be written",
     ),
-    "plot of nothing": lambda w: (dict(plot=w.folder / "a.png", plot_count=0), "--plot-count"),
-    "level NaN": lambda w: (dict(level="nan"), "--level"),
-    "level of three sigma": lambda w: (dict(level=3), "--level"),
-    "no member": lambda w: (dict(members=0), "--members"),
-    "no process": lambda w: (dict(processes=0), "--processes"),
-    "nothing to measure": lambda w: (dict(images=None, catalog=None), "give exactly one of"),
-    "two kinds of input": lambda w: (dict(cutouts=w.sky["image"]), "give exactly one of"),
+    "plot of nothing": lambda w: ({"plot": w.folder / "a.png", "plot_count": 0}, "--plot-count"),
+    "level NaN": lambda w: ({"level": "nan"}, "--level"),
+    "level of three sigma": lambda w: ({"level": 3}, "--level"),
+    "no member": lambda w: ({"members": 0}, "--members"),
+    "no process": lambda w: ({"processes": 0}, "--processes"),
+    "nothing to measure": lambda w: ({"images": None, "catalog": None}, "give exactly one of"),
+    "two kinds of input": lambda w: ({"cutouts": w.sky["image"]}, "give exactly one of"),
     "map of cutouts": lambda w: (
-        dict(images=None, catalog=None, cutouts=w.sky["image"], weight=w.sky["weight"]),
+        {"images": None, "catalog": None, "cutouts": w.sky["image"], "weight": w.sky["weight"]},
         "--weight",
     ),
     "zero point of stamps": lambda w: (
-        dict(images=None, catalog=None, stamps=w.folder / "a.h5", zero_point=25),
+        {"images": None, "catalog": None, "stamps": w.folder / "a.h5", "zero_point": 25},
         "--zero-point",
     ),
     "columns without a catalogue": lambda w: (
-        dict(catalog=None, columns="ra=ra"),
+        {"catalog": None, "columns": "ra=ra"},
         "--columns",
     ),
     "stamps of text": lambda w: (
-        dict(images=None, catalog=None, stamps=w.file("no", "a.h5")),
+        {"images": None, "catalog": None, "stamps": w.file("no", "a.h5")},
         "a.h5",
     ),
 }
@@ -675,167 +687,165 @@ def left(clean: pd.DataFrame, reach: float) -> np.ndarray:
 #: What is changed, and what must be true of the catalogue then.
 ANSWERED = {
     "NaN stripe": (
-        lambda w, c: dict(images=w.image(stripe(np.nan))),
+        lambda w, c: {"images": w.image(stripe(np.nan))},
         lambda t, c: rows_without(t, c, left(c, 16)) and (t["reason"][left(c, 0)] != "").all(),
     ),
     "infinite stripe": (
-        lambda w, c: dict(images=w.image(stripe(np.inf))),
+        lambda w, c: {"images": w.image(stripe(np.inf))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "stripe of absurd numbers": (
-        lambda w, c: dict(images=w.image(stripe(1e39))),
+        lambda w, c: {"images": w.image(stripe(1e39))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "stripe of zeros": (
-        lambda w, c: dict(images=w.image(stripe(0))),
+        lambda w, c: {"images": w.image(stripe(0))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "negative weights": (
-        lambda w, c: dict(weight=w.image(weight_with(-1))),
+        lambda w, c: {"weight": w.image(weight_with(-1))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "zero weights": (
-        lambda w, c: dict(weight=w.image(weight_with(0))),
+        lambda w, c: {"weight": w.image(weight_with(0))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "weights that are NaN": (
-        lambda w, c: dict(weight=w.image(weight_with(np.nan))),
+        lambda w, c: {"weight": w.image(weight_with(np.nan))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "infinite weights": (
-        lambda w, c: dict(weight=w.image(weight_with(np.inf))),
+        lambda w, c: {"weight": w.image(weight_with(np.inf))},
         lambda t, c: rows_without(t, c, left(c, 16)),
     ),
     "no weight anywhere": (
-        lambda w, c: dict(weight=w.image(lambda p: 0 * p)),
+        lambda w, c: {"weight": w.image(lambda p: 0 * p)},
         lambda t, c: has(t, Flag.NO_STAMP).all() and (t["reason"] == "bad_pixels").sum() >= 20,
     ),
     "weight a hundredth of itself": (
-        lambda w, c: dict(weight=w.image(lambda p: 0 * p + 0.005**-2 / 100)),
+        lambda w, c: {"weight": w.image(lambda p: 0 * p + 0.005**-2 / 100)},
         lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
     ),
     "a cosmic ray in every stamp": (
-        lambda w, c: dict(images=spiked(1e4)(w)),
+        lambda w, c: {"images": spiked(1e4)(w)},
         lambda t, c: (t["flags"] != 0).all() and not (t["flags"][measured(t)] == 0).any(),
     ),
     "a dead pixel in every stamp": (
-        lambda w, c: dict(images=spiked(-1e4)(w)),
+        lambda w, c: {"images": spiked(-1e4)(w)},
         lambda t, c: (t["flags"] != 0).all(),
     ),
     "counts labelled as a rate": (
-        lambda w, c: dict(images=w.image(lambda p: 1000 * p)),
+        lambda w, c: {"images": w.image(lambda p: 1000 * p)},
         lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
     ),
     "zero point of another band": (
-        lambda w, c: dict(images=w.image(ABZP=ZERO_POINT - 2)),
+        lambda w, c: {"images": w.image(ABZP=ZERO_POINT - 2)},
         lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
     ),
     "16 bits and BLANK": (
-        lambda w, c: dict(images=in_integers(w)),
+        lambda w, c: {"images": in_integers(w)},
         lambda t, c: rows_without(t, c, ((c["x"] < 86) & (c["y"] < 86)).to_numpy()),
     ),
     "gzip": (
-        lambda w, c: dict(images=w.file(gzip.compress(w.sky["image"].read_bytes()), "a.gz")),
+        lambda w, c: {"images": w.file(gzip.compress(w.sky["image"].read_bytes()), "a.gz")},
         same,
     ),
-    "fpack": (lambda w, c: dict(images=packed(w)), lambda t, c: same(t, c, 0.05)),
+    "fpack": (lambda w, c: {"images": packed(w)}, lambda t, c: same(t, c, 0.05)),
     "PSF of even size": (
-        lambda w, c: dict(psf=w.psf(psf(50))),
+        lambda w, c: {"psf": w.psf(psf(50))},
         lambda t, c: not has(t, Flag.PSF_UNLIKE).any(),
     ),
     "PSF constant": (
-        lambda w, c: dict(psf=w.psf(1 + 0 * psf())),
+        lambda w, c: {"psf": w.psf(1 + 0 * psf())},
         lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
     ),
     "PSF of one pixel": (
-        lambda w, c: dict(psf=w.psf(np.ones((1, 1)))),
+        lambda w, c: {"psf": w.psf(np.ones((1, 1)))},
         lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
     ),
     "PSF of a wrong scale": (
-        lambda w, c: dict(psf=w.psf(psf()), psf_pixel_scale=0.03),
+        lambda w, c: {"psf": w.psf(psf()), "psf_pixel_scale": 0.03},
         lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
     ),
     "PSF too coarse": (
-        lambda w, c: dict(psf=w.psf(psf()), psf_pixel_scale=0.3),
+        lambda w, c: {"psf": w.psf(psf()), "psf_pixel_scale": 0.3},
         lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
     ),
     "byte order mark": (
-        lambda w, c: dict(catalog=w.file(b"\xef\xbb\xbf" + text(w).encode(), "a.csv")),
+        lambda w, c: {"catalog": w.file(b"\xef\xbb\xbf" + text(w).encode(), "a.csv")},
         same,
     ),
     "semicolons and carriage returns": (
-        lambda w, c: dict(catalog=w.file(text(w, ";").replace("\n", "\r\n"), "a.csv")),
+        lambda w, c: {"catalog": w.file(text(w, ";").replace("\n", "\r\n"), "a.csv")},
         same,
     ),
-    "blanks": (lambda w, c: dict(catalog=w.file(text(w, " "), "a.txt")), same),
+    "blanks": (lambda w, c: {"catalog": w.file(text(w, " "), "a.txt")}, same),
     "a trailing comma": (
-        lambda w, c: dict(catalog=w.file(text(w).replace("\n", ",\n"), "a.csv")),
+        lambda w, c: {"catalog": w.file(text(w).replace("\n", ",\n"), "a.csv")},
         same,
     ),
-    "no name, no suffix": (lambda w, c: dict(catalog=w.file(text(w), "catalogue")), same),
-    "sexagesimal": (lambda w, c: dict(catalog=sexagesimal(w)), lambda t, c: same(t, c, 0.02)),
+    "no name, no suffix": (lambda w, c: {"catalog": w.file(text(w), "catalogue")}, same),
+    "sexagesimal": (lambda w, c: {"catalog": sexagesimal(w)}, lambda t, c: same(t, c, 0.02)),
     "hours, as told": (
-        lambda w, c: dict(catalog=w.catalog(ra=w.objects["ra"] / 15), units="ra=hourangle"),
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"] / 15), "units": "ra=hourangle"},
         same,
     ),
     "swapped, as told": (
-        lambda w, c: dict(
-            catalog=w.catalog(ra=w.objects["dec"], dec=w.objects["ra"]),
-            columns=["ra=dec", "dec=ra"],
-        ),
+        lambda w, c: {
+            "catalog": w.catalog(ra=w.objects["dec"], dec=w.objects["ra"]),
+            "columns": ["ra=dec", "dec=ra"],
+        },
         same,
     ),
-    "pixels from 0": (lambda w, c: dict(catalog=pixel_catalog(w, c, 0, "x y")), same),
+    "pixels from 0": (lambda w, c: {"catalog": pixel_catalog(w, c, 0, "x y")}, same),
     "pixels from 1, by name": (
-        lambda w, c: dict(catalog=pixel_catalog(w, c, 1, "X_IMAGE Y_IMAGE")),
+        lambda w, c: {"catalog": pixel_catalog(w, c, 1, "X_IMAGE Y_IMAGE")},
         same,
     ),
     "pixels from 1, as told": (
-        lambda w, c: dict(catalog=pixel_catalog(w, c, 1, "x y"), one_based=True),
+        lambda w, c: {"catalog": pixel_catalog(w, c, 1, "x y"), "one_based": True},
         same,
     ),
     "some positions lost": (
-        lambda w, c: dict(catalog=w.catalog(ra=w.objects["ra"].where(w.objects["id"] > 104))),
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"].where(w.objects["id"] > 104))},
         lambda t, c: (
             has(t, Flag.NO_STAMP)[:5].all() and same(t[5:].reset_index(), c[5:].reset_index())
         ),
     ),
     "placeholders": (
-        lambda w, c: dict(
-            catalog=w.catalog(dec=w.objects["dec"].where(w.objects["id"] > 104, -99))
-        ),
+        lambda w, c: {"catalog": w.catalog(dec=w.objects["dec"].where(w.objects["id"] > 104, -99))},
         lambda t, c: (
             has(t, Flag.NO_STAMP)[:5].all() and same(t[5:].reset_index(), c[5:].reset_index())
         ),
     ),
     "everything in one place": (
-        lambda w, c: dict(catalog=w.catalog(ra=w.objects["ra"][6], dec=w.objects["dec"][6])),
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"][6], dec=w.objects["dec"][6])},
         lambda t, c: has(t, Flag.COINCIDENT).all(),
     ),
     "one object": (
-        lambda w, c: dict(
-            catalog=w.file(text(w).splitlines()[0] + "\n" + text(w).splitlines()[7], "a.csv")
-        ),
+        lambda w, c: {
+            "catalog": w.file(text(w).splitlines()[0] + "\n" + text(w).splitlines()[7], "a.csv")
+        },
         lambda t, c: len(t) == 1 and same(t, c[6:7].reset_index()),
     ),
     "text identifiers": (
-        lambda w, c: dict(catalog=w.catalog(id=[f"galaxy {k}" for k in range(24)])),
+        lambda w, c: {"catalog": w.catalog(id=[f"galaxy {k}" for k in range(24)])},
         lambda t, c: same(t, c) and t["id"][3] == "galaxy 3",
     ),
     "negative identifiers": (
-        lambda w, c: dict(catalog=w.catalog(id=-w.objects["id"])),
+        lambda w, c: {"catalog": w.catalog(id=-w.objects["id"])},
         lambda t, c: same(t, c) and (t["id"] == -c["id"]).all(),
     ),
     "identifiers as floats": (
-        lambda w, c: dict(catalog=w.catalog(id=w.objects["id"] + 0.0)),
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] + 0.0)},
         lambda t, c: same(t, c) and (t["id"] == c["id"]).all(),
     ),
     "identifiers beyond integers": (
-        lambda w, c: dict(catalog=w.catalog(id=w.objects["id"] * 1e300)),
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] * 1e300)},
         lambda t, c: same(t, c) and t["id"].is_unique and (t["id"].astype(float) > 1e300).all(),
     ),
     "identifiers of 19 digits": (
-        lambda w, c: dict(catalog=w.catalog(id=w.objects["id"] + 2**62)),
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] + 2**62)},
         lambda t, c: same(t, c) and (t["id"] == c["id"] + 2**62).all(),
     ),
 }
@@ -993,6 +1003,26 @@ def test_an_image_smaller_than_a_stamp(world):
     given = world.arguments(images=image, catalog=catalog, weight=weight, pixel_scale=0.06)
     assert main(given) == 0
     assert world.output()["reason"].tolist() == ["edge"]
+
+
+def test_doubts_about_many_cutouts_are_said_once(world, capsys):
+    folder = world.folder / "cutouts"
+    folder.mkdir()
+    for number in range(4):
+        shutil.copy(world.sky["image"], folder / f"{number}.fits")
+    assert main(world.arguments(images=None, catalog=None, cutouts=folder)) == 0
+    assert capsys.readouterr().err.count("the noise is measured in the image") == 1
+
+
+def test_a_file_of_many_images_is_no_cutout(world):
+    with fits.open(world.sky["image"]) as hdus:
+        pixels, header = hdus[0].data, hdus[0].header
+    path = world.folder / "many.fits"
+    fits.HDUList([fits.PrimaryHDU(), *[fits.ImageHDU(pixels, header)] * 40]).writeto(path)
+    assert main(world.arguments(images=None, catalog=None, cutouts=path)) == 0
+    (reason,) = world.output()["reason"]
+    assert "holds 40 images" in reason
+    assert len(reason) < 300 + len(str(path))
 
 
 def test_nothing_is_left_behind(world):
