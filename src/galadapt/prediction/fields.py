@@ -23,6 +23,7 @@ from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
 from galadapt.mosaics import Mosaic, once, open_mosaic
 from galadapt.prediction.package import Record
+from galadapt.progress import track
 from galadapt.stamps import StampSet
 
 Judged = Stamp | Rejection
@@ -227,7 +228,7 @@ class CutoutsField:
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
-        for row in rows.tolist():
+        for row in track(rows.tolist(), len(rows), "extraction", "cutouts"):
             image = ImageField(
                 self.paths[row], self.record, self.extraction, self.options, remark=self.remark
             )

@@ -331,6 +331,12 @@ def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output:
     if len(reasons):
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
         say(f"{output}: not measured: {said}")
+    if reasons.get("edge", 0):
+        side, scale = package.record.stamp_size, package.record.pixel_scale
+        say(
+            f"{output}: edge: a stamp is {side} px of {scale:g} arcsec; images must reach "
+            f"{side * scale / 2:.2f} arcsec to all sides of an object"
+        )
     raised = {
         flag.name.lower(): int(np.count_nonzero(flags[measured] & int(flag)))
         for flag in Flag

@@ -996,13 +996,14 @@ def test_an_empty_sky_without_a_catalogue(world, capsys):
     assert "no source detected" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_image_smaller_than_a_stamp(world):
+def test_an_image_smaller_than_a_stamp(world, capsys):
     image = world.image(lambda pixels: pixels[:14, :14], CTYPE1=None, CTYPE2=None)
     catalog = world.file("id,x,y\n1,6.5,6.5\n", "tiny.csv")
     weight = world.image(lambda pixels: 0 * pixels[:14, :14] + 4e4, name="wht.fits")
     given = world.arguments(images=image, catalog=catalog, weight=weight, pixel_scale=0.06)
     assert main(given) == 0
     assert world.output()["reason"].tolist() == ["edge"]
+    assert "a stamp is 32 px of 0.06 arcsec; images must reach 0.96" in capsys.readouterr().err
 
 
 def test_doubts_about_many_cutouts_are_said_once(world, capsys):
@@ -1011,7 +1012,9 @@ def test_doubts_about_many_cutouts_are_said_once(world, capsys):
     for number in range(4):
         shutil.copy(world.sky["image"], folder / f"{number}.fits")
     assert main(world.arguments(images=None, catalog=None, cutouts=folder)) == 0
-    assert capsys.readouterr().err.count("the noise is measured in the image") == 1
+    said = capsys.readouterr().err
+    assert said.count("the noise is measured in the image") == 1
+    assert said.count("extraction:") == 1
 
 
 def test_a_file_of_many_images_is_no_cutout(world):
