@@ -257,6 +257,11 @@ class Mosaic:
         return self._sky is not None
 
     @property
+    def noise_is_measured(self) -> bool:
+        """Whether no map tells the noise, so that it was measured in the image itself."""
+        return self.noise is not None and self.noise.kind == "measured"
+
+    @property
     def resampled(self) -> bool:
         """Whether output pixels differ from native ones."""
         return bool(np.any(self._ratio != 1))

@@ -75,6 +75,11 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
     verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
     verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    verb.add_argument(
+        "--fill",
+        action="store_true",
+        help="frame cutouts smaller than a stamp by noise like theirs",
+    )
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
     verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
@@ -109,6 +114,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         psf=arguments.psf,
         psf_pixel_scale=arguments.psf_pixel_scale,
         options={name: value for name, value in options.items() if value is not None},
+        fill=arguments.fill,
         processes=arguments.processes,
     )
 

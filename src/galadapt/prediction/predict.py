@@ -45,6 +45,7 @@ class Inputs:
         psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
         options: Further arguments of `galadapt.mosaics.open_mosaic`: hdu, zero_point, unit,
             native_pixel_scale.
+        fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         processes: That share the cutting of stamps.
     """
 
@@ -59,6 +60,7 @@ class Inputs:
     psf: Path | None = None
     psf_pixel_scale: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    fill: bool = False
     processes: int = 1
 
 
@@ -133,6 +135,7 @@ def predict(
     parts = output.with_name(f".{output.name}.parts")
     settings = {
         "members": members,
+        "fill": inputs.fill,
         "options": {name: str(value) for name, value in inputs.options.items()},
         "psf": task.psf.model_dump(mode="json"),
         "version": __version__,
@@ -189,7 +192,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         return Task(package, [stamps], stamps.objects, psf, common)
     if inputs.cutouts:
         paths = _cutout_paths(inputs.cutouts)
-        fields = [CutoutsField(paths, record, extraction, inputs.options)]
+        fields = [CutoutsField(paths, record, extraction, inputs.options, inputs.fill)]
         stems = pd.Series([path.name.split(".fit")[0] for path in paths])
         return Task(package, fields, pd.DataFrame({"id": stems}), psf, common)
     fields = []
@@ -230,6 +233,8 @@ def _check_options(inputs: Inputs) -> None:
     for kind, paths in inputs.maps.items():
         if paths and not inputs.images:
             raise ConfigError(f"--{kind}: belongs to --images; leave it out")
+    if inputs.fill and not inputs.cutouts:
+        raise ConfigError("--fill: belongs to --cutouts; leave it out")
     if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
         raise ConfigError("--columns, --units and --one-based: belong to --catalog; give one")
     if inputs.psf is None and inputs.psf_pixel_scale is not None:
@@ -335,7 +340,7 @@ def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output:
         side, scale = package.record.stamp_size, package.record.pixel_scale
         say(
             f"{output}: edge: a stamp is {side} px of {scale:g} arcsec; images must reach "
-            f"{side * scale / 2:.2f} arcsec to all sides of an object"
+            f"{side * scale / 2:.2f} arcsec to all sides of an object (cutouts: --fill frames them)"
         )
     raised = {
         flag.name.lower(): int(np.count_nonzero(flags[measured] & int(flag)))

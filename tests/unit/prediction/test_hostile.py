@@ -1017,6 +1017,31 @@ def test_doubts_about_many_cutouts_are_said_once(world, capsys):
     assert said.count("extraction:") == 1
 
 
+def test_small_cutouts_are_framed_when_told(world, clean):
+    """Ours, cut to 24 px: refused, or framed to almost the numbers of the whole image."""
+    folder = world.folder / "cutouts"
+    folder.mkdir()
+    with fits.open(world.sky["image"]) as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    keep = clean[measured(clean) & (clean["flags"] & int(Flag.BLENDED) == 0)][:6]
+    for row in keep.itertuples():
+        x, y = round(row.x), round(row.y)
+        small = data[y - 12 : y + 13, x - 12 : x + 13]
+        cards = {"BUNIT": header["BUNIT"], "ABZP": header["ABZP"]}
+        fits.PrimaryHDU(small, fits.Header(cards)).writeto(folder / f"{row.id}.fits")
+    cut = {"images": None, "catalog": None, "cutouts": folder, "pixel_scale": 0.06}
+    assert main(world.arguments(**cut)) == 0
+    assert (world.output()["reason"] == "edge").all()
+    assert main(world.arguments(**cut, fill=True)) == 0
+    first = world.output()
+    assert measured(first).all()
+    assert has(first, Flag.EDGE).all()
+    assert np.median(np.abs(first["magnitude"].to_numpy() - keep["magnitude"].to_numpy())) < 0.3
+    assert main(world.arguments(**cut, fill=True)) == 0
+    pd.testing.assert_frame_equal(world.output(), first)
+    assert main(world.arguments(fill=True)) == 2
+
+
 def test_a_file_of_many_images_is_no_cutout(world):
     with fits.open(world.sky["image"]) as hdus:
         pixels, header = hdus[0].data, hdus[0].header
