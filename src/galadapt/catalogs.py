@@ -6,6 +6,7 @@ objects on an image and says what is wrong when they are not there.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import io
 import warnings
@@ -202,8 +203,11 @@ def _check_names(columns: Mapping[str, str], units: Mapping[str, str]) -> None:
 def _read(path: Path, columns: Mapping[str, str]) -> Table:
     if not path.is_file():
         raise DataError(f"{path}: no such catalogue; check the path")
-    with path.open("rb") as file:
-        start = file.read(65536)
+    try:
+        with path.open("rb") as file:
+            start = file.read(65536)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
     if not start.strip():
         raise DataError(f"{path}: catalogue is empty; check that it was written completely")
     try:
@@ -305,6 +309,13 @@ def _from_text(lines: list[str], head: list[str], columns: Mapping[str, str]) ->
     for number, line in enumerate(body[:1000]):
         if sign is None and len(line.split()) != len(names):
             raise ValueError(f"row {number + 1} has not the header's {len(names)} columns")
+    if sign is not None:
+        # A reader would drop what is beyond the header, or shift it: a decimal comma, say.
+        for number, row in enumerate(csv.reader(body, delimiter=sign, skipinitialspace=True)):
+            if len(row) > len(names) and any(word.strip() for word in row[len(names) :]):
+                raise ValueError(
+                    f"row {number + 1} has {len(row)} fields, the header {len(names)} columns"
+                )
     if not body:
         return Table(names=names)
     frame = pd.read_csv(
@@ -393,7 +404,9 @@ def _identifiers(table: Table, chosen: Mapping[str, str], path: Path) -> dict[st
         raise DataError(
             f"{path}: {column} {twice} stands {counts.max()} times; give every object its own"
         )
-    if values.dtype.kind == "f" and np.array_equal(values, np.round(values)):
+    whole = values.dtype.kind == "f" and np.array_equal(values, np.round(values))
+    # Beyond this a float no longer tells neighbouring integers apart.
+    if whole and np.abs(values).max() < 2**53:
         values = values.astype(np.int64)
     if values.dtype.kind in "iu":
         if values.max() > np.iinfo(np.int64).max:
@@ -476,7 +489,8 @@ def _sexagesimal(
             found[row] = Angle(text, unit=unit).deg
         except (ValueError, TypeError, u.UnitsError):
             raise DataError(
-                f"{path}: row {row + 1} of column '{column}' is '{text}', no angle; repair it"
+                f"{path}: row {row + 1} of column '{column}' is '{text}', no angle; write "
+                "degrees with a decimal point, or hours as 10:20:30.4"
             ) from None
     return found
 

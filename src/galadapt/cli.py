@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from galadapt import __version__, config, stages
-from galadapt.errors import ConfigError, GaladaptError
+from galadapt.errors import ConfigError, GaladaptError, RunError
 from galadapt.files import external_digest
 from galadapt.prediction.command import add_verbs as add_prediction_verbs
+
+#: Errors of the machine, not of galadapt: no room, no permission.
+_OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+)
 
 LIST_HELP = """\
 columns of the list:
@@ -264,4 +270,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GaladaptError as error:
         print(f"galadapt: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"galadapt: {where}{error.strerror}; make room or correct the permissions, and run "
+            "the command again",
+            file=sys.stderr,
+        )
+        return RunError.exit_code
+    except KeyboardInterrupt:
+        print("galadapt: interrupted; nothing half-written was left behind", file=sys.stderr)
+        return 130
     return 0

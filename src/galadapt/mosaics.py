@@ -257,6 +257,11 @@ class Mosaic:
         return self._sky is not None
 
     @property
+    def noise_is_measured(self) -> bool:
+        """Whether no map tells the noise, so that it was measured in the image itself."""
+        return self.noise is not None and self.noise.kind == "measured"
+
+    @property
     def resampled(self) -> bool:
         """Whether output pixels differ from native ones."""
         return bool(np.any(self._ratio != 1))
@@ -531,7 +536,9 @@ def _planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def _names(hdus: list[Any], everything: fits.HDUList) -> str:
-    return ", ".join(f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus)
+    shown = [f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus[:5]]
+    more = [f"{len(hdus) - 5} more"] if len(hdus) > 5 else []
+    return ", ".join(shown + more)
 
 
 def _science(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> Any:
@@ -587,7 +594,8 @@ def _plane(stack: contextlib.ExitStack, hdu: Any, path: Path) -> _Pixels:
             unpacked[start : start + len(band)] = band
         assert unpacked is not None
         return _Pixels(unpacked)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:
+        # Each way of compression fails with errors of its own.
         reason = str(error).split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
 
@@ -706,6 +714,10 @@ def _exposure_time(header: fits.Header) -> float | None:
 
 def _native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
+    if told is not None and not 0 < told < np.inf:
+        raise DataError(
+            f"{path}: native_pixel_scale must be positive [arcsec], not {told:g}; correct it"
+        )
     if wcs is None:
         return np.full(2, np.nan if told is None else told)
     scales = proj_plane_pixel_scales(wcs) * 3600
@@ -847,6 +859,8 @@ def _zero_point(
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
             known = float(-2.5 * np.log10(flam) - 5 * np.log10(plam) - 2.408)
             source = "PHOTFLAM and PHOTPLAM"
+    if told is not None and not abs(told) <= 60:
+        raise DataError(f"{path}: zero_point {told:g} is no AB magnitude of one unit; correct it")
     if told is None:
         if known is not None and abs(known) > 60:
             raise DataError(

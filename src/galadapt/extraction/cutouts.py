@@ -108,7 +108,9 @@ def cutouts(
             for row, flags in zip(rows, known, strict=True)
         ]
 
-    yield from track(_mapped(work, tasks, processes), len(tasks), "extraction", "tiles")
+    found = _mapped(work, tasks, processes)
+    # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
+    yield from track(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
 
 
 def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -118,6 +118,21 @@ def check_output(path: Path) -> None:
             f"{path}: unknown suffix '{path.suffix}'; end the output's name in one of "
             f"{', '.join(SUFFIXES)}"
         )
+    _check_place(path)
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a plot that could not be written.
+
+    Raises:
+        ConfigError: the suffix is not .png, or the folder cannot be written to.
+    """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{path}: a plot is a PNG; end its name in .png")
+    _check_place(path)
+
+
+def _check_place(path: Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name a file to write")
     try:
@@ -160,7 +175,12 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
     columns: dict[str, Any] = {}
     for name in table.columns:
         values = table[name].to_numpy()
-        columns[name] = values.astype(str) if values.dtype.kind == "O" else values
+        if values.dtype.kind in "OU":
+            values = values.astype(str)
+            if suffix == ".fits":
+                # FITS knows ASCII only.
+                values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
+        columns[name] = values
     made = Table(columns)
     for name in made.colnames:
         unit, meaning = COLUMNS[name.removesuffix("_err")]

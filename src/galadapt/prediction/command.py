@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from galadapt.prediction.predict import Inputs
 
 
+#: Maps that may come with images.
+_MAPS = {
+    "weight": "inverse variance",
+    "rms": "noise",
+    "exposure": "exposure time or relative weight",
+    "mask": "non-zero where bad",
+}
+
+
 def _flag_help() -> str:
     lines = ["bits of the column flags:"]
     lines += [
@@ -60,21 +69,24 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         "--cutouts", type=Path, nargs="+", default=[], help="one object each, or folder"
     )
     verb.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
-    for kind, what in (
-        ("weight", "inverse variance"),
-        ("rms", "noise"),
-        ("mask", "non-zero where bad"),
-    ):
+    for kind, what in _MAPS.items():
         verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
     verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
     verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
     verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
     verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    verb.add_argument(
+        "--fill",
+        action="store_true",
+        help="frame cutouts smaller than a stamp by noise like theirs",
+    )
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
     verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
     verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
-    verb.add_argument("--pixel-scale", type=float, help="of the images, without WCS [arcsec]")
+    verb.add_argument(
+        "--native-pixel-scale", "--pixel-scale", type=float, help="of images without WCS [arcsec]"
+    )
     verb.add_argument("--hdu", help="number or name of the extension")
     verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
 
@@ -88,7 +100,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         "hdu": int(hdu) if hdu and hdu.isdigit() else hdu,
         "zero_point": arguments.zero_point,
         "unit": arguments.unit,
-        "native_pixel_scale": arguments.pixel_scale,
+        "native_pixel_scale": arguments.native_pixel_scale,
     }
     return arguments.model or newest_package(arguments.models), Inputs(
         images=arguments.images,
@@ -98,10 +110,11 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         columns=_pairs(arguments.columns, "--columns", "ra=RA"),
         units=_pairs(arguments.units, "--units", "ra=hourangle"),
         one_based=arguments.one_based or None,
-        maps={kind: getattr(arguments, kind) for kind in ("weight", "rms", "mask")},
+        maps={kind: getattr(arguments, kind) for kind in _MAPS},
         psf=arguments.psf,
         psf_pixel_scale=arguments.psf_pixel_scale,
         options={name: value for name, value in options.items() if value is not None},
+        fill=arguments.fill,
         processes=arguments.processes,
     )
 

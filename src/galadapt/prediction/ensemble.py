@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from galadapt.errors import DataError
 from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
-from galadapt.prediction.package import Package, Record
+from galadapt.prediction.package import RECORD, REFERENCE, Package, Record, features_of
 from galadapt.training import inference
 from galadapt.variants.chain import apply_chain
 
@@ -33,6 +34,19 @@ class Measured:
     features: np.ndarray
 
 
+def _network(path: Path) -> keras.Model:
+    try:
+        return inference.load(path)
+    except Exception as error:
+        # A damaged archive fails in as many ways as it has parts.
+        line = " ".join(str(error).removeprefix(f"{path}: ").split())[:200].partition(";")[0]
+        if isinstance(error, DataError):
+            raise DataError(f"{path}: {line}; make or fetch the package again") from None
+        raise DataError(
+            f"{path}: not a readable Keras model ({line}); make or fetch the package again"
+        ) from None
+
+
 class Ensemble:
     """The networks of a package, ready to be asked."""
 
@@ -47,10 +61,22 @@ class Ensemble:
             DataError: a network is broken or does not fit the package.
         """
         paths = [package.folder / member.file for member in package.record.members[:members]]
-        models = [inference.load(path) for path in paths]
+        models = [_network(path) for path in paths]
         scalings = [member.target_scaling for member in package.record.members]
-        scalers = [TargetScaler.from_dict(values) for values in scalings]
+        try:
+            scalers = [TargetScaler.from_dict(values) for values in scalings]
+        except DataError as error:
+            raise DataError(
+                f"{package.folder / RECORD}: {error.args[0].split(';')[0]}; make or fetch the "
+                "package again"
+            ) from None
         self._start(package.record, models, scalers[: len(models)], [str(path) for path in paths])
+        given, known = self._first.outputs[1].shape[-1], len(features_of(package.reference))
+        if given != known:
+            raise DataError(
+                f"{package.folder / REFERENCE}: {known} features, the network has {given}; make or "
+                "fetch the package again"
+            )
 
     @classmethod
     def of_models(

@@ -7,13 +7,16 @@ networks need not know what they were cut from.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from astropy.stats import mad_std, sigma_clipped_stats
+from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from galadapt.catalogs import locate
@@ -21,14 +24,19 @@ from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
-from galadapt.mosaics import Mosaic, open_mosaic
+from galadapt.mosaics import Mosaic, once, open_mosaic
 from galadapt.prediction.package import Record
+from galadapt.progress import track
+from galadapt.randomness import generator
 from galadapt.stamps import StampSet
 
 Judged = Stamp | Rejection
 
 #: Pixel scales of stamp sets that count as equal.
 _TOLERANCE = 0.01
+
+#: Purpose of the random numbers in frames.
+_FRAME = 0x0F18
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ class ImageField:
         options: Further arguments of `galadapt.mosaics.open_mosaic`.
         processes: That share the cutting.
         alone: Whether it is the only image: then objects that all lie outside are an error.
+        remark: What is told of doubts, each once however often the image is opened.
     """
 
     path: Path
@@ -120,6 +129,7 @@ class ImageField:
     options: Mapping[str, Any]
     processes: int = 1
     alone: bool = True
+    remark: Callable[[str], None] = field(default_factory=once)
 
     @property
     def name(self) -> str:
@@ -134,7 +144,8 @@ class ImageField:
 
     def open(self) -> Any:
         """Open the image on the network's pixel grid."""
-        return open_mosaic(self.path, pixel_scale=self.record.pixel_scale, **self.options)
+        scale = self.record.pixel_scale
+        return open_mosaic(self.path, pixel_scale=scale, remark=self.remark, **self.options)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
@@ -176,6 +187,12 @@ def _marked(judged: Judged, twice: bool) -> Judged:
     return dataclasses.replace(judged, flags=flags | (ExtractionFlag.COINCIDENT if twice else 0))
 
 
+def _flagged(judged: Judged, flag: ExtractionFlag) -> Judged:
+    if isinstance(judged, Rejection):
+        return judged
+    return dataclasses.replace(judged, flags=judged.flags | int(flag))
+
+
 def place(mosaic: Mosaic, objects: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Find objects on the network's pixel grid: by ra and dec, or by x and y [px of the image]."""
     if "x" in objects:
@@ -203,13 +220,16 @@ def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np
 class CutoutsField:
     """Small images with one object each, at the centre; row k of the table is file k.
 
-    A file that cannot be read is one object that is not measured.
+    A file that cannot be read is one object that is not measured. `fill` frames those that are
+    smaller than a stamp by noise (`Framed`); they get the flag edge.
     """
 
     paths: Sequence[Path]
     record: Record
     extraction: Extraction
     options: Mapping[str, Any]
+    fill: bool = False
+    remark: Callable[[str], None] = field(default_factory=once)
 
     @property
     def name(self) -> str:
@@ -223,18 +243,75 @@ class CutoutsField:
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
-        for row in rows.tolist():
-            field = ImageField(self.paths[row], self.record, self.extraction, self.options)
-            nothing = np.full(1, np.nan)
-            where = Seen(nothing, nothing, nothing, nothing, np.full(1, self.record.pixel_scale))
+        record = self.record
+        for row in track(rows.tolist(), len(rows), "extraction", "cutouts"):
+            path = self.paths[row]
+            image = ImageField(path, record, self.extraction, self.options, remark=self.remark)
             try:
-                with field.open() as mosaic:
-                    ny, nx = mosaic.native_shape
-                    centre = pd.DataFrame({"x": [(nx - 1) / 2], "y": [(ny - 1) / 2]})
-                for batch in field.stamps(centre, np.array([0])):
-                    yield Batch(np.array([row]), batch.judged, batch.seen)
+                with image.open() as mosaic:
+                    factor = brightening(record, mosaic.zero_point, path)
+                    ny, nx = mosaic.shape
+                    x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
+                    framed = Framed(mosaic, record.stamp_size) if self.fill else mosaic
+                    pad = framed.pad if isinstance(framed, Framed) else 0
+                    found = cutouts(framed, x + pad, y + pad, record.stamp_size, self.extraction)
+                    judged = [scaled(one, factor) for _, some in found for one in some]
+                    if pad:
+                        judged = [_flagged(one, ExtractionFlag.NEAR_EDGE) for one in judged]
+                    batch = Batch(np.array([row]), judged, seen(mosaic, x, y))
             except DataError as error:
-                yield Batch(np.array([row]), [Rejection(str(error), np.nan)], where)
+                # The row's identifier names the file already.
+                reason = str(error).removeprefix(f"{path}: ")
+                nothing = np.full(1, np.nan)
+                where = Seen(nothing, nothing, nothing, nothing, np.full(1, record.pixel_scale))
+                batch = Batch(np.array([row]), [Rejection(reason, np.nan)], where)
+            yield batch
+
+
+class Framed:
+    """A small image in a frame of noise like that at its edge, wide enough for a stamp.
+
+    As `survey.fill` does for training: white noise around the sky's level, of the scatter of the
+    outermost pixels. The noise depends on the pixels alone.
+
+    Attributes:
+        shape: (ny, nx) with the frame [px].
+        pixel_scale: [arcsec/px].
+        pad: Width of the frame [px]; 0 where none is needed.
+    """
+
+    def __init__(self, mosaic: Mosaic, size: int) -> None:
+        """Read an image and draw its frame.
+
+        Raises:
+            DataError: its edge shows no noise.
+        """
+        data, weight = mosaic.read()
+        good = weight > 0
+        self.pad = max(0, -(-(size + 2 - min(data.shape)) // 2))
+        self.pixel_scale = mosaic.pixel_scale
+        if self.pad:
+            edge = good & ~binary_erosion(good, iterations=max(2, min(data.shape) // 10))
+            rms = float(mad_std(data[edge])) if edge.any() else 0.0
+            if not rms > 0:
+                raise DataError(
+                    f"{mosaic.path}: no noise can be measured, as its edge is constant; leave this "
+                    "cutout out"
+                )
+            sky = float(sigma_clipped_stats(data[edge])[1])
+            shape = [side + 2 * self.pad for side in data.shape]
+            noise = generator(zlib.crc32(data.tobytes()), _FRAME).normal(sky, rms, shape)
+            inner = np.s_[self.pad : self.pad + data.shape[0], self.pad : self.pad + data.shape[1]]
+            weights = np.full(shape, rms**-2, np.float32)
+            noise[inner] = data
+            weights[inner] = np.where(good, rms**-2, 0) if mosaic.noise_is_measured else weight
+            data, weight = noise.astype(np.float32), weights
+        self._data, self._weight = data, weight
+        self.shape = (data.shape[0], data.shape[1])
+
+    def read(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Data and weight of a box."""
+        return self._data[y0:y1, x0:x1], self._weight[y0:y1, x0:x1]
 
 
 class StampSetField:

@@ -14,9 +14,10 @@ from galadapt.errors import ConfigError, DataError, RunError
 from galadapt.evaluation.metrics import ERROR_UNITS, errors, nmad
 from galadapt.extraction.cutouts import Stamp
 from galadapt.files import write_csv
+from galadapt.prediction.catalogue import check_output, check_plot
 from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import Record
-from galadapt.prediction.predict import Inputs, prepare
+from galadapt.prediction.predict import Inputs, check_overwriting, prepare
 from galadapt.prediction.sample import shape_of, stamps_of
 from galadapt.progress import say, track
 from galadapt.randomness import generator
@@ -73,6 +74,11 @@ def fit_check(
         raise ConfigError(f"--sample: must be at least 1, not {sample}; correct it")
     if output.suffix.lower() != ".csv":
         raise ConfigError(f"{output}: the report is a CSV table; end its name in .csv")
+    objects = output.with_name(f"{output.stem}_objects.csv")
+    check_output(output)
+    if plot is not None:
+        check_plot(plot)
+    check_overwriting(inputs, [output, objects, *([plot] if plot else [])])
     backend.prepare(compute or Compute())
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
@@ -104,7 +110,7 @@ def fit_check(
         table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
     table["failure"] = [one.get("failure", "") for one in found]
     report = compare(table, record, len(rows))
-    write_csv(output.with_name(f"{output.stem}_objects.csv"), table)
+    write_csv(objects, table)
     write_csv(output, report)
     failed = int((table["failure"] != "").sum())
     say(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")

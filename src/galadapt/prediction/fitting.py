@@ -24,6 +24,10 @@ from galadapt.errors import RunError
 #: Samples around the centre, in fine pixels, that are means over `_CORE_FINE` squared finer ones.
 _CORE, _CORE_FINE = 2, 9
 
+#: A fit has converged when a step is this short, over the length of all parameters: below 0.001.
+#: The finer samples move with the centre in jumps, at which shorter steps never end.
+_STEP = 1e-5
+
 #: Bounds of the fit, wider than any network's range.
 _BOUNDS = {"r_eff": (0.3, 60.0), "n": (0.25, 8.0), "ellip": (0.0, 0.97)}
 
@@ -137,7 +141,7 @@ class SersicFitter:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
-                best = fitter(model, columns, rows, stamp, weights=weights, maxiter=most)
+                best = fitter(model, columns, rows, stamp, weights=weights, maxiter=most, acc=_STEP)
             except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
                 raise RunError(f"the profile fit fails ({error}); leave this object out") from None
         if fitter.fit_info.status <= 0:

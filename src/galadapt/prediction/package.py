@@ -98,6 +98,11 @@ class Record(Section):
     provenance: dict[str, Any]
 
 
+def features_of(reference: pd.DataFrame) -> list[str]:
+    """Name the columns that hold the first member's features."""
+    return [name for name in map(str, reference) if name[:1] == "f" and name[1:].isdigit()]
+
+
 @dataclass(frozen=True)
 class Package:
     """An open package.
@@ -136,10 +141,7 @@ class Package:
     def familiarity(self) -> Familiarity:
         """Distances from the reference galaxies of the domains trained on."""
         rows = self.reference[self.reference["domain"].isin(self.record.feature_domains)]
-        names = [
-            name for name in map(str, self.reference) if name[:1] == "f" and name[1:].isdigit()
-        ]
-        return Familiarity(rows[names].to_numpy(float))
+        return Familiarity(rows[features_of(self.reference)].to_numpy(float))
 
 
 class Familiarity:
@@ -189,7 +191,7 @@ def read_package(folder: str | Path) -> Package:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         schema = values.pop("schema", None)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         raise DataError(f"{path}: not valid JSON; make or fetch the package again") from None
     if schema != SCHEMA:
         raise DataError(
@@ -212,14 +214,38 @@ def read_package(folder: str | Path) -> Package:
                 "package again"
             )
     reference = read_table(folder / REFERENCE)
-    needed = ["domain", *(f"{p}_{k}" for p in record.parameters for k in ("true", "predicted"))]
+    _check_reference(reference, record, folder / REFERENCE)
+    without = [name for name in record.parameters if name not in record.training_ranges]
+    if without:
+        raise DataError(
+            f"{path}: training_ranges lacks {', '.join(without)}; make the package again with "
+            "this version"
+        )
+    return Package(folder, record, reference)
+
+
+def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> None:
+    kinds = ("true", "predicted", "spread")
+    needed = ["domain", *(f"{p}_{k}" for p in record.parameters for k in kinds), "f000"]
     missing = [name for name in needed if name not in reference]
     if missing:
         raise DataError(
-            f"{folder / REFERENCE}: lacks the column(s) {', '.join(missing)}; make or fetch the "
-            "package again"
+            f"{path}: lacks the column(s) {', '.join(missing)}; make or fetch the package again"
         )
-    return Package(folder, record, reference)
+    features = features_of(reference)
+    told = [f"{p}_{k}" for p in record.parameters for k in kinds[1:]]
+    if not np.isfinite(reference[[*features, *told]].to_numpy(float)).all():
+        raise DataError(f"{path}: holds values that are not finite; make or fetch it again")
+    for what, domains in (
+        ("reference_domain", (record.reference_domain,)),
+        ("feature_domains", record.feature_domains),
+    ):
+        count = int(reference["domain"].isin(domains).sum())
+        if count < 2:
+            raise DataError(
+                f"{path}: holds {count} galaxies of the {what} {', '.join(domains)}; make or fetch "
+                "the package again"
+            )
 
 
 def newest_package(models: str | Path) -> Path:

@@ -14,10 +14,10 @@ from galadapt import __version__
 from galadapt.catalogs import read_objects
 from galadapt.config import Compute, Extraction, FitsPsf, Psf
 from galadapt.errors import ConfigError, DataError
-from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
+from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
-from galadapt.prediction.psf import fwhm_of_file
+from galadapt.prediction.psf import count_images, fwhm_of_file
 from galadapt.progress import say
 from galadapt.training import backend
 
@@ -40,11 +40,12 @@ class Inputs:
         columns: The catalogue's names of id, ra, dec, x, y.
         units: Units of its columns, where it does not say or is wrong.
         one_based: Whether its first pixel is 1; None: told by the names of its columns.
-        maps: weight, rms, mask: one path per image, or none.
+        maps: weight, rms, exposure, mask: one path per image, or none.
         psf: FITS image of the images' effective PSF.
         psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
         options: Further arguments of `galadapt.mosaics.open_mosaic`: hdu, zero_point, unit,
             native_pixel_scale.
+        fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         processes: That share the cutting of stamps.
     """
 
@@ -59,6 +60,7 @@ class Inputs:
     psf: Path | None = None
     psf_pixel_scale: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    fill: bool = False
     processes: int = 1
 
 
@@ -113,10 +115,15 @@ def predict(
     if not 0.05 <= level <= 0.95:
         raise ConfigError(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
     check_output(output)
+    if plot is not None:
+        check_plot(plot)
+        if plot_count < 1:
+            raise ConfigError(f"--plot-count: must be at least 1, not {plot_count}; correct it")
+    check_overwriting(inputs, [output, *([plot] if plot else [])])
     backend.prepare(compute or Compute())
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
-    from galadapt.prediction.run import forget, input_digest, measure
+    from galadapt.prediction.run import forget, input_digest, measure, reserved
 
     task = prepare(model, inputs)
     if members is not None and not 1 <= members <= len(task.package.record.members):
@@ -128,12 +135,11 @@ def predict(
     parts = output.with_name(f".{output.name}.parts")
     settings = {
         "members": members,
+        "fill": inputs.fill,
         "options": {name: str(value) for name, value in inputs.options.items()},
         "psf": task.psf.model_dump(mode="json"),
         "version": __version__,
     }
-    raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
-    table = assemble(task.package, task.objects, raw, level, int(task.common))
     about = {
         "GA_VERS": __version__,
         "GA_MODEL": task.package.record.name,
@@ -148,8 +154,11 @@ def predict(
         "GA_CITE": task.package.record.citation,
         "GA_LICNC": task.package.record.licence,
     }
-    write_catalogue(output, table, about)
-    forget(parts)
+    with reserved(parts):
+        raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
+        table = assemble(task.package, task.objects, raw, level, int(task.common))
+        write_catalogue(output, table, about)
+        forget(parts)
     _summarise(task.package, table, raw, output)
     if plot is not None:
         from galadapt.prediction.residuals import draw_sample
@@ -174,6 +183,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")
     if inputs.catalog is not None and not inputs.images:
         raise ConfigError("--catalog: belongs to --images; leave it out")
+    _check_options(inputs)
     psf, psf_fwhm, common = _compare_psf(package, inputs)
     extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm})
     fields: list[Any]
@@ -182,7 +192,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         return Task(package, [stamps], stamps.objects, psf, common)
     if inputs.cutouts:
         paths = _cutout_paths(inputs.cutouts)
-        fields = [CutoutsField(paths, record, extraction, inputs.options)]
+        fields = [CutoutsField(paths, record, extraction, inputs.options, inputs.fill)]
         stems = pd.Series([path.name.split(".fit")[0] for path in paths])
         return Task(package, fields, pd.DataFrame({"id": stems}), psf, common)
     fields = []
@@ -199,6 +209,50 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         fields.append(ImageField(path, record, extraction, options, inputs.processes, alone))
     found = _read_catalog(inputs) if inputs.catalog is not None else _detect(fields, extraction)
     return Task(package, fields, found, psf, common)
+
+
+def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
+    """Refuse to write over an input, or twice to one file.
+
+    Raises:
+        ConfigError: one of `outputs` is another one or an input.
+    """
+    maps = [path for paths in inputs.maps.values() for path in paths]
+    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
+    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
+    for output in outputs:
+        if output.resolve() in taken:
+            raise ConfigError(
+                f"{output}: would overwrite an input or another output; choose another name"
+            )
+        taken.add(output.resolve())
+
+
+def _check_options(inputs: Inputs) -> None:
+    """Refuse options that would be passed over, and values that are none."""
+    for kind, paths in inputs.maps.items():
+        if paths and not inputs.images:
+            raise ConfigError(f"--{kind}: belongs to --images; leave it out")
+    if inputs.fill and not inputs.cutouts:
+        raise ConfigError("--fill: belongs to --cutouts; leave it out")
+    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
+        raise ConfigError("--columns, --units and --one-based: belong to --catalog; give one")
+    if inputs.psf is None and inputs.psf_pixel_scale is not None:
+        raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
+    if inputs.stamps is not None and inputs.options:
+        raise ConfigError(
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them; leave "
+            "them out"
+        )
+    scales = {
+        "--psf-pixel-scale": inputs.psf_pixel_scale,
+        "--native-pixel-scale": inputs.options.get("native_pixel_scale"),
+    }
+    for name, scale in scales.items():
+        if scale is not None and not 0 < scale < np.inf:
+            raise ConfigError(f"{name}: must be positive [arcsec], not {scale:g}; correct it")
+    if inputs.processes < 1:
+        raise ConfigError(f"--processes: must be at least 1, not {inputs.processes}; correct it")
 
 
 def _read_catalog(inputs: Inputs) -> pd.DataFrame:
@@ -246,7 +300,19 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     record = package.record
     if inputs.psf is None:
         return record.psf, record.psf_fwhm, Flag(0)
-    scale = inputs.psf_pixel_scale or record.pixel_scale
+    scale = inputs.psf_pixel_scale
+    if scale is None:
+        scale = record.pixel_scale
+        say(
+            f"{inputs.psf}: taken as sampled at {scale:g} arcsec/px; give --psf-pixel-scale if it "
+            "is not"
+        )
+    images = count_images(inputs.psf)
+    if images > 1:
+        raise DataError(
+            f"{inputs.psf}: holds {images} images; give one PSF, that of the middle of the field, "
+            "in a file of its own"
+        )
     psf = FitsPsf(path=str(inputs.psf), pixel_scale=scale)
     width = fwhm_of_file(inputs.psf, scale, record.pixel_scale)
     if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
@@ -270,6 +336,12 @@ def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output:
     if len(reasons):
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
         say(f"{output}: not measured: {said}")
+    if reasons.get("edge", 0):
+        side, scale = package.record.stamp_size, package.record.pixel_scale
+        say(
+            f"{output}: edge: a stamp is {side} px of {scale:g} arcsec; images must reach "
+            f"{side * scale / 2:.2f} arcsec to all sides of an object (cutouts: --fill frames them)"
+        )
     raised = {
         flag.name.lower(): int(np.count_nonzero(flags[measured] & int(flag)))
         for flag in Flag

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import galsim
 import numpy as np
+from astropy.io import fits
 
 from galadapt.config import FitsPsf
 from galadapt.simulation.psf import make_psf
@@ -26,6 +27,15 @@ def fwhm(psf: galsim.GSObject, pixel_scale: float) -> float:
     image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
     area = np.count_nonzero(image > image.max() / 2)
     return 2 * math.sqrt(area / math.pi) * scale
+
+
+def count_images(path: Path) -> int:
+    """Number of images in a FITS file; 0 when it is none, which `fwhm_of_file` explains."""
+    try:
+        with fits.open(path) as hdus:
+            return sum(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
+    except (OSError, ValueError, TypeError):
+        return 0
 
 
 def fwhm_of_file(path: Path, pixel_scale: float, image_pixel_scale: float) -> float:

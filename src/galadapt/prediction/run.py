@@ -8,6 +8,9 @@ same whether or not it was interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.errors import DataError
+from galadapt.errors import DataError, RunError
 from galadapt.extraction.cutouts import Rejection, Stamp
 from galadapt.extraction.flags import names as extraction_names
 from galadapt.files import DIGEST_LIMIT, canonical_json, write_parquet, write_text
@@ -81,7 +84,7 @@ def measure(
             "objects": digest(pd.util.hash_pandas_object(objects, index=False).to_numpy()),
         }
     )
-    known = _open_parts(parts, key)
+    known = _known_parts(parts, key)
     for number, field in enumerate(fields):
         mine = f"{number:04d}-"
         have = [table for name, table in known.items() if name.startswith(mine)]
@@ -94,9 +97,39 @@ def measure(
         for batches in _grouped(field.stamps(objects, rows)):
             table = _ask(package, ensemble, field, batches)
             known[f"{mine}{count:06d}"] = table
+            if not (parts / _KEY).is_file():
+                write_text(parts / _KEY, key)
             write_parquet(parts / f"{mine}{count:06d}.parquet", table)
             count += 1
     return _joined(known, len(objects), package)
+
+
+@contextlib.contextmanager
+def reserved(parts: Path) -> Iterator[None]:
+    """Keep the folder of parts for one run; it goes when the run ends without having begun one.
+
+    Raises:
+        RunError: another run is writing there.
+    """
+    parts.mkdir(parents=True, exist_ok=True)
+    handle = os.open(parts, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            output = parts.name.removeprefix(".").removesuffix(".parts")
+            raise RunError(
+                f"{parts.with_name(output)}: another run is writing it; wait for it, or choose "
+                "another output"
+            ) from None
+        except OSError:
+            # Some network file systems know no locks of folders.
+            pass
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            parts.rmdir()
+        os.close(handle)
 
 
 def forget(parts: Path) -> None:
@@ -104,13 +137,21 @@ def forget(parts: Path) -> None:
     shutil.rmtree(parts, ignore_errors=True)
 
 
-def _open_parts(parts: Path, key: str) -> dict[str, pd.DataFrame]:
-    path = parts / _KEY
-    if not path.is_file() or path.read_text(encoding="utf-8") != key:
-        forget(parts)
-        write_text(path, key)
-        return {}
-    return {part.stem: pd.read_parquet(part) for part in sorted(parts.glob("[0-9]*.parquet"))}
+def _known_parts(parts: Path, key: str) -> dict[str, pd.DataFrame]:
+    """Read what an earlier run of the same key has left; anything else is removed.
+
+    The folder itself stays: it carries the lock.
+    """
+    try:
+        if (parts / _KEY).read_bytes() == key.encode():
+            paths = sorted(parts.glob("[0-9]*.parquet"))
+            return {path.stem: pd.read_parquet(path) for path in paths}
+    except (OSError, ValueError):
+        # A machine that stopped may leave a part half on disk.
+        pass
+    for path in parts.iterdir() if parts.is_dir() else ():
+        path.unlink()
+    return {}
 
 
 def _measured(tables: Sequence[pd.DataFrame]) -> np.ndarray:

@@ -1,0 +1,1060 @@
+"""Hostile input to `galadapt predict`: a sentence or a flag, never a silently wrong number."""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import json
+import os
+import pickle
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from galaxies import ZERO_POINT
+
+from galadapt.cli import main
+from galadapt.prediction import predict as predict_module
+from galadapt.prediction import run
+from galadapt.prediction.flags import Flag
+from galadapt.provenance import file_digest
+
+
+class World:
+    """A package, an image and a catalogue to spoil."""
+
+    def __init__(self, package: Path, sky: dict[str, Path], folder: Path) -> None:
+        self.package, self.sky, self.folder = package, sky, folder
+        self.objects = pd.read_csv(sky["catalog"])
+
+    def image(self, pixels=None, name: str = "spoilt.fits", **cards) -> Path:
+        with fits.open(self.sky["image"]) as hdus:
+            data, header = hdus[0].data.astype(np.float32), hdus[0].header.copy()
+        for key, value in cards.items():
+            if value is None:
+                header.remove(key, ignore_missing=True)
+            else:
+                header[key] = value
+        path = self.folder / name
+        fits.PrimaryHDU(data if pixels is None else pixels(data), header).writeto(path)
+        return path
+
+    def file(self, content: bytes | str, name: str) -> Path:
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def catalog(self, name: str = "spoilt.csv", **columns) -> Path:
+        table = self.objects.assign(**columns)
+        table.to_csv(self.folder / name, index=False)
+        return self.folder / name
+
+    def psf(self, pixels: np.ndarray) -> Path:
+        fits.PrimaryHDU(pixels).writeto(self.folder / "psf.fits")
+        return self.folder / "psf.fits"
+
+    def spoilt_package(self, change=None, **record) -> Path:
+        """A copy of the package with another record; `change` spoils its folder first."""
+        folder = self.folder / "model"
+        shutil.copytree(self.package, folder)
+        values = json.loads((folder / "package.json").read_text())
+        if change is not None:
+            change(folder, values)
+        values.update(record)
+        (folder / "package.json").write_text(json.dumps(values))
+        return folder
+
+    def arguments(self, *, output: str | Path = "out.csv", **changes) -> list[str]:
+        """The command line; a change of None leaves an option out."""
+        options = {
+            "model": self.package,
+            "members": 1,
+            "images": self.sky["image"],
+            "catalog": self.sky["catalog"],
+            "output": self.folder / output,
+        }
+        options.update({key.replace("_", "-"): value for key, value in changes.items()})
+        line = ["predict"]
+        for key, value in options.items():
+            if value is True:
+                line.append(f"--{key}")
+            elif value is not None:
+                values = value if isinstance(value, list) else [value]
+                line += [f"--{key}={values[0]}"] if len(values) == 1 else []
+                line += [f"--{key}", *map(str, values)] if len(values) > 1 else []
+        return line
+
+    def output(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "out.csv", keep_default_na=False, na_values=[""])
+
+
+@pytest.fixture
+def world(package, sky, tmp_path) -> World:
+    return World(package, sky, tmp_path)
+
+
+def psf(side: int = 51, fwhm: float = 3.0, shift: float = 0.0) -> np.ndarray:
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    return np.exp(-0.5 * ((x - shift) ** 2 + y**2) / (fwhm / 2.3548) ** 2)
+
+
+def many(world: World) -> Path:
+    path = world.folder / "psfs.fits"
+    fits.HDUList([fits.PrimaryHDU(psf()), fits.ImageHDU(psf()), fits.ImageHDU(psf())]).writeto(path)
+    return path
+
+
+def cut(path: Path, share: float) -> bytes:
+    content = path.read_bytes()
+    return content[: int(len(content) * share)]
+
+
+def packed(world: World) -> Path:
+    with fits.open(world.sky["image"]) as hdus:
+        hdu = fits.CompImageHDU(hdus[0].data, hdus[0].header, "RICE_1")
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(world.folder / "whole.fits.fz")
+    return world.folder / "whole.fits.fz"
+
+
+def swapped_member(content: bytes):
+    def change(folder: Path, values: dict) -> None:
+        file = folder / values["members"][0]["file"]
+        file.write_bytes(content)
+        values["members"][0]["digest"] = file_digest(file)
+
+    return change
+
+
+def spoilt_reference(change):
+    def spoil(folder: Path, values: dict) -> None:
+        path = folder / "reference.parquet"
+        change(pd.read_parquet(path)).to_parquet(path)
+
+    return spoil
+
+
+def truncated_reference(folder: Path, values: dict) -> None:
+    path = folder / "reference.parquet"
+    path.write_bytes(cut(path, 0.7))
+
+
+def infinite_features(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(f000=np.inf)
+
+
+def table_file(world: World) -> Path:
+    path = world.folder / "table.fits"
+    fits.BinTableHDU.from_columns(
+        [
+            fits.Column("RA", "D", array=world.objects["ra"]),
+            fits.Column("DEC", "D", array=world.objects["dec"]),
+        ]
+    ).writeto(path)
+    return path
+
+
+def text(world: World, separator: str = ",", **columns) -> str:
+    return world.objects.assign(**columns).to_csv(index=False, sep=separator)
+
+
+REFUSED = {
+    # Images.
+    "image empty": lambda w: ({"images": w.file("", "a.fits")}, "not a readable FITS file"),
+    "image text": lambda w: ({"images": w.file("galaxy " * 999, "a.fits")}, "not a readable FITS"),
+    "image a folder": lambda w: ({"images": w.folder}, "Is a directory"),
+    "image a table": lambda w: ({"images": table_file(w)}, "holds no 2-D image"),
+    "image a cube": lambda w: (
+        {"images": w.image(lambda p: np.stack([p, p, p]))},
+        "holds a cube",
+    ),
+    "image truncated": lambda w: (
+        {"images": w.file(cut(w.sky["image"], 0.6), "a.fits")},
+        "not a readable FITS file",
+    ),
+    "gzip truncated": lambda w: (
+        {"images": w.file(gzip.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.gz")},
+        "not a readable FITS file",
+    ),
+    "gzip that is none": lambda w: (
+        {"images": w.file(b"\x1f\x8b" + bytes(5000), "a.fits.gz")},
+        "not a readable FITS file",
+    ),
+    "gzip damaged": lambda w: (
+        {
+            "images": w.file(
+                (lambda b: b[:5000] + bytes(300) + b[5300:])(
+                    gzip.compress(w.sky["image"].read_bytes())
+                ),
+                "a.fits.gz",
+            )
+        },
+        "not a readable FITS file",
+    ),
+    "bzip2 truncated": lambda w: (
+        {"images": w.file(bz2.compress(w.sky["image"].read_bytes())[:99_000], "a.fits.bz2")},
+        "not a readable FITS file",
+    ),
+    "fpack truncated": lambda w: (
+        {"images": w.file(cut(packed(w), 0.7), "a.fits.fz")},
+        "not a readable FITS file",
+    ),
+    "fpack damaged": lambda w: (
+        {
+            "images": w.file(
+                (lambda b: b[:20_000] + b"\xff" * 60_000 + b[80_000:])(packed(w).read_bytes()),
+                "a.fits.fz",
+            )
+        },
+        "not a readable FITS file",
+    ),
+    "image all NaN": lambda w: (
+        {"images": w.image(lambda p: np.full_like(p, np.nan))},
+        "no noise can be measured",
+    ),
+    "image all zero": lambda w: ({"images": w.image(lambda p: 0 * p)}, "no noise can be measured"),
+    "image infinite": lambda w: (
+        {"images": w.image(lambda p: np.full_like(p, np.inf))},
+        "no noise can be measured",
+    ),
+    "header without unit": lambda w: ({"images": w.image(BUNIT=None)}, "BUNIT is missing"),
+    "counts": lambda w: ({"images": w.image(BUNIT="COUNTS")}, "not a rate"),
+    "counts of no time": lambda w: (
+        {"images": w.image(BUNIT="COUNTS", EXPTIME="unknown"), "unit": "counts"},
+        "cannot be divided by the exposure time",
+    ),
+    "unit of another quantity": lambda w: ({"images": w.image(BUNIT="Kelvin")}, "'Kelvin'"),
+    "zero point absurd": lambda w: ({"images": w.image(ABZP=1e5)}, "no AB magnitude"),
+    "zero point text": lambda w: ({"images": w.image(ABZP="AB")}, "--zero-point"),
+    "zero point NaN": lambda w: ({"zero_point": "nan"}, "zero_point nan is no AB"),
+    "zero point told absurd": lambda w: ({"zero_point": "1e5"}, "zero_point 100000 is no AB"),
+    "no WCS": lambda w: (
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": 0.06},
+        "no celestial WCS",
+    ),
+    "no WCS, no scale": lambda w: ({"images": w.image(CTYPE1=None, CTYPE2=None)}, "pixel scale"),
+    "WCS singular": lambda w: ({"images": w.image(PC1_1=0.0, PC2_2=0.0)}, "WCS"),
+    "WCS of degrees": lambda w: ({"images": w.image(PC1_1=-1.0, PC2_2=1.0)}, "WCS"),
+    "WCS text": lambda w: ({"images": w.image(CRVAL1="here")}, "lie outside"),
+    "pixels too coarse": lambda w: (
+        {"images": w.image(PC1_1=-1 / 3600, PC2_2=1 / 3600)},
+        "too coarse",
+    ),
+    "pixel scale negative": lambda w: (
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": -0.06},
+        "pixel-scale",
+    ),
+    "pixel scale zero": lambda w: (
+        {"images": w.image(CTYPE1=None, CTYPE2=None), "pixel_scale": 0},
+        "pixel-scale",
+    ),
+    "pixel scale wrong": lambda w: ({"pixel_scale": 0.3}, "the WCS says"),
+    "extension absent": lambda w: ({"hdu": 3}, "has no extension 3"),
+    "extension negative": lambda w: ({"hdu": -1}, "has no extension -1"),
+    "unit unknown": lambda w: ({"unit": "furlong"}, "'furlong'"),
+    # Maps.
+    "weight of another shape": lambda w: (
+        {"weight": w.image(lambda p: p[:-1])},
+        r"weight map of \(399, 400\)",
+    ),
+    "weight a table": lambda w: ({"weight": table_file(w)}, "holds no 2-D image"),
+    "rms as weight": lambda w: (
+        {"weight": w.image(lambda p: 0 * p + 0.005)},
+        "times what this weight map says",
+    ),
+    "weight as rms": lambda w: (
+        {"rms": w.image(lambda p: 0 * p + 4e4)},
+        "times what this rms map says",
+    ),
+    "counts as rate with a weight": lambda w: (
+        {"images": w.image(lambda p: 1000 * p), "weight": w.sky["weight"]},
+        "times what this weight map says",
+    ),
+    "weight and rms": lambda w: (
+        {"weight": w.sky["weight"], "rms": w.sky["weight"]},
+        "give one of them",
+    ),
+    "mask of everything": lambda w: (
+        {"mask": w.image(lambda p: 0 * p + 1)},
+        "no noise can be measured",
+    ),
+    "weight absent": lambda w: ({"weight": w.folder / "no.fits"}, "No such file"),
+    # Catalogues.
+    "catalogue absent": lambda w: ({"catalog": w.folder / "no.csv"}, "no such catalogue"),
+    "catalogue a folder": lambda w: ({"catalog": w.folder}, "no such catalogue"),
+    "catalogue empty": lambda w: ({"catalog": w.file("", "a.csv")}, "catalogue is empty"),
+    "catalogue blank": lambda w: ({"catalog": w.file(" \n \n", "a.csv")}, "catalogue is empty"),
+    "catalogue without rows": lambda w: (
+        {"catalog": w.file("id,ra,dec\n", "a.csv")},
+        "has no rows",
+    ),
+    "catalogue of comments": lambda w: (
+        {"catalog": w.file("# id ra dec\n# 1 2 3\n", "a.csv")},
+        "no rows",
+    ),
+    "catalogue an image": lambda w: ({"catalog": w.sky["image"]}, "holds no table"),
+    "catalogue binary": lambda w: (
+        {"catalog": w.file(bytes(range(256)) * 9, "a.csv")},
+        "not a readable catalogue",
+    ),
+    "catalogue UTF-16": lambda w: (
+        {"catalog": w.file(text(w).encode("utf-16"), "a.csv")},
+        "not a readable catalogue",
+    ),
+    "catalogue truncated FITS": lambda w: (
+        {"catalog": w.file(cut(table_file(w), 0.68), "a.fits")},
+        "not a readable catalogue",
+    ),
+    "catalogue truncated parquet": lambda w: (
+        {"catalog": w.file(b"PAR1" + bytes(100), "a.parquet")},
+        "not a readable catalogue",
+    ),
+    "catalogue broken VOTable": lambda w: (
+        {"catalog": w.file("<?xml version='1.0'?><VOTABLE><RES", "a.vot")},
+        "not a readable catalogue",
+    ),
+    "catalogue gzip": lambda w: (
+        {"catalog": w.file(gzip.compress(text(w).encode()), "a.csv.gz")},
+        "not a readable catalogue",
+    ),
+    "catalogue without positions": lambda w: (
+        {"catalog": w.file("id,mag\n1,22\n", "a.csv")},
+        "no columns for ra and dec or x and y",
+    ),
+    "declination alone": lambda w: (
+        {"catalog": w.file("id,dec\n1,22\n", "a.csv"), "columns": "dec=dec"},
+        "no column for ra",
+    ),
+    "column misspelt": lambda w: ({"columns": "ra=raa"}, "did you mean 'ra'"),
+    "column of no name": lambda w: ({"columns": "radius=ra"}, "unknown name 'radius'"),
+    "text for numbers": lambda w: ({"catalog": w.catalog(ra="here")}, "no angle"),
+    "one word among numbers": lambda w: (
+        {"catalog": w.catalog(ra=["unknown", *w.objects["ra"].astype(str)[1:]])},
+        "row 1 of column 'ra' is 'unknown'",
+    ),
+    "text for pixels": lambda w: (
+        {"catalog": w.file("id,x,y\n1,left,3\n2,4,5\n", "a.csv")},
+        "holds text",
+    ),
+    "decimal commas": lambda w: (
+        {"catalog": w.file(text(w, ";").replace(".", ","), "a.csv")},
+        "write degrees with a decimal point",
+    ),
+    "decimal commas among commas": lambda w: (
+        {"catalog": w.file("id,ra,dec\n1,150,0,2,2\n2,150,1,2,3\n", "a.csv")},
+        "not a readable catalogue",
+    ),
+    "rows longer than the header": lambda w: (
+        {"catalog": w.file("id,ra,dec\n" + "7,1,150.1,2.2\n8,2,150.1,2.3\n", "a.csv")},
+        "not a readable catalogue",
+    ),
+    "no position at all": lambda w: ({"catalog": w.catalog(ra=np.nan)}, "none of 24 objects"),
+    "swapped": lambda w: (
+        {"catalog": w.catalog(ra=w.objects["dec"], dec=w.objects["ra"])},
+        "swapped",
+    ),
+    "hours": lambda w: ({"catalog": w.catalog(ra=w.objects["ra"] / 15)}, "ra in hours"),
+    "radians": lambda w: (
+        {"catalog": w.catalog(ra=np.radians(w.objects["ra"]), dec=np.radians(w.objects["dec"]))},
+        "in radians",
+    ),
+    "right ascension below -180": lambda w: (
+        {"catalog": w.catalog(ra=w.objects["ra"] - 360)},
+        "none of 24 objects has a position",
+    ),
+    "another field": lambda w: ({"catalog": w.catalog(dec=-70.0)}, "lie outside the image"),
+    "declination beyond the pole": lambda w: (
+        {"catalog": w.catalog(dec=np.linspace(91, 99, 24))},
+        "none of 24 objects has a position",
+    ),
+    "ids twice": lambda w: ({"catalog": w.catalog(id=3)}, "3 stands 24 times"),
+    "ids missing": lambda w: (
+        {"catalog": w.catalog(id=[np.nan, *range(23)])},
+        "row 1 has no id",
+    ),
+    "pixels of another image": lambda w: (
+        {"catalog": w.file("id,x,y\n1,9000,9000\n", "a.csv")},
+        "lie outside the image",
+    ),
+    # PSFs.
+    "PSF absent": lambda w: ({"psf": w.folder / "no.fits"}, "no such PSF"),
+    "PSF text": lambda w: ({"psf": w.file("psf", "a.fits")}, "not a readable FITS file"),
+    "PSF NaN": lambda w: ({"psf": w.psf(np.full((51, 51), np.nan))}, "NaN or infinite"),
+    "PSF negative": lambda w: ({"psf": w.psf(-psf())}, "not positive"),
+    "PSF zero": lambda w: ({"psf": w.psf(0 * psf())}, "not positive"),
+    "PSF off its middle": lambda w: ({"psf": w.psf(psf(shift=9))}, "off the middle"),
+    "PSF a cube": lambda w: ({"psf": w.psf(np.stack([psf()] * 3))}, "not a 2-D image"),
+    "PSFs of many places": lambda w: ({"psf": many(w)}, "holds 3 images; give one PSF"),
+    "PSF a table": lambda w: ({"psf": table_file(w)}, "not a 2-D image"),
+    "PSF scale negative": lambda w: (
+        {"psf": w.psf(psf()), "psf_pixel_scale": -0.06},
+        "--psf-pixel-scale",
+    ),
+    "PSF scale zero": lambda w: ({"psf": w.psf(psf()), "psf_pixel_scale": 0}, "--psf-pixel-scale"),
+    "PSF scale NaN": lambda w: (
+        {"psf": w.psf(psf()), "psf_pixel_scale": "nan"},
+        "--psf-pixel-scale",
+    ),
+    "PSF scale without PSF": lambda w: ({"psf_pixel_scale": 0.06}, "--psf"),
+    # Packages.
+    "package absent": lambda w: ({"model": w.folder / "no"}, "no prediction package here"),
+    "package of another schema": lambda w: (
+        {"model": w.spoilt_package(schema="galadapt-package-9")},
+        "schema is 'galadapt-package-9'",
+    ),
+    "package with a strange key": lambda w: (
+        {"model": w.spoilt_package(colour="red")},
+        "colour",
+    ),
+    "package without noise": lambda w: (
+        {"model": w.spoilt_package(pixel_rms=float("nan"))},
+        "pixel_rms",
+    ),
+    "package of other parameters": lambda w: (
+        {"model": w.spoilt_package(parameters=["magnitude", "colour"])},
+        "lacks the column",
+    ),
+    "package a list": lambda w: (
+        {"model": (lambda f: (f / "package.json").write_text("[1]") and f)(w.spoilt_package())},
+        "not valid JSON",
+    ),
+    "package not UTF-8": lambda w: (
+        {
+            "model": (lambda f: (f / "package.json").write_bytes(b"\xff\xfe{}") and f)(
+                w.spoilt_package()
+            )
+        },
+        "not valid JSON",
+    ),
+    "network tampered with": lambda w: (
+        {
+            "model": w.spoilt_package(
+                lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other")
+            )
+        },
+        "not the network that package.json names",
+    ),
+    "network of text": lambda w: (
+        {"model": w.spoilt_package(swapped_member(b"weights"))},
+        "not a readable Keras model",
+    ),
+    "network pickled": lambda w: (
+        {"model": w.spoilt_package(swapped_member(pickle.dumps({"weights": [1, 2]})))},
+        "not a readable Keras model",
+    ),
+    "network truncated": lambda w: (
+        {
+            "model": w.spoilt_package(
+                lambda f, v: swapped_member(cut(f / v["members"][0]["file"], 0.8))(f, v)
+            )
+        },
+        "not a readable Keras model",
+    ),
+    "network a zip of nothing": lambda w: (
+        {"model": w.spoilt_package(swapped_member(b"PK\x05\x06" + bytes(18)))},
+        "not a readable Keras model",
+    ),
+    "reference truncated": lambda w: (
+        {"model": w.spoilt_package(truncated_reference)},
+        "not a readable table",
+    ),
+    "reference without rows": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:0]))},
+        "reference.parquet",
+    ),
+    "reference of one row": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:1]))},
+        "reference.parquet",
+    ),
+    "reference without features": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:, :-32]))},
+        "reference.parquet",
+    ),
+    "reference of infinities": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(infinite_features))},
+        "reference.parquet",
+    ),
+    "reference without spread": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.drop(columns="magnitude_spread")))},
+        "magnitude_spread",
+    ),
+    "reference of another domain": lambda w: (
+        {"model": w.spoilt_package(spoilt_reference(lambda t: t.assign(domain="moon")))},
+        "reference.parquet",
+    ),
+    "ranges of another parameter": lambda w: (
+        {"model": w.spoilt_package(training_ranges={"magnitude": [18, 25]})},
+        "training_ranges",
+    ),
+    "scaling of nothing": lambda w: (
+        {
+            "model": w.spoilt_package(
+                lambda f, v: v["members"][0].update(target_scaling={"mean": 1})
+            )
+        },
+        "target scaling is incomplete",
+    ),
+    # Options and outputs.
+    "suffix unknown": lambda w: ({"output": w.folder / "out.txt"}, "unknown suffix"),
+    "suffix missing": lambda w: ({"output": w.folder / "out"}, "unknown suffix"),
+    "output a folder": lambda w: (
+        {"output": (lambda p: p.mkdir() or p)(w.folder / "o.csv")},
+        "is a folder",
+    ),
+    "output below a file": lambda w: (
+        {"output": w.file("", "file") / "out.csv"},
+        "cannot be written",
+    ),
+    "output is the catalogue": lambda w: (
+        {"catalog": w.catalog(), "output": w.folder / "spoilt.csv"},
+        "would overwrite",
+    ),
+    "output is the image": lambda w: (
+        {"images": w.image(), "output": w.folder / "spoilt.fits"},
+        "would overwrite",
+    ),
+    "plot is the output": lambda w: ({"plot": w.folder / "out.csv"}, "plot"),
+    "plot of unknown suffix": lambda w: ({"plot": w.folder / "sheet.txt"}, "plot"),
+    "plot below a file": lambda w: (
+        {"plot": w.file("", "file") / "sheet.png"},
+        "cannot be written",
+    ),
+    "plot of nothing": lambda w: ({"plot": w.folder / "a.png", "plot_count": 0}, "--plot-count"),
+    "level NaN": lambda w: ({"level": "nan"}, "--level"),
+    "level of three sigma": lambda w: ({"level": 3}, "--level"),
+    "no member": lambda w: ({"members": 0}, "--members"),
+    "no process": lambda w: ({"processes": 0}, "--processes"),
+    "nothing to measure": lambda w: ({"images": None, "catalog": None}, "give exactly one of"),
+    "two kinds of input": lambda w: ({"cutouts": w.sky["image"]}, "give exactly one of"),
+    "map of cutouts": lambda w: (
+        {"images": None, "catalog": None, "cutouts": w.sky["image"], "weight": w.sky["weight"]},
+        "--weight",
+    ),
+    "zero point of stamps": lambda w: (
+        {"images": None, "catalog": None, "stamps": w.folder / "a.h5", "zero_point": 25},
+        "--zero-point",
+    ),
+    "columns without a catalogue": lambda w: (
+        {"catalog": None, "columns": "ra=ra"},
+        "--columns",
+    ),
+    "stamps of text": lambda w: (
+        {"images": None, "catalog": None, "stamps": w.file("no", "a.h5")},
+        "a.h5",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_a_sentence(world, capsys, case):
+    changes, message = REFUSED[case](world)
+    code = main(world.arguments(**changes))
+    said = capsys.readouterr().err.splitlines()
+    assert code in (2, 3, 4)
+    assert said[-1].startswith("galadapt: ")
+    assert re.search(message, said[-1])
+    assert not list(world.folder.glob(".*.parts"))
+    output = changes.get("output", world.folder / "out.csv")
+    if case not in ("output a folder", "output is the catalogue", "output is the image"):
+        assert not Path(output).exists()
+
+
+# --- measured all the same ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clean(package, sky, tmp_path_factory) -> pd.DataFrame:
+    """What the untouched image gives, without a weight map."""
+    world = World(package, sky, tmp_path_factory.mktemp("clean"))
+    assert main(world.arguments()) == 0
+    return world.output()
+
+
+def has(table: pd.DataFrame, flag: Flag) -> np.ndarray:
+    return (table["flags"].to_numpy() & int(flag)) > 0
+
+
+def same(table: pd.DataFrame, clean: pd.DataFrame, tolerance: float = 1e-6) -> bool:
+    """Whether the same objects were measured, with the same numbers."""
+    return bool(
+        (table["reason"].fillna("") == clean["reason"].fillna("")).all()
+        and np.allclose(table["magnitude"], clean["magnitude"], atol=tolerance, equal_nan=True)
+        and np.allclose(table["x"], clean["x"], atol=1e-3, equal_nan=True)
+    )
+
+
+def measured(table: pd.DataFrame) -> np.ndarray:
+    return table["reason"].isna().to_numpy()
+
+
+def stripe(value: float):
+    def change(pixels: np.ndarray) -> np.ndarray:
+        pixels[:, :70] = value
+        return pixels
+
+    return change
+
+
+def weight_with(value: float):
+    def change(pixels: np.ndarray) -> np.ndarray:
+        weight = np.full_like(pixels, 0.005**-2)
+        weight[:, :70] = value
+        return weight
+
+    return change
+
+
+def spiked(value: float):
+    """One absurd pixel beside every galaxy."""
+
+    def make(world: World) -> Path:
+        from astropy.wcs import WCS
+
+        header = fits.getheader(world.sky["image"])
+        places = WCS(header).world_to_pixel_values(world.objects["ra"], world.objects["dec"])
+
+        def change(pixels: np.ndarray) -> np.ndarray:
+            for x, y in np.round(np.transpose(places)[:22]).astype(int):
+                pixels[y + 2, x + 2] = value
+            return pixels
+
+        return world.image(change)
+
+    return make
+
+
+def in_integers(world: World) -> Path:
+    """The image in 16 bits, shifted, with a corner that is BLANK."""
+    with fits.open(world.sky["image"]) as hdus:
+        data, header = hdus[0].data, hdus[0].header.copy()
+    scale = float(data.max() - data.min()) / 60_000
+    stored = np.round((data - data.min()) / scale - 30_000).astype(">i2")
+    stored[:70, :70] = -32_768
+    hdu = fits.PrimaryHDU(stored, header)
+    hdu.header["BSCALE"], hdu.header["BZERO"] = scale, float(data.min()) + 30_000 * scale
+    hdu.header["BLANK"] = -32_768
+    path = world.folder / "short.fits"
+    hdu.writeto(path)
+    # Astropy drops the cards when it writes integers it takes for the values themselves.
+    with fits.open(path, mode="update", do_not_scale_image_data=True) as hdus:
+        hdus[0].header["BSCALE"], hdus[0].header["BZERO"] = (
+            scale,
+            float(data.min()) + 30_000 * scale,
+        )
+        hdus[0].header["BLANK"] = -32_768
+    return path
+
+
+def pixel_catalog(world: World, clean: pd.DataFrame, first: int, names: str) -> Path:
+    x, y = names.split()
+    table = pd.DataFrame({"id": clean["id"], x: clean["x"] + first, y: clean["y"] + first})
+    table.to_csv(world.folder / "pixels.csv", index=False)
+    return world.folder / "pixels.csv"
+
+
+def sexagesimal(world: World) -> Path:
+    from astropy.coordinates import SkyCoord
+
+    sky = SkyCoord(world.objects["ra"], world.objects["dec"], unit="deg")
+    return world.catalog(
+        ra=sky.ra.to_string("hour", sep=":", precision=6),
+        dec=sky.dec.to_string("deg", sep=":", precision=5, alwayssign=True),
+    )
+
+
+def rows_without(table: pd.DataFrame, clean: pd.DataFrame, lost: np.ndarray) -> bool:
+    """Whether only the rows `lost` are lost, and the others are untouched."""
+    kept = measured(clean) & ~lost
+    return bool(
+        (measured(table) == kept).all()
+        and np.allclose(table["magnitude"][kept], clean["magnitude"][kept], atol=0.05)
+    )
+
+
+def left(clean: pd.DataFrame, reach: float) -> np.ndarray:
+    return (clean["x"] < 70 + reach).to_numpy()
+
+
+#: What is changed, and what must be true of the catalogue then.
+ANSWERED = {
+    "NaN stripe": (
+        lambda w, c: {"images": w.image(stripe(np.nan))},
+        lambda t, c: rows_without(t, c, left(c, 16)) and (t["reason"][left(c, 0)] != "").all(),
+    ),
+    "infinite stripe": (
+        lambda w, c: {"images": w.image(stripe(np.inf))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "stripe of absurd numbers": (
+        lambda w, c: {"images": w.image(stripe(1e39))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "stripe of zeros": (
+        lambda w, c: {"images": w.image(stripe(0))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "negative weights": (
+        lambda w, c: {"weight": w.image(weight_with(-1))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "zero weights": (
+        lambda w, c: {"weight": w.image(weight_with(0))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "weights that are NaN": (
+        lambda w, c: {"weight": w.image(weight_with(np.nan))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "infinite weights": (
+        lambda w, c: {"weight": w.image(weight_with(np.inf))},
+        lambda t, c: rows_without(t, c, left(c, 16)),
+    ),
+    "no weight anywhere": (
+        lambda w, c: {"weight": w.image(lambda p: 0 * p)},
+        lambda t, c: has(t, Flag.NO_STAMP).all() and (t["reason"] == "bad_pixels").sum() >= 20,
+    ),
+    "weight a hundredth of itself": (
+        lambda w, c: {"weight": w.image(lambda p: 0 * p + 0.005**-2 / 100)},
+        lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
+    ),
+    "a cosmic ray in every stamp": (
+        lambda w, c: {"images": spiked(1e4)(w)},
+        lambda t, c: (t["flags"] != 0).all() and not (t["flags"][measured(t)] == 0).any(),
+    ),
+    "a dead pixel in every stamp": (
+        lambda w, c: {"images": spiked(-1e4)(w)},
+        lambda t, c: (t["flags"] != 0).all(),
+    ),
+    "counts labelled as a rate": (
+        lambda w, c: {"images": w.image(lambda p: 1000 * p)},
+        lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
+    ),
+    "zero point of another band": (
+        lambda w, c: {"images": w.image(ABZP=ZERO_POINT - 2)},
+        lambda t, c: has(t, Flag.NOISE_UNLIKE)[measured(t)].all(),
+    ),
+    "16 bits and BLANK": (
+        lambda w, c: {"images": in_integers(w)},
+        lambda t, c: rows_without(t, c, ((c["x"] < 86) & (c["y"] < 86)).to_numpy()),
+    ),
+    "gzip": (
+        lambda w, c: {"images": w.file(gzip.compress(w.sky["image"].read_bytes()), "a.gz")},
+        same,
+    ),
+    "fpack": (lambda w, c: {"images": packed(w)}, lambda t, c: same(t, c, 0.05)),
+    "PSF of even size": (
+        lambda w, c: {"psf": w.psf(psf(50))},
+        lambda t, c: not has(t, Flag.PSF_UNLIKE).any(),
+    ),
+    "PSF constant": (
+        lambda w, c: {"psf": w.psf(1 + 0 * psf())},
+        lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
+    ),
+    "PSF of one pixel": (
+        lambda w, c: {"psf": w.psf(np.ones((1, 1)))},
+        lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
+    ),
+    "PSF of a wrong scale": (
+        lambda w, c: {"psf": w.psf(psf()), "psf_pixel_scale": 0.03},
+        lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
+    ),
+    "PSF too coarse": (
+        lambda w, c: {"psf": w.psf(psf()), "psf_pixel_scale": 0.3},
+        lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
+    ),
+    "byte order mark": (
+        lambda w, c: {"catalog": w.file(b"\xef\xbb\xbf" + text(w).encode(), "a.csv")},
+        same,
+    ),
+    "semicolons and carriage returns": (
+        lambda w, c: {"catalog": w.file(text(w, ";").replace("\n", "\r\n"), "a.csv")},
+        same,
+    ),
+    "blanks": (lambda w, c: {"catalog": w.file(text(w, " "), "a.txt")}, same),
+    "a trailing comma": (
+        lambda w, c: {"catalog": w.file(text(w).replace("\n", ",\n"), "a.csv")},
+        same,
+    ),
+    "no name, no suffix": (lambda w, c: {"catalog": w.file(text(w), "catalogue")}, same),
+    "sexagesimal": (lambda w, c: {"catalog": sexagesimal(w)}, lambda t, c: same(t, c, 0.02)),
+    "hours, as told": (
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"] / 15), "units": "ra=hourangle"},
+        same,
+    ),
+    "swapped, as told": (
+        lambda w, c: {
+            "catalog": w.catalog(ra=w.objects["dec"], dec=w.objects["ra"]),
+            "columns": ["ra=dec", "dec=ra"],
+        },
+        same,
+    ),
+    "pixels from 0": (lambda w, c: {"catalog": pixel_catalog(w, c, 0, "x y")}, same),
+    "pixels from 1, by name": (
+        lambda w, c: {"catalog": pixel_catalog(w, c, 1, "X_IMAGE Y_IMAGE")},
+        same,
+    ),
+    "pixels from 1, as told": (
+        lambda w, c: {"catalog": pixel_catalog(w, c, 1, "x y"), "one_based": True},
+        same,
+    ),
+    "some positions lost": (
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"].where(w.objects["id"] > 104))},
+        lambda t, c: (
+            has(t, Flag.NO_STAMP)[:5].all() and same(t[5:].reset_index(), c[5:].reset_index())
+        ),
+    ),
+    "placeholders": (
+        lambda w, c: {"catalog": w.catalog(dec=w.objects["dec"].where(w.objects["id"] > 104, -99))},
+        lambda t, c: (
+            has(t, Flag.NO_STAMP)[:5].all() and same(t[5:].reset_index(), c[5:].reset_index())
+        ),
+    ),
+    "everything in one place": (
+        lambda w, c: {"catalog": w.catalog(ra=w.objects["ra"][6], dec=w.objects["dec"][6])},
+        lambda t, c: has(t, Flag.COINCIDENT).all(),
+    ),
+    "one object": (
+        lambda w, c: {
+            "catalog": w.file(text(w).splitlines()[0] + "\n" + text(w).splitlines()[7], "a.csv")
+        },
+        lambda t, c: len(t) == 1 and same(t, c[6:7].reset_index()),
+    ),
+    "text identifiers": (
+        lambda w, c: {"catalog": w.catalog(id=[f"galaxy {k}" for k in range(24)])},
+        lambda t, c: same(t, c) and t["id"][3] == "galaxy 3",
+    ),
+    "negative identifiers": (
+        lambda w, c: {"catalog": w.catalog(id=-w.objects["id"])},
+        lambda t, c: same(t, c) and (t["id"] == -c["id"]).all(),
+    ),
+    "identifiers as floats": (
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] + 0.0)},
+        lambda t, c: same(t, c) and (t["id"] == c["id"]).all(),
+    ),
+    "identifiers beyond integers": (
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] * 1e300)},
+        lambda t, c: same(t, c) and t["id"].is_unique and (t["id"].astype(float) > 1e300).all(),
+    ),
+    "identifiers of 19 digits": (
+        lambda w, c: {"catalog": w.catalog(id=w.objects["id"] + 2**62)},
+        lambda t, c: same(t, c) and (t["id"] == c["id"] + 2**62).all(),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERED)
+def test_answered_or_flagged(world, clean, case):
+    changes, check = ANSWERED[case]
+    assert main(world.arguments(**changes(world, clean))) == 0
+    table = world.output()
+    assert check(table, clean)
+    # A number without a finite error, or a rejected object with a number, would mislead.
+    assert np.isfinite(table.loc[measured(table), ["magnitude", "magnitude_err"]]).all(axis=None)
+    assert table.loc[~measured(table), "magnitude"].isna().all()
+
+
+# --- runs that end badly --------------------------------------------------------------------
+
+
+def test_a_full_disk_is_said_and_nothing_stays(world, capsys):
+    """Files may not grow beyond a limit, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        code = main(world.arguments())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 4
+    assert re.search("File too large; make room", capsys.readouterr().err.splitlines()[-1])
+    assert not (world.folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_errors_of_the_machine_are_sentences(world, capsys, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number), "out.csv")
+
+    monkeypatch.setattr(predict_module, "write_catalogue", refuse)
+    assert main(world.arguments()) == 4
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"galadapt: out.csv: {os.strerror(number)}; make room")
+
+
+def test_an_unreadable_catalogue(world, capsys, monkeypatch):
+    path = world.catalog()
+    really = type(path).open
+
+    def refuse(self, *given, **named):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(self, *given, **named)
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    assert main(world.arguments(catalog=path)) == 3
+    assert "cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_no_output(world, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_module, "write_catalogue", interrupt)
+    assert main(world.arguments()) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("galadapt: interrupted")
+    assert not (world.folder / "out.csv").exists()
+
+
+def test_two_runs_do_not_share_an_output(world, capsys, clean):
+    with run.reserved(world.folder / ".out.csv.parts"):
+        assert main(world.arguments()) == 4
+        assert "another run is writing it" in capsys.readouterr().err.splitlines()[-1]
+    assert not (world.folder / "out.csv").exists()
+    assert main(world.arguments()) == 0
+    assert same(world.output(), clean)
+
+
+@pytest.mark.parametrize("spoil", ["part", "key", "stranger"])
+def test_spoilt_parts_are_thrown_away(world, clean, spoil, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    parts = world.folder / ".out.csv.parts"
+    monkeypatch.setattr(run, "_joined", interrupt)
+    main(world.arguments())
+    monkeypatch.undo()
+    (part,) = parts.glob("*.parquet")
+    if spoil == "part":
+        part.write_bytes(part.read_bytes()[:500])
+    elif spoil == "key":
+        (parts / "key.json").write_bytes(b"\xff\xfe")
+    else:
+        (parts / "key.json").unlink()
+    assert main(world.arguments()) == 0
+    assert same(world.output(), clean)
+    assert not parts.exists()
+
+
+def test_a_killed_run_continues_to_the_same_bytes(world):
+    """SIGKILL as soon as the first part is on disk."""
+    assert main(world.arguments(output="whole.fits")) == 0
+    line = world.arguments(output="out.fits")
+    slow = (
+        "import sys, time\n"
+        "from galadapt.prediction import run\n"
+        "ask, run.PART = run._ask, 1\n"
+        "def slow(*given):\n"
+        "    time.sleep(0.2 if run.said else 0)\n"
+        "    run.said = True\n"
+        "    return ask(*given)\n"
+        "run.said, run._ask = False, slow\n"
+        "from galadapt.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", slow, *line]) as process:
+        parts = world.folder / ".out.fits.parts"
+        end = time.monotonic() + 60
+        while not list(parts.glob("0*.parquet")) and time.monotonic() < end:
+            time.sleep(0.02)
+        process.kill()
+    assert list(parts.glob("0*.parquet"))
+    assert not (world.folder / "out.fits").exists()
+    assert main(line) == 0
+    assert (world.folder / "out.fits").read_bytes() == (world.folder / "whole.fits").read_bytes()
+    assert not parts.exists()
+
+
+def test_names_beyond_ascii_are_kept_or_escaped(world):
+    catalog = world.catalog(id=[f"Größe {k}" for k in range(24)])
+    image = world.image(name="Größe.fits")
+    for suffix in ("fits", "vot", "parquet"):
+        given = world.arguments(images=image, catalog=catalog, output=f"out.{suffix}")
+        assert main(given) == 0
+    table = Table.read(world.folder / "out.fits")
+    assert table["id"][3] == "Gr\\xf6\\xdfe 3"
+    assert pd.read_parquet(world.folder / "out.parquet")["id"][3] == "Größe 3"
+    assert Table.read(world.folder / "out.vot", format="votable")["id"][3] == "Größe 3"
+
+
+def test_an_output_is_replaced_as_a_whole(world, clean):
+    world.file("old " * 999, "out.csv")
+    assert main(world.arguments()) == 0
+    assert same(world.output(), clean)
+
+
+def test_an_empty_sky_without_a_catalogue(world, capsys):
+    noise = np.random.default_rng(0).normal(0, 0.005, (400, 400)).astype(np.float32)
+    assert main(world.arguments(images=world.image(lambda _: noise), catalog=None)) == 3
+    assert "no source detected" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_image_smaller_than_a_stamp(world, capsys):
+    image = world.image(lambda pixels: pixels[:14, :14], CTYPE1=None, CTYPE2=None)
+    catalog = world.file("id,x,y\n1,6.5,6.5\n", "tiny.csv")
+    weight = world.image(lambda pixels: 0 * pixels[:14, :14] + 4e4, name="wht.fits")
+    given = world.arguments(images=image, catalog=catalog, weight=weight, pixel_scale=0.06)
+    assert main(given) == 0
+    assert world.output()["reason"].tolist() == ["edge"]
+    assert "a stamp is 32 px of 0.06 arcsec; images must reach 0.96" in capsys.readouterr().err
+
+
+def test_doubts_about_many_cutouts_are_said_once(world, capsys):
+    folder = world.folder / "cutouts"
+    folder.mkdir()
+    for number in range(4):
+        shutil.copy(world.sky["image"], folder / f"{number}.fits")
+    assert main(world.arguments(images=None, catalog=None, cutouts=folder)) == 0
+    said = capsys.readouterr().err
+    assert said.count("the noise is measured in the image") == 1
+    assert said.count("extraction:") == 1
+
+
+def test_small_cutouts_are_framed_when_told(world, clean):
+    """Ours, cut to 24 px: refused, or framed to almost the numbers of the whole image."""
+    folder = world.folder / "cutouts"
+    folder.mkdir()
+    with fits.open(world.sky["image"]) as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    keep = clean[measured(clean) & (clean["flags"] & int(Flag.BLENDED) == 0)][:6]
+    for row in keep.itertuples():
+        x, y = round(row.x), round(row.y)
+        small = data[y - 12 : y + 13, x - 12 : x + 13]
+        cards = {"BUNIT": header["BUNIT"], "ABZP": header["ABZP"]}
+        fits.PrimaryHDU(small, fits.Header(cards)).writeto(folder / f"{row.id}.fits")
+    cut = {"images": None, "catalog": None, "cutouts": folder, "pixel_scale": 0.06}
+    assert main(world.arguments(**cut)) == 0
+    assert (world.output()["reason"] == "edge").all()
+    assert main(world.arguments(**cut, fill=True)) == 0
+    first = world.output()
+    assert measured(first).all()
+    assert has(first, Flag.EDGE).all()
+    assert np.median(np.abs(first["magnitude"].to_numpy() - keep["magnitude"].to_numpy())) < 0.3
+    assert main(world.arguments(**cut, fill=True)) == 0
+    pd.testing.assert_frame_equal(world.output(), first)
+    assert main(world.arguments(fill=True)) == 2
+
+
+def test_a_file_of_many_images_is_no_cutout(world):
+    with fits.open(world.sky["image"]) as hdus:
+        pixels, header = hdus[0].data, hdus[0].header
+    path = world.folder / "many.fits"
+    fits.HDUList([fits.PrimaryHDU(), *[fits.ImageHDU(pixels, header)] * 40]).writeto(path)
+    assert main(world.arguments(images=None, catalog=None, cutouts=path)) == 0
+    (reason,) = world.output()["reason"]
+    assert "holds 40 images" in reason
+    assert len(reason) < 300 + len(str(path))
+
+
+def test_nothing_is_left_behind(world):
+    """Neither parts nor temporary files, after success and after refusal."""
+    main(world.arguments())
+    main(world.arguments(images=world.folder / "none.fits", output="none.csv"))
+    assert {path.name for path in world.folder.iterdir()} == {"out.csv", "out.csv.json"}
