@@ -29,8 +29,9 @@ EXTENSIONS = {
     "mask": ("MASK", "DQ", "FLAG", "FLAGS"),
 }
 #: Names of extensions that are no image of the sky either.
-_OTHER_MAPS = "CTX CON VAR VAR_POISSON VAR_RNOISE VAR_FLAT AREA WMAP TIME NSAMP".split()
-_NOT_SCIENCE = {name for names in EXTENSIONS.values() for name in names} | set(_OTHER_MAPS)
+_OTHER_MAPS = {"CTX", "CON", "VAR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"}
+_OTHER_MAPS |= {"AREA", "WMAP", "TIME", "NSAMP"}
+_NOT_SCIENCE = {name for names in EXTENSIONS.values() for name in names} | _OTHER_MAPS
 
 #: First bytes of files that are compressed as a whole, and what opens them.
 _COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
