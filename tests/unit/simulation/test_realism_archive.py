@@ -128,6 +128,14 @@ def test_over_subtraction_takes_the_level_at_the_boxs_edge():
     assert whole == pytest.approx(10 - 31.5 / 4)
 
 
+def test_negative_over_subtraction_leaves_background():
+    light = np.full((32, 32), 2.0)
+    row = {"x_offset": 0.0, "y_offset": 0.0}
+    left = OverSubtraction(fraction={"low": -0.5001, "high": -0.5})
+    taken = archive.over_subtraction(light, row, (10.0, 10.0), left, np.random.default_rng(1))
+    assert taken == pytest.approx(-1.0, rel=1e-3)
+
+
 def test_over_subtraction_of_a_box_without_a_pixel():
     tiny = archive.over_subtraction(
         np.ones((8, 8)), galaxy(x_offset=0.5), (0.1, 0.1), OverSubtraction(), rng()
