@@ -299,6 +299,9 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     """Measure the PSF given; say so and flag everything if it is not the training's."""
     record = package.record
     if inputs.psf is None:
+        say(
+            f"no PSF given: taken as that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
+        )
         return record.psf, record.psf_fwhm, Flag(0)
     scale = inputs.psf_pixel_scale
     if scale is None:

@@ -990,6 +990,11 @@ def test_an_output_is_replaced_as_a_whole(world, clean):
     assert same(world.output(), clean)
 
 
+def test_a_psf_that_is_not_given_is_said(world, capsys):
+    assert main(world.arguments()) == 0
+    assert "no PSF given: taken as that of the training, 0.18" in capsys.readouterr().err
+
+
 def test_an_empty_sky_without_a_catalogue(world, capsys):
     noise = np.random.default_rng(0).normal(0, 0.005, (400, 400)).astype(np.float32)
     assert main(world.arguments(images=world.image(lambda _: noise), catalog=None)) == 3
