@@ -31,12 +31,13 @@ import numpy as np
 from astropy import units
 from astropy.coordinates import FK5, ICRS, SkyCoord, UnitSphericalRepresentation
 from astropy.io import fits
-from astropy.stats import SigmaClip, mad_std
+from astropy.stats import SigmaClip, mad_std, sigma_clipped_stats
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS, FITSFixedWarning, Sip
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from photutils.background import MADStdBackgroundRMS
 from scipy.ndimage import (
+    binary_erosion,
     binary_opening,
     distance_transform_edt,
     generic_filter,
@@ -110,6 +111,10 @@ _SAMPLE = 512
 
 #: The noise may be so many times what the weight says before that is said, and before it is wrong.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
+
+
+#: An edge this near to zero, over its scatter, is that of an image without sky.
+_NO_SKY = 5.0
 
 
 class _Sky:
@@ -1029,6 +1034,29 @@ def _interpolated(mesh: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
     rows, columns = ((np.arange(k.start, k.stop) + 0.5) / _MESH - 0.5 for k in box)
     grid = np.meshgrid(rows, columns, indexing="ij")
     return np.asarray(map_coordinates(mesh, grid, order=1, mode="nearest"))
+
+
+def edge_level(data: np.ndarray, good: np.ndarray, side: int) -> tuple[float, float]:
+    """Level and scatter of the outermost pixels of a small image: what lies beyond its edge.
+
+    A galaxy may fill its cutout. The level is 0 where the edge is within `_NO_SKY` of its scatter
+    from it: the sky has been subtracted, and the light there is the galaxy's. A frame at the level
+    of that light cost the 82 COSMOS galaxies a quarter of a magnitude.
+
+    Args:
+        data: Pixels (ny, nx).
+        good: Those that hold data.
+        side: Smaller side of the image [px], the tenth of which is edge.
+
+    Returns:
+        level, scatter; the latter 0 when it cannot be measured.
+    """
+    edge = good & ~binary_erosion(good, iterations=max(2, side // 10))
+    if not edge.any():
+        return 0.0, 0.0
+    level = float(sigma_clipped_stats(data[edge])[1])
+    scatter = float(mad_std(data[edge]))
+    return (0.0 if abs(level) < _NO_SKY * scatter else level), scatter
 
 
 # --- pixels ---------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from astropy.stats import mad_std, sigma_clipped_stats
-from scipy.ndimage import binary_erosion, label
+from scipy.ndimage import label
 from scipy.spatial import cKDTree
 
 from galadapt.catalogs import locate
@@ -24,7 +23,7 @@ from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
-from galadapt.mosaics import Mosaic, once, open_mosaic
+from galadapt.mosaics import Mosaic, edge_level, once, open_mosaic
 from galadapt.prediction.package import Record
 from galadapt.progress import track
 from galadapt.randomness import generator
@@ -297,14 +296,12 @@ class Framed:
         beyond = (label(beyond)[0] == 1)[1:-1, 1:-1]
         self.filled = bool(beyond.any())
         if self.filled:
-            edge = good & ~binary_erosion(good, iterations=max(2, min(mosaic.shape) // 10))
-            rms = float(mad_std(data[edge])) if edge.any() else 0.0
+            sky, rms = edge_level(data, good, min(mosaic.shape))
             if not rms > 0:
                 raise DataError(
                     f"{mosaic.path}: no noise can be measured, as its edge is constant; leave this "
                     "cutout out"
                 )
-            sky = float(sigma_clipped_stats(data[edge])[1])
             noise = generator(zlib.crc32(data.tobytes()), _FRAME).normal(sky, rms, data.shape)
             if mosaic.noise_is_measured:
                 weight[good] = rms**-2
