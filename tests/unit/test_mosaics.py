@@ -14,7 +14,7 @@ from astropy.wcs import WCS, Sip
 from scipy.ndimage import center_of_mass
 
 from galadapt.errors import DataError
-from galadapt.mosaics import once, open_mosaic
+from galadapt.mosaics import edge_level, once, open_mosaic
 from galadapt.surveys.field import tangent_wcs, write_mosaic
 
 SIGMA = 0.01
@@ -654,3 +654,13 @@ def test_remarks_on_many_images_are_said_once(tmp_path, capsys):
         with open_mosaic(_write(tmp_path / f"{number}.fits"), remark=remark):
             pass
     assert capsys.readouterr().err.count("the noise is measured in the image") == 1
+
+
+@pytest.mark.parametrize(("sky", "level"), [(0.0, 0.0), (2.0, 0.0), (50.0, 50.0), (-50.0, -50.0)])
+def test_the_level_beyond_an_edge(sky, level):
+    """Light of a few sigma at the edge is the galaxy's; a sky that was never subtracted stays."""
+    data = np.random.default_rng(0).normal(sky, 1.0, (40, 40))
+    found, scatter = edge_level(data, np.ones(data.shape, bool), 40)
+    assert found == pytest.approx(level, abs=0.2)
+    assert scatter == pytest.approx(1.0, abs=0.1)
+    assert edge_level(data, np.zeros(data.shape, bool), 40) == (0.0, 0.0)

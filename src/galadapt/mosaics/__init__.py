@@ -6,6 +6,7 @@ gives any box of pixels on the grid the caller wants. Pixels are read from disk 
 
 from galadapt.mosaics.calibration import SCALE_TOLERANCE
 from galadapt.mosaics.mosaic import Mosaic
+from galadapt.mosaics.noise import edge_level
 from galadapt.mosaics.opening import once, open_mosaic
 
-__all__ = ["SCALE_TOLERANCE", "Mosaic", "once", "open_mosaic"]
+__all__ = ["SCALE_TOLERANCE", "Mosaic", "edge_level", "once", "open_mosaic"]

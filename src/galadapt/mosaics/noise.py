@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.stats import SigmaClip, mad_std
+from astropy.stats import SigmaClip, mad_std, sigma_clipped_stats
 from astropy.wcs import WCS
 from photutils.background import MADStdBackgroundRMS
-from scipy.ndimage import distance_transform_edt, generic_filter
+from scipy.ndimage import binary_erosion, distance_transform_edt, generic_filter
 
 from galadapt.errors import DataError
 from galadapt.mosaics.fits_files import EXTENSIONS, companion, plane_of, planes_of
@@ -33,6 +33,9 @@ _SAMPLE = 512
 
 #: The noise may be so many times what the weight says before that is said, and before it is wrong.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
+
+#: An edge this near to zero, over its scatter, is that of an image without sky.
+_NO_SKY = 5.0
 
 
 def noise_of(
@@ -181,3 +184,26 @@ def _measured(mosaic: Mosaic, noise: Noise | None = None) -> tuple[np.ndarray, n
         smooth = generic_filter(mesh, np.nanmedian, size=5, mode="nearest")
     nearest = distance_transform_edt(np.isnan(smooth), return_distances=False, return_indices=True)
     return smooth[tuple(nearest)], relative
+
+
+def edge_level(data: np.ndarray, good: np.ndarray, side: int) -> tuple[float, float]:
+    """Level and scatter of the outermost pixels of a small image: what lies beyond its edge.
+
+    A galaxy may fill its cutout. The level is 0 where the edge is within `_NO_SKY` of its scatter
+    from it: the sky has been subtracted, and the light there is the galaxy's. A frame at the level
+    of that light cost the 82 COSMOS galaxies a quarter of a magnitude.
+
+    Args:
+        data: Pixels (ny, nx).
+        good: Those that hold data.
+        side: Smaller side of the image [px], the tenth of which is edge.
+
+    Returns:
+        level, scatter; the latter 0 when it cannot be measured.
+    """
+    edge = good & ~binary_erosion(good, iterations=max(2, side // 10))
+    if not edge.any():
+        return 0.0, 0.0
+    level = float(sigma_clipped_stats(data[edge])[1])
+    scatter = float(mad_std(data[edge]))
+    return (0.0 if abs(level) < _NO_SKY * scatter else level), scatter

@@ -40,6 +40,12 @@ COLUMNS = {
     "reason": ("", "why an object was not measured"),
 }
 
+#: Share of the training range by which a prediction may lie outside: scatter at its edges.
+_MARGIN = 0.01
+
+#: Parameters of which no value is zero or below.
+_POSITIVE = frozenset({"effective_radius", "sersic_index"})
+
 #: Noise may differ by this factor from the training's.
 _NOISE_FACTOR = 3.0
 
@@ -61,7 +67,8 @@ def assemble(
         common: Flags of all objects.
 
     Returns:
-        `COLUMNS`, with `<parameter>_err` beside each parameter.
+        `COLUMNS`, with `<parameter>_err` beside each parameter: NaN for objects out of the training
+        range, where no error is known.
     """
     record = package.record
     parameters = record.parameters
@@ -69,13 +76,24 @@ def assemble(
     spread = raw[[f"{name}_spread" for name in parameters]].to_numpy(float)
     errors = package.intervals.errors(predicted, spread, level)
     measured = np.isfinite(predicted).all(axis=1)
+    # No galaxy has these: the network extrapolates. What is left carries the flag out_of_range.
+    for column, name in enumerate(parameters):
+        values = predicted[:, column]
+        if name in _POSITIVE:
+            predicted[:, column] = np.where(values > 0, values, np.nan)
+        elif name == "ellipticity":
+            predicted[:, column] = np.clip(values, 0.0, 1.0)
 
     flags = raw["flags"].to_numpy(np.int64) | common
     outside = np.zeros(len(raw), bool)
     for column, name in enumerate(parameters):
         interval = record.training_ranges[name]
+        margin = _MARGIN * (interval.high - interval.low)
         value = predicted[:, column]
-        outside |= measured & ((value < interval.low) | (value > interval.high))
+        inside = (value >= interval.low - margin) & (value <= interval.high + margin)
+        outside |= measured & ~inside
+    # The reference has no galaxy out there whose scatter could be theirs.
+    errors[outside] = np.nan
     noise = raw["local_rms"].to_numpy(float) / record.pixel_rms
     unusual = measured & ~((noise > 1 / _NOISE_FACTOR) & (noise < _NOISE_FACTOR))
     twice = objects["id"].duplicated(keep=False).to_numpy()

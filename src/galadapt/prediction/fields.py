@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from astropy.stats import mad_std, sigma_clipped_stats
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import label
 from scipy.spatial import cKDTree
 
 from galadapt.catalogs import locate
@@ -24,7 +23,7 @@ from galadapt.config import Extraction
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
-from galadapt.mosaics import Mosaic, once, open_mosaic
+from galadapt.mosaics import Mosaic, edge_level, once, open_mosaic
 from galadapt.prediction.package import Record
 from galadapt.progress import track
 from galadapt.randomness import generator
@@ -256,7 +255,7 @@ class CutoutsField:
                     pad = framed.pad if isinstance(framed, Framed) else 0
                     found = cutouts(framed, x + pad, y + pad, record.stamp_size, self.extraction)
                     judged = [scaled(one, factor) for _, some in found for one in some]
-                    if pad:
+                    if isinstance(framed, Framed) and framed.filled:
                         judged = [_flagged(one, ExtractionFlag.NEAR_EDGE) for one in judged]
                     batch = Batch(np.array([row]), judged, seen(mosaic, x, y))
             except DataError as error:
@@ -278,6 +277,7 @@ class Framed:
         shape: (ny, nx) with the frame [px].
         pixel_scale: [arcsec/px].
         pad: Width of the frame [px]; 0 where none is needed.
+        filled: Whether any pixel is noise of ours.
     """
 
     def __init__(self, mosaic: Mosaic, size: int) -> None:
@@ -287,25 +287,25 @@ class Framed:
             DataError: its edge shows no noise.
         """
         data, weight = mosaic.read()
-        good = weight > 0
         self.pad = max(0, -(-(size + 2 - min(data.shape)) // 2))
         self.pixel_scale = mosaic.pixel_scale
-        if self.pad:
-            edge = good & ~binary_erosion(good, iterations=max(2, min(data.shape) // 10))
-            rms = float(mad_std(data[edge])) if edge.any() else 0.0
+        data, weight = (np.pad(plane, self.pad) for plane in (data, weight))
+        good = weight > 0
+        # What lies beyond the edge of the data, as in turned images; holes inside stay holes.
+        beyond = np.pad(~good, 1, constant_values=True)
+        beyond = (label(beyond)[0] == 1)[1:-1, 1:-1]
+        self.filled = bool(beyond.any())
+        if self.filled:
+            sky, rms = edge_level(data, good, min(mosaic.shape))
             if not rms > 0:
                 raise DataError(
                     f"{mosaic.path}: no noise can be measured, as its edge is constant; leave this "
                     "cutout out"
                 )
-            sky = float(sigma_clipped_stats(data[edge])[1])
-            shape = [side + 2 * self.pad for side in data.shape]
-            noise = generator(zlib.crc32(data.tobytes()), _FRAME).normal(sky, rms, shape)
-            inner = np.s_[self.pad : self.pad + data.shape[0], self.pad : self.pad + data.shape[1]]
-            weights = np.full(shape, rms**-2, np.float32)
-            noise[inner] = data
-            weights[inner] = np.where(good, rms**-2, 0) if mosaic.noise_is_measured else weight
-            data, weight = noise.astype(np.float32), weights
+            noise = generator(zlib.crc32(data.tobytes()), _FRAME).normal(sky, rms, data.shape)
+            if mosaic.noise_is_measured:
+                weight[good] = rms**-2
+            data[beyond], weight[beyond] = noise[beyond], rms**-2
         self._data, self._weight = data, weight
         self.shape = (data.shape[0], data.shape[1])
 

@@ -28,7 +28,7 @@ class Flag(IntFlag):
 #: What each bit says, for headers and documentation.
 MEANING = {
     Flag.NO_STAMP: "not measured; the column reason says why",
-    Flag.OUT_OF_RANGE: "a prediction lies outside the training's range",
+    Flag.OUT_OF_RANGE: "a prediction lies outside the training's range; no error is given",
     Flag.UNLIKE_TRAINING: "the stamp is unlike those the network knows",
     Flag.NOISE_UNLIKE: "noise below 1/3 or above 3 times the training's",
     Flag.PSF_UNLIKE: "the PSF's width differs by over 10 % from the training's",

@@ -185,7 +185,10 @@ def prepare(model: Path, inputs: Inputs) -> Task:
         raise ConfigError("--catalog: belongs to --images; leave it out")
     _check_options(inputs)
     psf, psf_fwhm, common = _compare_psf(package, inputs)
-    extraction = record.extraction.model_copy(update={"psf_fwhm": psf_fwhm})
+    # A user wants a crowded galaxy measured and flagged, where a training set leaves it out.
+    extraction = record.extraction.model_copy(
+        update={"psf_fwhm": psf_fwhm, "max_neighbour_fraction": 1.0}
+    )
     fields: list[Any]
     if inputs.stamps is not None:
         stamps = StampSetField(inputs.stamps, record)
@@ -299,6 +302,9 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     """Measure the PSF given; say so and flag everything if it is not the training's."""
     record = package.record
     if inputs.psf is None:
+        say(
+            f"no PSF given: taken as that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
+        )
         return record.psf, record.psf_fwhm, Flag(0)
     scale = inputs.psf_pixel_scale
     if scale is None:

@@ -19,18 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.stats import mad_std, sigma_clipped_stats
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from photutils.aperture import CircularAnnulus, CircularAperture
-from scipy.ndimage import binary_erosion
 
 from galadapt.catalogs import locate, read_objects
 from galadapt.config import PARAMETERS, Image, ImagesSurvey, Psf
 from galadapt.config.survey import MapFile
 from galadapt.errors import DataError
 from galadapt.files import atomic, canonical_json, expand, write_parquet
-from galadapt.mosaics import Mosaic, once, open_mosaic
+from galadapt.mosaics import Mosaic, edge_level, once, open_mosaic
 from galadapt.progress import say, track
 from galadapt.randomness import generator
 from galadapt.surveys.field import (
@@ -430,9 +428,7 @@ def _cell(
     if measured or fill:
         # The galaxy may fill its cutout: the outermost pixels know most of the sky. Its light
         # there counts as noise.
-        frame = good & ~binary_erosion(good, iterations=max(2, min(small.shape) // 10))
-        _, sky, _ = sigma_clipped_stats(data[frame])
-        rms = float(mad_std(data[frame]))
+        sky, rms = edge_level(data, good, min(small.shape))
         if not rms > 0:
             raise _Unusable(f"{cutout.called}: no noise can be measured, as its edge is constant")
     if measured:

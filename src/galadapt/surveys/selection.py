@@ -73,7 +73,8 @@ def select(
             }
         )
     if not kept.any():
-        emptied = next(row for row in rows if row["remaining"] == 0)
+        # The cut that takes most is the one to widen, not the one that takes the last.
+        emptied = max(rows, key=lambda row: int(str(row["removed"])))
         keys = {"flag": "max_flag", "signal_to_noise": "min_signal_to_noise"}
         remedy = (
             "give a catalogue with fitted objects"
@@ -81,7 +82,8 @@ def select(
             else f"widen selection.{keys.get(str(emptied['cut']), emptied['cut'])}"
         )
         raise DataError(
-            f"{catalog}: no object is left after the cut '{emptied['condition']}'; {remedy}"
+            f"{catalog}: no object is left; the cut '{emptied['condition']}' removes "
+            f"{emptied['removed']} of {len(objects)}; {remedy}"
         )
     result = objects[kept].reset_index(drop=True)
     write_parquet(selected, result)

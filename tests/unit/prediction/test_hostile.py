@@ -858,7 +858,10 @@ def test_answered_or_flagged(world, clean, case):
     table = world.output()
     assert check(table, clean)
     # A number without a finite error, or a rejected object with a number, would mislead.
-    assert np.isfinite(table.loc[measured(table), ["magnitude", "magnitude_err"]]).all(axis=None)
+    assert np.isfinite(table.loc[measured(table), "magnitude"]).all()
+    # Out of the training range no error is known, and none is invented.
+    known = measured(table) & ((table["flags"] & int(Flag.OUT_OF_RANGE)) == 0)
+    assert (np.isfinite(table["magnitude_err"]) == known).all()
     assert table.loc[~measured(table), "magnitude"].isna().all()
 
 
@@ -988,6 +991,11 @@ def test_an_output_is_replaced_as_a_whole(world, clean):
     world.file("old " * 999, "out.csv")
     assert main(world.arguments()) == 0
     assert same(world.output(), clean)
+
+
+def test_a_psf_that_is_not_given_is_said(world, capsys):
+    assert main(world.arguments()) == 0
+    assert "no PSF given: taken as that of the training, 0.18" in capsys.readouterr().err
 
 
 def test_an_empty_sky_without_a_catalogue(world, capsys):

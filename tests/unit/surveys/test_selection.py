@@ -77,9 +77,12 @@ def test_limits_belong_to_the_range(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"f": 2}, "after the cut 'flag <= 0'; widen selection.max_flag"),
-        ({"mag": 26.0}, "after the cut '16 <= magnitude <= 25'; widen selection.magnitude"),
-        ({"sn": 1.0}, "after the cut 'sn >= 10'; widen selection.min_signal_to_noise"),
+        ({"f": 2}, "the cut 'flag <= 0' removes . of .; widen selection.max_flag"),
+        (
+            {"mag": 26.0},
+            "the cut '16 <= magnitude <= 25' removes . of .; widen selection.magnitude",
+        ),
+        ({"sn": 1.0}, "the cut 'sn >= 10' removes . of .; widen selection.min_signal_to_noise"),
         ({"n": -1.0}, "give a catalogue with fitted objects"),
     ],
 )
@@ -108,3 +111,10 @@ def test_what_no_object_has_is_not_cut_by(tmp_path):
     some = [nothing | {"mag": mag} for mag in (20.0, 27.0, float("nan"))]
     table = _select(tmp_path, _write(tmp_path / "some.txt", *some))
     assert table["id"].tolist() == [1]
+
+
+def test_the_cut_to_widen_is_the_one_that_takes_most(tmp_path):
+    """Two suspicious galaxies and a faint one: the flag is to blame, not the magnitude."""
+    catalog = _write(tmp_path / "cat.txt", {"f": 1}, {"f": 1}, {"mag": 26.0})
+    with pytest.raises(DataError, match=r"'flag <= 0' removes 2 of 3; widen selection\.max_flag"):
+        _select(tmp_path, catalog)
