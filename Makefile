@@ -13,7 +13,7 @@ CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
 RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
 
-.PHONY: help env env-gpu demo run test bench-simulation bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,6 +47,12 @@ test: env ## the whole test suite
 bench-simulation: env ## stamps per second of every renderer, and an independent fit of their stamps
 	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv
 	python benchmarks/simulation/recovery.py --output results/benchmarks/recovery.csv
+
+bench-extraction: env ## stamps cut from a large mosaic per second, with one and two processes
+	python benchmarks/extraction/bench.py
+
+bench-prediction: env ## galaxies per second of galadapt predict, end to end on one core
+	python benchmarks/prediction/throughput.py
 
 bench-fitters: env .venv-fitters/ready ## galadapt against profile fitters: MODEL=folder COUNT=stamps
 	python benchmarks/fitters/bench.py --model $(MODEL) --count $(COUNT) $(if $(PRESET),--config config/config.yaml config/presets/$(PRESET).yaml)
