@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from galadapt.figures.style import LABELS, axis_range, drawing, empty
 
 #: Where the display turns from linear to logarithmic, and the ends of the residuals [sigma].
 _SOFTENING, _RESIDUAL = 3.0, 10.0
+
+#: Letters of a note that fit across a panel.
+_NOTE_WIDTH = 26
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def residual_sheet(panels: Sequence[Panel], output: Path) -> None:
                 note = three[0].text(
                     0.02,
                     0.02,
-                    panel.note,
+                    textwrap.fill(panel.note, _NOTE_WIDTH),
                     transform=three[0].transAxes,
                     fontsize=6,
                     color="#D55E00",
