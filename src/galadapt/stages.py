@@ -422,6 +422,7 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         rejected=inputs.one("rejected"),
         runs=inputs["runs"],
         code=job["codes"],
+        package=inputs.one("package"),
     )
 
 

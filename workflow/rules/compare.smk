@@ -114,6 +114,7 @@ rule report:
         variant_figures=VARIANT_FIGURES,
         cuts=rules.select.output.cuts,
         rejected=rules.extract.output.rejected,
+        package=package_outputs()[0],
     output:
         report=f"{RESULTS}/report.html",
     log:
@@ -131,4 +132,5 @@ rule report:
         " --input comparison_figures {input.comparison_figures}"
         " --input variant_figures {input.variant_figures}"
         " --input cuts {input.cuts} --input rejected {input.rejected}"
+        " --input package {input.package}"
         " --output report {output.report} 2>&1 | tee {log}"

@@ -46,6 +46,7 @@ def build_report(
     rejected: Path,
     runs: Sequence[Path],
     code: Mapping[str, str],
+    package: Path,
 ) -> None:
     """Write the report.
 
@@ -58,6 +59,7 @@ def build_report(
         rejected: CSV of the objects whose stamp was refused, with `reason`.
         runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
         code: {stage: code digest}.
+        package: The package.json of the networks that `galadapt predict` measures with.
 
     Raises:
         DataError: an input is missing or is not what its name promises.
@@ -83,6 +85,7 @@ def build_report(
         sections=sections,
         cuts=_rows(_table(cuts, ("cut", "removed"))),
         rejected=_reasons(rejected),
+        coverage=_coverage(package),
         appendix=appendix,
         parameters=PARAMETERS,
         caveats=_caveats(configuration, appendix),
@@ -133,6 +136,30 @@ def _reasons(path: Path) -> dict[str, Any]:
     # Equal counts in a fixed order, or the page's bytes would depend on the table's order.
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
     return _rows(pd.DataFrame(ordered, columns=["reason", "objects"]))
+
+
+def _coverage(package: Path) -> dict[str, Any]:
+    """How often the errors of the package's predictions hold, for all magnitudes together."""
+    record = read_json(package)
+    try:
+        rows = pd.DataFrame(
+            {
+                "test set": row["domain"],
+                "errors of": f"{100 * row['level']:.0f} %",
+                "galaxies": row["n"],
+                **{name: f"{100 * row[name]:.1f} %" for name in record["parameters"]},
+            }
+            for row in record["coverage"]
+            if row["magnitude_low"] is None and row["magnitude_high"] is None
+        )
+        return {
+            "name": record["name"],
+            "reference": record["reference_domain"],
+            "networks": len(record["members"]),
+            "table": _rows(rows),
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
 
 
 def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -221,6 +248,11 @@ def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, A
             f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "
             "not known well enough to rank methods; use at least 3."
         )
+    if (configuration.get("splits") or {}).get("by") == "id":
+        lines.append(
+            "Survey galaxies are split by their identifier: stamps of training and test galaxies "
+            "can overlap on the mosaic, which flatters methods that use its labels."
+        )
     if (configuration.get("survey") or {}).get("kind") == "mock":
         lines.append(
             "The survey is a mock: its galaxies, PSF and sky differ from the simulations in ways "
@@ -228,8 +260,8 @@ def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, A
         )
         lines.append(
             "The mock is more crowded than the sky (survey.density) and default simulations hold "
-            "no neighbours: part of what the baseline loses is crowding. Stamps of training and "
-            "test galaxies can overlap on the mosaic, which flatters methods that use its labels."
+            "no neighbours: where extraction.neighbours keeps them, part of what the baseline "
+            "loses is crowding."
         )
     lines += [
         "Reference values of survey galaxies are catalogue fits with errors of their own; no "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from html.parser import HTMLParser
 
@@ -42,6 +43,19 @@ def inputs(tmp_path, make_run):
         "cut,condition,removed,remaining\ncatalog,all rows,0,150\nflag,f <= 0,17,133\n"
     )
     (tmp_path / "rejected.csv").write_text("id,reason,value\n1,edge,3\n2,edge,5\n3,neighbours,.7\n")
+    covered = {"level": 0.68, "n": 300, **dict.fromkeys(PARAMETERS, 0.6712)}
+    bins = {"magnitude_low": 20.0, "magnitude_high": None, **dict.fromkeys(PARAMETERS, 0.111)}
+    package = {
+        "name": "structure/asinh/transfer",
+        "reference_domain": "survey",
+        "members": [{}, {}],
+        "parameters": PARAMETERS,
+        "coverage": [
+            {"domain": "simulated", "magnitude_low": None, "magnitude_high": None, **covered},
+            {"domain": "simulated", **covered, **bins},
+        ],
+    }
+    (tmp_path / "package.json").write_text(json.dumps(package))
     return {
         "output": tmp_path / "report.html",
         "configuration": CONFIGURATION,
@@ -51,6 +65,7 @@ def inputs(tmp_path, make_run):
         "rejected": tmp_path / "rejected.csv",
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
+        "package": tmp_path / "package.json",
     }
 
 
@@ -109,6 +124,10 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     ):
         assert wanted in text, wanted
     assert re.search(r"edge 2 .*neighbours 1", text)
+    assert "2 networks, errors from survey validation galaxies" in text
+    assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
+    # Bins of magnitude stay in the package.
+    assert "11.1 %" not in text
 
 
 def test_equal_results_give_equal_bytes_whatever_the_time(inputs):
@@ -118,6 +137,13 @@ def test_equal_results_give_equal_bytes_whatever_the_time(inputs):
     path.write_text(path.read_text().replace("2026-01-02", "2027-05-06").replace("20.0", "33.0"))
     build_report(**inputs)
     assert inputs["output"].read_bytes() == first
+
+
+@pytest.mark.parametrize(("by", "said"), [("id", True), ("cell", False)])
+def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
+    inputs["configuration"] = {**CONFIGURATION, "splits": {"by": by}}
+    build_report(**inputs)
+    assert ("can overlap on the mosaic" in inputs["output"].read_text()) is said
 
 
 def test_no_rejected_object_is_said(inputs):
@@ -141,6 +167,7 @@ def test_a_long_table_is_cut_and_says_so(inputs):
         ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the column\(s\) cut, removed"),
         ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column\(s\) reason"),
         ("tables/html", None, "html: no such file; rerun"),
+        ("package.json", b'{"name": "x"}', r"package\.json: lacks 'coverage'; rerun the stage"),
     ],
 )
 def test_broken_inputs_write_nothing(inputs, tmp_path, name, content, message):
