@@ -24,9 +24,14 @@ def test_finished_tree_has_nothing_to_do(finished):
     assert finished.planned() == {}
 
 
-def test_learning_rate_of_one_method(copy):
-    copy.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
-    assert copy.planned() == {**per_run(2), "variant_figures": 2, **TABLES}
+#: The networks that `predict` uses: asinh and transfer.
+PACKAGE = {"package": 1}
+
+
+@pytest.mark.parametrize(("method", "packaged"), [("transfer", PACKAGE), ("dann_supervised", {})])
+def test_learning_rate_of_one_method(copy, method, packaged):
+    copy.configure(method_settings={method: {"learning_rate": 3.0e-4}})
+    assert copy.planned() == {**per_run(2), **packaged, "variant_figures": 2, **TABLES}
 
 
 def test_learning_rate_of_the_method_others_start_from(copy):
@@ -37,13 +42,15 @@ def test_learning_rate_of_the_method_others_start_from(copy):
         if method.get("starts_from")
     )
     assert starting >= 1
-    assert copy.planned() == {**per_run(2 * (1 + starting)), "variant_figures": 2, **TABLES}
+    jobs = {**per_run(2 * (1 + starting)), **PACKAGE, "variant_figures": 2, **TABLES}
+    assert copy.planned() == jobs
 
 
 def test_stretch_of_one_variant(copy):
     chain = [{"step": "rebin", "factor": 2}, {"step": "noise_asinh", "softening": 5.0}]
     copy.configure(variant_chains={"asinh": chain})
-    assert copy.planned() == {"variant": 2, **per_run(4), "variant_figures": 1, **TABLES}
+    jobs = {"variant": 2, **per_run(4), **PACKAGE, "variant_figures": 1, **TABLES}
+    assert copy.planned() == jobs
 
 
 def test_selection_trains_only_what_learned_from_the_survey(copy):
@@ -57,6 +64,7 @@ def test_selection_trains_only_what_learned_from_the_survey(copy):
         "variant": 2,
         **per_run(8),
         "train": 2 * len(learned),
+        **PACKAGE,
         "data_figures": 1,
         "variant_figures": 2,
         **TABLES,
@@ -65,7 +73,7 @@ def test_selection_trains_only_what_learned_from_the_survey(copy):
 
 def test_new_seed_trains_only_itself(copy):
     copy.configure(seeds=[1, 2])
-    assert copy.planned() == {**per_run(8), **TABLES}
+    assert copy.planned() == {**per_run(8), **PACKAGE, **TABLES}
 
 
 def test_editing_the_renderer_simulates_again(copy):
