@@ -31,7 +31,8 @@ from galadapt.config import (
 )
 from galadapt.files import write_csv, write_json, write_parquet
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
-from galadapt.prediction.predict import Inputs, predict
+from galadapt.prediction.predict import predict
+from galadapt.prediction.task import Inputs
 from galadapt.provenance import file_digest
 from galadapt.surveys.field import tangent_wcs
 from galadapt.training import backend

@@ -10,7 +10,7 @@ from galadapt.errors import ConfigError
 from galadapt.prediction.flags import MEANING
 
 if TYPE_CHECKING:
-    from galadapt.prediction.predict import Inputs
+    from galadapt.prediction.task import Inputs
 
 
 #: Maps that may come with images.
@@ -93,7 +93,7 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
     from galadapt.prediction.package import newest_package
-    from galadapt.prediction.predict import Inputs
+    from galadapt.prediction.task import Inputs
 
     hdu = arguments.hdu
     options = {

@@ -17,8 +17,8 @@ from galadapt.files import write_csv
 from galadapt.prediction.catalogue import check_output, check_plot
 from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import Record
-from galadapt.prediction.predict import Inputs, check_overwriting, prepare
 from galadapt.prediction.sample import shape_of, stamps_of
+from galadapt.prediction.task import Inputs, check_overwriting, prepare
 from galadapt.progress import say, track
 from galadapt.randomness import generator
 from galadapt.simulation.psf import make_psf

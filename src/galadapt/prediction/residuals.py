@@ -13,8 +13,8 @@ from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Stamp
 from galadapt.figures.prediction import Panel, residual_sheet
 from galadapt.prediction.flags import names
-from galadapt.prediction.predict import Task
 from galadapt.prediction.sample import shape_of, stamps_of
+from galadapt.prediction.task import Task
 from galadapt.progress import say
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer

@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from galadapt.extraction.cutouts import Stamp
 from galadapt.extraction.neighbours import central_label
-from galadapt.prediction.predict import Task
+from galadapt.prediction.task import Task
 
 #: Smoothing before the segmentation and growth of the neighbours' mask [px].
 _SMOOTHING, _GROWTH = 1.2, 3

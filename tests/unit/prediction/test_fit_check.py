@@ -15,8 +15,8 @@ from galadapt.prediction import fit_check as module
 from galadapt.prediction.fit_check import compare, fit_check
 from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import read_package
-from galadapt.prediction.predict import Inputs
 from galadapt.prediction.sample import shape_of
+from galadapt.prediction.task import Inputs
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 

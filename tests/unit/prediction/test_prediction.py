@@ -19,7 +19,8 @@ from galadapt.config import PARAMETERS
 from galadapt.errors import ConfigError, DataError
 from galadapt.prediction import run
 from galadapt.prediction.flags import MEANING, OF_EXTRACTION, Flag
-from galadapt.prediction.predict import Inputs, predict
+from galadapt.prediction.predict import predict
+from galadapt.prediction.task import Inputs
 from galadapt.stamps import StampSet, write_stamps
 
 
