@@ -17,8 +17,8 @@ def stale(results: Path, config: Config) -> list[Path]:
         config: The experiment.
 
     Returns:
-        Run folders, variants, figures of variants, metrics files and shards, each the highest
-        folder of which nothing belongs, sorted.
+        Run folders, packages, variants, figures of variants, metrics files and shards, each the
+        highest folder of which nothing belongs, sorted.
     """
     runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
     metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
@@ -29,6 +29,14 @@ def stale(results: Path, config: Config) -> list[Path]:
         if parts not in runs:
             wanted = [other for other in runs if other[:3] == parts[:3]]
             found.add(path if wanted else path.parent)
+    # A package of any method may be asked for; of one that is gone, nothing asks.
+    methods = {run[:3] for run in runs}
+    members = {f"member-{k}.keras" for k in range(1, len(config.seeds) + 1)}
+    for path in results.glob("models/*/*/*"):
+        if path.relative_to(results / "models").parts not in methods:
+            found.add(path)
+        else:
+            found |= {file for file in path.glob("member-*.keras") if file.name not in members}
     for folder in ("data/variants", "figures"):
         found |= {
             path
