@@ -173,8 +173,7 @@ class OverSubtraction(Section):
     fraction: Strength = Field(
         Strength(low=0.0, high=1.0),
         description=(
-            "Share of the median at the edge subtracted. Negative: background left in the box (the "
-            "COSMOS stamps' edges are 7 % brighter than their Sersic fits)."
+            "Share of the median at the edge subtracted. Negative: background left in the box."
         ),
     )
 

@@ -85,20 +85,6 @@ def contact_sheet(
         _draw(output, strips, across, softening)
 
 
-def stamp_sheet(stamps: Path, output: Path, count: int = 12, softening: float = 3.0) -> None:
-    """Draw stamps of one set: at random, the brightest and the worst, as in `contact_sheet`.
-
-    Args:
-        stamps: Stamp set, of whatever domain, with or without labels.
-        output: PNG to write.
-        count: Stamps of each sort.
-        softening: Where the display turns from linear to logarithmic [pixel rms].
-    """
-    with StampSet(stamps) as only:
-        strips = [(title, only, rows) for title, rows in _samples(only.table, count)]
-        _draw(output, strips, min(count, 6), softening)
-
-
 def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
     """Rows from bright to faint, evenly spaced in rank."""
     order = np.argsort(magnitudes.to_numpy(), kind="stable")

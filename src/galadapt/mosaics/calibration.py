@@ -108,8 +108,8 @@ def unit_of(
 ) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
     written = str(header.get("BUNIT", "")).strip()
-    kind = _unit_kind(written if told is None else told)
-    if told is not None and written and kind != _unit_kind(written):
+    kind = unit_kind(written if told is None else told)
+    if told is not None and written and kind != unit_kind(written):
         remark(f"{path}: BUNIT is '{written}'; taken as '{told}', as told")
     if kind in ("e-/s", "counts/s"):
         return kind, 1.0
@@ -141,7 +141,7 @@ def unit_of(
     )
 
 
-def _unit_kind(text: str) -> str | None:
+def unit_kind(text: str) -> str | None:
     """Name of a unit: "e-/s", "counts/s", "e-", "counts", or a flux density as astropy writes it.
 
     Returns None when it is something else.

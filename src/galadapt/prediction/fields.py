@@ -16,12 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from scipy.ndimage import label
-from scipy.spatial import cKDTree
 
 from galadapt.catalogs import locate
 from galadapt.config import Extraction
 from galadapt.errors import DataError
-from galadapt.extraction.cutouts import Rejection, Stamp, cutouts
+from galadapt.extraction.cutouts import Rejection, Stamp, coincident, cutouts
 from galadapt.extraction.flags import Flag as ExtractionFlag
 from galadapt.mosaics import Mosaic, edge_level, once, open_mosaic
 from galadapt.prediction.package import Record
@@ -151,7 +150,8 @@ class ImageField:
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
             x, y = locate(objects, mosaic) if self.alone else place(mosaic, objects)
-            twice = _coincident(x, y)
+            # The extraction knows only the objects it is asked for, after a restart not all.
+            twice = coincident(x, y)
             x, y = x[rows], y[rows]
             found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
             for some, judged in found:
@@ -164,19 +164,6 @@ class ImageField:
                     ],
                     seen(mosaic, x[some], y[some]),
                 )
-
-
-def _coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tell which objects have another one within a pixel, of the whole catalogue.
-
-    The extraction knows only the objects it is asked for, which after a restart are not all.
-    """
-    twice = np.zeros(len(x), bool)
-    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    if len(known) > 1:
-        tree = cKDTree(np.stack([x[known], y[known]], axis=1))
-        twice[known[np.unique(tree.query_pairs(1.0, output_type="ndarray"))]] = True
-    return twice
 
 
 def _marked(judged: Judged, twice: bool) -> Judged:

@@ -23,6 +23,7 @@ from galadapt.downloads import Archives, fetch, link_or_copy, read_archives, unp
 from galadapt.errors import DataError
 from galadapt.files import atomic, canonical_json, expand, write_parquet
 from galadapt.headers import without_stale_distortion
+from galadapt.mosaics.calibration import unit_kind, zero_point_of
 from galadapt.progress import say
 from galadapt.surveys.field import (
     FLAG_BAD,
@@ -58,8 +59,6 @@ _MAGNITUDES = (12.0, 32.0)
 
 #: Columns of a fit: where one is missing, there is none.
 _FITTED = ("mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa")
-
-_UNITS = frozenset({"electrons/s", "electron/s", "e-/s", "e/s", "elec/s", "electrons/sec"})
 
 #: Rows of pixels copied at once.
 _ROWS = 256
@@ -193,7 +192,7 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
             f"{shapes[0][1]} px ({drz}); fetch the weight map of the same mosaic"
         )
     unit = str(header.get("BUNIT", "")).strip()
-    if unit.lower().replace(" ", "") not in _UNITS:
+    if unit_kind(unit) != "e-/s":
         raise DataError(f"{drz}: BUNIT is '{unit}', not ELECTRONS/S; fetch the drz mosaic again")
     wcs = _celestial(header)
     if not wcs.has_celestial:
@@ -204,21 +203,14 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
             f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale says "
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
-    zero_point = _zero_point(header)
+    scales = proj_plane_pixel_scales(wcs) * 3600
+    zero_point = zero_point_of(header, None, "e-/s", False, scales, drz, say)
     if zero_point is not None and abs(zero_point - image.zero_point) > 0.02:
         raise DataError(
-            f"{drz}: PHOTFLAM and PHOTPLAM give the AB zero point {zero_point:.4f}, "
+            f"{drz}: the header gives the AB zero point {zero_point:.4f}, "
             f"image.zero_point says {image.zero_point:g}; set it to the mosaic's"
         )
     return header
-
-
-def _zero_point(header: fits.Header) -> float | None:
-    """AB zero point of HST's calibration keywords (WFC3 data handbook), or None."""
-    flam, pivot = header.get("PHOTFLAM", 0), header.get("PHOTPLAM", 0)
-    if not (isinstance(flam, float) and flam > 0 and isinstance(pivot, float | int) and pivot > 0):
-        return None
-    return float(-2.5 * np.log10(flam) - 21.10 - 5 * np.log10(pivot) + 18.6921)
 
 
 def _celestial(header: fits.Header) -> WCS:

@@ -14,12 +14,11 @@ from galadapt.stamps import write_stamps
 COUNT = 20
 
 
-def _table(measured=True, labelled=True):
+def _table(measured=True):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"id": np.arange(COUNT), "split": "test"})
-    if labelled:
-        for name in PARAMETERS:
-            table[name] = rng.uniform(1, 2, COUNT)
+    for name in PARAMETERS:
+        table[name] = rng.uniform(1, 2, COUNT)
     if measured:
         table["signal_to_noise"] = rng.permutation(COUNT) + 1.0
         table["neighbour_fraction"] = 0.0
@@ -49,10 +48,10 @@ def test_the_brightest_and_the_worst_come_first():
 
 
 @pytest.mark.parametrize("measured", [True, False])
-@pytest.mark.parametrize("labelled", [True, False])
-def test_any_stamp_set_has_a_sheet(tmp_path, measured, labelled):
-    path = _write(tmp_path / "stamps.h5", _table(measured, labelled))
-    data.stamp_sheet(path, tmp_path / "sheet.png")
+def test_any_survey_has_a_sheet(tmp_path, measured):
+    simulated = _write(tmp_path / "simulated.h5", _table())
+    path = _write(tmp_path / "stamps.h5", _table(measured))
+    data.contact_sheet([simulated], path, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
