@@ -39,7 +39,7 @@ REQUIRED_METADATA = ("pixel_scale", "zero_point", "band", "domain")
 
 def write_stamps(
     path: str | Path,
-    batches: Iterable[np.ndarray] | Iterable[tuple[np.ndarray, np.ndarray]],
+    batches: Iterable[Any],
     table: pd.DataFrame,
     metadata: Mapping[str, Any],
     unit: str = "electron/s",
@@ -236,7 +236,7 @@ class StampSet:
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
-        out = np.empty((len(wanted), self.side, self.side), dtype)
+        out: np.ndarray = np.empty((len(wanted), self.side, self.side), dtype)
         for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(here) == 0:

@@ -231,4 +231,4 @@ def make_variant(
 def _flagged(masks: np.ndarray, factor: int) -> np.ndarray:
     count, side, _ = masks.shape
     blocks = masks.reshape(count, side // factor, factor, side // factor, factor)
-    return blocks.any(axis=(2, 4))
+    return np.any(blocks, axis=(2, 4))
