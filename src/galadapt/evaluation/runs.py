@@ -84,7 +84,10 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def details_over_seeds(
-    runs: Sequence[dict[str, Any]], details: Sequence[Path], places: Sequence[str]
+    runs: Sequence[dict[str, Any]],
+    details: Sequence[Path],
+    places: Sequence[str],
+    text: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Average the tables that break runs down, in long form.
 
@@ -92,6 +95,7 @@ def details_over_seeds(
         runs: As `read_runs` returns them.
         details: One table per run: the columns `places` and one column per metric.
         places: What a row of such a table is about.
+        text: Those of `places` that are names even where they look like numbers.
 
     Returns:
         `EXPERIMENT`, `places`, `metric`, and what `over_seeds` adds.
@@ -105,6 +109,7 @@ def details_over_seeds(
         missing = [name for name in places if name not in table]
         if missing:
             raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+        table = table.astype(dict.fromkeys(text, str))
         long = table.melt(id_vars=list(places), var_name="metric", value_name="value")
         for position, key in enumerate(EXPERIMENT):
             long.insert(position, key, run[key])
