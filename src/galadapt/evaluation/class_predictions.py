@@ -29,7 +29,7 @@ def class_names(table: pd.DataFrame) -> list[str]:
 
 
 def read_class_predictions(path: Path) -> pd.DataFrame:
-    """Read a predictions table of a classification run; missing labels become "".
+    """Read a predictions table of a classification run, ordered by `id`; missing labels become "".
 
     Raises:
         DataError: it is missing, lacks a column or has no row, a label is none of its classes, or
@@ -66,7 +66,8 @@ def read_class_predictions(path: Path) -> pd.DataFrame:
             f"{path}: the probabilities of id {first} are negative or do not add up to 1; rerun "
             "the prediction"
         )
-    return table
+    # Sums in another order would differ in their last digits.
+    return table.sort_values("id", kind="stable", ignore_index=True)
 
 
 def probabilities(table: pd.DataFrame) -> np.ndarray:

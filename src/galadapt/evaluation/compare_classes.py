@@ -26,7 +26,7 @@ from galadapt.evaluation.runs import (
     read_runs,
 )
 from galadapt.evaluation.tables import markdown_table, render_html, text_table
-from galadapt.evaluation.verdicts import Cell, best, number
+from galadapt.evaluation.verdicts import Cell, best
 from galadapt.files import read_table, write_csv, write_json, write_text
 
 COLUMNS = [*EXPERIMENT, "domain", "classes", "metric", "mean", "std", "n_seeds"]
@@ -336,8 +336,8 @@ class View:
         lines = []
         for label, part in rows.groupby("label", sort=False):
             figures = dict(zip(part["metric"], part["value"], strict=True))
-            cells = [number(figures.pop(name)) if name in figures else "" for name in self._shown]
-            more = ", ".join(f"{_words(k)} {v:g}" for k, v in figures.items())
+            cells = [_quoted(figures.pop(name)) if name in figures else "" for name in self._shown]
+            more = ", ".join(f"{_words(k)} {_quoted(v)}" for k, v in figures.items())
             title = f"{self.work} published: {label}" + (f" ({more})" if more else "")
             lines.append(Line(["", title, *cells]))
         return lines
@@ -371,7 +371,7 @@ class View:
             classes += extra
             values = dict(zip(known["class"], known["value"], strict=True))
             label = f"{self.work} published"
-            lines.append(Line(["", label, *(number(values[name]) for name in classes)]))
+            lines.append(Line(["", label, *(_quoted(values[name]) for name in classes)]))
             self._used |= set(known.index)
         return Table(["method", "test set", *classes], lines)
 
@@ -415,10 +415,15 @@ class View:
         lines = []
         for (label, metric), part in rows.groupby(["label", "metric"], sort=False):
             figures = ", ".join(
-                f"{row['class']} {row['value']:.10g}".strip() for row in part.to_dict("records")
+                f"{row['class']} {_quoted(row['value'])}".strip() for row in part.to_dict("records")
             )
             lines.append(f"{label}, {_words(metric)}: {figures}")
         return lines
+
+
+def _quoted(value: float) -> str:
+    """Print a published figure with the digits it was published with."""
+    return f"{value:.10g}"
 
 
 def _words(metric: object) -> str:

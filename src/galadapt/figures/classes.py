@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterval
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from galadapt.config import DOMAINS
@@ -213,22 +214,21 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
     each = -(-len(originals) // across)
     with drawing(output, each * len(found), across, (2.9, 1.9), title) as (figure, axes):
         panels = axes.reshape(len(found), -1)
+        drawn = []
         for line, (domain, table) in zip(panels, found.items(), strict=True):
             for panel in line[len(originals) :]:
                 panel.remove()
             for panel, original in zip(line, originals, strict=False):
                 here = table[table["label_original"] == original]
                 panel.set_title(f"{domain}: {original} (n = {len(here)})")
-                panel.set(xlim=(0, 1), ylim=(0, 1))
                 if here.empty:
                     empty(panel, "no test stamp")
                     continue
                 for name in shown:
-                    share, _ = np.histogram(here[f"p_{name}"], edges)
+                    share = np.histogram(here[f"p_{name}"], edges)[0] / len(here)
                     colour = COLOURS[domain] if len(names) == 2 else shade[name]
-                    panel.stairs(
-                        share / len(here), edges, color=colour, lw=1.5, fill=len(shown) == 1
-                    )
+                    panel.stairs(share, edges, color=colour, lw=1.5, fill=len(shown) == 1)
+                    drawn.append((panel, float(share.max())))
                 if len(shown) == 1:
                     panel.axvline(0.5, color="black", lw=0.8, ls="--")
                 panel.set_xlabel(
@@ -236,6 +236,8 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
                 )
             for panel in line[::across][:each]:
                 panel.set_ylabel("share of stamps")
+        for panel, _ in drawn:
+            panel.set(xlim=(0, 1), ylim=(0, 1.08 * max(top for _, top in drawn)))
         if len(shown) > 1:
             handles = [axes[0, 0].plot([], [], color=shade[n], label=n)[0] for n in shown]
             figure.legend(
@@ -277,10 +279,13 @@ def _test_rows(predictions: Path) -> dict[str, pd.DataFrame]:
 def quality(comparison: Path, output: Path) -> None:
     """Draw balanced accuracy, AUC and accuracy per variant and method with their seed scatter.
 
-    Open diamonds: published figures of the same method; dashed lines: those of a variant.
+    Open diamonds: published figures of the same method; dashed lines: those of a variant. White
+    inside: test groups that occur in other splits too flatter this method.
     """
     wanted = {"task", "variant", "method", "domain", "classes", "metric", "mean", "std"}
     table = read_columns(comparison, wanted)
+    shared = table[(table["metric"] == "shared_groups") & (table["mean"] > 0)]
+    flattered = set(zip(shared["variant"], shared["method"], shared["domain"], strict=True))
     table = table[table["metric"].isin(_QUALITY)]
     if table.empty:
         raise DataError(f"{comparison}: holds no figure of a test set; rerun 'compare'")
@@ -289,6 +294,7 @@ def quality(comparison: Path, output: Path) -> None:
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
     schemes = list(table["classes"].unique())
     height = 1.0 + 0.3 * len(entries)
+    marks: set[str] = set()
     title = "Test sets: mean and scatter over seeds"
     with drawing(output, 1, len(_QUALITY), (3.1, height), title) as (figure, axes):
         for panel, (metric, label) in zip(axes[0], _QUALITY.items(), strict=True):
@@ -296,6 +302,7 @@ def quality(comparison: Path, output: Path) -> None:
             for row in rows.to_dict("records"):
                 place = entries.index((row["variant"], row["method"]))
                 shift = 0.22 * (DOMAINS.index(row["domain"]) - 0.5)
+                leaks = (row["variant"], row["method"], row["domain"]) in flattered
                 if np.isfinite(row["mean"]):
                     panel.errorbar(
                         row["mean"],
@@ -304,9 +311,10 @@ def quality(comparison: Path, output: Path) -> None:
                         fmt=_MARKERS[schemes.index(row["classes"]) % len(_MARKERS)],
                         ms=5,
                         color=COLOURS[row["domain"]],
+                        mfc="white" if leaks else COLOURS[row["domain"]],
                         capsize=2.5,
                     )
-            _published_marks(panel, published[published["metric"] == metric], entries)
+            marks |= _published_marks(panel, published[published["metric"] == metric], entries)
             low = min([0.5, *rows["mean"].dropna()])
             panel.set(xlim=(low - 0.05, 1.03), ylim=(len(entries) - 0.5, -0.5), title=label)
             panel.set_yticks(range(len(entries)), [])
@@ -324,45 +332,47 @@ def quality(comparison: Path, output: Path) -> None:
                 axes[0, 0].scatter([], [], color="#777777", marker=marker, label=scheme)
                 for scheme, marker in zip(schemes, _MARKERS, strict=False)
             ]
-        if len(published):
-            work = WORKS[task]
-            handles.append(
-                axes[0, 0].scatter(
-                    [],
-                    [],
-                    facecolors="none",
-                    edgecolors="black",
-                    marker="D",
-                    label=f"{work} published",
-                )
-            )
-            handles += axes[0, 0].plot(
-                [], [], color="black", ls="--", lw=1, label=f"{work}, variant"
-            )
+        if flattered:
+            handles.append(_hollow(axes[0, 0], "o", "groups shared between splits", "#777777"))
+        if "method" in marks:
+            handles.append(_hollow(axes[0, 0], "D", f"{WORKS[task]} published", "black"))
+        if "variant" in marks:
+            label = f"{WORKS[task]} published, of a variant"
+            handles += axes[0, 0].plot([], [], color="black", ls="--", lw=1, label=label)
         figure.legend(handles=handles, loc="outside lower center", ncols=6)
+
+
+def _hollow(panel: Any, marker: str, label: str, colour: str) -> Any:
+    """Make the legend's entry of an open mark."""
+    return panel.scatter([], [], facecolors="none", edgecolors=colour, marker=marker, label=label)
 
 
 def _published_marks(
     panel: Any, published: pd.DataFrame, entries: Sequence[tuple[str, str]]
-) -> None:
+) -> set[str]:
+    """Draw published figures and return what they belong to: "method", "variant"."""
+    drawn = set()
     for place, (variant, method) in enumerate(entries):
         ran = [v for v, m in entries if m == method]
         for value in beside(published, variant, method, ran)["value"]:
             panel.scatter(
                 value, place, marker="D", s=34, facecolors="none", edgecolors="black", zorder=3
             )
+            drawn.add("method")
     for variant in dict.fromkeys(v for v, _ in entries):
         places = [k for k, (v, _) in enumerate(entries) if v == variant]
         for value in beside(published, variant, "", [])["value"]:
-            panel.vlines(
-                value, places[0] - 0.5, places[-1] + 0.5, color="black", ls="--", lw=1, zorder=1
-            )
+            low, high = places[0] - 0.5, places[-1] + 0.5
+            panel.vlines(value, low, high, color="black", ls="--", lw=1, zorder=1)
+            drawn.add("variant")
+    return drawn
 
 
 def errors_by_class(detail: Path, output: Path) -> None:
     """Draw the share of wrong answers per class (before any grouping) and method.
 
-    One panel per domain and set of classes that networks predict; below ours the published ones.
+    One panel per domain and set of classes that networks predict, grey where a method predicts
+    others or no test stamp has the class; below ours the published ones.
     """
     wanted = {"task", "variant", "method", "domain", "classes", "kind", "class", "metric", "mean"}
     table = read_columns(detail, wanted)
@@ -378,40 +388,29 @@ def errors_by_class(detail: Path, output: Path) -> None:
         classes = sorted(known["class"])
     else:
         known = known[:0]
+    entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
+    names = [f"{variant}: {method}" for variant, method in entries]
+    names += [f"{WORKS[task]} published"] * (len(known) > 0)
     panels = list(dict.fromkeys(zip(table["domain"], table["classes"], strict=True)))
-    grids = [
-        _error_grid(table[(table["domain"] == d) & (table["classes"] == c)], classes, known, task)
-        for d, c in panels
-    ]
-    tallest = max(len(names) for names, _ in grids)
-    width = 2.2 + 0.5 * len(classes)
+    one_scheme = len({scheme for _, scheme in panels}) == 1
     across = min(2, len(panels))
     down = -(-len(panels) // across)
-    title = "Share of wrong answers per class (mean over seeds)"
-    with drawing(output, down, across, (width, 1.0 + 0.27 * tallest), title) as (_, axes):
+    size = (1.6 + 0.55 * len(classes), 1.0 + 0.27 * len(names))
+    title = "Wrong answers per class [%], mean over seeds"
+    with drawing(output, down, across, size, title) as (_, axes):
         for panel in axes.flat[len(panels) :]:
             panel.remove()
-        for panel, (domain, scheme), (names, grid) in zip(axes.flat, panels, grids, strict=False):
-            texts = [["" if np.isnan(x) else f"{x:.2f}" for x in line] for line in grid]
-            _heat_map(panel, grid, texts, names, classes)
-            panel.set(title=f"{domain}: answers {scheme}", xlabel="class")
-
-
-def _error_grid(
-    table: pd.DataFrame, classes: Sequence[str], known: pd.DataFrame, task: str
-) -> tuple[list[str], np.ndarray]:
-    """Return the names of the rows and the errors, shape (rows, classes); NaN: no such stamp."""
-    entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
-    grid = np.full((len(entries) + (len(known) > 0), len(classes)), np.nan)
-    for row in table.to_dict("records"):
-        place = entries.index((row["variant"], row["method"]))
-        grid[place, classes.index(row["class"])] = row["mean"]
-    names = [f"{variant}: {method}" for variant, method in entries]
-    if len(known):
-        for row in known.to_dict("records"):
-            grid[-1, classes.index(row["class"])] = row["value"]
-        names.append(f"{WORKS[task]} published")
-    return names, grid
+        for k, (panel, (domain, scheme)) in enumerate(zip(axes.flat, panels, strict=False)):
+            grid = np.full((len(names), len(classes)), np.nan)
+            here = table[(table["domain"] == domain) & (table["classes"] == scheme)]
+            for row in here.to_dict("records"):
+                place = entries.index((row["variant"], row["method"]))
+                grid[place, classes.index(row["class"])] = row["mean"]
+            for row in known.to_dict("records"):
+                grid[-1, classes.index(row["class"])] = row["value"]
+            texts = [["" if np.isnan(x) else f"{100 * x:.3g}" for x in line] for line in grid]
+            _heat_map(panel, grid, texts, names if k % across == 0 else [""] * len(names), classes)
+            panel.set(title=domain if one_scheme else f"{domain}: {scheme}", xlabel="class")
 
 
 # --- the data ---------------------------------------------------------------------------------
@@ -420,7 +419,7 @@ def _error_grid(
 def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     """Draw the number of stamps per class and split, one panel per domain."""
     found = _tables(stamps, ())
-    width = 1.2 + 0.85 * max(len(names) for _, names in found.values())
+    width = 1.2 + 0.65 * max(len(names) for _, names in found.values())
     shade = colours(SPLITS)
     with drawing(output, 1, len(found), (max(width, 3.0), 2.8)) as (figure, axes):
         for panel, (domain, (table, names)) in zip(axes[0], found.items(), strict=True):
@@ -453,7 +452,7 @@ def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             values = table[list(_MOMENTS)].to_numpy(np.float64)
             # A logarithm of what is not positive would be a point nowhere.
             good = np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)
-            shade = class_colours(names)
+            shade = class_colours([name for name in names if name != _UNLABELLED])
             for name in names:
                 here = good & (table["label"] == name).to_numpy()
                 colour = "#999999" if name == _UNLABELLED else shade[name]
@@ -461,8 +460,9 @@ def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
                     *np.log10(values[here]).T,
                     s=9,
                     color=colour,
-                    alpha=max(opacity(int(good.sum())), 0.3),
+                    alpha=max(opacity(int(good.sum())), 0.5),
                     linewidths=0,
+                    depthshade=False,
                 )
                 panel.scatter([], [], [], s=22, color=colour, label=f"{name} ({here.sum()})")
             missing = int((~good).sum())
@@ -470,6 +470,7 @@ def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             panel.set_title(f"{domain} (n = {len(table)}{more})")
             for axis, label in zip("xyz", _MOMENTS.values(), strict=True):
                 getattr(panel, f"set_{axis}label")(f"log10 {label}")
+                getattr(panel, f"{axis}axis").set_major_locator(MaxNLocator(5))
             panel.set_box_aspect(None, zoom=0.88)
             panel.legend(loc="upper left", fontsize=7.5, ncols=2)
 
@@ -486,7 +487,12 @@ def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, coun
         count: Stamps per class.
     """
     found = _tables(stamps, ())
-    rows = [(domain, name) for domain, (_, names) in found.items() for name in names]
+    rows = [
+        (domain, name)
+        for domain, (table, names) in found.items()
+        for name in names
+        if (table["label"] == name).any()
+    ]
     with drawing(output, len(rows), count, (1.15, 1.3)) as (_, axes):
         for panel in axes.flat:
             panel.set_axis_off()
