@@ -4,8 +4,10 @@ An HDF5 file with
 
 - ``images``: (N, H, W) float32, little-endian, contiguous (a range of stamps is one read), in the
   unit named by its attribute;
+- ``masks``: (N, H, W) uint8, only where each stamp has a map of what is wrong in it;
 - ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
-  columns are `id` and `split`; labels are the names in `galadapt.config.PARAMETERS`;
+  columns are `id` and `split`; labels are the names in `galadapt.config.PARAMETERS`, or the text
+  column `label`, "" where the class is unknown;
 - attributes: ``schema`` (version), ``metadata`` (one JSON object: pixel_scale [arcsec/px],
   zero_point [AB], band, domain, provenance, whatever the stage adds).
 
@@ -37,21 +39,25 @@ REQUIRED_METADATA = ("pixel_scale", "zero_point", "band", "domain")
 
 def write_stamps(
     path: str | Path,
-    batches: Iterable[np.ndarray],
+    batches: Iterable[Any],
     table: pd.DataFrame,
     metadata: Mapping[str, Any],
     unit: str = "electron/s",
+    *,
+    masks: bool = False,
 ) -> None:
     """Write a stamp set from image batches, in bounded memory.
 
     Args:
         path: Destination, written atomically.
-        batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``.
+        batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``; with `masks`, pairs of
+            such an array and a bool array of the same shape.
         table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
             Text columns are stored as UTF-8, others in their own dtype. It is stored after the
             last batch, so whoever yields the batches may still fill measured columns.
         metadata: At least `REQUIRED_METADATA`; JSON-serialisable.
         unit: Unit of the images.
+        masks: Whether the batches hold masks too.
 
     Raises:
         DataError: rows and images do not match, an image is not finite, or a required column or
@@ -71,7 +77,8 @@ def write_stamps(
         twice = table.loc[table["id"].duplicated(), "id"].iloc[0]
         raise DataError(f"{path}: id {twice} stands twice in the stamp table; make ids unique")
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        _write_images(file, batches, len(table), unit, path)
+        pairs = (batch if masks else (batch, None) for batch in batches)
+        _write_images(file, pairs, len(table), unit, path)
         group = file.create_group("table")
         for name in table.columns:
             values = table[name].to_numpy()
@@ -88,13 +95,19 @@ def write_stamps(
 
 
 def _write_images(
-    file: h5py.File, batches: Iterable[np.ndarray], count: int, unit: str, path: Path
+    file: h5py.File,
+    batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    count: int,
+    unit: str,
+    path: Path,
 ) -> None:
     images: h5py.Dataset | None = None
     done = 0
-    for batch in batches:
+    for batch, mask in batches:
         if batch.ndim != 3 or batch.shape[1] != batch.shape[2]:
             raise DataError(f"{path}: stamps must be (n, side, side), not {batch.shape}")
+        if mask is not None and mask.shape != batch.shape:
+            raise DataError(f"{path}: masks {mask.shape} for stamps {batch.shape}; make them alike")
         # Judged as stored: a finite float64 may overflow float32.
         with np.errstate(over="ignore"):
             batch = batch.astype("<f4", copy=False)
@@ -107,12 +120,16 @@ def _write_images(
         if images is None:
             images = file.create_dataset("images", (count, *batch.shape[1:]), dtype="<f4")
             images.attrs["unit"] = unit
+            if mask is not None:
+                file.create_dataset("masks", images.shape, dtype="u1")
         if done + len(batch) > count or batch.shape[1:] != images.shape[1:]:
             raise DataError(
                 f"{path}: {done + len(batch)} stamps of {batch.shape[1:]} for {count} rows of "
                 f"{images.shape[1:]}; table and images must match"
             )
         images[done : done + len(batch)] = batch
+        if mask is not None:
+            file["masks"][done : done + len(batch)] = mask != 0
         done += len(batch)
     if images is None or done != count:
         raise DataError(
@@ -160,6 +177,7 @@ class StampSet:
             ("stamps of", file["images"].shape[1:], first["images"].shape[1:]),
             ("unit", str(file["images"].attrs["unit"]), self.unit),
             ("columns", file.attrs["columns"], first.attrs["columns"]),
+            ("masks", "masks" in file, "masks" in first),
         ]
         metadata = json.loads(file.attrs["metadata"])
         pairs += [(key, metadata[key], self.metadata[key]) for key in REQUIRED_METADATA]
@@ -195,10 +213,30 @@ class StampSet:
 
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Read stamps as (n, H, W) float32, all of them or those at the given positions."""
+        return self._read("images", np.float32, rows)
+
+    @property
+    def has_masks(self) -> bool:
+        """Tell whether each stamp has a mask."""
+        return "masks" in self._files[0]
+
+    def masks(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Read masks as (n, H, W) bool, all of them or those at the given positions.
+
+        Raises:
+            DataError: the set has none.
+        """
+        if not self.has_masks:
+            raise DataError(
+                f"{self.paths[0]}: holds no masks; give a stamp set whose stage writes them"
+            )
+        return self._read("masks", np.bool_, rows)
+
+    def _read(self, name: str, dtype: type, rows: np.ndarray | Sequence[int] | None) -> np.ndarray:
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
-        out = np.empty((len(wanted), self.side, self.side), np.float32)
+        out: np.ndarray = np.empty((len(wanted), self.side, self.side), dtype)
         for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(here) == 0:
@@ -207,10 +245,10 @@ class StampSet:
             low, high = int(local.min()), int(local.max()) + 1
             if high - low <= 4 * len(local):
                 # One contiguous read is far faster than HDF5's point selection.
-                out[here] = file["images"][low:high][local - low]
+                out[here] = file[name][low:high][local - low]
             else:
                 for target, row in zip(here, local, strict=True):
-                    out[target] = file["images"][int(row)]
+                    out[target] = file[name][int(row)]
         return out
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
@@ -255,6 +293,8 @@ def _problem(file: h5py.File) -> str | None:
     missing += [column for column in ("id", "split") if column not in columns]
     if missing or "unit" not in images.attrs:
         return f"lacks {', '.join(missing) or 'the unit of its images'}"
+    if "masks" in file and file["masks"].shape != images.shape:
+        return f"masks are {file['masks'].shape} for images of {images.shape}"
     for name in columns:
         if name not in file["table"] or len(file["table"][name]) != len(images):
             return f"column '{name}' is missing or does not have {len(images)} rows"

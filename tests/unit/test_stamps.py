@@ -215,3 +215,27 @@ def test_shards_with_other_columns(tmp_path):
     write_stamps(tmp_path / "b.h5", [stamps(2)], table(2, 9).drop(columns="name"), METADATA)
     with pytest.raises(DataError, match=r"b\.h5: columns .* beside"):
         StampSet([tmp_path / "a.h5", tmp_path / "b.h5"])
+
+
+def test_masks_travel_with_their_stamps(path):
+    images, masks = stamps(6), stamps(6, seed=9) > 0
+    batches = [(images[:4], masks[:4]), (images[4:], masks[4:])]
+    write_stamps(path, batches, table(6), METADATA, masks=True)
+    with StampSet(path) as loaded:
+        assert loaded.has_masks
+        np.testing.assert_array_equal(loaded.masks([5, 0, 2]), masks[[5, 0, 2]])
+        assert loaded.masks().dtype == np.bool_
+
+
+def test_masks_of_another_shape_are_refused(path):
+    with pytest.raises(DataError, match=r"masks \(2, 4, 4\) for stamps \(2, 8, 8\)"):
+        write_stamps(path, [(stamps(2), np.zeros((2, 4, 4), bool))], table(2), METADATA, masks=True)
+    assert not path.exists()
+
+
+def test_a_set_without_masks_says_so(path):
+    write(path)
+    with StampSet(path) as loaded:
+        assert not loaded.has_masks
+        with pytest.raises(DataError, match="holds no masks"):
+            loaded.masks()

@@ -71,7 +71,15 @@ from galadapt.config.training import (
     Network,
     Predictor,
 )
-from galadapt.config.variants import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
+from galadapt.config.variants import (
+    Divide,
+    IntervalStep,
+    NoiseAsinh,
+    Peak,
+    Rebin,
+    Step,
+    Stretch,
+)
 
 __all__ = [
     "DOMAINS",
@@ -119,6 +127,7 @@ __all__ = [
     "NoiseAsinh",
     "OpticalPsf",
     "OverSubtraction",
+    "Peak",
     "Positive",
     "Predictor",
     "Prior",

@@ -66,6 +66,12 @@ class Divide(Section):
     by: Positive = Field(255.0, description="Divisor.")
 
 
+class Peak(Section):
+    """Set negative pixels to 0 and divide each stamp by its brightest pixel, as R2."""
+
+    step: Literal["peak"] = "peak"
+
+
 class Rebin(Section):
     """Average square blocks of pixels."""
 
@@ -73,4 +79,6 @@ class Rebin(Section):
     factor: int = Field(2, ge=1, le=16, description="Block side [px].")
 
 
-Step = Annotated[Rebin | Divide | NoiseAsinh | IntervalStep | Stretch, Field(discriminator="step")]
+Step = Annotated[
+    Rebin | Divide | Peak | NoiseAsinh | IntervalStep | Stretch, Field(discriminator="step")
+]

@@ -24,7 +24,7 @@ from astropy.visualization import (
     ZScaleInterval,
 )
 
-from galadapt.config import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
+from galadapt.config import Divide, IntervalStep, NoiseAsinh, Peak, Rebin, Step, Stretch
 from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.stamps import StampSet, write_stamps
@@ -52,7 +52,8 @@ class State:
         noise: Noise sigma of one input pixel in the images' current unit. Constant divisors change
             it; rebinning does not, although averaging lowers the noise: drizzled noise averages
             down by less than 1/factor, and a softening that keeps its meaning in input pixels
-            compares across rebin factors. None after a nonlinear step.
+            compares across rebin factors. None after a nonlinear step, or where the stamps have no
+            one noise.
         unit: Unit of the images.
     """
 
@@ -96,13 +97,24 @@ def _noise_asinh(
     images: np.ndarray, noise_asinh: NoiseAsinh, state: State
 ) -> tuple[np.ndarray, State]:
     if state.noise is None:
-        raise DataError("the noise is unknown after a nonlinear step; put noise_asinh before it")
+        raise DataError(
+            "the noise is unknown, after a nonlinear step or because the stamps state none "
+            "(pixel_rms); put noise_asinh first, or use another step"
+        )
     if state.noise <= 0:
         raise DataError(
             "the stamps' pixel_rms is 0; give the simulation or survey noise, or use another step"
         )
     scaled = images / (noise_asinh.softening * state.noise)
     return np.arcsinh(scaled), State(noise=None, unit="")
+
+
+@step("peak")
+def _peak(images: np.ndarray, peak: Peak, state: State) -> tuple[np.ndarray, State]:
+    positive = np.maximum(images, 0.0)
+    highest = positive.max(axis=(1, 2), keepdims=True)
+    # A stamp without a positive pixel is 0 everywhere.
+    return positive / np.where(highest > 0, highest, 1.0), State(noise=None, unit="")
 
 
 @step("interval")
@@ -129,7 +141,7 @@ def _stretch(images: np.ndarray, stretch: Stretch, state: State) -> tuple[np.nda
 
 
 def apply_chain(
-    images: np.ndarray, steps: Sequence[Step], pixel_rms: float, name: str = "variant"
+    images: np.ndarray, steps: Sequence[Step], pixel_rms: float | None, name: str = "variant"
 ) -> np.ndarray:
     """Apply steps in order.
 
@@ -137,7 +149,7 @@ def apply_chain(
         images: (n, S, S), any unit.
         steps: The chain; empty leaves the values as they are.
         pixel_rms: Typical noise sigma of one input pixel, same unit: one number per survey, so
-            that fluxes of different stamps stay comparable.
+            that fluxes of different stamps stay comparable. None: there is no such number.
         name: What messages call the chain.
 
     Returns:
@@ -179,16 +191,16 @@ def make_variant(
         steps: The chain.
         output: Stamp set to write. The table is carried unchanged: radii and offsets stay in
             pixels of the input, whose scale is the metadata's `label_pixel_scale`, while
-            `pixel_scale` is that of the rebinned images. `pixel_rms` stays the input's.
+            `pixel_scale` is that of the rebinned images. `pixel_rms` stays the input's. Of masks, a
+            rebinned pixel is flagged where any of its pixels is.
         provenance: Stored in the metadata, beside the input's own as `input_provenance`.
 
     Raises:
-        DataError: an input is broken, lacks its noise, or a step fails; nothing is written.
+        DataError: an input is broken, lacks the noise a step needs, or a step fails; nothing is
+            written.
     """
     with StampSet(paths) as stamps:
         source = stamps.metadata
-        if "pixel_rms" not in source:
-            raise DataError(f"{paths[0]}: metadata lacks pixel_rms; rerun the stage that wrote it")
         factor = int(np.prod([one.factor for one in steps if isinstance(one, Rebin)], dtype=int))
         metadata = {
             **source,
@@ -199,15 +211,24 @@ def make_variant(
             "input_provenance": source.get("provenance", {}),
         }
         name = str(output)
-        start = State(noise=float(source["pixel_rms"]), unit=stamps.unit)
+        noise = source.get("pixel_rms")
+        start = State(noise=None if noise is None else float(noise), unit=stamps.unit)
         # The unit is known before the first stamp is: it depends on the steps alone.
         probe = np.zeros((1, stamps.side, stamps.side))
         unit = _apply(probe, steps, start, name)[1].unit
 
-        def batches() -> Iterator[np.ndarray]:
-            for batch in stamps.batches(_BATCH):
-                yield _apply(batch, steps, start, name)[0]
+        def batches() -> Iterator[Any]:
+            for first in range(0, len(stamps), _BATCH):
+                rows = np.arange(first, min(first + _BATCH, len(stamps)))
+                images = _apply(stamps.images(rows), steps, start, name)[0]
+                yield (images, _flagged(stamps.masks(rows), factor)) if stamps.has_masks else images
 
         count = -(-len(stamps) // _BATCH)
         tracked = track(batches(), count, f"variant {output.name}", "batches")
-        write_stamps(output, tracked, stamps.table, metadata, unit=unit)
+        write_stamps(output, tracked, stamps.table, metadata, unit=unit, masks=stamps.has_masks)
+
+
+def _flagged(masks: np.ndarray, factor: int) -> np.ndarray:
+    count, side, _ = masks.shape
+    blocks = masks.reshape(count, side // factor, factor, side // factor, factor)
+    return np.any(blocks, axis=(2, 4))

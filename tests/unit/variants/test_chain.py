@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from galadapt.config import Divide, IntervalStep, NoiseAsinh, Rebin, Step, Stretch
+from galadapt.config import Divide, IntervalStep, NoiseAsinh, Peak, Rebin, Step, Stretch
 from galadapt.errors import DataError
 from galadapt.stamps import StampSet, write_stamps
 from galadapt.variants import chain
@@ -170,6 +170,23 @@ def test_variant_joins_shards_and_carries_the_table(tmp_path, images, monkeypatc
         assert out.unit == ""
 
 
+def test_peak_sets_negatives_to_zero_and_the_brightest_pixel_to_one():
+    images = np.array([[[-2.0, 4.0], [1.0, 2.0]], [[-1.0, -3.0], [-0.5, 0.0]]])
+    out = apply_chain(images, [Peak()], None)
+    np.testing.assert_array_equal(out, [[[0, 1], [0.25, 0.5]], [[0, 0], [0, 0]]])
+
+
+def test_masks_are_rebinned_with_their_stamps(tmp_path):
+    images, masks = np.zeros((3, 4, 4), np.float32), np.zeros((3, 4, 4), bool)
+    masks[1, 0, 3] = True
+    table = pd.DataFrame({"id": range(3), "split": "train"})
+    known = {"pixel_scale": 1, "zero_point": None, "band": "", "domain": "simulated"}
+    write_stamps(tmp_path / "a.h5", [(images, masks)], table, known, masks=True)
+    make_variant([tmp_path / "a.h5"], [Rebin(factor=2)], tmp_path / "v.h5", {})
+    with StampSet(tmp_path / "v.h5") as out:
+        assert np.argwhere(out.masks()).tolist() == [[1, 0, 1]]
+
+
 def test_rebinning_alone_keeps_the_unit(tmp_path, images):
     make_variant([write(tmp_path / "a.h5", images)], [Rebin(factor=2)], tmp_path / "v.h5", {})
     assert StampSet(tmp_path / "v.h5").unit == "electron/s"
@@ -177,7 +194,7 @@ def test_rebinning_alone_keeps_the_unit(tmp_path, images):
 
 def test_bad_input_leaves_nothing_behind(tmp_path, images):
     path = write(tmp_path / "a.h5", images, rms=None)
-    with pytest.raises(DataError, match="metadata lacks pixel_rms"):
+    with pytest.raises(DataError, match="stamps state none"):
         make_variant([path], [NoiseAsinh()], tmp_path / "v.h5", {})
     with pytest.raises(DataError, match=r"v.h5: step 1 \(rebin\)"):
         make_variant([write(path, images)], [Rebin(factor=5)], tmp_path / "v.h5", {})
