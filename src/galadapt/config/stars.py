@@ -32,11 +32,11 @@ class SimulatedFrames(Section):
         FrameCounts(train=44, validation=11, test=9), description="Frames in focus, well tracked."
     )
     comet: FrameCounts = Field(
-        FrameCounts(train=7, validation=3, test=2),
+        FrameCounts(train=7, validation=3, test=2, density=1.6),
         description="Frames with coma, with tracking drift, or with both.",
     )
     donut: FrameCounts = Field(
-        FrameCounts(train=2, validation=1, test=1, density=0.45),
+        FrameCounts(train=2, validation=1, test=1, density=0.25),
         description="Frames out of focus, through an aperture with a central obscuration.",
     )
     side: int = Field(1024, ge=128, le=8192, description="Side of a frame [px].")
@@ -59,7 +59,7 @@ class SimulatedFrames(Section):
         0.05, description="Largest change of the sky from centre to edge, as a share of it."
     )
     star_density: Positive = Field(
-        3.0, description="Stars per square arcmin between the limits; a frame's own is jittered."
+        2.0, description="Stars per square arcmin between the limits; a frame's own is jittered."
     )
     crowding: Positive = Field(
         1.5, ge=1, description="A frame's density is higher or lower by up to this factor."
@@ -71,7 +71,7 @@ class SimulatedFrames(Section):
     faint_limit: float = Field(17.5, description="Faintest star [mag].")
     magnitude_slope: Positive = Field(0.28, description="d log10 N / d mag of the number counts.")
     seeing: Interval = Field(
-        Interval(low=1.2, high=2.8), description="FWHM of the atmosphere alone [arcsec]."
+        Interval(low=1.1, high=2.4), description="FWHM of the atmosphere alone [arcsec]."
     )
     ellipticity: float = Field(
         0.025, ge=0, le=0.2, description="Scatter of each component of the seeing's shear."
@@ -247,7 +247,7 @@ class StarDetection(Section):
     )
     threshold_floor: Positive = Field(4.0, description="Lowest threshold tried [sigma].")
     hollow: Fraction = Field(
-        0.85,
+        0.95,
         description=(
             "auto: the mean star is hollow when its centre is fainter than this share of the "
             "brightest ring around it."
