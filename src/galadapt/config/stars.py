@@ -29,14 +29,14 @@ class SimulatedFrames(Section):
 
     kind: Literal["simulated"] = "simulated"
     circular: FrameCounts = Field(
-        FrameCounts(train=44, validation=11, test=9), description="Frames in focus, well tracked."
+        FrameCounts(train=43, validation=10, test=8), description="Frames in focus, well tracked."
     )
     comet: FrameCounts = Field(
         FrameCounts(train=7, validation=3, test=2, density=1.6),
         description="Frames with coma, with tracking drift, or with both.",
     )
     donut: FrameCounts = Field(
-        FrameCounts(train=2, validation=1, test=1, density=0.25),
+        FrameCounts(train=3, validation=2, test=2, density=0.18),
         description="Frames out of focus, through an aperture with a central obscuration.",
     )
     side: int = Field(1024, ge=128, le=8192, description="Side of a frame [px].")
@@ -59,7 +59,7 @@ class SimulatedFrames(Section):
         0.05, description="Largest change of the sky from centre to edge, as a share of it."
     )
     star_density: Positive = Field(
-        2.0, description="Stars per square arcmin between the limits; a frame's own is jittered."
+        1.5, description="Stars per square arcmin between the limits; a frame's own is jittered."
     )
     crowding: Positive = Field(
         1.5, ge=1, description="A frame's density is higher or lower by up to this factor."
@@ -85,7 +85,7 @@ class SimulatedFrames(Section):
         Interval(low=0.3, high=0.45), description="Diameter of the secondary over the aperture's."
     )
     coma: Interval = Field(
-        Interval(low=4.5, high=9.0),
+        Interval(low=6.0, high=11.0),
         description="Length of the comatic flare at the centre of a comet frame [arcsec].",
     )
     coma_growth: float = Field(
@@ -102,7 +102,7 @@ class SimulatedFrames(Section):
         description="Share of the exposure before the drift begins: the comet's head.",
     )
     defocus: Interval = Field(
-        Interval(low=4.0, high=7.5), description="Outer radius of a donut [arcsec]."
+        Interval(low=4.5, high=7.5), description="Outer radius of a donut [arcsec]."
     )
     defocus_tilt: Fraction = Field(
         0.15, description="Change of the defocus from centre to edge of a frame, as a share."
@@ -119,13 +119,13 @@ class SimulatedFrames(Section):
         0.25, description="Share of comet and donut frames with `mild_strength`."
     )
     mild_strength: Fraction = Field(
-        0.7, description="Aberration of a mild frame, as a share of the interval's lower end."
+        0.8, description="Aberration of a mild frame, as a share of the interval's lower end."
     )
     mixed: Fraction = Field(
         0.25,
         description=(
-            "Share of comet frames with coma and drift, and of donut frames with coma, at half "
-            "strength."
+            "Share of comet frames with both coma and drift, and of donut frames with coma, each at "
+            "0.6 of its strength."
         ),
     )
 
@@ -226,7 +226,7 @@ class StarDetection(Section):
         description=(
             "daofind: DAOStarFinder, for stars with one peak. segmentation: connected pixels of "
             "the smoothed frame, which finds a defocused star once. auto: segmentation where the "
-            "mean of the bright stars is hollow, daofind elsewhere."
+            "bright stars are hollow or too faint to have peaks, daofind elsewhere."
         ),
     )
     fwhm: float = Field(4.0, gt=1, le=50, description="FWHM that DAOStarFinder looks for [px].")
@@ -269,7 +269,11 @@ class StarDetection(Section):
         2.0, description="The seeing of a frame is good below this mean FWHM [arcsec]."
     )
     reject: list[Literal["saturated", "fit_failed"]] = Field(
-        [], description="Flags that reject a star; otherwise they only mark it."
+        ["fit_failed"],
+        description=(
+            "Flags that reject a star; otherwise they only mark it. What no Gaussian fits is "
+            "seldom one star."
+        ),
     )
 
     @model_validator(mode="after")

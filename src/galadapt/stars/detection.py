@@ -51,29 +51,39 @@ def find_stars(frame: Frame, detection: StarDetection) -> Found:
 
     With detector auto the stars are first found as connected pixels of the smoothed frame. The
     median over the brightest of (centre / brightest ring) tells hollow images from others: these
-    are kept as found, for others DAOStarFinder looks again.
+    are kept as found, for others DAOStarFinder looks again. Of its peaks those count that show in
+    the smoothed frame too, at threshold_floor: others are noise or bad pixels. Where fewer than
+    min_stars are left, what was found first is kept.
     """
     if detection.detector == "daofind":
-        return _retried(frame, detection, "daofind")
-    segments = _retried(frame, detection, "segmentation")
+        return _retried(frame, detection, "daofind", None)
+    smooth = _smoothed(frame, detection)
+    segments = _retried(frame, detection, "segmentation", smooth)
     if detection.detector == "segmentation":
         return segments
     ratio = hollowness(frame, segments.stars, detection.stamp_size // 2)
     if ratio < detection.hollow:
         return replace(segments, hollowness=ratio)
-    peaks = _retried(frame, detection, "daofind")
+    peaks = _retried(frame, detection, "daofind", smooth)
     few = len(peaks.stars) < min(detection.min_stars, len(segments.stars))
     return replace(segments if few else peaks, hollowness=ratio)
 
 
-def _retried(frame: Frame, detection: StarDetection, detector: str) -> Found:
-    smooth = _smoothed(frame, detection) if detector == "segmentation" else None
+def _retried(
+    frame: Frame,
+    detection: StarDetection,
+    detector: str,
+    smooth: tuple[np.ndarray, float] | None,
+) -> Found:
     threshold, fwhm, tries = detection.threshold, detection.fwhm, 1
     while True:
-        if smooth is None:
-            stars = _daofind(frame, threshold, fwhm)
-        else:
+        if detector == "segmentation":
+            assert smooth is not None
             stars = _segments(frame, *smooth, threshold, detection)
+        else:
+            stars = _daofind(frame, threshold, fwhm)
+            if smooth is not None:
+                stars = stars[_shows(stars, *smooth, detection.threshold_floor)]
         if len(stars) >= detection.min_stars or threshold <= detection.threshold_floor:
             break
         threshold = max(threshold * detection.threshold_step, detection.threshold_floor)
@@ -82,7 +92,7 @@ def _retried(frame: Frame, detection: StarDetection, detector: str) -> Found:
     stars = stars.sort_values(
         ["flux", "x_centroid", "y_centroid"], ascending=[False, True, True], ignore_index=True
     )
-    width = fwhm if smooth is None else detection.smoothing
+    width = detection.smoothing if detector == "segmentation" else fwhm
     return Found(stars, detector, threshold, width, tries)
 
 
@@ -94,6 +104,14 @@ def _daofind(frame: Frame, threshold: float, fwhm: float) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
     return found.to_pandas()[list(PROPERTIES)].astype(float)
+
+
+def _shows(stars: pd.DataFrame, smooth: np.ndarray, noise: float, threshold: float) -> np.ndarray:
+    column, row = (
+        np.clip(np.rint(stars[f"{axis}_centroid"].to_numpy(float)), 0, side - 1).astype(int)
+        for axis, side in zip("xy", smooth.shape[::-1], strict=True)
+    )
+    return np.asarray(smooth[row, column] > threshold * noise)
 
 
 def _smoothed(frame: Frame, detection: StarDetection) -> tuple[np.ndarray, float]:

@@ -29,6 +29,9 @@ _CELLS = 4
 #: Distance within which a companion stands [arcsec].
 _COMPANION = 10.0
 
+#: Share of its strength that an aberration has in a mixed case.
+_SHARED = 0.6
+
 #: First purpose of the random numbers; one for each class and split follows.
 _PURPOSE = 6100
 
@@ -193,10 +196,10 @@ def optics_of(
     has_coma = label == "comet" and (mixed or by_coma)
     has_drift = label == "comet" and (mixed or not by_coma)
     if label == "comet" and mixed:
-        # Half of each where both flare; together they show as much as one.
-        coma, drift = 0.6 * coma, 0.6 * drift
+        # Less of each where both flare: together they show about as much as one.
+        coma, drift = _SHARED * coma, _SHARED * drift
     if label == "donut" and mixed:
-        coma, has_coma = 0.5 * coma, True
+        coma, has_coma = _SHARED * coma, True
     coma = coma if has_coma else left[0]
     return (
         Optics(
