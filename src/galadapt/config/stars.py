@@ -124,8 +124,8 @@ class SimulatedFrames(Section):
     mixed: Fraction = Field(
         0.25,
         description=(
-            "Share of comet frames with both coma and drift, and of donut frames with coma, each at "
-            "0.6 of its strength."
+            "Share of comet frames with both coma and drift, and of donut frames with coma, each "
+            "weaker than alone; none of them is mild."
         ),
     )
 
@@ -148,8 +148,7 @@ class SimulatedFrames(Section):
                 raise ValueError(f"no class has a frame for {split}; give at least one")
         if not self.bright_limit < self.faint_limit:
             raise ValueError(
-                f"bright_limit {self.bright_limit:g} must be below faint_limit "
-                f"{self.faint_limit:g}"
+                f"bright_limit {self.bright_limit:g} must be below faint_limit {self.faint_limit:g}"
             )
         if self.bias >= self.saturation:
             raise ValueError(
@@ -167,6 +166,8 @@ class SimulatedFrames(Section):
             given = getattr(self, name)
             if given.low <= 0 or given.high > 15:
                 raise ValueError(f"{name} must lie above 0 and within 15 arcsec")
+        if self.mild + self.mixed > 1:
+            raise ValueError(f"mild {self.mild:g} and mixed {self.mixed:g} must not exceed 1")
         densest = max(getattr(self, name).density for name in STAR_CLASSES) * self.crowding
         if self.stars(densest) > self.MAX_STARS:
             raise ValueError(
@@ -247,7 +248,7 @@ class StarDetection(Section):
     )
     threshold_floor: Positive = Field(4.0, description="Lowest threshold tried [sigma].")
     hollow: Fraction = Field(
-        0.95,
+        0.8,
         description=(
             "auto: the mean star is hollow when its centre is fainter than this share of the "
             "brightest ring around it."
@@ -288,7 +289,7 @@ class StarDetection(Section):
 
 
 class FrameSplits(Section):
-    """Shares of the frames of each class where the table gives no split. The rest is for testing."""
+    """Shares of each class's frames where the table gives no split; the rest is for testing."""
 
     train: Fraction = Field(0.66, description="Share of the frames for training.")
     validation: Fraction = Field(0.19, description="Share of the frames for early stopping.")

@@ -80,9 +80,7 @@ def cut(frame: Frame, found: Found, detection: StarDetection) -> Cut:
     kept = np.flatnonzero(~leaves)
     stamps = np.array([frame.pixels[_box(boxes[star], size)] for star in kept], np.float32)
     chosen = stars.iloc[kept].reset_index(drop=True)
-    chosen["sky"] = [
-        float(np.median(frame.sky[_box(boxes[star], size)])) for star in kept
-    ]
+    chosen["sky"] = [float(np.median(frame.sky[_box(boxes[star], size)])) for star in kept]
     measured = ["sky", "noise", "saturated", "fit_failed", "fwhm", "fwhm_arcsec"]
     return Cut(
         chosen[[*PROPERTIES, *measured]],

@@ -112,7 +112,7 @@ def extract_stars(
     # which a killed job cannot leave behind.
     with tempfile.TemporaryFile(dir=output.parent) as spool:
         for row, result in enumerate(results):
-            name, label, split = listed.loc[row, ["frame", "label", "split"]]
+            name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
             records.append({"frame": name, "label": label, "split": split, **result.record})
             if result.record["status"] == "skipped":
                 say(f"stars: frame skipped: {result.record['reason']}")

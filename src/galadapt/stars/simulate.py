@@ -174,8 +174,8 @@ def optics_of(
     Returns:
         The optics, and whether the frame is a mild and whether it is a mixed case.
     """
-    # Every frame draws the same numbers in the same order, whatever its class.
-    mild, mixed = (rng.random(2) < (settings.mild, settings.mixed)) & (label != "circular")
+    kind = rng.random() if label != "circular" else 1.0
+    mild, mixed = kind < settings.mild, settings.mild <= kind < settings.mild + settings.mixed
     seeing = _within(settings.seeing, rng)
     growth = settings.field_variation * rng.random()
     shear = rng.normal(0, settings.ellipticity, 2).clip(-0.3, 0.3)
@@ -233,7 +233,9 @@ def _stars(
     mean = settings.stars(density) * jitter * (wide / settings.side) ** 2
     count = int(rng.poisson(mean))
     x, y = rng.uniform(-BOX / 2, settings.side + BOX / 2, (2, count))
-    ends = 10 ** (settings.magnitude_slope * np.array([settings.bright_limit, settings.faint_limit]))
+    ends = 10 ** (
+        settings.magnitude_slope * np.array([settings.bright_limit, settings.faint_limit])
+    )
     magnitude = np.log10(rng.uniform(ends[0], ends[1], count)) / settings.magnitude_slope
     near = np.flatnonzero(rng.random(count) < settings.companions)
     beside = rng.integers(0, max(count, 1), len(near))

@@ -34,7 +34,7 @@ def split_frames(
     dealt = np.empty(len(names), object)
     shares = np.array([splits.train, splits.validation, 1 - splits.train - splits.validation])
     for label in sorted(set(labels)):
-        rows = sorted(np.flatnonzero(labels == label), key=lambda row: _hash(seed, names[row]))
+        rows = sorted(np.flatnonzero(labels == label), key=lambda row: _hash(seed, str(names[row])))
         dealt[rows] = np.repeat(SPLITS, _counts(len(rows), shares))
     return dealt
 
