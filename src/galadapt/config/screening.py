@@ -58,7 +58,7 @@ class SourceCounts(Section):
     )
     target: Fraction = Field(0.7, description="Share of fields with a target near the axis.")
     target_rate: Interval = Field(
-        Interval(low=0.003, high=0.5),
+        Interval(low=0.005, high=5.0),
         description="Rate of the target in the pn camera [counts/s], uniform in logarithm.",
     )
 
@@ -126,8 +126,9 @@ class Defect(Section):
     )
     strength: Interval = Field(
         description=(
-            "Surface brightness of the defect (of wings and extended emission: at the edge of the "
-            "flagged region) over the background, uniform in logarithm."
+            "Surface brightness of the defect over the background, uniform in logarithm; of wings "
+            "and extended emission at the edge of the flagged region, of a streak the mean of "
+            "its flagged strip."
         )
     )
 
@@ -151,16 +152,16 @@ class FieldDefects(Section):
     hot_column: Defect = _defect(2, 0.7, 10.0, "A hot column of a CCD: class 2.")
     streak: Defect = _defect(
         3,
-        0.4,
-        6.0,
+        0.2,
+        2.0,
         "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
         "with the source itself: classes 2 and 3.",
     )
-    wings: Defect = _defect(2, 0.3, 2.0, "Wings and spikes of a bright source: classes 1 to 4.")
+    wings: Defect = _defect(2, 0.2, 1.2, "Wings and spikes of a bright source: classes 3 and 4.")
     arcs: Defect = _defect(
         2,
         0.3,
-        3.0,
+        4.0,
         "Single reflections of a bright source outside the field of view: classes 3 and 4.",
     )
     extended: Defect = _defect(1.5, 0.3, 2.0, "Very extended emission: classes 3 to 5.")
@@ -178,8 +179,8 @@ class FieldDefects(Section):
     @model_validator(mode="after")
     def _possible(self) -> FieldDefects:
         possible = {
-            1: ("hot_pixels", "wings"),
-            2: ("hot_column", "streak", "wings"),
+            1: ("hot_pixels",),
+            2: ("hot_column", "streak"),
             3: ("streak", "wings", "arcs", "extended"),
             4: ("wings", "arcs", "extended"),
             5: ("extended", "flare"),

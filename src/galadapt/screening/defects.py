@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from galadapt.screening.instrument import (
+    CAMERA,
     CAMERAS,
     FIELD_RADIUS,
     OUT_OF_TIME,
@@ -29,7 +30,7 @@ KINDS = {
     "hot_pixels": (1,),
     "hot_column": (2,),
     "streak": (2, 3),
-    "wings": (1, 2, 3, 4),
+    "wings": (3, 4),
     "arcs": (3, 4),
     "extended": (3, 4, 5),
     "noisy_chip": (3, 4),
@@ -40,7 +41,7 @@ KINDS = {
 #: source with wings would have a streak that is brighter still.
 PN_MODE = {"streak": ("full",), "wings": ("large", "small")}
 
-#: Width of a streak that holds most of its events [arcmin].
+#: Narrowest strip over which the brightness of a streak is meant [arcmin].
 _STREAK_WIDTH = 0.4
 
 #: Width of a streak over the radius around its source that is flagged with it.
@@ -49,7 +50,7 @@ _STREAK_SHARE = (0.15, 0.4)
 #: Distance of a source outside of the field whose reflections are seen [arcmin].
 _ARC_SOURCE = (25.0, 80.0)
 
-#: Largest distance of a source with wings, or of very extended emission, from the axis [arcmin].
+#: Largest distance of a very bright source or of very extended emission from the axis [arcmin].
 _FARTHEST = 9.0
 
 
@@ -95,6 +96,22 @@ class Scene:
         # What is read out late has passed the mirrors where the source is.
         events = rate * OUT_OF_TIME[self.modes["pn"]] * self.sensitivity[row, column]
         return light + events * np.where(view.chip == chip, view.inside * spread, 0.0)
+
+    def read_out(self, light: np.ndarray) -> np.ndarray:
+        """Add to extended light the share of it that pn detects while it shifts charge (n, n)."""
+        view = self.views.get("pn")
+        if view is None:
+            return light
+        chip = view.chip.astype(int)
+        seen = sum(self.seconds[k] * CAMERA[k].area * v.inside for k, v in self.views.items())
+        by_pn = self.seconds["pn"] * light * view.inside / np.maximum(seen, 1e-9)
+        u, _ = view.to_detector(*self.grid.axes())
+        columns = 2 * self.grid.n
+        column = np.clip((u / self.grid.pixel + self.grid.n).astype(int), 0, columns - 1)
+        column += columns * chip
+        summed = np.bincount(column.ravel(), by_pn.ravel())
+        mean = (summed / np.maximum(np.bincount(column.ravel()), 1))[column]
+        return light + OUT_OF_TIME[self.modes["pn"]] * np.where(chip > 0, mean, 0.0)
 
     def position(self, rng: np.random.Generator, farthest: float) -> tuple[float, float]:
         """Draw the middle of an exposed pixel, not too far from the axis."""
@@ -183,17 +200,20 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
         return None
     view, number = found
     u, _ = view.to_detector(*scene.grid.axes())
-    rows, columns = np.nonzero(scene.exposed & (view.chip == number))
+    ax, ay = scene.grid.axes()
+    on_chip = scene.exposed & (view.chip == number)
+    rows, columns = np.nonzero(on_chip & (np.hypot(ax, ay) < _FARTHEST))
+    if len(rows) == 0:
+        return None
     pick = rng.integers(len(rows))
     row, column = rows[pick], columns[pick]
-    ax, ay = scene.grid.axes()
     x, y = float(ax[0, column]), float(ay[row, 0])
     across = np.where(view.chip == number, np.abs(u - u[row, column]), np.inf)
     share = rng.uniform(*_STREAK_SHARE)
-    mask, _ = _lowest(np.minimum(across, share * _distance(scene, x, y)), scene, pixels)
-    per_count = (
-        OUT_OF_TIME["full"] / (READOUT_LENGTH * _STREAK_WIDTH) * scene.sensitivity[row, column]
-    )
+    mask, edge = _lowest(np.minimum(across, share * _distance(scene, x, y)), scene, pixels)
+    # Brightness is meant over the flagged strip: a wide one belongs to a bright source.
+    width = max(_STREAK_WIDTH, 2 * edge)
+    per_count = OUT_OF_TIME["full"] * scene.sensitivity[row, column] / (READOUT_LENGTH * width)
     background = scene.background[mask].mean() / scene.grid.area
     rate = strength * background / per_count
     return mask, scene.source(x, y, rate, 2 * np.pi * rng.random())
@@ -216,16 +236,16 @@ def _arcs(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) 
         -np.cos(way) * (ax - sx) - np.sin(way) * (ay - sy),
     )
     middle = far - rng.uniform(0.0, 12.0)
-    along = rng.uniform(1.0, 3.0)
+    along = rng.uniform(1.5, 4.0)
     off = bearing * far - rng.uniform(-6.0, 6.0)
     mask, edge = _lowest(np.hypot(radius - middle, off / along), scene, pixels)
     light = np.zeros(scene.exposed.shape)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(2, 7)):
         at = middle + edge * rng.uniform(-0.9, 0.9)
-        width = rng.uniform(0.15, 0.5)
+        width = rng.uniform(0.1, 0.35)
         light += rng.uniform(0.5, 1.0) * np.exp(-0.5 * ((radius - at) / width) ** 2)
     within = np.clip(1.5 * (1 - np.hypot(radius - middle, off / along) / edge), 0, 1)
-    scattered = rng.uniform(0.1, 0.4)
+    scattered = rng.uniform(0.05, 0.25)
     return mask, strength * scene.background * within * (light + scattered)
 
 
@@ -240,7 +260,7 @@ def _extended(scene: Scene, pixels: int, strength: float, rng: np.random.Generat
     shape = beta_model(np.hypot(along, across / ratio), edge / rng.uniform(1.2, 4.0))
     at_edge = shape[mask].min()
     bright = strength * scene.level / at_edge
-    return mask, bright * shape * scene.sensitivity * scene.grid.area
+    return mask, scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)
 
 
 def _noisy_chip(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) -> Injected:

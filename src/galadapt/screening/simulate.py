@@ -300,7 +300,7 @@ def _expose(
         bright = scene.level * log_uniform(settings.diffuse.brightness, rng)
         ax, ay = grid.axes()
         shape = beta_model(np.hypot(ax - x, ay - y), core)
-        expected = expected + bright * shape * scene.sensitivity * grid.area
+        expected = expected + scene.read_out(bright * shape * scene.sensitivity * grid.area)
     x, y, rate = draw_sources(settings.sources, rng)
     if target is not None:
         x, y, rate = np.append(x, target.x), np.append(y, target.y), np.append(rate, target.rate)
