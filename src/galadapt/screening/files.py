@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from galadapt.files import expand, read_table, write_csv
 from galadapt.mosaics.fits_files import open_fits, science_plane
 from galadapt.progress import say, track
 from galadapt.screening.classes import CLASSES
-from galadapt.screening.moments import MOMENTS, moments
+from galadapt.screening.moments import MOMENTS, moments_of
 from galadapt.screening.splits import stratified_splits
 from galadapt.stamps import SPLITS, write_stamps
 
@@ -99,8 +99,10 @@ def read_fields(
         images = np.lib.format.open_memmap(
             Path(folder) / "images.npy", mode="w+", dtype=np.float32, shape=shape
         )
-        rows, refused = [], []
-        for row in track(listed.to_dict("records"), len(listed), output.name, "images"):
+        rows: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
+        records = cast("list[dict[str, Any]]", listed.to_dict("records"))
+        for row in track(records, len(records), output.name, "images"):
             try:
                 label = _label(row)
                 read = _read(row, files)
@@ -173,7 +175,7 @@ def _list_images(files: FieldFiles) -> pd.DataFrame:
                     f"{path}: split {listed.loc[~known, 'split'].iloc[0]!r} is none of "
                     f"{', '.join(SPLITS)}; rename it or leave it empty"
                 )
-        listed["path"] = [path.parent / str(name) for name in listed["image"]]
+        listed["path"] = listed["image"].map(lambda name: path.parent / str(name)).astype(object)
     listed["id"] = np.arange(len(listed))
     return listed
 
@@ -361,7 +363,7 @@ def _described(
         "exposed_fraction": _exposed_fraction(counts),
         "defects": "",
         "counts": round(float(counts.sum())),
-        **moments(picture[None]).iloc[0].to_dict(),
+        **moments_of(picture),
     }
 
 
@@ -374,13 +376,12 @@ def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) ->
             f"{source}: images of {torn.index[torn > 1][0]} are in several splits; give an "
             "observation one split"
         )
-    known = given.first()
-    names = table["group"].map(known)
-    rest = names.isna()
-    if rest.any():
-        open_ones = table[rest]
-        names[rest] = stratified_splits(open_ones["group"], open_ones["label"], splits, seed)
-    return np.asarray(names.to_numpy(), object)
+    dealt = dict(given.first())
+    rest = table[~table["group"].isin(list(dealt))]
+    if len(rest):
+        drawn = stratified_splits(rest["group"], rest["label"], splits, seed)
+        dealt |= dict(zip(rest["group"], drawn, strict=True))
+    return np.array([dealt[group] for group in table["group"]], object)
 
 
 def _batches(images: np.ndarray, number: int) -> Iterator[np.ndarray]:

@@ -29,3 +29,8 @@ def moments(images: np.ndarray) -> pd.DataFrame:
         skewness, kurtosis = stats.skew(pixels, axis=1), stats.kurtosis(pixels, axis=1)
     values = (spread, np.where(constant, 0, skewness), np.where(constant, 0, kurtosis))
     return pd.DataFrame(dict(zip(MOMENTS, values, strict=True)))
+
+
+def moments_of(image: np.ndarray) -> dict[str, float]:
+    """`moments` of one image (H, W), by name."""
+    return {str(name): float(values.iloc[0]) for name, values in moments(image[None]).items()}

@@ -33,7 +33,7 @@ from galadapt.screening.instrument import (
     look,
     vignetting,
 )
-from galadapt.screening.moments import MOMENTS, moments
+from galadapt.screening.moments import MOMENTS, moments_of
 from galadapt.screening.sky import beta_model, draw_pointing, draw_sources, log_uniform
 from galadapt.stamps import SPLITS, write_stamps
 
@@ -137,7 +137,7 @@ def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int
         "defects": " ".join(names),
         "counts": int(counts.sum()),
     }
-    row |= moments(image[None]).iloc[0].to_dict()
+    row |= moments_of(image)
     return Field(image, _place(mask, settings.side), row)
 
 
@@ -292,32 +292,41 @@ def _expose(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Counts per pixel of the grid: sources, diffuse emission, background and defects."""
-    grid = scene.grid
     expected = scene.background + extra
     if rng.random() < settings.diffuse.probability:
-        x, y = draw_pointing(rng) if rng.random() < 0.5 else scene.position(rng, DRAWN_RADIUS)
-        core = log_uniform(settings.diffuse.core_radius, rng)
-        bright = scene.level * log_uniform(settings.diffuse.brightness, rng)
-        ax, ay = grid.axes()
-        shape = beta_model(np.hypot(ax - x, ay - y), core)
-        expected = expected + scene.read_out(bright * shape * scene.sensitivity * grid.area)
+        expected += _diffuse(settings, scene, rng)
     x, y, rate = draw_sources(settings.sources, rng)
     if target is not None:
         x, y, rate = np.append(x, target.x), np.append(y, target.y), np.append(rate, target.rate)
-    most = scene.sensitivity.max()
-    bright_ones = np.flatnonzero(rate * most > _BRIGHT)
-    for k in bright_ones:
-        expected = expected + scene.source(x[k], y[k], rate[k], 2 * np.pi * rng.random())
-    faint = rate * most <= _BRIGHT
-    number = rng.poisson(rate[faint] * most)
-    px, py = draw_offsets(np.repeat(x[faint], number), np.repeat(y[faint], number), rng)
-    row, column = grid.cell(px, py)
-    chance = rng.random(len(px)) * most
+    bright = rate * scene.sensitivity.max() > _BRIGHT
+    for one in zip(x[bright], y[bright], rate[bright], strict=True):
+        expected += scene.source(*one, 2 * np.pi * rng.random())
+    photons = _photons(scene, x[~bright], y[~bright], rate[~bright], rng)
+    return np.asarray(rng.poisson(expected) + photons)
+
+
+def _diffuse(settings: SimulatedFields, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Counts of an extended source that nobody flags, the target or another."""
+    x, y = draw_pointing(rng) if rng.random() < 0.5 else scene.position(rng, DRAWN_RADIUS)
+    core = log_uniform(settings.diffuse.core_radius, rng)
+    bright = scene.level * log_uniform(settings.diffuse.brightness, rng)
+    ax, ay = scene.grid.axes()
+    shape = beta_model(np.hypot(ax - x, ay - y), core)
+    return scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)
+
+
+def _photons(
+    scene: Scene, x: np.ndarray, y: np.ndarray, rate: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Counts of faint sources, photon by photon: mirrors and chips lose some of them."""
+    grid, most = scene.grid, scene.sensitivity.max()
+    number = rng.poisson(rate * most)
+    row, column = grid.cell(*draw_offsets(np.repeat(x, number), np.repeat(y, number), rng))
+    chance = rng.random(len(row)) * most
     on = (row >= 0) & (row < grid.n) & (column >= 0) & (column < grid.n)
     cell = (row * grid.n + column)[on]
-    kept = cell[chance[on] < scene.sensitivity.ravel()[cell]]
-    photons = np.bincount(kept, minlength=grid.n**2).reshape(grid.n, grid.n)
-    return np.asarray(rng.poisson(expected) + photons)
+    seen = cell[chance[on] < scene.sensitivity.ravel()[cell]]
+    return np.bincount(seen, minlength=grid.n**2).reshape(grid.n, grid.n)
 
 
 def _place(values: np.ndarray, side: int) -> np.ndarray:

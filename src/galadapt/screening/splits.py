@@ -30,7 +30,7 @@ def stratified_splits(
         Names of splits (N,), the same for any order of the fields.
     """
     worst = labels.astype(str).groupby(groups.to_numpy()).max()
-    named = {}
+    named: dict[str, str] = {}
     for label, members in worst.groupby(worst).groups.items():
         ordered = sorted(members, key=lambda group: _hash(f"{seed}:{group}"))
         dealt = np.repeat(SPLITS, _quotas(len(ordered), splits, bool(label)))
