@@ -1,9 +1,9 @@
 """The configuration model: the one source of schema, defaults, validation and documentation.
 
-An experiment is the product task x variant x method x seed. Every key is documented by its
-``description``; ``config/README.md`` and ``config/schema.json`` are generated from these classes
-(``galadapt document``) and a test fails when they drift. What a stage reads of all this, and so
-what a change reruns, is declared in `galadapt.stages`.
+One configuration is one experiment of one task: the product variant x method x seed. Every key is
+documented by its ``description``; ``config/README.md`` and ``config/schema.json`` are generated
+from these classes (``galadapt document``) and a test fails when they drift. What a stage reads of
+all this, and so what a change reruns, is declared in `galadapt.stages`.
 """
 
 from galadapt.config.base import (
@@ -17,7 +17,8 @@ from galadapt.config.base import (
     Positive,
     Section,
 )
-from galadapt.config.experiment import Config, Downloads, Evaluation, Run, Tracking
+from galadapt.config.classes import ClassEvaluation, ClassMethod, ClassNetwork
+from galadapt.config.experiment import Downloads, Experiment, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.config.reading import load, merge, validate
 from galadapt.config.realism import (
@@ -49,6 +50,7 @@ from galadapt.config.simulation import (
     Simulation,
     Uniform,
 )
+from galadapt.config.structure import Config, Evaluation
 from galadapt.config.survey import (
     CandelsSurvey,
     CosmosSurvey,
@@ -70,6 +72,7 @@ from galadapt.config.training import (
     Mmd,
     Network,
     Predictor,
+    Training,
 )
 from galadapt.config.variants import (
     Divide,
@@ -92,6 +95,9 @@ __all__ = [
     "Box",
     "BulgeDisc",
     "CandelsSurvey",
+    "ClassEvaluation",
+    "ClassMethod",
+    "ClassNetwork",
     "Clumps",
     "Compute",
     "Config",
@@ -103,6 +109,7 @@ __all__ = [
     "Edges",
     "Empirical",
     "Evaluation",
+    "Experiment",
     "Extraction",
     "FitsPsf",
     "Fraction",
@@ -152,6 +159,7 @@ __all__ = [
     "Stretch",
     "Survey",
     "Tracking",
+    "Training",
     "Uniform",
     "load",
     "merge",

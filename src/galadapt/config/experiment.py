@@ -1,58 +1,17 @@
-"""The whole experiment, and what must fit together in it."""
+"""What every experiment is: a task, its variants, methods and seeds."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section
-from galadapt.config.image import Image, OpticalPsf, Psf
-from galadapt.config.simulation import Simulation
-from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
-from galadapt.config.training import Compute, Method, Predictor
+from galadapt.config.base import DOMAINS, Name, Section
+from galadapt.config.training import Compute, Training
 from galadapt.config.variants import IntervalStep, NoiseAsinh, Rebin, Step, Stretch
-
-
-class Evaluation(Section):
-    """How predictions are judged."""
-
-    magnitude_bins: list[float] = Field(
-        [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
-    )
-    outlier: dict[str, Positive] = Field(
-        {"magnitude": 0.5, "effective_radius": 0.5, "sersic_index": 0.3, "ellipticity": 0.25},
-        description="|error| beyond which a value is an outlier (relative for re, dex for n).",
-    )
-    valid: dict[str, Interval] = Field(
-        {
-            "magnitude": Interval(low=10.0, high=35.0),
-            "effective_radius": Interval(low=0.1, high=200.0),
-            "sersic_index": Interval(low=0.1, high=10.0),
-            "ellipticity": Interval(low=-0.05, high=1.0),
-        },
-        description="A prediction outside cannot be meant, and counts against completeness.",
-    )
-    bootstrap: int = Field(
-        500, ge=50, le=100_000, description="Resamples of the test set for the interval of R2."
-    )
-
-    @field_validator("magnitude_bins")
-    @classmethod
-    def _increasing(cls, value: list[float]) -> list[float]:
-        if any(low >= high for low, high in itertools.pairwise(value)):
-            raise ValueError(f"edges must increase, not {value}")
-        return value
-
-    @field_validator("outlier", "valid")
-    @classmethod
-    def _every_parameter(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if set(value) != set(PARAMETERS):
-            raise ValueError(f"must name exactly {', '.join(PARAMETERS)}, not {sorted(value)}")
-        return value
 
 
 class Tracking(Section):
@@ -90,38 +49,27 @@ class Run(NamedTuple):
     seed: int
 
 
-class Config(Section):
-    """A whole experiment."""
+class Experiment(Section):
+    """A whole experiment of one task. Each task adds its data, methods and metrics."""
 
     preset: Name = Field("demo", description="Name of the experiment, in tables and MLflow.")
     results: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = Field(
         "results", description="Folder of everything computed (relative)."
     )
-    seed: int = Field(
-        2026, ge=0, lt=2**32, description="Seed of simulation, mock survey and splits."
-    )
-    task: Literal["structure"] = Field("structure", description="What is predicted.")
+    seed: int = Field(2026, ge=0, lt=2**32, description="Seed of the data: simulations and splits.")
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
         [1, 2, 3], min_length=1, description="Training seeds."
     )
     variants: list[Name] = Field(min_length=1, description="Chains (of variant_chains) to run.")
     methods: list[Name] = Field(min_length=1, description="Methods (of method_settings) to run.")
-    image: Image = Field(Image(), description="What a stamp is.")
-    psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
-    simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
-    survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
-    selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
-    extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
-    splits: Splits = Field(Splits(), description="Survey training, validation and test.")
     variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
-    method_settings: dict[Name, Method] = Field(description="Named ways to train.")
-    evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
-    predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
-    downloads: Downloads = Field(
-        Downloads(), description="Published data; never part of a result's identity."
-    )
+
+    #: Whether the answer is a class, and not numbers.
+    CLASSIFIES: ClassVar[bool] = True
+    #: Fewest pixels on a side that a variant may leave.
+    SMALLEST: ClassVar[int] = 16
 
     @field_validator("results")
     @classmethod
@@ -133,60 +81,47 @@ class Config(Section):
             )
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Config:
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains the experiment has stamps of, in the order of every table."""
+        return DOMAINS
+
+    def runs(self) -> Iterator[Run]:
+        """Expand the experiment: the only place where the product is formed."""
+        task: str = self.task  # type: ignore[attr-defined]
+        for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
+            yield Run(task, variant, method, seed)
+
+    def check_names(self, methods: Mapping[str, Training]) -> None:
+        """Refuse seeds, variants and methods named twice or nowhere defined."""
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice")
         for key, names, known in (
             ("variants", self.variants, sorted(self.variant_chains)),
-            ("methods", self.methods, sorted(self.method_settings)),
+            ("methods", self.methods, sorted(methods)),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{key}: {names} names something twice")
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: '{name}' is not defined; known: {known}")
-        if self.simulation.shards > self.simulation.total:
-            raise ValueError(
-                f"simulation.shards: {self.simulation.shards} for {self.simulation.total} stamps; "
-                "use no more shards than stamps"
-            )
-        for key, names in (("variant", self.variants), ("method", self.methods)):
-            wanted = getattr(self.predictor, key)
-            if wanted is not None and wanted not in names:
-                raise ValueError(f"predictor.{key}: '{wanted}' must be one of {names}")
-        self._check_selection()
-        self._check_chains()
-        self._check_starts()
-        return self
+        for name in self.methods:
+            for domain in methods[name].domains:
+                if domain not in self.domains:
+                    raise ValueError(
+                        f"method_settings.{name}.domains: there is no domain '{domain}' in this "
+                        f"experiment; give the section '{domain}', or leave it out"
+                    )
 
-    def _check_selection(self) -> None:
-        for name in PARAMETERS:
-            wanted: Interval = getattr(self.selection, name)
-            made = self.simulation.priors.interval(name)
-            if not wanted.within(made):
-                raise ValueError(
-                    f"selection.{name} [{wanted.low:g}, {wanted.high:g}] must lie inside the "
-                    f"simulated range [{made.low:g}, {made.high:g}] (simulation.priors.{name}): "
-                    "a network cannot be trusted outside it"
-                )
-        if isinstance(self.survey, MockSurvey):
-            if self.selection.magnitude.low >= self.survey.catalog_limit:
-                raise ValueError(
-                    f"selection.magnitude: starts at {self.selection.magnitude.low:g}, beyond the "
-                    f"survey's catalog_limit {self.survey.catalog_limit:g}; nothing would be left"
-                )
-            side = self.survey.side(self.image.pixel_scale)
-            if side > MockSurvey.MAX_SIDE:
-                raise ValueError(
-                    f"survey.n_galaxies: {self.survey.n_galaxies} galaxies at density "
-                    f"{self.survey.density:g} need a mosaic of {side} px, above "
-                    f"{MockSurvey.MAX_SIDE}; raise survey.density or lower n_galaxies"
-                )
+    def check_chains(self, side: int, no_noise: str | None) -> None:
+        """Refuse chains that cannot be applied.
 
-    def _check_chains(self) -> None:
+        Args:
+            side: Side of a stamp [px].
+            no_noise: Why stamps have no noise to scale by; None: they have.
+        """
         for name in self.variants:
-            size = self.image.stamp_size
+            size = side
             scaled = False
             for step in self.variant_chains[name]:
                 if isinstance(step, Rebin):
@@ -197,40 +132,40 @@ class Config(Section):
                         )
                     size //= step.factor
                 if isinstance(step, NoiseAsinh):
-                    self._check_noise_scale(name, scaled)
+                    self._check_noise_scale(name, scaled, no_noise)
                 if isinstance(step, Stretch) and not scaled:
                     raise ValueError(
                         f"variant_chains.{name}: the stretch '{step.kind}' needs an interval step "
                         "before it"
                     )
                 scaled = scaled or isinstance(step, IntervalStep)
-            if size < 16:
-                raise ValueError(f"variant_chains.{name}: leaves {size} px, fewer than 16")
+            if size < self.SMALLEST:
+                raise ValueError(
+                    f"variant_chains.{name}: leaves {size} px, fewer than {self.SMALLEST}"
+                )
 
-    def _check_noise_scale(self, name: str, scaled: bool) -> None:
+    def _check_noise_scale(self, name: str, scaled: bool, no_noise: str | None) -> None:
         if scaled:
             raise ValueError(
                 f"variant_chains.{name}: noise_asinh after an interval step has no noise left to "
                 "scale by; put it before, or use a stretch"
             )
-        if self.simulation.noise.depth == "none":
+        if no_noise is not None:
             raise ValueError(
-                f"variant_chains.{name}: noise_asinh needs noise to scale by, but "
-                "simulation.noise.depth is none"
+                f"variant_chains.{name}: noise_asinh needs noise to scale by, but {no_noise}"
             )
 
-    def _check_starts(self) -> None:
+    def check_starts(self, methods: Mapping[str, Training], alike: Sequence[str] = ()) -> None:
+        """Refuse starts that are not trained, go in a circle, or have another network.
+
+        Args:
+            methods: `method_settings`.
+            alike: Further settings in which a method must agree with its start.
+        """
         for name in self.methods:
-            method = self.method_settings[name]
-            if method.max_magnitude is not None:
-                made = self.simulation.priors.interval("magnitude")
-                if not made.low < method.max_magnitude:
-                    raise ValueError(
-                        f"method_settings.{name}.max_magnitude {method.max_magnitude:g} leaves "
-                        f"nothing of the simulated magnitudes from {made.low:g}"
-                    )
             seen = [name]
-            while (start := self.method_settings[seen[-1]].starts_from) is not None:
+            while (start := methods[seen[-1]].starts_from) is not None:
+                here: Any = methods[seen[-1]]
                 if start not in self.methods:
                     raise ValueError(
                         f"method_settings.{seen[-1]}.starts_from: '{start}' must be one of "
@@ -238,25 +173,20 @@ class Config(Section):
                     )
                 if start in seen:
                     raise ValueError(f"method_settings.{name}.starts_from: goes in a circle")
-                if self.method_settings[start].network != self.method_settings[seen[-1]].network:
+                there: Any = methods[start]
+                if there.network != here.network:
                     raise ValueError(
                         f"method_settings.{seen[-1]}: starts from '{start}' but has another network"
                     )
-                learned = self.method_settings[start].logarithmic
-                if sorted(learned) != sorted(self.method_settings[seen[-1]].logarithmic):
-                    raise ValueError(
-                        f"method_settings.{seen[-1]}.logarithmic: starts from '{start}', which "
-                        f"learns {learned}; give the same"
-                    )
+                for key in alike:
+                    learned = getattr(there, key)
+                    if _unordered(learned) != _unordered(getattr(here, key)):
+                        raise ValueError(
+                            f"method_settings.{seen[-1]}.{key}: starts from '{start}', which "
+                            f"learns {learned}; give the same"
+                        )
                 seen.append(start)
 
-    def predictor_runs(self) -> list[Run]:
-        """List the runs whose networks form the prediction package."""
-        variant = self.predictor.variant or self.variants[0]
-        method = self.predictor.method or self.methods[0]
-        return [run for run in self.runs() if (run.variant, run.method) == (variant, method)]
 
-    def runs(self) -> Iterator[Run]:
-        """Expand the experiment: the only place where the product is formed."""
-        for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
-            yield Run(self.task, variant, method, seed)
+def _unordered(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from galadapt.config.experiment import Config
+from galadapt.config.structure import Config
 from galadapt.errors import ConfigError
 
 

@@ -114,11 +114,13 @@ class DareGram(_Alignment):
 Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
 
 
-class Method(Section):
+Augment = Literal["none", "rotations", "vertical", "horizontal", "all"]
+
+
+class Training(Section):
     """How one network is trained: on which domains, with which labels, from which start."""
 
     description: str = Field("", description="One line for tables and the MLflow page.")
-    network: Network = Field(Network(), description="What is trained.")
     domains: list[Literal["simulated", "survey"]] = Field(
         ["simulated"], min_length=1, max_length=2, description="Where training stamps come from."
     )
@@ -142,7 +144,7 @@ class Method(Section):
     match_population: bool = Field(
         False,
         description=(
-            "Weigh simulated stamps in the REGRESSION loss so that their predicted parameters are "
+            "Weigh simulated stamps in the loss of the LABELS so that their predictions are "
             "distributed as the survey's, renewed every epoch: a network answers with the mean of "
             "its training population where an image is ambiguous (label shift). No survey label "
             "is used; meant for a start that predicts both domains tolerably (starts_from)."
@@ -155,27 +157,24 @@ class Method(Section):
             "(AdaBN, Li et al. 2016); no survey label is used."
         ),
     )
-    logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
-        [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
-    )
     balance_domains: bool = Field(
         True, description="Every batch holds as many simulated as survey stamps."
     )
-    loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
     learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
     learning_rate_schedule: Literal["constant", "cosine"] = Field(
         "constant",
         description="constant: as R1. cosine: falls to 0 over `epochs`, best for few epochs.",
     )
-    augment: bool = Field(
-        False, description="Turn and mirror every training stamp at random (8 orientations)."
+    augment: Augment = Field(
+        "none",
+        description=(
+            "Turn and mirror every training stamp at random: by quarter turns (rotations), by "
+            "one mirror (vertical, horizontal), or into all 8 orientations."
+        ),
     )
     batch_size: int = Field(16, ge=2, description="Stamps per step.")
     epochs: int = Field(100, ge=1, description="At most this many epochs.")
     patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")
-    max_magnitude: float | None = Field(
-        None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
-    )
     n_simulated: Annotated[int, Field(ge=2)] | None = Field(
         None, description="Use only this many simulated training stamps; null: all."
     )
@@ -183,8 +182,18 @@ class Method(Section):
         None, description="Use only this many survey training stamps; null: all."
     )
 
+    @property
+    def magnitude_limit(self) -> float | None:
+        """Magnitude beyond which stamps are left out of training and testing."""
+        return None
+
+    @property
+    def split_column(self) -> str:
+        """Column of the stamp set that says which stamps train."""
+        return "split"
+
     @model_validator(mode="after")
-    def _possible(self) -> Method:
+    def _possible(self) -> Training:
         if len(set(self.domains)) != len(self.domains):
             raise ValueError("domains: each domain only once")
         if self.domains == ["survey"] and not self.survey_labels:
@@ -201,6 +210,28 @@ class Method(Section):
             raise ValueError("match_population: needs both domains and starts_from")
         if self.adapt_batch_norm and "survey" not in self.domains:
             raise ValueError("adapt_batch_norm: needs 'survey' in domains")
+        return self
+
+
+class Method(Training):
+    """How a network that measures galaxies is trained."""
+
+    network: Network = Field(Network(), description="What is trained.")
+    logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
+        [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
+    )
+    loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
+    max_magnitude: float | None = Field(
+        None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+    )
+
+    @property
+    def magnitude_limit(self) -> float | None:
+        """Magnitude beyond which stamps are left out of training and testing."""
+        return self.max_magnitude
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Method:
         if len(set(self.logarithmic)) != len(self.logarithmic):
             raise ValueError("logarithmic: each parameter only once")
         return self

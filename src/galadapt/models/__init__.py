@@ -4,7 +4,7 @@ Importing this package registers galadapt's layers with Keras, so that
 ``keras.saving.load_model`` reads a run's ``model.keras`` in safe mode.
 """
 
-from galadapt.models.layers import GradientReversal, SignFlip
+from galadapt.models.layers import GradientReversal, Moments, SignFlip
 from galadapt.models.targets import TargetScaler
 
-__all__ = ["GradientReversal", "SignFlip", "TargetScaler"]
+__all__ = ["GradientReversal", "Moments", "SignFlip", "TargetScaler"]

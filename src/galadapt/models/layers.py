@@ -1,4 +1,4 @@
-"""Layers of adversarial domain alignment, for any Keras 3 backend.
+"""Layers of our own, for any Keras 3 backend.
 
 Importing this module registers the layers, so that saved models load with ``safe_mode=True``.
 """
@@ -73,3 +73,28 @@ class SignFlip(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Flip the sign of `inputs` (any shape) in training."""
         return -inputs if training else inputs
+
+
+@keras.saving.register_keras_serializable(package="galadapt")
+class Moments(keras.layers.Layer):
+    """Standard deviation, skewness and kurtosis of each stamp's pixels, compressed (n, 3).
+
+    Moments of counts span decades, so the layer gives the logarithm of the standard deviation and
+    the inverse hyperbolic sines of skewness and excess kurtosis (Fisher's).
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Reduce stamps (n, side, side, 1)."""
+        ops = keras.ops
+        centred = inputs - ops.mean(inputs, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+        # A flat stamp has neither skewness nor kurtosis.
+        deviation = ops.sqrt(ops.maximum(variance, 1e-24))
+        scaled = centred / deviation
+        skewness, kurtosis = (ops.mean(scaled**k, axis=(1, 2)) for k in (3, 4))
+        parts = [ops.log(deviation[:, 0, 0]), ops.arcsinh(skewness), ops.arcsinh(kurtosis - 3.0)]
+        return ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Say (n, 3)."""
+        return (input_shape[0], 3)

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.config import DOMAINS, Method
+from galadapt.config import DOMAINS, Training
 from galadapt.models import networks
-from galadapt.models.targets import TargetScaler
 from galadapt.training.data import (
     Examples,
     epoch_order,
@@ -17,6 +16,7 @@ from galadapt.training.data import (
     prints_masks,
     turn,
 )
+from galadapt.training.targets import Target, known
 
 
 class Batches(keras.utils.PyDataset):
@@ -34,24 +34,47 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, training: dict[str, Examples], scaler: TargetScaler, method: Method, seed: int
+        self,
+        training: dict[str, Examples],
+        target: Target,
+        method: Training,
+        seed: int,
+        copies: dict[str, np.ndarray] | None = None,
     ) -> None:
-        """Gather the stamps, and draw epoch 0."""
+        """Gather the stamps, and draw epoch 0.
+
+        Args:
+            training: Stamps per domain.
+            target: What is learned, fitted.
+            method: How.
+            seed: Of the order and the orientations.
+            copies: Per domain, how often each stamp is shown in an epoch (n,); None: once.
+        """
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())
         self.images = np.concatenate([part.images for part in parts])
-        scaled = scaler.transform(np.concatenate([part.labels for part in parts]))
-        labelled = np.isfinite(scaled).all(axis=1)
+        expected = target.transform(np.concatenate([part.labels for part in parts]))
+        labelled = known(expected)
+        self._weights = np.where(labelled, target.weights(expected), 0).astype(np.float32)
         # A weight of zero hides a number, but zero times NaN is NaN.
-        self._targets = np.where(labelled[:, None], scaled, 0).astype(np.float32)
-        self._weights = labelled.astype(np.float32)
+        expected = expected.astype(np.float32)
+        expected[~labelled] = 0
+        self._targets = expected
+        self._draws = not target.shape
         self._domains = np.concatenate(
             [np.full(len(part), DOMAINS.index(name), np.int32) for name, part in training.items()]
         )
         self.simulated = self._domains == DOMAINS.index("simulated")
         self.domain_weights = np.ones(len(self.images), np.float32)
         self.population_weights = np.ones(len(self.images), np.float32)
-        self._counts = [len(part) for part in parts]
+        times = [
+            np.ones(len(part), int) if copies is None else copies[name]
+            for name, part in training.items()
+        ]
+        # Copies are further entries of the same stamp; all entries of a domain are consecutive.
+        self._stamps = np.repeat(np.arange(len(self.images)), np.concatenate(times))
+        self._is_copy = np.append(False, self._stamps[1:] == self._stamps[:-1])
+        self._counts = [int(part.sum()) for part in times]
         self._method = method
         self._seed = seed
         self.draw(0)
@@ -62,7 +85,12 @@ class Batches(keras.utils.PyDataset):
         self._rows = epoch_order(
             self._counts, method.batch_size, method.balance_domains, self._seed, epoch
         )
-        self._orientations = epoch_orientations(len(self.images), self._seed, epoch)
+        count = len(self._stamps)
+        turned = epoch_orientations(count, self._seed, epoch, method.augment)
+        if method.augment == "none" and self._is_copy.any():
+            copies = epoch_orientations(count, self._seed, epoch)
+            turned = np.where(self._is_copy, copies, turned)
+        self._orientations = turned
 
     def __len__(self) -> int:
         """Return the steps of an epoch: the same for every epoch."""
@@ -70,11 +98,13 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[Any, Any, Any]:
         """Return the stamps, targets and weights of one step."""
-        rows = self._rows[step]
-        images = self.images[rows]
-        if self._method.augment:
-            images = turn(images, self._orientations[rows])
-        targets = self._targets[rows]
+        entries = self._rows[step]
+        rows = self._stamps[entries]
+        images, targets = self.images[rows], self._targets[rows]
+        orientations = self._orientations[entries]
+        if orientations.any():
+            images = turn(images, orientations)
+            targets = turn(targets, orientations) if self._draws else targets
         weights = self._weights[rows] * self.population_weights[rows]
         alignment = self._method.alignment
         if alignment is None:
@@ -85,6 +115,6 @@ class Batches(keras.utils.PyDataset):
             weights = np.where(np.arange(len(rows)) >= hidden, weights, np.float32(0))
         return (
             images,
-            {networks.REGRESSION: targets, networks.DOMAIN: self._domains[rows]},
-            {networks.REGRESSION: weights, networks.DOMAIN: self.domain_weights[rows]},
+            {networks.ANSWER: targets, networks.DOMAIN: self._domains[rows]},
+            {networks.ANSWER: weights, networks.DOMAIN: self.domain_weights[rows]},
         )

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.config import Method
+from galadapt.config import Training
 from galadapt.errors import RunError
 from galadapt.models import networks
 from galadapt.models.layers import GradientReversal
@@ -24,11 +24,12 @@ from galadapt.training.checkpoint import Checkpoint, Progress
 from galadapt.training.inference import predict
 from galadapt.training.job import Job
 from galadapt.training.matching import matching_weights
+from galadapt.training.targets import Target
 
 Logs = dict[str, Any]
 
-#: By domain: stamps (n, side, side, 1), standardised labels (n, parameters), NaN where unknown, and
-#: weights (n,).
+#: By domain: stamps (n, side, side, 1), what the network should say of them (n, ...), NaN where
+#: unknown, and weights (n,).
 LabelledParts = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -47,7 +48,7 @@ class DrawBatches(keras.callbacks.Callback):
 class MatchLabels(keras.callbacks.Callback):
     """Weigh the simulated stamps to the survey's population, as the regressor sees both now."""
 
-    def __init__(self, regressor: keras.Model, batches: Batches, method: Method) -> None:
+    def __init__(self, regressor: keras.Model, batches: Batches, method: Training) -> None:
         super().__init__()
         self._regressor, self._batches = regressor, batches
         self._alignment = method.alignment is not None and method.alignment.match_labels
@@ -65,32 +66,20 @@ class MatchLabels(keras.callbacks.Callback):
 
 
 class Validate(keras.callbacks.Callback):
-    """Measure the regression error of each domain whose labels may be used, and their mean."""
+    """Measure the error of each domain whose labels may be used, and their mean."""
 
-    def __init__(self, regressor: keras.Model, loss: str, parts: LabelledParts) -> None:
+    def __init__(self, network: keras.Model, target: Target, parts: LabelledParts) -> None:
         super().__init__()
-        self._regressor, self._loss, self._parts = regressor, loss, parts
+        self._network, self._target, self._parts = network, target, parts
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Add ``val_<domain>`` and ``val_monitored`` to the row."""
         errors = {
-            domain: regression_error(
-                self._loss, predict(self._regressor, images), expected, weights
-            )
+            domain: self._target.error(predict(self._network, images), expected, weights)
             for domain, (images, expected, weights) in self._parts.items()
         }
         logs |= {f"val_{domain}": error for domain, error in errors.items()}
         logs["val_monitored"] = float(np.mean(list(errors.values())))
-
-
-def regression_error(
-    loss: str, predicted: np.ndarray, expected: np.ndarray, weights: np.ndarray
-) -> float:
-    """Mean error of standardised parameters over the labelled stamps; NaN if a prediction is."""
-    labelled = np.isfinite(expected).all(axis=1)
-    difference = predicted[labelled] - expected[labelled]
-    each = np.abs(difference) if loss == "mae" else difference**2
-    return float(np.average(each.mean(axis=1), weights=weights[labelled]))
 
 
 class StopIfDiverged(keras.callbacks.Callback):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galadapt.config import Adversarial, Alignment, Method
+from galadapt.config import Adversarial, Alignment, Training
 from galadapt.errors import DataError
 from galadapt.randomness import generator
 from galadapt.stamps import StampSet
+from galadapt.training.targets import Target, known
 
 #: Streams of random numbers of one seed: each is Philox(key=[seed, stream x 2^32 + epoch]).
 _ORDER, _TURN = 1, 2
@@ -22,67 +23,72 @@ class Examples:
 
     Attributes:
         images: (n, side, side, 1) float32, in the unit of the variant.
-        labels: (n, parameters) float64 in the parameters' units; NaN where unknown or hidden.
-        ids: (n,) identifiers.
+        labels: (n, ...) as the target reads them; NaN where unknown or hidden.
+        rows: (n,) positions in the stamp set.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    ids: np.ndarray
+    rows: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.rows)
 
     @property
     def labelled(self) -> np.ndarray:
         """Tell for each stamp whether it has all its labels, (n,) bool."""
-        return np.isfinite(self.labels).all(axis=1)
+        return known(self.labels)
 
 
-def read_examples(
-    stamps: StampSet,
-    split: str,
-    parameters: Sequence[str],
-    *,
-    with_labels: bool = True,
-    max_magnitude: float | None = None,
-    at_most: int | None = None,
-) -> Examples:
-    """Read one split of a stamp set.
+def chosen_rows(
+    stamps: StampSet, split: str, column: str = "split", magnitude_limit: float | None = None
+) -> np.ndarray:
+    """Return the positions of the stamps of one split.
 
     Args:
         stamps: The open set.
         split: train, validation or test.
-        parameters: Label columns, in order.
-        with_labels: False leaves every label unread (NaN): for methods that must not see them.
-        max_magnitude: Leave out fainter stamps [mag]; needs the labels.
-        at_most: Read no more than this many, from the start of the split.
+        column: Column that says which stamp is in which split.
+        magnitude_limit: Leave out fainter stamps [mag]; needs their labels.
 
     Raises:
-        DataError: a label column is missing.
+        DataError: the column is missing.
     """
-    rows = stamps.rows(split)
-    table = stamps.table
-    for name in parameters if with_labels else ():
-        if name not in table:
-            raise DataError(
-                f"{stamps.paths[0]}: lacks the label column '{name}'; rerun the stage that "
-                "writes it"
-            )
-    if with_labels and max_magnitude is not None:
-        rows = rows[table["magnitude"].to_numpy(np.float64)[rows] <= max_magnitude]
-    rows = rows[:at_most]
+    if column not in stamps.table:
+        raise DataError(
+            f"{stamps.paths[0]}: lacks the column '{column}'; rerun the stage that writes it, or "
+            "choose another split"
+        )
+    rows = np.flatnonzero((stamps.table[column] == split).to_numpy())
+    if magnitude_limit is not None:
+        rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]
+    return rows
+
+
+def read_examples(
+    stamps: StampSet, rows: np.ndarray, target: Target, *, with_labels: bool = True
+) -> Examples:
+    """Read some stamps of a stamp set.
+
+    Args:
+        stamps: The open set.
+        rows: Their positions.
+        target: Which labels belong to them.
+        with_labels: False leaves every label unread (NaN): for methods that must not see them.
+
+    Raises:
+        DataError: the labels are missing.
+    """
     if with_labels:
-        labels = table.loc[rows, list(parameters)].to_numpy(np.float64)
+        labels = target.labels(stamps, rows)
     else:
-        labels = np.full((len(rows), len(parameters)), np.nan)
-    return Examples(
-        images=stamps.images(rows)[..., None], labels=labels, ids=table["id"].to_numpy()[rows]
-    )
+        shape = target.shape or (stamps.side, stamps.side, target.outputs)
+        labels = np.full((len(rows), *shape), np.nan, np.float32)
+    return Examples(images=stamps.images(rows)[..., None], labels=labels, rows=rows)
 
 
 def read_training(
-    sets: dict[str, StampSet], split: str, parameters: Sequence[str], method: Method
+    sets: dict[str, StampSet], split: str, target: Target, method: Training
 ) -> dict[str, Examples]:
     """Read one split of every domain a method trains on, hiding labels it may not use.
 
@@ -97,21 +103,18 @@ def read_training(
     for domain in method.domains:
         may_see = domain == "simulated" or method.survey_labels
         # R1's fixed mask vector needs the labels it then hides from the wrong stamps.
-        leaks = prints_masks(method.alignment)
-        examples = read_examples(
-            sets[domain],
-            split,
-            parameters,
-            with_labels=may_see or (leaks and split == "train"),
-            max_magnitude=method.max_magnitude,
-            at_most=limits[domain] if split == "train" else None,
-        )
+        leaks = prints_masks(method.alignment) and split == "train"
+        limit = method.magnitude_limit if may_see or leaks else None
+        rows = chosen_rows(sets[domain], split, method.split_column, limit)
+        if split == "train":
+            rows = rows[: limits[domain]]
         where = f"{sets[domain].paths[0]}: {domain}"
-        if len(examples) == 0:
+        if len(rows) == 0:
+            after = "" if limit is None else f" after max_magnitude {limit}"
             raise DataError(
-                f"{where} has no {split} stamps after max_magnitude {method.max_magnitude}; "
-                "widen the selection or its splits"
+                f"{where} has no {split} stamps{after}; widen the selection or its splits"
             )
+        examples = read_examples(sets[domain], rows, target, with_labels=may_see or leaks)
         if may_see and not examples.labelled.any():
             raise DataError(
                 f"{where} has no {split} stamp with all its labels; check its label columns"
@@ -161,15 +164,26 @@ def epoch_order(
     return random.permuted(np.concatenate(parts, axis=1), axis=1)
 
 
-def epoch_orientations(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Draw one of the 8 orientations of a square for each of `count` stamps."""
-    return generator(seed, _TURN, epoch).integers(0, 8, count)
+#: Orientations of a square that each augmentation draws from: quarter turns, from 4 on mirrored.
+ORIENTATIONS = {
+    "none": (0,),
+    "rotations": (0, 1, 2, 3),
+    "vertical": (0, 4),
+    "horizontal": (0, 6),
+    "all": tuple(range(8)),
+}
+
+
+def epoch_orientations(count: int, seed: int, epoch: int, augment: str = "all") -> np.ndarray:
+    """Draw one of the orientations of an augmentation for each of `count` stamps."""
+    allowed = np.array(ORIENTATIONS[augment])
+    return allowed[generator(seed, _TURN, epoch).integers(0, len(allowed), count)]
 
 
 def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:
     """Rotate stamps (n, side, side, 1) by quarter turns, and mirror those of orientation 4 to 7.
 
-    None of the four structural parameters depends on the orientation.
+    No parameter and no class depends on the orientation; masks turn with their stamps.
     """
     turned = np.empty_like(images)
     for orientation in range(8):

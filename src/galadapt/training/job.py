@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from galadapt.config import Compute, Method
+from galadapt.config import Compute, Training
 from galadapt.errors import DataError
 from galadapt.provenance import digest, file_digest
 
@@ -19,7 +19,7 @@ class Job:
     task: str
     variant: str
     method_name: str
-    method: Method
+    method: Training
     parameters: tuple[str, ...]
     seed: int
     simulated: Path | None

@@ -11,25 +11,27 @@ from galadapt.training import backend
 def predict(
     run: Path,
     model: Path,
-    simulated: Path,
-    survey: Path,
+    simulated: Path | None,
+    survey: Path | None,
     predictions: Path,
     embeddings: Path,
     record: Path,
     compute: Compute,
 ) -> None:
-    """Measure the test and validation stamps of both domains with a trained network.
+    """Ask a trained network about the test and validation stamps of all domains there are.
 
     Apart from training, so that another survey asks every network again but trains again only
     those that learned from it.
 
     Args:
-        run: The training's run.json: parameters, scaling of the targets, magnitude limit.
+        run: The training's run.json: what it learned, magnitude limit.
         model: Its model.keras.
-        simulated: Stamp set of the simulated domain, of the variant the network was trained on.
-        survey: Stamp set of the survey, of the same variant.
+        simulated: Stamp set of the simulated domain, of the variant the network was trained on;
+            None: there is none.
+        survey: Stamp set of the survey, of the same variant, or None.
         predictions: Parquet table to write: id, domain, split and, per parameter in its own unit,
-            ``<parameter>_true`` and ``<parameter>_predicted``.
+            ``<parameter>_true`` and ``<parameter>_predicted``; of a classifier group, label_true,
+            label_original and ``p_<class>``.
         embeddings: Parquet table to write: id, domain, split and, for the first test stamps of
             each domain, the features all heads share (f000, f001, ...) as float32.
         record: JSON to write last: ``datasets``, the digest of each domain's stamp set.
@@ -45,5 +47,6 @@ def predict(
     from galadapt.training import testing
 
     network = testing.read_network(Path(run), Path(model))
-    paths = {"simulated": Path(simulated), "survey": Path(survey)}
+    given = {"simulated": simulated, "survey": survey}
+    paths = {domain: Path(path) for domain, path in given.items() if path is not None}
     testing.write(network, paths, Path(predictions), Path(embeddings), Path(record))

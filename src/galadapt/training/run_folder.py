@@ -8,18 +8,18 @@ import keras
 import pandas as pd
 
 from galadapt.files import atomic, write_csv, write_json
-from galadapt.models.targets import TargetScaler
 from galadapt.provenance import environment
 from galadapt.stamps import StampSet
 from galadapt.training.checkpoint import Progress
 from galadapt.training.job import Job
+from galadapt.training.targets import Target
 
 
 def write(
     job: Job,
     sets: dict[str, StampSet],
     regressor: keras.Model,
-    scaler: TargetScaler,
+    target: Target,
     progress: Progress,
     identity: str,
     started: datetime.datetime,
@@ -30,7 +30,7 @@ def write(
         job: What was trained.
         sets: The open stamp sets it was trained on; the first one's metadata go into run.json.
         regressor: With the weights of the best epoch.
-        scaler: Of its targets.
+        target: What it has learned.
         progress: With its history.
         identity: Of the training.
         started: When it (or its last part) began.
@@ -58,7 +58,6 @@ def write(
             "variant": job.variant,
             "method": job.method_name,
             "seed": job.seed,
-            "parameters": job.parameters,
             "settings": job.method.model_dump(mode="json"),
             "identity": identity,
             "provenance": job.provenance,
@@ -67,7 +66,7 @@ def write(
             "stamps": {
                 key: value for key, value in metadata.items() if not key.endswith("provenance")
             },
-            "target_scaling": scaler.to_dict(),
+            **target.record(),
             "parameter_count": regressor.count_params(),
             "best_epoch": progress.best_epoch,
             "best_monitored": progress.best,

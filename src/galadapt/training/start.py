@@ -1,6 +1,8 @@
-"""The regressor a training starts from: new, or that of another run."""
+"""The network a training starts from: new, or that of another run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,37 +11,50 @@ from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.files import read_json
 from galadapt.models import networks
-from galadapt.models.targets import TargetScaler
 from galadapt.training import inference
 from galadapt.training.data import Examples
 from galadapt.training.job import Job
+from galadapt.training.targets import Target
 
 
 def start(
-    job: Job, side: int, training: dict[str, Examples]
-) -> tuple[keras.Model, TargetScaler, str]:
-    """Build or load the regressor.
+    job: Job, side: int, target: Target, training: dict[str, Examples]
+) -> tuple[keras.Model, Target, str]:
+    """Build or load the network.
 
     Args:
         job: What to train.
         side: Side of a stamp [px].
+        target: What it learns, not yet fitted.
         training: The training stamps per domain.
 
     Returns:
-        The regressor, the scaling of its targets, and the identity of the training.
+        The network, its target fitted, and the identity of the training.
 
     Raises:
         DataError: the start model is missing or does not fit, or the stamps cannot be learned from.
     """
+    # Fitted to simulated labels where there are any: they cover the whole range, and no survey
+    # label can leak through the fit.
+    labels = training[next(name for name in DOMAINS if name in training)].labels
     if job.method.starts_from is None:
-        regressor, scaler = _new(job, side, training)
-        return regressor, scaler, job.identity(None)
-    regressor, scaler, origin = _load(job, side)
-    return regressor, scaler, job.identity(origin)
+        try:
+            target = target.fitted(labels, None)
+        except DataError as error:
+            raise DataError(f"{job.label}: {error}") from None
+        return _new(job, side, target, training), target, job.identity(None)
+    model, record = _load(job, side)
+    try:
+        target = target.fitted(labels, record)
+    except DataError as error:
+        raise DataError(
+            f"{job.start_model}: {error}; start from a run of the same variant"
+        ) from None
+    return model, target, job.identity(record["identity"])
 
 
-def _load(job: Job, side: int) -> tuple[keras.Model, TargetScaler, str]:
-    """Load a trained regressor, the scaling of the targets it was trained on and its identity."""
+def _load(job: Job, side: int) -> tuple[keras.Model, dict[str, Any]]:
+    """Load a trained network and its run.json."""
     path = job.start_model
     if path is None:
         raise DataError(
@@ -47,27 +62,21 @@ def _load(job: Job, side: int) -> tuple[keras.Model, TargetScaler, str]:
             "train that method first"
         )
     record = read_json(path.parent / "run.json")
-    regressor = inference.load(path)
-    scaler = TargetScaler.from_dict(record.get("target_scaling", {}))
-    if scaler.parameters != job.parameters or regressor.input_shape[1] != side:
+    model = inference.load(path)
+    if model.input_shape[1] != side:
         raise DataError(
-            f"{path}: predicts {', '.join(scaler.parameters)} from stamps of "
-            f"{regressor.input_shape[1]} px, not {', '.join(job.parameters)} from {side} px; "
+            f"{path}: was trained on stamps of {model.input_shape[1]} px, not of {side} px; "
             "start from a run of the same variant"
         )
     if job.method.trainable == "dense":
-        names = [layer.name for layer in regressor.layers]
-        for layer in regressor.layers[: names.index(networks.FEATURES) + 1]:
+        names = [layer.name for layer in model.layers]
+        for layer in model.layers[: names.index(networks.FEATURES) + 1]:
             layer.trainable = False
-    return regressor, scaler, record["identity"]
+    return model, record
 
 
-def _new(job: Job, side: int, training: dict[str, Examples]) -> tuple[keras.Model, TargetScaler]:
-    """Build a regressor normalised to the training pixels, and fit the scaling of its targets.
-
-    Targets are scaled to the simulated labels where there are any: they cover the whole range, and
-    no survey label can leak through the scaling.
-    """
+def _new(job: Job, side: int, target: Target, training: dict[str, Examples]) -> keras.Model:
+    """Build a network normalised to the training pixels."""
     moments = np.array(
         [
             (len(part), part.images.mean(dtype=np.float64), part.images.var(dtype=np.float64))
@@ -79,9 +88,7 @@ def _new(job: Job, side: int, training: dict[str, Examples]) -> tuple[keras.Mode
     variance = np.average(variances + (means - mean) ** 2, weights=count)
     if not variance > 0:
         raise DataError(f"{job.label}: all training pixels are equal; check the variant's steps")
-    domain = next(name for name in DOMAINS if name in training)
-    scaler = TargetScaler.fit(job.parameters, training[domain].labels, job.method.logarithmic)
-    regressor = networks.build(
-        job.method.network, side, len(job.parameters), float(mean), float(np.sqrt(variance))
+    network = job.method.network  # type: ignore[attr-defined]
+    return networks.build(
+        network, side, target.outputs, float(mean), float(np.sqrt(variance)), target.activation
     )
-    return regressor, scaler

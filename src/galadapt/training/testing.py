@@ -15,29 +15,38 @@ from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.files import read_json, write_json, write_parquet
 from galadapt.models import networks
-from galadapt.models.targets import TargetScaler
 from galadapt.provenance import file_digest
 from galadapt.stamps import StampSet
-from galadapt.training import inference
-from galadapt.training.data import read_examples
+from galadapt.training import inference, targets
+from galadapt.training.data import chosen_rows
+from galadapt.training.targets import Target
 
 #: Rows per domain of embeddings.parquet.
 EMBEDDED = 1000
 
+#: Stamps in memory at once.
+_AT_ONCE = 4096
+
+
+#: Splits a network is tested on.
+SPLITS = ("test", "validation")
+
 
 @dataclass(frozen=True)
 class Network:
-    """A trained regressor and what its numbers mean.
+    """A trained network and what its numbers mean.
 
     Attributes:
-        regressor: From stamps (n, side, side, 1) to standardised parameters.
-        scaler: Of its targets.
-        max_magnitude: Fainter stamps are left out of testing as of training [mag].
+        model: From stamps (n, side, side, 1) to what it says of them.
+        target: What that means.
+        magnitude_limit: Fainter stamps are left out of testing as of training [mag].
+        split_column: Column of the stamp sets that says which stamps are for testing.
     """
 
-    regressor: keras.Model
-    scaler: TargetScaler
-    max_magnitude: float | None
+    model: keras.Model
+    target: Target
+    magnitude_limit: float | None
+    split_column: str
 
 
 def read_network(run: Path, model: Path) -> Network:
@@ -48,17 +57,19 @@ def read_network(run: Path, model: Path) -> Network:
     """
     record = read_json(run)
     try:
-        scaler = TargetScaler.from_dict(record["target_scaling"])
-        max_magnitude = record["settings"]["max_magnitude"]
-    except (KeyError, TypeError) as error:
+        settings = record["settings"]
+        magnitude_limit = settings.get("max_magnitude")
+    except (KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{run}: lacks {error}; delete its run folder and train again") from None
-    regressor = inference.load(model)
-    if regressor.output_shape[-1] != len(scaler.parameters):
+    target = targets.of_run(record, run)
+    network = inference.load(model)
+    if network.output_shape[-1] != target.outputs:
         raise DataError(
-            f"{model}: predicts {regressor.output_shape[-1]} numbers, but {run} names "
-            f"{len(scaler.parameters)} parameters; delete its run folder and train again"
+            f"{model}: predicts {network.output_shape[-1]} numbers, but {run} names "
+            f"{target.outputs}; delete its run folder and train again"
         )
-    return Network(regressor, scaler, max_magnitude)
+    column = "split_by_stamp" if settings.get("split") == "stamp" else "split"
+    return Network(network, target, magnitude_limit, column)
 
 
 def write(
@@ -77,8 +88,12 @@ def write(
         DataError: a stamp set is missing, broken or of another size than the network's stamps.
     """
     with contextlib.ExitStack() as opened:
-        sets = {domain: opened.enter_context(StampSet(paths[domain])) for domain in DOMAINS}
-        side = network.regressor.input_shape[1]
+        sets = {
+            domain: opened.enter_context(StampSet(paths[domain]))
+            for domain in DOMAINS
+            if domain in paths
+        }
+        side = network.model.input_shape[1]
         for stamps in sets.values():
             if stamps.side != side:
                 raise DataError(
@@ -89,39 +104,37 @@ def write(
         features = _embeddings(network, sets)
     write_parquet(predictions, predicted)
     write_parquet(embeddings, features)
-    write_json(record, {"datasets": {name: file_digest(paths[name]) for name in DOMAINS}})
+    write_json(record, {"datasets": {name: file_digest(paths[name]) for name in sets}})
+
+
+def _rows(network: Network, stamps: StampSet, split: str) -> np.ndarray:
+    return chosen_rows(stamps, split, network.split_column, network.magnitude_limit)
+
+
+def _about(stamps: StampSet, rows: np.ndarray, domain: str, split: str) -> pd.DataFrame:
+    ids = stamps.table["id"].to_numpy()[rows]
+    return pd.DataFrame({"id": ids, "domain": domain, "split": split})
 
 
 def _predictions(network: Network, sets: Mapping[str, StampSet]) -> pd.DataFrame:
-    scaler = network.scaler
     tables = []
-    for domain in DOMAINS:
-        for split in ("test", "validation"):
-            part = read_examples(
-                sets[domain], split, scaler.parameters, max_magnitude=network.max_magnitude
-            )
-            predicted = scaler.inverse(inference.predict(network.regressor, part.images))
-            table = pd.DataFrame({"id": part.ids, "domain": domain, "split": split})
-            for column, name in enumerate(scaler.parameters):
-                table[f"{name}_true"] = part.labels[:, column]
-                table[f"{name}_predicted"] = predicted[:, column]
-            tables.append(table)
+    for domain, stamps in sets.items():
+        for split in SPLITS:
+            rows = _rows(network, stamps, split)
+            for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
+                said = inference.predict(network.model, stamps.images(some)[..., None])
+                answers = network.target.answers(said, stamps, some)
+                about = _about(stamps, some, domain, split)
+                tables.append(pd.concat([about, pd.DataFrame(answers)], axis=1))
     return pd.concat(tables, ignore_index=True)
 
 
 def _embeddings(network: Network, sets: Mapping[str, StampSet]) -> pd.DataFrame:
-    extractor = networks.feature_extractor(network.regressor)
+    extractor = networks.feature_extractor(network.model)
     tables = []
-    for domain in DOMAINS:
-        part = read_examples(
-            sets[domain],
-            "test",
-            network.scaler.parameters,
-            max_magnitude=network.max_magnitude,
-            at_most=EMBEDDED,
-        )
-        features = inference.predict(extractor, part.images).astype(np.float32)
+    for domain, stamps in sets.items():
+        rows = _rows(network, stamps, "test")[:EMBEDDED]
+        features = inference.predict(extractor, stamps.images(rows)[..., None]).astype(np.float32)
         table = pd.DataFrame(features, columns=[f"f{k:03d}" for k in range(features.shape[1])])
-        about = pd.DataFrame({"id": part.ids, "domain": domain, "split": "test"})
-        tables.append(pd.concat([about, table], axis=1))
+        tables.append(pd.concat([_about(stamps, rows, domain, "test"), table], axis=1))
     return pd.concat(tables, ignore_index=True)

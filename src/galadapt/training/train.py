@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from galadapt.config import Compute, Method
+from galadapt.config import Compute, Training
 from galadapt.training import backend
 
 
@@ -14,7 +14,7 @@ def train(
     task: str,
     variant: str,
     method_name: str,
-    method: Method,
+    method: Training,
     parameters: Sequence[str],
     seed: int,
     simulated: Path | None,
@@ -32,7 +32,7 @@ def train(
         variant: Name of the variant the stamp sets hold.
         method_name: Name of the method, for the records.
         method: Its settings.
-        parameters: Label columns to predict, in order.
+        parameters: Label columns to predict, in order; none where the method classifies.
         seed: Of weights, batches and orientations.
         simulated: Stamp set of the simulated domain; read only if `method.domains` names it.
         survey: Stamp set of the survey; read only if `method.domains` names it, so that a method

@@ -10,13 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.config import Adversarial, Method
+from galadapt.config import Adversarial, ClassMethod, Training
 from galadapt.errors import DataError
 from galadapt.models import networks
-from galadapt.models.targets import TargetScaler
 from galadapt.progress import say
 from galadapt.stamps import StampSet
-from galadapt.training import batch_norm, callbacks, run_folder
+from galadapt.training import batch_norm, callbacks, run_folder, targets
 from galadapt.training.alignment import AlignmentLoss
 from galadapt.training.batches import Batches
 from galadapt.training.checkpoint import Checkpoint, Progress
@@ -26,6 +25,7 @@ from galadapt.training.job import Job
 from galadapt.training.matching import matching_weights
 from galadapt.training.optimizer import DiscriminativeAdam
 from galadapt.training.start import start
+from galadapt.training.targets import Target
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
 STEPS_PER_EXECUTION = 16
@@ -44,25 +44,41 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
     with contextlib.ExitStack() as opened:
         sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
         side = _common_side(sets)
-        training = read_training(sets, "train", job.parameters, job.method)
-        regressor, scaler, identity = start(job, side, training)
+        target = targets.of_method(job.method, job.parameters, next(iter(sets.values())))
+        training = read_training(sets, "train", target, job.method)
+        network, target, identity = start(job, side, target, training)
         if job.method.adapt_batch_norm:
-            batch_norm.check(regressor, job.label)
-        batches = Batches(training, scaler, job.method, job.seed)
-        validation = _validation(job, sets, regressor, scaler, training)
+            batch_norm.check(network, job.label)
+        copies = _copies(job.method, sets, training)
+        batches = Batches(training, target, job.method, job.seed, copies)
+        validation = _validation(job, sets, network, target, training)
         checkpoint = Checkpoint(job.checkpoint, identity)
-        progress = _fit(job, regressor, batches, validation, checkpoint, extra)
+        progress = _fit(job, network, target, batches, validation, checkpoint, extra)
         if job.method.adapt_batch_norm:
-            batch_norm.adapt(regressor, training["survey"].images)
-        run_folder.write(job, sets, regressor, scaler, progress, identity, started)
+            batch_norm.adapt(network, training["survey"].images)
+        run_folder.write(job, sets, network, target, progress, identity, started)
     checkpoint.remove()
+
+
+def _copies(
+    method: Training, sets: dict[str, StampSet], training: dict[str, Examples]
+) -> dict[str, np.ndarray] | None:
+    """Say how often each training stamp is shown in an epoch; a hidden label is never counted."""
+    if not isinstance(method, ClassMethod) or not method.copies:
+        return None
+    found = {}
+    for domain, part in training.items():
+        labels = sets[domain].table["label"].to_numpy(object)[part.rows]
+        times = np.array([method.copies.get(str(label), 1) for label in labels])
+        found[domain] = np.where(part.labelled, times, 1)
+    return found
 
 
 def _validation(
     job: Job,
     sets: dict[str, StampSet],
-    regressor: keras.Model,
-    scaler: TargetScaler,
+    network: keras.Model,
+    target: Target,
     training: dict[str, Examples],
 ) -> callbacks.LabelledParts:
     """Read the validation stamps whose labels may be used, and weigh them.
@@ -70,16 +86,17 @@ def _validation(
     Where the population is matched, validation weighs as the start sees it, once and for all:
     errors of different epochs must compare.
     """
-    parts = read_training(sets, "validation", job.parameters, job.method)
+    parts = read_training(sets, "validation", target, job.method)
     found: callbacks.LabelledParts = {}
     for domain, part in parts.items():
         if domain == "survey" and not job.method.survey_labels:
             continue
-        weights = np.ones(len(part), np.float32)
+        expected = target.transform(part.labels)
+        weights = target.weights(expected)
         if domain == "simulated" and job.method.match_population:
-            survey = predict(regressor, training["survey"].images)
-            weights = matching_weights(predict(regressor, part.images), survey)
-        found[domain] = (part.images, scaler.transform(part.labels), weights)
+            survey = predict(network, training["survey"].images)
+            weights = weights * matching_weights(predict(network, part.images), survey)
+        found[domain] = (part.images, expected, weights)
     return found
 
 
@@ -96,30 +113,31 @@ def _common_side(sets: dict[str, StampSet]) -> int:
 
 def _fit(
     job: Job,
-    regressor: keras.Model,
+    network: keras.Model,
+    target: Target,
     batches: Batches,
     validation: callbacks.LabelledParts,
     checkpoint: Checkpoint,
     extra: Sequence[keras.callbacks.Callback],
 ) -> Progress:
-    """Train, from the checkpoint if there is one, and leave the regressor at its best weights."""
+    """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method
-    model = _compile(regressor, method, method.epochs * len(batches))
+    model = _compile(network, target, method, method.epochs * len(batches))
     progress = checkpoint.load(model)
     if progress.epoch:
         say(f"{job.label} continues after epoch {progress.epoch}")
     chain: list[keras.callbacks.Callback] = [
         callbacks.DrawBatches(batches),
-        callbacks.Validate(regressor, method.loss, validation),
+        callbacks.Validate(network, target, validation),
         callbacks.StopIfDiverged(job),
         callbacks.Record(job, progress),
-        callbacks.KeepBest(regressor, progress, method.patience),
+        callbacks.KeepBest(network, progress, method.patience),
         callbacks.Save(checkpoint, progress),
         *extra,
     ]
     aligned = method.alignment is not None and method.alignment.match_labels
     if aligned or method.match_population:
-        chain.insert(0, callbacks.MatchLabels(regressor, batches, method))
+        chain.insert(0, callbacks.MatchLabels(network, batches, method))
     # A training may have been interrupted between its last epoch and its run folder.
     if not progress.exhausted(method.patience):
         model.fit(
@@ -130,46 +148,45 @@ def _fit(
             verbose=0,
             callbacks=chain,
         )
-    regressor.set_weights(progress.best_weights)
-    regressor.trainable = True
+    network.set_weights(progress.best_weights)
+    network.trainable = True
     return progress
 
 
-def _compile(regressor: keras.Model, method: Method, steps: int) -> keras.Model:
-    """Return the compiled model to train: the regressor, and what aligns the domains beside it.
+def _compile(network: keras.Model, target: Target, method: Training, steps: int) -> keras.Model:
+    """Return the compiled model to train: the network, and what aligns the domains beside it.
 
     Losses are averaged over the examples that carry a label, so that hidden labels do not weaken
-    the regression term; only R1's fixed vector divides by the whole batch, as printed.
+    the term of the labels; only R1's fixed vector divides by the whole batch, as printed.
     """
     alignment = method.alignment
     reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"
-    kinds = {"mae": keras.losses.MeanAbsoluteError, "mse": keras.losses.MeanSquaredError}
-    regression = kinds[method.loss](reduction=reduction)
+    answer = target.loss(reduction)
     rate = method.learning_rate
     if method.learning_rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
     optimizer = DiscriminativeAdam(rate, feature_rate=method.feature_rate)
     compiling: dict[str, Any] = {"steps_per_execution": STEPS_PER_EXECUTION}
     if alignment is None:
-        # Another model of the same layers: the regressor itself is saved without training state.
-        model = keras.Model(regressor.input, regressor.outputs[0])
-        compiling["loss"] = regression
+        # Another model of the same layers: the network itself is saved without training state.
+        model = keras.Model(network.input, network.outputs[0])
+        compiling["loss"] = answer
     elif isinstance(alignment, Adversarial):
-        model = networks.add_domain_head(regressor, alignment, steps)
+        model = networks.add_domain_head(network, alignment, steps)
         domain = keras.losses.SparseCategoricalCrossentropy()
-        compiling["loss"] = {networks.REGRESSION: regression, networks.DOMAIN: domain}
+        compiling["loss"] = {networks.ANSWER: answer, networks.DOMAIN: domain}
         shares = (1 - alignment.weight, alignment.weight)
         compiling["loss_weights"] = dict(zip(compiling["loss"], shares, strict=True))
     else:
-        model = networks.show_features(regressor)
+        model = networks.show_features(network)
         compiling["loss"] = {
-            networks.REGRESSION: regression,
+            networks.ANSWER: answer,
             networks.DOMAIN: AlignmentLoss(alignment),
         }
-        compiling["loss_weights"] = {networks.REGRESSION: 1.0, networks.DOMAIN: alignment.weight}
+        compiling["loss_weights"] = {networks.ANSWER: 1.0, networks.DOMAIN: alignment.weight}
     model.compile(optimizer, **compiling)
     # Its moments must exist before a checkpoint can restore them.
     optimizer.build(model.trainable_variables)
-    slow = {id(variable) for variable in networks.feature_variables(regressor)}
+    slow = {id(variable) for variable in networks.feature_variables(network)}
     optimizer.slow = {k for k, one in enumerate(model.trainable_variables) if id(one) in slow}
     return model

@@ -1,11 +1,14 @@
-"""The registry: shapes, R1's printed structure, and what input normalisation is for."""
+"""The registry: shapes, printed structures, and what input normalisation is for."""
 
 from __future__ import annotations
 
+import typing
+
 import numpy as np
 import pytest
+import scipy.stats
 
-from galadapt.config import Adversarial, Compute, Network
+from galadapt.config import Adversarial, ClassNetwork, Compute, Network
 from galadapt.errors import ConfigError
 from galadapt.training import backend
 
@@ -14,24 +17,68 @@ backend.prepare(Compute())
 import keras  # noqa: E402
 
 from galadapt.models import networks  # noqa: E402
-from galadapt.models.layers import GradientReversal, SignFlip  # noqa: E402
+from galadapt.models.layers import GradientReversal, Moments, SignFlip  # noqa: E402
 
 
 def kinds(model: keras.Model, layer: type) -> list[keras.layers.Layer]:
     return [found for found in model.layers if isinstance(found, layer)]
 
 
-@pytest.mark.parametrize("architecture", sorted(networks.ARCHITECTURES))
-@pytest.mark.parametrize("side", [16, 32, 128])
-def test_every_network_takes_every_size(architecture: str, side: int) -> None:
-    model = networks.build(Network(architecture=architecture), side, 4)
-    assert model.output_shape == (None, 4)
+def choices(section: type[Network | ClassNetwork]) -> tuple[str, ...]:
+    return typing.get_args(section.model_fields["architecture"].annotation)
+
+
+def test_every_architecture_can_be_chosen() -> None:
+    assert set(networks.ARCHITECTURES) == {*choices(Network), *choices(ClassNetwork)}
+
+
+@pytest.mark.parametrize(
+    ("section", "architecture"),
+    [(section, name) for section in (Network, ClassNetwork) for name in choices(section)],
+)
+@pytest.mark.parametrize("side", [16, 33, 128])
+def test_every_network_takes_every_size(
+    section: type[Network | ClassNetwork], architecture: str, side: int
+) -> None:
+    model = networks.build(section.model_construct(architecture=architecture), side, 4)
+    maps = (side, side) if networks.ARCHITECTURES[architecture].draws else ()
+    assert model.output_shape == (None, *maps, 4)
     assert networks.feature_extractor(model).output_shape[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "side", "outputs", "weights"),
+    [
+        ({"architecture": "r2_a"}, 60, 3, 205_891),
+        ({"architecture": "r2_b"}, 60, 3, 48_419),
+        ({"architecture": "r3", "kernel": 3}, 162, 1, 3_302_305),
+    ],
+)
+def test_printed_numbers_of_weights(
+    network: dict[str, object], side: int, outputs: int, weights: int
+) -> None:
+    """R2 and R3 print how many weights their networks have."""
+    assert networks.build(ClassNetwork(**network), side, outputs).count_params() == weights
+
+
+def test_moments_are_those_of_scipy() -> None:
+    stamps = np.random.default_rng(1).gamma(2.0, size=(3, 12, 12, 1)).astype(np.float32)
+    found = np.asarray(Moments()(stamps))
+    flat = stamps.reshape(3, -1)
+    expected = [
+        np.log(flat.std(axis=1)),
+        np.arcsinh(scipy.stats.skew(flat, axis=1)),
+        np.arcsinh(scipy.stats.kurtosis(flat, axis=1)),
+    ]
+    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-4)
+    assert np.isfinite(np.asarray(Moments()(np.zeros((1, 4, 4, 1), np.float32)))).all()
 
 
 def test_unknown_architecture_names_the_known_ones() -> None:
     wrong = Network.model_construct(architecture="resnet")
-    with pytest.raises(ConfigError, match=r"no 'resnet'; choose one of compact, r1_baseline"):
+    with pytest.raises(
+        ConfigError, match=r"no 'resnet'; choose one of compact, moments, r1_baseline"
+    ):
         networks.build(wrong, 32, 4)
 
 
@@ -42,7 +89,7 @@ def test_r1_baseline_is_as_printed() -> None:
         first_padding="valid",
         input_normalisation="none",
     )
-    model = networks.build(printed, 128, 4)
+    model = networks.build(printed, 128, 4, activation=printed.output_activation)
     convolutions = kinds(model, keras.layers.Conv2D)
     assert [layer.filters for layer in convolutions] == [
         *(16, 16, 32, 32, 64, 64, 128, 128, 256, 256)
@@ -88,7 +135,7 @@ def test_domain_head_reads_the_features_through_the_chosen_reversal() -> None:
     constant = networks.add_domain_head(regressor, Adversarial(schedule="constant"), steps=70)
     assert constant.get_layer(networks.REVERSAL).gamma is None
     outputs = model(np.ones((5, 32, 32, 1), np.float32))
-    assert outputs[networks.REGRESSION].shape == (5, 4)
+    assert outputs[networks.ANSWER].shape == (5, 4)
     np.testing.assert_allclose(np.sum(outputs[networks.DOMAIN], axis=1), 1, rtol=1e-6)
     flipped = networks.add_domain_head(regressor, Adversarial(reversal="sign_flip"), steps=70)
     assert isinstance(flipped.get_layer(networks.REVERSAL), SignFlip)

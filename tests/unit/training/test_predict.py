@@ -96,5 +96,5 @@ def test_record_of_another_network(ask: Ask, network: Path, tmp_path: Path) -> N
     record = json.loads((network / "run.json").read_text())
     record["target_scaling"] = {"parameters": ["magnitude"], "mean": [20.0], "scale": [1.0]}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    message = r"model.keras: predicts 4 numbers, but .*run.json names 1 parameters"
+    message = r"model.keras: predicts 4 numbers, but .*run.json names 1;"
     refused(ask, tmp_path, message, run=tmp_path / "run.json")

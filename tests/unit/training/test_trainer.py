@@ -33,6 +33,7 @@ from galadapt.training.checkpoint import Checkpoint  # noqa: E402
 from galadapt.training.checkpoint import Progress as CheckpointProgress  # noqa: E402
 from galadapt.training.data import Examples  # noqa: E402
 from galadapt.training.job import Job  # noqa: E402
+from galadapt.training.targets import Parameters  # noqa: E402
 
 MakeJob = Callable[..., dict[str, Any]]
 
@@ -156,7 +157,7 @@ def test_saved_model_predicts_standardised_parameters_in_safe_mode(
 
 
 def test_learns(job: MakeJob) -> None:
-    arguments = job({"epochs": 12, "learning_rate": 5e-3, "augment": True, "patience": 12})
+    arguments = job({"epochs": 12, "learning_rate": 5e-3, "augment": "all", "patience": 12})
     train(**arguments)
     history = pd.read_csv(arguments["output"] / "history.csv")
     assert history["val_simulated"].min() < 0.6 * history["val_simulated"].iloc[0]
@@ -179,7 +180,7 @@ def test_magnitude_limit_drops_faint_stamps_everywhere(
 def test_same_seed_same_run(job: MakeJob, domains: dict[str, Path], tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     for run in (first, second):
-        train(**job({**SEMI, "augment": True, "epochs": 2}, output=run))
+        train(**job({**SEMI, "augment": "all", "epochs": 2}, output=run))
         ask(run, domains)
     assert_same_run(first, second)
     for name in ("predictions.parquet", "embeddings.parquet"):
@@ -207,7 +208,7 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     settings = {
         **MATCHED,
         "network": with_dropout,
-        "augment": True,
+        "augment": "all",
         "learning_rate_schedule": "cosine",
         "epochs": 3,
     }
@@ -326,12 +327,12 @@ def batch_weights(masking: str) -> np.ndarray:
     training = {
         "simulated": Examples(images, labels, np.arange(8)),
         "survey": Examples(
-            images, labels if masking == "fixed_vector" else labels * np.nan, images
+            images, labels if masking == "fixed_vector" else labels * np.nan, np.arange(8)
         ),
     }
     method = Method(**BOTH, alignment={"kind": "dann", "masking": masking}, batch_size=8)
-    batches = Batches(training, TargetScaler.fit(PARAMETERS, labels), method, seed=1)
-    return np.stack([weight["parameters"] * (1 + y["domain"]) for _, y, weight in batches])
+    batches = Batches(training, Parameters(PARAMETERS).fitted(labels, None), method, seed=1)
+    return np.stack([weight["answer"] * (1 + y["domain"]) for _, y, weight in batches])
 
 
 def test_each_example_carries_its_own_mask() -> None:

@@ -13,10 +13,12 @@ from galadapt.stamps import StampSet
 from galadapt.training.data import (
     epoch_order,
     epoch_orientations,
-    read_examples,
     read_training,
     turn,
 )
+from galadapt.training.targets import Parameters
+
+TARGET = Parameters(PARAMETERS)
 
 BOTH = {"domains": ["simulated", "survey"]}
 
@@ -58,13 +60,30 @@ def test_turning_uses_all_eight_orientations() -> None:
     assert set(epoch_orientations(200, seed=1, epoch=0)) == set(range(8))
 
 
+@pytest.mark.parametrize(
+    ("augment", "views"),
+    [
+        ("none", [np.asarray]),
+        ("rotations", [np.asarray, np.rot90, lambda a: np.rot90(a, 2), lambda a: np.rot90(a, 3)]),
+        ("vertical", [np.asarray, np.flipud]),
+        ("horizontal", [np.asarray, np.fliplr]),
+    ],
+)
+def test_each_augmentation_gives_its_own_views(augment: str, views: list) -> None:
+    image = np.arange(9, dtype=np.float32).reshape(3, 3)
+    drawn = sorted(set(epoch_orientations(200, seed=1, epoch=0, augment=augment)))
+    turned = turn(np.repeat(image[None, ..., None], len(drawn), axis=0), np.array(drawn))
+    found = {one.tobytes() for one in turned[..., 0]}
+    assert found == {np.ascontiguousarray(view(image)).tobytes() for view in views}
+
+
 def test_label_free_methods_read_no_survey_label(domains: dict[str, Path]) -> None:
     method = Method(**BOTH, alignment={"kind": "dann"}, max_magnitude=20)
     with StampSet(domains["simulated"]) as simulated, StampSet(domains["survey"]) as survey:
         sets = {"simulated": simulated, "survey": survey}
-        hidden = read_training(sets, "train", PARAMETERS, method)
+        hidden = read_training(sets, "train", TARGET, method)
         seen = read_training(
-            sets, "train", PARAMETERS, method.model_copy(update={"survey_labels": True})
+            sets, "train", TARGET, method.model_copy(update={"survey_labels": True})
         )
     assert not hidden["survey"].labelled.any()
     assert hidden["simulated"].labelled.all() and seen["survey"].labelled.all()
@@ -77,9 +96,9 @@ def test_limits_hold_for_training_alone(domains: dict[str, Path]) -> None:
     method = Method(n_simulated=7)
     with StampSet(domains["simulated"]) as simulated:
         sets = {"simulated": simulated}
-        train = read_training(sets, "train", PARAMETERS, method)["simulated"]
-        validation = read_training(sets, "validation", PARAMETERS, method)["simulated"]
-    assert train.ids.tolist() == list(range(1000, 1007))
+        train = read_training(sets, "train", TARGET, method)["simulated"]
+        validation = read_training(sets, "validation", TARGET, method)["simulated"]
+    assert simulated.table["id"].to_numpy()[train.rows].tolist() == list(range(1000, 1007))
     assert len(validation) == 16
 
 
@@ -88,7 +107,7 @@ def test_nothing_left_of_a_split(domains: dict[str, Path]) -> None:
         StampSet(domains["simulated"]) as simulated,
         pytest.raises(DataError, match=r"simulated has no train stamps after max_magnitude 10"),
     ):
-        read_training({"simulated": simulated}, "train", PARAMETERS, Method(max_magnitude=10))
+        read_training({"simulated": simulated}, "train", TARGET, Method(max_magnitude=10))
 
 
 def test_missing_label_column(domains: dict[str, Path]) -> None:
@@ -96,4 +115,4 @@ def test_missing_label_column(domains: dict[str, Path]) -> None:
         StampSet(domains["simulated"]) as simulated,
         pytest.raises(DataError, match=r"simulated.h5: lacks the label column 'bar'; rerun"),
     ):
-        read_examples(simulated, "train", ["magnitude", "bar"])
+        read_training({"simulated": simulated}, "train", Parameters(("magnitude", "bar")), Method())

@@ -1,0 +1,106 @@
+"""Tasks whose answer is a class: their networks, methods and metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.config.base import Name, Section
+from galadapt.config.training import Training
+
+KernelSize = Annotated[int, Field(ge=1, le=15)]
+
+
+class ClassNetwork(Section):
+    """A network from the registry in `galadapt.models.networks`."""
+
+    architecture: Literal["r2_a", "r2_b", "r3", "moments", "residual", "compact", "unet"] = Field(
+        "r2_b",
+        description=(
+            "r2_a and r2_b: R2's networks; r3: R3's; moments: standard deviation, skewness and "
+            "kurtosis of the stamp alone, the floor of any network; residual and compact: those "
+            "of the structure task; unet: draws a map (for answer mask)."
+        ),
+    )
+    convolutions: Literal[2, 3] = Field(3, description="Convolutions of r3.")
+    kernel: KernelSize = Field(3, description="Side of the convolutions of r3 [px].")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout after r3's first dense layer (R3 tries .2 to .5)."
+    )
+    batch_norm: bool = Field(False, description="Batch normalisation after r3's convolutions.")
+    activation: Literal["relu", "mish"] = Field("relu", description="Of r2_a, r2_b and r3.")
+    input_normalisation: Literal["global", "none"] = Field(
+        "none",
+        description=(
+            "global: subtract the mean and divide by the standard deviation of all training "
+            "pixels. none: stamps as the variant leaves them, as R2 and R3."
+        ),
+    )
+
+
+class ClassMethod(Training):
+    """How a network that classifies stamps is trained."""
+
+    network: ClassNetwork = Field(ClassNetwork(), description="What is trained.")
+    answer: Literal["nominal", "ordinal", "mask"] = Field(
+        "nominal",
+        description=(
+            "nominal: a probability per class. ordinal: the classes are ordered, and the network "
+            "says for each border whether a stamp lies beyond it. mask: the network draws what is "
+            "flagged in the stamp, and the class follows from the flagged share."
+        ),
+    )
+    groups: dict[Name, list[str]] = Field(
+        {},
+        description=(
+            "Classes to be told apart, each with the labels it takes, in order; empty: the labels "
+            "themselves. Stamps of labels named nowhere are left out."
+        ),
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: every class weighs the same in the loss, however rare."
+    )
+    copies: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        {},
+        description=(
+            "How often a training stamp of a label is shown per epoch (1: once); the further "
+            "ones are turned and mirrored at random, as R2."
+        ),
+    )
+    split: Literal["group", "stamp"] = Field(
+        "group",
+        description=(
+            "group: all stamps of a frame lie in one split. stamp: every stamp for itself, as R2 "
+            "warns against: stamps of one frame train AND test, which flatters the score."
+        ),
+    )
+
+    @property
+    def split_column(self) -> str:
+        """Column of the stamp set that says which stamps train."""
+        return "split" if self.split == "group" else "split_by_stamp"
+
+    @model_validator(mode="after")
+    def _answerable(self) -> ClassMethod:
+        named = [label for labels in self.groups.values() for label in labels]
+        if len(set(named)) != len(named):
+            raise ValueError("groups: each label belongs to one class only")
+        if len(self.groups) == 1:
+            raise ValueError("groups: one class leaves nothing to tell apart; name at least two")
+        if (self.network.architecture == "unet") != (self.answer == "mask"):
+            raise ValueError("answer: mask and network.architecture: unet belong together")
+        matched = self.alignment is not None and self.alignment.match_labels
+        if self.answer == "mask" and (self.match_population or matched):
+            raise ValueError("answer: mask has no population to match; leave matching out")
+        if self.answer == "mask" and (self.class_weights != "none"):
+            raise ValueError("class_weights: a mask has no class to weigh; use none")
+        return self
+
+
+class ClassEvaluation(Section):
+    """How classifications are judged."""
+
+    bootstrap: int = Field(
+        500, ge=50, le=100_000, description="Resamples of the test set's groups for intervals."
+    )
