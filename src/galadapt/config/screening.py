@@ -1,0 +1,335 @@
+"""X-ray fields: simulated ones, or the user's own images, and how these are split."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from galadapt.config.base import Fraction, Interval, Positive, Section
+
+#: Side of an EPIC image of the XMM-Newton pipeline [px] and its pixel scale [arcsec/px].
+FULL_SIDE, FULL_SCALE = 648, 4.0
+
+#: How far the shares of a split may miss 1.
+_SHARE_TOLERANCE = 0.002
+
+
+def _positive(interval: Interval) -> Interval:
+    if interval.low <= 0:
+        raise ValueError(f"low {interval.low:g} must be positive: values are drawn in logarithm")
+    return interval
+
+
+class FieldSplit(Section):
+    """How many fields a split holds, and of which class."""
+
+    n: int = Field(ge=0, le=1_000_000, description="Fields.")
+    shares: list[Fraction] = Field(
+        min_length=6,
+        max_length=6,
+        description="Shares of OBS_CLASS 0 to 5. They add up to 1; counts are rounded fairly.",
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _whole(cls, shares: list[float]) -> list[float]:
+        if abs(sum(shares) - 1) > _SHARE_TOLERANCE:
+            raise ValueError(f"shares add up to {sum(shares):.4g}, not 1")
+        return shares
+
+
+class SourceCounts(Section):
+    """Point sources: a broken power law log N-log S, and the target of the observation."""
+
+    density: Positive = Field(
+        80.0, description="Sources brighter than break_flux per square degree (0.5-2 keV)."
+    )
+    break_flux: Positive = Field(1e-14, description="Flux of the break [erg/cm2/s].")
+    faint_slope: Positive = Field(0.65, description="Slope of N(>S) below the break.")
+    bright_slope: Positive = Field(1.6, description="Slope of N(>S) above the break.")
+    faint_flux: Positive = Field(
+        5e-16, description="Faintest source drawn [erg/cm2/s]; the rest is background."
+    )
+    bright_flux: Positive = Field(1e-12, description="Brightest source drawn [erg/cm2/s].")
+    counts_per_flux: Positive = Field(
+        8e11, description="Counts in the pn camera on its axis per unit of flux [cm2/erg]."
+    )
+    target: Fraction = Field(0.7, description="Share of fields with a target near the axis.")
+    target_rate: Interval = Field(
+        Interval(low=0.005, high=5.0),
+        description="Rate of the target in the pn camera [counts/s], uniform in logarithm.",
+    )
+
+    @field_validator("target_rate")
+    @classmethod
+    def _logarithmic(cls, interval: Interval) -> Interval:
+        return _positive(interval)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SourceCounts:
+        if not self.faint_flux < self.break_flux < self.bright_flux:
+            raise ValueError(
+                f"faint_flux {self.faint_flux:g}, break_flux {self.break_flux:g} and bright_flux "
+                f"{self.bright_flux:g} must increase in this order"
+            )
+        return self
+
+
+class DiffuseEmission(Section):
+    """Clusters and galaxies that nobody flags: beta models."""
+
+    probability: Fraction = Field(0.35, description="Share of fields with diffuse emission.")
+    core_radius: Interval = Field(
+        Interval(low=0.2, high=1.0), description="Core radius [arcmin], uniform in logarithm."
+    )
+    brightness: Interval = Field(
+        Interval(low=0.5, high=20.0),
+        description="Central surface brightness [background], uniform in logarithm.",
+    )
+
+    @field_validator("core_radius", "brightness")
+    @classmethod
+    def _logarithmic(cls, interval: Interval) -> Interval:
+        return _positive(interval)
+
+
+class FieldBackground(Section):
+    """What is everywhere: the sky, seen through the mirrors, and particles, which are not."""
+
+    sky: Interval = Field(
+        Interval(low=0.002, high=0.008),
+        description=(
+            "Sky and soft protons in the pn camera on its axis [counts/s/arcmin2], uniform in "
+            "logarithm."
+        ),
+    )
+    particles: Interval = Field(
+        Interval(low=0.003, high=0.009),
+        description="Particles in the pn camera [counts/s/arcmin2], uniform in logarithm.",
+    )
+
+    @field_validator("sky", "particles")
+    @classmethod
+    def _logarithmic(cls, interval: Interval) -> Interval:
+        return _positive(interval)
+
+
+class Defect(Section):
+    """One kind of defect."""
+
+    share: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="How often, relative to the other kinds that fit the area of a class.",
+    )
+    strength: Interval = Field(
+        description=(
+            "Surface brightness of the defect over the background, uniform in logarithm; of wings "
+            "and extended emission at the edge of the flagged region, of a streak the mean of "
+            "its flagged strip."
+        )
+    )
+
+    @field_validator("strength")
+    @classmethod
+    def _logarithmic(cls, interval: Interval) -> Interval:
+        return _positive(interval)
+
+
+def _defect(share: float, low: float, high: float, text: str) -> Defect:
+    default: Defect = Field(
+        Defect(share=share, strength=Interval(low=low, high=high)), description=text
+    )
+    return default
+
+
+class FieldDefects(Section):
+    """The defects that screening looks for."""
+
+    hot_pixels: Defect = _defect(3, 5.0, 60.0, "Hot pixels: class 1.")
+    hot_column: Defect = _defect(2, 0.7, 10.0, "A hot column of a CCD: class 2.")
+    streak: Defect = _defect(
+        3,
+        0.2,
+        2.0,
+        "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
+        "with the source itself: classes 2 and 3.",
+    )
+    wings: Defect = _defect(2, 0.2, 1.2, "Wings and spikes of a bright source: classes 3 and 4.")
+    arcs: Defect = _defect(
+        2,
+        0.3,
+        4.0,
+        "Single reflections of a bright source outside the field of view: classes 3 and 4.",
+    )
+    extended: Defect = _defect(1.5, 0.3, 2.0, "Very extended emission: classes 3 to 5.")
+    noisy_chip: Defect = _defect(1, 0.3, 3.0, "A CCD in a noisy state: classes 3 and 4.")
+    flare: Defect = _defect(1.5, 2.0, 20.0, "Flaring background over the whole field: class 5.")
+    second: Fraction = Field(
+        0.25, description="Share of fields of class 2 to 4 with a second, smaller defect."
+    )
+
+    def kind(self, name: str) -> Defect:
+        """The settings of a kind of defect."""
+        settings: Defect = getattr(self, name)
+        return settings
+
+    @model_validator(mode="after")
+    def _possible(self) -> FieldDefects:
+        possible = {
+            1: ("hot_pixels",),
+            2: ("hot_column", "streak"),
+            3: ("streak", "wings", "arcs", "extended"),
+            4: ("wings", "arcs", "extended"),
+            5: ("extended", "flare"),
+        }
+        for number, names in possible.items():
+            if not any(self.kind(name).share > 0 for name in names):
+                raise ValueError(
+                    f"no defect is left for class {number}; give one of {', '.join(names)} a share"
+                )
+        return self
+
+
+class SimulatedFields(Section):
+    """EPIC fields from physics, with defects whose area gives the class."""
+
+    kind: Literal["simulated"] = "simulated"
+    train: FieldSplit = Field(
+        FieldSplit(n=1600, shares=[0.3896, 0.3105, 0.1412, 0.1072, 0.0492, 0.0023]),
+        description="Fields for training; the default shares are R3's.",
+    )
+    validation: FieldSplit = Field(
+        FieldSplit(n=400, shares=[0.3989, 0.3193, 0.1356, 0.0990, 0.0467, 0.0005]),
+        description="Fields for validation; the default shares are R3's.",
+    )
+    test: FieldSplit = Field(
+        FieldSplit(n=800, shares=[0.3925, 0.2750, 0.1450, 0.1425, 0.0450, 0.0]),
+        description="Fields for testing; the default shares are R3's.",
+    )
+    binning: Literal[1, 2, 4, 8] = Field(
+        4,
+        description="Pixels of 4 arcsec binned into one: the field of 648 px has 648 / binning px.",
+    )
+    camera: Literal["sum", "pn", "mos1", "mos2"] = Field(
+        "sum", description="The camera, or the sum of all three."
+    )
+    coordinates: Literal["sky", "detector"] = Field(
+        "sky",
+        description=(
+            "sky: north is up, so the chips are turned by the position angle of the observation. "
+            "detector: one camera's chips stand upright, in the middle of the image."
+        ),
+    )
+    outside: bool = Field(
+        False,
+        description=(
+            "Whether particles outside the field of view are in the image, as in images made from "
+            "event lists without the usual cut."
+        ),
+    )
+    exposure: Interval = Field(
+        Interval(low=6_000.0, high=60_000.0),
+        description="Exposure [s], uniform in logarithm; dead time and windows come on top.",
+    )
+    window: Fraction = Field(
+        0.15, description="Share of cameras whose central CCD (of pn: all) is read in a window."
+    )
+    lost_chips: Fraction = Field(
+        0.6, description="Share of fields after MOS1 lost one CCD or two to micrometeoroids."
+    )
+    sources: SourceCounts = Field(SourceCounts(), description="Point sources.")
+    diffuse: DiffuseEmission = Field(DiffuseEmission(), description="Extended emission.")
+    background: FieldBackground = Field(FieldBackground(), description="Background.")
+    defects: FieldDefects = Field(FieldDefects(), description="Defects, flagged by definition.")
+
+    @field_validator("exposure")
+    @classmethod
+    def _logarithmic(cls, interval: Interval) -> Interval:
+        return _positive(interval)
+
+    @property
+    def side(self) -> int:
+        """Side of an image [px]."""
+        return FULL_SIDE // self.binning
+
+    @property
+    def pixel_scale(self) -> float:
+        """Pixel scale [arcsec/px]."""
+        return FULL_SCALE * self.binning
+
+    @property
+    def total(self) -> int:
+        """Number of fields."""
+        return self.train.n + self.validation.n + self.test.n
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SimulatedFields:
+        if self.total == 0:
+            raise ValueError("train.n, validation.n and test.n are all 0; ask for some fields")
+        if self.camera == "sum" and self.coordinates == "detector":
+            raise ValueError(
+                "coordinates: detector needs one camera: the chips of the three lie differently"
+            )
+        return self
+
+
+class TableFile(Section):
+    """The list of the user's images."""
+
+    path: str = Field(
+        description=(
+            "CSV or Parquet with a column image (path, relative to the table) and where known "
+            "exposure [s], label or obs_class (0 to 5), split (train, validation, test) and group "
+            "(what must not be split; without it, the header's OBS_ID or the file's name). "
+            "Environment variables expand."
+        )
+    )
+
+
+class ImageFolder(Section):
+    """A folder of images."""
+
+    path: str = Field(description="Folder; environment variables expand.")
+
+
+class FieldFiles(Section):
+    """The user's own X-ray images of counts, labelled or not."""
+
+    kind: Literal["files"] = "files"
+    table: TableFile | None = Field(None, description="A list of images with what is known.")
+    folder: ImageFolder | None = Field(
+        None, description="Instead of a table: all FITS files of a folder, unlabelled."
+    )
+    hdu: int | str | None = Field(
+        None, description="Extension of the image, by number or name; null: the only one."
+    )
+    native_pixel_scale: Positive | None = Field(
+        None, description="Pixel scale where the header gives none [arcsec/px]."
+    )
+    band: str = Field("0.2-12 keV", description="Energy band of the images.")
+
+    @model_validator(mode="after")
+    def _one(self) -> FieldFiles:
+        if (self.table is None) == (self.folder is None):
+            raise ValueError("give either table or folder")
+        return self
+
+
+Fields = Annotated[SimulatedFields | FieldFiles, Field(discriminator="kind")]
+
+
+class FieldSplits(Section):
+    """How the user's fields are split: each class by the same shares, observations whole."""
+
+    train: Fraction = Field(0.7, description="Share for training.")
+    validation: Fraction = Field(0.15, description="Share for early stopping.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> FieldSplits:
+        left = 1 - self.train - self.validation
+        if left <= 0 or math.isclose(left, 0, abs_tol=1e-9):
+            raise ValueError("train + validation must be below 1, to leave a test set")
+        return self
