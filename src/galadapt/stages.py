@@ -400,7 +400,7 @@ def simulated_fields(job: Settings, inputs: Paths, outputs: Paths) -> None:
 @stage("simulated.binning", "survey", "splits", "seed", tasks=("screening",))
 def survey_fields(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The user's X-ray images, on the pixels of the simulated ones."""
-    from galadapt.screening.fields import read_fields
+    from galadapt.screening.files import read_fields
 
     read = Reading(job)
     side, pixel_scale = field_pixels((read.plain("simulated") or {}).get("binning"))
