@@ -70,6 +70,9 @@ _DIGITS = {"n": 0, "seconds_per_epoch": 1}
 #: Figures by which methods are ranked: {metric: how a sentence calls it}.
 _RANKED = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
+#: Below this many test groups, a class is judged on too few witnesses for its error bars to hold.
+FEW_GROUPS = 5
+
 NOTE = (
     "Mean ± standard deviation over training seeds, on the test sets. Balanced accuracy: mean "
     "recall of the classes that occur. AUC: of the last of two classes, or the mean of each class "
@@ -408,6 +411,22 @@ class View:
                     f"{self.cell(place, 'groups').mean:.0f} test groups also occur in its other "
                     "splits, so that its figures are flattered."
                 )
+            few = dict(item for place in ranked for item in self._few_groups(place))
+            if few:
+                counts = ", ".join(f"{name} {count}" for name, count in few.items())
+                yield (
+                    f"{test_set.capitalize()}: few test groups ({counts}): what is said of these "
+                    "classes rests on them, and error bars understate it."
+                )
+
+    def _few_groups(self, place: Place) -> Iterator[tuple[str, int]]:
+        """Classes that few test groups hold, with their number."""
+        table = self._details
+        table = table[(table["kind"] == "predicted") & (table["metric"] == "groups")]
+        for row in table.to_dict("records"):
+            here = Place(row["variant"], row["method"], row["domain"], row["classes"])
+            if here == place and 0 < row["mean"] < FEW_GROUPS:
+                yield row["class"], round(row["mean"])
 
     def _others(self) -> list[str]:
         """Published figures that stand beside nothing of ours."""
