@@ -238,7 +238,7 @@ class View:
                 yield (
                     f"{test_set.capitalize()}: {place.method} is not ranked: {shared:.0f} of its "
                     f"{self.cell(place, 'groups').mean:.0f} test groups also occur in its other "
-                    "splits, so that its figures are flattered."
+                    "splits, so that its figures do not hold for new ones."
                 )
             few = dict(item for place in ranked for item in self._few_groups(place))
             if few:

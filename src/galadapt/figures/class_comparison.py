@@ -49,12 +49,12 @@ def quality(comparison: Path, output: Path) -> None:
     """Draw balanced accuracy, AUC and accuracy per variant and method with their seed scatter.
 
     Open diamonds: published figures of the same method; dashed lines: those of a variant. White
-    inside: test groups that occur in other splits too flatter this method.
+    inside: test groups of this method occur in other splits too.
     """
     wanted = {"task", "variant", "method", "domain", "classes", "metric", "mean", "std"}
     table = read_columns(comparison, wanted)
     shared = table[(table["metric"] == "shared_groups") & (table["mean"] > 0)]
-    flattered = set(zip(shared["variant"], shared["method"], shared["domain"], strict=True))
+    leaking = set(zip(shared["variant"], shared["method"], shared["domain"], strict=True))
     table = table[table["metric"].isin(_QUALITY)]
     if table.empty:
         raise DataError(f"{comparison}: holds no figure of a test set; rerun 'compare'")
@@ -71,7 +71,7 @@ def quality(comparison: Path, output: Path) -> None:
             for row in rows.to_dict("records"):
                 place = entries.index((row["variant"], row["method"]))
                 shift = 0.22 * (DOMAINS.index(row["domain"]) - 0.5)
-                leaks = (row["variant"], row["method"], row["domain"]) in flattered
+                leaks = (row["variant"], row["method"], row["domain"]) in leaking
                 if np.isfinite(row["mean"]):
                     panel.errorbar(
                         row["mean"],
@@ -101,7 +101,7 @@ def quality(comparison: Path, output: Path) -> None:
                 axes[0, 0].scatter([], [], color="#777777", marker=marker, label=scheme)
                 for scheme, marker in zip(schemes, _MARKERS, strict=False)
             ]
-        if flattered:
+        if leaking:
             handles.append(_hollow(axes[0, 0], "o", "groups shared between splits", "#777777"))
         if "method" in marks:
             handles.append(_hollow(axes[0, 0], "D", f"{WORKS[task]} published", "black"))

@@ -119,7 +119,7 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
     edges = np.linspace(0, 1, 21)
     across = min(3, len(originals))
     each = -(-len(originals) // across)
-    with drawing(output, each * len(found), across, (2.9, 1.9), title) as (figure, axes):
+    with drawing(output, each * len(found), across, (2.9, 2.1), title) as (figure, axes):
         panels = axes.reshape(len(found), -1)
         drawn = []
         for line, (domain, table) in zip(panels, found.items(), strict=True):
@@ -139,17 +139,17 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
                 if len(shown) == 1:
                     panel.axvline(0.5, color="black", lw=0.8, ls="--")
                 panel.set_xlabel(
-                    f"score: probability of {shown[0]}" if len(shown) == 1 else "score"
+                    f"score: probability of {shown[0]}"
+                    if len(shown) == 1
+                    else "probability of each class"
                 )
             for panel in line[::across][:each]:
-                panel.set_ylabel("share of stamps")
+                panel.set_ylabel("share")
         for panel, _ in drawn:
             panel.set(xlim=(0, 1), ylim=(0, 1.08 * max(top for _, top in drawn)))
         if len(shown) > 1:
             handles = [axes[0, 0].plot([], [], color=shade[n], label=n)[0] for n in shown]
-            figure.legend(
-                handles=handles, loc="outside lower center", ncols=6, title="probability of"
-            )
+            figure.legend(handles=handles, loc="outside lower center", ncols=6)
 
 
 def _test_rows(predictions: Path) -> dict[str, pd.DataFrame]:
