@@ -119,7 +119,9 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
     edges = np.linspace(0, 1, 21)
     across = min(3, len(originals))
     each = -(-len(originals) // across)
-    with drawing(output, each * len(found), across, (2.9, 2.1), title) as (figure, axes):
+    label = f"score: probability of {shown[0]}" if len(shown) == 1 else "probability of each class"
+    height = 1.9 if len(shown) == 1 else 2.3
+    with drawing(output, each * len(found), across, (2.9, height), title) as (figure, axes):
         panels = axes.reshape(len(found), -1)
         drawn = []
         for line, (domain, table) in zip(panels, found.items(), strict=True):
@@ -138,11 +140,7 @@ def scores(predictions: Path, output: Path, title: str = "") -> None:
                     drawn.append((panel, float(share.max())))
                 if len(shown) == 1:
                     panel.axvline(0.5, color="black", lw=0.8, ls="--")
-                panel.set_xlabel(
-                    f"score: probability of {shown[0]}"
-                    if len(shown) == 1
-                    else "probability of each class"
-                )
+                panel.set_xlabel(label)
             for panel in line[::across][:each]:
                 panel.set_ylabel("share")
         for panel, _ in drawn:
