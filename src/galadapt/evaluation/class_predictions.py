@@ -58,7 +58,7 @@ def read_class_predictions(path: Path) -> pd.DataFrame:
     values = probabilities(table)
     good = answered(values)
     wrong = np.zeros(len(table), bool)
-    wrong[good] = (values[good] < -_TOLERANCE).any(axis=1)
+    wrong[good] = (values[good] < 0).any(axis=1)
     wrong[good] |= np.abs(values[good].sum(axis=1) - 1) > _TOLERANCE
     if wrong.any():
         first = table["id"].iloc[int(np.argmax(wrong))]

@@ -138,7 +138,7 @@ def evaluate_run_classes(
             ``unlabelled`` (rows left out), ``class_names``, ``groups``, ``vote`` (`group_vote`, or
             null), ``original`` (n, groups and share of wrong answers per class before grouping);
             for the test split also `class_intervals` and ``shared_groups`` (groups that occur in
-            another split too: above 0 the figures are flattered); and, where
+            another split too: above 0 the figures do not hold for new groups); and, where
             ``evaluation.grouping`` divides the classes, ``grouped`` with the same in those.
             Beside them ``seconds_per_epoch`` (median) and ``separability`` of the domains.
         by_class: CSV to write, of the test split: domain, classes (``a/b/c``), kind (predicted or
@@ -194,7 +194,7 @@ def evaluate_run_classes(
         if test.get("shared_groups"):
             say(
                 f"{predictions}: {test['shared_groups']} of {test['groups']} {domain} test groups "
-                "also occur in other splits: these figures are flattered"
+                "also occur in other splits: these figures do not hold for new ones"
             )
 
 

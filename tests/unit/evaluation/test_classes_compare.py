@@ -150,6 +150,12 @@ def test_a_leaking_protocol_is_named_and_never_called_best(stars, tmp_path):
     assert all("leaking" not in line and "network_b" in line for line in leads)
 
 
+def test_classes_with_few_groups_are_named(stars, screening, tmp_path):
+    text = write(stars, "stars", tmp_path)["markdown"].read_text()
+    assert "- Simulated: few test groups (comet 3, donut 2)" in text
+    assert "few test groups" not in write(screening, "screening", tmp_path)["markdown"].read_text()
+
+
 def test_published_rows_stand_beside_their_method_and_the_rest_below(screening, tmp_path):
     paths = write(screening, "screening", tmp_path)
     text = paths["markdown"].read_text()

@@ -11,7 +11,14 @@ from matplotlib.image import imread
 from galadapt.config.classes import ClassEvaluation
 from galadapt.errors import ConfigError, DataError
 from galadapt.evaluation.compare_classes import compare_classes
-from galadapt.figures import classes
+from galadapt.figures.class_comparison import class_comparison_figures, errors_by_class, quality
+from galadapt.figures.class_data import (
+    class_contact_sheet,
+    class_counts,
+    class_data_figures,
+    moments,
+)
+from galadapt.figures.class_runs import class_run_figures
 from galadapt.stamps import write_stamps
 
 RUN = ("confusion", "roc", "scores", "learning")
@@ -31,7 +38,7 @@ def ink(path):
 
 
 def draw_run(folder, outputs):
-    classes.class_run_figures(
+    class_run_figures(
         folder / "predictions.parquet", folder / "history.csv", folder / "metrics.json", outputs
     )
 
@@ -120,47 +127,47 @@ def tables(tmp_path):
 
 def test_comparison_figures_repeat_and_show_a_changed_figure(tables, tmp_path):
     outputs = [tmp_path / "figures" / f"{name}.png" for name in ("quality", "errors")]
-    classes.class_comparison_figures(*tables, outputs)
+    class_comparison_figures(*tables, outputs)
     before = [path.read_bytes() for path in outputs]
     assert all(ink(path) > 0.01 for path in outputs)
-    classes.class_comparison_figures(*tables, outputs)
+    class_comparison_figures(*tables, outputs)
     assert before == [path.read_bytes() for path in outputs]
     for path in tables:
         table = pd.read_csv(path)
         table["mean"] = 0.7 * table["mean"]
         table.to_csv(path, index=False)
-    classes.class_comparison_figures(*tables, outputs)
+    class_comparison_figures(*tables, outputs)
     assert all(old != path.read_bytes() for old, path in zip(before, outputs, strict=True))
 
 
 def test_groups_shared_between_splits_are_marked(tables, tmp_path):
     output = tmp_path / "quality.png"
-    classes.quality(tables[0], output)
+    quality(tables[0], output)
     before = output.read_bytes()
     table = pd.read_csv(tables[0])
     table.loc[table["metric"] == "shared_groups", "mean"] = 3
     table.to_csv(tables[0], index=False)
-    classes.quality(tables[0], output)
+    quality(tables[0], output)
     assert output.read_bytes() != before
 
 
 def test_data_figures_of_two_domains_and_unlabelled_stamps(tmp_path):
     rng = np.random.default_rng(1)
 
-    def moments(count):
+    def drawn(count):
         values = 10 ** rng.normal(0, 0.5, (3, count))
         values[2, 0] = -1.0
         return dict(zip(("std", "skewness", "kurtosis"), values, strict=True))
 
     labels = ["circular"] * 20 + ["comet"] * 5 + ["donut"]
-    first = write_set(tmp_path / "a.h5", labels, **moments(26))
-    second = write_set(tmp_path / "b.h5", ["comet", ""], "survey", **moments(2))
+    first = write_set(tmp_path / "a.h5", labels, **drawn(26))
+    second = write_set(tmp_path / "b.h5", ["comet", ""], "survey", **drawn(2))
     outputs = [tmp_path / f"{name}.png" for name in DATA]
     stamps = {"simulated": [first], "survey": [second]}
-    classes.class_data_figures(stamps, outputs)
+    class_data_figures(stamps, outputs)
     before = [path.read_bytes() for path in outputs]
     assert all(ink(path) > 0.01 for path in outputs)
-    classes.class_data_figures(stamps, outputs)
+    class_data_figures(stamps, outputs)
     assert before == [path.read_bytes() for path in outputs]
 
 
@@ -168,7 +175,7 @@ def test_a_contact_sheet_has_one_row_per_class_that_occurs(tmp_path):
     heights = []
     for name, labels in (("two", ["circular", "comet"]), ("one", ["circular", "circular"])):
         path = write_set(tmp_path / f"{name}.h5", labels)
-        classes.class_contact_sheet({"simulated": [path]}, tmp_path / f"{name}.png", count=2)
+        class_contact_sheet({"simulated": [path]}, tmp_path / f"{name}.png", count=2)
         heights.append(imread(tmp_path / f"{name}.png").shape[0])
     assert heights[0] == 2 * heights[1]
 
@@ -178,15 +185,15 @@ def test_figures_that_cannot_be_drawn_say_why(tables, tmp_path):
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: confusion, roc"):
         draw_run(folder, [tmp_path / "pie.png"])
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: quality, errors"):
-        classes.class_comparison_figures(*tables, [tmp_path / "pie.png"])
+        class_comparison_figures(*tables, [tmp_path / "pie.png"])
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: counts, moments"):
-        classes.class_data_figures({}, [tmp_path / "pie.png"])
+        class_data_figures({}, [tmp_path / "pie.png"])
     with pytest.raises(DataError, match="no stamp set to draw"):
-        classes.class_counts({}, tmp_path / "counts.png")
+        class_counts({}, tmp_path / "counts.png")
     path = write_set(tmp_path / "a.h5", ["comet"])
     with pytest.raises(DataError, match=r"a\.h5: lacks the column\(s\) std, skewness, kurtosis"):
-        classes.moments({"simulated": [path]}, tmp_path / "moments.png")
+        moments({"simulated": [path]}, tmp_path / "moments.png")
     with pytest.raises(DataError, match=r"by_class\.csv: lacks the column.*domain"):
         pd.DataFrame({"task": ["stars"]}).to_csv(tables[1], index=False)
-        classes.errors_by_class(tables[1], tmp_path / "errors.png")
+        errors_by_class(tables[1], tmp_path / "errors.png")
     assert not list(tmp_path.glob("*.png"))
