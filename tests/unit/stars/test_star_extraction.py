@@ -262,7 +262,7 @@ def test_a_mesh_follows_a_gradient(saved: Saved) -> None:
     pixels = field(PLACES) + np.linspace(0, 100, 200)
     path = saved("frame.fits", pixels.astype(np.float32))
     mesh = DETECTION.model_copy(update={"background_box": 25})
-    assert read_frame(path, mesh, pixel_scale=SCALE).noise == pytest.approx(5, rel=0.15)
+    assert read_frame(path, mesh, pixel_scale=SCALE).noise == pytest.approx(5, rel=0.3)
     flat = DETECTION.model_copy(update={"background": "median"})
     assert read_frame(path, flat, pixel_scale=SCALE).noise > 20
 
