@@ -36,7 +36,7 @@ class SimulatedFrames(Section):
         description="Frames with coma, with tracking drift, or with both.",
     )
     donut: FrameCounts = Field(
-        FrameCounts(train=3, validation=2, test=2, density=0.18),
+        FrameCounts(train=3, validation=2, test=2, density=0.22),
         description="Frames out of focus, through an aperture with a central obscuration.",
     )
     side: int = Field(1024, ge=128, le=8192, description="Side of a frame [px].")
@@ -102,10 +102,10 @@ class SimulatedFrames(Section):
         description="Share of the exposure before the drift begins: the comet's head.",
     )
     defocus: Interval = Field(
-        Interval(low=4.5, high=7.5), description="Outer radius of a donut [arcsec]."
+        Interval(low=5.0, high=8.0), description="Outer radius of a donut [arcsec]."
     )
     defocus_tilt: Fraction = Field(
-        0.15, description="Change of the defocus from centre to edge of a frame, as a share."
+        0.2, description="Change of the defocus from centre to edge of a frame, as a share."
     )
     residual: float = Field(
         0.8,
@@ -248,7 +248,7 @@ class StarDetection(Section):
     )
     threshold_floor: Positive = Field(4.0, description="Lowest threshold tried [sigma].")
     hollow: Fraction = Field(
-        0.8,
+        0.92,
         description=(
             "auto: the mean star is hollow when its centre is fainter than this share of the "
             "brightest ring around it."

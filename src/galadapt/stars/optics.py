@@ -61,7 +61,8 @@ class Optics:
         atmosphere = galsim.Kolmogorov(fwhm=self.seeing * (1 + self.growth * distance**2))
         waves = settings.waves
         coma = np.array(self.coma) + self.coma_corner * np.array([u, v]) / math.sqrt(2)
-        coma2, coma1 = coma / (18 * math.sqrt(8) * waves)
+        # A wavefront ahead at one edge of the pupil throws the tail to the other side.
+        coma2, coma1 = -coma / (18 * math.sqrt(8) * waves)
         defocus = self.defocus * (1 + self.tilt[0] * u + self.tilt[1] * v)
         optics = galsim.OpticalPSF(
             lam_over_diam=waves,
