@@ -594,7 +594,7 @@ def run_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
 @stage(tasks=CLASSIFIES)
 def run_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Figures of one run that classifies."""
-    from galadapt.figures.classes import class_run_figures
+    from galadapt.figures.class_runs import class_run_figures
 
     class_run_figures(
         predictions=inputs.one("predictions"),
@@ -617,7 +617,7 @@ def data_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
 @stage(tasks=CLASSIFIES)
 def data_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """What went in: classes and stamps of all domains."""
-    from galadapt.figures.classes import class_data_figures
+    from galadapt.figures.class_data import class_data_figures
 
     given = {domain: inputs[domain] for domain in DOMAINS if inputs.get(domain)}
     class_data_figures(given, outputs["figures"])
@@ -648,6 +648,6 @@ def comparison_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
 @stage(tasks=CLASSIFIES)
 def comparison_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The comparison tables of a task that classifies, drawn."""
-    from galadapt.figures.classes import class_comparison_figures
+    from galadapt.figures.class_comparison import class_comparison_figures
 
     class_comparison_figures(inputs.one("comparison"), inputs.one("detail"), outputs["figures"])
