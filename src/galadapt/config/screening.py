@@ -58,7 +58,7 @@ class SourceCounts(Section):
     )
     target: Fraction = Field(0.7, description="Share of fields with a target near the axis.")
     target_rate: Interval = Field(
-        Interval(low=0.005, high=5.0),
+        Interval(low=0.005, high=2.0),
         description="Rate of the target in the pn camera [counts/s], uniform in logarithm.",
     )
 
@@ -152,7 +152,7 @@ class FieldDefects(Section):
     hot_column: Defect = _defect(2, 0.3, 8.0, "A hot column of a CCD: class 2.")
     streak: Defect = _defect(
         3,
-        0.1,
+        0.2,
         2.0,
         "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
         "with the source itself: classes 2 and 3.",

@@ -53,7 +53,7 @@ _EXPOSED_SHARE = 0.25
 _BRIGHT = 2000.0
 
 #: A target whose streak would exceed so much of the background is observed in a window.
-_STREAK_AVOIDED = 0.2
+_STREAK_AVOIDED = 0.3
 
 #: Width over which a streak is compared with the background [arcmin].
 _STREAK_WIDTH = 0.4
