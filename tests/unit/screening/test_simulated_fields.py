@@ -187,8 +187,15 @@ def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="must increase in this order"):
         SourceCounts(faint_flux=1e-13)
     nothing = Defect(share=0, strength=Interval(low=1, high=2))
-    with pytest.raises(ValidationError, match="no defect is left for class 1"):
-        FieldDefects(hot_pixels=nothing)
+    with pytest.raises(ValidationError, match="no defect is left for class 1 in camera sum"):
+        _settings(defects=FieldDefects(hot_pixels=nothing))
+    streaks = FieldDefects(hot_column=nothing)
+    with pytest.raises(ValidationError, match="class 2 in camera mos1; give one of hot_column"):
+        _settings(defects=streaks, camera="mos1")
+    # Wings leave no second defect where only streaks could be one.
+    kept = _settings(defects=streaks.model_copy(update={"second": 1.0}))
+    found = [simulate_field(kept, 1, k, 3).row["defects"].split() for k in range(40)]
+    assert ["wings"] in found
 
 
 def test_nothing_half_written(tmp_path: Path) -> None:
