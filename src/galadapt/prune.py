@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from galadapt.config import Config
+from galadapt.config import Config, Experiment
 
 
-def stale(results: Path, config: Config) -> list[Path]:
+def stale(results: Path, config: Experiment) -> list[Path]:
     """List what lies under `results` but does not belong to the experiment.
 
     Args:
@@ -22,7 +22,6 @@ def stale(results: Path, config: Config) -> list[Path]:
     """
     runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
     metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
-    shards = {f"shard-{k:03d}.h5" for k in range(config.simulation.shards)}
     found: set[Path] = set()
     for path in results.glob("runs/*/*/*/seed*"):
         parts = path.relative_to(results / "runs").parts
@@ -44,7 +43,9 @@ def stale(results: Path, config: Config) -> list[Path]:
             if path.is_dir() and path.name not in config.variants
         }
     found |= {path for path in results.glob("tables/metrics/*.json") if path.name not in metrics}
-    found |= {path for path in results.glob("data/simulated/*.h5") if path.name not in shards}
+    if isinstance(config, Config):
+        shards = {f"shard-{k:03d}.h5" for k in range(config.simulation.shards)}
+        found |= {path for path in results.glob("data/simulated/*.h5") if path.name not in shards}
     return sorted(found)
 
 

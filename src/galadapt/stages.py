@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,22 +20,33 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from galadapt.config import (
+    DOMAINS,
     PARAMETERS,
+    TASKS,
+    ClassEvaluation,
     Compute,
-    Config,
     Downloads,
     Evaluation,
+    Experiment,
     Extraction,
+    FieldFiles,
+    FieldSplits,
+    FrameFiles,
+    FrameSplits,
     Image,
-    Method,
     Predictor,
     Psf,
     Selection,
+    SimulatedFields,
+    SimulatedFrames,
     Simulation,
     Splits,
+    StarDetection,
     Step,
     Survey,
     Tracking,
+    field_pixels,
+    method_of_task,
 )
 from galadapt.errors import ConfigError
 from galadapt.files import external_digest
@@ -45,12 +56,11 @@ Settings = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-#: What an experiment is, for the stages that print it: all but hardware, folders and plumbing.
-EXPERIMENT = tuple(
-    name
-    for name in Config.model_fields
-    if name not in ("results", "compute", "tracking", "downloads")
-)
+#: Read by a stage that prints the experiment: all of it but `PLUMBING`.
+EXPERIMENT = "<experiment>"
+
+#: Sections that are no part of what an experiment is.
+PLUMBING = ("results", "compute", "tracking", "downloads")
 
 
 class Paths(dict[str, list[Path]]):
@@ -67,18 +77,25 @@ Stage = Callable[[Settings, Paths, Paths], None]
 
 STAGES: dict[str, Stage] = {}
 READS: dict[str, tuple[str, ...]] = {}
+TASKS_OF: dict[str, tuple[str, ...]] = {}
 
-#: Read by a stage that prints every stage's code digest: each is then among its settings.
+#: Tasks that measure numbers, and tasks that tell classes apart.
+MEASURES = tuple(name for name, kind in TASKS.items() if not kind.CLASSIFIES)
+CLASSIFIES = tuple(name for name, kind in TASKS.items() if kind.CLASSIFIES)
+
+#: Read by a stage that prints the code digest of every stage of its task: each is then among its
+#: settings.
 CODES = "<codes>"
 
 #: Keys that say something to readers and nothing to a computation.
 WORDS = frozenset({"description"})
 
 
-def stage(*reads: str) -> Callable[[Stage], Stage]:
+def stage(*reads: str, tasks: Sequence[str] = tuple(TASKS)) -> Callable[[Stage], Stage]:
     """Register a stage under its function's name.
 
     Args:
+        tasks: Tasks it belongs to.
         reads: Configuration keys the stage depends on, dotted; ``{name}`` is filled from the job's
             wildcards, as in ``method_settings.{method}``. Keys in `WORDS` inside them count only
             for a stage that reads the whole of ``method_settings`` to print it.
@@ -87,6 +104,7 @@ def stage(*reads: str) -> Callable[[Stage], Stage]:
     def register(function: Stage) -> Stage:
         STAGES[function.__name__] = function
         READS[function.__name__] = reads
+        TASKS_OF[function.__name__] = tuple(tasks)
         return function
 
     return register
@@ -109,7 +127,7 @@ def modules(name: str) -> list[str]:
     return code_modules(_source(name))
 
 
-def settings(config: Config, name: str, **wildcards: Any) -> Settings:
+def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """Collect what one job of a stage reads: its part of the configuration, wildcards and code.
 
     Files outside the project that the configuration names (a PSF, a survey's folder) take part by
@@ -117,15 +135,25 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
     """
     code_now = code(name)
     values: Settings = {}
-    for template in (read for read in READS[name] if read != CODES):
+    for template in _reads(config, name):
         *path, last = template.format(**wildcards).split(".")
         node: Any = config.model_dump(mode="json")
         target = values
         for key in path:
-            node, target = node[key], target.setdefault(key, {})
-        target[last] = _without_words(node[last]) if path else node[last]
+            node = node[key]
+            if node is None:
+                # A section that is switched off has nothing in it.
+                last = key
+                break
+            target = target.setdefault(key, {})
+        else:
+            node = node[last]
+        target[last] = _without_words(node) if path else node
     external = external_digest(values)
-    codes = {"codes": {stage: code(stage) for stage in STAGES}} if CODES in READS[name] else {}
+    codes = {}
+    if CODES in READS[name]:
+        task = str(values["task"])
+        codes = {"codes": {stage: code(stage) for stage in STAGES if task in TASKS_OF[stage]}}
     return {
         "config": values,
         "code": code_now,
@@ -133,6 +161,16 @@ def settings(config: Config, name: str, **wildcards: Any) -> Settings:
         **({"external": external} if external else {}),
         **({"wildcards": wildcards} if wildcards else {}),
     }
+
+
+def _reads(config: Experiment, name: str) -> list[str]:
+    reads: list[str] = []
+    for read in READS[name]:
+        if read == EXPERIMENT:
+            reads += [key for key in type(config).model_fields if key not in PLUMBING]
+        elif read != CODES:
+            reads.append(read)
+    return reads
 
 
 def _without_words(node: Any) -> Any:
@@ -196,7 +234,7 @@ def _provenance(job: Settings) -> dict[str, Any]:
 # --- data -----------------------------------------------------------------------------------
 
 
-@stage("image", "psf", "simulation", "seed")
+@stage("image", "psf", "simulation", "seed", tasks=MEASURES)
 def simulate(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """One shard of simulated stamps."""
     from galadapt.simulation.engine import shard_start, simulate_shard
@@ -215,7 +253,7 @@ def simulate(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
-@stage("image", "psf", "survey", "seed")
+@stage("image", "psf", "survey", "seed", tasks=MEASURES)
 def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The survey's field: mosaic, weight, catalogue and what is known of the truth."""
     read = Reading(job)
@@ -246,7 +284,7 @@ def survey(job: Settings, inputs: Paths, outputs: Paths) -> None:
         make_cosmos(**arguments)
 
 
-@stage("image", "selection")
+@stage("image", "selection", tasks=MEASURES)
 def select(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The catalogue's cuts."""
     from galadapt.surveys.selection import select as cut
@@ -261,7 +299,7 @@ def select(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
-@stage("image", "extraction", "splits", "seed")
+@stage("image", "extraction", "splits", "seed", tasks=MEASURES)
 def extract(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Stamps cut from the mosaic."""
     from galadapt.extraction.cutouts import extract as cut_out
@@ -296,6 +334,88 @@ def variant(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
+@stage("simulated", "seed", tasks=("stars",))
+def star_frames(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Simulated CCD frames of stars, and their list."""
+    from galadapt.stars.simulate import simulate_frames
+
+    read = Reading(job)
+    simulate_frames(
+        settings=read.section(SimulatedFrames, "simulated"),
+        seed=read.plain("seed"),
+        folder=outputs.one("frames"),
+        table=outputs.one("table"),
+        provenance=_provenance(job),
+        processes=_compute().threads_per_training,
+    )
+
+
+@stage("{domain}", "detection", "splits", "seed", tasks=("stars",))
+def star_stamps(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Stamps of the stars of one domain's frames."""
+    from galadapt.files import expand
+    from galadapt.stars.extract import extract_stars
+
+    read = Reading(job)
+    domain = job["wildcards"]["domain"]
+    where: dict[str, Any] = {"table": inputs.one("table")} if inputs.get("table") else {}
+    if read.plain(domain)["kind"] == "files":
+        files = read.section(FrameFiles, domain)
+        where = {
+            "table": expand(files.path),
+            "folder": expand(files.directory) if files.directory else None,
+            "hdu": files.hdu,
+            "pixel_scale": files.pixel_scale,
+            "saturation": files.saturation,
+        }
+    extract_stars(
+        **where,
+        detection=read.section(StarDetection, "detection"),
+        splits=read.section(FrameSplits, "splits"),
+        seed=read.plain("seed"),
+        domain=domain,
+        frames=outputs.one("frames"),
+        rejected=outputs.one("rejected"),
+        output=outputs.one("stamps"),
+        provenance=_provenance(job),
+        processes=_compute().threads_per_training,
+    )
+
+
+@stage("simulated", "seed", tasks=("screening",))
+def simulated_fields(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Simulated X-ray fields."""
+    from galadapt.screening.simulate import simulate_fields
+
+    read = Reading(job)
+    simulate_fields(
+        settings=read.section(SimulatedFields, "simulated"),
+        seed=read.plain("seed"),
+        output=outputs.one("stamps"),
+        provenance=_provenance(job),
+        processes=_compute().threads_per_training,
+    )
+
+
+@stage("simulated.binning", "survey", "splits", "seed", tasks=("screening",))
+def survey_fields(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The user's X-ray images, on the pixels of the simulated ones."""
+    from galadapt.screening.files import read_fields
+
+    read = Reading(job)
+    side, pixel_scale = field_pixels((read.plain("simulated") or {}).get("binning"))
+    read_fields(
+        files=read.section(FieldFiles, "survey"),
+        side=side,
+        pixel_scale=pixel_scale,
+        splits=read.section(FieldSplits, "splits"),
+        seed=read.plain("seed"),
+        output=outputs.one("stamps"),
+        rejected=outputs.one("rejected"),
+        provenance=_provenance(job),
+    )
+
+
 # --- runs -----------------------------------------------------------------------------------
 
 
@@ -305,7 +425,7 @@ def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
     from galadapt.training.train import train as train_network
 
     names = job["wildcards"]
-    method = Method.model_validate(job["config"]["method_settings"][names["method"]])
+    method = method_of_task(names["task"], job["config"]["method_settings"][names["method"]])
     train_network(
         task=names["task"],
         variant=names["variant"],
@@ -329,13 +449,14 @@ def predict(job: Settings, inputs: Paths, outputs: Paths) -> None:
     from galadapt.training.predict import predict as ask_network
 
     ask_network(
-        **{name: inputs.one(name) for name in ("run", "model", "simulated", "survey")},
+        **{name: inputs.one(name) for name in ("run", "model")},
+        domains={name: inputs.one(name) for name in DOMAINS if inputs.get(name)},
         **{name: outputs.one(name) for name in ("predictions", "embeddings", "record")},
         compute=_compute(),
     )
 
 
-@stage("evaluation")
+@stage("evaluation", tasks=MEASURES)
 def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Metrics of one run."""
     from galadapt.evaluation.evaluate import evaluate_run
@@ -346,11 +467,24 @@ def evaluate(job: Settings, inputs: Paths, outputs: Paths) -> None:
         run=inputs.one("run"),
         evaluation=Reading(job).section(Evaluation, "evaluation"),
         metrics=outputs.one("metrics"),
-        by_magnitude=outputs.one("by_magnitude"),
+        by_magnitude=outputs.one("detail"),
     )
 
 
-@stage("predictor", "psf", "extraction", "survey.kind")
+@stage("evaluation", tasks=CLASSIFIES)
+def evaluate_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Metrics of one run that classifies."""
+    from galadapt.evaluation.classes import evaluate_run_classes
+
+    evaluate_run_classes(
+        **{name: inputs.one(name) for name in ("predictions", "embeddings", "run", "history")},
+        evaluation=Reading(job).section(ClassEvaluation, "evaluation"),
+        metrics=outputs.one("metrics"),
+        by_class=outputs.one("detail"),
+    )
+
+
+@stage("predictor", "psf", "extraction", "survey.kind", tasks=MEASURES)
 def package(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The networks of one variant and method, as `galadapt predict` wants them."""
     from galadapt.prediction.build import write_package
@@ -373,21 +507,37 @@ def package(job: Settings, inputs: Paths, outputs: Paths) -> None:
 # --- tables ---------------------------------------------------------------------------------
 
 
-@stage()
+@stage(tasks=MEASURES)
 def comparison(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds, with R1's published figures beside."""
     from galadapt.evaluation.compare import compare
 
-    names = ("comparison", "by_magnitude", "markdown", "html", "plot")
+    names = ("comparison", "markdown", "html", "plot")
     compare(
         metrics=inputs["metrics"],
-        bins=inputs["bins"],
+        bins=inputs["details"],
+        metrics_folder=outputs["summary"][0].parent,
+        by_magnitude=outputs.one("detail"),
+        **{name: outputs.one(name) for name in names},
+    )
+
+
+@stage("task", tasks=CLASSIFIES)
+def comparison_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The tables over seeds of a task that classifies, with R2's and R3's published figures."""
+    from galadapt.evaluation.compare_classes import compare_classes
+
+    names = ("comparison", "detail", "markdown", "html", "plot")
+    compare_classes(
+        metrics=inputs["metrics"],
+        by_class=inputs["details"],
+        task=job["config"]["task"],
         metrics_folder=outputs["summary"][0].parent,
         **{name: outputs.one(name) for name in names},
     )
 
 
-@stage(*EXPERIMENT, "tracking")
+@stage(EXPERIMENT, "tracking")
 def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Finished run folders, mirrored to MLflow."""
     from galadapt.tracking.mlflow_store import track as mirror
@@ -403,14 +553,14 @@ def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
-@stage(*EXPERIMENT, CODES)
+@stage(EXPERIMENT, CODES)
 def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The report: one self-contained page."""
     from galadapt.report.build import build_report
     from galadapt.report.captions import pictures
 
     by_variant = {
-        name: [path for path in inputs["variant_figures"] if path.parent.name == name]
+        name: [path for path in inputs.get("variant_figures", []) if path.parent.name == name]
         for name in job["config"]["variants"]
     }
     build_report(
@@ -418,18 +568,17 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         configuration=job["config"],
         comparison_html=inputs.one("comparison"),
         pictures=pictures(inputs["comparison_figures"], by_variant, inputs["data_figures"]),
-        cuts=inputs.one("cuts"),
-        rejected=inputs.one("rejected"),
+        tables=inputs["tables"],
         runs=inputs["runs"],
         code=job["codes"],
-        package=inputs.one("package"),
+        package=inputs.one("package") if inputs.get("package") else None,
     )
 
 
 # --- figures --------------------------------------------------------------------------------
 
 
-@stage()
+@stage(tasks=MEASURES)
 def run_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """Figures of one run."""
     from galadapt.figures.runs import run_figures as draw
@@ -442,16 +591,39 @@ def run_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
-@stage()
+@stage(tasks=CLASSIFIES)
+def run_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Figures of one run that classifies."""
+    from galadapt.figures.classes import class_run_figures
+
+    class_run_figures(
+        predictions=inputs.one("predictions"),
+        history=inputs.one("history"),
+        metrics=inputs.one("metrics"),
+        outputs=outputs["figures"],
+    )
+
+
+@stage(tasks=MEASURES)
 def data_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """What went in: parameters and stamps of both domains."""
     from galadapt.figures.data import contact_sheet, parameter_histograms
 
-    parameter_histograms(inputs["simulated"], inputs.one("survey"), outputs.one("parameters"))
-    contact_sheet(inputs["simulated"], inputs.one("survey"), outputs.one("stamps"))
+    parameters, stamps = outputs["figures"]
+    parameter_histograms(inputs["simulated"], inputs.one("survey"), parameters)
+    contact_sheet(inputs["simulated"], inputs.one("survey"), stamps)
 
 
-@stage("methods")
+@stage(tasks=CLASSIFIES)
+def data_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """What went in: classes and stamps of all domains."""
+    from galadapt.figures.classes import class_data_figures
+
+    given = {domain: inputs[domain] for domain in DOMAINS if inputs.get(domain)}
+    class_data_figures(given, outputs["figures"])
+
+
+@stage("methods", tasks=MEASURES)
 def variant_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """One variant's methods side by side."""
     from galadapt.figures.comparison import feature_maps, survey_scatter
@@ -463,10 +635,19 @@ def variant_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     feature_maps(dict(zip(methods, inputs["embeddings"], strict=True)), outputs.one("feature_maps"))
 
 
-@stage()
+@stage(tasks=MEASURES)
 def comparison_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The comparison table, drawn."""
     from galadapt.figures.comparison import r2_by_method, scatter_by_magnitude
 
-    r2_by_method(inputs.one("comparison"), outputs.one("r2_by_method"))
-    scatter_by_magnitude(inputs.one("by_magnitude"), outputs.one("scatter_by_magnitude"))
+    bars, scatter = outputs["figures"]
+    r2_by_method(inputs.one("comparison"), bars)
+    scatter_by_magnitude(inputs.one("detail"), scatter)
+
+
+@stage(tasks=CLASSIFIES)
+def comparison_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The comparison tables of a task that classifies, drawn."""
+    from galadapt.figures.classes import class_comparison_figures
+
+    class_comparison_figures(inputs.one("comparison"), inputs.one("detail"), outputs["figures"])

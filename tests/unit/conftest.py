@@ -92,6 +92,7 @@ def fabricate_run(
         },
         "datasets": {"simulated": "0123456789abcdef"},
         "variant_steps": [{"step": "rebin", "factor": 2}],
+        "output_shape": [4],
         "parameter_count": 12345,
         "best_epoch": 6,
         "epochs_run": 8,

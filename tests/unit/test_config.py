@@ -133,7 +133,7 @@ def test_bad_value_is_refused_in_one_sentence(values, key, value, message):
         (None, "no such configuration file"),
         ("a: [1", "not valid YAML"),
         ("- a\n- b\n", "must hold keys and values"),
-        ("preset: demo\n", "variants: is required; give config/config.yaml first"),
+        ("preset: demo\n", "variants: is required; give the task's own file first"),
     ],
 )
 def test_broken_file_is_refused(tmp_path, text, message):
@@ -146,12 +146,14 @@ def test_broken_file_is_refused(tmp_path, text, message):
 
 
 def test_shipped_configurations_are_valid(repository):
-    base = repository / "config" / "config.yaml"
-    presets = sorted((repository / "config" / "presets").glob("*.yaml"))
-    assert {"smoke", "paper", "cosmos"} <= {path.stem for path in presets}
+    folder = repository / "config"
+    presets = sorted((folder / "presets").glob("*.yaml"))
+    assert {"smoke", "paper", "cosmos", "stars_smoke"} <= {path.stem for path in presets}
     for preset in presets:
+        task = preset.stem.split("_")[0]
+        base = folder / (f"{task}.yaml" if task in config.TASKS else "config.yaml")
         checked = config.load(base, preset)
-        assert checked.preset == preset.stem
+        assert checked.preset == preset.stem.removeprefix(f"{task}_" if base.stem == task else "")
         assert checked.results == f"results/presets/{preset.stem}"
         assert len(list(checked.runs())) == len(checked.variants) * len(checked.methods) * len(
             checked.seeds

@@ -27,15 +27,15 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     KERAS_BACKEND=CONFIG.compute.backend,
     GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
-    GALADAPT_DOWNLOADS=CONFIG.downloads.model_dump_json(),
 )
+if CONFIG.task == "structure":
+    os.environ["GALADAPT_DOWNLOADS"] = CONFIG.downloads.model_dump_json()
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
 VARIANT = f"{DATA}/variants/{{variant}}/{{domain}}.h5"
 RUNS = f"{RESULTS}/runs"
 RUN = f"{RUNS}/{{task}}/{{variant}}/{{method}}/seed{{seed}}"
-PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
 TABLES = f"{RESULTS}/tables"
 FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
@@ -43,8 +43,9 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 ENVIRONMENT = "../../envs/cpu.yaml"
 
-SHARDS = [f"{DATA}/simulated/shard-{k:03d}.h5" for k in range(CONFIG.simulation.shards)]
-SURVEY_STAMPS = f"{DATA}/survey/stamps.h5"
+# What judges and draws: numbers that are measured, or classes that are told apart.
+KIND = "_classes" if CONFIG.CLASSIFIES else ""
+DETAIL = "by_class" if CONFIG.CLASSIFIES else "by_magnitude"
 
 
 wildcard_constraints:
@@ -77,10 +78,6 @@ def of_runs(names):
     return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]
 
 
-def stamps_of_domain(wildcards):
-    return SHARDS if wildcards.domain == "simulated" else [SURVEY_STAMPS]
-
-
 def training_stamps(domain):
     """Return the input function of `train` for a domain: nothing where a method leaves it out."""
 
@@ -90,6 +87,13 @@ def training_stamps(domain):
         return [VARIANT.format(variant=wildcards.variant, domain=domain)]
 
     return of_method
+
+
+def testing_stamps(domain):
+    """Return the input of `predict` for a domain: nothing where the experiment has none of it."""
+    return (
+        f"{DATA}/variants/{{variant}}/{domain}.h5" if domain in CONFIG.domains else []
+    )
 
 
 def start_model(wildcards):
@@ -113,33 +117,19 @@ def first_seed(name):
     return of_variant
 
 
-def seeds_of(name):
-    """Return the input function for one file of every seed's run of a variant and method."""
-
-    def of_package(wildcards):
-        return [
-            f"{RUN.format(**dict(wildcards), seed=seed)}/{name}"
-            for seed in CONFIG.seeds
-        ]
-
-    return of_package
-
-
-# The durable outputs of each milestone.
+# The durable outputs of each milestone. The rules that make a task's stamps say where these lie
+# (DOMAIN_STAMPS), which tables tell of them (DATA_TABLES), and what else they leave (DATA_FILES).
 
 
 def data_outputs():
-    variants = expand(VARIANT, variant=CONFIG.variants, domain=DOMAINS)
-    return [
-        *SHARDS,
-        *rules.survey.output,
-        *rules.select.output,
-        *rules.extract.output,
-        *variants,
-    ]
+    variants = expand(VARIANT, variant=CONFIG.variants, domain=CONFIG.domains)
+    stamps = [path for paths in DOMAIN_STAMPS.values() for path in paths]
+    return [*stamps, *DATA_TABLES, *DATA_FILES, *variants]
 
 
 def package_outputs():
+    if CONFIG.CLASSIFIES:
+        return []
     run = CONFIG.predictor_runs()[0]._asdict()
     return [path.format(**run) for path in rules.package.output]
 

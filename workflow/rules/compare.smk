@@ -4,10 +4,10 @@
 rule comparison:
     input:
         metrics=of_runs(["metrics.json"]),
-        bins=of_runs(["metrics_by_magnitude.csv"]),
+        details=of_runs([f"metrics_{DETAIL}.csv"]),
     output:
         comparison=f"{TABLES}/comparison.csv",
-        by_magnitude=f"{TABLES}/by_magnitude.csv",
+        detail=f"{TABLES}/{DETAIL}.csv",
         markdown=f"{TABLES}/comparison.md",
         html=f"{TABLES}/comparison.html",
         summary=expand(
@@ -15,52 +15,60 @@ rule comparison:
             variant=CONFIG.variants,
             method=CONFIG.methods,
         ),
-        plot=f"{TABLES}/survey_r2.csv",
+        plot=f"{TABLES}/{'scores' if CONFIG.CLASSIFIES else 'survey_r2'}.csv",
     log:
         f"{LOGS}/comparison.log",
     conda:
         ENVIRONMENT
     threads: 1
     params:
-        settings=job_settings("comparison"),
+        stage=f"comparison{KIND}",
+        settings=job_settings(f"comparison{KIND}"),
     shell:
-        "python -m galadapt stage comparison --settings {params.settings:q}"
-        " --input metrics {input.metrics} --input bins {input.bins}"
-        " --output comparison {output.comparison} --output by_magnitude {output.by_magnitude}"
+        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
+        " --input metrics {input.metrics} --input details {input.details}"
+        " --output comparison {output.comparison} --output detail {output.detail}"
         " --output markdown {output.markdown} --output html {output.html}"
         " --output summary {output.summary} --output plot {output.plot} 2>&1 | tee {log}"
 
 
-DATA_FIGURES = [f"{FIGURES}/parameters.png", f"{FIGURES}/stamps.png"]
-COMPARISON_FIGURES = [
-    f"{FIGURES}/r2_by_method.png",
-    f"{FIGURES}/scatter_by_magnitude.png",
-]
-VARIANT_FIGURES = expand(
-    f"{FIGURES}/{{variant}}/{{name}}.png",
-    variant=CONFIG.variants,
-    name=("survey_scatter", "feature_maps"),
-)
+def named_figures(names):
+    return [f"{FIGURES}/{name}.png" for name in names]
+
+
+if CONFIG.CLASSIFIES:
+    MOMENTS = ["moments"] if CONFIG.task == "screening" else []
+    DATA_FIGURES = named_figures(["counts", *MOMENTS, "contact_sheet"])
+    COMPARISON_FIGURES = named_figures(["quality", "errors"])
+    VARIANT_FIGURES = []
+else:
+    DATA_FIGURES = named_figures(["parameters", "stamps"])
+    COMPARISON_FIGURES = named_figures(["r2_by_method", "scatter_by_magnitude"])
+    VARIANT_FIGURES = expand(
+        f"{FIGURES}/{{variant}}/{{name}}.png",
+        variant=CONFIG.variants,
+        name=("survey_scatter", "feature_maps"),
+    )
 
 
 rule data_figures:
     input:
-        simulated=SHARDS,
-        survey=SURVEY_STAMPS,
+        simulated=DOMAIN_STAMPS.get("simulated", []),
+        survey=DOMAIN_STAMPS.get("survey", []),
     output:
-        parameters=DATA_FIGURES[0],
-        stamps=DATA_FIGURES[1],
+        figures=DATA_FIGURES,
     log:
         f"{LOGS}/data_figures.log",
     conda:
         ENVIRONMENT
     threads: 1
     params:
-        settings=job_settings("data_figures"),
+        stage=f"data_figures{KIND}",
+        settings=job_settings(f"data_figures{KIND}"),
     shell:
-        "python -m galadapt stage data_figures --settings {params.settings:q}"
+        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"
-        " --output parameters {output.parameters} --output stamps {output.stamps} 2>&1 | tee {log}"
+        " --output figures {output.figures} 2>&1 | tee {log}"
 
 
 rule variant_figures:
@@ -87,22 +95,21 @@ rule variant_figures:
 rule comparison_figures:
     input:
         comparison=rules.comparison.output.comparison,
-        by_magnitude=rules.comparison.output.by_magnitude,
+        detail=rules.comparison.output.detail,
     output:
-        r2_by_method=COMPARISON_FIGURES[0],
-        scatter_by_magnitude=COMPARISON_FIGURES[1],
+        figures=COMPARISON_FIGURES,
     log:
         f"{LOGS}/comparison_figures.log",
     conda:
         ENVIRONMENT
     threads: 1
     params:
-        settings=job_settings("comparison_figures"),
+        stage=f"comparison_figures{KIND}",
+        settings=job_settings(f"comparison_figures{KIND}"),
     shell:
-        "python -m galadapt stage comparison_figures --settings {params.settings:q}"
-        " --input comparison {input.comparison} --input by_magnitude {input.by_magnitude}"
-        " --output r2_by_method {output.r2_by_method}"
-        " --output scatter_by_magnitude {output.scatter_by_magnitude} 2>&1 | tee {log}"
+        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
+        " --input comparison {input.comparison} --input detail {input.detail}"
+        " --output figures {output.figures} 2>&1 | tee {log}"
 
 
 rule report:
@@ -112,9 +119,8 @@ rule report:
         data_figures=DATA_FIGURES,
         comparison_figures=COMPARISON_FIGURES,
         variant_figures=VARIANT_FIGURES,
-        cuts=rules.select.output.cuts,
-        rejected=rules.extract.output.rejected,
-        package=package_outputs()[0],
+        tables=DATA_TABLES,
+        package=package_outputs()[:1],
     output:
         report=f"{RESULTS}/report.html",
     log:
@@ -131,6 +137,5 @@ rule report:
         " --input data_figures {input.data_figures}"
         " --input comparison_figures {input.comparison_figures}"
         " --input variant_figures {input.variant_figures}"
-        " --input cuts {input.cuts} --input rejected {input.rejected}"
-        " --input package {input.package}"
+        " --input tables {input.tables} --input package {input.package}"
         " --output report {output.report} 2>&1 | tee {log}"

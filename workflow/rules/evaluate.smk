@@ -1,6 +1,10 @@
 # Metrics and figures of one run, from its plain files: no network is loaded here.
 
-RUN_FIGURES = ("scatter.png", "distributions.png", "residuals.png", "learning.png")
+RUN_FIGURES = (
+    ("confusion.png", "roc.png", "scores.png", "learning.png")
+    if CONFIG.CLASSIFIES
+    else ("scatter.png", "distributions.png", "residuals.png", "learning.png")
+)
 
 
 rule evaluate:
@@ -8,21 +12,23 @@ rule evaluate:
         run=rules.train.output.run,
         predictions=rules.predict.output.predictions,
         embeddings=rules.predict.output.embeddings,
+        history=rules.train.output.history,
     output:
         metrics=f"{RUN}/metrics.json",
-        by_magnitude=f"{RUN}/metrics_by_magnitude.csv",
+        detail=f"{RUN}/metrics_{DETAIL}.csv",
     log:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
     threads: 1
     params:
-        settings=job_settings("evaluate"),
+        stage=f"evaluate{KIND}",
+        settings=job_settings(f"evaluate{KIND}"),
     shell:
-        "python -m galadapt stage evaluate --settings {params.settings:q}"
+        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
         " --input run {input.run} --input predictions {input.predictions}"
-        " --input embeddings {input.embeddings}"
-        " --output metrics {output.metrics} --output by_magnitude {output.by_magnitude}"
+        " --input embeddings {input.embeddings} --input history {input.history}"
+        " --output metrics {output.metrics} --output detail {output.detail}"
         " 2>&1 | tee {log}"
 
 
@@ -39,9 +45,10 @@ rule run_figures:
         ENVIRONMENT
     threads: 1
     params:
-        settings=job_settings("run_figures"),
+        stage=f"run_figures{KIND}",
+        settings=job_settings(f"run_figures{KIND}"),
     shell:
-        "python -m galadapt stage run_figures --settings {params.settings:q}"
+        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
         " --input predictions {input.predictions} --input history {input.history}"
         " --input metrics {input.metrics}"
         " --output figures {output.figures} 2>&1 | tee {log}"

@@ -1,5 +1,7 @@
 # Stamps of the selected objects, cut from the mosaic; rejected objects with their reasons.
 
+SURVEY_STAMPS = f"{DATA}/survey/stamps.h5"
+
 
 rule extract:
     input:
@@ -22,3 +24,9 @@ rule extract:
         "python -m galadapt stage extract --settings {params.settings:q}"
         " --input drz {input.drz} --input wht {input.wht} --input selected {input.selected}"
         " --output stamps {output.stamps} --output rejected {output.rejected} 2>&1 | tee {log}"
+
+
+# What the shared rules ask of a task.
+DOMAIN_STAMPS = {"simulated": SHARDS, "survey": [SURVEY_STAMPS]}
+DATA_TABLES = [rules.select.output.cuts, rules.extract.output.rejected]
+DATA_FILES = [*rules.survey.output, rules.select.output.selected]

@@ -1,5 +1,7 @@
 # Simulated stamps, in shards: each is a job, and an interrupted one is redone alone.
 
+SHARDS = [f"{DATA}/simulated/shard-{k:03d}.h5" for k in range(CONFIG.simulation.shards)]
+
 
 rule simulate:
     output:

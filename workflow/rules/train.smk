@@ -36,8 +36,8 @@ rule predict:
     input:
         run=rules.train.output.run,
         model=rules.train.output.model,
-        simulated=f"{DATA}/variants/{{variant}}/simulated.h5",
-        survey=f"{DATA}/variants/{{variant}}/survey.h5",
+        simulated=testing_stamps("simulated"),
+        survey=testing_stamps("survey"),
     output:
         predictions=f"{RUN}/predictions.parquet",
         embeddings=f"{RUN}/embeddings.parquet",

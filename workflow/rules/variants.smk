@@ -3,7 +3,7 @@
 
 rule variant:
     input:
-        stamps=stamps_of_domain,
+        stamps=lambda wildcards: DOMAIN_STAMPS[wildcards.domain],
     output:
         stamps=VARIANT,
     log:

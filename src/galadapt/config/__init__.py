@@ -20,7 +20,7 @@ from galadapt.config.base import (
 from galadapt.config.classes import ClassEvaluation, ClassMethod, ClassNetwork
 from galadapt.config.experiment import Downloads, Experiment, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
-from galadapt.config.reading import load, merge, validate
+from galadapt.config.reading import load, merge, of_task, validate
 from galadapt.config.realism import (
     Archive,
     Box,
@@ -38,6 +38,7 @@ from galadapt.config.realism import (
     Spiral,
     Strength,
 )
+from galadapt.config.screening import FieldFiles, FieldSplits, SimulatedFields, field_pixels
 from galadapt.config.simulation import (
     Empirical,
     LogUniform,
@@ -50,6 +51,7 @@ from galadapt.config.simulation import (
     Simulation,
     Uniform,
 )
+from galadapt.config.stars import FrameFiles, FrameSplits, SimulatedFrames, StarDetection
 from galadapt.config.structure import Config, Evaluation
 from galadapt.config.survey import (
     CandelsSurvey,
@@ -62,6 +64,7 @@ from galadapt.config.survey import (
     Splits,
     Survey,
 )
+from galadapt.config.tasks import TASKS, ScreeningConfig, StarsConfig, method_of_task
 from galadapt.config.training import (
     Adversarial,
     Alignment,
@@ -88,6 +91,7 @@ __all__ = [
     "DOMAINS",
     "PARAMETERS",
     "SERSIC_INDEX_LIMITS",
+    "TASKS",
     "UNITS",
     "Adversarial",
     "Alignment",
@@ -111,8 +115,12 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "Extraction",
+    "FieldFiles",
+    "FieldSplits",
     "FitsPsf",
     "Fraction",
+    "FrameFiles",
+    "FrameSplits",
     "GaussianPsf",
     "Image",
     "ImagesSurvey",
@@ -147,13 +155,18 @@ __all__ = [
     "Realism",
     "Rebin",
     "Run",
+    "ScreeningConfig",
     "Section",
     "Selection",
+    "SimulatedFields",
+    "SimulatedFrames",
     "Simulation",
     "SkyBox",
     "SkyResidual",
     "Spiral",
     "Splits",
+    "StarDetection",
+    "StarsConfig",
     "Step",
     "Strength",
     "Stretch",
@@ -161,7 +174,10 @@ __all__ = [
     "Tracking",
     "Training",
     "Uniform",
+    "field_pixels",
     "load",
     "merge",
+    "method_of_task",
+    "of_task",
     "validate",
 ]

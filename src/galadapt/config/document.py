@@ -13,10 +13,10 @@ import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from galadapt.config import Config, Interval, LogUniform, Section, Uniform
+from galadapt.config import TASKS, Interval, LogUniform, Section, Uniform
 from galadapt.files import write_text
 
 HEADER = """# Configuration
@@ -28,6 +28,10 @@ Generated from `src/galadapt/config/` by `galadapt document`; edit there.
 takes every word after it), or `make run PRESET=smoke`. A single key:
 `snakemake all --cores all --config 'seeds=[1]'`. Nested keys merge, lists are replaced.
 `galadapt check config/config.yaml config/presets/smoke.yaml` validates without running.
+
+One configuration is one experiment of one task. `config.yaml` is that of task structure;
+`stars.yaml` and `screening.yaml` are those of `snakemake stars` and `snakemake screening`. A preset
+changes them under a key of the task's name: `stars: {seeds: [1]}`.
 
 | to change | edit |
 |---|---|
@@ -90,7 +94,7 @@ def _table(section: type[Section]) -> str:
 def sections() -> list[type[Section]]:
     """List every section class, in the order a reader meets them."""
     order: list[type[Section]] = []
-    todo: list[type[Section]] = [Config]
+    todo: list[type[Section]] = list(TASKS.values())
     while todo:
         section = todo.pop(0)
         if section in order:
@@ -105,14 +109,16 @@ def readme() -> str:
     """Return the configuration's documentation as Markdown."""
     parts = [HEADER]
     for section in sections():
-        title = "The whole" if section is Config else section.__name__
+        tasks = [f"Task {name}" for name, kind in TASKS.items() if kind is section]
+        title = tasks[0] if tasks else section.__name__
         parts.append(f"## {title}\n\n{inspect.getdoc(section)}\n\n{_table(section)}\n")
     return "\n".join(parts)
 
 
 def schema() -> str:
     """Return the JSON schema that editors validate ``config.yaml`` with."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    whole: Any = typing.Union[tuple(TASKS.values())]  # noqa: UP007 (built from a table)
+    return json.dumps(TypeAdapter(whole).json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def write(folder: Path) -> list[Path]:

@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from galadapt.config.structure import Config
+from galadapt.config.experiment import Experiment
+from galadapt.config.tasks import TASKS
 from galadapt.errors import ConfigError
 
 
-def load(*paths: str | Path) -> Config:
+def load(*paths: str | Path) -> Experiment:
     """Read one or more YAML files, later ones over earlier ones, and validate the result.
 
     Raises:
@@ -48,35 +49,55 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def validate(values: dict[str, Any], where: str) -> Config:
+def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:
+    """Return what plain values say of the experiment of one task.
+
+    A key named after a task holds changes to that task's experiment, so that one file (a preset, or
+    what Snakemake merges) may speak of several.
+
+    Raises:
+        ConfigError: such a key does not hold keys and values.
+    """
+    own = {key: value for key, value in values.items() if key not in TASKS}
+    changes = values.get(task, {})
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{task}: must hold keys and values; see config/README.md")
+    return merge(own if own.get("task", "structure") == task else {}, changes)
+
+
+def validate(values: dict[str, Any], where: str) -> Experiment:
     """Validate plain values; `where` names their origin in the message.
 
     Raises:
         ConfigError: the first problem, as one sentence.
     """
+    task = values.get("task", "structure")
+    if task not in TASKS:
+        raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
+    kind = TASKS[task]
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(of_task(values, task))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_sentence(error)}") from None
+        raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
 
 
 #: Required keys that only the default experiment gives.
 _BASE = ("variants", "methods", "variant_chains", "method_settings")
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
     first = error.errors()[0]
     # Discriminator tags are steps of pydantic's path, not keys a user wrote.
     keys = [str(part) for part in first["loc"]]
     key = ".".join(keys) or "configuration"
     more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(keys[-1], _all_keys(), n=1)
+        near = difflib.get_close_matches(keys[-1], _all_keys(kind), n=1)
         hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
         return f"{key}: unknown key{hint}{more}"
     if first["type"] == "missing":
         hint = (
-            "give config/config.yaml first, presets after it"
+            "give the task's own file first (config/config.yaml), presets after it"
             if key in _BASE
             else ("see config/README.md")
         )
@@ -91,7 +112,7 @@ def _sentence(error: ValidationError) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"
 
 
-def _all_keys() -> list[str]:
+def _all_keys(kind: type[Experiment]) -> list[str]:
     keys: set[str] = set()
 
     def walk(node: Any) -> None:
@@ -103,5 +124,5 @@ def _all_keys() -> list[str]:
             for value in node:
                 walk(value)
 
-    walk(Config.model_json_schema())
+    walk(kind.model_json_schema())
     return sorted(keys)

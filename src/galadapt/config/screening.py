@@ -335,3 +335,13 @@ class FieldSplits(Section):
         if left <= 0 or math.isclose(left, 0, abs_tol=1e-9):
             raise ValueError("train + validation must be below 1, to leave a test set")
         return self
+
+
+def field_pixels(binning: int | None) -> tuple[int, float]:
+    """Side [px] and pixel scale [arcsec/px] of a field, simulated or from a file.
+
+    Args:
+        binning: Of the simulated fields; None: there are none, and R3's 4x4 pixels are taken.
+    """
+    factor = binning or 4
+    return FULL_SIDE // factor, FULL_SCALE * factor

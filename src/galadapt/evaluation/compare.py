@@ -9,22 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
 from galadapt.evaluation.published import published
-from galadapt.files import read_json, read_table, write_csv, write_json, write_text
+from galadapt.evaluation.runs import (
+    BOTH,
+    EXPERIMENT,
+    details_over_seeds,
+    over_seeds,
+    read_runs,
+)
+from galadapt.evaluation.tables import markdown_table, render_html, text_table
+from galadapt.evaluation.verdicts import Cell, best, number
+from galadapt.files import read_table, write_csv, write_json, write_text
 
-#: Sigmas by which a method must lead to be called best.
-CLEAR = 2.0
-
-COLUMNS = ["task", "variant", "method", "domain", "parameter", "metric", "mean", "std", "n_seeds"]
+COLUMNS = [*EXPERIMENT, "domain", "parameter", "metric", "mean", "std", "n_seeds"]
 
 #: Metrics of one domain and parameter, as `galadapt.evaluation.evaluate` writes them.
 METRICS = (
@@ -40,7 +44,7 @@ METRICS = (
 )
 
 #: `domain` and `parameter` of rows that belong to the run as a whole.
-WHOLE_RUN = ("both", "embedding")
+WHOLE_RUN = (BOTH, "embedding")
 
 #: Below this many test galaxies, the choice of galaxies moves R2 visibly.
 SMALL_TEST_SET = 500
@@ -82,17 +86,11 @@ def compare(
     Raises:
         DataError: no run, a run twice, or metrics of another shape.
     """
-    if not metrics:
-        raise DataError("no metrics to compare; name at least one run's metrics.json")
-    if len(metrics) != len(bins):
-        raise DataError(
-            f"{len(metrics)} metrics but {len(bins)} tables by magnitude; name one of each per run"
-        )
-    runs = [_read_metrics(path) for path in metrics]
-    _refuse_duplicates(runs, metrics)
-    tidy = _over_seeds(pd.DataFrame([row for run in runs for row in _rows(run)]), COLUMNS[:6])
+    runs = read_runs(metrics, bins, ["domains", "separability"])
+    tidy = over_seeds(pd.DataFrame([row for run in runs for row in _rows(run)]), COLUMNS[:6])
     sections = _sections(tidy)
-    write_csv(by_magnitude, _bins_over_seeds(runs, bins))
+    places = ["domain", "parameter", "magnitude_low", "magnitude_high"]
+    write_csv(by_magnitude, details_over_seeds(runs, bins, places))
     write_text(markdown, _markdown(sections))
     write_text(html, _html(sections))
     for name, values in _summary(tidy).items():
@@ -125,13 +123,7 @@ def console_table(comparison: Path) -> str:
             )
             if line
         ]
-        widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
-        for line in [head, ["-" * width for width in widths], *body]:
-            cells = [
-                text.ljust(width) if k < 2 else text.rjust(width)
-                for k, (text, width) in enumerate(zip(line, widths, strict=True))
-            ]
-            lines.append("  " + "  ".join(cells).rstrip())
+        lines += text_table(head, body)
         lines += [f"  * {line}" for line in section.verdicts]
         lines.append("")
     return "\n".join([*lines, NOTE])
@@ -140,29 +132,8 @@ def console_table(comparison: Path) -> str:
 # --- the tidy table ---------------------------------------------------------------------------
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    wanted = ("task", "variant", "method", "seed", "domains", "separability")
-    missing = [key for key in wanted if key not in content]
-    if missing:
-        raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
-    return dict(content)
-
-
-def _refuse_duplicates(runs: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
-    seen: dict[tuple[Any, ...], Path] = {}
-    for run, path in zip(runs, paths, strict=True):
-        key = (run["task"], run["variant"], run["method"], run["seed"])
-        if key in seen:
-            raise DataError(
-                f"{path}: is the same run ({'/'.join(map(str, key))}) as {seen[key]}; name each "
-                "run once"
-            )
-        seen[key] = path
-
-
 def _rows(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    identity = {key: run[key] for key in ("task", "variant", "method")}
+    identity = {key: run[key] for key in EXPERIMENT}
     for domain in ("simulated", "survey"):
         found = run["domains"].get(domain, {}).get("test", {})
         for parameter in PARAMETERS if found else ():
@@ -184,28 +155,6 @@ def _rows(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
     }
 
 
-def _over_seeds(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    rows = rows.assign(value=rows["value"].astype("float64"))
-    groups = rows.groupby(keys, sort=False, observed=True)["value"]
-    return groups.agg(["mean", "std", "count"]).rename(columns={"count": "n_seeds"}).reset_index()
-
-
-def _bins_over_seeds(runs: Sequence[dict[str, Any]], bins: Sequence[Path]) -> pd.DataFrame:
-    places = ["domain", "parameter", "magnitude_low", "magnitude_high"]
-    tables = []
-    for run, path in zip(runs, bins, strict=True):
-        table = read_table(path)
-        missing = [name for name in places if name not in table]
-        if missing:
-            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
-        long = table.melt(id_vars=places, var_name="metric", value_name="value")
-        for position, key in enumerate(("task", "variant", "method")):
-            long.insert(position, key, run[key])
-        tables.append(long)
-    keys = ["task", "variant", "method", *places, "metric"]
-    return _over_seeds(pd.concat(tables, ignore_index=True), keys)
-
-
 def _summary(tidy: pd.DataFrame) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for row in tidy[tidy["metric"] == "r2"].to_dict("records"):
@@ -224,27 +173,6 @@ def _plot(tidy: pd.DataFrame) -> pd.DataFrame:
 
 
 # --- what every readable form shows -----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cell:
-    """R2 of one parameter: mean over seeds, their scatter, and the bootstrap interval."""
-
-    mean: float
-    std: float
-    low: float
-    high: float
-
-    @property
-    def text(self) -> str:
-        """The value as tables print it."""
-        return _number(self.mean) + ("" if math.isnan(self.std) else f" ± {self.std:.3f}")
-
-    @property
-    def error(self) -> float:
-        """Seed scatter and test-set scatter, added in quadrature."""
-        seeds = 0.0 if math.isnan(self.std) else self.std
-        return math.hypot(seeds, (self.high - self.low) / 2)
 
 
 @dataclass(frozen=True)
@@ -277,13 +205,6 @@ class Section:
     small: bool = False
 
 
-def _number(value: float) -> str:
-    """Print R2: three decimals, or fewer where it is so bad that they say nothing."""
-    if math.isnan(value):
-        return "n/a"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
-
-
 def _sections(tidy: pd.DataFrame) -> list[Section]:
     printed = published()
     sections = []
@@ -307,10 +228,10 @@ def _sections(tidy: pd.DataFrame) -> list[Section]:
                         cells,
                         f"{values[method, domain, PARAMETERS[0], 'n'][0]:.0f}",
                         # It belongs to both test sets, so it stands once.
-                        _number(values[(method, *WHOLE_RUN, "separability_auc")][0])
+                        number(values[(method, *WHOLE_RUN, "separability_auc")][0])
                         if first
                         else "",
-                        [_number(known[name]) for name in PARAMETERS] if known else [],
+                        [number(known[name]) for name in PARAMETERS] if known else [],
                     )
                 )
         intervals = [
@@ -318,7 +239,7 @@ def _sections(tidy: pd.DataFrame) -> list[Section]:
                 "method": row.method,
                 "domain": row.domain,
                 "n": row.n,
-                "cells": [f"{_number(c.low)} to {_number(c.high)}" for c in row.cells],
+                "cells": [cell.interval for cell in row.cells],
             }
             for row in rows
         ]
@@ -343,12 +264,7 @@ def _cell(values: dict[Any, tuple[float, float]], method: str, domain: str, name
 
 
 def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Say what the table shows, and only what its error bars carry.
-
-    A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
-    (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
-    set, so the bootstrap's part is on the safe side.
-    """
+    """Say what the table shows, and only what its error bars carry."""
     by_place = {(row.method, row.domain): row for row in rows}
     home, away = by_place.get(("baseline", "simulated")), by_place.get(("baseline", "survey"))
     if home and away:
@@ -357,32 +273,13 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
     if len(survey) < 2:
         return
     for k, name in enumerate(PARAMETERS):
-        ranked = sorted(
-            ((row.cells[k].mean, row) for row in survey if not math.isnan(row.cells[k].mean)),
-            key=lambda pair: -pair[0],
-        )
-        if len(ranked) < 2:
-            yield f"Survey, {name}: fewer than two methods have a defined R2."
-            continue
-        (first, best), (second, next_best) = ranked[:2]
-        margin = math.hypot(best.cells[k].error, next_best.cells[k].error)
-        distance = (first - second) / margin if margin > 0 else math.inf
-        lead = (
-            f"{_number(first)} against {_number(second)}, {distance:.1f} sigma of seed scatter and "
-            "bootstrap combined"
-        )
-        if distance > CLEAR:
-            yield f"Survey, {name}: {best.method} is best, ahead of {next_best.method} ({lead})."
-        else:
-            yield (
-                f"Survey, {name}: no clear best; {best.method} leads {next_best.method} ({lead})."
-            )
+        yield best(f"Survey, {name}", "R2", [(row.method, row.cells[k]) for row in survey])
 
 
 def _loss_and_recovery(home: Row, away: Row, rows: Sequence[Row]) -> Iterator[str]:
     """Say what the baseline loses on the survey, and how much of it each method wins back."""
     pairs = list(zip(PARAMETERS, home.cells, away.cells, strict=True))
-    falls = [f"{name} {_number(a.mean)} to {_number(b.mean)}" for name, a, b in pairs]
+    falls = [f"{name} {number(a.mean)} to {number(b.mean)}" for name, a, b in pairs]
     yield f"R2 of the baseline from simulated to survey: {', '.join(falls)}."
     # A share of a loss that the error bars do not establish would be noise over noise.
     lost = [
@@ -413,11 +310,6 @@ def _share(recovered: float) -> str:
 # --- readable forms ---------------------------------------------------------------------------
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    align = ["---" if k < 2 else "---:" for k in range(len(head))]
-    return [f"| {' | '.join(line)} |" for line in [head, align, *body]]
-
-
 def _markdown(sections: Sequence[Section]) -> str:
     lines = ["# Comparison", "", NOTE, ""]
     for section in sections:
@@ -429,17 +321,13 @@ def _markdown(sections: Sequence[Section]) -> str:
             if row.published:
                 body.append(["", "*R1 published*", *(f"*{x}*" for x in row.published), "", ""])
         head = ["method", "test set", *(f"R² {name}" for name in PARAMETERS), "galaxies", "AUC"]
-        lines += [*_table(head, body), "", *(f"- {line}" for line in section.verdicts), ""]
+        lines += [*markdown_table(head, body), "", *(f"- {line}" for line in section.verdicts), ""]
         lines += ["R² with other test galaxies (bootstrap, 68 % interval):", ""]
         body = [[r["method"], r["domain"], r["n"], *r["cells"]] for r in section.intervals]
         head = ["method", "test set", "galaxies", *(f"R² {name}" for name in PARAMETERS)]
-        lines += [*_table(head, body), ""]
+        lines += [*markdown_table(head, body), ""]
     return "\n".join(lines)
 
 
 def _html(sections: Sequence[Section]) -> str:
-    source = resources.files("galadapt.evaluation").joinpath("comparison.html").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(source).render(
-        sections=sections, parameters=PARAMETERS, note=NOTE
-    )
+    return render_html("comparison.html", sections=sections, parameters=PARAMETERS, note=NOTE)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from galadapt.config import DOMAINS, PARAMETERS, Evaluation
 from galadapt.errors import DataError
+from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.metrics import (
     check_predictions,
     columns,
     labelled,
     magnitude_bins,
     r2_interval,
-    separability,
     table_metrics,
 )
-from galadapt.files import read_json, read_table, write_csv, write_json
+from galadapt.evaluation.runs import read_identity
+from galadapt.files import read_table, write_csv, write_json
 from galadapt.progress import say
 
 
@@ -80,7 +80,7 @@ def evaluate_run(
         {
             **identity,
             "domains": domains,
-            "separability": _separability(embeddings),
+            "separability": domain_separability(embeddings),
         },
     )
     failed = sum(
@@ -91,23 +91,6 @@ def evaluate_run(
     )
     if failed:
         say(f"{predictions}: {failed} test galaxies have no finite prediction (counted as failed)")
-
-
-def read_identity(run: Path) -> dict[str, Any]:
-    """Return task, variant, method and seed of a ``run.json``.
-
-    Raises:
-        DataError: one of them is missing.
-    """
-    content = read_json(run)
-    missing = [
-        key
-        for key in ("task", "variant", "method", "seed")
-        if not isinstance(content, dict) or key not in content
-    ]
-    if missing:
-        raise DataError(f"{run}: lacks {', '.join(missing)}; rerun the training")
-    return {key: content[key] for key in ("task", "variant", "method", "seed")}
 
 
 def _bins(
@@ -136,25 +119,3 @@ def _bins(
             "evaluation.magnitude_bins and are in no bin"
         )
     return found
-
-
-def _separability(path: Path) -> dict[str, Any]:
-    table = read_table(path)
-    features = [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
-    if not features or "domain" not in table or "split" not in table:
-        raise DataError(
-            f"{path}: embeddings need the columns domain, split and f000, f001, ...; rerun the "
-            "prediction"
-        )
-    table = table[table["split"] == "test"]
-    values = table[features].to_numpy(np.float64)
-    finite = np.isfinite(values).all(axis=1)
-    is_survey = (table["domain"] == "survey").to_numpy()[finite]
-    auc, spread = separability(values[finite], is_survey)
-    return {
-        "auc": auc,
-        "auc_fold_std": spread,
-        "n_simulated": int((~is_survey).sum()),
-        "n_survey": int(is_survey.sum()),
-        "failed": int((~finite).sum()),
-    }

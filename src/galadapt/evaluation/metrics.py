@@ -16,14 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
+from galadapt.evaluation.bootstrap import central_interval, resamples
 
 #: What the error of each parameter is, for axis labels and table heads.
 ERROR_UNITS = {
@@ -32,11 +29,6 @@ ERROR_UNITS = {
     "sersic_index": "dex",
     "ellipticity": "absolute",
 }
-
-#: Random stream of the bootstrap: the second key word of every generator made here.
-_BOOTSTRAP_STREAM = 0xB0075
-
-_RESAMPLES_AT_ONCE = 50
 
 
 def errors(parameter: str, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -73,14 +65,14 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def r2_interval(
-    true: np.ndarray, predicted: np.ndarray, resamples: int, seed: int
+    true: np.ndarray, predicted: np.ndarray, number: int, seed: int
 ) -> tuple[float, float]:
     """Return the central 68 % interval of R2 when the test objects are drawn anew (bootstrap).
 
     Args:
         true: Reference values, shape (n,).
         predicted: Predictions, shape (n,); rows that are not finite are left out, as in `r2`.
-        resamples: Number of bootstrap samples.
+        number: Number of bootstrap samples.
         seed: Seed of the resampling; equal seeds give equal intervals.
     """
     good = np.isfinite(true) & np.isfinite(predicted)
@@ -88,21 +80,16 @@ def r2_interval(
     count = len(true)
     if count < 2 or np.ptp(true) == 0:
         return float("nan"), float("nan")
-    rng = np.random.Generator(np.random.Philox(key=[seed, _BOOTSTRAP_STREAM]))
-    # A resample is a vector of weights, so each one costs one row of a matrix product. Centring
-    # first keeps the variance from cancelling.
+    # Centring first keeps the variance from cancelling.
     centred = true - true.mean()
     terms = np.stack([(true - predicted) ** 2, centred**2, centred], axis=1)
     draws = []
-    for start in range(0, resamples, _RESAMPLES_AT_ONCE):
-        size = min(_RESAMPLES_AT_ONCE, resamples - start)
-        weights = rng.multinomial(count, np.full(count, 1 / count), size=size)
+    for weights in resamples(count, number, seed):
         residual, square, linear = (weights @ terms).T
         total = square - linear**2 / count
         # A resample of copies of one object has no variance to explain.
         draws.append(1 - residual[total > 0] / total[total > 0])
-    low, high = np.quantile(np.concatenate(draws), [0.16, 0.84])
-    return float(low), float(high)
+    return central_interval(np.concatenate(draws))
 
 
 def parameter_metrics(
@@ -207,31 +194,3 @@ def magnitude_bins(
         if high == edges[-1]:
             inside |= magnitude == high
         yield low, high, table[inside]
-
-
-def separability(
-    features: np.ndarray, is_survey: np.ndarray, seed: int = 0, folds: int = 5
-) -> tuple[float, float]:
-    """How well a fresh linear classifier tells the domains apart by the network's features.
-
-    Area under the ROC curve of a logistic regression on standardised features, cross-validated:
-    0.5 means that the domains cannot be told apart, 1 that they never mix.
-
-    Args:
-        features: Shape (n, n_features), finite.
-        is_survey: Shape (n,), True for survey galaxies.
-        seed: Seed of the folds; one for all, so that equal features give one number everywhere.
-        folds: Folds wanted; fewer are used when a domain has fewer galaxies.
-
-    Returns:
-        (mean, standard deviation) over folds; NaN when a domain has fewer than two galaxies.
-    """
-    folds = min(folds, int(is_survey.sum()), int((~is_survey).sum()))
-    if folds < 2:
-        return float("nan"), float("nan")
-    classifier = make_pipeline(
-        StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
-    )
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    scores = cross_val_score(classifier, features, is_survey, cv=split, scoring="roc_auc")
-    return float(scores.mean()), float(scores.std())

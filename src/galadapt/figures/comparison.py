@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import DataError
-from galadapt.evaluation.metrics import ERROR_UNITS, columns, labelled, separability
+from galadapt.evaluation.features import feature_columns, separability
+from galadapt.evaluation.metrics import ERROR_UNITS, columns, labelled
 from galadapt.evaluation.published import published
+from galadapt.figures.reading import read_columns
 from galadapt.figures.runs import scatter_panel
 from galadapt.figures.style import COLOURS, LABELS, colours, corner, drawing, empty, opacity
 from galadapt.files import read_table
@@ -22,20 +23,14 @@ from galadapt.files import read_table
 _FLOOR = -0.6
 
 
-def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
-    table = read_table(path)
-    missing = sorted(wanted - set(table.columns))
-    if missing:
-        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
-    return table
-
-
 def r2_by_method(comparison: Path, output: Path) -> None:
     """Draw R2 per method with its scatter over seeds, and R1's published figures.
 
     One row per variant, one column per parameter. Filled: simulated and survey; diamonds: R1.
     """
-    table = _read(comparison, {"variant", "method", "domain", "parameter", "metric", "mean", "std"})
+    table = read_columns(
+        comparison, {"variant", "method", "domain", "parameter", "metric", "mean", "std"}
+    )
     table = table[table["metric"] == "r2"]
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
@@ -117,7 +112,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
     """Draw the features of simulated and survey galaxies in their first two components.
 
     Standardised features, principal components of both domains together; the AUC of a linear
-    classifier (`galadapt.evaluation.metrics.separability`) says what two dimensions may hide.
+    classifier (`galadapt.evaluation.features.separability`) says what two dimensions may hide.
 
     Args:
         embeddings: {title of the panel: embeddings table}.
@@ -133,9 +128,9 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             panel.remove()
         for panel, (name, path) in zip(axes.flat, embeddings.items(), strict=False):
             panel.set_title(name)
-            table = _read(path, {"domain", "split"})
+            table = read_columns(path, {"domain", "split"})
             table = table[table["split"] == "test"]
-            features = [c for c in map(str, table) if c[0] == "f" and c[1:].isdigit()]
+            features = feature_columns(table)
             values = table[features].to_numpy(np.float64)
             good = np.isfinite(values).all(axis=1)
             values, domain = values[good], table["domain"].to_numpy()[good]
@@ -171,7 +166,7 @@ def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
     One pair of rows per variant: median error, then NMAD; bars are the scatter over seeds.
     """
     wanted = {"variant", "method", "domain", "parameter", "magnitude_low", "magnitude_high"}
-    table = _read(by_magnitude, wanted | {"metric", "mean", "std"})
+    table = read_columns(by_magnitude, wanted | {"metric", "mean", "std"})
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
         raise DataError(f"{by_magnitude}: holds no galaxy; rerun the stage that writes it")

@@ -52,7 +52,12 @@ _RC = {
 
 @contextlib.contextmanager
 def drawing(
-    output: str | Path, rows: int, columns: int, size: tuple[float, float], title: str = ""
+    output: str | Path,
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    title: str = "",
+    projection: str | None = None,
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
 
@@ -62,12 +67,15 @@ def drawing(
         columns: Columns of axes.
         size: Width and height of one axes [inch].
         title: Title of the whole figure.
+        projection: Of every axes, by matplotlib's name ("3d"); None: flat.
     """
     # A user's matplotlibrc would change the bytes.
     with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **_RC}):
         figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
+        axes = np.asarray(
+            figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": projection})
+        )
         if title:
             figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
         yield figure, axes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,12 +18,29 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
+from galadapt.evaluation.headline import classifies, counts, headings, headline
 from galadapt.files import read_json, read_table, write_text
 
 #: What of an environment.json differs between two equal runs, or is no version.
 _NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", "backend")
+
+#: Title and first sentence of each task's page.
+TITLES = {
+    "structure": (
+        "How far can the networks be trusted?",
+        "Galaxy structure measured by networks trained on simulations, tested on simulated "
+        "galaxies and on a survey.",
+    ),
+    "stars": (
+        "Which frames can be used?",
+        "Star images told apart by networks: circular, comet or donut, split by frame.",
+    ),
+    "screening": (
+        "Which fields need an expert's eye?",
+        "X-ray fields screened by networks for regions that spoil the detection of sources.",
+    ),
+}
 
 #: Longest table that is shown whole.
 _MAX_ROWS = 60
@@ -42,11 +59,10 @@ def build_report(
     configuration: Mapping[str, Any],
     comparison_html: Path,
     pictures: Mapping[str, Sequence[Picture]],
-    cuts: Path,
-    rejected: Path,
+    tables: Sequence[Path],
     runs: Sequence[Path],
     code: Mapping[str, str],
-    package: Path,
+    package: Path | None = None,
 ) -> None:
     """Write the report.
 
@@ -55,11 +71,12 @@ def build_report(
         configuration: The whole configuration, as plain values.
         comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
         pictures: {section title: pictures}, in the order to be shown.
-        cuts: CSV of the survey's selection, one row per cut with `cut` and `removed`.
-        rejected: CSV of the objects whose stamp was refused, with `reason`.
+        tables: CSV files of what was left out of the data and of what it was made from, each
+            called as in `TABLES`, in the order to be shown.
         runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
         code: {stage: code digest}.
-        package: The package.json of the networks that `galadapt predict` measures with.
+        package: The package.json of the networks that `galadapt predict` measures with; None:
+            the task has none.
 
     Raises:
         DataError: an input is missing or is not what its name promises.
@@ -83,11 +100,11 @@ def build_report(
         # The fragment was escaped by the stage that wrote it.
         comparison=Markup(fragment),
         sections=sections,
-        cuts=_rows(_table(cuts, ("cut", "removed"))),
-        rejected=_reasons(rejected),
-        coverage=_coverage(package),
+        title=TITLES.get(str(configuration.get("task")), TITLES["structure"]),
+        tables=[_shown(Path(path)) for path in tables],
+        coverage=None if package is None else _coverage(package),
         appendix=appendix,
-        parameters=PARAMETERS,
+        headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, appendix),
         versions=_versions(runs),
         code=sorted(code.items()),
@@ -131,11 +148,42 @@ def _rows(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _reasons(path: Path) -> dict[str, Any]:
-    counts = _table(path, ("reason",))["reason"].value_counts()
+def _reasons(table: pd.DataFrame) -> pd.DataFrame:
+    counts = table["reason"].value_counts()
     # Equal counts in a fixed order, or the page's bytes would depend on the table's order.
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    return _rows(pd.DataFrame(ordered, columns=["reason", "objects"]))
+    return pd.DataFrame(ordered, columns=["reason", "objects"])
+
+
+def _frames(table: pd.DataFrame) -> pd.DataFrame:
+    grouped = table.assign(detector=table["detector"].fillna("none")).groupby(
+        ["label", "split", "status", "detector"], sort=True, dropna=False
+    )
+    found = grouped.agg(
+        frames=("frame", "size"), stars=("n_stars", "sum"), seeing=("fwhm", "median")
+    )
+    found["seeing"] = [f"{value:.2f} arcsec" for value in found["seeing"]]
+    return found.reset_index()
+
+
+#: What of a table is shown: its heading, the columns it needs, and how it is condensed.
+TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFrame]]] = {
+    "cuts": ("Cuts on the catalogue", ("cut", "removed"), lambda table: table),
+    "rejected": ("Left out when stamps were cut", ("reason",), _reasons),
+    "frames": (
+        "Frames and the stars used of them",
+        ("frame", "label", "split", "status", "detector", "n_stars", "fwhm"),
+        _frames,
+    ),
+}
+
+
+def _shown(path: Path) -> dict[str, Any]:
+    heading, needed, condense = TABLES[path.stem]
+    return {
+        "heading": f"{heading} ({path.parent.name})",
+        **_rows(condense(_table(path, needed))),
+    }
 
 
 def _coverage(package: Path) -> dict[str, Any]:
@@ -168,6 +216,19 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     def listed(key: str) -> str:
         return ", ".join(map(str, configuration.get(key) or [])) or "none"
 
+    structure = configuration.get("task", "structure") == "structure"
+    data = _galaxies(configuration) if structure else _classified(configuration)
+    return [
+        ("Preset", str(configuration.get("preset", "unnamed"))),
+        *data,
+        ("Variants", listed("variants")),
+        ("Methods", listed("methods")),
+        ("Training seeds", listed("seeds")),
+        ("Seed of the data", str(configuration.get("seed", "unknown"))),
+    ]
+
+
+def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     simulation = configuration.get("simulation") or {}
     image = configuration.get("image") or {}
     sizes = ", ".join(
@@ -177,7 +238,6 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     survey = configuration.get("survey") or {}
     return [
-        ("Preset", str(configuration.get("preset", "unnamed"))),
         ("Survey", str(survey.get("kind", "unknown"))),
         (
             "Stamps",
@@ -185,30 +245,41 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{image.get('band')}, zero point {image.get('zero_point')} AB",
         ),
         ("Simulated", sizes),
-        ("Variants", listed("variants")),
-        ("Methods", listed("methods")),
-        ("Training seeds", listed("seeds")),
-        ("Seed of the data", str(configuration.get("seed", "unknown"))),
+    ]
+
+
+def _classified(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def domain(name: str) -> str:
+        return "none" if configuration.get(name) is None else str(configuration[name]["kind"])
+
+    return [
+        ("Task", str(configuration["task"])),
+        ("Simulated", domain("simulated")),
+        ("Own images", domain("survey")),
     ]
 
 
 def _run_row(folder: Path) -> dict[str, Any]:
     run, metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
     try:
-        tests = {name: splits.get("test") for name, splits in metrics["domains"].items()}
+        tests = {
+            name: splits["test"] for name, splits in metrics["domains"].items() if "test" in splits
+        }
+        counted = {name: counts(metrics, test) for name, test in tests.items()}
         return {
             "variant": run["variant"],
             "method": run["method"],
             "seed": run["seed"],
             "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
             "parameters": run.get("parameter_count", "?"),
-            "n": {name: test[PARAMETERS[0]]["n"] for name, test in tests.items() if test},
-            "failed": sum(test[PARAMETERS[0]]["failed"] for test in tests.values() if test),
-            "auc": _number(metrics["separability"]["auc"]),
-            "r2": {
-                name: [_number(test[p]["r2"]) for p in PARAMETERS]
+            "n": {name: n for name, (n, _) in counted.items()},
+            "failed": sum(failed for _, failed in counted.values()),
+            "separability": _number((metrics.get("separability") or {}).get("auc")),
+            "headings": headings(metrics),
+            "classifies": classifies(metrics),
+            "headline": {
+                name: [_number(value) for value in headline(metrics, test)]
                 for name, test in tests.items()
-                if test
             },
         }
     except (KeyError, TypeError, AttributeError) as error:
@@ -234,6 +305,47 @@ def _versions(runs: Sequence[Path]) -> list[tuple[str, str]]:
 def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say what the numbers do not say."""
     lines = []
+    seeds = len(configuration.get("seeds") or [])
+    if seeds < 3:
+        lines.append(
+            f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "
+            "not known well enough to rank methods; use at least 3."
+        )
+    if any(row["classifies"] for row in appendix):
+        return lines + _class_caveats(configuration)
+    return _galaxy_caveats(configuration, appendix) + lines
+
+
+def _class_caveats(configuration: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "Classes are unequally common: accuracy mostly tells how common the largest is. Balanced "
+        "accuracy is the mean recall of the classes.",
+        "Stamps of one frame or observation are alike: intervals come from drawing these anew, "
+        "not stamps, and few of them make wide intervals.",
+        "R2's and R3's published figures hold for their own images.",
+    ]
+    if configuration.get("simulated") is not None:
+        lines.append(
+            "Simulated images hold the defects that were thought of. Success on them is "
+            "necessary, not sufficient, for real ones."
+        )
+    leaking = [
+        name
+        for name in configuration.get("methods") or []
+        if configuration["method_settings"][name].get("split") == "stamp"
+    ]
+    if leaking:
+        lines.append(
+            f"{', '.join(leaking)}: split by stamp, so that stamps of one frame train and test. "
+            "The score is what R2 warns against, and stands here to show by how much it flatters."
+        )
+    return lines
+
+
+def _galaxy_caveats(
+    configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    lines = []
     sizes = {row["n"]["survey"] for row in appendix if "survey" in row["n"]}
     if sizes:
         count = min(sizes)
@@ -241,12 +353,6 @@ def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, A
             f"The survey's test set holds {count} galaxies. How far R² would move with other "
             "galaxies is the bootstrap interval below each table; smaller differences are not "
             "established."
-        )
-    seeds = len(configuration.get("seeds") or [])
-    if seeds < 3:
-        lines.append(
-            f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "
-            "not known well enough to rank methods; use at least 3."
         )
     if (configuration.get("splits") or {}).get("by") == "id":
         lines.append(

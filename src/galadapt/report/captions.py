@@ -22,6 +22,17 @@ CAPTIONS = {
         "Features of simulated and survey test galaxies in two principal components; the AUC says "
         "how well a linear classifier tells the domains apart (0.5: not at all)."
     ),
+    "quality": (
+        "Balanced accuracy and AUC on the test sets, mean and scatter over seeds, with published "
+        "values on other data for orientation."
+    ),
+    "errors": "Share of wrong answers per class and method on the test sets.",
+    "counts": "How many stamps each class has in each split.",
+    "moments": (
+        "Standard deviation, skewness and kurtosis of the images: R3's first attempt to tell the "
+        "classes apart."
+    ),
+    "contact_sheet": "Stamps of each class, drawn at random.",
     "parameters": "Parameters of the simulated and of the survey galaxies.",
     "stamps": (
         "Stamps of both domains from bright to faint, then survey stamps at random, the brightest "

@@ -18,6 +18,9 @@ CLASSES = ("0", "1", "2", "3", "4", "5")
 #: From these shares on a field is of the next class.
 _BOUNDS = np.array([1e-3, 1e-2, 1e-1, 1.0])
 
+#: Flagged share at which each class begins.
+BEGINS = (0.0, 0.0, *_BOUNDS.tolist())
+
 #: Rounding of a share that counts pixels.
 _ROUNDING = 1e-9
 

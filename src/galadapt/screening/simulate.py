@@ -18,7 +18,7 @@ from galadapt.config.screening import SimulatedFields
 from galadapt.errors import DataError, RunError
 from galadapt.progress import track
 from galadapt.randomness import generator
-from galadapt.screening.classes import CLASSES, obs_class_of_fraction, pixels_of_class
+from galadapt.screening.classes import BEGINS, CLASSES, obs_class_of_fraction, pixels_of_class
 from galadapt.screening.defects import KINDS, PN_MODE, Scene, inject
 from galadapt.screening.instrument import (
     CAMERA,
@@ -407,6 +407,7 @@ def simulate_fields(
         "band": "0.2-12 keV",
         "domain": "simulated",
         "classes": list(CLASSES),
+        "mask_borders": list(BEGINS),
         "moments": list(MOMENTS),
         "camera": settings.camera,
         "provenance": provenance,

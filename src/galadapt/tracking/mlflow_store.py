@@ -36,8 +36,8 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
-from galadapt.config import PARAMETERS
 from galadapt.errors import DataError, RunError
+from galadapt.evaluation.headline import classifies, counts, headings, headline, logged
 from galadapt.files import canonical_json, read_json, read_table, write_csv
 from galadapt.progress import say
 
@@ -47,16 +47,18 @@ if TYPE_CHECKING:
 RUN_TAG = "galadapt.run"
 FINGERPRINT_TAG = "galadapt.fingerprint"
 
-#: What of a run folder is copied as artifacts, beside its figures.
+#: What of a run folder is copied as artifacts, beside its figures and its metrics in detail.
 FILES = (
     "run.json",
     "environment.json",
     "metrics.json",
-    "metrics_by_magnitude.csv",
     "history.csv",
     "predictions.parquet",
     "predictions.json",
 )
+
+#: Metrics in bins or classes, of which a folder holds one.
+DETAILS = ("metrics_by_magnitude.csv", "metrics_by_class.csv")
 
 #: Files that differ between two equal trainings (times), so that a fingerprint leaves them out.
 _TIMED = "environment.json"
@@ -167,7 +169,7 @@ def read_folder(path: Path, methods: Mapping[str, Any], version: str) -> Folder:
     Raises:
         DataError: a file is missing, or the run is not identified.
     """
-    for name in (*FILES, "model.keras"):
+    for name in (*FILES, "model.keras", _detail(path)):
         if not (path / name).is_file():
             raise DataError(f"{path}: unfinished run, lacks {name}; rerun training and evaluation")
     run = read_json(path / "run.json")
@@ -194,6 +196,11 @@ def read_folder(path: Path, methods: Mapping[str, Any], version: str) -> Folder:
     return folder
 
 
+def _detail(path: Path) -> str:
+    """Name the file of a run folder that holds its metrics in detail."""
+    return next((name for name in DETAILS if (path / name).is_file()), DETAILS[0])
+
+
 def fingerprint(path: Path, figures: Iterable[Path], words: Sequence[str]) -> str:
     """Digest what a run folder says, and the `words` logged with it, in 16 hex digits.
 
@@ -201,7 +208,7 @@ def fingerprint(path: Path, figures: Iterable[Path], words: Sequence[str]) -> st
     which hold its saving date: two models that differ also differ in their predictions.
     """
     parts: dict[str, Any] = {"words": list(words)}
-    for name in FILES:
+    for name in (*FILES, _detail(path)):
         if name == "history.csv":
             table = read_table(path / name)
             content = table.drop(columns="seconds", errors="ignore").to_csv(index=False).encode()
@@ -395,7 +402,7 @@ def _log(client: MlflowClient, experiment: str, folder: Folder) -> None:
     ).info.run_id
     _log_values(client, run_id, folder, started, ended)
     _log_datasets(client, run_id, folder)
-    for name in FILES:
+    for name in (*FILES, _detail(folder.path)):
         client.log_artifact(run_id, str(folder.path / name))
     for figure in folder.figures:
         place = figure.relative_to(folder.path).parent.as_posix()
@@ -435,34 +442,22 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def final_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Name the final metrics so that the four R2 of one domain stand side by side.
-
-    ``r2_survey_magnitude`` and its like are ungrouped; everything else is in a group of the
-    domain's name (``survey/bias_magnitude``), which MLflow folds.
-    """
-    found: dict[str, Any] = {}
-    # MLflow's parallel-coordinates plot opens with the metric logged first: the survey's.
-    for domain, splits in sorted(metrics["domains"].items(), reverse=True):
-        test = splits.get("test", {})
-        for parameter in PARAMETERS if test else ():
-            values = test[parameter]
-            found[f"r2_{domain}_{parameter}"] = values["r2"]
-            for key in ("bias", "scatter", "outlier_fraction", "completeness"):
-                found[f"{domain}/{key}_{parameter}"] = values[key]
-    found["separability_auc"] = metrics.get("separability", {}).get("auc")
-    return {key: float(value) for key, value in found.items() if value is not None}
+    """Return the final metrics that have a value, under the names of `headline.logged`."""
+    return {key: float(value) for key, value in logged(metrics).items() if value is not None}
 
 
 def description(folder: Folder) -> str:
-    """Describe a run in Markdown: what the method is and its R2."""
+    """Describe a run in Markdown: what the method is and its headline numbers."""
+    names = headings(folder.metrics)
     lines = [f"**{folder.run['method']}**: {folder.about}", ""]
-    lines += [f"| R² | {' | '.join(PARAMETERS)} | n |", "|---" * (len(PARAMETERS) + 2) + "|"]
+    lines += [f"| test set | {' | '.join(names)} | n |", "|---" * (len(names) + 2) + "|"]
     for domain, splits in sorted(folder.metrics["domains"].items()):
         test = splits.get("test")
         if test:
-            values = [test[name]["r2"] for name in PARAMETERS]
+            values = headline(folder.metrics, test)
             cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
-            lines.append(f"| {domain} | {' | '.join(cells)} | {test[PARAMETERS[0]]['n']} |")
+            count, _ = counts(folder.metrics, test)
+            lines.append(f"| {domain} | {' | '.join(cells)} | {count} |")
     return "\n".join(lines)
 
 
@@ -536,7 +531,7 @@ def _log_model(client: MlflowClient, experiment: str, run_id: str, folder: Folde
         name="network",
         source_run_id=run_id,
         params={"parameter_count": str(folder.run.get("parameter_count", ""))},
-        model_type="regressor",
+        model_type="classifier" if classifies(folder.metrics) else "regressor",
     )
     with tempfile.TemporaryDirectory() as temporary:
         _write_model(Path(temporary), run_id, logged.model_id, folder)
@@ -557,17 +552,21 @@ def _write_model(place: Path, run_id: str, model_id: str, folder: Folder) -> Non
     (place / "data" / "keras_module.txt").write_text("keras")
     requirements = [f"{name}=={versions[name]}" for name in _PACKAGES if name in versions]
     (place / "requirements.txt").write_text("\n".join([*requirements, ""]))
-    # The network predicts standardised targets from variant pixels: whoever loads it must know.
-    known = ("parameters", "target_scaling", "variant_steps", "stamps")
+    # What the network says, and of which pixels: whoever loads it must know.
+    known = (
+        *("parameters", "target_scaling", "target_classes", "mask_borders"),
+        *("variant_steps", "stamps"),
+    )
     metadata = {key: folder.run[key] for key in known if key in folder.run}
     model = Model(run_id=run_id, model_id=model_id, metadata=metadata)
-    shape = input_shape(source)
-    if shape is not None:
+    shape, said = input_shape(source), folder.run.get("output_shape")
+    if shape is not None and said is not None:
         single = np.dtype(np.float32)
         sizes = tuple(-1 if size is None else int(size) for size in shape)
+        names = folder.run.get("parameters") or folder.run["target_classes"]["classes"]
         model.signature = ModelSignature(
             Schema([TensorSpec(single, sizes)]),
-            Schema([TensorSpec(single, (-1, len(PARAMETERS)), "_".join(PARAMETERS))]),
+            Schema([TensorSpec(single, (-1, *map(int, said)), "_".join(names))]),
         )
     model.add_flavor(
         "keras",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from galadapt.config import Compute
@@ -11,8 +12,7 @@ from galadapt.training import backend
 def predict(
     run: Path,
     model: Path,
-    simulated: Path | None,
-    survey: Path | None,
+    domains: Mapping[str, Path],
     predictions: Path,
     embeddings: Path,
     record: Path,
@@ -26,9 +26,7 @@ def predict(
     Args:
         run: The training's run.json: what it learned, magnitude limit.
         model: Its model.keras.
-        simulated: Stamp set of the simulated domain, of the variant the network was trained on;
-            None: there is none.
-        survey: Stamp set of the survey, of the same variant, or None.
+        domains: Stamp set of each domain there is, of the variant the network was trained on.
         predictions: Parquet table to write: id, domain, split and, per parameter in its own unit,
             ``<parameter>_true`` and ``<parameter>_predicted``; of a classifier group, label_true,
             label_original and ``p_<class>``.
@@ -47,6 +45,5 @@ def predict(
     from galadapt.training import testing
 
     network = testing.read_network(Path(run), Path(model))
-    given = {"simulated": simulated, "survey": survey}
-    paths = {domain: Path(path) for domain, path in given.items() if path is not None}
+    paths = {domain: Path(path) for domain, path in domains.items()}
     testing.write(network, paths, Path(predictions), Path(embeddings), Path(record))

@@ -18,7 +18,7 @@ from galadapt.training.targets import Target
 def write(
     job: Job,
     sets: dict[str, StampSet],
-    regressor: keras.Model,
+    network: keras.Model,
     target: Target,
     progress: Progress,
     identity: str,
@@ -29,7 +29,7 @@ def write(
     Args:
         job: What was trained.
         sets: The open stamp sets it was trained on; the first one's metadata go into run.json.
-        regressor: With the weights of the best epoch.
+        network: With the weights of the best epoch.
         target: What it has learned.
         progress: With its history.
         identity: Of the training.
@@ -37,7 +37,7 @@ def write(
     """
     metadata = next(iter(sets.values())).metadata
     with atomic(job.output / "model.keras") as temporary:
-        regressor.save(temporary)
+        network.save(temporary)
     write_csv(job.output / "history.csv", pd.DataFrame(progress.history))
     finished = datetime.datetime.now(datetime.UTC)
     write_json(
@@ -67,7 +67,8 @@ def write(
                 key: value for key, value in metadata.items() if not key.endswith("provenance")
             },
             **target.record(),
-            "parameter_count": regressor.count_params(),
+            "output_shape": network.output_shape[1:],
+            "parameter_count": network.count_params(),
             "best_epoch": progress.best_epoch,
             "best_monitored": progress.best,
             "epochs_run": progress.epoch,

@@ -81,16 +81,3 @@ def test_bootstrap_is_seeded_and_narrows_with_more_objects():
     many = metrics.r2_interval(true, predicted, 300, 1)
     assert many[1] - many[0] < 0.5 * (few[1] - few[0])
     assert many[0] < metrics.r2(true, predicted) < many[1]
-
-
-def test_separability_is_half_for_one_population_and_one_for_two():
-    rng = np.random.default_rng(2)
-    features = rng.standard_normal((400, 5))
-    survey = np.arange(400) % 2 == 0
-    assert metrics.separability(features, survey, 1)[0] == pytest.approx(0.5, abs=0.1)
-    features[survey, 3] += 6
-    assert metrics.separability(features, survey, 1)[0] > 0.99
-
-
-def test_separability_of_one_galaxy_is_undefined():
-    assert np.isnan(metrics.separability(np.zeros((5, 2)), np.arange(5) == 0, 1)[0])

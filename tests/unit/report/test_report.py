@@ -61,8 +61,7 @@ def inputs(tmp_path, make_run):
         "configuration": CONFIGURATION,
         "comparison_html": paths["html"],
         "pictures": {"The data": [Picture(tmp_path / "figure.png", "Labels of <both> domains.")]},
-        "cuts": tmp_path / "cuts.csv",
-        "rejected": tmp_path / "rejected.csv",
+        "tables": [tmp_path / "cuts.csv", tmp_path / "rejected.csv"],
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
         "package": tmp_path / "package.json",
@@ -147,14 +146,14 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
 
 
 def test_no_rejected_object_is_said(inputs):
-    inputs["rejected"].write_text("id,reason,value\n")
+    inputs["tables"][1].write_text("id,reason,value\n")
     build_report(**inputs)
     assert "None." in Page(inputs["output"].read_text()).text
 
 
 def test_a_long_table_is_cut_and_says_so(inputs):
     rows = "".join(f"cut{k},x,1,1\n" for k in range(100))
-    inputs["cuts"].write_text("cut,condition,removed,remaining\n" + rows)
+    inputs["tables"][0].write_text("cut,condition,removed,remaining\n" + rows)
     build_report(**inputs)
     assert "40 more rows are in the file" in inputs["output"].read_text()
 

@@ -94,7 +94,7 @@ def test_a_run_holds_everything_of_its_folder(store, make, tiny_model):
     uses = {data.dataset.name: data.tags[0].value for data in run.inputs.dataset_inputs}
     assert uses == {"simulated": "training, testing", "survey": "testing"}
     paths = {item.path for item in store.client.list_artifacts(run.info.run_id)}
-    assert {*mlflow_store.FILES, "figures"} <= paths
+    assert {*mlflow_store.FILES, "metrics_by_magnitude.csv", "figures"} <= paths
 
     import keras
     import mlflow

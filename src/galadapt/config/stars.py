@@ -1,0 +1,301 @@
+"""Star images: simulated frames or the user's own, detection of their stars, splits by frame."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.config.base import Fraction, Interval, Positive, Section
+
+#: What the shape of the stars tells of a frame, in the order of every table.
+STAR_CLASSES = ("circular", "comet", "donut")
+
+
+class FrameCounts(Section):
+    """Simulated frames of one class."""
+
+    train: int = Field(ge=0, le=10_000, description="Frames for training.")
+    validation: int = Field(ge=0, le=10_000, description="Frames for early stopping.")
+    test: int = Field(ge=0, le=10_000, description="Frames for testing.")
+    density: Positive = Field(
+        1.0, description="Density of their stars, in units of `star_density`: rich or poor fields."
+    )
+
+
+class SimulatedFrames(Section):
+    """CCD frames of star fields made from physics: atmosphere, optics, tracking and detector."""
+
+    kind: Literal["simulated"] = "simulated"
+    circular: FrameCounts = Field(
+        FrameCounts(train=43, validation=10, test=8), description="Frames in focus, well tracked."
+    )
+    comet: FrameCounts = Field(
+        FrameCounts(train=7, validation=3, test=2, density=1.6),
+        description="Frames with coma, with tracking drift, or with both.",
+    )
+    donut: FrameCounts = Field(
+        FrameCounts(train=3, validation=2, test=2, density=0.18),
+        description="Frames out of focus, through an aperture with a central obscuration.",
+    )
+    side: int = Field(1024, ge=128, le=8192, description="Side of a frame [px].")
+    pixel_scale: Positive = Field(0.58, description="Pixel scale [arcsec/px].")
+    exposure: Positive = Field(60.0, description="Exposure time [s].")
+    zero_point: float = Field(22.0, description="Magnitude of 1 electron/s.")
+    gain: Positive = Field(1.4, description="Electrons per ADU.")
+    read_noise: float = Field(8.0, ge=0, description="Read noise [electrons].")
+    bias: float = Field(1000.0, ge=0, description="Level of an unexposed pixel [ADU].")
+    saturation: float = Field(
+        60_000.0, gt=0, le=65_535, description="Largest value a pixel reaches [ADU]."
+    )
+    bleed: bool = Field(
+        False, description="Whether charge above saturation runs along the column, or is lost."
+    )
+    sky: Interval = Field(
+        Interval(low=18.5, high=21.0), description="Sky brightness of a frame [mag/arcsec^2]."
+    )
+    sky_gradient: Fraction = Field(
+        0.05, description="Largest change of the sky from centre to edge, as a share of it."
+    )
+    star_density: Positive = Field(
+        1.5, description="Stars per square arcmin between the limits; a frame's own is jittered."
+    )
+    crowding: Positive = Field(
+        1.5, ge=1, description="A frame's density is higher or lower by up to this factor."
+    )
+    companions: Fraction = Field(
+        0.08, description="Share of the stars with another one within 10 arcsec."
+    )
+    bright_limit: float = Field(9.5, description="Brightest star [mag].")
+    faint_limit: float = Field(17.5, description="Faintest star [mag].")
+    magnitude_slope: Positive = Field(0.28, description="d log10 N / d mag of the number counts.")
+    seeing: Interval = Field(
+        Interval(low=1.1, high=2.4), description="FWHM of the atmosphere alone [arcsec]."
+    )
+    ellipticity: float = Field(
+        0.025, ge=0, le=0.2, description="Scatter of each component of the seeing's shear."
+    )
+    field_variation: Fraction = Field(
+        0.1, description="Largest growth of the seeing's FWHM from centre to corner, as a share."
+    )
+    diameter: Positive = Field(0.4, description="Aperture of the telescope [m].")
+    wavelength: Positive = Field(600.0, description="Effective wavelength [nm].")
+    obscuration: Interval = Field(
+        Interval(low=0.3, high=0.45), description="Diameter of the secondary over the aperture's."
+    )
+    coma: Interval = Field(
+        Interval(low=6.0, high=11.0),
+        description="Length of the comatic flare at the centre of a comet frame [arcsec].",
+    )
+    coma_growth: float = Field(
+        0.5,
+        ge=0,
+        le=2,
+        description="Radial coma at the corner of a comet frame, as a share of that at the centre.",
+    )
+    drift: Interval = Field(
+        Interval(low=4.0, high=9.0), description="Length of the trail of a drift [arcsec]."
+    )
+    steady: Interval = Field(
+        Interval(low=0.25, high=0.6),
+        description="Share of the exposure before the drift begins: the comet's head.",
+    )
+    defocus: Interval = Field(
+        Interval(low=4.5, high=7.5), description="Outer radius of a donut [arcsec]."
+    )
+    defocus_tilt: Fraction = Field(
+        0.15, description="Change of the defocus from centre to edge of a frame, as a share."
+    )
+    residual: float = Field(
+        0.8,
+        ge=0,
+        description=(
+            "Largest coma, drift and defocus left in a frame of another class [arcsec]: what a "
+            "good night has, too."
+        ),
+    )
+    mild: Fraction = Field(
+        0.25, description="Share of comet and donut frames with `mild_strength`."
+    )
+    mild_strength: Fraction = Field(
+        0.8, description="Aberration of a mild frame, as a share of the interval's lower end."
+    )
+    mixed: Fraction = Field(
+        0.25,
+        description=(
+            "Share of comet frames with both coma and drift, and of donut frames with coma, each "
+            "weaker than alone; none of them is mild."
+        ),
+    )
+
+    #: Largest expected number of stars in a frame.
+    MAX_STARS: ClassVar[int] = 200_000
+
+    def stars(self, density: float = 1.0) -> float:
+        """Mean number of stars in a frame of the given relative density."""
+        return self.star_density * density * (self.side * self.pixel_scale / 60) ** 2
+
+    @property
+    def waves(self) -> float:
+        """Arcsec of the angle wavelength / diameter: the unit of the aberrations."""
+        return math.degrees(self.wavelength * 1e-9 / self.diameter) * 3600
+
+    @model_validator(mode="after")
+    def _possible(self) -> SimulatedFrames:
+        for split in ("train", "test"):
+            if not any(getattr(getattr(self, name), split) for name in STAR_CLASSES):
+                raise ValueError(f"no class has a frame for {split}; give at least one")
+        if not self.bright_limit < self.faint_limit:
+            raise ValueError(
+                f"bright_limit {self.bright_limit:g} must be below faint_limit {self.faint_limit:g}"
+            )
+        if self.bias >= self.saturation:
+            raise ValueError(
+                f"bias {self.bias:g} leaves no room below saturation {self.saturation:g}"
+            )
+        if self.seeing.low < 1.5 * self.pixel_scale:
+            raise ValueError(
+                f"seeing from {self.seeing.low:g} arcsec is undersampled by pixels of "
+                f"{self.pixel_scale:g} arcsec; begin at {1.5 * self.pixel_scale:g}"
+            )
+        for name in ("obscuration", "steady"):
+            if not getattr(self, name).within(Interval(low=0, high=0.95)):
+                raise ValueError(f"{name} must lie within 0 and 0.95")
+        for name in ("coma", "drift", "defocus"):
+            given = getattr(self, name)
+            if given.low <= 0 or given.high > 15:
+                raise ValueError(f"{name} must lie above 0 and within 15 arcsec")
+        if self.mild + self.mixed > 1:
+            raise ValueError(f"mild {self.mild:g} and mixed {self.mixed:g} must not exceed 1")
+        densest = max(getattr(self, name).density for name in STAR_CLASSES) * self.crowding
+        if self.stars(densest) > self.MAX_STARS:
+            raise ValueError(
+                f"up to {self.stars(densest):.0f} stars per frame; star_density, crowding and side "
+                f"may give {self.MAX_STARS}"
+            )
+        return self
+
+
+class FrameFiles(Section):
+    """The user's own CCD frames: a table of FITS files, each with one label or none."""
+
+    kind: Literal["files"] = "files"
+    path: str = Field(
+        description=(
+            "CSV or ECSV table with the columns frame (a FITS file, its path relative to the "
+            "table), label (circular, comet, donut, or empty) and, if wanted, split (train, "
+            "validation, test). Environment variables expand."
+        )
+    )
+    directory: str | None = Field(
+        None,
+        description=(
+            "Folder that the frames' paths are relative to, instead of the table's. What is named "
+            "here counts by its content: changed frames rerun the extraction."
+        ),
+    )
+    hdu: int | str | None = Field(
+        None, description="Extension of the frames, by number or name; null: the only 2-D one."
+    )
+    pixel_scale: Positive | None = Field(
+        None, description="Pixel scale of frames without WCS [arcsec/px]."
+    )
+    saturation: Positive | None = Field(
+        None,
+        description=(
+            "Value from which on a pixel is saturated [ADU]; null: the header's SATURATE, without "
+            "which no star is called saturated."
+        ),
+    )
+
+
+Frames = Annotated[SimulatedFrames | FrameFiles, Field(discriminator="kind")]
+
+
+class StarDetection(Section):
+    """Finding the stars of a frame and cutting their stamps."""
+
+    stamp_size: int = Field(60, ge=16, le=256, description="Stamp side [px], even.")
+    background: Literal["median", "mesh"] = Field(
+        "mesh",
+        description="Sky of a frame: its sigma-clipped median, or that of a mesh of boxes.",
+    )
+    background_box: int = Field(128, ge=16, le=2048, description="Box of the mesh [px].")
+    detector: Literal["auto", "daofind", "segmentation"] = Field(
+        "auto",
+        description=(
+            "daofind: DAOStarFinder, for stars with one peak. segmentation: connected pixels of "
+            "the smoothed frame, which finds a defocused star once. auto: segmentation where the "
+            "bright stars are hollow or too faint to have peaks, daofind elsewhere."
+        ),
+    )
+    fwhm: float = Field(4.0, gt=1, le=50, description="FWHM that DAOStarFinder looks for [px].")
+    threshold: Positive = Field(
+        25.0,
+        description=(
+            "Detection threshold [sigma of the background]; in the smoothed frame, of its noise."
+        ),
+    )
+    min_stars: int = Field(
+        3, ge=1, description="With fewer stars the threshold and fwhm are lowered and tried again."
+    )
+    threshold_step: float = Field(
+        0.8, gt=0, lt=1, description="Factor of the threshold at each new try."
+    )
+    fwhm_step: float = Field(
+        0.97, gt=0, le=1, description="Factor of fwhm at each new try, down to 1.5 px."
+    )
+    threshold_floor: Positive = Field(4.0, description="Lowest threshold tried [sigma].")
+    hollow: Fraction = Field(
+        0.8,
+        description=(
+            "auto: the mean star is hollow when its centre is fainter than this share of the "
+            "brightest ring around it."
+        ),
+    )
+    smoothing: Positive = Field(
+        5.0, description="FWHM of the kernel that smooths a frame for segmentation [px]."
+    )
+    overlap: Literal["keep_brightest", "drop_all", "keep"] = Field(
+        "keep_brightest",
+        description=(
+            "Stars whose boxes overlap: only the brightest of them is kept, none of them, or all."
+        ),
+    )
+    border: int = Field(
+        0, ge=0, description="Distance of a box to the edge of the frame below which it goes [px]."
+    )
+    seeing_limit: Positive = Field(
+        2.0, description="The seeing of a frame is good below this mean FWHM [arcsec]."
+    )
+    reject: list[Literal["saturated", "fit_failed"]] = Field(
+        ["fit_failed"],
+        description=(
+            "Flags that reject a star; otherwise they only mark it. What no Gaussian fits is "
+            "seldom one star."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StarDetection:
+        if self.stamp_size % 2:
+            raise ValueError(f"stamp_size {self.stamp_size} must be even")
+        if self.threshold_floor > self.threshold:
+            raise ValueError(
+                f"threshold_floor {self.threshold_floor:g} is above threshold {self.threshold:g}"
+            )
+        return self
+
+
+class FrameSplits(Section):
+    """Shares of each class's frames where the table gives no split; the rest is for testing."""
+
+    train: Fraction = Field(0.66, description="Share of the frames for training.")
+    validation: Fraction = Field(0.19, description="Share of the frames for early stopping.")
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> FrameSplits:
+        if self.train + self.validation >= 1:
+            raise ValueError("train + validation must be below 1, to leave a test set")
+        return self

@@ -1,0 +1,84 @@
+"""What the features of a network say: can simulated and survey stamps be told apart?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from galadapt.errors import DataError
+from galadapt.files import read_table
+
+
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """Return the names of the feature columns (f000, f001, ...) of a table of embeddings."""
+    return [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
+
+
+def domain_separability(path: Path) -> dict[str, Any]:
+    """Measure the separability of the domains in the embeddings of one run's test stamps.
+
+    Args:
+        path: Parquet table of `id`, `domain`, `split` and one float column per feature (f000,
+            f001, ...).
+
+    Returns:
+        ``auc`` and ``auc_fold_std`` as `separability` (NaN without one of the domains), the
+        numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not finite).
+
+    Raises:
+        DataError: the table is missing or is no table of embeddings.
+    """
+    table = read_table(path)
+    features = feature_columns(table)
+    if not features or "domain" not in table or "split" not in table:
+        raise DataError(
+            f"{path}: embeddings need the columns domain, split and f000, f001, ...; rerun the "
+            "prediction"
+        )
+    table = table[table["split"] == "test"]
+    values = table[features].to_numpy(np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    is_survey = (table["domain"] == "survey").to_numpy()[finite]
+    auc, spread = separability(values[finite], is_survey)
+    return {
+        "auc": auc,
+        "auc_fold_std": spread,
+        "n_simulated": int((~is_survey).sum()),
+        "n_survey": int(is_survey.sum()),
+        "failed": int((~finite).sum()),
+    }
+
+
+def separability(
+    features: np.ndarray, is_survey: np.ndarray, seed: int = 0, folds: int = 5
+) -> tuple[float, float]:
+    """How well a fresh linear classifier tells the domains apart by the network's features.
+
+    Area under the ROC curve of a logistic regression on standardised features, cross-validated:
+    0.5 means that the domains cannot be told apart, 1 that they never mix.
+
+    Args:
+        features: Shape (n, n_features), finite.
+        is_survey: Shape (n,), True for survey galaxies.
+        seed: Seed of the folds; one for all, so that equal features give one number everywhere.
+        folds: Folds wanted; fewer are used when a domain has fewer galaxies.
+
+    Returns:
+        (mean, standard deviation) over folds; NaN when a domain has fewer than two galaxies.
+    """
+    folds = min(folds, int(is_survey.sum()), int((~is_survey).sum()))
+    if folds < 2:
+        return float("nan"), float("nan")
+    classifier = make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
+    )
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    scores = cross_val_score(classifier, features, is_survey, cv=split, scoring="roc_auc")
+    return float(scores.mean()), float(scores.std())

@@ -1,0 +1,1 @@
+"""Star images: simulated frames, detection of stars in any frames, and their stamps."""

@@ -1,0 +1,49 @@
+"""Frames shared among processes: results in order, whoever made them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from galadapt.errors import RunError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def mapped(
+    work: Callable[[Task], Result], tasks: Sequence[Task], processes: int
+) -> Iterator[Result]:
+    """Map in order, never more than two results per process ahead of the reader.
+
+    Args:
+        work: A function that can be pickled.
+        tasks: Its arguments.
+        processes: Processes to share them among; one works in this process.
+
+    Raises:
+        RunError: a process was ended from outside.
+    """
+    workers = min(processes, len(tasks))
+    if workers <= 1:
+        yield from map(work, tasks)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(work, task))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RunError(
+            "a process was ended from outside, as happens when memory runs out; use fewer processes"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from class_runs import GROUPING, fabricate_class_run
+
+from galadapt.config.classes import ClassEvaluation
+from galadapt.errors import DataError
+from galadapt.evaluation.compare_classes import COLUMNS, compare_classes, console_table_classes
+from galadapt.evaluation.published_classes import beside, published_classes
+from galadapt.files import read_json, read_table
+
+
+@pytest.fixture(autouse=True)
+def no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def write(runs, task, folder):
+    paths = {
+        "comparison": folder / "comparison.csv",
+        "detail": folder / "by_class.csv",
+        "markdown": folder / "comparison.md",
+        "html": folder / "comparison.html",
+        "plot": folder / "quality.csv",
+        "metrics_folder": folder / "metrics",
+    }
+    compare_classes(
+        [run / "metrics.json" for run in runs],
+        [run / "metrics_by_class.csv" for run in runs],
+        task,
+        **paths,
+    )
+    return paths
+
+
+@pytest.fixture(scope="module")
+def stars(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stars")
+    return [
+        fabricate_class_run(folder / method / str(seed), method=method, seed=seed)
+        for method in ("network_a", "network_b", "network_b_leaking")
+        for seed in (1, 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def screening(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("screening")
+    evaluation = ClassEvaluation(bootstrap=50, grouping=GROUPING)
+    return [
+        fabricate_class_run(
+            folder / variant / method, "screening", variant, method, 1, evaluation=evaluation
+        )
+        for variant, method in (
+            ("none", "kernel3"),
+            ("none", "two_conv"),
+            ("minmax_sqrt", "dropout2"),
+            ("minmax_sqrt", "two_conv"),
+            ("minmax_sqrt", "ordinal"),
+        )
+    ]
+
+
+def lines_of(paths, method):
+    """Lines of the Markdown figures that begin with the method, and the one after each."""
+    lines = paths["markdown"].read_text().splitlines()
+    return [
+        (line, following)
+        for line, following in itertools.pairwise(lines)
+        if line.startswith(f"| {method} |")
+    ]
+
+
+def test_every_figure_of_the_reference_is_there():
+    stars, screening = published_classes("stars"), published_classes("screening")
+    assert stars.query("metric == 'accuracy'")["value"].tolist() == [0.897]
+    assert stars.query("metric == 'stamps' and label == 'training'")["value"].sum() == 2359
+    areas = screening.query("metric == 'auc'")
+    assert areas["study"].value_counts().to_dict() == {
+        "stretch": 7,
+        "regularisation": 7,
+        "kernel": 4,
+        "architecture": 3,
+    }
+    errors = screening.query("metric == 'error'").set_index("class")["value"]
+    assert errors.to_dict() == {
+        "0": 0.0045, "1": 0.049, "2": 0.837, "3": 0.56, "4": 0.456, "5": 0.3
+    }  # fmt: skip
+    assert screening.query("metric == 'observations'")["value"].sum() == 8643 + 2161 + 400
+    assert published_classes("structure").empty
+
+
+def test_a_published_figure_stands_only_where_it_can_be_told_which_of_ours_it_is():
+    table = published_classes("screening")
+    assert beside(table, "minmax_sqrt", "rotation", ["minmax_sqrt"])["value"].tolist() == [0.866]
+    assert beside(table, "none", "rotation", ["none"]).empty
+    # R3 does not say with which stretch it compared kernels.
+    assert beside(table, "none", "kernel9", ["none"])["value"].tolist() == [0.807, 341]
+    assert beside(table, "none", "kernel9", ["none", "minmax_log"]).empty
+    assert beside(table, "zscale_log", "", [])["value"].tolist() == [0.829]
+
+
+def test_tidy_table_has_the_columns_and_statistics_promised(stars, tmp_path):
+    paths = write(stars, "stars", tmp_path)
+    tidy = pd.read_csv(paths["comparison"])
+    assert list(tidy.columns) == COLUMNS
+    assert not tidy.duplicated(COLUMNS[:6]).any()
+    row = tidy.query("method == 'network_a' and metric == 'auc'").iloc[0]
+    seeds = [
+        read_json(run / "metrics.json")["domains"]["simulated"]["test"]["auc"]
+        for run in stars
+        if run.parent.name == "network_a"
+    ]
+    assert row["mean"] == pytest.approx(np.mean(seeds))
+    assert row["std"] == pytest.approx(abs(seeds[0] - seeds[1]) / math.sqrt(2))
+    assert (row["n_seeds"], row["classes"]) == (2, "circular/comet/donut")
+    whole = tidy.query("domain == 'both' and metric == 'seconds_per_epoch'")
+    assert whole["mean"].tolist() == pytest.approx([2.15] * 3)
+    vote = tidy.query("method == 'network_a' and metric == 'vote_accuracy'")["mean"].iloc[0]
+    assert vote > tidy.query("method == 'network_a' and metric == 'accuracy'")["mean"].iloc[0]
+
+
+def test_every_form_shows_the_same_numbers_and_the_published_ones(stars, tmp_path):
+    paths = write(stars, "stars", tmp_path)
+    tidy = pd.read_csv(paths["comparison"])
+    row = tidy.query("method == 'network_b' and metric == 'balanced_accuracy'").iloc[0]
+    console = console_table_classes(paths["comparison"], paths["detail"])
+    for text in (paths["markdown"].read_text(), paths["html"].read_text(), console):
+        assert f"{row['mean']:.3f} ± {row['std']:.3f}" in text
+        assert "R2 published: network B" in text
+        assert "accuracy train 0.958" in text
+    assert "*0.897*" in lines_of(paths, "network_b")[0][1]
+    assert "training, stamps: circular 2040, comet 303, donut 16" in paths["markdown"].read_text()
+
+
+def test_a_leaking_protocol_is_named_and_never_called_best(stars, tmp_path):
+    text = write(stars, "stars", tmp_path)["markdown"].read_text()
+    verdicts = [line for line in text.splitlines() if line.startswith("- Simulated")]
+    assert any("network_b_leaking is not ranked" in line for line in verdicts)
+    leads = [line for line in verdicts if "best" in line]
+    assert len(leads) == 2
+    assert all("leaking" not in line and "network_b" in line for line in leads)
+
+
+def test_published_rows_stand_beside_their_method_and_the_rest_below(screening, tmp_path):
+    paths = write(screening, "screening", tmp_path)
+    text = paths["markdown"].read_text()
+    assert "R3 published: dropout .2" in lines_of(paths, "dropout2")[0][1]
+    assert "R3 published: kernel 3" in lines_of(paths, "kernel3")[0][1]
+    assert "*0.774*" in lines_of(paths, "kernel3")[0][1]
+    # Run in two variants: there is no telling which of them R3's figure belongs to.
+    others = text.split("## Other figures R3 published")[1]
+    assert "- 2 convolutions, AUC: 0.864" in others
+    assert "- rotation, AUC: 0.866" in others
+    assert "dropout .2" not in others
+    # Of the stretch as a whole, at the end of its section.
+    assert "*R3 published: MinMax sqrt*" in text
+    errors = [line for line in text.splitlines() if line.startswith("|  | *R3 published* |")]
+    cells = "| *0.0045* | *0.049* | *0.837* | *0.56* | *0.456* | *0.3* |"
+    assert len(errors) == 2 and all(cells in line for line in errors)
+
+
+def test_finer_classes_have_a_row_of_their_own_and_are_ranked_apart(screening, tmp_path):
+    paths = write(screening, "screening", tmp_path)
+    fine, coarse = lines_of(paths, "ordinal")[0]
+    assert "simulated: 0/1/2/3/4/5" in fine
+    assert coarse.startswith("|  | simulated: good/bad |")
+    text = paths["markdown"].read_text()
+    assert "Simulated: good/bad, AUC:" in text
+    assert "Simulated: 0/1/2/3/4/5, AUC" not in text
+    summary = read_json(paths["metrics_folder"] / "minmax_sqrt.ordinal.json")
+    assert set(summary["simulated"]) == {"0/1/2/3/4/5", "good/bad"}
+    plot = read_table(paths["plot"])
+    assert list(plot.columns) == ["run", "accuracy", "balanced_accuracy", "auc"]
+    assert "minmax_sqrt/ordinal, simulated: good/bad" in set(plot["run"])
+
+
+def test_errors_per_class_are_averaged_under_names_and_not_numbers(screening, tmp_path):
+    paths = write(screening, "screening", tmp_path)
+    detail = pd.read_csv(paths["detail"], dtype={"class": str})
+    found = detail.query("metric == 'error' and kind == 'original' and method == 'kernel3'")
+    assert found["class"].tolist() == ["0", "1", "2", "3", "4"]
+    test = read_json(screening[0] / "metrics.json")["domains"]["simulated"]["test"]
+    expected = [values["error"] for values in test["original"].values()]
+    assert found["mean"].tolist() == pytest.approx(expected)
+
+
+def test_columns_without_any_figure_are_left_out(screening, tmp_path):
+    head = write(screening, "screening", tmp_path)["markdown"].read_text().split("| ---")[0]
+    assert "vote" not in head and "domain AUC" not in head and "balanced accuracy" in head
+
+
+def test_text_from_names_is_escaped_in_html(tmp_path):
+    run = fabricate_class_run(tmp_path / "run", variant="<b>", method="network_b")
+    html = write([run], "stars", tmp_path / "tables")["html"].read_text()
+    assert "&lt;b&gt;" in html and "<b>" not in html
+
+
+def test_repeating_gives_the_same_bytes(stars, tmp_path):
+    first, second = (write(stars, "stars", tmp_path / name) for name in "ab")
+    for name in ("comparison", "detail", "markdown", "html", "plot"):
+        assert first[name].read_bytes() == second[name].read_bytes()
+
+
+def test_runs_that_cannot_be_compared_are_refused(stars, tmp_path):
+    with pytest.raises(DataError, match="is a run of task stars, not screening; leave it out"):
+        write(stars, "screening", tmp_path)
+    with pytest.raises(DataError, match=r"is the same run \(stars/none/network_a/1\)"):
+        write([stars[0], stars[0]], "stars", tmp_path)
+    with pytest.raises(DataError, match="no metrics to compare"):
+        write([], "stars", tmp_path)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "metrics.json").write_text('{"task": "stars"}')
+    with pytest.raises(DataError, match=r"metrics\.json: lacks variant.*rerun the evaluation"):
+        write([broken], "stars", tmp_path)
+    assert not (tmp_path / "comparison.csv").exists()
+
+
+def test_a_console_table_of_something_else_is_refused(stars, tmp_path):
+    paths = write(stars, "stars", tmp_path)
+    with pytest.raises(DataError, match=r"by_class\.csv: lacks domain, classes.*rerun"):
+        pd.DataFrame({"a": [1]}).to_csv(paths["detail"], index=False)
+        console_table_classes(paths["comparison"], paths["detail"])
