@@ -11,6 +11,7 @@ from galadapt.screening.classes import (
     fraction_of_maps,
     obs_class_of_fraction,
     pixels_of_class,
+    score_of_maps,
 )
 
 
@@ -68,3 +69,19 @@ def test_maps_and_areas_must_agree() -> None:
         fraction_of_maps(np.zeros((2, 4, 4)), np.array([0.5]))
     with pytest.raises(DataError, match="above 0 and at most 1"):
         fraction_of_maps(np.zeros((1, 4, 4)), np.array([0.0]))
+
+
+def test_a_spot_scores_above_a_glow() -> None:
+    glow, spot = np.full((40, 40), 0.1), np.full((40, 40), 0.01)
+    spot[10:13, 10:13] = 0.8
+    maps, exposed = np.stack([glow, spot]), np.array([0.5, 0.5])
+    assert np.diff(fraction_of_maps(maps, exposed, None)) < 0
+    # One per cent of 800 exposed pixels are 8 pixels.
+    assert score_of_maps(maps, exposed) == pytest.approx([0.1, 0.8])
+    assert score_of_maps(maps, exposed, 0.02)[1] == pytest.approx((9 * 0.8 + 7 * 0.01) / 16)
+    # However small the share, the brightest pixel counts.
+    assert score_of_maps(maps, exposed, 1e-6) == pytest.approx([0.1, 0.8])
+    maps[0, 0, 0] = np.nan
+    assert np.isnan(score_of_maps(maps, exposed)[0])
+    with pytest.raises(DataError, match="above 0 and at most 1"):
+        score_of_maps(maps, np.array([0.5, 0.0]))
