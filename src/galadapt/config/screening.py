@@ -58,7 +58,7 @@ class SourceCounts(Section):
     )
     target: Fraction = Field(0.7, description="Share of fields with a target near the axis.")
     target_rate: Interval = Field(
-        Interval(low=0.005, high=5.0),
+        Interval(low=0.005, high=2.0),
         description="Rate of the target in the pn camera [counts/s], uniform in logarithm.",
     )
 
@@ -145,11 +145,21 @@ def _defect(share: float, low: float, high: float, text: str) -> Defect:
     return default
 
 
+#: Kinds of defects whose area can always be that of a class.
+_FITTING = {
+    1: ("hot_pixels",),
+    2: ("hot_column", "streak"),
+    3: ("streak", "wings", "arcs", "extended"),
+    4: ("wings", "arcs", "extended"),
+    5: ("extended", "flare"),
+}
+
+
 class FieldDefects(Section):
     """The defects that screening looks for."""
 
     hot_pixels: Defect = _defect(3, 5.0, 60.0, "Hot pixels: class 1.")
-    hot_column: Defect = _defect(2, 0.7, 10.0, "A hot column of a CCD: class 2.")
+    hot_column: Defect = _defect(2, 0.3, 8.0, "A hot column of a CCD: class 2.")
     streak: Defect = _defect(
         3,
         0.2,
@@ -157,15 +167,15 @@ class FieldDefects(Section):
         "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
         "with the source itself: classes 2 and 3.",
     )
-    wings: Defect = _defect(2, 0.2, 1.2, "Wings and spikes of a bright source: classes 3 and 4.")
+    wings: Defect = _defect(2, 0.1, 1.2, "Wings and spikes of a bright source: classes 3 and 4.")
     arcs: Defect = _defect(
         2,
-        0.3,
+        0.15,
         4.0,
         "Single reflections of a bright source outside the field of view: classes 3 and 4.",
     )
-    extended: Defect = _defect(1.5, 0.3, 2.0, "Very extended emission: classes 3 to 5.")
-    noisy_chip: Defect = _defect(1, 0.3, 3.0, "A CCD in a noisy state: classes 3 and 4.")
+    extended: Defect = _defect(1.5, 0.1, 2.0, "Very extended emission: classes 3 to 5.")
+    noisy_chip: Defect = _defect(1, 0.15, 3.0, "A CCD in a noisy state: classes 3 and 4.")
     flare: Defect = _defect(1.5, 2.0, 20.0, "Flaring background over the whole field: class 5.")
     second: Fraction = Field(
         0.25, description="Share of fields of class 2 to 4 with a second, smaller defect."
@@ -175,22 +185,6 @@ class FieldDefects(Section):
         """The settings of a kind of defect."""
         settings: Defect = getattr(self, name)
         return settings
-
-    @model_validator(mode="after")
-    def _possible(self) -> FieldDefects:
-        possible = {
-            1: ("hot_pixels",),
-            2: ("hot_column", "streak"),
-            3: ("streak", "wings", "arcs", "extended"),
-            4: ("wings", "arcs", "extended"),
-            5: ("extended", "flare"),
-        }
-        for number, names in possible.items():
-            if not any(self.kind(name).share > 0 for name in names):
-                raise ValueError(
-                    f"no defect is left for class {number}; give one of {', '.join(names)} a share"
-                )
-        return self
 
 
 class SimulatedFields(Section):
@@ -273,6 +267,14 @@ class SimulatedFields(Section):
             raise ValueError(
                 "coordinates: detector needs one camera: the chips of the three lie differently"
             )
+        for number, names in _FITTING.items():
+            # MOS is shielded while it is read out.
+            seen = [name for name in names if self.camera in ("sum", "pn") or name != "streak"]
+            if not any(self.defects.kind(name).share > 0 for name in seen):
+                raise ValueError(
+                    f"no defect is left for class {number} in camera {self.camera}; give one of "
+                    f"{', '.join(seen)} a share"
+                )
         return self
 
 

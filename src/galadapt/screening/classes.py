@@ -89,3 +89,31 @@ def fraction_of_maps(
     flagged = maps if threshold is None else np.where(np.isnan(maps), np.nan, maps >= threshold)
     share: np.ndarray = np.minimum(flagged.mean(axis=(1, 2)) / area, 1.0)
     return share
+
+
+def score_of_maps(
+    probabilities: np.ndarray, exposed: np.ndarray, share: float = 1e-2
+) -> np.ndarray:
+    """How surely a field has a flagged region of some size, to order fields for a ROC curve.
+
+    The mean of the highest probabilities, as many as make the given share of the exposed field. A
+    faint glow over a whole map adds up to a large expected share, but not to a high score.
+
+    Args:
+        probabilities: (n, H, W), at any binning of the field; NaN where it failed.
+        exposed: Exposed over all pixels of each image (n,).
+        share: Size of the region, over that of the exposed field.
+
+    Returns:
+        Scores (n,), 0 to 1; NaN where a probability is.
+
+    Raises:
+        DataError: as `fraction_of_maps`.
+    """
+    fraction_of_maps(probabilities, exposed, None)
+    maps = np.asarray(probabilities, float).reshape(len(probabilities), -1)
+    counted = np.maximum(np.rint(share * np.asarray(exposed) * maps.shape[1]).astype(int), 1)
+    # NaN sorts to the end: such a map has no score.
+    ordered = np.sort(maps, axis=1)[:, ::-1]
+    sums = np.cumsum(ordered, axis=1)[np.arange(len(maps)), counted - 1]
+    return np.where(np.isnan(maps).any(axis=1), np.nan, sums / counted)

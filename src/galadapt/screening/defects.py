@@ -50,6 +50,10 @@ _STREAK_SHARE = (0.15, 0.4)
 #: Distance of a source outside of the field whose reflections are seen [arcmin].
 _ARC_SOURCE = (25.0, 80.0)
 
+#: Radius of the region flagged for extended emission over its core's: from 1.2 on, by up to this
+#: factor more.
+_CONCENTRATION = 8.0
+
 #: Largest distance of a very bright source or of very extended emission from the axis [arcmin].
 _FARTHEST = 9.0
 
@@ -257,7 +261,9 @@ def _extended(scene: Scene, pixels: int, strength: float, rng: np.random.Generat
     across = np.cos(tilt) * (ay - y) - np.sin(tilt) * (ax - x)
     mask, edge = _lowest(np.hypot(along, across / ratio), scene, pixels)
     edge = max(edge, scene.grid.pixel)
-    shape = beta_model(np.hypot(along, across / ratio), edge / rng.uniform(1.2, 4.0))
+    shape = beta_model(
+        np.hypot(along, across / ratio), edge / (1.2 * _CONCENTRATION ** rng.random())
+    )
     at_edge = shape[mask].min()
     bright = strength * scene.level / at_edge
     return mask, scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)

@@ -20,7 +20,7 @@ def moments(images: np.ndarray) -> pd.DataFrame:
         One row per image with columns `MOMENTS`: the first in the unit of the images. Skewness and
         kurtosis of a constant image are 0.
     """
-    pixels = np.asarray(images, float).reshape(len(images), -1)
+    pixels = np.array(images, float).reshape(len(images), -1)
     spread = pixels.std(axis=1)
     constant = np.ptp(pixels, axis=1) == 0
     # A constant image would be divided by zero.

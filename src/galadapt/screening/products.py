@@ -8,8 +8,15 @@ this was written.
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from astropy.table import Table
 
 from galadapt.errors import DataError
+from galadapt.files import write_csv
+from galadapt.progress import say
 
 #: The pipeline's identifiers of the cameras; EP is their sum.
 INSTRUMENTS = {"sum": "EP", "pn": "PN", "mos1": "M1", "mos2": "M2"}
@@ -58,3 +65,55 @@ def image_urls(
         "https://nxsa.esac.esa.int/nxsa-sl/servlet/data-action-aio"
         f"?obsno={obs_id}&level=PPS&name={product}&extension=FTZ",
     ]
+
+
+def list_observations(observations: Path, images: Path, output: Path) -> pd.DataFrame:
+    """Join the 4XMM list of observations with the images that were fetched.
+
+    Args:
+        observations: The list (FITS) with the columns OBS_ID and OBS_CLASS.
+        images: Folder of images named as `image_name` names the sum of the cameras.
+        output: CSV for `galadapt.screening.files.read_fields`: image, obs_class, group. The
+            exposure is left to the headers.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: the list is missing, broken or lacks a column, or no image of it is there.
+    """
+    if not observations.is_file():
+        raise DataError(
+            f"{observations}: no such file; fetch it with galadapt download 4xmm-dr9-observations"
+        )
+    try:
+        table = Table.read(observations, format="fits", hdu=1)
+    except (OSError, ValueError, IndexError, TypeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(
+            f"{observations}: not a readable FITS table ({reason}); fetch it again"
+        ) from None
+    names = {name.upper(): name for name in table.colnames}
+    for column in ("OBS_ID", "OBS_CLASS"):
+        if column not in names:
+            raise DataError(
+                f"{observations}: lacks the column '{column}'; give the list of observations, not "
+                "of sources"
+            )
+    numbers = [str(value).strip().zfill(10) for value in table[names["OBS_ID"]]]
+    classes = np.ma.filled(np.ma.asarray(table[names["OBS_CLASS"]]).astype(int), -1)
+    files = [(images / image_name(number)).resolve() for number in numbers]
+    rows = [
+        {"image": str(file), "obs_class": int(k), "group": number}
+        for file, k, number in zip(files, classes, numbers, strict=True)
+        if file.is_file()
+    ]
+    if not rows:
+        raise DataError(
+            f"{images}: holds no image of the {len(numbers)} observations, such as "
+            f"{files[0].name if files else 'P0505720401EPX000OIMAGE8000.FTZ'}; fetch some first"
+        )
+    found = pd.DataFrame(rows)
+    write_csv(output, found)
+    say(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
+    return found
