@@ -12,14 +12,12 @@ from keras import ops
 
 from galadapt.errors import DataError
 from galadapt.models.classes import ClassCoder
+from galadapt.models.maps import beyond, flagged_share
 from galadapt.stamps import StampSet
 from galadapt.training.targets.base import known
 from galadapt.training.targets.classes import named, truth
 
 _TINY = 1e-7
-
-#: Smallest flagged share that is told from nothing, where the least of borders is 0.
-_FAINTEST = 1e-5
 
 
 class Overlap(keras.losses.Loss):
@@ -104,19 +102,16 @@ class Masks:
     ) -> dict[str, np.ndarray]:
         """Name the true class, the flagged share drawn, and one probability per class.
 
-        The odds that a stamp lies beyond a border are the drawn share over that border: one half
-        at the border itself.
+        A class is as sure as the drawn map is that its share of the field is flagged.
         """
         exposed = np.ones(len(rows))
         if "exposed_fraction" in stamps.table:
             exposed = stamps.table["exposed_fraction"].to_numpy(np.float64)[rows]
-        share = outputs[..., 0].mean(axis=(1, 2), dtype=np.float64) / exposed
-        borders = np.maximum(self.borders, _FAINTEST)
-        beyond = share[:, None] / (share[:, None] + borders)
-        found = self.coder.probabilities(beyond)
+        maps = outputs[..., 0]
+        found = self.coder.probabilities(beyond(maps, exposed, self.borders))
         return {
             **truth(self.coder, stamps, rows),
-            "flagged_share": share,
+            "flagged_share": flagged_share(maps, exposed),
             **named(self.coder, found),
         }
 
