@@ -13,10 +13,10 @@ CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
 RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
 
-.PHONY: help env env-gpu demo run test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run stars screening test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 env: .venv/ready ## create the environment from the hash-locked file
 
@@ -40,6 +40,11 @@ run: env ## another experiment: make run PRESET=cosmos
 	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
 	snakemake all --cores $(CORES) $(CONFIGFILE)
 	@galadapt show $(RESULTS)
+
+stars screening: env ## another task: star images, or X-ray fields (PRESET=stars_smoke ...)
+	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
+	snakemake $@ --cores $(CORES) $(CONFIGFILE)
+	@galadapt show $(if $(PRESET),$(RESULTS),results/$@)
 
 test: env ## the whole test suite
 	pytest

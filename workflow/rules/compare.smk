@@ -32,18 +32,16 @@ rule comparison:
         " --output summary {output.summary} --output plot {output.plot} 2>&1 | tee {log}"
 
 
-def named_figures(names):
-    return [f"{FIGURES}/{name}.png" for name in names]
-
+NAMED = f"{FIGURES}/{{name}}.png"
 
 if CONFIG.CLASSIFIES:
     MOMENTS = ["moments"] if CONFIG.task == "screening" else []
-    DATA_FIGURES = named_figures(["counts", *MOMENTS, "contact_sheet"])
-    COMPARISON_FIGURES = named_figures(["quality", "errors"])
+    DATA_FIGURES = expand(NAMED, name=["counts", *MOMENTS, "contact_sheet"])
+    COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
 else:
-    DATA_FIGURES = named_figures(["parameters", "stamps"])
-    COMPARISON_FIGURES = named_figures(["r2_by_method", "scatter_by_magnitude"])
+    DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
+    COMPARISON_FIGURES = expand(NAMED, name=["r2_by_method", "scatter_by_magnitude"])
     VARIANT_FIGURES = expand(
         f"{FIGURES}/{{variant}}/{{name}}.png",
         variant=CONFIG.variants,
