@@ -111,7 +111,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     results = Path(arguments.results)
-    comparison, by_class = (results / "tables" / name for name in ("comparison.csv", "by_class.csv"))
+    comparison, by_class = (
+        results / "tables" / name for name in ("comparison.csv", "by_class.csv")
+    )
     if by_class.is_file():
         from galadapt.evaluation.compare_classes import console_table_classes
 

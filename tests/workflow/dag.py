@@ -55,7 +55,7 @@ class Project:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Dry-run and return how many jobs of each rule would run."""
-        text = self.run("snakemake", "-n", "--quiet", "rules", *arguments)
+        text = self.run("snakemake", "-n", *arguments, "--quiet", "rules")
         return job_counts(text)
 
     def copy(self, folder: Path) -> Project:

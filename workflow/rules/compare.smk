@@ -112,7 +112,10 @@ rule comparison_figures:
 
 rule report:
     input:
-        runs=of_runs(["run.json", "metrics.json", "environment.json"]),
+        runs=of_runs(
+            ["run.json", "metrics.json", "environment.json"]
+            + ["answers.csv"] * CONFIG.CLASSIFIES
+        ),
         comparison=rules.comparison.output.html,
         data_figures=DATA_FIGURES,
         comparison_figures=COMPARISON_FIGURES,
