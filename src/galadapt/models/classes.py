@@ -36,7 +36,7 @@ class ClassCoder:
         Args:
             known: Labels of the stamp set, in order.
             groups: Classes with the labels they take; empty: the labels themselves. Classes stand
-                in the order of their first labels, whatever the order of the mapping: JSON has none.
+                in the order of their first labels, whatever that of the mapping: JSON has none.
             ordinal: Whether the classes are ordered.
 
         Raises:
