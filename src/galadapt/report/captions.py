@@ -55,6 +55,7 @@ def pictures(
     return {
         title: [Picture(path, _caption(path)) for path in paths]
         for title, paths in sections.items()
+        if paths
     }
 
 
