@@ -30,6 +30,7 @@ CONTRACT = frozenset(
         "galadapt",
         "galadapt.config",
         "galadapt.errors",
+        "galadapt.processes",
         "galadapt.progress",
         "galadapt.provenance",
         "galadapt.stages",

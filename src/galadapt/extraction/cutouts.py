@@ -7,12 +7,8 @@ Tiles without an object are never read.
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,13 +17,14 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from galadapt.config import PARAMETERS, Extraction, Image, Splits
-from galadapt.errors import DataError, RunError
+from galadapt.errors import DataError
 from galadapt.extraction.flags import FLAGS, Flag
 from galadapt.extraction.splits import overlapping, split_by_cell, split_of
 from galadapt.extraction.stamps import REASONS, Rejection, Stamp, judge
 from galadapt.extraction.tiles import Pixels, read_tile, tiles_of
 from galadapt.files import read_table, write_csv
 from galadapt.mosaics import Mosaic, open_mosaic
+from galadapt.processes import mapped
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
 
@@ -108,7 +105,7 @@ def cutouts(
             for row, flags in zip(rows, known, strict=True)
         ]
 
-    found = _mapped(work, tasks, processes)
+    found = mapped(work, tasks, processes)
     # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
     yield from track(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
 
@@ -126,41 +123,6 @@ def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         tree = cKDTree(np.stack([x[rows], y[rows]], axis=1))
         twice[rows[np.unique(tree.query_pairs(_COINCIDENT, output_type="ndarray"))]] = True
     return twice
-
-
-#: What a forked process works on: functions and open mosaics travel by forking, not by pickling.
-_WORK: list[Callable[[Any], Any]] = []
-
-
-def _call(task: Any) -> Any:
-    return _WORK[-1](task)
-
-
-def _mapped(work: Callable[[Any], Batch], tasks: list[Any], processes: int) -> Iterator[Batch]:
-    """Map in order; with processes, never more than two results per process ahead."""
-    if min(processes, len(tasks)) <= 1:
-        yield from map(work, tasks)
-        return
-    _WORK.append(work)
-    pool = ProcessPoolExecutor(
-        min(processes, len(tasks)), mp_context=multiprocessing.get_context("fork")
-    )
-    waiting: deque[Future[Batch]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(_call, task))
-            if len(waiting) > 2 * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise RunError(
-            "extraction: a process was ended from outside, as happens when memory runs out; use "
-            "fewer processes"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        _WORK.remove(work)
 
 
 def extract(

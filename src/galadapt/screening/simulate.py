@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ import pandas as pd
 
 from galadapt.config.screening import SimulatedFields
 from galadapt.errors import DataError, RunError
+from galadapt.processes import mapped
 from galadapt.progress import track
 from galadapt.randomness import generator
 from galadapt.screening.classes import BEGINS, CLASSES, obs_class_of_fraction, pixels_of_class
@@ -346,20 +344,7 @@ def _batches(
     settings: SimulatedFields, seed: int, classes: np.ndarray, processes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]]:
     starts = range(0, len(classes), _BATCH)
-    work = partial(_batch, settings, seed, classes)
-    if min(processes, len(starts)) <= 1:
-        yield from map(work, starts)
-        return
-    try:
-        with ProcessPoolExecutor(
-            min(processes, len(starts)), mp_context=multiprocessing.get_context("fork")
-        ) as pool:
-            yield from pool.map(work, starts)
-    except BrokenProcessPool:
-        raise RunError(
-            "screening: a process was ended from outside, as happens when memory runs out; use "
-            "fewer processes"
-        ) from None
+    return mapped(partial(_batch, settings, seed, classes), starts, processes)
 
 
 def simulate_fields(

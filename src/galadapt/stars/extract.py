@@ -16,12 +16,12 @@ import pandas as pd
 from galadapt.config.stars import STAR_CLASSES, FrameSplits, StarDetection
 from galadapt.errors import DataError
 from galadapt.files import write_csv, write_parquet
+from galadapt.processes import mapped
 from galadapt.progress import say, track
 from galadapt.stamps import write_stamps
 from galadapt.stars.cutting import REASONS, Cut, cut
 from galadapt.stars.detection import find_stars
 from galadapt.stars.frames import Frame, read_frame, read_frame_table
-from galadapt.stars.pool import mapped
 from galadapt.stars.splits import split_frames, split_stamps
 
 #: Pixel scales this close are one, as a share: WCS solutions differ from frame to frame.

@@ -17,11 +17,11 @@ from astropy.io import fits
 from galadapt.config.base import Interval
 from galadapt.config.stars import STAR_CLASSES, SimulatedFrames
 from galadapt.files import atomic, canonical_json, write_csv
+from galadapt.processes import mapped
 from galadapt.progress import track
 from galadapt.randomness import generator
 from galadapt.stamps import SPLITS
 from galadapt.stars.optics import BOX, Optics, draw, transform
-from galadapt.stars.pool import mapped
 
 #: Cells along a side of the frame in each of which the PSF is constant.
 _CELLS = 4

@@ -1,4 +1,4 @@
-"""Frames shared among processes: results in order, whoever made them."""
+"""Work shared among processes: results in order, whoever made them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from galadapt.errors import RunError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+#: What forked processes work on: they inherit it, so that it need not be picklable.
+_WORK: list[Callable[[Any], Any]] = []
+
+
+def _call(task: Any) -> Any:
+    return _WORK[-1](task)
 
 
 def mapped(
@@ -21,8 +28,8 @@ def mapped(
     """Map in order, never more than two results per process ahead of the reader.
 
     Args:
-        work: A function that can be pickled.
-        tasks: Its arguments.
+        work: Any function; its results must be picklable.
+        tasks: Its arguments, picklable.
         processes: Processes to share them among; one works in this process.
 
     Raises:
@@ -32,11 +39,12 @@ def mapped(
     if workers <= 1:
         yield from map(work, tasks)
         return
+    _WORK.append(work)
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(work, task))
+            waiting.append(pool.submit(_call, task))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -47,3 +55,4 @@ def mapped(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        _WORK.remove(work)
