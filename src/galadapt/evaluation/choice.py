@@ -120,7 +120,7 @@ class _Candidate:
 
     variant: str
     method: str
-    values: Mapping[str, float]
+    criteria: Mapping[str, float]
     r2: np.ndarray
 
     @property
@@ -252,16 +252,16 @@ def _ranked(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate
     """Order the candidates that have a value, the best first; equal ones as they came."""
 
     def place(candidate: _Candidate) -> float:
-        value = candidate.values[criterion]
+        value = candidate.criteria[criterion]
         # Below one half a classifier finds nothing, by chance.
         return max(value, 0.5) if criterion == "domain_auc" else value
 
-    measured = [c for c in candidates if not math.isnan(c.values[criterion])]
+    measured = [c for c in candidates if not math.isnan(c.criteria[criterion])]
     return sorted(measured, key=place)
 
 
 def _rank_correlation(candidates: Sequence[_Candidate], criterion: str) -> float:
-    pairs = [(-c.values[criterion], c.mean) for c in candidates]
+    pairs = [(-c.criteria[criterion], c.mean) for c in candidates]
     known = np.array([pair for pair in pairs if not any(map(math.isnan, pair))])
     if len(known) < 3 or (np.ptp(known, axis=0) == 0).any():
         return math.nan
@@ -279,7 +279,7 @@ def _rows(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
                 "criterion": criterion,
                 "variant": candidate.variant,
                 "method": candidate.method,
-                "value": candidate.values[criterion],
+                "value": candidate.criteria[criterion],
                 "chosen": candidate is chosen,
                 **dict(zip(PARAMETERS, candidate.r2.mean(axis=0), strict=True)),
                 "r2_mean": candidate.mean,
@@ -294,7 +294,7 @@ def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: st
         {
             "variant": c.variant,
             "method": c.method,
-            "criteria": [_value(c.values[name]) for name in CRITERIA],
+            "criteria": [_value(c.criteria[name]) for name in CRITERIA],
             **_score(c),
         }
         for c in candidates

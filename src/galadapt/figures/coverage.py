@@ -159,9 +159,7 @@ def _curve(intervals: Intervals, tests: Mapping[str, Tests], title: str, output:
 
 
 def _scatter(intervals: Intervals, tests: Tests, title: str, output: Path) -> None:
-    bars, wide = (
-        intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE)
-    )
+    bars, wide = (intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE))
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
             true, predicted = tests.true[:, column], tests.predicted[:, column]
