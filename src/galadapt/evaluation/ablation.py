@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from galadapt.evaluation.labels import label_free
 from galadapt.files import canonical_json
 
 #: Settings whose number is varied, and what it counts.
@@ -64,15 +65,7 @@ def curves(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) ->
                 continue
             ordered = sorted(points, key=lambda p: (p.number is None, p.number or 0))
             start = settings[points[0].method]["starts_from"]
-            if key == "n_survey" and start is not None and _label_free(start, settings):
+            if key == "n_survey" and start is not None and label_free(start, settings):
                 ordered.insert(0, Point(start, 0))
             found.append(Curve(key, tuple(ordered)))
     return found
-
-
-def _label_free(name: str | None, settings: Mapping[str, Mapping[str, Any]]) -> bool:
-    while name is not None:
-        if settings[name]["survey_labels"]:
-            return False
-        name = settings[name]["starts_from"]
-    return True

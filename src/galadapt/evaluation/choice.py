@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
+from galadapt.evaluation.labels import label_free
 from galadapt.evaluation.metrics import check_predictions
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
@@ -63,6 +64,9 @@ _SPLIT = "validation"
 
 #: Fewest galaxies that a criterion is measured with.
 _FEWEST = 10
+
+#: Settings that say whether a method has seen survey labels.
+_SETTINGS = ("survey_labels", "starts_from", "alignment")
 
 #: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
 _FAILED = 1.0
@@ -108,8 +112,7 @@ class _Run:
     method: str
     seed: int
     folder: Path
-    labels: bool
-    start: str | None
+    settings: Mapping[str, Any]
     auc: float
     r2: np.ndarray
 
@@ -144,8 +147,7 @@ def _read(folder: Path) -> _Run:
             method=str(identity["method"]),
             seed=int(identity["seed"]),
             folder=folder,
-            labels=bool(settings["survey_labels"]),
-            start=settings["starts_from"],
+            settings={key: settings[key] for key in _SETTINGS},
             auc=_float(metrics["separability"]["auc"]),
             r2=np.array([_float(value) for value in r2]),
         )
@@ -161,18 +163,10 @@ def _float(value: Any) -> float:
 
 def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
     """Group the runs that have seen no survey label by variant and method."""
-    by_method = {run.method: run for run in runs}
+    settings = {run.method: run.settings for run in runs}
     groups: dict[tuple[str, str], list[_Run]] = {}
     for run in runs:
-        seen: _Run | None = run
-        while seen is not None and not seen.labels:
-            if seen.start is not None and seen.start not in by_method:
-                raise DataError(
-                    f"{seen.folder}: starts from '{seen.start}', of which no run is given, so that "
-                    "nobody can tell whether it has seen survey labels; name its runs too"
-                )
-            seen = by_method[seen.start] if seen.start is not None else None
-        if seen is None:
+        if label_free(run.method, settings):
             groups.setdefault((run.variant, run.method), []).append(run)
     return groups
 
@@ -183,7 +177,7 @@ def _predictions(run: _Run) -> pd.DataFrame:
     table = read_table(path)
     check_predictions(table, str(path))
     table = table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
-    table.loc[["survey"] if "survey" in table.index else [], _names("true")] = np.nan
+    table.loc[table.index.get_level_values("domain") == "survey", _names("true")] = np.nan
     return table
 
 
@@ -196,7 +190,7 @@ def _names(kind: str) -> list[str]:
 
 def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candidate]:
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
-    common: pd.Index | None = None
+    common: Any = None
     for table in (table for group in tables.values() for table in group):
         # A method that leaves out faint galaxies would look better than the others by that alone.
         common = table.index if common is None else common.intersection(table.index)
@@ -348,26 +342,29 @@ def _sentences(
         count = "One variant and method has" if candidates else "No variant and method has"
         yield f"{count} seen no survey label: there is nothing to choose from."
         return
-    chosen = table[table["chosen"]].set_index("criterion")
-    advice = next((name for name in RECOMMENDED if name in chosen.index), None)
+    chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
+    advice = next((name for name in RECOMMENDED if name in chosen), None)
     if advice is None:
         yield f"No criterion could be measured: fewer than {_FEWEST} validation galaxies."
         return
-    row = chosen.loc[advice]
+    row = chosen[advice]
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
-        yield f"{RECOMMENDED[0]} needs two training seeds or more; without them, {advice} is next."
+        yield (
+            f"{RECOMMENDED[0]} needs two training seeds and {_FEWEST} survey validation galaxies; "
+            f"without them, {advice} is next."
+        )
     if math.isnan(row["regret"]):
         yield (
             f"It chooses {row['method']} on {row['variant']}. The survey has no labels to judge "
             "the choice by."
         )
         return
-    smallest = chosen["regret"].min()
-    others = [name for name in chosen.index if chosen.loc[name, "regret"] == smallest]
+    smallest = min(other["regret"] for other in chosen.values())
+    best = [name for name, other in chosen.items() if other["regret"] == smallest]
     yield (
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
-        f"the smallest regret is {number(smallest)} ({', '.join(others)}). One survey and few "
-        "candidates prove no criterion."
+        f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). One survey "
+        "and few candidates prove no criterion."
     )
