@@ -82,7 +82,7 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     Args:
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
             that tables shall have.
-        survey_kind: What the survey is, for the sentence that judges.
+        survey_kind: What the survey is, for the sentence that judges the choices.
         choice: CSV with `COLUMNS`, one row per criterion and candidate: the criterion's `value`
             (smaller is better; empty where it cannot be measured, as disagreement with one seed),
             `chosen` (true once per criterion at most), R2 of each parameter on the survey's test
@@ -301,12 +301,12 @@ def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: st
         choices.append(
             {
                 "criterion": row["criterion"],
-                "measures": CRITERIA[row["criterion"]],
+                "measures": CRITERIA[row["criterion"]] + "; smaller is better",
                 "variant": row["variant"],
                 "method": row["method"],
                 **_score(candidate),
                 "regret": number(row["regret"]),
-                "rank_correlation": _value(row["rank_correlation"]),
+                "rank_correlation": number(row["rank_correlation"]),
             }
         )
     judged = [c for c in candidates if not math.isnan(c.mean)]
@@ -332,7 +332,7 @@ def _score(candidate: _Candidate) -> dict[str, Any]:
 
 
 def _value(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.3g}"
+    return "n/a" if math.isnan(value) else f"{value:.4f}"
 
 
 def _sentences(
@@ -365,6 +365,7 @@ def _sentences(
     yield (
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
-        f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). One survey "
-        "and few candidates prove no criterion."
+        f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). Regrets "
+        "below the scatter between seeds are none, and one survey with few candidates proves no "
+        "criterion."
     )

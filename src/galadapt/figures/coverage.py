@@ -13,7 +13,7 @@ from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.evaluation.metrics import check_predictions, labelled
 from galadapt.figures.reading import read_columns
-from galadapt.figures.style import COLOURS, LABELS, corner, drawing, empty
+from galadapt.figures.style import COLOURS, LABELS, drawing, empty
 from galadapt.files import read_json, read_table
 from galadapt.prediction.intervals import Intervals, coverage
 
@@ -27,7 +27,7 @@ _MARKED = "#000000"
 
 
 @dataclass(frozen=True)
-class Tests:
+class Tested:
     """One domain's labelled test galaxies as the package's networks measure them together.
 
     Attributes:
@@ -86,7 +86,7 @@ def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
     return Intervals.of(parameters, *(table[names[kind]].to_numpy(np.float64) for kind in kinds))
 
 
-def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Tests]:
+def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Tested]:
     if not paths:
         raise DataError("no predictions to draw; name the predictions of the package's networks")
     tables = []
@@ -106,11 +106,11 @@ def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Tests]
     for domain in DOMAINS:
         here = [table[table.index.get_level_values("domain") == domain] for table in tables]
         each = np.stack([values(table, "predicted") for table in here])
-        found[domain] = Tests(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
+        found[domain] = Tested(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
     return found
 
 
-def shares(intervals: Intervals, tests: Tests, levels: Sequence[float] = LEVELS) -> np.ndarray:
+def shares(intervals: Intervals, tests: Tested, levels: Sequence[float] = LEVELS) -> np.ndarray:
     """Share of truths inside the errors of each level, shape (levels, p); NaN without galaxies."""
     return np.array(
         [
@@ -122,7 +122,7 @@ def shares(intervals: Intervals, tests: Tests, levels: Sequence[float] = LEVELS)
     )
 
 
-def _curve(intervals: Intervals, tests: Mapping[str, Tests], title: str, output: Path) -> None:
+def _curve(intervals: Intervals, tests: Mapping[str, Tested], title: str, output: Path) -> None:
     levels = np.array(LEVELS)
     inside = {domain: shares(intervals, rows) for domain, rows in tests.items()}
     with drawing(output, 1, len(intervals.parameters), (2.7, 2.9), title) as (figure, axes):
@@ -158,21 +158,19 @@ def _curve(intervals: Intervals, tests: Mapping[str, Tests], title: str, output:
             figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def _scatter(intervals: Intervals, tests: Tests, title: str, output: Path) -> None:
+def _scatter(intervals: Intervals, tests: Tested, title: str, output: Path) -> None:
     bars, wide = (intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE))
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
             true, predicted = tests.true[:, column], tests.predicted[:, column]
-            panel.set_title(name.replace("_", " "))
+            heading = name.replace("_", " ")
+            panel.set_title(heading)
             if len(true) == 0:
                 empty(panel, "no labelled galaxy")
                 continue
             good = np.isfinite(bars[:, column])
             beyond = good & (np.abs(predicted - true) > wide[:, column])
-            for rows, colour, label in (
-                (good & ~beyond, COLOURS["survey"], None),
-                (beyond, _MARKED, f"{beyond.sum()} beyond their 95 % error"),
-            ):
+            for rows, colour in ((good & ~beyond, COLOURS["survey"]), (beyond, _MARKED)):
                 panel.errorbar(
                     true[rows],
                     predicted[rows],
@@ -182,7 +180,6 @@ def _scatter(intervals: Intervals, tests: Tests, title: str, output: Path) -> No
                     lw=0.6,
                     alpha=0.7,
                     color=colour,
-                    label=label,
                 )
             shown = np.concatenate([true, predicted[good]])
             air = 0.06 * max(float(np.ptp(shown)), 1e-6)
@@ -191,6 +188,8 @@ def _scatter(intervals: Intervals, tests: Tests, title: str, output: Path) -> No
             panel.set(xlim=(low, high), ylim=(low, high), aspect="equal")
             panel.set_xlabel(f"catalogue {LABELS[name]}")
             failed = int((~good).sum())
-            text = f"n = {len(true)}\n{beyond.sum()} beyond 95 %"
-            corner(panel, text + (f"\n{failed} failed" if failed else ""))
+            # Beside the panel, not in it: text would hide an outlier.
+            counts = f"{len(true)} galaxies, {beyond.sum()} beyond 95 %"
+            counts += f", {failed} failed" if failed else ""
+            panel.set_title(f"{heading}\n{counts}", fontsize=8.5)
         axes[0, 0].set_ylabel("predicted")
