@@ -27,7 +27,7 @@ _MARKED = "#000000"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Galaxies:
     """One domain's labelled test galaxies as the package's networks measure them together.
 
     Attributes:
@@ -86,7 +86,7 @@ def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
     return Intervals.of(parameters, *(table[names[kind]].to_numpy(np.float64) for kind in kinds))
 
 
-def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Tested]:
+def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxies]:
     if not paths:
         raise DataError("no predictions to draw; name the predictions of the package's networks")
     tables = []
@@ -106,11 +106,11 @@ def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Tested
     for domain in DOMAINS:
         here = [table[table.index.get_level_values("domain") == domain] for table in tables]
         each = np.stack([values(table, "predicted") for table in here])
-        found[domain] = Tested(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
+        found[domain] = Galaxies(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
     return found
 
 
-def shares(intervals: Intervals, tests: Tested, levels: Sequence[float] = LEVELS) -> np.ndarray:
+def shares(intervals: Intervals, tests: Galaxies, levels: Sequence[float] = LEVELS) -> np.ndarray:
     """Share of truths inside the errors of each level, shape (levels, p); NaN without galaxies."""
     return np.array(
         [
@@ -122,7 +122,7 @@ def shares(intervals: Intervals, tests: Tested, levels: Sequence[float] = LEVELS
     )
 
 
-def _curve(intervals: Intervals, tests: Mapping[str, Tested], title: str, output: Path) -> None:
+def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, output: Path) -> None:
     levels = np.array(LEVELS)
     inside = {domain: shares(intervals, rows) for domain, rows in tests.items()}
     with drawing(output, 1, len(intervals.parameters), (2.7, 2.9), title) as (figure, axes):
@@ -158,7 +158,7 @@ def _curve(intervals: Intervals, tests: Mapping[str, Tested], title: str, output
             figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def _scatter(intervals: Intervals, tests: Tested, title: str, output: Path) -> None:
+def _scatter(intervals: Intervals, tests: Galaxies, title: str, output: Path) -> None:
     bars, wide = (intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE))
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):

@@ -13,7 +13,7 @@ from galadapt.errors import DataError
 from galadapt.evaluation.ablation import Curve, Point
 from galadapt.figures import coverage, style
 from galadapt.figures.comparison import ablation
-from galadapt.figures.coverage import LEVELS, Tested, coverage_figures, shares
+from galadapt.figures.coverage import LEVELS, Galaxies, coverage_figures, shares
 from galadapt.prediction.intervals import Intervals
 
 KINDS = ("predicted", "true", "spread")
@@ -72,7 +72,7 @@ def test_the_curve_follows_what_errors_promise_and_falls_where_they_do_not_hold(
 
     def of(width):
         values = galaxies(1500, width, 2)
-        return shares(intervals, Tested(values["true"], values["predicted"], values["spread"]))
+        return shares(intervals, Galaxies(values["true"], values["predicted"], values["spread"]))
 
     honest, worse = of(0.2), of(0.4)
     assert honest.shape == (len(LEVELS), 4)
