@@ -23,6 +23,9 @@ from galadapt.files import read_table
 #: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
 _FLOOR = -0.6
 
+#: Smallest range of R2 that an ablation's panel shows: what does not matter shall look flat.
+_LEAST_SPAN = 0.05
+
 
 def r2_by_method(comparison: Path, output: Path) -> None:
     """Draw R2 per method with its scatter over seeds, and R1's published figures.
@@ -218,7 +221,8 @@ def ablation(
         comparison: The tidy comparison table.
         curves: Methods that differ in that number only.
         available: {setting: stamps there are}, where a method is given all of them.
-        output: PNG to write. The axis is linear up to the smallest number, then logarithmic.
+        output: PNG to write. The number's axis is linear up to the smallest one, then logarithmic;
+            each panel has a scale of its own.
 
     Raises:
         DataError: there is no curve, or the table is broken.
@@ -233,8 +237,6 @@ def ablation(
             f"{comparison}: no methods that differ in a number of stamps only; give method_settings"
             " some that do"
         )
-    # One scale for all, so that what does not matter looks flat.
-    floor = max(_FLOOR, min(0.0, float(table["mean"].min()) - 0.05))
     title = "R² on the test sets against the number of training stamps"
     with drawing(output, len(rows), 4, (2.9, 2.3), title) as (figure, axes):
         for line, (curve, variant) in zip(axes, rows, strict=True):
@@ -245,15 +247,19 @@ def ablation(
                 else min(point.number, available[curve.setting])
                 for point in curve.points
             ]
+            smallest = min(n for n in numbers if n > 0)
+            left = -0.15 * smallest if min(numbers) == 0 else smallest / 1.6
             for panel, name in zip(line, PARAMETERS, strict=True):
+                lowest = 1 - _LEAST_SPAN
                 for domain in DOMAINS:
                     part = here[(here["domain"] == domain) & (here["parameter"] == name)]
                     part = part.set_index("method")[["mean", "std"]]
                     part = part.reindex([point.method for point in curve.points])
+                    mean, std = part["mean"].to_numpy(), part["std"].fillna(0).to_numpy()
                     panel.errorbar(
                         numbers,
-                        part["mean"].clip(lower=floor),
-                        yerr=part["std"].fillna(0),
+                        mean.clip(min=_FLOOR),
+                        yerr=std,
                         color=COLOURS[domain],
                         marker="o",
                         ms=4,
@@ -261,20 +267,23 @@ def ablation(
                         capsize=2.5,
                         label=domain,
                     )
-                    below = (part["mean"] < floor).to_numpy()
+                    below = mean < _FLOOR
                     panel.scatter(
                         np.array(numbers)[below],
-                        np.full(below.sum(), floor),
+                        np.full(below.sum(), _FLOOR),
                         marker="v",
                         s=45,
                         color=COLOURS[domain],
                         zorder=3,
                     )
-                panel.set_xscale("symlog", linthresh=min(n for n in numbers if n > 0))
+                    known = (mean - std)[np.isfinite(mean)]
+                    lowest = min([lowest, *known.clip(min=_FLOOR)])
+                panel.set_xscale("symlog", linthresh=smallest)
                 panel.set_xticks(numbers, [f"{n:,}".replace(",", " ") for n in numbers])
                 panel.minorticks_off()
-                panel.set(xlim=(-0.1 * max(min(numbers), 1), 1.6 * max(numbers)))
-                panel.set(ylim=(floor - 0.05, 1.05), xlabel=COUNTED[curve.setting])
+                air = 0.06 * (1 - lowest)
+                panel.set(xlim=(left, 1.6 * max(numbers)), ylim=(lowest - air, 1 + air))
+                panel.set_xlabel(COUNTED[curve.setting])
                 panel.set_title(f"{variant}, {curve.name}: {name.replace('_', ' ')}", fontsize=8.5)
             line[0].set_ylabel("R²")
         handles, labels = axes[0, 0].get_legend_handles_labels()
