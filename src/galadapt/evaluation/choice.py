@@ -366,6 +366,6 @@ def _sentences(
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
         f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). Regrets "
-        "below the scatter between seeds are none, and one survey with few candidates proves no "
+        "below the scatter between seeds say nothing, and one survey with few candidates proves no "
         "criterion."
     )
