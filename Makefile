@@ -11,12 +11,14 @@ MODEL ?= results/runs/structure/asinh/transfer/seed1
 COUNT ?= 1000
 CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
-RESULTS := $(if $(PRESET),results/presets/$(PRESET),results)
+# The task is the target's, or the one that a preset's name begins with.
+TASK ?= $(filter stars screening,$(firstword $(subst _, ,$(PRESET))))
+RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
 
-.PHONY: help env env-gpu demo run test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run stars screening test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 env: .venv/ready ## create the environment from the hash-locked file
 
@@ -36,10 +38,13 @@ demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
 	dvc commit --force --quiet
 	@galadapt show results
 
-run: env ## another experiment: make run PRESET=cosmos
+run: env ## another experiment: make run PRESET=cosmos, or PRESET=stars_smoke
 	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
-	snakemake all --cores $(CORES) $(CONFIGFILE)
+	snakemake $(or $(TASK),all) --cores $(CORES) $(CONFIGFILE)
 	@galadapt show $(RESULTS)
+
+stars screening: ## another task: star images, X-ray fields
+	@$(MAKE) run TASK=$@ PRESET=$(PRESET)
 
 test: env ## the whole test suite
 	pytest
@@ -79,7 +84,7 @@ document: env ## regenerate config/README.md and config/schema.json
 	galadapt document config
 
 mlflow: env ## compare runs in the browser, on this machine only
-	-galadapt track config/config.yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
+	-galadapt track config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 lock: ## compile envs/*.in into hash-locked files (needs uv)

@@ -110,10 +110,18 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from galadapt.evaluation.compare import console_table
-
     results = Path(arguments.results)
-    print(console_table(results / "tables" / "comparison.csv"))
+    comparison, by_class = (
+        results / "tables" / name for name in ("comparison.csv", "by_class.csv")
+    )
+    if by_class.is_file():
+        from galadapt.evaluation.compare_classes import console_table_classes
+
+        print(console_table_classes(comparison, by_class))
+    else:
+        from galadapt.evaluation.compare import console_table
+
+        print(console_table(comparison))
     print(f"Report: {results / 'report.html'}")
 
 

@@ -481,6 +481,7 @@ def evaluate_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
         evaluation=Reading(job).section(ClassEvaluation, "evaluation"),
         metrics=outputs.one("metrics"),
         by_class=outputs.one("detail"),
+        answers=outputs.one("answers"),
     )
 
 

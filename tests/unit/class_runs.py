@@ -126,4 +126,5 @@ def judge_class_run(folder: Path, evaluation: ClassEvaluation | None = None) -> 
         evaluation or ClassEvaluation(bootstrap=50),
         folder / "metrics.json",
         folder / "metrics_by_class.csv",
+        folder / "answers.csv",
     )

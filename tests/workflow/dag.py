@@ -55,7 +55,7 @@ class Project:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Dry-run and return how many jobs of each rule would run."""
-        text = self.run("snakemake", "-n", "--quiet", "rules", *arguments)
+        text = self.run("snakemake", "-n", *arguments, "--quiet", "rules")
         return job_counts(text)
 
     def copy(self, folder: Path) -> Project:
@@ -95,7 +95,7 @@ def job_counts(text: str) -> dict[str, int]:
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
     assert table, f"no job table in:\n{text}"
     rows = (line.split() for line in table.group(1).splitlines())
-    targets = ("all", "data", "models", "default", "total")
+    targets = ("all", "data", "models", "default", "stars", "screening", "total")
     return {name: int(count) for name, count in rows if name not in targets}
 
 

@@ -29,7 +29,7 @@ os.environ.update(
     GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
 )
 if CONFIG.task == "structure":
-    os.environ["GALADAPT_DOWNLOADS"] = CONFIG.downloads.model_dump_json()
+    os.environ.update(GALADAPT_DOWNLOADS=CONFIG.downloads.model_dump_json())
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
@@ -115,6 +115,18 @@ def first_seed(name):
         ]
 
     return of_variant
+
+
+def seeds_of(name):
+    """Return the input function for one file of every seed's run of a variant and method."""
+
+    def of_package(wildcards):
+        return [
+            f"{RUN.format(**dict(wildcards), seed=seed)}/{name}"
+            for seed in CONFIG.seeds
+        ]
+
+    return of_package
 
 
 # The durable outputs of each milestone. The rules that make a task's stamps say where these lie

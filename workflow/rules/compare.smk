@@ -33,6 +33,7 @@ rule comparison:
         " --output summary {output.summary} --output plot {output.plot} 2>&1 | tee {log}"
 
 
+NAMED = f"{FIGURES}/{{name}}.png"
 CHOICE = []
 
 if not CONFIG.CLASSIFIES:
@@ -59,27 +60,23 @@ if not CONFIG.CLASSIFIES:
             " --output choice {output.choice} --output html {output.html} 2>&1 | tee {log}"
 
 
-def named_figures(names):
-    return [f"{FIGURES}/{name}.png" for name in names]
-
-
 if CONFIG.CLASSIFIES:
     MOMENTS = ["moments"] if CONFIG.task == "screening" else []
-    DATA_FIGURES = named_figures(["counts", *MOMENTS, "contact_sheet"])
-    COMPARISON_FIGURES = named_figures(["quality", "errors"])
+    DATA_FIGURES = expand(NAMED, name=["counts", *MOMENTS, "contact_sheet"])
+    COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
     PACKAGE_FIGURES = []
     ABLATION = []
 else:
-    DATA_FIGURES = named_figures(["parameters", "stamps"])
-    COMPARISON_FIGURES = named_figures(["r2_by_method", "scatter_by_magnitude"])
+    DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
+    COMPARISON_FIGURES = expand(NAMED, name=["r2_by_method", "scatter_by_magnitude"])
     VARIANT_FIGURES = expand(
         f"{FIGURES}/{{variant}}/{{name}}.png",
         variant=CONFIG.variants,
         name=("survey_scatter", "feature_maps"),
     )
     ABLATION = (
-        named_figures(["ablation"])
+        expand(NAMED, name=["ablation"])
         if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"])
         else []
     )
@@ -170,7 +167,10 @@ if ABLATION:
 
 rule report:
     input:
-        runs=of_runs(["run.json", "metrics.json", "environment.json"]),
+        runs=of_runs(
+            ["run.json", "metrics.json", "environment.json"]
+            + ["answers.csv"] * CONFIG.CLASSIFIES
+        ),
         comparison=rules.comparison.output.html,
         data_figures=DATA_FIGURES,
         comparison_figures=COMPARISON_FIGURES,

@@ -16,6 +16,7 @@ rule evaluate:
     output:
         metrics=f"{RUN}/metrics.json",
         detail=f"{RUN}/metrics_{DETAIL}.csv",
+        answers=[f"{RUN}/answers.csv"] if CONFIG.CLASSIFIES else [],
     log:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
@@ -29,6 +30,7 @@ rule evaluate:
         " --input run {input.run} --input predictions {input.predictions}"
         " --input embeddings {input.embeddings} --input history {input.history}"
         " --output metrics {output.metrics} --output detail {output.detail}"
+        " --output answers {output.answers}"
         " 2>&1 | tee {log}"
 
 

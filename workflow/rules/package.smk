@@ -5,18 +5,6 @@
 PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
 
 
-def seeds_of(name):
-    """Return the input function for one file of every seed's run of a variant and method."""
-
-    def of_package(wildcards):
-        return [
-            f"{RUN.format(**dict(wildcards), seed=seed)}/{name}"
-            for seed in CONFIG.seeds
-        ]
-
-    return of_package
-
-
 rule package:
     input:
         runs=seeds_of("run.json"),

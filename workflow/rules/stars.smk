@@ -23,23 +23,11 @@ rule star_frames:
         " --output frames {output.frames} --output table {output.table} 2>&1 | tee {log}"
 
 
-def simulated_frames(name):
-    """Return the input function of `star_stamps`: the user's own frames are no input of the DAG."""
-
-    def of_domain(wildcards):
-        return (
-            getattr(rules.star_frames.output, name)
-            if wildcards.domain == "simulated"
-            else []
-        )
-
-    return of_domain
-
-
+# The user's own frames are no input of the DAG: they take part by their digest.
 rule star_stamps:
     input:
-        frames=simulated_frames("frames"),
-        table=simulated_frames("table"),
+        frames=lambda wildcards: FRAMES if wildcards.domain == "simulated" else [],
+        table=lambda wildcards: FRAME_LIST if wildcards.domain == "simulated" else [],
     output:
         stamps=f"{DATA}/{{domain}}/stamps.h5",
         frames=f"{DATA}/{{domain}}/frames.csv",

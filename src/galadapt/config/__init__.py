@@ -78,6 +78,7 @@ from galadapt.config.training import (
     Training,
 )
 from galadapt.config.variants import (
+    Contrast,
     Divide,
     IntervalStep,
     NoiseAsinh,
@@ -105,6 +106,7 @@ __all__ = [
     "Clumps",
     "Compute",
     "Config",
+    "Contrast",
     "Coral",
     "CosmosSurvey",
     "DareGram",

@@ -54,8 +54,9 @@ class ClassMethod(Training):
     groups: dict[Name, list[str]] = Field(
         {},
         description=(
-            "Classes to be told apart, each with the labels it takes, in order; empty: the labels "
-            "themselves. Stamps of labels named nowhere are left out."
+            "Classes to be told apart, each with the labels it takes; they stand in the order of "
+            "their first labels. Empty: the labels themselves. Stamps of labels named nowhere are "
+            "left out."
         ),
     )
     class_weights: Literal["none", "balanced"] = Field(
@@ -86,6 +87,8 @@ class ClassMethod(Training):
         named = [label for labels in self.groups.values() for label in labels]
         if len(set(named)) != len(named):
             raise ValueError("groups: each label belongs to one class only")
+        if not all(self.groups.values()):
+            raise ValueError("groups: each class needs at least one label")
         if len(self.groups) == 1:
             raise ValueError("groups: one class leaves nothing to tell apart; name at least two")
         if (self.network.architecture == "unet") != (self.answer == "mask"):
@@ -120,7 +123,7 @@ class ClassEvaluation(Section):
     grouping: dict[str, list[str]] = Field(
         {},
         description=(
-            "Coarser classes, {name: [classes]} in order, in which networks that predict the finer "
+            "Coarser classes, {name: [classes]}, in which networks that predict the finer "
             "classes are judged too: their probabilities add up. {}: none."
         ),
     )

@@ -72,6 +72,15 @@ class Peak(Section):
     step: Literal["peak"] = "peak"
 
 
+class Contrast(Section):
+    """log10 of a stamp over its background, the median of its positive pixels."""
+
+    step: Literal["contrast"] = "contrast"
+    floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Smallest ratio told from nothing: dark pixels get its logarithm."
+    )
+
+
 class Rebin(Section):
     """Average square blocks of pixels."""
 
@@ -80,5 +89,6 @@ class Rebin(Section):
 
 
 Step = Annotated[
-    Rebin | Divide | Peak | NoiseAsinh | IntervalStep | Stretch, Field(discriminator="step")
+    Rebin | Divide | Peak | Contrast | NoiseAsinh | IntervalStep | Stretch,
+    Field(discriminator="step"),
 ]

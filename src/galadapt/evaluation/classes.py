@@ -13,6 +13,7 @@ import pandas as pd
 from galadapt.config import DOMAINS
 from galadapt.config.classes import ClassEvaluation
 from galadapt.errors import DataError
+from galadapt.evaluation.answers import group_answers
 from galadapt.evaluation.class_metrics import (
     answered,
     answers,
@@ -68,13 +69,15 @@ class Judged:
 
     def grouped(self, grouping: Mapping[str, Sequence[str]]) -> Judged | None:
         """Return the same in coarser classes; None where these do not divide ours."""
-        home = {name: k for k, of in enumerate(grouping.values()) for name in of}
-        if set(home) != set(self.names):
+        if {name for of in grouping.values() for name in of} != set(self.names):
             return None
+        # In the order of their first classes: settings pass through JSON, which has no order.
+        coarse = sorted(grouping, key=lambda name: min(map(self.names.index, grouping[name])))
+        home = {name: k for k, key in enumerate(coarse) for name in grouping[key]}
         place = np.array([home[name] for name in self.names])
-        numbers = [np.flatnonzero(place == k) for k in range(len(grouping))]
+        numbers = [np.flatnonzero(place == k) for k in range(len(coarse))]
         return Judged(
-            list(grouping),
+            coarse,
             place[self.true],
             merged(self.probabilities, numbers),
             self.group,
@@ -124,6 +127,7 @@ def evaluate_run_classes(
     evaluation: ClassEvaluation,
     metrics: Path,
     by_class: Path,
+    answers: Path,
 ) -> None:
     """Write the metrics of one run of a classification task.
 
@@ -143,6 +147,7 @@ def evaluate_run_classes(
             Beside them ``seconds_per_epoch`` (median) and ``separability`` of the domains.
         by_class: CSV to write, of the test split: domain, classes (``a/b/c``), kind (predicted or
             original), class, n, groups, recall, precision, f1, auc, error.
+        answers: CSV to write: `galadapt.evaluation.answers.group_answers`.
 
     Raises:
         DataError: an input is missing or is not what its name promises, or no test stamp has a
@@ -185,6 +190,7 @@ def evaluate_run_classes(
         "seconds_per_epoch": _seconds_per_epoch(history),
         "separability": domain_separability(embeddings),
     }
+    write_csv(answers, group_answers(table))
     write_csv(by_class, pd.DataFrame(details))
     write_json(metrics, content)
     for domain, splits in domains.items():

@@ -164,7 +164,8 @@ def errors_by_class(detail: Path, output: Path) -> None:
     one_scheme = len({scheme for _, scheme in panels}) == 1
     across = min(2, len(panels))
     down = -(-len(panels) // across)
-    size = (1.6 + 0.55 * len(classes), 1.0 + 0.27 * len(names))
+    # Wide enough for the title above it.
+    size = (max(4.8 / across, 1.6 + 0.55 * len(classes)), 1.0 + 0.27 * len(names))
     title = "Wrong answers per class [%], mean over seeds"
     with drawing(output, down, across, size, title) as (_, axes):
         for panel in axes.flat[len(panels) :]:

@@ -35,7 +35,8 @@ class ClassCoder:
 
         Args:
             known: Labels of the stamp set, in order.
-            groups: Classes with the labels they take; empty: the labels themselves.
+            groups: Classes with the labels they take; empty: the labels themselves. Classes stand
+                in the order of their first labels, whatever that of the mapping: JSON has none.
             ordinal: Whether the classes are ordered.
 
         Raises:
@@ -48,7 +49,8 @@ class ClassCoder:
                         f"groups.{name}: the stamps have no class '{label}'; choose of "
                         f"{', '.join(known)}"
                     )
-        names = tuple(groups) or tuple(known)
+        first = {name: min(list(known).index(label) for label in groups[name]) for name in groups}
+        names = tuple(sorted(first, key=first.__getitem__)) or tuple(known)
         if len(names) < 2:
             raise DataError(f"one class ({', '.join(names)}) leaves nothing to tell apart")
         taken = tuple(tuple(groups[name]) if groups else (name,) for name in names)

@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from galadapt.errors import DataError
+from galadapt.evaluation.answers import survey_answers
 from galadapt.evaluation.headline import classifies, counts, headings, headline
 from galadapt.files import read_json, read_table, write_text
 
@@ -104,6 +105,7 @@ def build_report(
         comparison=Markup(fragment),
         sections=sections,
         title=TITLES.get(str(configuration.get("task")), TITLES["structure"]),
+        answers=_answers(runs),
         tables=[_shown(Path(path)) for path in tables],
         coverage=None if package is None else _coverage(package),
         coverage_pictures=_inlined(package_pictures),
@@ -193,6 +195,13 @@ def _shown(path: Path) -> dict[str, Any]:
         "heading": f"{heading} ({path.parent.name})",
         **_rows(condense(_table(path, needed))),
     }
+
+
+def _answers(runs: Sequence[Path]) -> dict[str, Any] | None:
+    """What networks that classify say of the user's own images; None where there are none."""
+    found = [(read_json(run / "run.json"), run / "answers.csv") for run in map(Path, runs)]
+    table = survey_answers([(record, path) for record, path in found if path.is_file()])
+    return None if table.empty else _rows(table)
 
 
 def _coverage(package: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def pictures(
     sections = {"Methods compared": list(comparison)}
     sections |= {f"Variant {name}": list(paths) for name, paths in by_variant.items()}
     sections["Data"] = list(data)
-    return {title: captioned(paths) for title, paths in sections.items()}
+    return {title: captioned(paths) for title, paths in sections.items() if paths}
 
 
 def captioned(paths: Sequence[Path]) -> list[Picture]:

@@ -6,6 +6,7 @@ with `step`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,16 @@ from astropy.visualization import (
     ZScaleInterval,
 )
 
-from galadapt.config import Divide, IntervalStep, NoiseAsinh, Peak, Rebin, Step, Stretch
+from galadapt.config import (
+    Contrast,
+    Divide,
+    IntervalStep,
+    NoiseAsinh,
+    Peak,
+    Rebin,
+    Step,
+    Stretch,
+)
 from galadapt.errors import DataError
 from galadapt.progress import track
 from galadapt.stamps import StampSet, write_stamps
@@ -115,6 +125,17 @@ def _peak(images: np.ndarray, peak: Peak, state: State) -> tuple[np.ndarray, Sta
     highest = positive.max(axis=(1, 2), keepdims=True)
     # A stamp without a positive pixel is 0 everywhere.
     return positive / np.where(highest > 0, highest, 1.0), State(noise=None, unit="")
+
+
+@step("contrast")
+def _contrast(images: np.ndarray, contrast: Contrast, state: State) -> tuple[np.ndarray, State]:
+    positive = np.where(images > 0, images, np.nan).reshape(len(images), -1)
+    with warnings.catch_warnings():
+        # A stamp without a positive pixel has no background: it becomes the floor everywhere.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        background = np.nan_to_num(np.nanmedian(positive, axis=1), nan=np.inf)
+    ratio = images / background[:, None, None]
+    return np.log10(np.maximum(ratio, contrast.floor)), State(noise=None, unit="")
 
 
 @step("interval")

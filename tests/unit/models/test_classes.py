@@ -54,6 +54,13 @@ def test_certain_ordinal_answers_give_back_their_class() -> None:
     np.testing.assert_array_equal(coder.probabilities(coder.encode(KNOWN)), np.eye(6))
 
 
+def test_the_order_of_groups_is_that_of_their_labels() -> None:
+    """Settings pass through JSON with sorted keys, where bad stands before good."""
+    turned = {name: GROUPS[name] for name in sorted(GROUPS)}
+    assert list(turned) == ["bad", "good"]
+    assert ClassCoder.of(KNOWN, turned, ordinal=False) == ClassCoder.of(KNOWN, GROUPS, False)
+
+
 def test_it_survives_json() -> None:
     coder = ClassCoder.of(KNOWN, GROUPS, ordinal=False)
     assert ClassCoder.from_dict(coder.to_dict()) == coder

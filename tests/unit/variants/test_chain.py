@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from galadapt.config import Divide, IntervalStep, NoiseAsinh, Peak, Rebin, Step, Stretch
+from galadapt.config import Contrast, Divide, IntervalStep, NoiseAsinh, Peak, Rebin, Step, Stretch
 from galadapt.errors import DataError
 from galadapt.stamps import StampSet, write_stamps
 from galadapt.variants import chain
@@ -174,6 +174,19 @@ def test_peak_sets_negatives_to_zero_and_the_brightest_pixel_to_one():
     images = np.array([[[-2.0, 4.0], [1.0, 2.0]], [[-1.0, -3.0], [-0.5, 0.0]]])
     out = apply_chain(images, [Peak()], None)
     np.testing.assert_array_equal(out, [[[0, 1], [0.25, 0.5]], [[0, 0], [0, 0]]])
+
+
+def test_contrast_is_over_the_background_whatever_the_exposure():
+    images = np.zeros((3, 4, 4))
+    images[0, :2] = 2.0
+    images[0, 0, 0] = 200.0
+    images[1] = images[0] / 7
+    out = apply_chain(images, [Contrast(floor=0.05)], None)
+    assert out[0, 0, 0] == pytest.approx(2)
+    assert out[0, 1, 1] == pytest.approx(0)
+    np.testing.assert_allclose(out[0, 2:], np.log10(0.05), rtol=1e-6)
+    np.testing.assert_allclose(out[1], out[0], rtol=1e-6)
+    np.testing.assert_allclose(out[2], np.log10(0.05), rtol=1e-6)
 
 
 def test_masks_are_rebinned_with_their_stamps(tmp_path):
