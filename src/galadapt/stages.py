@@ -523,6 +523,19 @@ def comparison(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
+@stage("survey.kind", tasks=MEASURES)
+def choice(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Which method a user without survey labels would choose, and the regret of it."""
+    from galadapt.evaluation.choice import choose
+
+    choose(
+        runs=inputs["runs"],
+        survey_kind=job["config"]["survey"]["kind"],
+        choice=outputs.one("choice"),
+        html=outputs.one("html"),
+    )
+
+
 @stage("task", tasks=CLASSIFIES)
 def comparison_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds of a task that classifies, with R2's and R3's published figures."""
@@ -558,7 +571,7 @@ def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
 def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The report: one self-contained page."""
     from galadapt.report.build import build_report
-    from galadapt.report.captions import pictures
+    from galadapt.report.captions import captioned, pictures
 
     by_variant = {
         name: [path for path in inputs.get("variant_figures", []) if path.parent.name == name]
@@ -568,11 +581,17 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         output=outputs.one("report"),
         configuration=job["config"],
         comparison_html=inputs.one("comparison"),
-        pictures=pictures(inputs["comparison_figures"], by_variant, inputs["data_figures"]),
+        pictures=pictures(
+            [*inputs["comparison_figures"], *inputs.get("ablation", [])],
+            by_variant,
+            inputs["data_figures"],
+        ),
         tables=inputs["tables"],
         runs=inputs["runs"],
         code=job["codes"],
         package=inputs.one("package") if inputs.get("package") else None,
+        choice_html=inputs.one("choice") if inputs.get("choice") else None,
+        package_pictures=captioned(inputs.get("package_figures", [])),
     )
 
 
@@ -644,6 +663,41 @@ def comparison_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     bars, scatter = outputs["figures"]
     r2_by_method(inputs.one("comparison"), bars)
     scatter_by_magnitude(inputs.one("detail"), scatter)
+
+
+@stage("methods", "method_settings", tasks=MEASURES)
+def ablation(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """R2 against a number of training stamps, where methods differ in nothing else."""
+    from galadapt.evaluation.ablation import curves
+    from galadapt.figures.comparison import ablation as draw
+    from galadapt.stamps import StampSet
+
+    available = {}
+    for setting, domain in (("n_simulated", "simulated"), ("n_survey", "survey")):
+        with StampSet(inputs[domain]) as stamps:
+            training = stamps.table[stamps.table["split"] == "train"]
+            available[setting] = len(training.dropna(subset=list(PARAMETERS)))
+    draw(
+        comparison=inputs.one("comparison"),
+        curves=curves(job["config"]["methods"], job["config"]["method_settings"]),
+        available=available,
+        output=outputs.one("figure"),
+    )
+
+
+@stage(tasks=MEASURES)
+def package_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Whether the errors of a prediction package hold, drawn."""
+    from galadapt.figures.coverage import coverage_figures
+
+    curve, scatter = outputs["figures"]
+    coverage_figures(
+        package=inputs.one("package"),
+        reference=inputs.one("reference"),
+        predictions=inputs["predictions"],
+        curve=curve,
+        scatter=scatter,
+    )
 
 
 @stage(tasks=CLASSIFIES)

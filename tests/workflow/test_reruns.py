@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 #: Jobs that follow from any change of one run or more.
-TABLES = {"track": 1, "comparison": 1, "comparison_figures": 1, "report": 1}
+TABLES = {"track": 1, "comparison": 1, "choice": 1, "comparison_figures": 1, "report": 1}
 
 
 def per_run(count: int) -> dict[str, int]:
@@ -25,7 +25,7 @@ def test_finished_tree_has_nothing_to_do(finished):
 
 
 #: The networks that `predict` uses: asinh and transfer.
-PACKAGE = {"package": 1}
+PACKAGE = {"package": 1, "package_figures": 1}
 
 
 @pytest.mark.parametrize(("method", "packaged"), [("transfer", PACKAGE), ("dann_supervised", {})])

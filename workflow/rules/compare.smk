@@ -1,4 +1,5 @@
 # Tables over seeds, figures of data and comparison, and the report.
+from galadapt.evaluation.ablation import curves
 
 
 rule comparison:
@@ -33,12 +34,39 @@ rule comparison:
 
 
 NAMED = f"{FIGURES}/{{name}}.png"
+CHOICE = []
+
+if not CONFIG.CLASSIFIES:
+    CHOICE = [f"{TABLES}/choice.csv", f"{TABLES}/choice.html"]
+
+    # What a user without survey labels would choose, and what that costs.
+    rule choice:
+        input:
+            runs=of_runs(["run.json", "metrics.json", "predictions.parquet"]),
+        output:
+            choice=CHOICE[0],
+            html=CHOICE[1],
+        log:
+            f"{LOGS}/choice.log",
+        conda:
+            ENVIRONMENT
+        threads: 1
+        params:
+            settings=job_settings("choice"),
+            runs=RUN_FOLDERS,
+        shell:
+            "python -m galadapt stage choice --settings {params.settings:q}"
+            " --input runs {params.runs}"
+            " --output choice {output.choice} --output html {output.html} 2>&1 | tee {log}"
+
 
 if CONFIG.CLASSIFIES:
     MOMENTS = ["moments"] if CONFIG.task == "screening" else []
     DATA_FIGURES = expand(NAMED, name=["counts", *MOMENTS, "contact_sheet"])
     COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
+    PACKAGE_FIGURES = []
+    ABLATION = []
 else:
     DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
     COMPARISON_FIGURES = expand(NAMED, name=["r2_by_method", "scatter_by_magnitude"])
@@ -46,6 +74,11 @@ else:
         f"{FIGURES}/{{variant}}/{{name}}.png",
         variant=CONFIG.variants,
         name=("survey_scatter", "feature_maps"),
+    )
+    ABLATION = (
+        expand(NAMED, name=["ablation"])
+        if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"])
+        else []
     )
 
 
@@ -110,6 +143,28 @@ rule comparison_figures:
         " --output figures {output.figures} 2>&1 | tee {log}"
 
 
+if ABLATION:
+
+    rule ablation:
+        input:
+            comparison=rules.comparison.output.comparison,
+            simulated=DOMAIN_STAMPS["simulated"],
+            survey=DOMAIN_STAMPS["survey"],
+        output:
+            figure=ABLATION[0],
+        log:
+            f"{LOGS}/ablation.log",
+        conda:
+            ENVIRONMENT
+        threads: 1
+        params:
+            settings=job_settings("ablation"),
+        shell:
+            "python -m galadapt stage ablation --settings {params.settings:q}"
+            " --input comparison {input.comparison} --input simulated {input.simulated}"
+            " --input survey {input.survey} --output figure {output.figure} 2>&1 | tee {log}"
+
+
 rule report:
     input:
         runs=of_runs(
@@ -122,6 +177,9 @@ rule report:
         variant_figures=VARIANT_FIGURES,
         tables=DATA_TABLES,
         package=package_outputs()[:1],
+        package_figures=PACKAGE_FIGURES,
+        choice=CHOICE[1:],
+        ablation=ABLATION,
     output:
         report=f"{RESULTS}/report.html",
     log:
@@ -139,4 +197,6 @@ rule report:
         " --input comparison_figures {input.comparison_figures}"
         " --input variant_figures {input.variant_figures}"
         " --input tables {input.tables} --input package {input.package}"
+        " --input package_figures {input.package_figures} --input choice {input.choice}"
+        " --input ablation {input.ablation}"
         " --output report {output.report} 2>&1 | tee {log}"

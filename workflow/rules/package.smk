@@ -28,3 +28,33 @@ rule package:
         "python -m galadapt stage package --settings {params.settings:q}"
         " --input runs {input.runs} --input simulated {input.simulated}"
         " --input survey {input.survey} --output package {output.package} 2>&1 | tee {log}"
+
+
+PACKAGE_FIGURES = [
+    f"{FIGURES}/{name}.png" for name in ("coverage", "predicted_with_errors")
+]
+
+
+# Of the package that `predictor` names. Its networks' predictions are at hand: none is loaded.
+rule package_figures:
+    input:
+        package=package_outputs()[0],
+        reference=package_outputs()[1],
+        predictions=[
+            f"{RUN.format(**run._asdict())}/predictions.parquet"
+            for run in CONFIG.predictor_runs()
+        ],
+    output:
+        figures=PACKAGE_FIGURES,
+    log:
+        f"{LOGS}/package_figures.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        settings=job_settings("package_figures"),
+    shell:
+        "python -m galadapt stage package_figures --settings {params.settings:q}"
+        " --input package {input.package} --input reference {input.reference}"
+        " --input predictions {input.predictions}"
+        " --output figures {output.figures} 2>&1 | tee {log}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import DataError
+from galadapt.evaluation.ablation import COUNTED, Curve
 from galadapt.evaluation.features import feature_columns, separability
 from galadapt.evaluation.metrics import ERROR_UNITS, columns, labelled
 from galadapt.evaluation.published import published
@@ -21,6 +22,9 @@ from galadapt.files import read_table
 
 #: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
 _FLOOR = -0.6
+
+#: Smallest range of R2 that an ablation's panel shows: what does not matter shall look flat.
+_LEAST_SPAN = 0.05
 
 
 def r2_by_method(comparison: Path, output: Path) -> None:
@@ -206,3 +210,81 @@ def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
                 panel.set_xlabel("magnitude [mag]")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(methods))
+
+
+def ablation(
+    comparison: Path, curves: Sequence[Curve], available: Mapping[str, int], output: Path
+) -> None:
+    """Draw R2 against a number of training stamps, a row per curve and variant.
+
+    Args:
+        comparison: The tidy comparison table.
+        curves: Methods that differ in that number only.
+        available: {setting: stamps there are}, where a method is given all of them.
+        output: PNG to write. The number's axis is linear up to the smallest one, then logarithmic;
+            each panel has a scale of its own.
+
+    Raises:
+        DataError: there is no curve, or the table is broken.
+    """
+    table = read_columns(
+        comparison, {"variant", "method", "domain", "parameter", "metric", "mean", "std"}
+    )
+    table = table[table["metric"] == "r2"]
+    rows = [(curve, variant) for curve in curves for variant in table["variant"].unique()]
+    if not rows:
+        raise DataError(
+            f"{comparison}: no methods that differ in a number of stamps only; give method_settings"
+            " some that do"
+        )
+    title = "R² on the test sets against the number of training stamps"
+    with drawing(output, len(rows), 4, (2.9, 2.3), title) as (figure, axes):
+        for line, (curve, variant) in zip(axes, rows, strict=True):
+            here = table[table["variant"] == variant]
+            numbers = [
+                available[curve.setting]
+                if point.number is None
+                else min(point.number, available[curve.setting])
+                for point in curve.points
+            ]
+            smallest = min(n for n in numbers if n > 0)
+            left = -0.15 * smallest if min(numbers) == 0 else smallest / 1.6
+            for panel, name in zip(line, PARAMETERS, strict=True):
+                lowest = 1 - _LEAST_SPAN
+                for domain in DOMAINS:
+                    part = here[(here["domain"] == domain) & (here["parameter"] == name)]
+                    part = part.set_index("method")[["mean", "std"]]
+                    part = part.reindex([point.method for point in curve.points])
+                    mean, std = part["mean"].to_numpy(), part["std"].fillna(0).to_numpy()
+                    panel.errorbar(
+                        numbers,
+                        mean.clip(min=_FLOOR),
+                        yerr=std,
+                        color=COLOURS[domain],
+                        marker="o",
+                        ms=4,
+                        lw=1.3,
+                        capsize=2.5,
+                        label=domain,
+                    )
+                    below = mean < _FLOOR
+                    panel.scatter(
+                        np.array(numbers)[below],
+                        np.full(below.sum(), _FLOOR),
+                        marker="v",
+                        s=45,
+                        color=COLOURS[domain],
+                        zorder=3,
+                    )
+                    known = (mean - std)[np.isfinite(mean)]
+                    lowest = min([lowest, *known.clip(min=_FLOOR)])
+                panel.set_xscale("symlog", linthresh=smallest)
+                panel.set_xticks(numbers, [f"{n:,}".replace(",", " ") for n in numbers])
+                panel.minorticks_off()
+                air = 0.06 * (1 - lowest)
+                panel.set(xlim=(left, 1.6 * max(numbers)), ylim=(lowest - air, 1 + air))
+                panel.set_xlabel(COUNTED[curve.setting])
+                panel.set_title(f"{variant}, {curve.name}: {name.replace('_', ' ')}", fontsize=8.5)
+            line[0].set_ylabel("R²")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -64,6 +64,8 @@ def build_report(
     runs: Sequence[Path],
     code: Mapping[str, str],
     package: Path | None = None,
+    choice_html: Path | None = None,
+    package_pictures: Sequence[Picture] = (),
 ) -> None:
     """Write the report.
 
@@ -78,14 +80,15 @@ def build_report(
         code: {stage: code digest}.
         package: The package.json of the networks that `galadapt predict` measures with; None:
             the task has none.
+        choice_html: Fragment written by `galadapt.evaluation.choice.choose`; None: the task has
+            none.
+        package_pictures: Figures of the package's errors.
 
     Raises:
         DataError: an input is missing or is not what its name promises.
     """
     fragment = _text(comparison_html)
-    sections = [
-        (title, [(_inline(p.path), p.caption) for p in group]) for title, group in pictures.items()
-    ]
+    sections = [(title, _inlined(group)) for title, group in pictures.items()]
     folder = resources.files("galadapt.report")
     environment = jinja2.Environment(
         autoescape=True,
@@ -98,13 +101,15 @@ def build_report(
     page = template.render(
         style=Markup(folder.joinpath("report.css").read_text("utf-8")),
         facts=_facts(configuration),
-        # The fragment was escaped by the stage that wrote it.
+        # Fragments were escaped by the stages that wrote them.
         comparison=Markup(fragment),
         sections=sections,
         title=TITLES.get(str(configuration.get("task")), TITLES["structure"]),
         answers=_answers(runs),
         tables=[_shown(Path(path)) for path in tables],
         coverage=None if package is None else _coverage(package),
+        coverage_pictures=_inlined(package_pictures),
+        choice=None if choice_html is None else Markup(_text(choice_html)),
         appendix=appendix,
         headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, appendix),
@@ -130,6 +135,10 @@ def _inline(path: Path) -> str:
     if not content.startswith(b"\x89PNG"):
         raise DataError(f"{path}: not a PNG; delete it and rerun the stage that draws it")
     return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _inlined(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+    return [(_inline(picture.path), picture.caption) for picture in pictures]
 
 
 def _table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:

@@ -13,6 +13,19 @@ CAPTIONS = {
         "R² on the test sets, mean and scatter over seeds; open diamonds: R1's published values, "
         "on other data, for orientation."
     ),
+    "ablation": (
+        "R² against the number of training stamps, of methods that differ in nothing else; mean "
+        "and scatter over seeds. At 0 stands the method they start from."
+    ),
+    "coverage": (
+        "Share of test galaxies whose true value lies inside the error, against the level the "
+        "error is stated for. On the dashed line errors mean what they say, above it they are too "
+        "large, below it too small; bands: what chance alone does (one sigma)."
+    ),
+    "predicted_with_errors": (
+        "Predicted against catalogue values of the survey's test galaxies with 68 % errors, every "
+        "finite prediction shown; black: the catalogue value lies beyond the 95 % error."
+    ),
     "scatter_by_magnitude": "Scatter (NMAD) of each method on the survey per magnitude bin.",
     "survey_scatter": (
         "Predicted against catalogue values of the survey's test galaxies, one row per method "
@@ -52,11 +65,16 @@ def pictures(
     sections = {"Methods compared": list(comparison)}
     sections |= {f"Variant {name}": list(paths) for name, paths in by_variant.items()}
     sections["Data"] = list(data)
-    return {
-        title: [Picture(path, _caption(path)) for path in paths]
-        for title, paths in sections.items()
-        if paths
-    }
+    return {title: captioned(paths) for title, paths in sections.items() if paths}
+
+
+def captioned(paths: Sequence[Path]) -> list[Picture]:
+    """Give figures their captions.
+
+    Raises:
+        ConfigError: a figure has no caption here.
+    """
+    return [Picture(path, _caption(path)) for path in paths]
 
 
 def _caption(path: Path) -> str:

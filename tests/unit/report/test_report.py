@@ -56,6 +56,7 @@ def inputs(tmp_path, make_run):
         ],
     }
     (tmp_path / "package.json").write_text(json.dumps(package))
+    (tmp_path / "choice.html").write_text("<p>Recommended: seed_disagreement.</p>")
     return {
         "output": tmp_path / "report.html",
         "configuration": CONFIGURATION,
@@ -65,6 +66,8 @@ def inputs(tmp_path, make_run):
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
         "package": tmp_path / "package.json",
+        "package_pictures": [Picture(tmp_path / "figure.png", "Share of galaxies inside.")],
+        "choice_html": tmp_path / "choice.html",
     }
 
 
@@ -125,6 +128,9 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     assert re.search(r"edge 2 .*neighbours 1", text)
     assert "2 networks, errors from survey validation galaxies" in text
     assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
+    assert "Share of galaxies inside." in text.split("Errors of predictions")[-1]
+    assert "Choosing without labels" in text
+    assert "Recommended: seed_disagreement." in text
     # Bins of magnitude stay in the package.
     assert "11.1 %" not in text
 
@@ -143,6 +149,14 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
     inputs["configuration"] = {**CONFIGURATION, "splits": {"by": by}}
     build_report(**inputs)
     assert ("can overlap on the mosaic" in inputs["output"].read_text()) is said
+
+
+def test_a_task_without_a_package_and_a_choice_has_no_such_sections(inputs):
+    inputs |= {"package": None, "package_pictures": [], "choice_html": None}
+    build_report(**inputs)
+    text = Page(inputs["output"].read_text()).text
+    assert "Errors of predictions" not in text
+    assert "Choosing without labels" not in text
 
 
 def test_no_rejected_object_is_said(inputs):
@@ -166,6 +180,7 @@ def test_a_long_table_is_cut_and_says_so(inputs):
         ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the column\(s\) cut, removed"),
         ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column\(s\) reason"),
         ("tables/html", None, "html: no such file; rerun"),
+        ("choice.html", None, r"choice\.html: no such file; rerun"),
         ("package.json", b'{"name": "x"}', r"package\.json: lacks 'coverage'; rerun the stage"),
     ],
 )
