@@ -1,7 +1,7 @@
 """Choosing a method without survey labels, and what the choice costs.
 
-Who has no labels cannot read a method's R2 off the survey. Four criteria order the candidates by
-what such a user has: predictions for simulated galaxies, whose truth is known, and predictions and
+Who has no labels cannot read a method's R2 off the survey. Criteria order the candidates by what
+such a user has: predictions for simulated galaxies, whose truth is known, and predictions and
 features of survey galaxies, whose truth is not. Candidates are the variants and methods that have
 seen no survey label, neither themselves nor in what they start from. Survey labels, where there
 are any, judge the choices and nothing else.
@@ -38,19 +38,21 @@ CRITERIA = {
     ),
     "domain_auc": "how well a linear classifier tells the domains apart by the features",
     "seed_disagreement": "variance between training seeds of the predictions for survey galaxies",
+    "expected_error": "weighted_validation plus seed_disagreement",
 }
 
 #: In order of preference; the first that exists is recommended.
-RECOMMENDED = ("seed_disagreement", "weighted_validation", "validation")
+RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 
 #: Why, by what each can see.
 REASONS = (
-    "validation and weighted_validation never look at how a survey galaxy differs in appearance "
-    "from a simulated one; domain_auc says whether features look alike, not whether measurements "
-    "are right, and unlike populations move it too; seed_disagreement is measured on the survey's "
-    "own images, where networks that were taught the same answer differently as soon as they "
-    "extrapolate. What it cannot see is an error that all seeds share: a collapsed network agrees "
-    "with itself, so a choice that weighted_validation contradicts deserves a look."
+    "weighted_validation counts what a network gets wrong of simulated galaxies like the survey's, "
+    "and never looks at the survey's images; seed_disagreement is measured on these, where "
+    "networks that were taught the same answer differently as soon as they extrapolate, but a "
+    "network that collapsed to one answer agrees with itself. expected_error adds the two errors, "
+    "which have one unit, so that each covers what the other cannot see. domain_auc says whether "
+    "features look alike, not whether measurements are right; it is smallest where nothing is "
+    "left of an image. No criterion sees an error on the survey that all seeds share."
 )
 
 COLUMNS = [
@@ -226,6 +228,7 @@ def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
         values["seed_disagreement"] = float(
             np.where(np.isfinite(variances), variances, _FAILED).mean()
         )
+    values["expected_error"] = values["weighted_validation"] + values["seed_disagreement"]
     return values
 
 

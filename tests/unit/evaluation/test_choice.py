@@ -96,6 +96,29 @@ def test_criteria_are_what_they_say(make, chosen):
     assert values(table, "domain_auc")["asinh", "baseline"] == pytest.approx(np.mean(auc))
 
 
+def test_the_recommended_criterion_is_not_fooled_by_a_collapsed_network(make, chosen):
+    runs = [make(method, seed) for method in ("baseline", "dann_supervised") for seed in (1, 2)]
+
+    def collapse(table):
+        for name in PARAMETERS:
+            table[f"{name}_predicted"] = table.loc[
+                table["domain"] == "simulated", f"{name}_true"
+            ].mean()
+
+    for run in runs[2:]:
+        change_predictions(run, collapse)
+    table, page = chosen(runs)
+    rows = table[table["chosen"]].set_index("criterion")
+    assert rows.loc["seed_disagreement", "method"] == "dann_supervised"
+    assert rows.loc["seed_disagreement", "value"] == 0
+    assert rows.loc["expected_error", "method"] == "baseline"
+    assert "no survey labels: expected_error" in page
+    here = table.set_index(["criterion", "method"])["value"]
+    assert here["expected_error", "baseline"] == pytest.approx(
+        here["weighted_validation", "baseline"] + here["seed_disagreement", "baseline"]
+    )
+
+
 def test_weighing_follows_the_survey_population(make, chosen):
     runs = [make(), make("dann_supervised")]
 
@@ -199,7 +222,7 @@ def test_one_seed_has_no_disagreement_and_the_next_criterion_is_recommended(make
     table, page = chosen([make(), make("dann_supervised")])
     assert values(table, "seed_disagreement").isna().all()
     assert "no survey labels: weighted_validation" in page
-    assert "seed_disagreement needs two training seeds" in page
+    assert "expected_error needs two training seeds" in page
 
 
 def test_a_survey_without_labels_still_has_a_choice(make, chosen):
