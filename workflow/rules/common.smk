@@ -160,6 +160,9 @@ def table_outputs():
         *DATA_FIGURES,
         *COMPARISON_FIGURES,
         *VARIANT_FIGURES,
+        *PACKAGE_FIGURES,
+        *CHOICE,
+        *ABLATION,
         *rules.report.output,
         *rules.track.output,
     ]
