@@ -643,16 +643,17 @@ def data_figures_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     class_data_figures(given, outputs["figures"])
 
 
-@stage("methods", tasks=MEASURES)
+@stage(tasks=MEASURES)
 def variant_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """One variant's methods side by side."""
     from galadapt.figures.comparison import feature_maps, survey_scatter
 
-    methods = job["config"]["methods"]
-    survey_scatter(
-        dict(zip(methods, inputs["predictions"], strict=True)), outputs.one("survey_scatter")
-    )
-    feature_maps(dict(zip(methods, inputs["embeddings"], strict=True)), outputs.one("feature_maps"))
+    def by_method(paths: list[Path]) -> dict[str, Path]:
+        # A run folder is <variant>/<method>/seed<seed>.
+        return {path.parent.parent.name: path for path in paths}
+
+    survey_scatter(by_method(inputs["predictions"]), outputs.one("survey_scatter"))
+    feature_maps(by_method(inputs["embeddings"]), outputs.one("feature_maps"))
 
 
 @stage(tasks=MEASURES)

@@ -19,7 +19,7 @@ CHANGES = {
         "star_frames",
     ),
     "screening": (
-        {"variant_chains": {"minmax_sqrt": [{"step": "interval", "kind": "minmax"}]}},
+        {"variant_chains": {"contrast": [{"step": "contrast", "floor": 0.1}]}},
         {"variant": 1},
         "simulated_fields",
     ),
@@ -40,7 +40,7 @@ def test_a_task_runs_and_reruns_what_changed(copy: Project, task: str) -> None:
     copy.snakemake(*asked)
     results = copy.folder / f"results/presets/{task}_smoke"
     comparison = pd.read_csv(results / "tables/comparison.csv")
-    assert set(comparison["method"]) >= {"moments", "three_conv"} or task == "stars"
+    assert set(comparison["method"]) >= {"segment", "three_conv"} or task == "stars"
     page = (results / "report.html").read_text()
     assert "Where the stamps come from" in page or task == "screening"
     assert page.count("data:image/png") >= 4

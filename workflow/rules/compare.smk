@@ -2,6 +2,14 @@
 from galadapt.evaluation.ablation import curves
 
 
+# One file per variant and method, whatever its seeds.
+METRICS_FILES = list(
+    dict.fromkeys(
+        f"{TABLES}/metrics/{run.variant}.{run.method}.json" for run in CONFIG.runs()
+    )
+)
+
+
 rule comparison:
     input:
         metrics=of_runs(["metrics.json"]),
@@ -11,11 +19,7 @@ rule comparison:
         detail=f"{TABLES}/{DETAIL}.csv",
         markdown=f"{TABLES}/comparison.md",
         html=f"{TABLES}/comparison.html",
-        summary=expand(
-            f"{TABLES}/metrics/{{variant}}.{{method}}.json",
-            variant=CONFIG.variants,
-            method=CONFIG.methods,
-        ),
+        summary=METRICS_FILES,
         plot=f"{TABLES}/{'scores' if CONFIG.CLASSIFIES else 'survey_r2'}.csv",
     log:
         f"{LOGS}/comparison.log",

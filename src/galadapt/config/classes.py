@@ -48,7 +48,8 @@ class ClassMethod(Training):
         description=(
             "nominal: a probability per class. ordinal: the classes are ordered, and the network "
             "says for each border whether a stamp lies beyond it. mask: the network draws what is "
-            "flagged in the stamp, and the class follows from the flagged share."
+            "flagged in the stamp, and the class follows from the flagged share. A method of "
+            "another answer may start from one that draws: it learns to classify from its maps."
         ),
     )
     groups: dict[Name, list[str]] = Field(
@@ -91,8 +92,14 @@ class ClassMethod(Training):
             raise ValueError("groups: each class needs at least one label")
         if len(self.groups) == 1:
             raise ValueError("groups: one class leaves nothing to tell apart; name at least two")
-        if (self.network.architecture == "unet") != (self.answer == "mask"):
+        draws = self.network.architecture == "unet"
+        if self.answer == "mask" and not draws:
             raise ValueError("answer: mask and network.architecture: unet belong together")
+        if draws and self.answer != "mask" and self.starts_from is None:
+            raise ValueError(
+                "network.architecture: unet draws; for another answer than mask let it start from "
+                "a method that does (starts_from)"
+            )
         matched = self.alignment is not None and self.alignment.match_labels
         if self.answer == "mask" and (self.match_population or matched):
             raise ValueError("answer: mask has no population to match; leave matching out")

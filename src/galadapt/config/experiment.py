@@ -88,9 +88,11 @@ class Experiment(Section):
 
     def runs(self) -> Iterator[Run]:
         """Expand the experiment: the only place where the product is formed."""
-        task: str = self.task  # type: ignore[attr-defined]
+        own: Any = self
         for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
-            yield Run(task, variant, method, seed)
+            only = own.method_settings[method].variants
+            if only is None or variant in only:
+                yield Run(own.task, variant, method, seed)
 
     def check_names(self, methods: Mapping[str, Training]) -> None:
         """Refuse seeds, variants and methods named twice or nowhere defined."""
@@ -106,6 +108,12 @@ class Experiment(Section):
                 if name not in known:
                     raise ValueError(f"{key}: '{name}' is not defined; known: {known}")
         for name in self.methods:
+            wanted = set(methods[name].variants or self.variants)
+            if not wanted <= set(self.variants):
+                raise ValueError(
+                    f"method_settings.{name}.variants: {sorted(wanted)} must be of variants "
+                    f"{self.variants}"
+                )
             for domain in methods[name].domains:
                 if domain not in self.domains:
                     raise ValueError(
@@ -174,6 +182,11 @@ class Experiment(Section):
                 if start in seen:
                     raise ValueError(f"method_settings.{name}.starts_from: goes in a circle")
                 there: Any = methods[start]
+                if not set(here.variants or self.variants) <= set(there.variants or self.variants):
+                    raise ValueError(
+                        f"method_settings.{seen[-1]}.variants: starts from '{start}', which is "
+                        "not trained on all of them"
+                    )
                 if there.network != here.network:
                     raise ValueError(
                         f"method_settings.{seen[-1]}: starts from '{start}' but has another network"

@@ -156,26 +156,30 @@ _FITTING = {
 
 
 class FieldDefects(Section):
-    """The defects that screening looks for."""
+    """The defects that screening looks for.
+
+    Regions are flagged by people who look at the images: the default strengths begin where a defect
+    can be seen.
+    """
 
     hot_pixels: Defect = _defect(3, 5.0, 60.0, "Hot pixels: class 1.")
-    hot_column: Defect = _defect(2, 0.3, 8.0, "A hot column of a CCD: class 2.")
+    hot_column: Defect = _defect(2, 1.0, 12.0, "A hot column of a CCD: class 2.")
     streak: Defect = _defect(
         3,
-        0.2,
-        2.0,
+        0.6,
+        4.0,
         "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
         "with the source itself: classes 2 and 3.",
     )
-    wings: Defect = _defect(2, 0.1, 1.2, "Wings and spikes of a bright source: classes 3 and 4.")
+    wings: Defect = _defect(2, 0.2, 1.5, "Wings and spikes of a bright source: classes 3 and 4.")
     arcs: Defect = _defect(
         2,
-        0.15,
+        0.4,
         4.0,
         "Single reflections of a bright source outside the field of view: classes 3 and 4.",
     )
-    extended: Defect = _defect(1.5, 0.1, 2.0, "Very extended emission: classes 3 to 5.")
-    noisy_chip: Defect = _defect(1, 0.15, 3.0, "A CCD in a noisy state: classes 3 and 4.")
+    extended: Defect = _defect(1.5, 0.2, 2.0, "Very extended emission: classes 3 to 5.")
+    noisy_chip: Defect = _defect(1, 0.3, 3.0, "A CCD in a noisy state: classes 3 and 4.")
     flare: Defect = _defect(1.5, 2.0, 20.0, "Flaring background over the whole field: class 5.")
     second: Fraction = Field(
         0.25, description="Share of fields of class 2 to 4 with a second, smaller defect."

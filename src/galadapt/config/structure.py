@@ -85,6 +85,10 @@ class Config(Experiment):
             wanted = getattr(self.predictor, key)
             if wanted is not None and wanted not in names:
                 raise ValueError(f"predictor.{key}: '{wanted}' must be one of {names}")
+        if not self.predictor_runs():
+            raise ValueError(
+                "predictor: its method is not trained on its variant; name another variant"
+            )
         self._check_selection()
         no_noise = self.simulation.noise.depth == "none"
         self.check_chains(

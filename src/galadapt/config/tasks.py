@@ -35,7 +35,15 @@ class ClassExperiment(Experiment):
         self.check_names(self.method_settings)
         if side is not None:
             self.check_chains(side, "these stamps have no common noise")
-        self.check_starts(self.method_settings, alike=("answer", "groups"))
+        self.check_starts(self.method_settings, alike=("groups",))
+        for name in self.methods:
+            method = self.method_settings[name]
+            start = method.starts_from and self.method_settings[method.starts_from].answer
+            if start not in (None, "mask", method.answer):
+                raise ValueError(
+                    f"method_settings.{name}.answer: starts from one of answer {start}; give the "
+                    "same, or start from one that draws a mask"
+                )
 
 
 class StarsConfig(ClassExperiment):

@@ -121,6 +121,9 @@ class Training(Section):
     """How one network is trained: on which domains, with which labels, from which start."""
 
     description: str = Field("", description="One line for tables and the MLflow page.")
+    variants: list[Name] | None = Field(
+        None, description="Train on these of the experiment's variants only; null: on all."
+    )
     domains: list[Literal["simulated", "survey"]] = Field(
         ["simulated"], min_length=1, max_length=2, description="Where training stamps come from."
     )

@@ -74,6 +74,23 @@ def build(
     return keras.Model(stamps, x, name=network.architecture)
 
 
+def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.Model:
+    """Put a classifier on what a network that draws has learned to see.
+
+    The drawing's last maps are pooled (their largest values and their means) and joined to the
+    features; weights are shared with `drawer`.
+
+    Returns:
+        A model from stamps to its answer (n, outputs).
+    """
+    maps = drawer.get_layer(ANSWER).input
+    pooled = [layers.GlobalMaxPooling2D()(maps), layers.GlobalAveragePooling2D()(maps)]
+    x = layers.Concatenate()([*pooled, drawer.get_layer(FEATURES).output])
+    x = layers.Dense(32, activation="relu", kernel_initializer="he_normal")(x)
+    x = layers.Dense(outputs, activation=activation, name=ANSWER)(x)
+    return keras.Model(drawer.input, x, name="map_classifier")
+
+
 def add_domain_head(regressor: keras.Model, alignment: Adversarial, steps: int) -> keras.Model:
     """Join a domain classifier to a regressor; weights of the regressor are shared.
 

@@ -44,6 +44,8 @@ def start(
             raise DataError(f"{job.label}: {error}") from None
         return _new(job, side, target, training), target, job.identity(None)
     model, record = _load(job, side)
+    if len(model.output_shape) == 4 and target.shape:
+        model = networks.classify_maps(model, target.outputs, target.activation)
     try:
         target = target.fitted(labels, record)
     except DataError as error:
