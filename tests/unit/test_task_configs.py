@@ -83,12 +83,14 @@ NETWORK = {"network": {"architecture": "r2_b"}}
         ),
         (
             "screening",
-            {"variants": ["y"], "variant_chains": {"y": [{"step": "rebin", "factor": 4}]}},
+            {"variants": ["y"], "methods": ["x"], "method_settings": {"x": NETWORK},
+             "variant_chains": {"y": [{"step": "rebin", "factor": 4}]}},
             "not divisible by the rebin factor 4",
         ),
         (
             "screening",
-            {"variants": ["y"], "variant_chains": {"y": [{"step": "noise_asinh"}]}},
+            {"variants": ["y"], "methods": ["x"], "method_settings": {"x": NETWORK},
+             "variant_chains": {"y": [{"step": "noise_asinh"}]}},
             "these stamps have no common noise",
         ),
         ("screening", {"simulated": {"binning": 3}}, "simulated"),
@@ -99,6 +101,28 @@ def test_what_does_not_fit_is_one_sentence(base, task: str, changes: dict, messa
     with pytest.raises(ConfigError, match=message) as caught:
         config.validate(with_changes(base(task), changes), "test.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_method_may_keep_to_some_variants(base) -> None:
+    checked = config.validate(base("screening"), "test")
+    where = {(run.variant, run.method) for run in checked.runs()}
+    assert ("minmax_sqrt", "segment") not in where
+    assert {("contrast", "segment"), ("contrast", "three_conv")} <= where
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segment": {"variants": ["sqrt"]}}, r"segment.variants: \['sqrt'\] must be of variants"),
+        ({"segment_classify": {"variants": None}}, "'segment', which is not trained on all"),
+        ({"segment_classify": {"starts_from": None}}, "let it start from a method that does"),
+        ({"segment_classify": {"starts_from": "three_conv"}}, "has another network"),
+    ],
+)
+def test_variants_and_starts_fit(base, changes: dict, message: str) -> None:
+    values = with_changes(base("screening"), {"method_settings": changes})
+    with pytest.raises(ConfigError, match=message):
+        config.validate(values, "test")
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,12 @@ def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.M
         A model from stamps to its answer (n, outputs).
     """
     maps = drawer.get_layer(ANSWER).input
-    pooled = [layers.GlobalMaxPooling2D()(maps), layers.GlobalAveragePooling2D()(maps)]
-    x = layers.Concatenate()([*pooled, drawer.get_layer(FEATURES).output])
-    x = layers.Dense(32, activation="relu", kernel_initializer="he_normal")(x)
+    # Named, because Keras' automatic names may collide with those of a loaded network.
+    largest = layers.GlobalMaxPooling2D(name="maps_largest")(maps)
+    mean = layers.GlobalAveragePooling2D(name="maps_mean")(maps)
+    features = drawer.get_layer(FEATURES).output
+    x = layers.Concatenate(name="maps_and_features")([largest, mean, features])
+    x = layers.Dense(32, activation="relu", kernel_initializer="he_normal", name="reading")(x)
     x = layers.Dense(outputs, activation=activation, name=ANSWER)(x)
     return keras.Model(drawer.input, x, name="map_classifier")
 

@@ -132,6 +132,19 @@ def test_the_share_drawn_is_the_share_flagged(patterns: Path, tmp_path: Path) ->
         assert drawn["flagged_share"].median() == pytest.approx(share, abs=0.02)
 
 
+def test_a_classifier_learns_on_from_a_network_that_draws(patterns: Path, tmp_path: Path) -> None:
+    draw = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 8, "patience": 8}
+    run(tmp_path / "draw", patterns, draw)
+    table = run(
+        tmp_path / "classify",
+        patterns,
+        {"network": {"architecture": "unet"}, "starts_from": "draw", "epochs": 8},
+        start_model=tmp_path / "draw" / "model.keras",
+    )
+    assert accuracy(table) > 0.9
+    assert "flagged_share" not in table
+
+
 def test_groups_leave_out_what_they_do_not_name(patterns: Path, tmp_path: Path) -> None:
     groups = {"clean": ["empty"], "spoilt": ["block"]}
     table = run(tmp_path, patterns, {"network": {"architecture": "moments"}, "groups": groups})
