@@ -85,11 +85,11 @@ class SimulatedFrames(Section):
         Interval(low=0.3, high=0.45), description="Diameter of the secondary over the aperture's."
     )
     coma: Interval = Field(
-        Interval(low=6.0, high=11.0),
+        Interval(low=9.0, high=14.0),
         description="Length of the comatic flare at the centre of a comet frame [arcsec].",
     )
     coma_growth: float = Field(
-        0.5,
+        0.3,
         ge=0,
         le=2,
         description="Radial coma at the corner of a comet frame, as a share of that at the centre.",

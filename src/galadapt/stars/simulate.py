@@ -29,8 +29,11 @@ _CELLS = 4
 #: Distance within which a companion stands [arcsec].
 _COMPANION = 10.0
 
-#: Share of its strength that an aberration has in a mixed case.
+#: Share of its strength that an aberration has in a mixed comet.
 _SHARED = 0.6
+
+#: Coma of a mixed donut over its radius: a flare as long as the ring is wide leaves no hole.
+_LOPSIDED = Interval(low=0.25, high=0.5)
 
 #: First purpose of the random numbers; one for each class and split follows.
 _PURPOSE = 6100
@@ -198,8 +201,9 @@ def optics_of(
     if label == "comet" and mixed:
         # Less of each where both flare: together they show about as much as one.
         coma, drift = _SHARED * coma, _SHARED * drift
+    lopsided = _within(_LOPSIDED, rng)
     if label == "donut" and mixed:
-        coma, has_coma = _SHARED * coma, True
+        coma, has_coma = lopsided * defocus, True
     coma = coma if has_coma else left[0]
     return (
         Optics(
