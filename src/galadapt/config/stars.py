@@ -33,7 +33,7 @@ class SimulatedFrames(Section):
         description="Frames in focus, well tracked.",
     )
     comet: FrameCounts = Field(
-        FrameCounts(train=10, validation=8, test=12, density=0.95),
+        FrameCounts(train=10, validation=8, test=12, density=0.8),
         description="Frames with coma, with tracking drift, or with both.",
     )
     donut: FrameCounts = Field(
