@@ -29,14 +29,15 @@ class SimulatedFrames(Section):
 
     kind: Literal["simulated"] = "simulated"
     circular: FrameCounts = Field(
-        FrameCounts(train=43, validation=10, test=8), description="Frames in focus, well tracked."
+        FrameCounts(train=36, validation=10, test=12, density=1.2),
+        description="Frames in focus, well tracked.",
     )
     comet: FrameCounts = Field(
-        FrameCounts(train=7, validation=3, test=2, density=1.6),
+        FrameCounts(train=10, validation=8, test=12, density=0.8),
         description="Frames with coma, with tracking drift, or with both.",
     )
     donut: FrameCounts = Field(
-        FrameCounts(train=3, validation=2, test=2, density=0.22),
+        FrameCounts(train=7, validation=12, test=24, density=0.08),
         description="Frames out of focus, through an aperture with a central obscuration.",
     )
     side: int = Field(1024, ge=128, le=8192, description="Side of a frame [px].")
@@ -85,17 +86,17 @@ class SimulatedFrames(Section):
         Interval(low=0.3, high=0.45), description="Diameter of the secondary over the aperture's."
     )
     coma: Interval = Field(
-        Interval(low=6.0, high=11.0),
+        Interval(low=9.0, high=14.0),
         description="Length of the comatic flare at the centre of a comet frame [arcsec].",
     )
     coma_growth: float = Field(
-        0.5,
+        0.3,
         ge=0,
         le=2,
         description="Radial coma at the corner of a comet frame, as a share of that at the centre.",
     )
     drift: Interval = Field(
-        Interval(low=4.0, high=9.0), description="Length of the trail of a drift [arcsec]."
+        Interval(low=6.0, high=11.0), description="Length of the trail of a drift [arcsec]."
     )
     steady: Interval = Field(
         Interval(low=0.25, high=0.6),
@@ -124,8 +125,8 @@ class SimulatedFrames(Section):
     mixed: Fraction = Field(
         0.25,
         description=(
-            "Share of comet frames with both coma and drift, and of donut frames with coma, each "
-            "weaker than alone; none of them is mild."
+            "Share of comet frames with both coma and drift, each weaker than alone, and of donut "
+            "frames with coma up to half their radius; none of them is mild."
         ),
     )
 

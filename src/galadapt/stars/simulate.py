@@ -16,6 +16,7 @@ from astropy.io import fits
 
 from galadapt.config.base import Interval
 from galadapt.config.stars import STAR_CLASSES, SimulatedFrames
+from galadapt.errors import DataError
 from galadapt.files import atomic, canonical_json, write_csv
 from galadapt.processes import mapped
 from galadapt.progress import track
@@ -29,11 +30,20 @@ _CELLS = 4
 #: Distance within which a companion stands [arcsec].
 _COMPANION = 10.0
 
-#: Share of its strength that an aberration has in a mixed case.
+#: Share of its strength that an aberration has in a mixed comet.
 _SHARED = 0.6
 
-#: First purpose of the random numbers; one for each class and split follows.
+#: Coma of a mixed donut over its radius: a flare as long as the ring is wide leaves no hole.
+_LOPSIDED = Interval(low=0.25, high=0.5)
+
+#: First purposes of the random numbers, of frames and of `Drawn.place`; one for each class and
+#: split follows.
 _PURPOSE = 6100
+_PLACES = 6150
+
+#: Steps of the sequence that fills a 4-dimensional box most evenly: powers of 1 / g with
+#: g^5 = g + 1 (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences").
+_STEPS = 1.1673039782614187 ** -np.arange(1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -50,10 +60,22 @@ class Drawn:
         """File name."""
         return f"{self.label}_{self.split}_{self.index:04d}.fits"
 
+    @property
+    def _kind(self) -> int:
+        return STAR_CLASSES.index(self.label) * len(SPLITS) + SPLITS.index(self.split)
+
     def generator(self, seed: int) -> np.random.Generator:
         """Random numbers of this frame: more frames of any class change none."""
-        kind = STAR_CLASSES.index(self.label) * len(SPLITS) + SPLITS.index(self.split)
-        return generator(seed, _PURPOSE + kind, self.index)
+        return generator(seed, _PURPOSE + self._kind, self.index)
+
+    def place(self, seed: int) -> np.ndarray:
+        """Where this frame stands among those of its class and split: (4,) in [0, 1).
+
+        A class may have a handful of frames. Independent draws would leave a split without a mild
+        case or without any of good seeing; the frames of an evenly filling sequence do not.
+        """
+        start = generator(seed, _PLACES + self._kind, 0).random(len(_STEPS))
+        return np.asarray((start + self.index * _STEPS) % 1)
 
 
 def frames_of(settings: SimulatedFrames) -> list[Drawn]:
@@ -87,9 +109,18 @@ def simulate_frames(
             mild, mixed and stars (drawn, also those too faint to see).
         provenance: Written into each header.
         processes: Processes to share the frames among.
+
+    Raises:
+        DataError: the folder holds something else, such as frames of other settings.
     """
     drawn = frames_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    others = {path.name for path in folder.iterdir()} - {frame.name for frame in drawn}
+    if others:
+        raise DataError(
+            f"{folder}: holds {min(others)!r}, which is no frame of these settings; empty the "
+            "folder or give another"
+        )
     work = partial(_write, settings=settings, seed=seed, folder=folder, provenance=provenance)
     rows = list(track(mapped(work, drawn, processes), len(drawn), "simulation", "frames"))
     path = os.path.relpath(folder.resolve(), table.parent.resolve())
@@ -150,7 +181,7 @@ def simulate_frame(
         [arcsec], mild, mixed, stars.
     """
     rng = frame.generator(seed)
-    optics, mild, mixed = optics_of(frame.label, settings, rng)
+    optics, mild, mixed = optics_of(frame.label, settings, rng, frame.place(seed))
     x, y, flux = _stars(settings, frame.density, rng)
     electrons = _sky(settings, rng)
     _add_stars(electrons, x, y, flux, optics, settings)
@@ -167,30 +198,36 @@ def simulate_frame(
 
 
 def optics_of(
-    label: str, settings: SimulatedFrames, rng: np.random.Generator
+    label: str, settings: SimulatedFrames, rng: np.random.Generator, place: np.ndarray
 ) -> tuple[Optics, bool, bool]:
     """Draw what shapes the stars of a frame of one class.
+
+    Args:
+        label: The class.
+        settings: Ranges.
+        rng: Decides all but the next.
+        place: Which case it is (mild, mixed, neither), coma or drift, strength of its aberration
+            and seeing, each from 0 to 1.
 
     Returns:
         The optics, and whether the frame is a mild and whether it is a mixed case.
     """
-    kind = rng.random() if label != "circular" else 1.0
+    kind = place[0] if label != "circular" else 1.0
     mild, mixed = kind < settings.mild, settings.mild <= kind < settings.mild + settings.mixed
-    seeing = _within(settings.seeing, rng)
+    seeing = _between(settings.seeing, place[3])
     growth = settings.field_variation * rng.random()
     shear = rng.normal(0, settings.ellipticity, 2).clip(-0.3, 0.3)
     obscuration, steady = _within(settings.obscuration, rng), _within(settings.steady, rng)
     left = (settings.residual * rng.random(3)).tolist()
-    weak = rng.uniform(settings.mild_strength, 1)
+    weak = settings.mild_strength + (1 - settings.mild_strength) * place[2]
 
     def strength(interval: Interval) -> float:
-        full = _within(interval, rng)
-        return interval.low * weak if mild else full
+        return float(interval.low * weak if mild else _between(interval, place[2]))
 
     coma, drift, defocus = (
         strength(interval) for interval in (settings.coma, settings.drift, settings.defocus)
     )
-    by_coma = rng.random() < 0.5
+    by_coma = place[1] < 0.5
     angles = rng.uniform(0, 2 * math.pi, 3)
     slope = settings.defocus_tilt * rng.random()
     has_coma = label == "comet" and (mixed or by_coma)
@@ -198,8 +235,9 @@ def optics_of(
     if label == "comet" and mixed:
         # Less of each where both flare: together they show about as much as one.
         coma, drift = _SHARED * coma, _SHARED * drift
+    lopsided = _within(_LOPSIDED, rng)
     if label == "donut" and mixed:
-        coma, has_coma = _SHARED * coma, True
+        coma, has_coma = lopsided * defocus, True
     coma = coma if has_coma else left[0]
     return (
         Optics(
@@ -221,7 +259,11 @@ def optics_of(
 
 
 def _within(interval: Interval, rng: np.random.Generator) -> float:
-    return float(rng.uniform(interval.low, interval.high))
+    return _between(interval, rng.random())
+
+
+def _between(interval: Interval, share: float) -> float:
+    return float(interval.low + share * (interval.high - interval.low))
 
 
 def _stars(

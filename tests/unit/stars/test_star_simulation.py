@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 from pydantic import ValidationError
 
-from galadapt.config.stars import FrameCounts, SimulatedFrames
+from galadapt.config.stars import STAR_CLASSES, FrameCounts, SimulatedFrames
+from galadapt.errors import DataError
 from galadapt.stars.optics import BOX, Optics, draw, transform
 from galadapt.stars.simulate import (
     Drawn,
@@ -47,9 +48,11 @@ def moments(box: np.ndarray) -> tuple[float, float, float]:
     return float(x), float(y), float((box * (columns - x) ** 3).sum())
 
 
-def test_default_frames_are_those_of_the_reference() -> None:
-    frames = pd.DataFrame([(frame.split, frame.label) for frame in frames_of(SimulatedFrames())])
-    assert frames[0].value_counts().to_dict() == {"train": 53, "validation": 15, "test": 12}
+def test_default_frames_train_as_the_reference_and_test_on_more() -> None:
+    settings = SimulatedFrames()
+    splits = [frame.split for frame in frames_of(settings)]
+    assert splits.count("train") == 53
+    assert min(getattr(settings, label).test for label in STAR_CLASSES) >= 12
 
 
 def test_a_star_keeps_its_flux_and_stands_where_it_is_told(small: SimulatedFrames) -> None:
@@ -95,8 +98,8 @@ def test_strengths_lie_where_the_settings_say() -> None:
     settings = SimulatedFrames(mild=0.3, mixed=0.3)
     seen = set()
     for index in range(60):
-        rng = Drawn("comet", "train", index, 1).generator(3)
-        optics, mild, mixed = optics_of("comet", settings, rng)
+        frame = Drawn("comet", "train", index, 1)
+        optics, mild, mixed = optics_of("comet", settings, frame.generator(3), frame.place(3))
         coma = math.hypot(*optics.coma)
         seen.add((mild, mixed))
         flares = (coma > settings.residual, optics.drift > settings.residual)
@@ -106,9 +109,35 @@ def test_strengths_lie_where_the_settings_say() -> None:
             lowest = settings.mild_strength * min(settings.coma.low, settings.drift.low)
             assert lowest <= max(coma, optics.drift) <= settings.coma.low
     assert seen == {(True, False), (False, True), (False, False)}
-    calm, *kind = optics_of("circular", settings, Drawn("circular", "train", 0, 1).generator(3))
+    frame = Drawn("circular", "train", 0, 1)
+    calm, *kind = optics_of("circular", settings, frame.generator(3), frame.place(3))
     assert max(*map(abs, calm.coma), calm.drift, calm.defocus) <= settings.residual
     assert kind == [False, False]
+
+
+def test_a_mixed_donut_keeps_its_hole() -> None:
+    settings = SimulatedFrames(mixed=1.0, mild=0.0)
+    for index in range(20):
+        frame = Drawn("donut", "test", index, 1)
+        optics, _, mixed = optics_of("donut", settings, frame.generator(3), frame.place(3))
+        assert mixed
+        assert 0.25 <= math.hypot(*optics.coma) / optics.defocus <= 0.5
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_handful_of_frames_holds_every_case(seed: int) -> None:
+    settings = SimulatedFrames()
+    frames = [Drawn("comet", "train", index, 1) for index in range(8)]
+    made = [
+        optics_of("comet", settings, frame.generator(seed), frame.place(seed)) for frame in frames
+    ]
+    kinds = [(mild, mixed) for _, mild, mixed in made]
+    assert all(1 <= kinds.count(kind) <= 3 for kind in ((True, False), (False, True)))
+    seeing = sorted(optics.seeing for optics, *_ in made)
+    assert seeing[0] < 1.6 and seeing[-1] > 1.9
+    places = np.array([frame.place(seed) for frame in frames])
+    assert (places >= 0).all() and (places < 1).all()
+    assert not np.allclose(places, [frame.place(seed + 1) for frame in frames])
 
 
 def test_frames_are_the_same_whatever_the_others_and_the_processes(
@@ -128,6 +157,13 @@ def test_frames_are_the_same_whatever_the_others_and_the_processes(
         assert hdus[0].header["LABEL"] == table["label"][0]
         assert hdus[0].header["SATURATE"] == small.saturation
         assert '"version":1' in str(hdus[0].header["HISTORY"])
+
+
+def test_frames_of_other_settings_are_not_mixed_in(tmp_path: Path, small: SimulatedFrames) -> None:
+    (tmp_path / "comet_train_0007.fits").touch()
+    with pytest.raises(DataError, match=r"holds .comet_train_0007\.fits., which is no frame"):
+        simulate_frames(small, 5, tmp_path, tmp_path.with_suffix(".csv"), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["comet_train_0007.fits"]
 
 
 def test_another_seed_gives_another_frame(small: SimulatedFrames) -> None:
