@@ -1,7 +1,6 @@
 # Tables over seeds, figures of data and comparison, and the report.
 from galadapt.evaluation.ablation import curves
 
-
 # One file per variant and method, whatever its seeds.
 METRICS_FILES = list(
     dict.fromkeys(
