@@ -43,11 +43,11 @@ def network(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 def ask(network: Path, domains: dict[str, Path], tmp_path: Path) -> Ask:
     """Test the network into a folder of the test's own; keywords replace arguments."""
 
-    def of_network(**changes: Any) -> None:
+    def of_network(survey: Path | None = None, **changes: Any) -> None:
         arguments = {
             "run": network / "run.json",
             "model": network / "model.keras",
-            **domains,
+            "domains": domains if survey is None else {**domains, "survey": survey},
             "predictions": tmp_path / "out" / "predictions.parquet",
             "embeddings": tmp_path / "out" / "embeddings.parquet",
             "record": tmp_path / "out" / "predictions.json",

@@ -51,8 +51,8 @@ def ask(run: Path, domains: dict[str, Path], **changes: Path) -> None:
     """Test the network of a run folder on both domains, into the folder."""
     files = {"run": "run.json", "model": "model.keras", "predictions": "predictions.parquet"}
     files |= {"embeddings": "embeddings.parquet", "record": "predictions.json"}
-    paths = {name: run / file for name, file in files.items()} | domains | changes
-    predict(**paths, compute=Compute())
+    paths = {name: run / file for name, file in files.items()} | changes
+    predict(**paths, domains=domains, compute=Compute())
 
 
 def assert_same_run(first: Path, second: Path) -> None:
