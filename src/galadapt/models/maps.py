@@ -72,4 +72,5 @@ def _checked(maps: np.ndarray, exposed: np.ndarray) -> tuple[np.ndarray, np.ndar
         )
     if not ((area > 0) & (area <= 1)).all():
         raise DataError("exposed_fraction: must be above 0 and at most 1; make the stamps again")
-    return values.reshape(len(values), -1), area
+    # The size is named: it cannot be inferred where there is no map.
+    return values.reshape(len(values), values.shape[1] * values.shape[2]), area

@@ -43,6 +43,12 @@ def test_larger_shares_are_never_surer() -> None:
     assert ((found >= 0) & (found <= 1)).all()
 
 
+def test_no_map_has_no_answer() -> None:
+    nothing, area = np.empty((0, 4, 4)), np.empty(0)
+    assert flagged_share(nothing, area).shape == (0,)
+    assert beyond(nothing, area, [0.0, 0.1]).shape == (0, 2)
+
+
 @pytest.mark.parametrize("of", [flagged_share, lambda maps, area: beyond(maps, area, [0.1])])
 def test_maps_and_areas_must_agree(of) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError, match=r"give \(n, H, W\) and \(n,\)"):
