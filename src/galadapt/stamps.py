@@ -207,9 +207,22 @@ class StampSet:
         for file in self._files:
             file.close()
 
-    def rows(self, split: str) -> np.ndarray:
-        """Return the positions of the stamps of one split, in order."""
-        return np.flatnonzero((self.table["split"] == split).to_numpy())
+    def rows(self, split: str, column: str = "split") -> np.ndarray:
+        """Return the positions of the stamps of one split, in order.
+
+        Args:
+            split: One of `SPLITS`.
+            column: Column that says which stamp is in which split.
+
+        Raises:
+            DataError: the column is missing.
+        """
+        if column not in self.table:
+            raise DataError(
+                f"{self.paths[0]}: lacks the column '{column}'; rerun the stage that writes it, or "
+                "choose another split"
+            )
+        return np.flatnonzero((self.table[column] == split).to_numpy())
 
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Read stamps as (n, H, W) float32, all of them or those at the given positions."""

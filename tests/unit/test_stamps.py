@@ -217,6 +217,14 @@ def test_shards_with_other_columns(tmp_path):
         StampSet([tmp_path / "a.h5", tmp_path / "b.h5"])
 
 
+def test_a_split_of_another_column(path):
+    write(path)
+    with StampSet(path) as loaded:
+        assert loaded.rows("galaxy é3", "name").tolist() == [3]
+        with pytest.raises(DataError, match="lacks the column 'split_by_stamp'; rerun"):
+            loaded.rows("train", "split_by_stamp")
+
+
 def test_masks_travel_with_their_stamps(path):
     images, masks = stamps(6), stamps(6, seed=9) > 0
     batches = [(images[:4], masks[:4]), (images[4:], masks[4:])]

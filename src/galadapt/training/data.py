@@ -54,12 +54,7 @@ def chosen_rows(
     Raises:
         DataError: the column is missing.
     """
-    if column not in stamps.table:
-        raise DataError(
-            f"{stamps.paths[0]}: lacks the column '{column}'; rerun the stage that writes it, or "
-            "choose another split"
-        )
-    rows = np.flatnonzero((stamps.table[column] == split).to_numpy())
+    rows = stamps.rows(split, column)
     if magnitude_limit is not None:
         rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]
     return rows
