@@ -12,7 +12,8 @@ import pandas as pd
 from galadapt.config import DOMAINS
 from galadapt.errors import DataError
 from galadapt.evaluation.published_classes import WORKS, beside, published_classes
-from galadapt.figures.class_style import heat_map, unknown_figure
+from galadapt.figures.class_style import heat_map
+from galadapt.figures.named import draw_named
 from galadapt.figures.reading import read_columns
 from galadapt.figures.style import COLOURS, drawing
 
@@ -35,14 +36,13 @@ def class_comparison_figures(comparison: Path, detail: Path, outputs: Sequence[P
         ConfigError: an output has another name.
         DataError: an input is broken.
     """
-    for output in map(Path, outputs):
-        match output.stem:
-            case "quality":
-                quality(comparison, output)
-            case "errors":
-                errors_by_class(detail, output)
-            case other:
-                raise unknown_figure(output, other, "quality, errors")
+    draw_named(
+        outputs,
+        {
+            "quality": lambda output: quality(comparison, output),
+            "errors": lambda output: errors_by_class(detail, output),
+        },
+    )
 
 
 def quality(comparison: Path, output: Path) -> None:

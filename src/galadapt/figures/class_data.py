@@ -11,7 +11,8 @@ from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterv
 from matplotlib.ticker import MaxNLocator
 
 from galadapt.errors import DataError
-from galadapt.figures.class_style import class_colours, unknown_figure
+from galadapt.figures.class_style import class_colours
+from galadapt.figures.named import draw_named
 from galadapt.figures.style import COLOURS, colours, drawing, opacity
 from galadapt.randomness import generator
 from galadapt.stamps import SPLITS, StampSet
@@ -37,16 +38,14 @@ def class_data_figures(stamps: Mapping[str, Sequence[Path]], outputs: Sequence[P
         ConfigError: an output has another name.
         DataError: a stamp set is broken or lacks a column.
     """
-    for output in map(Path, outputs):
-        match output.stem:
-            case "counts":
-                class_counts(stamps, output)
-            case "moments":
-                moments(stamps, output)
-            case "contact_sheet":
-                class_contact_sheet(stamps, output)
-            case other:
-                raise unknown_figure(output, other, "counts, moments, contact_sheet")
+    draw_named(
+        outputs,
+        {
+            "counts": lambda output: class_counts(stamps, output),
+            "moments": lambda output: moments(stamps, output),
+            "contact_sheet": lambda output: class_contact_sheet(stamps, output),
+        },
+    )
 
 
 def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:

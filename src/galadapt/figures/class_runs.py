@@ -17,8 +17,9 @@ from galadapt.evaluation.class_predictions import (
     probabilities,
     read_class_predictions,
 )
-from galadapt.figures.class_style import class_colours, heat_map, unknown_figure
+from galadapt.figures.class_style import class_colours, heat_map
 from galadapt.figures.learning import learning
+from galadapt.figures.named import draw_named, run_title
 from galadapt.figures.style import COLOURS, drawing, empty
 from galadapt.files import read_json
 
@@ -38,20 +39,16 @@ def class_run_figures(
         ConfigError: an output has another name.
         DataError: an input is broken.
     """
-    content = read_json(metrics)
-    title = " / ".join(str(content.get(key, "?")) for key in ("task", "variant", "method", "seed"))
-    for output in map(Path, outputs):
-        match output.stem:
-            case "confusion":
-                confusion(metrics, output, title)
-            case "roc":
-                roc(predictions, output, title)
-            case "scores":
-                scores(predictions, output, title)
-            case "learning":
-                learning(history, output, title)
-            case other:
-                raise unknown_figure(output, other, "confusion, roc, scores, learning")
+    title = run_title(metrics)
+    draw_named(
+        outputs,
+        {
+            "confusion": lambda output: confusion(metrics, output, title),
+            "roc": lambda output: roc(predictions, output, title),
+            "scores": lambda output: scores(predictions, output, title),
+            "learning": lambda output: learning(history, output, title),
+        },
+    )
 
 
 def confusion(metrics: Path, output: Path, title: str = "") -> None:

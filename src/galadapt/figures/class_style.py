@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
-from galadapt.errors import ConfigError
 from galadapt.figures.style import colours
 
 
@@ -43,8 +41,3 @@ def heat_map(
     panel.set_xticks(range(len(columns)), columns)
     panel.set_yticks(range(len(rows)), rows)
     panel.grid(False)
-
-
-def unknown_figure(output: Path, name: str, known: str) -> ConfigError:
-    """Make the error of an output whose stem names no figure."""
-    return ConfigError(f"{output}: no figure is called '{name}'; known: {known}")

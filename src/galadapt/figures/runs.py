@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from galadapt.config import DOMAINS, PARAMETERS
-from galadapt.errors import ConfigError
 from galadapt.evaluation.metrics import (
     ERROR_UNITS,
     check_predictions,
@@ -19,6 +18,7 @@ from galadapt.evaluation.metrics import (
     r2,
 )
 from galadapt.figures.learning import learning
+from galadapt.figures.named import draw_named, run_title
 from galadapt.figures.style import (
     COLOURS,
     LABELS,
@@ -28,7 +28,7 @@ from galadapt.figures.style import (
     empty,
     opacity,
 )
-from galadapt.files import read_json, read_table
+from galadapt.files import read_table
 
 
 def run_figures(predictions: Path, history: Path, metrics: Path, outputs: Sequence[Path]) -> None:
@@ -44,23 +44,16 @@ def run_figures(predictions: Path, history: Path, metrics: Path, outputs: Sequen
         ConfigError: an output has another name.
         DataError: an input is broken.
     """
-    content = read_json(metrics)
-    title = " / ".join(str(content.get(key, "?")) for key in ("task", "variant", "method", "seed"))
-    for output in map(Path, outputs):
-        match output.stem:
-            case "scatter":
-                scatter(predictions, output, title)
-            case "distributions":
-                distributions(predictions, output, title)
-            case "residuals":
-                residuals(predictions, output, title)
-            case "learning":
-                learning(history, output, title)
-            case other:
-                raise ConfigError(
-                    f"{output}: no figure is called '{other}'; known: scatter, distributions, "
-                    "residuals, learning"
-                )
+    title = run_title(metrics)
+    draw_named(
+        outputs,
+        {
+            "scatter": lambda output: scatter(predictions, output, title),
+            "distributions": lambda output: distributions(predictions, output, title),
+            "residuals": lambda output: residuals(predictions, output, title),
+            "learning": lambda output: learning(history, output, title),
+        },
+    )
 
 
 def _test_rows(predictions: Path) -> dict[str, pd.DataFrame]:
