@@ -135,6 +135,7 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """
     code_now = code(name)
     values: Settings = {}
+    config = config.seen_by(wildcards)
     for template in _reads(config, name):
         *path, last = template.format(**wildcards).split(".")
         node: Any = config.model_dump(mode="json")
@@ -630,8 +631,12 @@ def data_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     from galadapt.figures.data import contact_sheet, parameter_histograms
 
     parameters, stamps = outputs["figures"]
+    further: dict[str, list[Path]] = {}
+    for path in inputs.get("further", []):
+        # The shards of one simulation share a folder.
+        further.setdefault(path.parent.name.replace("_", " "), []).append(path)
     parameter_histograms(inputs["simulated"], inputs.one("survey"), parameters)
-    contact_sheet(inputs["simulated"], inputs.one("survey"), stamps)
+    contact_sheet(inputs["simulated"], inputs.one("survey"), stamps, further)
 
 
 @stage(tasks=CLASSIFIES)

@@ -85,10 +85,20 @@ else:
     )
 
 
+# Stamps of every simulation but the one the experiment is named after.
+FURTHER = [
+    path
+    for source, paths in STAMPS.items()
+    for path in paths
+    if source not in CONFIG.domains
+]
+
+
 rule data_figures:
     input:
-        simulated=DOMAIN_STAMPS.get("simulated", []),
-        survey=DOMAIN_STAMPS.get("survey", []),
+        simulated=STAMPS.get("simulated", []),
+        survey=STAMPS.get("survey", []),
+        further=FURTHER,
     output:
         figures=DATA_FIGURES,
     log:
@@ -102,6 +112,7 @@ rule data_figures:
     shell:
         "python -m galadapt stage {params.stage} --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"
+        " --input further {input.further}"
         " --output figures {output.figures} 2>&1 | tee {log}"
 
 
@@ -151,8 +162,8 @@ if ABLATION:
     rule ablation:
         input:
             comparison=rules.comparison.output.comparison,
-            simulated=DOMAIN_STAMPS["simulated"],
-            survey=DOMAIN_STAMPS["survey"],
+            simulated=STAMPS["simulated"],
+            survey=STAMPS["survey"],
         output:
             figure=ABLATION[0],
         log:

@@ -16,11 +16,12 @@ from galadapt.config.base import (
     Name,
     Positive,
     Section,
+    merge,
 )
 from galadapt.config.classes import ClassEvaluation, ClassMethod, ClassNetwork
 from galadapt.config.experiment import Downloads, Experiment, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
-from galadapt.config.reading import load, merge, of_task, validate
+from galadapt.config.reading import load, of_task, validate
 from galadapt.config.realism import (
     Archive,
     Box,

@@ -220,6 +220,13 @@ class Method(Training):
     """How a network that measures galaxies is trained."""
 
     network: Network = Field(Network(), description="What is trained.")
+    simulation: Name | None = Field(
+        None,
+        description=(
+            "Which of `simulations` it learns from and is tested on; null: that of its start, and "
+            "without one `simulation`."
+        ),
+    )
     logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
         [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
     )

@@ -263,6 +263,20 @@ def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{image.get('band')}, zero point {image.get('zero_point')} AB",
         ),
         ("Simulated", sizes),
+        *_sources(configuration),
+    ]
+
+
+def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say which methods learn from another simulation than the experiment's."""
+    users: dict[str, list[str]] = {}
+    for name in configuration.get("methods") or []:
+        method = (configuration.get("method_settings") or {}).get(name, {})
+        if method.get("simulation"):
+            users.setdefault(method["simulation"], []).append(name)
+    return [
+        (f"Simulation {simulation}", f"of {', '.join(names)} and what starts from it")
+        for simulation, names in users.items()
     ]
 
 
