@@ -34,7 +34,9 @@ from galadapt.config import (
     FrameFiles,
     FrameSplits,
     Image,
+    Noise,
     Predictor,
+    ProfileFit,
     Psf,
     Selection,
     SimulatedFields,
@@ -537,6 +539,42 @@ def choice(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
+@stage("psf", "extraction", "simulation.noise", "profile_fit", "seed", tasks=MEASURES)
+def profile_fits(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """A profile fit to some of the survey's test galaxies."""
+    from galadapt.fitting.catalogue import fit_galaxies
+    from galadapt.simulation.noise import resolve
+
+    read = Reading(job)
+    noise = Noise.model_validate(read.plain("simulation")["noise"])
+    fit_galaxies(
+        stamps=inputs.one("survey"),
+        psf=read.union(Psf, "psf"),
+        extraction=read.section(Extraction, "extraction"),
+        exposure_time=resolve(noise).exposure_time if noise.depth != "none" else None,
+        galaxies=read.section(ProfileFit, "profile_fit").galaxies,
+        seed=read.plain("seed"),
+        output=outputs.one("fits"),
+        processes=_compute().threads_per_training,
+    )
+
+
+@stage(tasks=MEASURES)
+def against_fits(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The networks against the profile fits."""
+    from galadapt.evaluation.against_fits import FIT
+    from galadapt.evaluation.against_fits import against_fits as compare_with
+    from galadapt.figures.fits import against_fits as draw
+
+    compare_with(
+        fits=inputs.one("fits"),
+        runs=inputs["runs"],
+        table=outputs.one("table"),
+        html=outputs.one("html"),
+    )
+    draw(outputs.one("table"), outputs.one("figure"), FIT)
+
+
 @stage("task", tasks=CLASSIFIES)
 def comparison_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds of a task that classifies, with R2's and R3's published figures."""
@@ -583,7 +621,11 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         configuration=job["config"],
         comparison_html=inputs.one("comparison"),
         pictures=pictures(
-            [*inputs["comparison_figures"], *inputs.get("ablation", [])],
+            [
+                *inputs["comparison_figures"],
+                *inputs.get("ablation", []),
+                *inputs.get("fits_figure", []),
+            ],
             by_variant,
             inputs["data_figures"],
         ),
@@ -592,6 +634,7 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         code=job["codes"],
         package=inputs.one("package") if inputs.get("package") else None,
         choice_html=inputs.one("choice") if inputs.get("choice") else None,
+        fits_html=inputs.one("fits") if inputs.get("fits") else None,
         package_pictures=captioned(inputs.get("package_figures", [])),
     )
 

@@ -171,6 +171,7 @@ def table_outputs():
         *PACKAGE_FIGURES,
         *CHOICE,
         *ABLATION,
+        *FITS,
         *rules.report.output,
         *rules.track.output,
     ]

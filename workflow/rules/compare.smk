@@ -69,6 +69,7 @@ if CONFIG.CLASSIFIES:
     COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
     PACKAGE_FIGURES = []
+    FITS = []
     ABLATION = []
 else:
     DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
@@ -193,6 +194,8 @@ rule report:
         package=package_outputs()[:1],
         package_figures=PACKAGE_FIGURES,
         choice=CHOICE[1:],
+        fits=FITS[1:2],
+        fits_figure=FITS[2:],
         ablation=ABLATION,
     output:
         report=f"{RESULTS}/report.html",
@@ -213,4 +216,5 @@ rule report:
         " --input tables {input.tables} --input package {input.package}"
         " --input package_figures {input.package_figures} --input choice {input.choice}"
         " --input ablation {input.ablation}"
+        " --input fits {input.fits} --input fits_figure {input.fits_figure}"
         " --output report {output.report} 2>&1 | tee {log}"

@@ -53,7 +53,7 @@ from galadapt.config.simulation import (
     Uniform,
 )
 from galadapt.config.stars import FrameFiles, FrameSplits, SimulatedFrames, StarDetection
-from galadapt.config.structure import Config, Evaluation
+from galadapt.config.structure import Config, Evaluation, ProfileFit
 from galadapt.config.survey import (
     CandelsSurvey,
     CosmosSurvey,
@@ -150,6 +150,7 @@ __all__ = [
     "Predictor",
     "Prior",
     "Priors",
+    "ProfileFit",
     "Psf",
     "PsfJitter",
     "PsfSet",

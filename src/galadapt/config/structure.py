@@ -57,6 +57,14 @@ class Evaluation(Section):
         return value
 
 
+class ProfileFit(Section):
+    """A profile fit to survey galaxies, which the networks are read against."""
+
+    galaxies: int = Field(
+        0, ge=0, description="Labelled test galaxies to fit, at about a second each; 0: none."
+    )
+
+
 class Config(Experiment):
     """Task structure: magnitude, radius, index and ellipticity of galaxies (R1)."""
 
@@ -79,6 +87,9 @@ class Config(Experiment):
     splits: Splits = Field(Splits(), description="Survey training, validation and test.")
     method_settings: dict[Name, Method] = Field(description="Named ways to train.")
     evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
+    profile_fit: ProfileFit = Field(
+        ProfileFit(), description="What a careful fit makes of the same stamps."
+    )
     predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
     downloads: Downloads = Field(
         Downloads(), description="Published data; never part of a result's identity."
