@@ -123,10 +123,12 @@ def fit_stamp(
 
 
 def _half_light(pixels: np.ndarray, offset: tuple[float, float]) -> float:
-    """Radius of the circle that holds half of the stamp's light [px]."""
+    """Radius of the circle that holds half of the stamp's light [px]; 0 where there is none."""
     rows, columns = np.indices(pixels.shape)
     middle = (len(pixels) - 1) / 2
     radius = np.hypot(columns - middle - offset[0], rows - middle - offset[1]).ravel()
     order = np.argsort(radius, kind="stable")
     growth = np.cumsum(pixels.ravel()[order])
+    if growth[-1] <= 0:
+        return 0.0
     return float(radius[order][np.searchsorted(growth >= growth[-1] / 2, True)])
