@@ -68,7 +68,7 @@ def test_all_are_judged_on_the_galaxies_that_could_be_fitted(fits, runs, tmp_pat
 def test_the_better_one_is_named(fits, runs, tmp_path):
     _, page = compare(fits, runs, tmp_path)
     # A relative error of 1e-4 is closer than any fabricated network comes.
-    assert f"Survey, ellipticity: {FIT} is best, ahead of" in page
+    assert f"Survey, sersic_index: {FIT} is best, ahead of" in page
     assert "2 seeds together" in page
 
 
