@@ -443,6 +443,7 @@ def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
         start_model=inputs["start"][0] if inputs.get("start") else None,
         compute=_compute(),
         provenance=_provenance(job),
+        teachers=[path for path in inputs.get("teachers", []) if path.name == "model.keras"],
     )
 
 

@@ -112,6 +112,19 @@ def start_model(wildcards):
     return [f"{folder}/model.keras", f"{folder}/run.json"]
 
 
+def teacher_models(wildcards):
+    """Return the input of `train` that a method learns from: its start, in every seed."""
+    settings = CONFIG.method_settings[wildcards.method]
+    if getattr(settings, "self_training", None) is None:
+        return []
+    names = {**dict(wildcards), "method": settings.starts_from}
+    return [
+        f"{RUN.format(**{**names, 'seed': seed})}/{name}"
+        for seed in CONFIG.seeds
+        for name in ("model.keras", "run.json")
+    ]
+
+
 def first_seed(name):
     """Return the input function for one file of every method's first run of a variant."""
 

@@ -76,6 +76,7 @@ from galadapt.config.training import (
     Mmd,
     Network,
     Predictor,
+    SelfTraining,
     Training,
 )
 from galadapt.config.variants import (
@@ -162,6 +163,7 @@ __all__ = [
     "ScreeningConfig",
     "Section",
     "Selection",
+    "SelfTraining",
     "SimulatedFields",
     "SimulatedFrames",
     "Simulation",
