@@ -5,6 +5,11 @@ such a user has: predictions for simulated galaxies, whose truth is known, and p
 features of survey galaxies, whose truth is not. Candidates are the variants and methods that have
 seen no survey label, neither themselves nor in what they start from. Survey labels, where there
 are any, judge the choices and nothing else.
+
+Errors on simulated galaxies compare methods that learned from one simulation: the plainer another
+simulation is, the smaller are the errors on it. Where candidates learned from several, the
+simulation is chosen first, as the one that is hardest to tell from the survey (`domain_auc`) for
+networks that have seen nothing of the survey: alignment makes features alike whatever the stamps.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from scipy.stats import spearmanr
 
 from galadapt.config import PARAMETERS
 from galadapt.errors import DataError
-from galadapt.evaluation.labels import label_free
+from galadapt.evaluation.labels import label_free, simulation_of, survey_free
 from galadapt.evaluation.metrics import check_predictions
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
@@ -41,6 +46,9 @@ CRITERIA = {
     "expected_error": "weighted_validation plus seed_disagreement",
 }
 
+#: Those that measure errors on simulated galaxies.
+ON_SIMULATED = ("validation", "weighted_validation", "expected_error")
+
 #: In order of preference; the first that exists is recommended.
 RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 
@@ -56,7 +64,7 @@ REASONS = (
 )
 
 COLUMNS = [
-    *("criterion", "variant", "method", "value", "chosen"),
+    *("criterion", "variant", "method", "simulation", "value", "chosen"),
     *PARAMETERS,
     *("r2_mean", "r2_std", "regret", "rank_correlation"),
 ]
@@ -67,8 +75,8 @@ _SPLIT = "validation"
 #: Fewest galaxies that a criterion is measured with.
 _FEWEST = 10
 
-#: Settings that say whether a method has seen survey labels.
-_SETTINGS = ("survey_labels", "starts_from", "alignment")
+#: Settings that say what a method has seen; `simulation` is one more, of structure alone.
+_SETTINGS = ("survey_labels", "starts_from", "alignment", "domains")
 
 #: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
 _FAILED = 1.0
@@ -85,13 +93,14 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
             that tables shall have.
         survey_kind: What the survey is, for the sentence that judges the choices.
-        choice: CSV with `COLUMNS`, one row per criterion and candidate: the criterion's `value`
-            (smaller is better; empty where it cannot be measured, as disagreement with one seed),
-            `chosen` (true once per criterion at most), R2 of each parameter on the survey's test
-            galaxies as mean over seeds, `r2_mean` of the four, `r2_std` of that between seeds,
-            `regret` (largest `r2_mean` of all candidates minus this one) and the
-            `rank_correlation` (Spearman) of the criterion with `r2_mean` over all candidates,
-            1: the criterion orders them as labels would. Empty without survey labels.
+        choice: CSV with `COLUMNS`, one row per criterion and candidate: the `simulation` learned
+            from (empty: the experiment's), the criterion's `value` (smaller is better; empty where
+            it cannot be measured, as disagreement with one seed), `chosen` (true once per criterion
+            at most), R2 of each parameter on the survey's test galaxies as mean over seeds,
+            `r2_mean` of the four, `r2_std` of that between seeds, `regret` (largest `r2_mean` of
+            all candidates minus this one) and the `rank_correlation` (Spearman) of the criterion
+            with `r2_mean` over all candidates it compares, 1: the criterion orders them as labels
+            would. Empty without survey labels.
         html: Fragment to inline: both tables and what they allow to say.
 
     Raises:
@@ -125,6 +134,8 @@ class _Candidate:
 
     variant: str
     method: str
+    simulation: str
+    survey_free: bool
     criteria: Mapping[str, float]
     r2: np.ndarray
 
@@ -149,7 +160,8 @@ def _read(folder: Path) -> _Run:
             method=str(identity["method"]),
             seed=int(identity["seed"]),
             folder=folder,
-            settings={key: settings[key] for key in _SETTINGS},
+            settings={key: settings[key] for key in _SETTINGS}
+            | {"simulation": settings.get("simulation")},
             auc=_float(metrics["separability"]["auc"]),
             r2=np.array([_float(value) for value in r2]),
         )
@@ -191,6 +203,7 @@ def _names(kind: str) -> list[str]:
 
 
 def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candidate]:
+    settings = {run.method: run.settings for runs in groups.values() for run in runs}
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
     common: Any = None
     for table in (table for group in tables.values() for table in group):
@@ -200,7 +213,16 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candida
     for (variant, method), runs in groups.items():
         values = _criteria([table.loc[common] for table in tables[variant, method]])
         values["domain_auc"] = float(np.mean([run.auc for run in runs]))
-        found.append(_Candidate(variant, method, values, np.stack([run.r2 for run in runs])))
+        found.append(
+            _Candidate(
+                variant=variant,
+                method=method,
+                simulation=simulation_of(method, settings),
+                survey_free=survey_free(method, settings),
+                criteria=values,
+                r2=np.stack([run.r2 for run in runs]),
+            )
+        )
     return found
 
 
@@ -245,6 +267,24 @@ def _weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
 # --- tables -----------------------------------------------------------------------------------
 
 
+def _simulations(candidates: Sequence[_Candidate]) -> dict[str, float]:
+    """Order the simulations by how well survey-free networks tell them from the survey."""
+    found: dict[str, float] = {}
+    for simulation in dict.fromkeys(c.simulation for c in candidates):
+        own = [c for c in candidates if c.simulation == simulation]
+        judges = [c for c in own if c.survey_free] or own
+        found[simulation] = float(np.mean([c.criteria["domain_auc"] for c in judges]))
+    return dict(sorted(found.items(), key=lambda pair: (math.isnan(pair[1]), pair[1])))
+
+
+def _compared(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
+    """Return the candidates that a criterion can compare."""
+    if criterion not in ON_SIMULATED:
+        return list(candidates)
+    simulation = next(iter(_simulations(candidates)), "")
+    return [c for c in candidates if c.simulation == simulation]
+
+
 def _ranked(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
     """Order the candidates that have a value, the best first; equal ones as they came."""
 
@@ -253,12 +293,13 @@ def _ranked(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate
         # Below one half a classifier finds nothing, by chance.
         return max(value, 0.5) if criterion == "domain_auc" else value
 
-    measured = [c for c in candidates if not math.isnan(c.criteria[criterion])]
+    compared = _compared(candidates, criterion)
+    measured = [c for c in compared if not math.isnan(c.criteria[criterion])]
     return sorted(measured, key=place)
 
 
 def _rank_correlation(candidates: Sequence[_Candidate], criterion: str) -> float:
-    pairs = [(-c.criteria[criterion], c.mean) for c in candidates]
+    pairs = [(-c.criteria[criterion], c.mean) for c in _compared(candidates, criterion)]
     known = np.array([pair for pair in pairs if not any(map(math.isnan, pair))])
     if len(known) < 3 or (np.ptp(known, axis=0) == 0).any():
         return math.nan
@@ -276,6 +317,7 @@ def _rows(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
                 "criterion": criterion,
                 "variant": candidate.variant,
                 "method": candidate.method,
+                "simulation": candidate.simulation,
                 "value": candidate.criteria[criterion],
                 "chosen": candidate is chosen,
                 **dict(zip(PARAMETERS, candidate.r2.mean(axis=0), strict=True)),
@@ -351,6 +393,16 @@ def _sentences(
         yield f"No criterion could be measured: fewer than {_FEWEST} validation galaxies."
         return
     row = chosen[advice]
+    simulations = _simulations(candidates)
+    if len(simulations) > 1:
+        listed = ", ".join(
+            f"{name or 'that of the experiment'} {number(auc)}" for name, auc in simulations.items()
+        )
+        yield (
+            "Candidates learned from different simulations, and errors on simulated galaxies "
+            "compare within one. The simulation is chosen first, as the one that networks which "
+            f"have not seen the survey tell from it worst (AUC): {listed}."
+        )
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
         yield (

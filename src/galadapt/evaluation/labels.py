@@ -1,8 +1,8 @@
-"""Which methods have seen survey labels: themselves, or in what they start from."""
+"""What has reached a method's network: itself, or in what it starts from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from galadapt.errors import DataError
@@ -20,6 +20,22 @@ def label_free(method: str, settings: Mapping[str, Settings]) -> bool:
     Raises:
         DataError: the settings of a start are missing.
     """
+    return not any(_sees_labels(one) for one in _lineage(method, settings))
+
+
+def survey_free(method: str, settings: Mapping[str, Settings]) -> bool:
+    """Tell whether a method's network has seen nothing of the survey; as `label_free`."""
+    return not any("survey" in one["domains"] for one in _lineage(method, settings))
+
+
+def simulation_of(method: str, settings: Mapping[str, Settings]) -> str:
+    """Name the simulation a method learned from, "" for the experiment's; as `label_free`."""
+    named = (one.get("simulation") for one in _lineage(method, settings))
+    return next((str(name) for name in named if name), "")
+
+
+def _lineage(method: str, settings: Mapping[str, Settings]) -> Iterator[Settings]:
+    """Yield the settings of a method, of its start, of that one's start and so on."""
     seen: set[str] = set()
     name: str | None = method
     while name is not None and name not in seen:
@@ -27,12 +43,10 @@ def label_free(method: str, settings: Mapping[str, Settings]) -> bool:
         if name not in settings:
             raise DataError(
                 f"method '{method}' starts from '{name}', of which no run is given, so that nobody "
-                "can tell whether it has seen survey labels; name its runs too"
+                "can tell what it has seen; name its runs too"
             )
-        if _sees_labels(settings[name]):
-            return False
+        yield settings[name]
         name = settings[name]["starts_from"]
-    return True
 
 
 def _sees_labels(settings: Settings) -> bool:

@@ -12,7 +12,10 @@ from galadapt.evaluation.choice import COLUMNS, CRITERIA, choose
 from galadapt.evaluation.labels import label_free
 from galadapt.files import read_json
 
-FREE = {"survey_labels": False, "starts_from": None, "alignment": None}
+FREE = {
+    **{"survey_labels": False, "starts_from": None, "alignment": None},
+    **{"domains": ["simulated"], "simulation": None},
+}
 SETTINGS = {
     "baseline": FREE,
     "transfer": {**FREE, "survey_labels": True, "starts_from": "baseline"},
@@ -288,3 +291,40 @@ def test_the_fixed_mask_vector_lets_labels_through():
         "honest": True,
         "child": False,
     }
+
+
+def test_a_plainer_simulation_does_not_win_by_being_plain(make, chosen):
+    """Errors on simulated galaxies are no argument for the simulation they are measured on."""
+    plain, real = [make(seed=seed) for seed in (1, 2)], [make(seed=3), make(seed=4)]
+    aligned = [make("dann_supervised", seed) for seed in (3, 4)]
+    for run, (method, simulation, start, auc) in zip(
+        [*plain, *real, *aligned],
+        [("plain", "plain", None, 0.95)] * 2
+        + [("real", "real", None, 0.7)] * 2
+        + [("aligned", None, "plain", 0.55)] * 2,
+        strict=True,
+    ):
+        settings = {"simulation": simulation, "starts_from": start}
+        if start:
+            settings["domains"] = ["simulated", "survey"]
+        edit(run / "run.json", lambda content, name=method: content.update(method=name))
+        edit(run / "run.json", lambda content, new=settings: content["settings"].update(new))
+        edit(run / "metrics.json", lambda content, new=auc: content["separability"].update(auc=new))
+    for run in real:
+        change_predictions(
+            run, lambda table: table.update({name: table[name] * 1.02 for name in PREDICTED})
+        )
+    table, page = chosen([*plain, *real, *aligned])
+    assert values(table, "validation").idxmin()[1] != "real"
+    rows = table[table["chosen"]].set_index("criterion")
+    assert rows.loc["validation", "method"] == "real"
+    assert rows.loc["validation", "simulation"] == "real"
+    # That the aligned network's features look like the survey's says nothing for its simulation.
+    assert rows.loc["domain_auc", "method"] == "aligned"
+    assert rows.loc["domain_auc", "simulation"] == "plain"
+    assert "real 0.700, plain 0.950" in page
+
+
+def test_one_simulation_needs_no_choice(make, chosen):
+    _, page = chosen([make(), make("dann_supervised")])
+    assert "The simulation is chosen first" not in page
