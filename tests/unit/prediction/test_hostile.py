@@ -421,7 +421,7 @@ REFUSED = {
     ),
     "package of other parameters": lambda w: (
         {"model": w.spoilt_package(parameters=["magnitude", "colour"])},
-        "lacks the column",
+        "'colour' is no parameter",
     ),
     "package a list": lambda w: (
         {"model": (lambda f: (f / "package.json").write_text("[1]") and f)(w.spoilt_package())},
@@ -441,7 +441,7 @@ REFUSED = {
                 lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other")
             )
         },
-        "not the network that package.json names",
+        "not the file that package.json names",
     ),
     "network of text": lambda w: (
         {"model": w.spoilt_package(swapped_member(b"weights"))},
