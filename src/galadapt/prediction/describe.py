@@ -23,16 +23,14 @@ def noise(record: Record) -> float:
     return record.zero_point - 2.5 * math.log10(record.pixel_rms / record.pixel_scale**2)
 
 
-def scope(record: Record) -> str:
-    """Say in one line for which depth, PSF and ranges a package holds."""
-    ranges = ", ".join(
-        f"{_NAMES[name][0]} {_range(record, name)}{_unit(name)}" for name in record.parameters
-    )
-    return (
-        f"{_plain(record.band)} with a PSF of {record.psf_fwhm:.3f} arcsec (FWHM) and noise of "
-        f"{noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of {record.pixel_scale:g} arcsec), "
-        f"{ranges}"
-    )
+def scope(record: Record) -> list[str]:
+    """Say in two lines for which images and which galaxies a package holds."""
+    return [
+        f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
+        f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
+        f"{record.pixel_scale:g} arcsec)",
+        f"they hold for {_ranges(record)}",
+    ]
 
 
 def adaptation(record: Record) -> str:
@@ -74,7 +72,7 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
             *_aligned(pd.DataFrame(rows).fillna("-")),
             "",
             "PSF: FWHM [arcsec]. noise: 1 sigma per pixel [mag/arcsec2]. r_e [arcsec].",
-            "R2, NMAD: of the mean of all seeds on test galaxies, for m, r_e (relative), n (dex), e.",
+            "R2, NMAD: mean of all seeds, on test galaxies: m, r_e (relative), n (dex), e.",
         ]
     )
 
@@ -89,9 +87,7 @@ def sheet(name: str, record: Record) -> str:
         "stamps": f"{record.stamp_size} px of {record.pixel_scale:g} arcsec",
         "PSF": f"{record.psf_fwhm:.3f} arcsec (FWHM), {record.psf.kind}",
         "noise": f"{record.pixel_rms:.4g} per pixel: 1 sigma is {noise(record):.1f} mag/arcsec2",
-        "holds for": "; ".join(
-            f"{_NAMES[p][0]} {_range(record, p)}{_unit(p)}" for p in record.parameters
-        ),
+        "holds for": _ranges(record),
         "adapted to": adaptation(record),
         "labels of": _plain(
             " and ".join(record.labels_of) + (f", starting from {start}" if start else "")
@@ -148,14 +144,17 @@ def _tested(record: Record) -> str | None:
     return next((domain for domain in ("survey", "simulated") if domain in known), None)
 
 
+def _ranges(record: Record) -> str:
+    units = {"effective_radius": " arcsec"}
+    return ", ".join(
+        f"{_NAMES[p][0]} {_range(record, p)}{units.get(p, '')}" for p in record.parameters
+    )
+
+
 def _range(record: Record, name: str, between: str = " to ") -> str:
     interval, digits = record.training_ranges[name], _NAMES[name][2]
     unit = record.pixel_scale if name == "effective_radius" else 1.0
     return between.join(digits.format(unit * end) for end in (interval.low, interval.high))
-
-
-def _unit(name: str) -> str:
-    return " arcsec" if name == "effective_radius" else ""
 
 
 def _plain(text: object) -> str:

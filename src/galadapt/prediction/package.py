@@ -210,8 +210,8 @@ def read_package(folder: str | Path) -> Package:
     path = folder / RECORD
     if not path.is_file():
         raise DataError(
-            f"{folder}: no prediction package here (no {RECORD}); give the folder of one, or make "
-            "one with `make demo`"
+            f"{folder}: no prediction package here (no {RECORD}); give the folder of one, fetch "
+            "one with `galadapt models fetch`, or make one with `make demo`"
         )
     record = parse_record(path.read_bytes(), path)
     for file, named in (

@@ -92,7 +92,8 @@ def prepare(model: Path, inputs: Inputs) -> Task:
 
     package = read_package(model)
     record = package.record
-    say(f"package {package.folder}: holds for {scope(record)}")
+    for line in scope(record):
+        say(f"{package.folder}: {line}")
     kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
     if sum(kinds) != 1:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")
