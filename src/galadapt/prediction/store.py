@@ -27,8 +27,8 @@ VARIABLE = "GALADAPT_MODELS"
 #: Folders that say nothing of a package, and are left out of its name.
 _UNSAID = frozenset({"results", "presets", "models"})
 
-#: A part of a package's name: it becomes a folder of the user's.
-_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+#: A part of a package's name, which becomes a folder of the user's: not hidden, not "..".
+_PART = re.compile(r"\w[\w .+@=-]*")
 
 #: A package.json larger than this is none [bytes].
 _LARGEST_RECORD = 4 * 2**20

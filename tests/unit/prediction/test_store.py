@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -27,7 +29,8 @@ def run(folder: Path, command: str, *arguments: str) -> None:
         from dvc.cli import main as dvc
 
         # In this process: half a second a command less than in one of its own.
-        assert dvc(["--cd", str(folder), *arguments]) == 0
+        with contextlib.chdir(folder):
+            assert dvc(arguments) == 0
         return
     who = {
         f"GIT_{role}_{what}": "t@t.t"
@@ -91,21 +94,19 @@ def left(home: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
 
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
 def spoil(clone: Path, original: Path, tmp_path: Path, name: str, change) -> None:
     """Give a clone a remote of its own, in which `change` has spoilt one file of a package."""
-    wanted = file_digest_md5(original / "models/deep" / name)
+    wanted = md5(original / "models/deep" / name)
     remote = tmp_path / "spoilt"
     shutil.copytree(original.parent / "remote", remote)
     (file,) = remote.glob(f"files/md5/{wanted[:2]}/{wanted[2:]}")
     file.chmod(0o644)
     change(file)
     run(clone, "dvc", "remote", "modify", "storage", "url", str(remote))
-
-
-def file_digest_md5(path: Path) -> str:
-    import hashlib
-
-    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def test_the_list_of_a_clone_without_data(clone):
