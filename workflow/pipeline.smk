@@ -26,6 +26,7 @@ include: "rules/evaluate.smk"
 if CONFIG.task == "structure":
 
     include: "rules/package.smk"
+    include: "rules/fits.smk"
 
 
 include: "rules/track.smk"

@@ -1,6 +1,6 @@
 """An independent fitter must find the parameters the simulator was given.
 
-Stamps from `galadapt.simulation` are fitted with `galadapt.prediction.fitting`: astropy's Sersic2D,
+Stamps from `galadapt.simulation` are fitted with `galadapt.fitting.sersic`: astropy's Sersic2D,
 which shares no code with the renderer. The profile is sampled in real space, five times finer than
 the pixels, and convolved with the PSF there. So it closes the loop on every convention: zero
 point, semi-major radius, index, ellipticity, position angle, centre.
@@ -16,7 +16,7 @@ import pandas as pd
 
 from galadapt.config import Image, LogUniform, Noise, OpticalPsf, Priors, Simulation, Uniform
 from galadapt.files import write_csv
-from galadapt.prediction.fitting import SersicFitter
+from galadapt.fitting.sersic import SersicFitter
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf

@@ -34,7 +34,9 @@ from galadapt.config import (
     FrameFiles,
     FrameSplits,
     Image,
+    Noise,
     Predictor,
+    ProfileFit,
     Psf,
     Selection,
     SimulatedFields,
@@ -135,6 +137,7 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """
     code_now = code(name)
     values: Settings = {}
+    config = config.seen_by(wildcards)
     for template in _reads(config, name):
         *path, last = template.format(**wildcards).split(".")
         node: Any = config.model_dump(mode="json")
@@ -440,6 +443,7 @@ def train(job: Settings, inputs: Paths, outputs: Paths) -> None:
         start_model=inputs["start"][0] if inputs.get("start") else None,
         compute=_compute(),
         provenance=_provenance(job),
+        teachers=[path for path in inputs.get("teachers", []) if path.name == "model.keras"],
     )
 
 
@@ -536,6 +540,42 @@ def choice(job: Settings, inputs: Paths, outputs: Paths) -> None:
     )
 
 
+@stage("psf", "extraction", "simulation.noise", "profile_fit", "seed", tasks=MEASURES)
+def profile_fits(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """A profile fit to some of the survey's test galaxies."""
+    from galadapt.fitting.catalogue import fit_galaxies
+    from galadapt.simulation.noise import resolve
+
+    read = Reading(job)
+    noise = Noise.model_validate(read.plain("simulation")["noise"])
+    fit_galaxies(
+        stamps=inputs.one("survey"),
+        psf=read.union(Psf, "psf"),
+        extraction=read.section(Extraction, "extraction"),
+        exposure_time=resolve(noise).exposure_time if noise.depth != "none" else None,
+        galaxies=read.section(ProfileFit, "profile_fit").galaxies,
+        seed=read.plain("seed"),
+        output=outputs.one("fits"),
+        processes=_compute().threads_per_training,
+    )
+
+
+@stage(tasks=MEASURES)
+def against_fits(job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """The networks against the profile fits."""
+    from galadapt.evaluation.against_fits import FIT
+    from galadapt.evaluation.against_fits import against_fits as compare_with
+    from galadapt.figures.fits import against_fits as draw
+
+    compare_with(
+        fits=inputs.one("fits"),
+        runs=inputs["runs"],
+        table=outputs.one("table"),
+        html=outputs.one("html"),
+    )
+    draw(outputs.one("table"), outputs.one("figure"), FIT)
+
+
 @stage("task", tasks=CLASSIFIES)
 def comparison_classes(job: Settings, inputs: Paths, outputs: Paths) -> None:
     """The tables over seeds of a task that classifies, with R2's and R3's published figures."""
@@ -582,7 +622,11 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         configuration=job["config"],
         comparison_html=inputs.one("comparison"),
         pictures=pictures(
-            [*inputs["comparison_figures"], *inputs.get("ablation", [])],
+            [
+                *inputs["comparison_figures"],
+                *inputs.get("ablation", []),
+                *inputs.get("fits_figure", []),
+            ],
             by_variant,
             inputs["data_figures"],
         ),
@@ -591,6 +635,7 @@ def report(job: Settings, inputs: Paths, outputs: Paths) -> None:
         code=job["codes"],
         package=inputs.one("package") if inputs.get("package") else None,
         choice_html=inputs.one("choice") if inputs.get("choice") else None,
+        fits_html=inputs.one("fits") if inputs.get("fits") else None,
         package_pictures=captioned(inputs.get("package_figures", [])),
     )
 
@@ -630,8 +675,12 @@ def data_figures(job: Settings, inputs: Paths, outputs: Paths) -> None:
     from galadapt.figures.data import contact_sheet, parameter_histograms
 
     parameters, stamps = outputs["figures"]
+    further: dict[str, list[Path]] = {}
+    for path in inputs.get("further", []):
+        # The shards of one simulation share a folder.
+        further.setdefault(path.parent.name.replace("_", " "), []).append(path)
     parameter_histograms(inputs["simulated"], inputs.one("survey"), parameters)
-    contact_sheet(inputs["simulated"], inputs.one("survey"), stamps)
+    contact_sheet(inputs["simulated"], inputs.one("survey"), stamps, further)
 
 
 @stage(tasks=CLASSIFIES)

@@ -205,8 +205,8 @@ TRAIN = {"task": "structure", "variant": "asinh", "method": "transfer", "seed": 
 )
 def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affected):
     wildcards = {
-        "simulate": {"shard": "0"},
-        "variant": {"variant": "asinh", "domain": "survey"},
+        "simulate": {"source": "simulated", "shard": "0"},
+        "variant": {"variant": "asinh", "source": "survey"},
         "train": TRAIN,
     }
     # Tracking and the report print the whole experiment, so any of these changes reaches them.
@@ -223,3 +223,77 @@ def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affec
 def test_settings_are_plain_json(values):
     settings = stages.settings(config.validate(values, "test"), "train", **TRAIN)
     assert json.loads(json.dumps(settings)) == settings
+
+
+BLURRED = {"blurred": {"n_train": 500, "psf": {"kind": "gaussian"}, "realism": {"sky": {}}}}
+
+
+@pytest.fixture
+def two_simulations(values) -> dict:
+    given = changed(values, "simulations", BLURRED)
+    return changed(given, "method_settings.baseline.simulation", "blurred")
+
+
+def test_a_further_simulation_is_the_first_but_for_what_it_changes(two_simulations):
+    checked = config.validate(two_simulations, "test")
+    blurred = checked.simulations["blurred"]
+    assert (blurred.n_train, blurred.n_test) == (500, checked.simulation.n_test)
+    assert blurred.priors == checked.simulation.priors
+    assert blurred.realism.sky is not None
+    assert checked.simulation.realism.sky is None
+    # A validated configuration is valid, and the same.
+    assert config.validate(checked.model_dump(mode="json"), "test") == checked
+
+
+def test_a_method_learns_from_the_simulation_of_its_start(two_simulations):
+    checked = config.validate(two_simulations, "test")
+    assert checked.source("transfer", "simulated") == "simulated_blurred"
+    assert checked.source("dann_supervised", "simulated") == "simulated"
+    assert checked.source("transfer", "survey") == "survey"
+    assert checked.sources == ("simulated", "survey", "simulated_blurred")
+
+
+def test_a_simulation_that_no_method_uses_is_not_made(values):
+    given = changed(values, "simulations", BLURRED)
+    assert config.validate(given, "test").sources == ("simulated", "survey")
+
+
+def test_jobs_see_the_simulation_of_their_method(two_simulations):
+    checked = config.validate(two_simulations, "test")
+    seen = {
+        source: stages.settings(checked, "simulate", source=source, shard="0")["config"]
+        for source in ("simulated", "simulated_blurred")
+    }
+    assert seen["simulated"]["simulation"]["n_train"] == checked.simulation.n_train
+    assert seen["simulated_blurred"]["simulation"]["n_train"] == 500
+    assert seen["simulated_blurred"]["psf"]["kind"] == "gaussian"
+    packaged = stages.settings(checked, "package", **{**TRAIN, "seed": None})
+    assert packaged["config"]["psf"]["kind"] == "gaussian"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("method_settings.transfer.simulation", "deep", "'deep' must be one of simulations"),
+        ("simulations.blurred.n_trian", 5, "n_trian: unknown key; did you mean 'n_train'?"),
+        ("simulations.blurred", 5, "simulations.blurred: input should be a valid dictionary"),
+        ("simulations.blurred.shards", 999, "simulations.blurred.shards: 999 for 700 stamps"),
+        (
+            "simulations.blurred.priors",
+            {"magnitude": {"distribution": "uniform", "low": 20, "high": 22}},
+            "selection.magnitude [18, 23] must lie inside the simulated range [20, 22] "
+            "(simulations.blurred.priors.magnitude)",
+        ),
+        (
+            "simulations.blurred.noise",
+            {"depth": "none"},
+            "without a unit; switch them off or the noise on",
+        ),
+    ],
+)
+def test_bad_further_simulations_are_refused(two_simulations, key, value, message):
+    given = changed(two_simulations, "simulations.blurred.n_validation", 100)
+    given = changed(given, "simulations.blurred.n_test", 100)
+    with pytest.raises(ConfigError) as error:
+        config.validate(changed(given, key, value), "test")
+    assert message in str(error.value)

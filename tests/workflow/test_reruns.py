@@ -13,7 +13,10 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 #: Jobs that follow from any change of one run or more.
-TABLES = {"track": 1, "comparison": 1, "choice": 1, "comparison_figures": 1, "report": 1}
+TABLES = {
+    **{"track": 1, "comparison": 1, "choice": 1, "against_fits": 1},
+    **{"comparison_figures": 1, "report": 1},
+}
 
 
 def per_run(count: int) -> dict[str, int]:
@@ -49,7 +52,8 @@ def test_learning_rate_of_the_method_others_start_from(copy):
 def test_stretch_of_one_variant(copy):
     chain = [{"step": "rebin", "factor": 2}, {"step": "noise_asinh", "softening": 5.0}]
     copy.configure(variant_chains={"asinh": chain})
-    jobs = {"variant": 2, **per_run(4), **PACKAGE, "variant_figures": 1, **TABLES}
+    # The two domains, and the other simulation that one method learns from.
+    jobs = {"variant": 3, **per_run(4), **PACKAGE, "variant_figures": 1, **TABLES}
     assert copy.planned() == jobs
 
 
@@ -65,10 +69,28 @@ def test_selection_trains_only_what_learned_from_the_survey(copy):
         **per_run(8),
         "train": 2 * len(learned),
         **PACKAGE,
+        "profile_fits": 1,
         "data_figures": 1,
         "variant_figures": 2,
         **TABLES,
     }
+
+
+def test_another_simulation_trains_only_what_learns_from_it(copy):
+    copy.configure(simulations={"blurred": {"realism": {"psf": {"blur": [0.02, 0.05]}}}})
+    assert copy.planned() == {
+        "simulate": 2,
+        "variant": 2,
+        **per_run(2),
+        "data_figures": 1,
+        "variant_figures": 2,
+        **TABLES,
+    }
+
+
+def test_more_fitted_galaxies_train_nothing(copy):
+    copy.configure(profile_fit={"galaxies": 5})
+    assert copy.planned() == {"profile_fits": 1, "against_fits": 1, "track": 1, "report": 1}
 
 
 def test_new_seed_trains_only_itself(copy):
@@ -80,7 +102,7 @@ def test_editing_the_renderer_simulates_again(copy):
     path = copy.folder / "src/galadapt/simulation/renderers.py"
     path.write_text(path.read_text() + "\nEDITED = 1\n")
     planned = copy.planned()
-    assert planned["simulate"] == 2
+    assert planned["simulate"] == 4
     assert planned["train"] == 8
     # The mock survey does not use the training renderer.
     assert {"survey", "select", "extract"}.isdisjoint(planned)

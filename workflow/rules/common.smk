@@ -33,7 +33,7 @@ if CONFIG.task == "structure":
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
-VARIANT = f"{DATA}/variants/{{variant}}/{{domain}}.h5"
+VARIANT = f"{DATA}/variants/{{variant}}/{{source}}.h5"
 RUNS = f"{RESULTS}/runs"
 RUN = f"{RUNS}/{{task}}/{{variant}}/{{method}}/seed{{seed}}"
 TABLES = f"{RESULTS}/tables"
@@ -55,6 +55,7 @@ wildcard_constraints:
     seed=r"\d+",
     shard=r"\d+",
     domain="|".join(DOMAINS),
+    source="|".join(CONFIG.sources),
 
 
 def job_settings(stage, **fixed):
@@ -78,22 +79,29 @@ def of_runs(names):
     return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]
 
 
+def stamps_of_method(wildcards, domain):
+    source = CONFIG.source(wildcards.method, domain)
+    return [VARIANT.format(variant=wildcards.variant, source=source)]
+
+
 def training_stamps(domain):
     """Return the input function of `train` for a domain: nothing where a method leaves it out."""
 
     def of_method(wildcards):
         if domain not in CONFIG.method_settings[wildcards.method].domains:
             return []
-        return [VARIANT.format(variant=wildcards.variant, domain=domain)]
+        return stamps_of_method(wildcards, domain)
 
     return of_method
 
 
 def testing_stamps(domain):
-    """Return the input of `predict` for a domain: nothing where the experiment has none of it."""
-    return (
-        f"{DATA}/variants/{{variant}}/{domain}.h5" if domain in CONFIG.domains else []
-    )
+    """Return the input function of `predict`: nothing where the experiment has none of a domain."""
+
+    def of_method(wildcards):
+        return stamps_of_method(wildcards, domain) if domain in CONFIG.domains else []
+
+    return of_method
 
 
 def start_model(wildcards):
@@ -102,6 +110,19 @@ def start_model(wildcards):
         return []
     folder = RUN.format(**{**dict(wildcards), "method": start})
     return [f"{folder}/model.keras", f"{folder}/run.json"]
+
+
+def teacher_models(wildcards):
+    """Return the input of `train` that a method learns from: its start, in every seed."""
+    settings = CONFIG.method_settings[wildcards.method]
+    if getattr(settings, "self_training", None) is None:
+        return []
+    names = {**dict(wildcards), "method": settings.starts_from}
+    return [
+        f"{RUN.format(**{**names, 'seed': seed})}/{name}"
+        for seed in CONFIG.seeds
+        for name in ("model.keras", "run.json")
+    ]
 
 
 def first_seed(name):
@@ -130,12 +151,12 @@ def seeds_of(name):
 
 
 # The durable outputs of each milestone. The rules that make a task's stamps say where these lie
-# (DOMAIN_STAMPS), which tables tell of them (DATA_TABLES), and what else they leave (DATA_FILES).
+# (STAMPS), which tables tell of them (DATA_TABLES), and what else they leave (DATA_FILES).
 
 
 def data_outputs():
-    variants = expand(VARIANT, variant=CONFIG.variants, domain=CONFIG.domains)
-    stamps = [path for paths in DOMAIN_STAMPS.values() for path in paths]
+    variants = expand(VARIANT, variant=CONFIG.variants, source=CONFIG.sources)
+    stamps = [path for paths in STAMPS.values() for path in paths]
     return [*stamps, *DATA_TABLES, *DATA_FILES, *variants]
 
 
@@ -163,6 +184,7 @@ def table_outputs():
         *PACKAGE_FIGURES,
         *CHOICE,
         *ABLATION,
+        *FITS,
         *rules.report.output,
         *rules.track.output,
     ]

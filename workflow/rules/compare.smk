@@ -69,6 +69,7 @@ if CONFIG.CLASSIFIES:
     COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
     PACKAGE_FIGURES = []
+    FITS = []
     ABLATION = []
 else:
     DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
@@ -85,10 +86,20 @@ else:
     )
 
 
+# Stamps of every simulation but the one the experiment is named after.
+FURTHER = [
+    path
+    for source, paths in STAMPS.items()
+    for path in paths
+    if source not in CONFIG.domains
+]
+
+
 rule data_figures:
     input:
-        simulated=DOMAIN_STAMPS.get("simulated", []),
-        survey=DOMAIN_STAMPS.get("survey", []),
+        simulated=STAMPS.get("simulated", []),
+        survey=STAMPS.get("survey", []),
+        further=FURTHER,
     output:
         figures=DATA_FIGURES,
     log:
@@ -102,6 +113,7 @@ rule data_figures:
     shell:
         "python -m galadapt stage {params.stage} --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"
+        " --input further {input.further}"
         " --output figures {output.figures} 2>&1 | tee {log}"
 
 
@@ -151,8 +163,8 @@ if ABLATION:
     rule ablation:
         input:
             comparison=rules.comparison.output.comparison,
-            simulated=DOMAIN_STAMPS["simulated"],
-            survey=DOMAIN_STAMPS["survey"],
+            simulated=STAMPS["simulated"],
+            survey=STAMPS["survey"],
         output:
             figure=ABLATION[0],
         log:
@@ -182,6 +194,8 @@ rule report:
         package=package_outputs()[:1],
         package_figures=PACKAGE_FIGURES,
         choice=CHOICE[1:],
+        fits=FITS[1:2],
+        fits_figure=FITS[2:],
         ablation=ABLATION,
     output:
         report=f"{RESULTS}/report.html",
@@ -202,4 +216,5 @@ rule report:
         " --input tables {input.tables} --input package {input.package}"
         " --input package_figures {input.package_figures} --input choice {input.choice}"
         " --input ablation {input.ablation}"
+        " --input fits {input.fits} --input fits_figure {input.fits_figure}"
         " --output report {output.report} 2>&1 | tee {log}"

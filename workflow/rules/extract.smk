@@ -27,6 +27,6 @@ rule extract:
 
 
 # What the shared rules ask of a task.
-DOMAIN_STAMPS = {"simulated": SHARDS, "survey": [SURVEY_STAMPS]}
+STAMPS = {**SIMULATED, "survey": [SURVEY_STAMPS]}
 DATA_TABLES = [rules.select.output.cuts, rules.extract.output.rejected]
 DATA_FILES = [*rules.survey.output, rules.select.output.selected]

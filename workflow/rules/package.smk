@@ -9,7 +9,7 @@ rule package:
     input:
         runs=seeds_of("run.json"),
         models=seeds_of("model.keras"),
-        simulated=SHARDS,
+        simulated=lambda wildcards: STAMPS[CONFIG.source(wildcards.method, "simulated")],
         survey=SURVEY_STAMPS,
     output:
         package=f"{PACKAGE}/package.json",

@@ -37,7 +37,7 @@ rule survey_fields:
 
 
 # What the shared rules ask of a task.
-DOMAIN_STAMPS = {domain: [f"{DATA}/{domain}/stamps.h5"] for domain in CONFIG.domains}
+STAMPS = {domain: [f"{DATA}/{domain}/stamps.h5"] for domain in CONFIG.domains}
 DATA_TABLES = (
     [rules.survey_fields.output.rejected] if "survey" in CONFIG.domains else []
 )

@@ -1,15 +1,23 @@
-# Simulated stamps, in shards: each is a job, and an interrupted one is redone alone.
+# Simulated stamps, in shards: each is a job, and an interrupted one is redone alone. Further
+# simulations lie beside the one the experiment is named after.
 
-SHARDS = [f"{DATA}/simulated/shard-{k:03d}.h5" for k in range(CONFIG.simulation.shards)]
+SIMULATED = {
+    source: [
+        f"{DATA}/{source}/shard-{k:03d}.h5"
+        for k in range(CONFIG.seen_by({"source": source}).simulation.shards)
+    ]
+    for source in CONFIG.sources
+    if source != "survey"
+}
 
 
 rule simulate:
     output:
-        stamps=f"{DATA}/simulated/shard-{{shard}}.h5",
+        stamps=f"{DATA}/{{source}}/shard-{{shard}}.h5",
     log:
-        f"{LOGS}/simulate/{{shard}}.log",
+        f"{LOGS}/simulate/{{source}}-{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/simulate/{{shard}}.tsv"
+        f"{BENCHMARKS}/simulate/{{source}}-{{shard}}.tsv"
     conda:
         ENVIRONMENT
     threads: 1

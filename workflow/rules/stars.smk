@@ -49,7 +49,7 @@ rule star_stamps:
 
 
 # What the shared rules ask of a task.
-DOMAIN_STAMPS = {
+STAMPS = {
     domain: [rules.star_stamps.output.stamps.format(domain=domain)]
     for domain in CONFIG.domains
 }

@@ -7,6 +7,7 @@ rule train:
         simulated=training_stamps("simulated"),
         survey=training_stamps("survey"),
         start=start_model,
+        teachers=teacher_models,
     output:
         model=f"{RUN}/model.keras",
         history=f"{RUN}/history.csv",
@@ -27,7 +28,7 @@ rule train:
     shell:
         "python -m galadapt stage train --settings {params.settings:q}"
         " --input simulated {input.simulated} --input survey {input.survey}"
-        " --input start {input.start}"
+        " --input start {input.start} --input teachers {input.teachers}"
         " --output run $(dirname {output.model}) --output checkpoint {params.checkpoint}"
         " 2>&1 | tee {log}"
 

@@ -1,13 +1,13 @@
-# Stamps -> network input: one chain of steps per variant, applied to each domain.
+# Stamps -> network input: one chain of steps per variant, applied to each stamp set.
 
 
 rule variant:
     input:
-        stamps=lambda wildcards: DOMAIN_STAMPS[wildcards.domain],
+        stamps=lambda wildcards: STAMPS[wildcards.source],
     output:
         stamps=VARIANT,
     log:
-        f"{LOGS}/variant/{{variant}}-{{domain}}.log",
+        f"{LOGS}/variant/{{variant}}-{{source}}.log",
     conda:
         ENVIRONMENT
     threads: 1

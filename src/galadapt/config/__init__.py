@@ -16,11 +16,12 @@ from galadapt.config.base import (
     Name,
     Positive,
     Section,
+    merge,
 )
 from galadapt.config.classes import ClassEvaluation, ClassMethod, ClassNetwork
 from galadapt.config.experiment import Downloads, Experiment, Run, Tracking
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf, Psf, PsfSet
-from galadapt.config.reading import load, merge, of_task, validate
+from galadapt.config.reading import load, of_task, validate
 from galadapt.config.realism import (
     Archive,
     Box,
@@ -52,7 +53,7 @@ from galadapt.config.simulation import (
     Uniform,
 )
 from galadapt.config.stars import FrameFiles, FrameSplits, SimulatedFrames, StarDetection
-from galadapt.config.structure import Config, Evaluation
+from galadapt.config.structure import Config, Evaluation, ProfileFit
 from galadapt.config.survey import (
     CandelsSurvey,
     CosmosSurvey,
@@ -75,6 +76,7 @@ from galadapt.config.training import (
     Mmd,
     Network,
     Predictor,
+    SelfTraining,
     Training,
 )
 from galadapt.config.variants import (
@@ -149,6 +151,7 @@ __all__ = [
     "Predictor",
     "Prior",
     "Priors",
+    "ProfileFit",
     "Psf",
     "PsfJitter",
     "PsfSet",
@@ -160,6 +163,7 @@ __all__ = [
     "ScreeningConfig",
     "Section",
     "Selection",
+    "SelfTraining",
     "SimulatedFields",
     "SimulatedFrames",
     "Simulation",

@@ -72,3 +72,14 @@ class Interval(Section):
     def within(self, other: Interval) -> bool:
         """Tell whether this interval lies inside `other`."""
         return other.low <= self.low and self.high <= other.high
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries as Snakemake merges configuration files; lists are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result

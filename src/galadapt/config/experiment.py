@@ -86,6 +86,19 @@ class Experiment(Section):
         """Domains the experiment has stamps of, in the order of every table."""
         return DOMAINS
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stamp sets that stages make: the domains, and whatever stands in for one."""
+        return self.domains
+
+    def source(self, method: str, domain: str) -> str:
+        """Name the stamp set that a method knows as a domain."""
+        return domain
+
+    def seen_by(self, wildcards: Mapping[str, Any]) -> Experiment:
+        """Return the experiment as the job with these wildcards knows it."""
+        return self
+
     def runs(self) -> Iterator[Run]:
         """Expand the experiment: the only place where the product is formed."""
         own: Any = self

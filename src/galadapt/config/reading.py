@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from galadapt.config.base import merge
 from galadapt.config.experiment import Experiment
 from galadapt.config.tasks import TASKS
 from galadapt.errors import ConfigError
@@ -36,17 +37,6 @@ def load(*paths: str | Path) -> Experiment:
             raise ConfigError(f"{path}: must hold keys and values; see config/README.md")
         merged = merge(merged, loaded)
     return validate(merged, ", ".join(str(path) for path in paths))
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries as Snakemake merges configuration files; lists are replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = merge(result[key], value)
-        else:
-            result[key] = value
-    return result
 
 
 def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:

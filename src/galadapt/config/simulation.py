@@ -14,6 +14,7 @@ from galadapt.config.base import (
     Positive,
     Section,
 )
+from galadapt.config.image import Psf
 from galadapt.config.realism import Realism
 
 
@@ -219,3 +220,9 @@ class Simulation(Section):
     def total(self) -> int:
         """Number of stamps over all splits."""
         return self.n_train + self.n_validation + self.n_test
+
+
+class FurtherSimulation(Simulation):
+    """Another simulation of the same stamps, for methods to learn from instead."""
+
+    psf: Psf | None = Field(None, description="Its PSF; null: the experiment's.")

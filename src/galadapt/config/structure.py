@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section
+from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section, merge
 from galadapt.config.experiment import Downloads, Experiment, Run
 from galadapt.config.image import Image, OpticalPsf, Psf
-from galadapt.config.simulation import Simulation
+from galadapt.config.simulation import FurtherSimulation, Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Method, Predictor
+
+#: Stamp sets of further simulations are named this and their name.
+_FURTHER = "simulated_"
 
 
 class Evaluation(Section):
@@ -53,6 +57,14 @@ class Evaluation(Section):
         return value
 
 
+class ProfileFit(Section):
+    """A profile fit to survey galaxies, which the networks are read against."""
+
+    galaxies: int = Field(
+        0, ge=0, description="Labelled test galaxies to fit, at about a second each; 0: none."
+    )
+
+
 class Config(Experiment):
     """Task structure: magnitude, radius, index and ellipticity of galaxies (R1)."""
 
@@ -62,25 +74,52 @@ class Config(Experiment):
     image: Image = Field(Image(), description="What a stamp is.")
     psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
     simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
+    simulations: dict[Name, FurtherSimulation] = Field(
+        {},
+        description=(
+            "Further simulations for methods to learn from (method_settings.<name>.simulation), "
+            "each given as what it changes in `simulation`. Only those that are used are made."
+        ),
+    )
     survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
     selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
     extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
     splits: Splits = Field(Splits(), description="Survey training, validation and test.")
     method_settings: dict[Name, Method] = Field(description="Named ways to train.")
     evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
+    profile_fit: ProfileFit = Field(
+        ProfileFit(), description="What a careful fit makes of the same stamps."
+    )
     predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
     downloads: Downloads = Field(
         Downloads(), description="Published data; never part of a result's identity."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _changes(cls, values: Any) -> Any:
+        """Complete every further simulation with what it does not change."""
+        further = values.get("simulations") if isinstance(values, dict) else None
+        base = values.get("simulation", {}) if further else None
+        if not (isinstance(further, dict) and isinstance(base, dict)):
+            return values
+        return values | {
+            "simulations": {
+                name: merge(base, changes) if isinstance(changes, dict) else changes
+                for name, changes in further.items()
+            }
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         self.check_names(self.method_settings)
-        if self.simulation.shards > self.simulation.total:
-            raise ValueError(
-                f"simulation.shards: {self.simulation.shards} for {self.simulation.total} stamps; "
-                "use no more shards than stamps"
-            )
+        for name in self.methods:
+            wanted = self.method_settings[name].simulation
+            if wanted is not None and wanted not in self.simulations:
+                raise ValueError(
+                    f"method_settings.{name}.simulation: '{wanted}' must be one of simulations "
+                    f"{sorted(self.simulations)}"
+                )
         for key, names in (("variant", self.variants), ("method", self.methods)):
             wanted = getattr(self.predictor, key)
             if wanted is not None and wanted not in names:
@@ -89,25 +128,43 @@ class Config(Experiment):
             raise ValueError(
                 "predictor: its method is not trained on its variant; name another variant"
             )
-        self._check_selection()
-        no_noise = self.simulation.noise.depth == "none"
-        self.check_chains(
-            self.image.stamp_size, "simulation.noise.depth is none" if no_noise else None
-        )
-        self._check_magnitudes()
+        # Before `source` follows the starts: they must not go in a circle.
         self.check_starts(self.method_settings, alike=("logarithmic",))
+        noiseless = None
+        for key, simulation in self._simulations().items():
+            if simulation.shards > simulation.total:
+                raise ValueError(
+                    f"{key}.shards: {simulation.shards} for {simulation.total} stamps; use no "
+                    "more shards than stamps"
+                )
+            self._check_selection(key, simulation)
+            if simulation.noise.depth == "none":
+                noiseless = f"{key}.noise.depth is none"
+        self.check_chains(self.image.stamp_size, noiseless)
+        self._check_survey()
+        self._check_magnitudes()
         return self
 
-    def _check_selection(self) -> None:
+    def _simulations(self) -> dict[str, Simulation]:
+        """All simulations in use, by their keys."""
+        used = [source.removeprefix(_FURTHER) for source in self.sources[len(self.domains) :]]
+        return {
+            "simulation": self.simulation,
+            **{f"simulations.{name}": self.simulations[name] for name in used},
+        }
+
+    def _check_selection(self, key: str, simulation: Simulation) -> None:
         for name in PARAMETERS:
             wanted: Interval = getattr(self.selection, name)
-            made = self.simulation.priors.interval(name)
+            made = simulation.priors.interval(name)
             if not wanted.within(made):
                 raise ValueError(
                     f"selection.{name} [{wanted.low:g}, {wanted.high:g}] must lie inside the "
-                    f"simulated range [{made.low:g}, {made.high:g}] (simulation.priors.{name}): "
+                    f"simulated range [{made.low:g}, {made.high:g}] ({key}.priors.{name}): "
                     "a network cannot be trusted outside it"
                 )
+
+    def _check_survey(self) -> None:
         if isinstance(self.survey, MockSurvey):
             if self.selection.magnitude.low >= self.survey.catalog_limit:
                 raise ValueError(
@@ -123,14 +180,43 @@ class Config(Experiment):
                 )
 
     def _check_magnitudes(self) -> None:
-        made = self.simulation.priors.interval("magnitude")
         for name in self.methods:
+            used: Any = self.seen_by({"method": name})
+            made = used.simulation.priors.interval("magnitude")
             limit = self.method_settings[name].max_magnitude
             if limit is not None and not made.low < limit:
                 raise ValueError(
                     f"method_settings.{name}.max_magnitude {limit:g} leaves nothing of the "
                     f"simulated magnitudes from {made.low:g}"
                 )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stamp sets that stages make: the domains and further simulations in use."""
+        used = [self.source(method, "simulated") for method in self.methods]
+        return tuple(dict.fromkeys([*self.domains, *used]))
+
+    def source(self, method: str, domain: str) -> str:
+        """Name the stamp set that a method knows as a domain."""
+        if domain != "simulated":
+            return domain
+        while (settings := self.method_settings[method]).simulation is None:
+            if settings.starts_from is None:
+                return domain
+            method = settings.starts_from
+        return f"{_FURTHER}{settings.simulation}"
+
+    def seen_by(self, wildcards: Mapping[str, Any]) -> Config:
+        """Return the experiment as a job knows it: with the simulation of its method or source."""
+        source = wildcards.get("source")
+        if source is None and "method" in wildcards:
+            source = self.source(wildcards["method"], "simulated")
+        if source is None or not source.startswith(_FURTHER):
+            return self
+        simulation = self.simulations[source.removeprefix(_FURTHER)]
+        own = {name: getattr(simulation, name) for name in Simulation.model_fields}
+        changed = {"simulation": Simulation(**own), "psf": simulation.psf or self.psf}
+        return self.model_copy(update=changed)
 
     def predictor_runs(self) -> list[Run]:
         """List the runs whose networks form the prediction package."""

@@ -216,14 +216,40 @@ class Training(Section):
         return self
 
 
+class SelfTraining(Section):
+    """Learn what the start says of survey stamps, where its networks agree; no label is used."""
+
+    keep: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description=(
+            "Share of the survey's training stamps that are learned: those on which all seeds of "
+            "the start agree best, in all orientations of the stamp."
+        ),
+    )
+
+
 class Method(Training):
     """How a network that measures galaxies is trained."""
 
     network: Network = Field(Network(), description="What is trained.")
+    simulation: Name | None = Field(
+        None,
+        description=(
+            "Which of `simulations` it learns from and is tested on; null: that of its start, and "
+            "without one `simulation`."
+        ),
+    )
     logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
         [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
     )
     loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
+    self_training: SelfTraining | None = Field(
+        None,
+        description=(
+            "Learn survey stamps with the answers of the start's networks, the most certain ones; "
+            "null: do not. Needs both domains and starts_from, and no survey label."
+        ),
+    )
     max_magnitude: float | None = Field(
         None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
     )
@@ -234,9 +260,15 @@ class Method(Training):
         return self.max_magnitude
 
     @model_validator(mode="after")
-    def _each_once(self) -> Method:
+    def _sensible(self) -> Method:
         if len(set(self.logarithmic)) != len(self.logarithmic):
             raise ValueError("logarithmic: each parameter only once")
+        if self.self_training is not None and (
+            len(self.domains) < 2 or self.starts_from is None or self.survey_labels
+        ):
+            raise ValueError(
+                "self_training: needs both domains, starts_from and survey_labels: false"
+            )
         return self
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,26 +60,42 @@ def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) 
 
 
 def contact_sheet(
-    simulated: Sequence[Path], survey: Path, output: Path, count: int = 12, softening: float = 3.0
+    simulated: Sequence[Path],
+    survey: Path,
+    output: Path,
+    further: Mapping[str, Sequence[Path]] | None = None,
+    count: int = 12,
+    softening: float = 3.0,
 ) -> None:
     """Draw stamps of both domains from bright to faint, and what the survey's look like otherwise.
 
     Shown is arcsinh(pixel / (softening x pixel rms)), the same scale for all stamps: brightness
-    and noise can be compared by eye. Below both domains come stamps of the survey at random, the
-    brightest by S/N, and the worst: those with most flags, then most light of neighbours, then
-    lowest S/N.
+    and noise can be compared by eye. Below both domains come the galaxies of the simulation as
+    further simulations draw them, then stamps of the survey at random, the brightest by S/N, and
+    the worst: those with most flags, then most light of neighbours, then lowest S/N.
 
     Args:
         simulated: Stamp sets (shards) of the simulation.
         survey: Stamp set of the survey.
         output: PNG to write.
+        further: Stamp sets of further simulations, by name.
         count: Stamps per domain, evenly spaced in the rank of magnitude.
         softening: Where the display turns from linear to logarithmic [pixel rms].
     """
     across = min(count, 6)
-    with StampSet(list(simulated)) as first, StampSet(survey) as second:
+    with contextlib.ExitStack() as opened:
+        first = opened.enter_context(StampSet(list(simulated)))
+        second = opened.enter_context(StampSet(survey))
+        others = {
+            name: opened.enter_context(StampSet(list(paths)))
+            for name, paths in (further or {}).items()
+        }
         strips = [
             ("simulated", first, _spread(first.table["magnitude"], count)),
+            *(
+                (name, other, _spread(other.table["magnitude"], across))
+                for name, other in others.items()
+            ),
             ("survey", second, _spread(second.table["magnitude"], count)),
             *((title, second, rows) for title, rows in _samples(second.table, across)),
         ]
@@ -130,7 +147,7 @@ def _draw(
                     vmax=np.arcsinh(60 / softening),
                     interpolation="nearest",
                 )
-                domain = "simulated" if title == "simulated" else "survey"
+                domain = "simulated" if title.startswith("simulated") else "survey"
                 text = _words(stamps.table.iloc[row], title in ("brightest", "worst", "random"))
                 panel.set_title(f"{title}\n{text}", fontsize=7, color=COLOURS[domain])
 

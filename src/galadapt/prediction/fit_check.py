@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from galadapt.config import Compute, Evaluation
-from galadapt.errors import ConfigError, DataError, RunError
+from galadapt.errors import ConfigError, DataError
 from galadapt.evaluation.metrics import ERROR_UNITS, errors, nmad
 from galadapt.extraction.cutouts import Stamp
 from galadapt.files import write_csv
+from galadapt.fitting.sersic import SersicFitter
+from galadapt.fitting.stamps import fit_stamp
 from galadapt.prediction.catalogue import check_output, check_plot
-from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import Record
-from galadapt.prediction.sample import shape_of, stamps_of
+from galadapt.prediction.sample import stamps_of
 from galadapt.prediction.task import Inputs, check_overwriting, prepare
 from galadapt.progress import say, track
 from galadapt.randomness import generator
@@ -29,9 +30,6 @@ _SAMPLE = 0x0F17
 
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
-
-#: Where fits start, whatever the network says: a fit that starts at the answer may stay there.
-_START = {"sersic_index": 1.5, "ellipticity": 0.3}
 
 
 def fit_check(
@@ -124,32 +122,14 @@ def fit_check(
 
 
 def _fit(fitter: SersicFitter, stamp: Stamp, record: Record) -> dict[str, Any]:
-    extraction = record.extraction
-    shape = shape_of(stamp, extraction.detection_threshold, extraction.detection_area)
-    own = np.where(shape.neighbours, 0.0, stamp.pixels)
-    flux = max(float(own.sum()), 10 * stamp.local_rms)
-    guess = {
-        **_START,
-        "magnitude": record.zero_point - 2.5 * np.log10(flux),
-        "effective_radius": max(_half_light(own, stamp), 1.0),
-        "position_angle": shape.position_angle,
-        "x_offset": stamp.x_offset,
-        "y_offset": stamp.y_offset,
-    }
-    try:
-        return dict(fitter.fit(stamp.pixels, stamp.local_rms, guess, shape.neighbours))
-    except RunError as error:
-        return {"failure": str(error)}
-
-
-def _half_light(pixels: np.ndarray, stamp: Stamp) -> float:
-    """Radius of the circle that holds half of the stamp's light [px]."""
-    rows, columns = np.indices(pixels.shape)
-    middle = (len(pixels) - 1) / 2
-    radius = np.hypot(columns - middle - stamp.x_offset, rows - middle - stamp.y_offset).ravel()
-    order = np.argsort(radius, kind="stable")
-    growth = np.cumsum(pixels.ravel()[order])
-    return float(radius[order][np.searchsorted(growth >= growth[-1] / 2, True)])
+    return fit_stamp(
+        fitter,
+        stamp.pixels,
+        stamp.local_rms,
+        (stamp.x_offset, stamp.y_offset),
+        record.extraction.detection_threshold,
+        record.extraction.detection_area,
+    )
 
 
 def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:

@@ -12,8 +12,9 @@ from galadapt.config import SERSIC_INDEX_LIMITS, Image
 from galadapt.errors import DataError
 from galadapt.extraction.cutouts import Stamp
 from galadapt.figures.prediction import Panel, residual_sheet
+from galadapt.fitting.stamps import shape_of
 from galadapt.prediction.flags import names
-from galadapt.prediction.sample import shape_of, stamps_of
+from galadapt.prediction.sample import stamps_of
 from galadapt.prediction.task import Task
 from galadapt.progress import say
 from galadapt.simulation.psf import make_psf
@@ -59,7 +60,13 @@ def draw_sample(task: Task, table: pd.DataFrame, count: int, output: Path) -> No
     for row in [row for row in rows.tolist() if row in stamps]:
         stamp, values = stamps[row], table.iloc[row]
         extraction = record.extraction
-        shape = shape_of(stamp, extraction.detection_threshold, extraction.detection_area)
+        shape = shape_of(
+            stamp.pixels,
+            stamp.local_rms,
+            (stamp.x_offset, stamp.y_offset),
+            extraction.detection_threshold,
+            extraction.detection_area,
+        )
         parameters = {
             "magnitude": float(values["magnitude"]),
             "effective_radius": max(float(ratio[row]), _LEAST_RADIUS),

@@ -65,6 +65,7 @@ def build_report(
     code: Mapping[str, str],
     package: Path | None = None,
     choice_html: Path | None = None,
+    fits_html: Path | None = None,
     package_pictures: Sequence[Picture] = (),
 ) -> None:
     """Write the report.
@@ -82,6 +83,8 @@ def build_report(
             the task has none.
         choice_html: Fragment written by `galadapt.evaluation.choice.choose`; None: the task has
             none.
+        fits_html: Fragment written by `galadapt.evaluation.against_fits.against_fits`; None: no
+            profile was fitted.
         package_pictures: Figures of the package's errors.
 
     Raises:
@@ -110,6 +113,7 @@ def build_report(
         coverage=None if package is None else _coverage(package),
         coverage_pictures=_inlined(package_pictures),
         choice=None if choice_html is None else Markup(_text(choice_html)),
+        fits=None if fits_html is None else Markup(_text(fits_html)),
         appendix=appendix,
         headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, appendix),
@@ -263,6 +267,20 @@ def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{image.get('band')}, zero point {image.get('zero_point')} AB",
         ),
         ("Simulated", sizes),
+        *_sources(configuration),
+    ]
+
+
+def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say which methods learn from another simulation than the experiment's."""
+    users: dict[str, list[str]] = {}
+    for name in configuration.get("methods") or []:
+        method = (configuration.get("method_settings") or {}).get(name, {})
+        if method.get("simulation"):
+            users.setdefault(method["simulation"], []).append(name)
+    return [
+        (f"Simulation {simulation}", f"of {', '.join(names)} and what starts from it")
+        for simulation, names in users.items()
     ]
 
 

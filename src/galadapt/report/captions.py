@@ -17,6 +17,11 @@ CAPTIONS = {
         "R² against the number of training stamps, of methods that differ in nothing else; mean "
         "and scatter over seeds. At 0 stands the method they start from."
     ),
+    "against_fits": (
+        "R² on the survey galaxies that could be fitted: networks (dots: by seed; circles: the "
+        "seeds' mean prediction) and a profile fit of the same stamps (line; band: its 68 % "
+        "interval when galaxies are drawn anew)."
+    ),
     "coverage": (
         "Share of test galaxies whose true value lies inside the error, against the level the "
         "error is stated for. On the dashed line errors mean what they say, above it they are too "

@@ -29,6 +29,7 @@ class Job:
     start_model: Path | None
     compute: Compute
     provenance: dict[str, Any]
+    teachers: tuple[Path, ...] = ()
 
     @property
     def label(self) -> str:
@@ -76,6 +77,7 @@ class Job:
                 "seed": self.seed,
                 "datasets": self.datasets,
                 "start": start,
+                "teachers": [file_digest(path) for path in self.teachers],
                 "backend": self.compute.backend,
                 "provenance": self.provenance,
             }

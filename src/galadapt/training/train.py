@@ -24,6 +24,7 @@ def train(
     start_model: Path | None,
     compute: Compute,
     provenance: Mapping[str, Any],
+    teachers: Sequence[Path] = (),
 ) -> None:
     """Train one network and write its run folder.
 
@@ -44,6 +45,8 @@ def train(
             beside it), or None.
         compute: Backend, threads and GPUs.
         provenance: What made this run; part of its identity, so it holds no time and no path.
+        teachers: model.keras of every seed of that method (its run.json beside each), where
+            `method.self_training` learns from them.
 
     Raises:
         ConfigError: the backend is not installed.
@@ -70,5 +73,6 @@ def train(
             start_model=None if start_model is None else Path(start_model),
             compute=compute,
             provenance=dict(provenance),
+            teachers=tuple(map(Path, teachers)),
         )
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 
-from galadapt.config import Adversarial, ClassMethod, Training
+from galadapt.config import Adversarial, ClassMethod, Method, Training
 from galadapt.errors import DataError
 from galadapt.models import networks
 from galadapt.progress import say
@@ -24,6 +24,7 @@ from galadapt.training.inference import predict
 from galadapt.training.job import Job
 from galadapt.training.matching import matching_weights
 from galadapt.training.optimizer import DiscriminativeAdam
+from galadapt.training.self_training import pseudo_labelled
 from galadapt.training.start import start
 from galadapt.training.targets import Target
 
@@ -49,6 +50,14 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         network, target, identity = start(job, side, target, training)
         if job.method.adapt_batch_norm:
             batch_norm.check(network, job.label)
+        if isinstance(job.method, Method) and job.method.self_training is not None:
+            training["survey"] = pseudo_labelled(
+                training["survey"],
+                job.teachers,
+                cast("targets.Parameters", target),
+                job.method.self_training,
+                job.label,
+            )
         copies = _copies(job.method, sets, training)
         batches = Batches(training, target, job.method, job.seed, copies)
         validation = _validation(job, sets, network, target, training)

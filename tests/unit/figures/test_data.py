@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from galadapt.config import PARAMETERS
 from galadapt.extraction.flags import Flag
@@ -53,6 +54,16 @@ def test_any_survey_has_a_sheet(tmp_path, measured):
     path = _write(tmp_path / "stamps.h5", _table(measured))
     data.contact_sheet([simulated], path, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_further_simulations_have_rows_of_their_own(tmp_path):
+    simulated = _write(tmp_path / "simulated.h5", _table())
+    survey = _write(tmp_path / "survey.h5", _table())
+    heights = []
+    for further in (None, {"simulated blurred": [simulated]}):
+        data.contact_sheet([simulated], survey, tmp_path / "sheet.png", further)
+        heights.append(imread(tmp_path / "sheet.png").shape[0])
+    assert heights[1] > heights[0]
 
 
 def test_a_sheet_repeats_byte_for_byte_and_shows_the_flags(tmp_path):

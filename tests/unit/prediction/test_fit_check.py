@@ -11,11 +11,11 @@ from galadapt.cli import main
 from galadapt.config import PARAMETERS, GaussianPsf, Image
 from galadapt.errors import ConfigError, RunError
 from galadapt.extraction.cutouts import Stamp
+from galadapt.fitting.sersic import SersicFitter
+from galadapt.fitting.stamps import shape_of
 from galadapt.prediction import fit_check as module
 from galadapt.prediction.fit_check import compare, fit_check
-from galadapt.prediction.fitting import SersicFitter
 from galadapt.prediction.package import read_package
-from galadapt.prediction.sample import shape_of
 from galadapt.prediction.task import Inputs
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
@@ -75,7 +75,7 @@ def test_noise_is_no_galaxy(fitter):
 
 def test_moments_tell_the_orientation_and_neighbours():
     pixels = drawn() + drawn(x_offset=15.0, y_offset=15.0, effective_radius=1.5)
-    shape = shape_of(stamp(pixels), 1.5, 8)
+    shape = shape_of(pixels, RMS, (0.3, -0.2), 1.5, 8)
     assert shape.position_angle == pytest.approx(30, abs=5)
     assert shape.neighbours[34, 34]
     assert not shape.neighbours[20, 20]

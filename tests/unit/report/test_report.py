@@ -57,6 +57,7 @@ def inputs(tmp_path, make_run):
     }
     (tmp_path / "package.json").write_text(json.dumps(package))
     (tmp_path / "choice.html").write_text("<p>Recommended: seed_disagreement.</p>")
+    (tmp_path / "fits.html").write_text("<p>9 survey galaxies were fitted.</p>")
     return {
         "output": tmp_path / "report.html",
         "configuration": CONFIGURATION,
@@ -68,6 +69,7 @@ def inputs(tmp_path, make_run):
         "package": tmp_path / "package.json",
         "package_pictures": [Picture(tmp_path / "figure.png", "Share of galaxies inside.")],
         "choice_html": tmp_path / "choice.html",
+        "fits_html": tmp_path / "fits.html",
     }
 
 
@@ -152,11 +154,12 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
 
 
 def test_a_task_without_a_package_and_a_choice_has_no_such_sections(inputs):
-    inputs |= {"package": None, "package_pictures": [], "choice_html": None}
+    inputs |= {"package": None, "package_pictures": [], "choice_html": None, "fits_html": None}
     build_report(**inputs)
     text = Page(inputs["output"].read_text()).text
     assert "Errors of predictions" not in text
     assert "Choosing without labels" not in text
+    assert "Against a profile fit" not in text
 
 
 def test_no_rejected_object_is_said(inputs):

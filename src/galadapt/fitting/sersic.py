@@ -68,6 +68,10 @@ class SersicFitter:
         self._columns, self._rows = np.meshgrid(axis, axis)
         self._model = _model_class(self)
 
+    def magnitude(self, flux: float) -> float:
+        """AB magnitude of a flux in the unit of the stamps."""
+        return float(self._zero_point - 2.5 * np.log10(flux))
+
     def image(self, values: tuple[float, ...]) -> np.ndarray:
         """Draw astropy's Sersic2D (its parameters, its order) as seen: (side, side)."""
         sharp = Sersic2D.evaluate(self._columns, self._rows, *values)
@@ -158,7 +162,7 @@ class SersicFitter:
         values = tuple(float(getattr(best, name).value) for name in best.param_names)
         scaled = (stamp - self.image(values)) * weights
         return {
-            "magnitude": float(self._zero_point - 2.5 * np.log10(flux)),
+            "magnitude": self.magnitude(flux),
             "effective_radius": float(radius),
             "sersic_index": float(n),
             "ellipticity": float(ellipticity),

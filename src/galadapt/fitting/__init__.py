@@ -1,0 +1,1 @@
+"""Profile fits: what networks are read against."""
