@@ -13,6 +13,7 @@ from galadapt import __version__, config, stages
 from galadapt.errors import ConfigError, GaladaptError, RunError
 from galadapt.files import external_digest
 from galadapt.prediction.command import add_verbs as add_prediction_verbs
+from galadapt.prediction.models_command import add_verbs as add_models_verb
 
 #: Errors of the machine, not of galadapt: no room, no permission.
 _OF_THE_MACHINE = frozenset(
@@ -233,6 +234,7 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(act=_simulate)
 
     add_prediction_verbs(verbs)
+    add_models_verb(verbs)
 
     verb = verbs.add_parser("show", help="print the comparison table")
     verb.add_argument("results", nargs="?", default="results")

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
 from galadapt.config import DOMAINS, PARAMETERS
 from galadapt.errors import DataError
 from galadapt.evaluation.ablation import COUNTED, Curve
 from galadapt.evaluation.features import feature_columns, separability
 from galadapt.evaluation.metrics import ERROR_UNITS, columns, labelled
+from galadapt.evaluation.projections import neighbourhoods, principal_components, thinned
 from galadapt.evaluation.published import published
 from galadapt.figures.reading import read_columns
 from galadapt.figures.runs import scatter_panel
@@ -113,25 +112,28 @@ def survey_scatter(predictions: Mapping[str, Path], output: Path) -> None:
 
 
 def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
-    """Draw the features of simulated and survey galaxies in their first two components.
+    """Draw the features of simulated and survey galaxies in two dimensions.
 
-    Standardised features, principal components of both domains together; the AUC of a linear
-    classifier (`galadapt.evaluation.features.separability`) says what two dimensions may hide.
+    A column per method: above the first two principal components of both domains together, below
+    a UMAP embedding (`galadapt.evaluation.projections`) of as many galaxies as a picture shows. The
+    AUC of a linear classifier (`galadapt.evaluation.features.separability`) says what two
+    dimensions may hide.
 
     Args:
-        embeddings: {title of the panel: embeddings table}.
+        embeddings: {title of the column: embeddings table}.
         output: PNG to write.
     """
     if not embeddings:
         raise DataError(f"{output}: no embeddings to draw; name at least one method")
     across = min(4, len(embeddings))
     down = -(-len(embeddings) // across)
-    title = "Features of test galaxies (principal components)"
-    with drawing(output, down, across, (2.8, 2.6), title) as (_, axes):
-        for panel in axes.flat[len(embeddings) :]:
+    title = "Features of test galaxies: principal components, and below them UMAP"
+    with drawing(output, 2 * down, across, (2.8, 2.6), title) as (_, axes):
+        upper, lower = axes[0::2].flat, axes[1::2].flat
+        for panel in (*upper[len(embeddings) :], *lower[len(embeddings) :]):
             panel.remove()
-        for panel, (name, path) in zip(axes.flat, embeddings.items(), strict=False):
-            panel.set_title(name)
+        for linear, near, (name, path) in zip(upper, lower, embeddings.items(), strict=False):
+            linear.set_title(name)
             table = read_columns(path, {"domain", "split"})
             table = table[table["split"] == "test"]
             features = feature_columns(table)
@@ -139,29 +141,37 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             good = np.isfinite(values).all(axis=1)
             values, domain = values[good], table["domain"].to_numpy()[good]
             if len(features) < 2 or len(values) < 3:
-                empty(panel, "too few features")
+                empty(linear, "too few features")
+                empty(near, "too few features")
                 continue
-            places = PCA(2, svd_solver="full").fit_transform(StandardScaler().fit_transform(values))
-            for which in DOMAINS:
-                here = domain == which
-                panel.scatter(
-                    *places[here].T,
-                    s=7,
-                    color=COLOURS[which],
-                    alpha=opacity(int(here.sum())),
-                    linewidths=0,
-                )
-                panel.scatter([], [], s=20, color=COLOURS[which], label=which)
-            # Far outliers would shrink the cloud to a dot.
-            for setter, values_1d in (
-                (panel.set_xlim, places[:, 0]),
-                (panel.set_ylim, places[:, 1]),
-            ):
-                low, high = np.quantile(values_1d, [0.005, 0.995])
-                setter(low - 0.1 * (high - low), high + 0.3 * (high - low))
-            corner(panel, f"AUC = {separability(values, domain == 'survey')[0]:.3f}")
-            panel.legend(loc="upper right")
-            panel.set(xlabel="component 1", ylabel="component 2")
+            _cloud(linear, principal_components(values), domain)
+            corner(linear, f"AUC = {separability(values, domain == 'survey')[0]:.3f}")
+            linear.legend(loc="upper right")
+            # Room for both.
+            linear.set_ylim(top=linear.get_ylim()[1] + 0.2 * np.ptp(linear.get_ylim()))
+            linear.set(xlabel="component 1", ylabel="component 2")
+            rows = thinned(domain)
+            _cloud(near, neighbourhoods(values[rows]), domain[rows])
+            near.set(xlabel="UMAP 1", ylabel="UMAP 2")
+
+
+def _cloud(panel, places: np.ndarray, domain: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+    """Draw places (n, 2) in their domains' colours."""
+    for which in DOMAINS:
+        here = domain == which
+        panel.scatter(
+            *places[here].T,
+            s=7,
+            color=COLOURS[which],
+            alpha=opacity(int(here.sum())),
+            linewidths=0,
+        )
+        panel.scatter([], [], s=20, color=COLOURS[which], label=which)
+    # Far outliers would shrink the cloud to a dot.
+    for setter, along in ((panel.set_xlim, places[:, 0]), (panel.set_ylim, places[:, 1])):
+        low, high = np.quantile(along, [0.005, 0.995])
+        air = max(high - low, 1e-6)
+        setter(low - 0.1 * air, high + 0.1 * air)
 
 
 def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:

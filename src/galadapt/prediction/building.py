@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 from galadapt import __version__
 from galadapt.config import DOMAINS, Extraction, Interval, Predictor, Psf, Step
 from galadapt.errors import DataError
+from galadapt.evaluation.metrics import columns, errors, nmad, r2
 from galadapt.files import atomic, read_json, write_json, write_parquet
 from galadapt.models.targets import TargetScaler
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.intervals import Intervals, coverage
-from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
+from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.prediction.psf import fwhm
 from galadapt.progress import say
 from galadapt.provenance import file_digest
@@ -77,6 +78,8 @@ def build(
                 )
                 for number, (one, folder) in enumerate(zip(records, runs, strict=True), start=1)
             ],
+            reference_digest="",
+            size=0,
             variant_steps=TypeAdapter(list[Step]).validate_python(run["variant_steps"]),
             stamp_size=stamps.side,
             pixel_scale=pixel_scale,
@@ -93,6 +96,7 @@ def build(
             reference_domain="simulated",
             feature_domains=tuple(settings["domains"]),
             coverage=(),
+            quality=(),
             licence=predictor.licence,
             citation=predictor.citation,
             version=__version__,
@@ -115,6 +119,14 @@ def build(
         with atomic(output / member.file) as temporary:
             temporary.write_bytes((folder / "model.keras").read_bytes())
     write_parquet(output / REFERENCE, reference.reset_index(drop=True))
+    files = [output / name for name in (REFERENCE, *(member.file for member in record.members))]
+    record = record.model_copy(
+        update={
+            "reference_digest": file_digest(output / REFERENCE),
+            "size": sum(file.stat().st_size for file in files),
+            "quality": _quality(measured[measured["split"] == "test"], record.parameters),
+        }
+    )
     write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
     say(f"package {record.name}: errors from {record.reference_domain} galaxies")
     for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
@@ -223,6 +235,24 @@ def _judge(
             rows += _coverage(record, intervals, test, where, level)
     record = record.model_copy(update={"reference_domain": domain, "coverage": tuple(rows)})
     return record, pd.DataFrame(rows)
+
+
+def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ...]:
+    """R2, median and NMAD of the errors of both domains' test galaxies."""
+    rows = []
+    for domain in DOMAINS:
+        table = test[test["domain"] == domain].dropna(subset=[f"{p}_true" for p in parameters])
+        for name in parameters:
+            true, predicted = columns(table, name)
+            error = errors(name, true, predicted)
+            numbers = {
+                "r2": r2(true, predicted),
+                "bias": float(np.median(error)) if len(error) else np.nan,
+                "scatter": nmad(error),
+            }
+            known = {k: round(v, 5) if np.isfinite(v) else None for k, v in numbers.items()}
+            rows.append(Quality(domain=domain, parameter=name, n=len(table), **known))
+    return tuple(rows)
 
 
 def _coverage(

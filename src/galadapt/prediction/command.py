@@ -60,10 +60,13 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _add_inputs(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--model", type=Path, help="folder of a prediction package")
     verb.add_argument(
-        "--models", type=Path, default=Path("results/models"), help="where the newest one is taken"
+        "--model",
+        type=Path,
+        help="folder of a prediction package, or name of a fetched one (default: the newest in "
+        "results/models, else the newest fetched)",
     )
+    verb.add_argument("--models", type=Path, help="folder whose newest package is taken instead")
     verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
     verb.add_argument(
         "--cutouts", type=Path, nargs="+", default=[], help="one object each, or folder"
@@ -92,7 +95,6 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
-    from galadapt.prediction.package import newest_package
     from galadapt.prediction.task import Inputs
 
     hdu = arguments.hdu
@@ -102,7 +104,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         "unit": arguments.unit,
         "native_pixel_scale": arguments.native_pixel_scale,
     }
-    return arguments.model or newest_package(arguments.models), Inputs(
+    return _package(arguments), Inputs(
         images=arguments.images,
         cutouts=arguments.cutouts,
         stamps=arguments.stamps,
@@ -117,6 +119,15 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         fill=arguments.fill,
         processes=arguments.processes,
     )
+
+
+def _package(arguments: argparse.Namespace) -> Path:
+    from galadapt.prediction.fetched import default_package, locate
+    from galadapt.prediction.package import newest_package
+
+    if arguments.model is not None:
+        return locate(arguments.model)
+    return newest_package(arguments.models) if arguments.models else default_package()
 
 
 def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:

@@ -20,13 +20,13 @@ import pandas as pd
 from pydantic import Field, ValidationError
 from sklearn.neighbors import NearestNeighbors
 
-from galadapt.config import Extraction, Interval, Psf, Section, Step
+from galadapt.config import PARAMETERS, Extraction, Interval, Psf, Section, Step
 from galadapt.errors import DataError
 from galadapt.files import read_table
 from galadapt.prediction.intervals import Intervals
 from galadapt.provenance import digest, file_digest
 
-SCHEMA = "galadapt-package-1"
+SCHEMA = "galadapt-package-2"
 RECORD, REFERENCE = "package.json", "reference.parquet"
 
 #: Neighbours whose mean distance says how unlike the training a stamp is, and the percentile of
@@ -35,12 +35,27 @@ _NEAREST, _UNLIKE = 5, 99
 
 
 class Member(Section):
-    """One network."""
+    """One network; its file lies in the package itself."""
 
-    file: str
+    file: str = Field(pattern=r"^member-[0-9]+\.keras$")
     seed: int
     digest: str
     target_scaling: dict[str, Any]
+
+
+class Quality(Section):
+    """How good the ensemble is on one domain's test galaxies, in one parameter.
+
+    `n` galaxies; R2; the median and the NMAD of the errors in the convention of
+    `galadapt.evaluation.metrics`. None where a number is not defined.
+    """
+
+    domain: str
+    parameter: str
+    n: int
+    r2: float | None
+    bias: float | None
+    scatter: float | None
 
 
 class Record(Section):
@@ -50,6 +65,8 @@ class Record(Section):
         name: task/variant/method.
         parameters: What is predicted, in order.
         members: The networks.
+        reference_digest: SHA-256 of reference.parquet.
+        size: Bytes of the networks and the reference.
         variant_steps: Chain from a stamp to the networks' input.
         stamp_size: Side of a stamp before the chain [px].
         pixel_scale: Of stamps and radii [arcsec/px].
@@ -67,6 +84,7 @@ class Record(Section):
         feature_domains: Domains whose reference galaxies say what is like the training.
         coverage: Rows (domain, level, magnitude_low, magnitude_high, n, one share per parameter)
             measured on the test galaxies of both domains.
+        quality: How good it is on the same galaxies.
         licence: Of the package.
         citation: What to cite.
         version: galadapt's.
@@ -76,6 +94,8 @@ class Record(Section):
     name: str
     parameters: tuple[str, ...]
     members: tuple[Member, ...] = Field(min_length=1)
+    reference_digest: str
+    size: int = Field(ge=0)
     variant_steps: tuple[Step, ...]
     stamp_size: int = Field(ge=8)
     pixel_scale: float = Field(gt=0)
@@ -92,10 +112,16 @@ class Record(Section):
     reference_domain: str
     feature_domains: tuple[str, ...]
     coverage: tuple[dict[str, Any], ...]
+    quality: tuple[Quality, ...]
     licence: str
     citation: str
     version: str
     provenance: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of all it says, and so of the networks and the reference galaxies."""
+        return digest(self.model_dump(mode="json"))
 
 
 def features_of(reference: pd.DataFrame) -> list[str]:
@@ -120,8 +146,7 @@ class Package:
     @cached_property
     def digest(self) -> str:
         """Digest of the networks and of all that turns their outputs into a catalogue."""
-        plain = self.record.model_dump(mode="json")
-        return digest({"record": plain, "reference": file_digest(self.folder / REFERENCE)})
+        return self.record.digest
 
     @cached_property
     def intervals(self) -> Intervals:
@@ -185,11 +210,36 @@ def read_package(folder: str | Path) -> Package:
     path = folder / RECORD
     if not path.is_file():
         raise DataError(
-            f"{folder}: no prediction package here (no {RECORD}); give the folder of one, or make "
-            "one with `make demo`"
+            f"{folder}: no prediction package here (no {RECORD}); give the folder of one, fetch "
+            "one with `galadapt models fetch`, or make one with `make demo`"
         )
+    record = parse_record(path.read_bytes(), path)
+    for file, named in (
+        *((member.file, member.digest) for member in record.members),
+        (REFERENCE, record.reference_digest),
+    ):
+        if not (folder / file).is_file() or file_digest(folder / file) != named:
+            raise DataError(
+                f"{folder / file}: missing, or not the file that {RECORD} names; make or fetch "
+                "the package again"
+            )
+    reference = read_table(folder / REFERENCE)
+    _check_reference(reference, record, folder / REFERENCE)
+    return Package(folder, record, reference)
+
+
+def parse_record(text: bytes, path: str | Path) -> Record:
+    """Read the content of a package.json.
+
+    Args:
+        text: The content.
+        path: What to call it in errors.
+
+    Raises:
+        DataError: it is broken, or another version wrote it.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text.decode("utf-8"))
         schema = values.pop("schema", None)
     except (ValueError, AttributeError, TypeError):
         raise DataError(f"{path}: not valid JSON; make or fetch the package again") from None
@@ -206,22 +256,20 @@ def read_package(folder: str | Path) -> Package:
         raise DataError(
             f"{path}: {where}: {first['msg']}; make the package again with this version"
         ) from None
-    for member in record.members:
-        file = folder / member.file
-        if not file.is_file() or file_digest(file) != member.digest:
-            raise DataError(
-                f"{file}: missing, or not the network that {RECORD} names; make or fetch the "
-                "package again"
-            )
-    reference = read_table(folder / REFERENCE)
-    _check_reference(reference, record, folder / REFERENCE)
+    measured = (*record.parameters, *(quality.parameter for quality in record.quality))
+    strange = [name for name in measured if name not in PARAMETERS]
+    if strange:
+        raise DataError(
+            f"{path}: {strange[0]!r} is no parameter that galadapt measures; make the package "
+            "again with this version"
+        )
     without = [name for name in record.parameters if name not in record.training_ranges]
     if without:
         raise DataError(
             f"{path}: training_ranges lacks {', '.join(without)}; make the package again with "
             "this version"
         )
-    return Package(folder, record, reference)
+    return record
 
 
 def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> None:
@@ -251,14 +299,28 @@ def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> Non
 def newest_package(models: str | Path) -> Path:
     """Find the package under a folder of packages whose package.json is the newest.
 
+    Hidden folders do not count: those hold what is still being written.
+
     Raises:
         DataError: there is none.
     """
-    models = Path(models)
-    found = sorted(models.glob(f"**/{RECORD}"), key=lambda path: (path.stat().st_mtime, str(path)))
+    found = packages_under(models)
     if not found:
         raise DataError(
             f"{models}: no prediction package found; train one with `make demo`, or name one "
             "with --model"
         )
-    return found[-1].parent
+    return found[-1]
+
+
+def packages_under(models: str | Path) -> list[Path]:
+    """Name the packages under a folder, the newest last, passing over hidden folders."""
+    models = Path(models)
+    found = [
+        path
+        for path in models.glob(f"**/{RECORD}")
+        if not any(part.startswith(".") for part in path.relative_to(models).parts)
+    ]
+    return [
+        path.parent for path in sorted(found, key=lambda path: (path.stat().st_mtime, str(path)))
+    ]

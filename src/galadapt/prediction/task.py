@@ -13,6 +13,7 @@ import pandas as pd
 from galadapt.catalogs import read_objects
 from galadapt.config import Extraction, FitsPsf, Psf
 from galadapt.errors import ConfigError, DataError
+from galadapt.prediction.describe import scope
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
 from galadapt.prediction.psf import count_images, fwhm_of_file
@@ -91,6 +92,8 @@ def prepare(model: Path, inputs: Inputs) -> Task:
 
     package = read_package(model)
     record = package.record
+    for line in scope(record):
+        say(f"{package.folder}: {line}")
     kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
     if sum(kinds) != 1:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")

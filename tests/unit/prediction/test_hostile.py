@@ -139,6 +139,7 @@ def spoilt_reference(change):
     def spoil(folder: Path, values: dict) -> None:
         path = folder / "reference.parquet"
         change(pd.read_parquet(path)).to_parquet(path)
+        values["reference_digest"] = file_digest(path)
 
     return spoil
 
@@ -146,6 +147,7 @@ def spoilt_reference(change):
 def truncated_reference(folder: Path, values: dict) -> None:
     path = folder / "reference.parquet"
     path.write_bytes(cut(path, 0.7))
+    values["reference_digest"] = file_digest(path)
 
 
 def infinite_features(table: pd.DataFrame) -> pd.DataFrame:
@@ -421,7 +423,7 @@ REFUSED = {
     ),
     "package of other parameters": lambda w: (
         {"model": w.spoilt_package(parameters=["magnitude", "colour"])},
-        "lacks the column",
+        "'colour' is no parameter",
     ),
     "package a list": lambda w: (
         {"model": (lambda f: (f / "package.json").write_text("[1]") and f)(w.spoilt_package())},
@@ -441,7 +443,7 @@ REFUSED = {
                 lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other")
             )
         },
-        "not the network that package.json names",
+        "not the file that package.json names",
     ),
     "network of text": lambda w: (
         {"model": w.spoilt_package(swapped_member(b"weights"))},
@@ -466,6 +468,18 @@ REFUSED = {
     "reference truncated": lambda w: (
         {"model": w.spoilt_package(truncated_reference)},
         "not a readable table",
+    ),
+    "reference of another package": lambda w: (
+        {"model": w.spoilt_package(lambda f, v: v.update(reference_digest="0" * 64))},
+        "reference.parquet: missing, or not the file",
+    ),
+    "member outside the package": lambda w: (
+        {
+            "model": w.spoilt_package(
+                lambda f, v: v["members"][0].update(file="../model/member-1.keras")
+            )
+        },
+        "members.0.file",
     ),
     "reference without rows": lambda w: (
         {"model": w.spoilt_package(spoilt_reference(lambda t: t.iloc[:0]))},

@@ -114,7 +114,7 @@ def test_broken_json_is_refused(copy):
 
 def test_a_broken_network_is_refused(copy):
     (copy / "member-1.keras").write_bytes(b"no network")
-    with pytest.raises(DataError, match=r"member-1\.keras: missing, or not the network"):
+    with pytest.raises(DataError, match=r"member-1\.keras: missing, or not the file"):
         read_package(copy)
 
 

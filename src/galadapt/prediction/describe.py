@@ -1,0 +1,171 @@
+"""A package in words: which images it holds for, how good it is, who made it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from galadapt.prediction.package import Record
+
+#: How parameters are called in sentences, in table heads, and with how many digits.
+_NAMES = {
+    "magnitude": ("magnitude", "m", "{:.1f}"),
+    "effective_radius": ("effective radius", "r_e", "{:.2f}"),
+    "sersic_index": ("Sersic index", "n", "{:.1f}"),
+    "ellipticity": ("ellipticity", "e", "{:.2f}"),
+}
+
+
+def noise(record: Record) -> float:
+    """Surface brightness [mag/arcsec2] of the training's noise, one sigma of one pixel."""
+    return record.zero_point - 2.5 * math.log10(record.pixel_rms / record.pixel_scale**2)
+
+
+def scope(record: Record) -> list[str]:
+    """Say in two lines for which images and which galaxies a package holds."""
+    return [
+        f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
+        f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
+        f"{record.pixel_scale:g} arcsec)",
+        f"they hold for {_ranges(record)}",
+    ]
+
+
+def adaptation(record: Record) -> str:
+    """What the networks have seen of their survey."""
+    if "survey" in record.labels_of:
+        return f"{_plain(record.survey)}, with labels"
+    if "survey" in record.feature_domains:
+        return f"{_plain(record.survey)}, no labels"
+    return "none"
+
+
+def listing(packages: Sequence[tuple[str, Record]]) -> str:
+    """Tabulate packages, one row each.
+
+    Args:
+        packages: (name, what its package.json says).
+    """
+    rows = []
+    for name, record in packages:
+        row = {
+            "name": name,
+            "band": _plain(record.band),
+            "PSF": f"{record.psf_fwhm:.3f}",
+            "noise": f"{noise(record):.1f}",
+        }
+        row |= {_NAMES[p][1]: _range(record, p, "-") for p in record.parameters}
+        row["adapted to"] = adaptation(record)
+        domain = _tested(record)
+        tests = [quality for quality in record.quality if quality.domain == domain]
+        row["tested on"] = domain or "nothing"
+        row["R2"] = " ".join(_number(quality.r2) for quality in tests) or "-"
+        row["NMAD"] = " ".join(_number(quality.scatter) for quality in tests) or "-"
+        row["seeds"] = str(len(record.members))
+        row["size"] = f"{record.size / 1e6:.1f} MB"
+        row["licence"] = _plain(record.licence)
+        rows.append(row)
+    return "\n".join(
+        [
+            *_aligned(pd.DataFrame(rows).fillna("-")),
+            "",
+            "PSF: FWHM [arcsec]. noise: 1 sigma per pixel [mag/arcsec2]. r_e [arcsec].",
+            "R2, NMAD: mean of all seeds, on test galaxies: m, r_e (relative), n (dex), e.",
+        ]
+    )
+
+
+def sheet(name: str, record: Record) -> str:
+    """Tell all that a user should know before measuring with a package."""
+    start = record.method.get("starts_from")
+    seeds = ", ".join(str(member.seed) for member in record.members)
+    facts = {
+        "measures": ", ".join(_NAMES[p][0] for p in record.parameters),
+        "band": f"{_plain(record.band)} (zero point {record.zero_point:g})",
+        "stamps": f"{record.stamp_size} px of {record.pixel_scale:g} arcsec",
+        "PSF": f"{record.psf_fwhm:.3f} arcsec (FWHM), {record.psf.kind}",
+        "noise": f"{record.pixel_rms:.4g} per pixel: 1 sigma is {noise(record):.1f} mag/arcsec2",
+        "holds for": _ranges(record),
+        "adapted to": adaptation(record),
+        "labels of": _plain(
+            " and ".join(record.labels_of) + (f", starting from {start}" if start else "")
+        ),
+        "errors from": f"{record.reference_domain} galaxies that no network was trained on",
+        "networks": f"{len(record.members)} (seeds {seeds}), {record.size / 1e6:.1f} MB",
+        "licence": _plain(record.licence),
+        "please cite": _plain(record.citation) or "nothing named",
+        "made by": f"galadapt {_plain(record.version)}",
+        "digest": record.digest,
+    }
+    width = max(map(len, facts))
+    lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
+    table = _tests(record)
+    if table.empty:
+        return "\n".join([*lines, "No test galaxies with labels: how good it is is not known."])
+    lines.append("Test galaxies (mean of all networks; bias is the median error):")
+    return "\n".join([*lines, *_aligned(table)])
+
+
+def _tests(record: Record) -> pd.DataFrame:
+    """Quality and coverage of all magnitudes together, a row per domain and parameter."""
+    rows = []
+    for quality in record.quality:
+        if not quality.n:
+            continue
+        row = {
+            "domain": quality.domain,
+            "parameter": _NAMES[quality.parameter][0],
+            "galaxies": quality.n,
+            "R2": _number(quality.r2),
+            "bias": _number(quality.bias),
+            "NMAD": _number(quality.scatter),
+        }
+        for covered in record.coverage:
+            whole = covered.get("magnitude_low") is covered.get("magnitude_high") is None
+            if whole and covered.get("domain") == quality.domain:
+                level, share = covered.get("level"), covered.get(quality.parameter)
+                row[f"in {_percent(level, 0)} errors"] = _percent(share, 1)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _aligned(table: pd.DataFrame) -> list[str]:
+    """Lines of a table of texts, its columns set left and two spaces apart."""
+    cells = [list(map(str, table)), *table.astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+
+
+def _tested(record: Record) -> str | None:
+    """The survey where its test galaxies are labelled, else the simulations."""
+    known = {quality.domain for quality in record.quality if quality.n}
+    return next((domain for domain in ("survey", "simulated") if domain in known), None)
+
+
+def _ranges(record: Record) -> str:
+    units = {"effective_radius": " arcsec"}
+    return ", ".join(
+        f"{_NAMES[p][0]} {_range(record, p)}{units.get(p, '')}" for p in record.parameters
+    )
+
+
+def _range(record: Record, name: str, between: str = " to ") -> str:
+    interval, digits = record.training_ranges[name], _NAMES[name][2]
+    unit = record.pixel_scale if name == "effective_radius" else 1.0
+    return between.join(digits.format(unit * end) for end in (interval.low, interval.high))
+
+
+def _plain(text: object) -> str:
+    """One line without control characters: a fetched record is somebody else's text."""
+    line = " ".join(str(text).split())
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
+
+
+def _percent(share: object, digits: int) -> str:
+    return f"{100 * share:.{digits}f} %" if isinstance(share, int | float) else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
