@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -277,6 +278,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
     try:
         parsed.act(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads (`head`, `less`) has seen enough; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except GaladaptError as error:
         print(f"galadapt: {error}", file=sys.stderr)
         return error.exit_code

@@ -37,8 +37,9 @@ CAPTIONS = {
         "(first seed): before and after adaptation."
     ),
     "feature_maps": (
-        "Features of simulated and survey test galaxies in two principal components; the AUC says "
-        "how well a linear classifier tells the domains apart (0.5: not at all)."
+        "Features of simulated and survey test galaxies, one column per method: two principal "
+        "components, and below them a UMAP embedding, which keeps neighbours together. The AUC "
+        "says how well a linear classifier tells the domains apart (0.5: not at all)."
     ),
     "quality": (
         "Balanced accuracy and AUC on the test sets, mean and scatter over seeds, with published "
