@@ -103,7 +103,11 @@ BAD = [
     ("simulation.shards", 999_999, "simulation.shards: input should be less than or equal to 1000"),
     ("seeds", [-1], "seeds.0: input should be greater than or equal to 0, not -1"),
     ("results", "my results; touch x", "results: string should match pattern"),
-    ("simulation.noise.depth", "none", "noise_asinh needs noise to scale by"),
+    (
+        "simulation.noise.depth",
+        "none",
+        "none leaves realism.depth, realism.sky and realism.archive",
+    ),
     (
         "variant_chains.asinh",
         [{"step": "interval"}, {"step": "noise_asinh"}],
@@ -155,9 +159,11 @@ def test_shipped_configurations_are_valid(repository):
         checked = config.load(base, preset)
         assert checked.preset == preset.stem.removeprefix(f"{task}_" if base.stem == task else "")
         assert checked.results == f"results/presets/{preset.stem}"
-        assert len(list(checked.runs())) == len(checked.variants) * len(checked.methods) * len(
-            checked.seeds
+        cells = sum(
+            len(checked.method_settings[method].variants or checked.variants)
+            for method in checked.methods
         )
+        assert len(list(checked.runs())) == cells * len(checked.seeds)
 
 
 def test_text_numbers_are_numbers(values):
@@ -229,8 +235,14 @@ BLURRED = {"blurred": {"n_train": 500, "psf": {"kind": "gaussian"}, "realism": {
 
 
 @pytest.fixture
-def two_simulations(values) -> dict:
-    given = changed(values, "simulations", BLURRED)
+def one_simulation(values) -> dict:
+    given = changed(values, "simulations", {})
+    return changed(given, "methods", [m for m in values["methods"] if m != "baseline_realistic"])
+
+
+@pytest.fixture
+def two_simulations(one_simulation) -> dict:
+    given = changed(one_simulation, "simulations", BLURRED)
     return changed(given, "method_settings.baseline.simulation", "blurred")
 
 
@@ -253,8 +265,13 @@ def test_a_method_learns_from_the_simulation_of_its_start(two_simulations):
     assert checked.sources == ("simulated", "survey", "simulated_blurred")
 
 
-def test_a_simulation_that_no_method_uses_is_not_made(values):
-    given = changed(values, "simulations", BLURRED)
+def test_without_noise_nothing_scales_by_it(one_simulation):
+    with pytest.raises(ConfigError, match="noise_asinh needs noise to scale by, but simulation"):
+        config.validate(changed(one_simulation, "simulation.noise.depth", "none"), "test")
+
+
+def test_a_simulation_that_no_method_uses_is_not_made(one_simulation):
+    given = changed(one_simulation, "simulations", BLURRED)
     assert config.validate(given, "test").sources == ("simulated", "survey")
 
 
