@@ -29,8 +29,8 @@ if CONFIG.task == "structure":
     include: "rules/fits.smk"
 
 
-include: "rules/track.smk"
 include: "rules/compare.smk"
+include: "rules/track.smk"
 
 
 # Milestones: dvc.yaml has one stage for each. `all` lists every durable output, not only the

@@ -604,6 +604,7 @@ def track(job: Settings, inputs: Paths, outputs: Paths) -> None:
         manifest=outputs.one("manifest"),
         configuration=job["config"],
         version=job["code"],
+        summary=inputs.get("summary", []),
     )
 
 

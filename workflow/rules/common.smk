@@ -175,7 +175,8 @@ def run_outputs():
     )
 
 
-def table_outputs():
+def summary_outputs():
+    """Tables and figures of the whole experiment."""
     return [
         *rules.comparison.output,
         *DATA_FIGURES,
@@ -185,6 +186,8 @@ def table_outputs():
         *CHOICE,
         *ABLATION,
         *FITS,
-        *rules.report.output,
-        *rules.track.output,
     ]
+
+
+def table_outputs():
+    return [*summary_outputs(), *rules.report.output, *rules.track.output]

@@ -1,9 +1,10 @@
-# Finished run folders -> MLflow, in one job: parallel writers would collide in its database.
+# Finished run folders and what is said of them all -> MLflow, in one job: parallel writers would collide in its database.
 
 
 rule track:
     input:
         run_outputs(),
+        summary=summary_outputs(),
     output:
         manifest=f"{RESULTS}/tracking/manifest.csv",
     log:
@@ -18,5 +19,5 @@ rule track:
         runs=RUN_FOLDERS,
     shell:
         "python -m galadapt stage track --settings {params.settings:q}"
-        " --input runs {params.runs}"
+        " --input runs {params.runs} --input summary {input.summary}"
         " --output manifest {output.manifest} 2>&1 | tee {log}"

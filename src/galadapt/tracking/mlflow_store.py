@@ -1,4 +1,4 @@
-"""Mirror finished run folders in MLflow: one run per (task, variant, method, seed).
+"""Mirror finished run folders in MLflow: one run per (task, variant, method, seed), and a summary.
 
 The run folder is the truth and MLflow a view of it: this module may be run again at any time, and
 the store may be deleted at any time.
@@ -9,6 +9,7 @@ the store may be deleted at any time.
 - A run that was being written when the process died is still RUNNING: it is replaced.
 - A run of the experiment whose folder is not given any more is deleted, so that the runs table
   always is the present experiment. Deleted runs stay in the store's bin until ``mlflow gc``.
+- One more run, the summary, holds the tables and figures of the whole experiment as artifacts.
 - One lock beside the store keeps two processes from writing at once.
 
 Experiments are called ``<experiment>/<preset>/<task>``: runs on other data, or of another task, are
@@ -40,6 +41,7 @@ from galadapt.errors import DataError, RunError
 from galadapt.evaluation.headline import classifies, counts, headings, headline, logged
 from galadapt.files import canonical_json, read_json, read_table, write_csv
 from galadapt.progress import say
+from galadapt.provenance import digest, file_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,6 +103,35 @@ class Folder:
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What belongs to no single run: tables and figures of the whole experiment."""
+
+    task: str
+    files: Mapping[str, Path]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, task: str, files: Sequence[Path], version: str) -> Summary:
+        """Name files as they lie below the folder that holds them all.
+
+        Raises:
+            DataError: a file is missing.
+        """
+        for path in files:
+            if not path.is_file():
+                raise DataError(f"{path}: no such file; rerun the stage that writes it")
+        top = os.path.commonpath([path.parent for path in files]) if files else ""
+        named = {path.relative_to(top).as_posix(): path for path in files}
+        parts = {name: file_digest(path) for name, path in sorted(named.items())}
+        return cls(task, named, digest({"files": parts, "version": version}))
+
+    @property
+    def key(self) -> str:
+        """What tells it from every run."""
+        return f"{self.task}/summary"
+
+
 def track(
     runs: Sequence[Path],
     uri: str,
@@ -108,6 +139,7 @@ def track(
     manifest: Path,
     configuration: Mapping[str, Any],
     version: str = "",
+    summary: Sequence[Path] = (),
 ) -> None:
     """Make the store show exactly these runs.
 
@@ -120,6 +152,7 @@ def track(
         configuration: The whole configuration; `preset` is part of the experiment's name, and all
             of it is shown on the experiment's page.
         version: Digest of this code: another one logs every run anew.
+        summary: Tables and figures of the whole experiment.
 
     Raises:
         DataError: a run folder is unfinished or broken; the store is left as it was.
@@ -130,6 +163,7 @@ def track(
     _refuse_duplicates(folders)
     name = f"{experiment}/{configuration.get('preset', 'default')}"
     tasks = dict.fromkeys(str(folder.run["task"]) for folder in folders)
+    summaries = {task: Summary.of(task, [Path(p) for p in summary], version) for task in tasks}
     database = _database(uri)
     lock = (database or manifest).with_suffix(".lock")
     with _quiet_mlflow() as (client_class, failures), _locked(lock):
@@ -137,8 +171,9 @@ def track(
             client = client_class(f"sqlite:///{database}" if database else uri)
             root = database.parent / "mlartifacts" if database else None
             for task in tasks:
-                of_task = [folder for folder in folders if folder.run["task"] == task]
-                _synchronise(client, f"{name}/{task}", root, of_task, configuration)
+                mirrored: list[Folder | Summary] = [f for f in folders if f.run["task"] == task]
+                mirrored += [summaries[task]] if summary else []
+                _synchronise(client, f"{name}/{task}", root, mirrored, configuration)
         except failures as error:
             line = " ".join(str(error).split())
             raise RunError(
@@ -282,7 +317,7 @@ def _synchronise(
     client: MlflowClient,
     name: str,
     root: Path | None,
-    folders: Sequence[Folder],
+    folders: Sequence[Folder | Summary],
     configuration: Mapping[str, Any],
 ) -> None:
     experiment = _experiment(client, name, root)
@@ -308,7 +343,10 @@ def _synchronise(
             removed += 1
     for folder in folders:
         if folder.key not in kept:
-            _log(client, experiment, folder)
+            if isinstance(folder, Summary):
+                _log_summary(client, experiment, folder)
+            else:
+                _log(client, experiment, folder)
     say(
         f"MLflow experiment {name}: {len(folders) - len(kept)} runs logged, {len(kept)} unchanged, "
         f"{removed} removed"
@@ -413,6 +451,24 @@ def _log(client: MlflowClient, experiment: str, folder: Folder) -> None:
     client.set_terminated(run_id, "FINISHED", end_time=ended)
 
 
+def _log_summary(client: MlflowClient, experiment: str, summary: Summary) -> None:
+    run_id = client.create_run(
+        experiment,
+        run_name="summary",
+        tags={
+            RUN_TAG: summary.key,
+            "task": summary.task,
+            "mlflow.source.name": "galadapt",
+            "mlflow.note.content": "Tables and figures of the whole experiment: see the artifacts.",
+        },
+    ).info.run_id
+    for name, path in summary.files.items():
+        place = Path(name).parent.as_posix()
+        client.log_artifact(run_id, str(path), None if place == "." else place)
+    client.set_tag(run_id, FINGERPRINT_TAG, summary.fingerprint)
+    client.set_terminated(run_id, "FINISHED")
+
+
 def parameters(folder: Folder) -> dict[str, str]:
     """Flatten what was set for a run: identity, method settings, variant, network size."""
     values: dict[str, Any] = {
@@ -488,9 +544,9 @@ def _log_datasets(client: MlflowClient, run_id: str, folder: Folder) -> None:
     uses: dict[tuple[str, str], list[str]] = {}
     records = {"training": folder.run, "testing": read_json(folder.path / "predictions.json")}
     for use, record in records.items():
-        for name, digest in (record.get("datasets") or {}).items():
+        for name, content in (record.get("datasets") or {}).items():
             # MLflow shows and stores at most 36 characters of a digest.
-            uses.setdefault((str(name), str(digest)[:36]), []).append(use)
+            uses.setdefault((str(name), str(content)[:36]), []).append(use)
     inputs = [
         DatasetInput(
             Dataset(name, digest, "local", json.dumps({"uri": name})),

@@ -32,8 +32,8 @@ class Store:
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.manifest = folder / "manifest.csv"
 
-    def track(self, runs, version=""):
-        track(runs, self.uri, "test", self.manifest, CONFIGURATION, version)
+    def track(self, runs, version="", summary=()):
+        track(runs, self.uri, "test", self.manifest, CONFIGURATION, version, summary)
 
     @property
     def client(self):
@@ -237,3 +237,39 @@ def test_a_run_without_times_is_refused(store, make):
     (run / "environment.json").write_text("{}")
     with pytest.raises(DataError, match=r"environment\.json: 'started' is not an ISO 8601 time"):
         store.track([run])
+
+
+def artifacts(store, run_id, place=None):
+    found = store.client.list_artifacts(run_id, place)
+    inner = [path for one in found if one.is_dir for path in artifacts(store, run_id, one.path)]
+    return sorted([one.path for one in found if not one.is_dir] + inner)
+
+
+def test_the_summary_holds_what_belongs_to_no_run(store, make, tmp_path):
+    paths = [tmp_path / name for name in ("tables/comparison.csv", "figures/asinh/maps.png")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_text("content")
+    folder = make()
+    store.track([folder], summary=paths)
+    ids = store.ids()
+    assert artifacts(store, ids["structure/summary"]) == [
+        "figures/asinh/maps.png",
+        "tables/comparison.csv",
+    ]
+    store.track([folder], summary=paths)
+    assert store.ids() == ids
+    paths[0].write_text("another table")
+    store.track([folder], summary=paths)
+    after = store.ids()
+    assert after.keys() == ids.keys()
+    assert [key for key in ids if ids[key] != after[key]] == ["structure/summary"]
+
+
+def test_a_missing_table_leaves_the_store_as_it_was(store, make, tmp_path):
+    folder = make()
+    store.track([folder])
+    before = store.ids()
+    with pytest.raises(DataError, match=r"gone\.csv: no such file; rerun"):
+        store.track([make("transfer")], summary=[tmp_path / "gone.csv"])
+    assert store.ids() == before
