@@ -26,6 +26,7 @@ backend.prepare(Compute())
 import keras  # noqa: E402
 
 import galadapt.models  # noqa: E402, F401
+from galadapt.models.networks import feature_variables  # noqa: E402
 from galadapt.models.targets import TargetScaler  # noqa: E402
 from galadapt.training import trainer  # noqa: E402
 from galadapt.training.batches import Batches  # noqa: E402
@@ -33,6 +34,7 @@ from galadapt.training.checkpoint import Checkpoint  # noqa: E402
 from galadapt.training.checkpoint import Progress as CheckpointProgress  # noqa: E402
 from galadapt.training.data import Examples  # noqa: E402
 from galadapt.training.job import Job  # noqa: E402
+from galadapt.training.orientations import oriented  # noqa: E402
 from galadapt.training.targets import Parameters  # noqa: E402
 
 MakeJob = Callable[..., dict[str, Any]]
@@ -474,6 +476,74 @@ def test_batch_normalisations_take_the_surveys_moments(
         mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
         np.testing.assert_allclose(received.mean(axes), mean, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(received.var(axes), variance, rtol=1e-3, atol=1e-5)
+
+
+def test_one_network_per_parameter_goes_through_every_training(
+    job: MakeJob, domains: dict[str, Path], tmp_path: Path
+) -> None:
+    """Frozen, slowed, aligned and adapted: the joined features stand for all trunks."""
+    network = Network(architecture="residual", per_parameter=True)
+    first = job({"network": network, "epochs": 1, "batch_size": 32}, output=tmp_path / "first")
+    train(**first)
+    ask(tmp_path / "first", domains)
+    embeddings = pd.read_parquet(tmp_path / "first" / "embeddings.parquet")
+    assert sum(name.startswith("f") for name in embeddings) == 4 * 128
+    start = tmp_path / "first" / "model.keras"
+    common = {**SUPERVISED, "network": network, "starts_from": "baseline", "epochs": 1}
+    common |= {"alignment": {"kind": "coral"}, "batch_size": 32}
+
+    def trained(name: str, settings: dict[str, Any]) -> dict[str, float]:
+        """Say how far the weights of the trunks and of the heads went."""
+        output = tmp_path / name
+        train(**job({**common, **settings}, start_model=start, output=output))
+        models = [
+            keras.saving.load_model(path, compile=False) for path in (start, output / start.name)
+        ]
+        moved: dict[str, list[float]] = {"trunk": [], "head": []}
+        slow = {variable.path for variable in feature_variables(models[0])}
+        for one, other in zip(*(model.trainable_variables for model in models), strict=True):
+            part = "trunk" if one.path in slow else "head"
+            moved[part].append(float(np.abs(one.numpy() - other.numpy()).max()))
+        assert len(moved["head"]) == 4 * 4
+        return {
+            f"{part} {kind.__name__}": kind(far)
+            for part, far in moved.items()
+            for kind in (min, max)
+        }
+
+    frozen = trained("frozen", {"trainable": "dense", "learning_rate": 1e-3})
+    assert frozen["trunk max"] == 0 and frozen["head min"] > 5e-4
+    slowed = trained("slowed", {"feature_rate": 0.01, "adapt_batch_norm": True})
+    assert 0 < slowed["trunk max"] < 1e-4 < slowed["head min"]
+
+
+def test_answers_averaged_over_orientations_do_not_depend_on_them(
+    job: MakeJob, trained: Path, domains: dict[str, Path], tmp_path: Path
+) -> None:
+    averaging = job({"average_orientations": True, "epochs": 2})
+    train(**averaging)
+    for one, other in zip(weights(averaging["output"]), weights(trained), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    def turned(run: Path, orientation: int) -> list[np.ndarray]:
+        """What a network says of a survey all of whose stamps are turned: answers, features."""
+        with StampSet(domains["survey"]) as stamps:
+            images = np.ascontiguousarray(oriented(stamps.images(), orientation))
+            write_stamps(tmp_path / "turned.h5", [images], stamps.table, stamps.metadata)
+        tables = {name: tmp_path / f"{name}.parquet" for name in ("predictions", "embeddings")}
+        ask(run, {"survey": tmp_path / "turned.h5"}, **tables, record=tmp_path / "record.json")
+        found = [pd.read_parquet(path) for path in tables.values()]
+        return [
+            found[0].filter(like="_predicted").to_numpy(),
+            found[1].filter(regex=r"^f\d").to_numpy(),
+        ]
+
+    plain, upright = turned(trained, 0), turned(averaging["output"], 0)
+    for orientation in (1, 2, 4, 7):
+        for one, other in zip(turned(averaging["output"], orientation), upright, strict=True):
+            np.testing.assert_array_equal(one, other)
+        for one, other in zip(turned(trained, orientation), plain, strict=True):
+            assert np.abs(one - other).max() > 1e-3
 
 
 def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Networks of our own: a small one for CPUs, a residual one."""
+"""Networks of our own: a small one for CPUs, a residual one, a vision transformer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from keras import layers
 
 from galadapt.models.architectures.registry import (
-    FEATURES,
     Tensor,
     architecture,
     convolve,
@@ -29,7 +28,7 @@ def compact(x: Tensor, network: Any) -> Tensor:
     for filters, size, stride in ((32, 4, 2), (48, 3, 2), (96, 3, 1)):
         x = convolve(x, filters, size, stride=stride, initialiser="he_normal")
     x = layers.Flatten()(pool(x))
-    return layers.Dense(128, activation="relu", kernel_initializer="he_normal", name=FEATURES)(x)
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
 
 
 @architecture("residual", head=_compact_head)
@@ -51,8 +50,28 @@ def residual(x: Tensor, network: Any) -> Tensor:
     centre = layers.Cropping2D(border)(x)
     pooled = [layers.GlobalAveragePooling2D()(part) for part in (x, centre)]
     x = layers.Concatenate()([*pooled, layers.GlobalMaxPooling2D()(centre)])
-    return layers.Dense(128, activation="relu", kernel_initializer="he_normal", name=FEATURES)(x)
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
 
 
 def _normalised(x: Tensor) -> Tensor:
     return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+#: Side of a patch [px], numbers per patch, heads of the attention, blocks.
+_PATCH, _WIDTH, _HEADS, _DEPTH = 4, 64, 4, 4
+
+
+@architecture("vit", head=_compact_head)
+def vit(x: Tensor, network: Any) -> Tensor:
+    """A small vision transformer."""
+    x = layers.Conv2D(_WIDTH, _PATCH, strides=_PATCH, padding="same")(x)
+    x = layers.Reshape((-1, _WIDTH))(x)
+    x = layers.EinsumDense("npc,cd->npd", (x.shape[1], _WIDTH), bias_axes="pd")(x)
+    for _ in range(_DEPTH):
+        y = layers.BatchNormalization()(x)
+        y = layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS)(y, y)
+        x = layers.Add()([x, y])
+        y = layers.Dense(2 * _WIDTH, activation="gelu")(layers.BatchNormalization()(x))
+        x = layers.Add()([x, layers.Dense(_WIDTH)(y)])
+    x = layers.Flatten()(x)
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
