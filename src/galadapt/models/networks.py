@@ -5,9 +5,10 @@ the features; `build` adds the input normalisation and the last layer, `add_doma
 the domains.
 
 One network per parameter (``per_parameter``) is one Keras model in which a trunk and a head of
-their own lead to each output. The loss is a mean of the outputs' losses and Adam scales each
-weight's step by that weight's own gradients, so the weights go as they would in networks trained
-side by side with the same batches; only the best epoch is chosen for all outputs together.
+their own lead to each output. The loss is the mean of the outputs' losses, and Adam divides each
+weight's gradient by its own size: but for Adam's epsilon, all weights go as in networks trained
+side by side on the same batches. Two things differ from that: the best epoch is chosen for all
+outputs together, and an L2 penalty (r1_baseline) weighs more against a share of the loss.
 
 Input normalisation. R1 divides pixels by 255 and lets a batch normalisation come first. A stamp of
 e-/s divided by 255 has a pixel variance of 1e-11 to 1e-6 while Keras' batch normalisation adds 1e-3

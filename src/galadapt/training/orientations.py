@@ -36,4 +36,4 @@ def mean_answer(ask: Callable[[np.ndarray], Any], images: np.ndarray) -> Any:
 
 
 def _mean(*parts: np.ndarray) -> np.ndarray:
-    return np.mean(parts, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(parts, axis=0, dtype=np.float64), np.float32)

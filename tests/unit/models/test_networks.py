@@ -196,6 +196,28 @@ def test_nothing_is_shared_by_one_network_per_parameter(architecture: str) -> No
     assert len({float(np.asarray(part)) for part in parts}) == 3
 
 
+def test_one_network_per_parameter_learns_as_if_alone() -> None:
+    """Half the loss for each of two outputs shortens no step of Adam, but for its epsilon."""
+    rng = np.random.default_rng(5)
+    stamps = rng.gamma(2.0, size=(64, 16, 16, 1)).astype(np.float32)
+    targets = np.stack([stamps.mean(axis=(1, 2, 3)), stamps.std(axis=(1, 2, 3))], axis=1)
+    model = networks.build(Network(per_parameter=True), 16, 2, 2.0, 1.4)
+    start = model.get_weights()
+    untrained = np.asarray(model(stamps))
+
+    def learned(answer: keras.KerasTensor, expected: np.ndarray) -> np.ndarray:
+        model.set_weights(start)
+        trained = keras.Model(model.input, answer)
+        trained.compile(keras.optimizers.Adam(1e-3, epsilon=1e-12), loss="mse")
+        trained.fit(stamps, expected, batch_size=16, shuffle=False, verbose=0)
+        return np.asarray(model(stamps))[:, 0]
+
+    together = learned(model.outputs[0], targets)
+    alone = learned(model.get_layer(networks.ANSWER).input[0], targets[:, :1])
+    assert np.abs(together - untrained[:, 0]).max() > 0.1
+    np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "network",
     [
