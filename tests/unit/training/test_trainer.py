@@ -26,9 +26,9 @@ backend.prepare(Compute())
 import keras  # noqa: E402
 
 import galadapt.models  # noqa: E402, F401
-from galadapt.models.networks import feature_variables  # noqa: E402
+from galadapt.models.networks import build, feature_variables  # noqa: E402
 from galadapt.models.targets import TargetScaler  # noqa: E402
-from galadapt.training import trainer  # noqa: E402
+from galadapt.training import batch_norm, trainer  # noqa: E402
 from galadapt.training.batches import Batches  # noqa: E402
 from galadapt.training.checkpoint import Checkpoint  # noqa: E402
 from galadapt.training.checkpoint import Progress as CheckpointProgress  # noqa: E402
@@ -481,40 +481,32 @@ def test_batch_normalisations_take_the_surveys_moments(
 def test_one_network_per_parameter_goes_through_every_training(
     job: MakeJob, domains: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Frozen, slowed, aligned and adapted: the joined features stand for all trunks."""
-    network = Network(architecture="residual", per_parameter=True)
-    first = job({"network": network, "epochs": 1, "batch_size": 32}, output=tmp_path / "first")
-    train(**first)
+    """Frozen, slowed and aligned: the joined features stand for all trunks."""
+    network = Network(per_parameter=True)
+    settings = {"network": network, "epochs": 1, "batch_size": 32}
+    train(**job(settings, output=tmp_path / "first"))
     ask(tmp_path / "first", domains)
     embeddings = pd.read_parquet(tmp_path / "first" / "embeddings.parquet")
     assert sum(name.startswith("f") for name in embeddings) == 4 * 128
     start = tmp_path / "first" / "model.keras"
-    common = {**SUPERVISED, "network": network, "starts_from": "baseline", "epochs": 1}
-    common |= {"alignment": {"kind": "coral"}, "batch_size": 32}
+    settings |= {**SUPERVISED, "starts_from": "baseline", "alignment": {"kind": "coral"}}
 
-    def trained(name: str, settings: dict[str, Any]) -> dict[str, float]:
-        """Say how far the weights of the trunks and of the heads went."""
-        output = tmp_path / name
-        train(**job({**common, **settings}, start_model=start, output=output))
-        models = [
-            keras.saving.load_model(path, compile=False) for path in (start, output / start.name)
-        ]
-        moved: dict[str, list[float]] = {"trunk": [], "head": []}
-        slow = {variable.path for variable in feature_variables(models[0])}
-        for one, other in zip(*(model.trainable_variables for model in models), strict=True):
-            part = "trunk" if one.path in slow else "head"
-            moved[part].append(float(np.abs(one.numpy() - other.numpy()).max()))
-        assert len(moved["head"]) == 4 * 4
-        return {
-            f"{part} {kind.__name__}": kind(far)
-            for part, far in moved.items()
-            for kind in (min, max)
-        }
+    def moved(name: str, **changes: Any) -> dict[bool, list[float]]:
+        """Say how far each weight of the heads (False) and of the trunks (True) went."""
+        train(**job({**settings, **changes}, start_model=start, output=tmp_path / name))
+        paths = (start, tmp_path / name / "model.keras")
+        before, after = (keras.saving.load_model(path, compile=False) for path in paths)
+        trunks = {variable.path for variable in feature_variables(before)}
+        found: dict[bool, list[float]] = {True: [], False: []}
+        for one, other in zip(before.weights, after.weights, strict=True):
+            found[one.path in trunks].append(float(np.abs(one.numpy() - other.numpy()).max()))
+        assert (len(found[True]), len(found[False])) == (4 * 8, 4 * 4)
+        return found
 
-    frozen = trained("frozen", {"trainable": "dense", "learning_rate": 1e-3})
-    assert frozen["trunk max"] == 0 and frozen["head min"] > 5e-4
-    slowed = trained("slowed", {"feature_rate": 0.01, "adapt_batch_norm": True})
-    assert 0 < slowed["trunk max"] < 1e-4 < slowed["head min"]
+    frozen = moved("frozen", trainable="dense")
+    assert max(frozen[True]) == 0 and min(frozen[False]) > 5e-4
+    slowed = moved("slowed", feature_rate=0.01)
+    assert 0 < min(slowed[True]) <= max(slowed[True]) < 1e-4 < min(slowed[False])
 
 
 def test_answers_averaged_over_orientations_do_not_depend_on_them(
@@ -544,6 +536,20 @@ def test_answers_averaged_over_orientations_do_not_depend_on_them(
             np.testing.assert_array_equal(one, other)
         for one, other in zip(turned(trained, orientation), plain, strict=True):
             assert np.abs(one - other).max() > 1e-3
+
+
+def test_normalisations_of_every_trunk_are_adapted() -> None:
+    keras.utils.set_random_seed(1)
+    model = build(Network(architecture="residual", per_parameter=True), 16, 2)
+    images = np.random.default_rng(1).gamma(2.0, size=(40, 16, 16, 1)).astype(np.float32)
+    batch_norm.adapt(model, images)
+    found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(found) == 2 * 7
+    normalised = keras.Model(model.input, [layer.output for layer in found])(images)
+    for layer, values in zip(found, normalised, strict=True):
+        values = np.asarray(values).reshape(-1, values.shape[-1])
+        np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-3, err_msg=layer.name)
+        assert values.std() > 0.5
 
 
 def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path]) -> None:
