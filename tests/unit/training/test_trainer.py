@@ -387,6 +387,9 @@ def test_dense_freezes_the_convolutions(job: MakeJob, start: Path) -> None:
     convolutional = [one.ndim == 4 for one in before]
     assert all(same[index] for index, found in enumerate(convolutional) if found)
     assert not same[-2]
+    # Only that training was frozen: the next one, from its result, is free again.
+    saved = keras.saving.load_model(arguments["output"] / "model.keras", compile=False)
+    assert all(layer.trainable for layer in saved.layers)
 
 
 def test_the_features_take_shorter_steps(job: MakeJob, start: Path, tmp_path: Path) -> None:
