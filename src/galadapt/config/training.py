@@ -12,11 +12,18 @@ from galadapt.config.base import Fraction, Name, Positive, Section
 class Network(Section):
     """A network from the registry in `galadapt.models.networks`."""
 
-    architecture: Literal["compact", "residual", "r1_baseline", "r1_dann"] = Field(
+    architecture: Literal["compact", "residual", "vit", "r1_baseline", "r1_dann"] = Field(
         "compact",
         description=(
-            "compact: small, for CPUs; residual: modern, with batch normalisation; r1_baseline "
-            "and r1_dann: R1's two networks."
+            "compact: small, for CPUs; residual: modern, with batch normalisation; vit: a small "
+            "vision transformer; r1_baseline and r1_dann: R1's two networks."
+        ),
+    )
+    per_parameter: bool = Field(
+        False,
+        description=(
+            "One network per parameter (DeepLeGATo, Tuccillo et al. 2018) instead of one for all: "
+            "nothing is shared but the stamps and early stopping. Costs as many times more."
         ),
     )
     output_activation: Literal["linear", "relu"] = Field(
@@ -252,6 +259,14 @@ class Method(Training):
     )
     max_magnitude: float | None = Field(
         None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+    )
+    average_orientations: bool = Field(
+        False,
+        description=(
+            "Answer with the mean over the stamp's 8 orientations, turned and mirrored: more "
+            "accurate and exactly independent of the orientation, at 8 times the time of a "
+            "prediction. Training itself is the same."
+        ),
     )
 
     @property

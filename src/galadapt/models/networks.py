@@ -1,8 +1,14 @@
 """Networks: a trunk that ends in the features, and heads that read them.
 
 Every architecture of `galadapt.models.architectures` is a function from the normalised stamps to
-the feature layer; `build` adds the input normalisation and the last layer, `add_domain_head` what
-aligns the domains.
+the features; `build` adds the input normalisation and the last layer, `add_domain_head` what aligns
+the domains.
+
+One network per parameter (``per_parameter``) is one Keras model in which a trunk and a head of
+their own lead to each output. The loss is the mean of the outputs' losses, and Adam divides each
+weight's gradient by its own size: but for Adam's epsilon, all weights go as in networks trained
+side by side on the same batches. Two things differ from that: the best epoch is chosen for all
+outputs together, and an L2 penalty (r1_baseline) weighs more against a share of the loss.
 
 Input normalisation. R1 divides pixels by 255 and lets a batch normalisation come first. A stamp of
 e-/s divided by 255 has a pixel variance of 1e-11 to 1e-6 while Keras' batch normalisation adds 1e-3
@@ -19,9 +25,10 @@ from typing import Any
 import keras
 from keras import layers
 
-from galadapt.config import Adversarial
+from galadapt.config import Adversarial, Network
 from galadapt.errors import ConfigError
 from galadapt.models.architectures import ARCHITECTURES, FEATURES
+from galadapt.models.architectures.registry import Architecture, Tensor
 from galadapt.models.layers import GradientReversal, SignFlip
 
 #: Names that training and evaluation look up.
@@ -66,12 +73,33 @@ def build(
         x = layers.Rescaling(
             1.0 / input_scale, offset=-input_mean / input_scale, name="normalisation"
         )(x)
-    x = architecture.head(architecture.trunk(x, network), network)
     if architecture.draws:
+        x = architecture.head(architecture.trunk(x, network), network)
         x = layers.Conv2D(outputs, 1, activation=activation, name=ANSWER)(x)
+    elif isinstance(network, Network) and network.per_parameter:
+        x = _one_network_each(x, architecture, network, outputs, activation)
     else:
-        x = layers.Dense(outputs, activation=activation, name=ANSWER)(x)
+        x = layers.Identity(name=FEATURES)(architecture.trunk(x, network))
+        x = layers.Dense(outputs, activation=activation, name=ANSWER)(architecture.head(x, network))
     return keras.Model(stamps, x, name=network.architecture)
+
+
+def _one_network_each(
+    x: Tensor, architecture: Architecture, network: Network, outputs: int, activation: str
+) -> Tensor:
+    """Put a trunk and a head of its own under every output.
+
+    All heads read from the one layer of the features, the trunks' joined, so that whatever looks
+    the features up finds those of the whole network; each head is given its own trunk's part.
+    """
+    trunks = [architecture.trunk(x, network) for _ in range(outputs)]
+    features = layers.Concatenate(name=FEATURES)(trunks)
+    rows = layers.Reshape((outputs, -1))(features)
+    answers = []
+    for k in range(outputs):
+        own = layers.Flatten()(layers.Cropping1D((k, outputs - 1 - k))(rows))
+        answers.append(layers.Dense(1, activation=activation)(architecture.head(own, network)))
+    return layers.Concatenate(name=ANSWER)(answers)
 
 
 def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from galadapt.models import networks
 from galadapt.models.targets import TargetScaler
 from galadapt.prediction.package import RECORD, REFERENCE, Package, Record, features_of
 from galadapt.training import inference
+from galadapt.training.orientations import mean_answer
 from galadapt.variants.chain import apply_chain
 
 #: Stamps per forward pass. Every pass has this size: results do not depend on who comes together.
@@ -109,6 +111,12 @@ class Ensemble:
         features = first.get_layer(networks.FEATURES).output
         self._first = keras.Model(first.input, [first.outputs[0], features])
         self._others = models[1:]
+        self._averages = bool(record.method.get("average_orientations", False))
+
+    def _ask(self, model: keras.Model, prepared: np.ndarray) -> Any:
+        if self._averages:
+            return mean_answer(model.predict_on_batch, prepared)
+        return model.predict_on_batch(prepared)
 
     def __call__(self, images: np.ndarray) -> Measured:
         """Measure stamps (n, S, S), background-subtracted, at the package's zero point and scale.
@@ -123,8 +131,8 @@ class Ensemble:
             prepared = apply_chain(some, record.variant_steps, record.pixel_rms, record.name)
             padded = np.zeros((BATCH, *prepared.shape[1:], 1), np.float32)
             padded[: len(some), ..., 0] = prepared
-            first, features = self._first.predict_on_batch(padded)
-            others = [model.predict_on_batch(padded) for model in self._others]
+            first, features = self._ask(self._first, padded)
+            others = [self._ask(model, padded) for model in self._others]
             outputs.append([np.asarray(part)[: len(some)] for part in (features, first, *others)])
         parts = [np.concatenate(part) for part in zip(*outputs, strict=True)]
         values = np.stack(

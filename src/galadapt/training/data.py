@@ -11,6 +11,7 @@ from galadapt.config import Adversarial, Alignment, Training
 from galadapt.errors import DataError
 from galadapt.randomness import generator
 from galadapt.stamps import StampSet
+from galadapt.training.orientations import COUNT, oriented
 from galadapt.training.targets import Target, known
 
 #: Streams of random numbers of one seed: each is Philox(key=[seed, stream x 2^32 + epoch]).
@@ -181,8 +182,7 @@ def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:
     No parameter and no class depends on the orientation; masks turn with their stamps.
     """
     turned = np.empty_like(images)
-    for orientation in range(8):
+    for orientation in range(COUNT):
         chosen = orientations == orientation
-        view = np.rot90(images[chosen], orientation % 4, axes=(1, 2))
-        turned[chosen] = view[:, ::-1] if orientation >= 4 else view
+        turned[chosen] = oriented(images[chosen], orientation)
     return turned

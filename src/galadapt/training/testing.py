@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from galadapt.provenance import file_digest
 from galadapt.stamps import StampSet
 from galadapt.training import inference, targets
 from galadapt.training.data import chosen_rows
+from galadapt.training.orientations import mean_answer
 from galadapt.training.targets import Target
 
 #: Rows per domain of embeddings.parquet.
@@ -41,12 +43,22 @@ class Network:
         target: What that means.
         magnitude_limit: Fainter stamps are left out of testing as of training [mag].
         split_column: Column of the stamp sets that says which stamps are for testing.
+        averages: Whether it answers with its mean over a stamp's eight orientations.
     """
 
     model: keras.Model
     target: Target
     magnitude_limit: float | None
     split_column: str
+    averages: bool = False
+
+    def ask(self, model: keras.Model, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+        """Return what `model`, this network or a part of it, says of some stamps."""
+        images = stamps.images(rows)[..., None]
+        if not self.averages:
+            return inference.predict(model, images)
+        said: np.ndarray = mean_answer(partial(inference.predict, model), images)
+        return said
 
 
 def read_network(run: Path, model: Path) -> Network:
@@ -69,7 +81,8 @@ def read_network(run: Path, model: Path) -> Network:
             f"{target.outputs}; delete its run folder and train again"
         )
     column = "split_by_stamp" if settings.get("split") == "stamp" else "split"
-    return Network(network, target, magnitude_limit, column)
+    averages = bool(settings.get("average_orientations", False))
+    return Network(network, target, magnitude_limit, column, averages)
 
 
 def write(
@@ -122,7 +135,7 @@ def _predictions(network: Network, sets: Mapping[str, StampSet]) -> pd.DataFrame
         for split in SPLITS:
             rows = _rows(network, stamps, split)
             for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
-                said = inference.predict(network.model, stamps.images(some)[..., None])
+                said = network.ask(network.model, stamps, some)
                 answers = network.target.answers(said, stamps, some)
                 about = _about(stamps, some, domain, split)
                 tables.append(pd.concat([about, pd.DataFrame(answers)], axis=1))
@@ -134,7 +147,7 @@ def _embeddings(network: Network, sets: Mapping[str, StampSet]) -> pd.DataFrame:
     tables = []
     for domain, stamps in sets.items():
         rows = _rows(network, stamps, "test")[:EMBEDDED]
-        features = inference.predict(extractor, stamps.images(rows)[..., None]).astype(np.float32)
+        features = network.ask(extractor, stamps, rows).astype(np.float32)
         table = pd.DataFrame(features, columns=[f"f{k:03d}" for k in range(features.shape[1])])
         tables.append(pd.concat([_about(stamps, rows, domain, "test"), table], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -158,7 +158,10 @@ def _fit(
             callbacks=chain,
         )
     network.set_weights(progress.best_weights)
-    network.trainable = True
+    # One by one: a loaded Keras model does not pass the switch on to its layers, and what was
+    # frozen here would stay frozen in every training that starts from the saved file.
+    for layer in network.layers:
+        layer.trainable = True
     return progress
 
 

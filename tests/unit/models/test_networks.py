@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from galadapt.training import backend
 backend.prepare(Compute())
 
 import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 from galadapt.models import networks  # noqa: E402
 from galadapt.models.layers import GradientReversal, Moments, SignFlip  # noqa: E402
@@ -156,3 +158,81 @@ def test_global_normalisation_undoes_a_change_of_unit() -> None:
     np.testing.assert_allclose(response(default, 1), response(default, 255), rtol=1e-3, atol=1e-4)
     printed = default.model_copy(update={"input_normalisation": "none"})
     assert response(printed, 255).std() < 0.05 * response(printed, 1).std()
+
+
+@pytest.mark.parametrize("architecture", ["compact", "residual", "vit"])
+def test_the_flux_reaches_the_features(architecture: str) -> None:
+    """A layer that divides each stamp by its own contrast would give both the same features."""
+    rng = np.random.default_rng(2)
+    stamps = 10 * rng.gamma(2.0, size=(6, 32, 32, 1)).astype(np.float32)
+    model = networks.feature_extractor(networks.build(Network(architecture=architecture), 32, 4))
+    faint, bright = (np.asarray(model(stamps * by)) for by in (1.0, 4.0))
+    assert np.linalg.norm(bright) > 2 * np.linalg.norm(faint)
+
+
+# --- one network per parameter ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["compact", "residual", "vit"])
+def test_nothing_is_shared_by_one_network_per_parameter(architecture: str) -> None:
+    network = Network(architecture=architecture, per_parameter=True)
+    model = networks.build(network, 16, 3)
+    single = networks.build(network, 16, 1)
+    assert model.count_params() == 3 * single.count_params()
+    alone = networks.feature_extractor(single).output_shape[1]
+    assert networks.feature_extractor(model).output_shape == (None, 3 * alone)
+    stamps = np.random.default_rng(1).gamma(2.0, size=(8, 16, 16, 1)).astype(np.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        said = model(stamps, training=True)
+        parts = [tf.reduce_sum(said[:, k]) for k in range(3)]
+    variables = model.trainable_variables
+    moved = []
+    for part in parts:
+        gradients = tape.gradient(part, [v.value for v in variables])
+        moved.append({k for k, g in enumerate(gradients) if g is not None and np.any(g)})
+    assert all(len(one) > 4 for one in moved)
+    assert not moved[0] & moved[1] and not moved[0] & moved[2] and not moved[1] & moved[2]
+    # Random weights of their own.
+    assert len({float(np.asarray(part)) for part in parts}) == 3
+
+
+def test_one_network_per_parameter_learns_as_if_alone() -> None:
+    """Half the loss for each of two outputs shortens no step of Adam, but for its epsilon."""
+    rng = np.random.default_rng(5)
+    stamps = rng.gamma(2.0, size=(64, 16, 16, 1)).astype(np.float32)
+    targets = np.stack([stamps.mean(axis=(1, 2, 3)), stamps.std(axis=(1, 2, 3))], axis=1)
+    model = networks.build(Network(per_parameter=True), 16, 2, 2.0, 1.4)
+    start = model.get_weights()
+    untrained = np.asarray(model(stamps))
+
+    def learned(answer: keras.KerasTensor, expected: np.ndarray) -> np.ndarray:
+        model.set_weights(start)
+        trained = keras.Model(model.input, answer)
+        trained.compile(keras.optimizers.Adam(1e-3, epsilon=1e-12), loss="mse")
+        trained.fit(stamps, expected, batch_size=16, shuffle=False, verbose=0)
+        return np.asarray(model(stamps))[:, 0]
+
+    together = learned(model.outputs[0], targets)
+    alone = learned(model.get_layer(networks.ANSWER).input[0], targets[:, :1])
+    assert np.abs(together - untrained[:, 0]).max() > 0.1
+    np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network(architecture="vit"),
+        Network(architecture="vit", per_parameter=True),
+        Network(architecture="r1_baseline", per_parameter=True),
+    ],
+)
+def test_saved_networks_load_in_safe_mode(network: Network, tmp_path: Path) -> None:
+    model = networks.build(network, 16, 4, 0.1, 2.0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    stamps = np.random.default_rng(1).standard_normal((3, 16, 16, 1)).astype(np.float32)
+    np.testing.assert_array_equal(
+        loaded.predict(stamps, verbose=0), model.predict(stamps, verbose=0)
+    )
+    features = networks.feature_extractor(loaded)
+    assert features.output_shape == networks.feature_extractor(model).output_shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,21 @@ def test_a_stamp_does_not_depend_on_its_company(package, sets):
     together, alone = ensemble(images), ensemble(images[150:151])
     assert np.array_equal(together.predicted[150:151], alone.predicted)
     assert np.array_equal(together.features[150:151], alone.features)
+
+
+def test_a_package_may_average_over_orientations(package, sets):
+    """Only the rounding of the variant's chain is left of how a galaxy lies."""
+    opened = read_package(package)
+    method = {**opened.record.method, "average_orientations": True}
+    averaging = replace(opened, record=opened.record.model_copy(update={"method": method}))
+    with StampSet(sets["survey"]) as stamps:
+        images = stamps.images(np.arange(20))
+    for turned in (np.rot90(images, 1, axes=(1, 2)), images[:, ::-1]):
+        lying, upright = (Ensemble(averaging)(some) for some in (turned, images))
+        assert np.allclose(lying.predicted, upright.predicted, rtol=1e-4)
+        assert np.allclose(lying.features, upright.features, rtol=1e-3, atol=1e-3)
+        lying, upright = (Ensemble(opened)(some) for some in (turned, images))
+        assert not np.allclose(lying.predicted, upright.predicted, rtol=1e-3)
 
 
 def test_known_stamps_are_familiar_and_noise_is_not(package, sets):

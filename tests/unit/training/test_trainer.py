@@ -26,13 +26,15 @@ backend.prepare(Compute())
 import keras  # noqa: E402
 
 import galadapt.models  # noqa: E402, F401
+from galadapt.models.networks import build, feature_variables  # noqa: E402
 from galadapt.models.targets import TargetScaler  # noqa: E402
-from galadapt.training import trainer  # noqa: E402
+from galadapt.training import batch_norm, trainer  # noqa: E402
 from galadapt.training.batches import Batches  # noqa: E402
 from galadapt.training.checkpoint import Checkpoint  # noqa: E402
 from galadapt.training.checkpoint import Progress as CheckpointProgress  # noqa: E402
 from galadapt.training.data import Examples  # noqa: E402
 from galadapt.training.job import Job  # noqa: E402
+from galadapt.training.orientations import oriented  # noqa: E402
 from galadapt.training.targets import Parameters  # noqa: E402
 
 MakeJob = Callable[..., dict[str, Any]]
@@ -385,6 +387,9 @@ def test_dense_freezes_the_convolutions(job: MakeJob, start: Path) -> None:
     convolutional = [one.ndim == 4 for one in before]
     assert all(same[index] for index, found in enumerate(convolutional) if found)
     assert not same[-2]
+    # Only that training was frozen: the next one, from its result, is free again.
+    saved = keras.saving.load_model(arguments["output"] / "model.keras", compile=False)
+    assert all(layer.trainable for layer in saved.layers)
 
 
 def test_the_features_take_shorter_steps(job: MakeJob, start: Path, tmp_path: Path) -> None:
@@ -474,6 +479,80 @@ def test_batch_normalisations_take_the_surveys_moments(
         mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
         np.testing.assert_allclose(received.mean(axes), mean, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(received.var(axes), variance, rtol=1e-3, atol=1e-5)
+
+
+def test_one_network_per_parameter_goes_through_every_training(
+    job: MakeJob, domains: dict[str, Path], tmp_path: Path
+) -> None:
+    """Frozen, slowed and aligned: the joined features stand for all trunks."""
+    network = Network(per_parameter=True)
+    settings = {"network": network, "epochs": 1, "batch_size": 32}
+    train(**job(settings, output=tmp_path / "first"))
+    ask(tmp_path / "first", domains)
+    embeddings = pd.read_parquet(tmp_path / "first" / "embeddings.parquet")
+    assert sum(name.startswith("f") for name in embeddings) == 4 * 128
+    start = tmp_path / "first" / "model.keras"
+    settings |= {**SUPERVISED, "starts_from": "baseline", "alignment": {"kind": "coral"}}
+
+    def moved(name: str, **changes: Any) -> dict[bool, list[float]]:
+        """Say how far each weight of the heads (False) and of the trunks (True) went."""
+        train(**job({**settings, **changes}, start_model=start, output=tmp_path / name))
+        paths = (start, tmp_path / name / "model.keras")
+        before, after = (keras.saving.load_model(path, compile=False) for path in paths)
+        trunks = {variable.path for variable in feature_variables(before)}
+        found: dict[bool, list[float]] = {True: [], False: []}
+        for one, other in zip(before.weights, after.weights, strict=True):
+            found[one.path in trunks].append(float(np.abs(one.numpy() - other.numpy()).max()))
+        assert (len(found[True]), len(found[False])) == (4 * 8, 4 * 4)
+        return found
+
+    frozen = moved("frozen", trainable="dense")
+    assert max(frozen[True]) == 0 and min(frozen[False]) > 5e-4
+    slowed = moved("slowed", feature_rate=0.01)
+    assert 0 < min(slowed[True]) <= max(slowed[True]) < 1e-4 < min(slowed[False])
+
+
+def test_answers_averaged_over_orientations_do_not_depend_on_them(
+    job: MakeJob, trained: Path, domains: dict[str, Path], tmp_path: Path
+) -> None:
+    averaging = job({"average_orientations": True, "epochs": 2})
+    train(**averaging)
+    for one, other in zip(weights(averaging["output"]), weights(trained), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    def turned(run: Path, orientation: int) -> list[np.ndarray]:
+        """What a network says of a survey all of whose stamps are turned: answers, features."""
+        with StampSet(domains["survey"]) as stamps:
+            images = np.ascontiguousarray(oriented(stamps.images(), orientation))
+            write_stamps(tmp_path / "turned.h5", [images], stamps.table, stamps.metadata)
+        tables = {name: tmp_path / f"{name}.parquet" for name in ("predictions", "embeddings")}
+        ask(run, {"survey": tmp_path / "turned.h5"}, **tables, record=tmp_path / "record.json")
+        found = [pd.read_parquet(path) for path in tables.values()]
+        return [
+            found[0].filter(like="_predicted").to_numpy(),
+            found[1].filter(regex=r"^f\d").to_numpy(),
+        ]
+
+    plain, upright = turned(trained, 0), turned(averaging["output"], 0)
+    for orientation in (1, 2, 4, 7):
+        for one, other in zip(turned(averaging["output"], orientation), upright, strict=True):
+            np.testing.assert_array_equal(one, other)
+        for one, other in zip(turned(trained, orientation), plain, strict=True):
+            assert np.abs(one - other).max() > 1e-3
+
+
+def test_normalisations_of_every_trunk_are_adapted() -> None:
+    keras.utils.set_random_seed(1)
+    model = build(Network(architecture="residual", per_parameter=True), 16, 2)
+    images = np.random.default_rng(1).gamma(2.0, size=(40, 16, 16, 1)).astype(np.float32)
+    batch_norm.adapt(model, images)
+    found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(found) == 2 * 7
+    normalised = keras.Model(model.input, [layer.output for layer in found])(images)
+    for layer, values in zip(found, normalised, strict=True):
+        values = np.asarray(values).reshape(-1, values.shape[-1])
+        np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-3, err_msg=layer.name)
+        assert values.std() > 0.5
 
 
 def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path]) -> None:

@@ -7,7 +7,6 @@ from keras import layers
 
 from galadapt.config import Network
 from galadapt.models.architectures.registry import (
-    FEATURES,
     Tensor,
     architecture,
     convolve,
@@ -41,7 +40,7 @@ def r1_baseline(x: Tensor, network: Network) -> Tensor:
         x = pool(x, "valid" if block < 2 else "same")
         if block == 1:
             x = layers.BatchNormalization()(x)
-    return layers.Flatten(name=FEATURES)(x)
+    return layers.Flatten()(x)
 
 
 @architecture("r1_dann", head=_dense_head)
@@ -66,4 +65,4 @@ def r1_dann(x: Tensor, network: Network) -> Tensor:
         for _ in range(count):
             x = convolve(x, filters, size, initialiser="he_normal")
         x = pool(x)
-    return layers.Flatten(name=FEATURES)(pool(x))
+    return layers.Flatten()(pool(x))

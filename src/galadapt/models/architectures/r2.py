@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import layers
 
 from galadapt.config import ClassNetwork
-from galadapt.models.architectures.registry import FEATURES, Tensor, architecture, convolve, pool
+from galadapt.models.architectures.registry import Tensor, architecture, convolve, pool
 
 
 def _a_head(x: Tensor, network: ClassNetwork) -> Tensor:
@@ -18,7 +18,7 @@ def r2_a(x: Tensor, network: ClassNetwork) -> Tensor:
     for filters, factor in ((32, 2), (64, 2), (64, 3)):
         x = convolve(x, filters, 5, activation=network.activation)
         x = pool(x, factor=factor)
-    return layers.Flatten(name=FEATURES)(x)
+    return layers.Flatten()(x)
 
 
 def _b_head(x: Tensor, network: ClassNetwork) -> Tensor:
@@ -32,4 +32,4 @@ def r2_b(x: Tensor, network: ClassNetwork) -> Tensor:
     for filters, dropped in ((16, 0.25), (32, 0.30), (64, 0.30)):
         x = pool(convolve(x, filters, 3, activation=network.activation))
         x = layers.Dropout(dropped)(x)
-    return layers.Flatten(name=FEATURES)(x)
+    return layers.Flatten()(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import layers
 
 from galadapt.config import ClassNetwork
-from galadapt.models.architectures.registry import FEATURES, Tensor, architecture, convolve, pool
+from galadapt.models.architectures.registry import Tensor, architecture, convolve, pool
 from galadapt.models.layers import Moments
 
 
@@ -24,7 +24,7 @@ def r3(x: Tensor, network: ClassNetwork) -> Tensor:
         if network.batch_norm:
             x = layers.BatchNormalization()(x)
         x = pool(x)
-    return layers.Flatten(name=FEATURES)(x)
+    return layers.Flatten()(x)
 
 
 @architecture("moments")
@@ -32,4 +32,4 @@ def moments(x: Tensor, network: ClassNetwork) -> Tensor:
     """Two dense layers on standard deviation, skewness and kurtosis: what pixels' places add."""
     x = layers.BatchNormalization()(Moments()(x))
     x = layers.Dense(16, activation="relu")(x)
-    return layers.Dense(16, activation="relu", name=FEATURES)(x)
+    return layers.Dense(16, activation="relu")(x)
