@@ -18,7 +18,8 @@ from galadapt.errors import DataError
 from galadapt.files import read_json
 from galadapt.progress import say
 from galadapt.training import inference, targets
-from galadapt.training.data import Examples, turn
+from galadapt.training.data import Examples
+from galadapt.training.orientations import COUNT, oriented
 from galadapt.training.targets import Parameters
 
 
@@ -70,8 +71,9 @@ def _answers(path: Path, part: Examples, target: Parameters) -> np.ndarray:
             f"{part.images.shape[1]} px; learn from a run of the same variant"
         )
     found = []
-    for orientation in range(8):
-        turned = turn(part.images, np.full(len(part), orientation))
+    for orientation in range(COUNT):
+        # Copied, because backends do not take reversed strides.
+        turned = np.ascontiguousarray(oriented(part.images, orientation))
         said = inference.predict(model, turned)
         found.append(target.transform(own.fit.inverse(said)))
     return np.stack(found)
