@@ -107,8 +107,8 @@ def survey_scatter(predictions: Mapping[str, Path], output: Path) -> None:
             for panel, parameter in zip(line, PARAMETERS, strict=True):
                 scatter_panel(panel, *columns(table, parameter), COLOURS["survey"])
                 panel.set_xlabel(f"catalogue {LABELS[parameter]}")
-                panel.set_title(f"{name}: {parameter.replace('_', ' ')}")
-            line[0].set_ylabel("predicted")
+                panel.set_title(parameter.replace("_", " "))
+            line[0].set_ylabel(f"{name}\npredicted")
 
 
 def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
