@@ -19,7 +19,8 @@ class TargetScaler:
     """Standardise each parameter: (value - mean) / standard deviation, as R1 does.
 
     A parameter may be standardised as its natural logarithm: relative errors of a radius then
-    count alike at every size, and no prediction is negative.
+    count alike at every size, and no prediction is negative. (The axis ratio q = 1 - e needs no
+    form of its own: standardised, it is the ellipticity with the other sign.)
 
     Attributes:
         parameters: Names, in the order of the columns.
