@@ -21,7 +21,7 @@ def demo(repository: Path):
 
 def test_check_accepts_the_default(repository, capsys):
     assert main(["check", str(repository / "config" / "config.yaml")]) == 0
-    assert "24 training runs" in capsys.readouterr().out
+    assert "27 training runs" in capsys.readouterr().out
 
 
 def test_check_refuses_a_bad_file(tmp_path, capsys):
