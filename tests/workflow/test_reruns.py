@@ -93,9 +93,16 @@ def test_more_fitted_galaxies_train_nothing(copy):
     assert copy.planned() == {"profile_fits": 1, "against_fits": 1, "track": 1, "report": 1}
 
 
-def test_new_seed_trains_only_itself(copy):
+def test_new_seed_trains_itself_and_what_it_teaches(copy):
     copy.configure(seeds=[1, 2])
-    assert copy.planned() == {**per_run(8), **PACKAGE, **TABLES}
+    # And the one that is taught by all seeds of its start, in both variants.
+    taught = [
+        name
+        for name, method in copy.settings()["method_settings"].items()
+        if method.get("self_training")
+    ]
+    assert taught == ["dann_semisupervised"]
+    assert copy.planned() == {**per_run(8 + 2), **PACKAGE, "variant_figures": 2, **TABLES}
 
 
 def test_editing_the_renderer_simulates_again(copy):
