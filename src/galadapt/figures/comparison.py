@@ -125,7 +125,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
     """
     if not embeddings:
         raise DataError(f"{output}: no embeddings to draw; name at least one method")
-    across = min(4, len(embeddings))
+    across = min(5, len(embeddings))
     down = -(-len(embeddings) // across)
     title = "Features of test galaxies: principal components, and below them UMAP"
     with drawing(output, 2 * down, across, (2.8, 2.6), title) as (_, axes):
