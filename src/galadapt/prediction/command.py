@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from galadapt.prediction.task import Inputs
 
 
+#: Where a checkout makes its packages.
+MADE_HERE = Path("results/models")
+
 #: Maps that may come with images.
 _MAPS = {
     "weight": "inverse variance",
@@ -127,7 +130,7 @@ def _package(arguments: argparse.Namespace) -> Path:
 
     if arguments.model is not None:
         return locate(arguments.model)
-    return newest_package(arguments.models) if arguments.models else default_package()
+    return newest_package(arguments.models) if arguments.models else default_package(MADE_HERE)
 
 
 def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:

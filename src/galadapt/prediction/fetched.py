@@ -23,9 +23,6 @@ from galadapt.training import backend
 #: Environment variable that names galadapt's own folder of this user.
 HOME = "GALADAPT_HOME"
 
-#: Where a checkout makes its packages.
-MADE_HERE = Path("results/models")
-
 
 def models_folder() -> Path:
     """Where fetched packages lie: `models` in GALADAPT_HOME or in the platform's data folder."""
@@ -54,19 +51,19 @@ def locate(given: str | Path) -> Path:
     return known[str(given)]
 
 
-def default_package() -> Path:
+def default_package(made_here: Path) -> Path:
     """Choose the package to measure with where none is named.
 
-    That is the newest one made in this folder (`results/models`), else the newest fetched one.
+    That is the newest one in the folder where this checkout makes them, else the newest fetched.
 
     Raises:
         DataError: there is none.
     """
-    for models in (MADE_HERE, models_folder()):
+    for models in (made_here, models_folder()):
         if packages_under(models):
             return newest_package(models)
     raise DataError(
-        f"no prediction package in {MADE_HERE} and none fetched; `galadapt models fetch` one, make "
+        f"no prediction package in {made_here} and none fetched; `galadapt models fetch` one, make "
         "one with `make demo`, or name one with --model"
     )
 

@@ -17,6 +17,7 @@ import pytest
 from galadapt.cli import main
 from galadapt.errors import ConfigError, DataError
 from galadapt.prediction import fetched, store
+from galadapt.prediction.command import MADE_HERE
 from galadapt.prediction.describe import listing, sheet
 from galadapt.prediction.package import read_package
 from galadapt.provenance import file_digest
@@ -374,18 +375,18 @@ def test_predict_takes_the_checkouts_then_the_newest_fetched(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"none fetched; `galadapt models fetch` one"):
-        fetched.default_package()
+        fetched.default_package(MADE_HERE)
     first = fetched.fetch("deep", str(clone))
-    assert fetched.default_package() == first
+    assert fetched.default_package(MADE_HERE) == first
     second = fetched.fetch(NAMES[1], str(clone))
     os.utime(first / "package.json", (1, 1))
-    assert fetched.default_package() == second
+    assert fetched.default_package(MADE_HERE) == second
     assert fetched.locate("deep") == first
     # What is still being written is none.
     shutil.copytree(package, home / "models/.new.parts")
-    assert fetched.default_package() == second
+    assert fetched.default_package(MADE_HERE) == second
     shutil.copytree(package, tmp_path / "results/models/structure/asinh/transfer")
-    assert fetched.default_package() == Path("results/models/structure/asinh/transfer")
+    assert fetched.default_package(MADE_HERE) == Path("results/models/structure/asinh/transfer")
 
 
 def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, capsys):

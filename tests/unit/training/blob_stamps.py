@@ -1,4 +1,4 @@
-"""Stamps of round blobs whose flux, size and flattening are the labels, in two domains."""
+"""Stamps of round blobs whose flux, size and flattening are the labels, and a network of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from galadapt.config import PARAMETERS, Compute, Method
 from galadapt.stamps import write_stamps
+from galadapt.training.train import train
 
 SIDE = 16
 
@@ -39,3 +41,23 @@ def write_domain(
     metadata = {"pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W", "domain": domain}
     write_stamps(path, [images.astype(np.float32)], table, metadata)
     return path
+
+
+def train_baseline(folder: Path, simulated: Path, seed: int, epochs: int) -> Path:
+    """Train what other methods start from, and return its run folder."""
+    train(
+        task="structure",
+        variant="tiny",
+        method_name="baseline",
+        method=Method(epochs=epochs, batch_size=8, learning_rate=1e-3),
+        parameters=PARAMETERS,
+        seed=seed,
+        simulated=simulated,
+        survey=None,
+        output=folder / "run",
+        checkpoint=folder / "checkpoint",
+        start_model=None,
+        compute=Compute(),
+        provenance={},
+    )
+    return folder / "run"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from blob_stamps import write_domain
+from blob_stamps import train_baseline, write_domain
 from pydantic import ValidationError
 
 from galadapt.config import PARAMETERS, Compute, Method, SelfTraining
@@ -40,26 +40,11 @@ def teachers(
     domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ...]:
     """The starts of two seeds."""
-    folder = tmp_path_factory.mktemp("teachers")
-    found = []
-    for seed in (1, 2):
-        train(
-            task="structure",
-            variant="tiny",
-            method_name="baseline",
-            method=Method(epochs=1, batch_size=8, learning_rate=1e-3),
-            parameters=PARAMETERS,
-            seed=seed,
-            simulated=domains["simulated"],
-            survey=None,
-            output=folder / str(seed),
-            checkpoint=folder / f"checkpoint{seed}",
-            start_model=None,
-            compute=Compute(),
-            provenance={},
-        )
-        found.append(folder / str(seed) / "model.keras")
-    return tuple(found)
+    return tuple(
+        train_baseline(tmp_path_factory.mktemp("teacher"), domains["simulated"], seed, epochs=1)
+        / "model.keras"
+        for seed in (1, 2)
+    )
 
 
 def survey_part(domains: dict[str, Path], teacher: Path) -> tuple[Any, Parameters]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from blob_stamps import SIDE, write_domain
+from blob_stamps import SIDE, train_baseline, write_domain
 
 from galadapt.config import PARAMETERS, Compute, Method, Network
 from galadapt.errors import ConfigError, DataError, RunError
@@ -71,24 +71,9 @@ def assert_same_run(first: Path, second: Path) -> None:
 @pytest.fixture(scope="module")
 def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished and tested baseline, for every test that starts from one."""
-    folder = tmp_path_factory.mktemp("trained")
-    train(
-        task="structure",
-        variant="tiny",
-        method_name="baseline",
-        method=Method(epochs=2, batch_size=8, learning_rate=1e-3),
-        parameters=PARAMETERS,
-        seed=1,
-        simulated=domains["simulated"],
-        survey=None,
-        output=folder / "run",
-        checkpoint=folder / "checkpoint",
-        start_model=None,
-        compute=Compute(),
-        provenance={},
-    )
-    ask(folder / "run", domains)
-    return folder / "run"
+    run = train_baseline(tmp_path_factory.mktemp("trained"), domains["simulated"], 1, epochs=2)
+    ask(run, domains)
+    return run
 
 
 @pytest.fixture
