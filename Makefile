@@ -15,7 +15,7 @@ PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
 TASK ?= $(filter stars screening,$(firstword $(subst _, ,$(PRESET))))
 RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
 
-.PHONY: help env env-gpu demo run stars screening test bench-simulation bench-extraction bench-prediction bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run stars screening test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -58,6 +58,9 @@ bench-extraction: env ## stamps cut from a large mosaic per second, with one and
 
 bench-prediction: env ## galaxies per second of galadapt predict, end to end on one core
 	python benchmarks/prediction/throughput.py
+
+bench-training: env ## stamps per second of training, and whether feeding holds it up
+	python benchmarks/training/throughput.py
 
 bench-fitters: env .venv-fitters/ready ## galadapt against profile fitters: MODEL=folder COUNT=stamps
 	python benchmarks/fitters/bench.py --model $(MODEL) --count $(COUNT) $(if $(PRESET),--config config/config.yaml config/presets/$(PRESET).yaml)

@@ -185,6 +185,14 @@ class Training(Section):
     batch_size: int = Field(16, ge=2, description="Stamps per step.")
     epochs: int = Field(100, ge=1, description="At most this many epochs.")
     patience: int = Field(10, ge=1, description="Epochs without improvement before stopping.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description=(
+            "Numbers that layers compute with in training. bfloat16 is faster on recent GPUs (and "
+            "slower on CPUs); weights, features and answers stay float32, and so does everything "
+            "when the trained network predicts."
+        ),
+    )
     n_simulated: Annotated[int, Field(ge=2)] | None = Field(
         None, description="Use only this many simulated training stamps; null: all."
     )
@@ -312,3 +320,17 @@ class Compute(Section):
         ge=1,
         description="CPU threads of one training job; results do not depend on --cores.",
     )
+    stamps_on_device: bool | None = Field(
+        None,
+        description=(
+            "Keep all training stamps in the memory of the device, so that a step is sent rows "
+            "instead of images; null: where a training has a GPU. The results are the same."
+        ),
+    )
+
+    @property
+    def keeps_stamps_on_device(self) -> bool:
+        """Whether training stamps stay in the memory of the device."""
+        if self.stamps_on_device is None:
+            return self.gpus_per_training > 0
+        return self.stamps_on_device

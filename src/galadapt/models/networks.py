@@ -33,6 +33,11 @@ from galadapt.models.layers import GradientReversal, SignFlip
 
 #: Names that training and evaluation look up.
 ANSWER, DOMAIN, REVERSAL = "answer", "domain", "reversal"
+NORMALISATION = "normalisation"
+
+#: Layers that compute in float32 whatever the others do: three digits are too few for what goes
+#: into a network, and for what is compared or reported.
+_EXACT = (NORMALISATION, FEATURES, ANSWER)
 
 
 def build(
@@ -71,7 +76,7 @@ def build(
     x = stamps
     if network.input_normalisation == "global":
         x = layers.Rescaling(
-            1.0 / input_scale, offset=-input_mean / input_scale, name="normalisation"
+            1.0 / input_scale, offset=-input_mean / input_scale, name=NORMALISATION
         )(x)
     if architecture.draws:
         x = architecture.head(architecture.trunk(x, network), network)
@@ -100,6 +105,32 @@ def _one_network_each(
         own = layers.Flatten()(layers.Cropping1D((k, outputs - 1 - k))(rows))
         answers.append(layers.Dense(1, activation=activation)(architecture.head(own, network)))
     return layers.Concatenate(name=ANSWER)(answers)
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Return the same network computing in another precision; its weights stay float32.
+
+    Args:
+        model: From `build`, or loaded.
+        precision: float32 or bfloat16.
+
+    Returns:
+        `model` itself where it computes so already, else a copy.
+    """
+
+    def policy(layer: keras.Layer) -> str:
+        mixed = precision != "float32" and layer.name not in _EXACT
+        return f"mixed_{precision}" if mixed else "float32"
+
+    def recast(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": policy(layer)})
+
+    computing = [one for one in model.layers if not isinstance(one, layers.InputLayer)]
+    if all(one.dtype_policy.name == policy(one) for one in computing):
+        return model
+    copy = keras.models.clone_model(model, clone_function=recast)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.Model:

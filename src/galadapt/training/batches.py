@@ -16,6 +16,7 @@ from galadapt.training.data import (
     prints_masks,
     turn,
 )
+from galadapt.training.resident import ORIENTATION, ROW
 from galadapt.training.targets import Target, known
 
 
@@ -40,6 +41,7 @@ class Batches(keras.utils.PyDataset):
         method: Training,
         seed: int,
         copies: dict[str, np.ndarray] | None = None,
+        by_rows: bool = False,
     ) -> None:
         """Gather the stamps, and draw epoch 0.
 
@@ -49,6 +51,8 @@ class Batches(keras.utils.PyDataset):
             method: How.
             seed: Of the order and the orientations.
             copies: Per domain, how often each stamp is shown in an epoch (n,); None: once.
+            by_rows: Give rows and orientations instead of stamps
+                (`galadapt.training.resident`).
         """
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())
@@ -77,6 +81,7 @@ class Batches(keras.utils.PyDataset):
         self._counts = [int(part.sum()) for part in times]
         self._method = method
         self._seed = seed
+        self._by_rows = by_rows
         self.draw(0)
 
     def draw(self, epoch: int) -> None:
@@ -100,11 +105,15 @@ class Batches(keras.utils.PyDataset):
         """Return the stamps, targets and weights of one step."""
         entries = self._rows[step]
         rows = self._stamps[entries]
-        images, targets = self.images[rows], self._targets[rows]
         orientations = self._orientations[entries]
-        if orientations.any():
-            images = turn(images, orientations)
-            targets = turn(targets, orientations) if self._draws else targets
+        targets = self._targets[rows]
+        if self._draws:
+            targets = turn(targets, orientations)
+        images: Any
+        if self._by_rows:
+            images = {ROW: rows.astype(np.int32), ORIENTATION: orientations.astype(np.int32)}
+        else:
+            images = turn(self.images[rows], orientations)
         weights = self._weights[rows] * self.population_weights[rows]
         alignment = self._method.alignment
         if alignment is None:

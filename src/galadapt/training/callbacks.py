@@ -16,7 +16,6 @@ import numpy as np
 
 from galadapt.config import Training
 from galadapt.errors import RunError
-from galadapt.models import networks
 from galadapt.models.layers import GradientReversal
 from galadapt.progress import say
 from galadapt.training.batches import Batches
@@ -101,9 +100,11 @@ class StopIfDiverged(keras.callbacks.Callback):
 class Record(keras.callbacks.Callback):
     """Append the row of the epoch to the history, with the rates at its end, and say it."""
 
-    def __init__(self, job: Job, progress: Progress) -> None:
+    def __init__(self, job: Job, progress: Progress, model: keras.Model) -> None:
+        """Take the job, where the rows go, and the model that may reverse gradients."""
         super().__init__()
         self._job, self._progress = job, progress
+        self._reversals = [one for one in model.layers if isinstance(one, GradientReversal)]
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock."""
@@ -113,9 +114,8 @@ class Record(keras.callbacks.Callback):
         """Complete the row."""
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         row["learning_rate"] = _number(self.model.optimizer.learning_rate)
-        for layer in self.model.layers:
-            if layer.name == networks.REVERSAL and isinstance(layer, GradientReversal):
-                row["reversal_strength"] = _number(layer.strength)
+        for layer in self._reversals:
+            row["reversal_strength"] = _number(layer.strength)
         row["seconds"] = time.monotonic() - self._clock
         self._progress.history.append(row)
         say(

@@ -14,6 +14,7 @@ import numpy as np
 
 from galadapt.files import atomic
 from galadapt.progress import say
+from galadapt.training.resident import learned
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Progress:
 
 def _variables(model: keras.Model) -> list[Any]:
     """Weights, optimiser moments and the state of the dropout generators, in a fixed order."""
-    return [*model.variables, *model.optimizer.variables]
+    return [*learned(model), *model.optimizer.variables]
 
 
 class Checkpoint:

@@ -181,6 +181,8 @@ def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:
 
     No parameter and no class depends on the orientation; masks turn with their stamps.
     """
+    if not orientations.any():
+        return images
     turned = np.empty_like(images)
     for orientation in range(COUNT):
         chosen = orientations == orientation

@@ -18,6 +18,16 @@ def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
     return view[:, ::-1] if orientation >= 4 else view
 
 
+def oriented_each(images: Any, orientations: Any) -> Any:
+    """Do the same to every stamp (n, side, side, ...) by its own orientation (n,), as tensors."""
+    ops = keras.ops
+    each = ops.reshape(orientations, (-1, *(1 for _ in images.shape[1:])))
+    turned = images
+    for turns in (1, 2, 3):
+        turned = ops.where(each % 4 == turns, ops.rot90(images, turns, axes=(1, 2)), turned)
+    return ops.where(each >= 4, ops.flip(turned, axis=1), turned)
+
+
 def mean_answer(ask: Callable[[np.ndarray], Any], images: np.ndarray) -> Any:
     """Average what a network says of stamps over their eight orientations.
 

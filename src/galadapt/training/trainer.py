@@ -5,31 +5,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import keras
 import numpy as np
 
-from galadapt.config import Adversarial, ClassMethod, Method, Training
+from galadapt.config import ClassMethod, Method, Training
 from galadapt.errors import DataError
 from galadapt.models import networks
 from galadapt.progress import say
 from galadapt.stamps import StampSet
 from galadapt.training import batch_norm, callbacks, run_folder, targets
-from galadapt.training.alignment import AlignmentLoss
 from galadapt.training.batches import Batches
 from galadapt.training.checkpoint import Checkpoint, Progress
-from galadapt.training.data import Examples, prints_masks, read_training
+from galadapt.training.compiling import compiled
+from galadapt.training.data import Examples, read_training
 from galadapt.training.inference import predict
 from galadapt.training.job import Job
 from galadapt.training.matching import matching_weights
-from galadapt.training.optimizer import DiscriminativeAdam
 from galadapt.training.self_training import pseudo_labelled
 from galadapt.training.start import start
 from galadapt.training.targets import Target
-
-#: Steps the backend runs without returning to Python where it can: the same result, sooner.
-STEPS_PER_EXECUTION = 16
 
 
 def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
@@ -48,6 +44,7 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
         target = targets.of_method(job.method, job.parameters, next(iter(sets.values())))
         training = read_training(sets, "train", target, job.method)
         network, target, identity = start(job, side, target, training)
+        network = networks.in_precision(network, job.method.precision)
         if job.method.adapt_batch_norm:
             batch_norm.check(network, job.label)
         if isinstance(job.method, Method) and job.method.self_training is not None:
@@ -59,12 +56,15 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
                 job.label,
             )
         copies = _copies(job.method, sets, training)
-        batches = Batches(training, target, job.method, job.seed, copies)
+        batches = Batches(
+            training, target, job.method, job.seed, copies, job.compute.keeps_stamps_on_device
+        )
         validation = _validation(job, sets, network, target, training)
         checkpoint = Checkpoint(job.checkpoint, identity)
         progress = _fit(job, network, target, batches, validation, checkpoint, extra)
         if job.method.adapt_batch_norm:
             batch_norm.adapt(network, training["survey"].images)
+        network = networks.in_precision(network, "float32")
         run_folder.write(job, sets, network, target, progress, identity, started)
     checkpoint.remove()
 
@@ -131,7 +131,7 @@ def _fit(
 ) -> Progress:
     """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method
-    model = _compile(network, target, method, method.epochs * len(batches))
+    model, joined = compiled(network, target, method, batches, job.compute.keeps_stamps_on_device)
     progress = checkpoint.load(model)
     if progress.epoch:
         say(f"{job.label} continues after epoch {progress.epoch}")
@@ -139,7 +139,7 @@ def _fit(
         callbacks.DrawBatches(batches),
         callbacks.Validate(network, target, validation),
         callbacks.StopIfDiverged(job),
-        callbacks.Record(job, progress),
+        callbacks.Record(job, progress, joined),
         callbacks.KeepBest(network, progress, method.patience),
         callbacks.Save(checkpoint, progress),
         *extra,
@@ -163,42 +163,3 @@ def _fit(
     for layer in network.layers:
         layer.trainable = True
     return progress
-
-
-def _compile(network: keras.Model, target: Target, method: Training, steps: int) -> keras.Model:
-    """Return the compiled model to train: the network, and what aligns the domains beside it.
-
-    Losses are averaged over the examples that carry a label, so that hidden labels do not weaken
-    the term of the labels; only R1's fixed vector divides by the whole batch, as printed.
-    """
-    alignment = method.alignment
-    reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"
-    answer = target.loss(reduction)
-    rate = method.learning_rate
-    if method.learning_rate_schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    optimizer = DiscriminativeAdam(rate, feature_rate=method.feature_rate)
-    compiling: dict[str, Any] = {"steps_per_execution": STEPS_PER_EXECUTION}
-    if alignment is None:
-        # Another model of the same layers: the network itself is saved without training state.
-        model = keras.Model(network.input, network.outputs[0])
-        compiling["loss"] = answer
-    elif isinstance(alignment, Adversarial):
-        model = networks.add_domain_head(network, alignment, steps)
-        domain = keras.losses.SparseCategoricalCrossentropy()
-        compiling["loss"] = {networks.ANSWER: answer, networks.DOMAIN: domain}
-        shares = (1 - alignment.weight, alignment.weight)
-        compiling["loss_weights"] = dict(zip(compiling["loss"], shares, strict=True))
-    else:
-        model = networks.show_features(network)
-        compiling["loss"] = {
-            networks.ANSWER: answer,
-            networks.DOMAIN: AlignmentLoss(alignment),
-        }
-        compiling["loss_weights"] = {networks.ANSWER: 1.0, networks.DOMAIN: alignment.weight}
-    model.compile(optimizer, **compiling)
-    # Its moments must exist before a checkpoint can restore them.
-    optimizer.build(model.trainable_variables)
-    slow = {id(variable) for variable in networks.feature_variables(network)}
-    optimizer.slow = {k for k, one in enumerate(model.trainable_variables) if id(one) in slow}
-    return model

@@ -236,3 +236,48 @@ def test_saved_networks_load_in_safe_mode(network: Network, tmp_path: Path) -> N
     )
     features = networks.feature_extractor(loaded)
     assert features.output_shape == networks.feature_extractor(model).output_shape
+
+
+# --- precision -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"architecture": name} for name in choices(Network)),
+        {"architecture": "compact", "per_parameter": True},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_half_precision_answers_nearly_the_same_and_back_exactly(
+    settings: dict[str, object],
+) -> None:
+    exact = networks.build(Network.model_validate(settings), 32, 4, 0.1, 2.0)
+    stamps = np.random.default_rng(1).standard_normal((3, 32, 32, 1)).astype(np.float32)
+    expected = exact.predict(stamps, verbose=0)
+    half = networks.in_precision(exact, "bfloat16")
+    found = half.predict(stamps, verbose=0)
+    assert found.dtype == np.float32
+    difference = np.abs(found - expected).max() / np.abs(expected).max()
+    assert 1e-5 < difference < 0.05
+    assert networks.feature_extractor(half).predict(stamps, verbose=0).dtype == np.float32
+    assert {variable.dtype for variable in half.trainable_variables} == {"float32"}
+    back = networks.in_precision(half, "float32")
+    np.testing.assert_array_equal(back.predict(stamps, verbose=0), expected)
+
+
+def test_a_precision_that_is_there_copies_nothing() -> None:
+    model = networks.build(Network(), 16, 4)
+    assert networks.in_precision(model, "float32") is model
+    half = networks.in_precision(model, "bfloat16")
+    assert networks.in_precision(half, "bfloat16") is half
+
+
+def test_frozen_layers_stay_frozen_in_another_precision() -> None:
+    model = networks.build(Network(), 16, 4)
+    for layer in model.layers[:5]:
+        layer.trainable = False
+    half = networks.in_precision(model, "bfloat16")
+    flags = [[one.trainable for one in each.layers[1:]] for each in (half, model)]
+    assert flags[0] == flags[1] and not all(flags[0])
+    assert len(half.trainable_variables) == len(model.trainable_variables)

@@ -208,6 +208,21 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
 
+def test_half_precision_trains_and_leaves_an_exact_network(
+    job: MakeJob, trained: Path, tmp_path: Path
+) -> None:
+    settings = {"precision": "bfloat16", "epochs": 2, "starts_from": "baseline"}
+    start_model = trained / "model.keras"
+    for name, precision in (("half", "bfloat16"), ("exact", "float32")):
+        settings["precision"] = precision
+        train(**job(settings, output=tmp_path / name, start_model=start_model))
+    half, exact = (pd.read_csv(tmp_path / name / "history.csv") for name in ("half", "exact"))
+    assert (half["loss"] != exact["loss"]).all()
+    np.testing.assert_allclose(half["loss"], exact["loss"], rtol=0.05)
+    model = keras.saving.load_model(tmp_path / "half" / "model.keras", compile=False)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+
+
 def test_training_killed_after_its_last_epoch_only_writes_its_run(job: MakeJob) -> None:
     """Steps too small for float32 bring no second best epoch, so patience ends the training."""
     arguments = job({"epochs": 9, "patience": 1, "learning_rate": 1e-12})
