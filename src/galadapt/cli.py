@@ -170,6 +170,13 @@ def _download(arguments: argparse.Namespace) -> None:
         print(path)
 
 
+def _observations(arguments: argparse.Namespace) -> None:
+    from galadapt.screening.products import list_observations
+
+    missing = None if arguments.missing is None else Path(arguments.missing)
+    list_observations(Path(arguments.list), Path(arguments.images), Path(arguments.output), missing)
+
+
 def _prune(arguments: argparse.Namespace) -> None:
     from galadapt.prune import remove, stale
 
@@ -261,6 +268,15 @@ def parser() -> argparse.ArgumentParser:
         help="where first downloads record theirs (default %(default)s)",
     )
     verb.set_defaults(act=_download)
+
+    verb = verbs.add_parser(
+        "observations", help="which 4XMM observations have an image here: a table for screening"
+    )
+    verb.add_argument("list", help="4XMM list of observations (FITS; galadapt download has one)")
+    verb.add_argument("--images", required=True, help="folder of EPIC images, named as archived")
+    verb.add_argument("--missing", help="CSV to write: where the other images can be fetched")
+    verb.add_argument("-o", "--output", required=True, help="CSV to write: image, class, group")
+    verb.set_defaults(act=_observations)
 
     verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])

@@ -67,7 +67,9 @@ def image_urls(
     ]
 
 
-def list_observations(observations: Path, images: Path, output: Path) -> pd.DataFrame:
+def list_observations(
+    observations: Path, images: Path, output: Path, missing: Path | None = None
+) -> pd.DataFrame:
     """Join the 4XMM list of observations with the images that were fetched.
 
     Args:
@@ -75,6 +77,8 @@ def list_observations(observations: Path, images: Path, output: Path) -> pd.Data
         images: Folder of images named as `image_name` names the sum of the cameras.
         output: CSV for `galadapt.screening.files.read_fields`: image, obs_class, group. The
             exposure is left to the headers.
+        missing: CSV for the observations without an image, if wanted: group, image (the file to
+            make), address, other_address.
 
     Returns:
         What was written.
@@ -103,11 +107,14 @@ def list_observations(observations: Path, images: Path, output: Path) -> pd.Data
     numbers = [str(value).strip().zfill(10) for value in table[names["OBS_ID"]]]
     classes = np.ma.filled(np.ma.asarray(table[names["OBS_CLASS"]]).astype(int), -1)
     files = [(images / image_name(number)).resolve() for number in numbers]
+    present = [file.is_file() for file in files]
     rows = [
         {"image": str(file), "obs_class": int(k), "group": number}
-        for file, k, number in zip(files, classes, numbers, strict=True)
-        if file.is_file()
+        for file, k, number, there in zip(files, classes, numbers, present, strict=True)
+        if there
     ]
+    if missing is not None:
+        write_csv(missing, _addresses(files, numbers, present))
     if not rows:
         raise DataError(
             f"{images}: holds no image of the {len(numbers)} observations, such as "
@@ -117,3 +124,13 @@ def list_observations(observations: Path, images: Path, output: Path) -> pd.Data
     write_csv(output, found)
     say(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
     return found
+
+
+def _addresses(files: list[Path], numbers: list[str], present: list[bool]) -> pd.DataFrame:
+    """Say where the images that are not there can be fetched."""
+    absent = [
+        (number, str(file), *image_urls(number))
+        for file, number, there in zip(files, numbers, present, strict=True)
+        if not there
+    ]
+    return pd.DataFrame(absent, columns=["group", "image", "address", "other_address"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from galadapt.cli import main
 from galadapt.config.screening import FieldFiles, FieldSplits, TableFile
 from galadapt.downloads import read_archives
 from galadapt.errors import DataError
@@ -67,8 +69,13 @@ def test_a_fetched_sample_becomes_a_survey(tmp_path: Path) -> None:
         fits.PrimaryHDU(np.ones((162, 162), np.int16), header).writeto(tmp_path / "a.fits.gz")
         (tmp_path / "a.fits.gz").rename(name)
     listed = _observations(tmp_path / "list.fits", OBS_ID=numbers, OBS_CLASS=[0, 4, 1])
-    found = list_observations(listed, images, tmp_path / "fields.csv")
-    assert found["group"].tolist() == numbers[:2]
+    out = [str(tmp_path / name) for name in ("fields.csv", "missing.csv")]
+    options = ["--images", str(images), "-o", out[0], "--missing", out[1]]
+    assert main(["observations", str(listed), *options]) == 0
+    missing = pd.read_csv(out[1], dtype=str)
+    assert missing["group"].tolist() == numbers[2:]
+    assert missing["image"].tolist() == [str(images / image_name(numbers[2]))]
+    assert missing[["address", "other_address"]].to_numpy().tolist() == [image_urls(numbers[2])]
     files = FieldFiles(table=TableFile(path=str(tmp_path / "fields.csv")))
     out = tmp_path / "o.h5"
     read_fields(files, 162, 16.0, FieldSplits(), 1, out, tmp_path / "r.csv", {})
