@@ -42,8 +42,10 @@ SIDE = 128
 #: Side of the PSF images [px].
 PSF_SIDE = 101
 
-#: Galaxies of the mock survey per stamp wanted: what selection and extraction remove is made up.
-SPARE = 5
+#: Galaxies of the mock survey per stamp wanted, at first: selection and extraction remove some, and
+#: a survey deeper than the networks' ranges loses more. A mosaic that yields too few stamps is made
+#: again, this often in all, with as many more galaxies as it lacked and a little.
+SPARE, ATTEMPTS, MARGIN = 5, 3, 1.15
 
 CONDITIONS = ("clean", "crowded")
 
@@ -178,7 +180,30 @@ def _crowded(
     config: Config, limits: dict[str, tuple[float, float]], count: int, seed: int, path: Path
 ) -> tuple[np.ndarray, float]:
     survey = config.survey if isinstance(config.survey, MockSurvey) else MockSurvey()
-    survey = survey.model_copy(update={"n_galaxies": max(SPARE * count, 400)})
+    galaxies = max(SPARE * count, 400)
+    for _ in range(ATTEMPTS):
+        survey = survey.model_copy(update={"n_galaxies": galaxies})
+        table = _survey_stamps(config, survey, seed, path)
+        inside = np.ones(len(table), bool)
+        for name, (low, high) in limits.items():
+            inside &= table[name].between(low, high).to_numpy()
+        rows = np.flatnonzero(inside)
+        if len(rows) >= count:
+            break
+        galaxies = int(galaxies * MARGIN * count / max(len(rows), 1))
+    else:
+        raise RunError(
+            f"{path}: only {len(rows)} of {len(table)} stamps lie within the ranges, {count} are "
+            "wanted; lower --count"
+        )
+    # Neighbours in the catalogue are neighbours on the sky: choose by a hash instead.
+    order = [hashlib.sha256(f"{seed}:{table['id'].iloc[row]}".encode()).digest() for row in rows]
+    chosen = sorted(range(len(rows)), key=order.__getitem__)[:count]
+    return np.sort(rows[chosen]), resolve(survey.noise).exposure_time
+
+
+def _survey_stamps(config: Config, survey: MockSurvey, seed: int, path: Path) -> pd.DataFrame:
+    """Make a mock survey and cut its stamps; return their table, with what is true of them."""
     image = config.image.model_copy(update={"stamp_size": SIDE})
     files = {name: path.with_name(f"mock_{name}") for name in ("drz.fits", "wht.fits")}
     drz, wht = files.values()
@@ -209,20 +234,7 @@ def _crowded(
         provenance={"seed": seed},
     )
     with StampSet(path) as stamps:
-        table = _with_truth(stamps.table, path.parent)
-    inside = np.ones(len(table), bool)
-    for name, (low, high) in limits.items():
-        inside &= table[name].between(low, high).to_numpy()
-    rows = np.flatnonzero(inside)
-    if len(rows) < count:
-        raise RunError(
-            f"{path}: only {len(rows)} of {len(table)} stamps lie within the ranges, {count} are "
-            "wanted; lower --count"
-        )
-    # Neighbours in the catalogue are neighbours on the sky: choose by a hash instead.
-    order = [hashlib.sha256(f"{seed}:{table['id'].iloc[row]}".encode()).digest() for row in rows]
-    chosen = sorted(range(len(rows)), key=order.__getitem__)[:count]
-    return np.sort(rows[chosen]), resolve(survey.noise).exposure_time
+        return _with_truth(stamps.table, path.parent)
 
 
 def _with_truth(table: pd.DataFrame, folder: Path) -> pd.DataFrame:

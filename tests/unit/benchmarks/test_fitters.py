@@ -104,6 +104,28 @@ class TestStamps:
             core = file["images"][:, 60:68, 60:68].mean(axis=(1, 2))
             assert (core > 5 * file["pixel_rms"] / 8).all()
 
+    @pytest.mark.parametrize(("galaxies_per_stamp", "mosaics"), [(4, 1), (9, 2), (None, 3)])
+    def test_a_survey_that_yields_too_few_is_made_again_with_more(
+        self, tmp_path, monkeypatch, galaxies_per_stamp, mosaics
+    ):
+        asked = []
+
+        def stamps(config, survey, seed, path):
+            asked.append(survey.n_galaxies)
+            count = 7 if galaxies_per_stamp is None else survey.n_galaxies // galaxies_per_stamp
+            middle = {name: (low + high) / 2 for name, (low, high) in DEMO.items()}
+            return pd.DataFrame({"id": np.arange(count), **middle})
+
+        monkeypatch.setattr(conditions, "_survey_stamps", stamps)
+        wanted = EXPERIMENT, DEMO, 100, 3, tmp_path / "crowded.h5"
+        if galaxies_per_stamp is None:
+            with pytest.raises(RunError, match="only 7 of 7 stamps lie within the ranges, 100 are"):
+                conditions._crowded(*wanted)
+        else:
+            rows, _ = conditions._crowded(*wanted)
+            assert len(rows) == len(set(rows)) == 100
+        assert len(asked) == mosaics and asked[0] == 500
+
 
 class TestRanges:
     def test_are_the_box_cut_to_the_networks(self):
