@@ -59,7 +59,10 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
                     panel.scatter(
                         row["ensemble"], place, s=40, facecolors="none", edgecolors="black", lw=1
                     )
-            panel.set(xlim=(_FLOOR - 0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="R²")
+            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy()
+            left = _left_edge(shown)
+            panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
+            panel.set_xlabel("R²")
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
             panel.set_title(parameter.replace("_", " "))
         handles = [
@@ -70,3 +73,9 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
             axes[0, 0].plot([], [], color="0.35", label=fit)[0],
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
+
+
+def _left_edge(values: np.ndarray) -> float:
+    """Return where an axis of R2 begins: at a tenth below all values, from `_FLOOR` on."""
+    least = float(np.nanmin(values))
+    return max(np.floor(10 * (least - 0.03)) / 10, _FLOOR - 0.03)
