@@ -14,6 +14,7 @@ networks that have seen nothing of the survey: alignment makes features alike wh
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ CRITERIA = {
     "expected_error": "weighted_validation plus seed_disagreement",
 }
 
-#: Those that measure errors on simulated galaxies.
-ON_SIMULATED = ("validation", "weighted_validation", "expected_error")
+#: Those whose values compare candidates of one simulation: errors on its galaxies, or in units of
+#: their variance.
+WITHIN_SIMULATION = ("validation", "weighted_validation", "seed_disagreement", "expected_error")
 
 #: In order of preference; the first that exists is recommended.
 RECOMMENDED = ("expected_error", "weighted_validation", "validation")
@@ -87,7 +89,8 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
 
     Squared errors and variances are in units of the variance of the simulated validation galaxies'
     true values, averaged over the parameters and seeds, and taken over the galaxies that every
-    candidate was asked for. A failed prediction counts as an error of one such variance.
+    candidate of a simulation was asked for. A failed prediction counts as an error of one such
+    variance.
 
     Args:
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
@@ -205,25 +208,53 @@ def _names(kind: str) -> list[str]:
 def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candidate]:
     settings = {run.method: run.settings for runs in groups.values() for run in runs}
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
-    common: Any = None
-    for table in (table for group in tables.values() for table in group):
-        # A method that leaves out faint galaxies would look better than the others by that alone.
-        common = table.index if common is None else common.intersection(table.index)
+    simulations = {key: simulation_of(key[1], settings) for key in groups}
+    common = _common(tables, simulations)
     found = []
     for (variant, method), runs in groups.items():
-        values = _criteria([table.loc[common] for table in tables[variant, method]])
+        simulation = simulations[variant, method]
+        values = _criteria([table.loc[common[simulation]] for table in tables[variant, method]])
         values["domain_auc"] = float(np.mean([run.auc for run in runs]))
         found.append(
             _Candidate(
                 variant=variant,
                 method=method,
-                simulation=simulation_of(method, settings),
+                simulation=simulation,
                 survey_free=survey_free(method, settings),
                 criteria=values,
                 r2=np.stack([run.r2 for run in runs]),
             )
         )
     return found
+
+
+def _common(
+    tables: Mapping[tuple[str, str], Sequence[pd.DataFrame]],
+    simulations: Mapping[tuple[str, str], str],
+) -> dict[str, pd.Index]:
+    """Return, per simulation, the galaxies that all candidates which compare were asked for.
+
+    A method that leaves out faint galaxies would look better than the others by that alone. Survey
+    galaxies are those of all candidates; simulated ones of one simulation have nothing to do with
+    those of another, not even their number.
+    """
+
+    def shared(domain: str, keys: Sequence[tuple[str, str]]) -> pd.Index:
+        found = [
+            table.index[table.index.get_level_values("domain") == domain]
+            for key in keys
+            for table in tables[key]
+        ]
+        return functools.reduce(pd.Index.intersection, found)
+
+    if not tables:
+        return {}
+    survey = shared("survey", list(tables))
+    common = {}
+    for simulation in dict.fromkeys(simulations.values()):
+        own = shared("simulated", [key for key in tables if simulations[key] == simulation])
+        common[simulation] = own.append(survey)
+    return common
 
 
 def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
@@ -279,7 +310,7 @@ def _simulations(candidates: Sequence[_Candidate]) -> dict[str, float]:
 
 def _compared(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
     """Return the candidates that a criterion can compare."""
-    if criterion not in ON_SIMULATED:
+    if criterion not in WITHIN_SIMULATION:
         return list(candidates)
     simulation = next(iter(_simulations(candidates)), "")
     return [c for c in candidates if c.simulation == simulation]

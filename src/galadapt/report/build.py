@@ -251,13 +251,7 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    simulation = configuration.get("simulation") or {}
     image = configuration.get("image") or {}
-    sizes = ", ".join(
-        f"{simulation[key]:,} {label}".replace(",", " ")
-        for key, label in (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
-        if key in simulation
-    )
     survey = configuration.get("survey") or {}
     return [
         ("Survey", str(survey.get("kind", "unknown"))),
@@ -266,9 +260,15 @@ def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{image.get('stamp_size')} px of {image.get('pixel_scale')} arcsec, "
             f"{image.get('band')}, zero point {image.get('zero_point')} AB",
         ),
-        ("Simulated", sizes),
+        ("Simulated", _sizes(configuration.get("simulation") or {})),
         *_sources(configuration),
     ]
+
+
+def _sizes(simulation: Mapping[str, Any]) -> str:
+    splits = (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
+    counts = [(simulation[key], label) for key, label in splits if key in simulation]
+    return ", ".join(f"{count:,} {label}".replace(",", " ") for count, label in counts)
 
 
 def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -278,10 +278,15 @@ def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
         method = (configuration.get("method_settings") or {}).get(name, {})
         if method.get("simulation"):
             users.setdefault(method["simulation"], []).append(name)
-    return [
-        (f"Simulation {simulation}", f"of {', '.join(names)} and what starts from it")
-        for simulation, names in users.items()
-    ]
+    usual = _sizes(configuration.get("simulation") or {})
+    found = []
+    for simulation, names in users.items():
+        sizes = _sizes((configuration.get("simulations") or {}).get(simulation, {}))
+        # Said where they are not those of the line above.
+        count = "" if sizes in ("", usual) else f"{sizes}; "
+        text = f"{count}of {', '.join(names)} and what starts from it"
+        found.append((f"Simulation {simulation}", text))
+    return found
 
 
 def _classified(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:

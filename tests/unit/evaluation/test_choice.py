@@ -325,6 +325,27 @@ def test_a_plainer_simulation_does_not_win_by_being_plain(make, chosen):
     assert "real 0.700, plain 0.950" in page
 
 
+def test_simulations_need_not_share_their_galaxies(make, chosen):
+    """A larger simulation numbers its validation galaxies otherwise; its criteria stay the same."""
+    plain, real = [make(seed=seed) for seed in (1, 2)], [make(seed=3), make(seed=4)]
+    for run in real:
+        edit(run / "run.json", lambda content: content.update(method="real"))
+        edit(run / "run.json", lambda content: content["settings"].update(simulation="real"))
+        edit(run / "metrics.json", lambda content: content["separability"].update(auc=0.6))
+    before, _ = chosen([*plain, *real])
+
+    def renumber(table):
+        table.loc[table["domain"] == "simulated", "id"] += 1_000_000
+
+    for run in real:
+        change_predictions(run, renumber)
+    after, page = chosen([*plain, *real])
+    assert values(after, "expected_error").notna().all()
+    pd.testing.assert_frame_equal(before, after)
+    assert after[after["chosen"]].set_index("criterion").loc["validation", "method"] == "real"
+    assert "No criterion could be measured" not in page
+
+
 def test_one_simulation_needs_no_choice(make, chosen):
     _, page = chosen([make(), make("dann_supervised")])
     assert "The simulation is chosen first" not in page

@@ -153,6 +153,24 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
     assert ("can overlap on the mosaic" in inputs["output"].read_text()) is said
 
 
+@pytest.mark.parametrize(
+    ("n_train", "said"),
+    [
+        (50000, "of transfer and"),
+        (90000, "90 000 train, 100 validation, 300 test; of transfer and"),
+    ],
+)
+def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said):
+    inputs["configuration"] = {
+        **CONFIGURATION,
+        "simulations": {"real": {**CONFIGURATION["simulation"], "n_train": n_train}},
+        "method_settings": {"transfer": {"simulation": "real"}},
+    }
+    build_report(**inputs)
+    text = Page(inputs["output"].read_text()).text
+    assert " ".join(text.split()).count(f"Simulation real {said} what starts from it") == 1
+
+
 def test_a_task_without_a_package_and_a_choice_has_no_such_sections(inputs):
     inputs |= {"package": None, "package_pictures": [], "choice_html": None, "fits_html": None}
     build_report(**inputs)
