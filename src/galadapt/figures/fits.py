@@ -77,5 +77,7 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
 
 def _left_edge(values: np.ndarray) -> float:
     """Return where an axis of R2 begins: at a tenth below all values, from `_FLOOR` on."""
-    least = float(np.nanmin(values))
-    return max(np.floor(10 * (least - 0.03)) / 10, _FLOOR - 0.03)
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return _FLOOR
+    return float(max(np.floor(10 * (known.min() - 0.03)) / 10, _FLOOR - 0.03))
