@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from same_runs import assert_same_run
 
 from galadapt.config import Compute, Network
 from galadapt.errors import RunError
@@ -33,19 +33,6 @@ ADVERSARIAL = {
     "augment": "all",
 }
 STAMPS = np.random.default_rng(1).standard_normal((9, 6, 6, 1)).astype(np.float32)
-
-
-def weights(run: Path) -> list[np.ndarray]:
-    return keras.saving.load_model(run / "model.keras", compile=False).get_weights()
-
-
-def assert_same(first: Path, second: Path) -> None:
-    for one, other in zip(weights(first), weights(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    histories = [
-        pd.read_csv(run / "history.csv").drop(columns="seconds") for run in (first, second)
-    ]
-    pd.testing.assert_frame_equal(*histories)
 
 
 def test_tensors_turn_like_arrays() -> None:
@@ -77,7 +64,7 @@ def test_the_same_bits_come_out(
     settings = {**settings, "network": with_dropout, "epochs": 2}
     for name, compute in (("host", Compute()), ("device", ON_DEVICE)):
         train(**job(settings, output=tmp_path / name, compute=compute))
-    assert_same(tmp_path / "host", tmp_path / "device")
+    assert_same_run(tmp_path / "host", tmp_path / "device")
 
 
 def test_an_interrupted_training_may_go_on_the_other_way(
@@ -101,7 +88,7 @@ def test_an_interrupted_training_may_go_on_the_other_way(
         shapes = [state[name].shape for name in state.files]
         assert not any(s.side in shape for shape in shapes)
     train(**arguments | {"compute": Compute()})
-    assert_same(tmp_path / "whole", tmp_path / "halves")
+    assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
 
 def test_a_full_device_is_said(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from blob_stamps import SIDE, train_baseline, write_domain
+from same_runs import assert_same_run, weights
 
 from galadapt.config import PARAMETERS, Compute, Method, Network
 from galadapt.errors import ConfigError, DataError, RunError
@@ -45,27 +46,12 @@ MATCHED = {**SEMI, "alignment": {"kind": "dann", "match_labels": True}}
 SUPERVISED = {**SEMI, "survey_labels": True}
 
 
-def weights(run: Path) -> list[np.ndarray]:
-    return keras.saving.load_model(run / "model.keras", compile=False).get_weights()
-
-
 def ask(run: Path, domains: dict[str, Path], **changes: Path) -> None:
     """Test the network of a run folder on both domains, into the folder."""
     files = {"run": "run.json", "model": "model.keras", "predictions": "predictions.parquet"}
     files |= {"embeddings": "embeddings.parquet", "record": "predictions.json"}
     paths = {name: run / file for name, file in files.items()} | changes
     predict(**paths, domains=domains, compute=Compute())
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    """Two runs on one machine must agree to the last bit."""
-    for one, other in zip(weights(first), weights(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    histories = [
-        pd.read_csv(run / "history.csv").drop(columns="seconds") for run in (first, second)
-    ]
-    pd.testing.assert_frame_equal(*histories)
-    assert (first / "run.json").read_bytes() == (second / "run.json").read_bytes()
 
 
 @pytest.fixture(scope="module")
