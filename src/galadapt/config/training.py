@@ -188,9 +188,9 @@ class Training(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description=(
-            "Numbers that layers compute with in training. bfloat16 is faster on recent GPUs (and "
-            "slower on CPUs); weights, features and answers stay float32, and so does everything "
-            "when the trained network predicts."
+            "Numbers that layers compute with in training; bfloat16 is meant for GPUs that have "
+            "it. Weights, features and answers stay float32, and so does everything when the "
+            "trained network predicts."
         ),
     )
     n_simulated: Annotated[int, Field(ge=2)] | None = Field(

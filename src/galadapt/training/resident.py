@@ -1,7 +1,7 @@
 """Training stamps that stay in the accelerator's memory: a step is sent rows, not images.
 
-An accelerator computes a step of small stamps in about the time that sending them takes. Rows and
-orientations are a thousandth of that. What a network is shown is the same, bit by bit.
+A stamp of 128 px is 64 KiB to be sent in every epoch, its row and orientation are 8 bytes. What a
+network is shown is the same, bit by bit.
 """
 
 from __future__ import annotations

@@ -197,10 +197,9 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
 def test_half_precision_trains_and_leaves_an_exact_network(
     job: MakeJob, trained: Path, tmp_path: Path
 ) -> None:
-    settings = {"precision": "bfloat16", "epochs": 2, "starts_from": "baseline"}
     start_model = trained / "model.keras"
     for name, precision in (("half", "bfloat16"), ("exact", "float32")):
-        settings["precision"] = precision
+        settings = {"precision": precision, "epochs": 2, "starts_from": "baseline"}
         train(**job(settings, output=tmp_path / name, start_model=start_model))
     half, exact = (pd.read_csv(tmp_path / name / "history.csv") for name in ("half", "exact"))
     assert (half["loss"] != exact["loss"]).all()
