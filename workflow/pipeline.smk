@@ -3,7 +3,7 @@
 include: "rules/common.smk"
 
 
-if CONFIG.task == "structure":
+if CONFIG.task == "galaxies":
 
     include: "rules/simulate.smk"
     include: "rules/survey.smk"
@@ -23,7 +23,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 
 
-if CONFIG.task == "structure":
+if CONFIG.task == "galaxies":
 
     include: "rules/package.smk"
     include: "rules/fits.smk"

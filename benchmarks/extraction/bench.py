@@ -130,8 +130,9 @@ def _anonymous(pid: int) -> int:
 
 def cut(folder: Path, size: int, processes: int, profiled: bool, settings: str) -> None:
     """Extract, and print what it took as JSON."""
-    from galadapt.config import Extraction, Image, Splits
-    from galadapt.extraction.cutouts import extract
+    from galadapt.config.image import Image
+    from galadapt.config.survey import Extraction, Splits
+    from galadapt.cutouts.cutouts import extract
 
     profile = cProfile.Profile()
     watch = _Watch()

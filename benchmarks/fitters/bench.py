@@ -24,9 +24,9 @@ from network import training_ranges
 from running import fit, measure
 from tables import REFERENCE, draw, printed, rows
 
-from galadapt import config
-from galadapt.errors import ConfigError, GaladaptError
-from galadapt.files import write_csv
+from galadapt.core.errors import ConfigError, GaladaptError
+from galadapt.core.files import write_csv
+from galadapt.tasks.reading import load
 
 FITTERS = ("petrofit", "pyimfit", "statmorph")
 
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument(
         "--model",
         type=Path,
-        default=Path("results/runs/structure/asinh/transfer/seed1"),
+        default=Path("results/runs/galaxies/asinh/transfer/seed1"),
         help="prediction package, or run folder (default %(default)s)",
     )
     parser.add_argument(
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"--python: {arguments.python} does not exist; run `make bench-fitters`, which makes "
             "the fitters' environment"
         )
-    experiment = config.load(*arguments.config)
+    experiment = load(*arguments.config)
     limits = ranges(experiment, training_ranges(arguments.model))
     folder = arguments.output.with_suffix("")
     python = Path.cwd() / arguments.python

@@ -15,18 +15,21 @@ import galsim
 import numpy as np
 import pandas as pd
 
-from galadapt.config import PARAMETERS, Config, Interval, MockSurvey, Selection, Simulation
-from galadapt.errors import ConfigError, RunError
-from galadapt.extraction.cutouts import extract
-from galadapt.files import atomic, read_table, write_parquet
-from galadapt.progress import say
+from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.simulation import Simulation
+from galadapt.config.survey import MockSurvey, Selection
+from galadapt.core.errors import ConfigError, RunError
+from galadapt.core.files import atomic, read_table, write_parquet
+from galadapt.core.log import say
+from galadapt.cutouts.cutouts import extract
 from galadapt.simulation.engine import write_simulated
 from galadapt.simulation.noise import resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
-from galadapt.stamps import StampSet
+from galadapt.stamps.format import StampSet
 from galadapt.surveys.mock import make_mock
 from galadapt.surveys.selection import select
+from galadapt.tasks.galaxies.settings import Config
 
 #: Ranges of the clean stamps, before those of the network cut them.
 BOX = {

@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
-from galadapt.config import PARAMETERS, Compute, Interval, Step
-from galadapt.errors import DataError, GaladaptError
-from galadapt.files import read_json, write_parquet
-from galadapt.training import backend
-from galadapt.variants.chain import apply_chain
+from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.training import Compute
+from galadapt.config.variants import Step
+from galadapt.core.errors import DataError, GaladaptError
+from galadapt.core.files import read_json, write_parquet
+from galadapt.learners.keras import backend
+from galadapt.stamps.preprocess import apply_chain
 
 #: Stamps the networks are timed on, repeats included: less would not fill their batches. Passes
 #: are repeated until they have taken so much CPU time [s].
@@ -69,7 +71,8 @@ def package_measure(model: Path) -> tuple[Measure, int]:
 
 def run_measure(model: Path) -> tuple[Measure, int]:
     """Return what measures with the network of a run folder, and the side of its stamps [px]."""
-    from galadapt.training import inference, testing
+    from galadapt.learners import test as testing
+    from galadapt.learners.keras import inference
 
     network = testing.read_network(model / "run.json", model / "model.keras")
     record = read_json(model / "run.json")

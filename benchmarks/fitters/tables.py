@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import PARAMETERS, Evaluation
-from galadapt.evaluation.metrics import ERROR_UNITS, parameter_metrics
-from galadapt.figures.style import CYCLE, drawing
+from galadapt.answers.numbers.metrics import ERROR_UNITS, parameter_metrics
+from galadapt.config.base import PARAMETERS
+from galadapt.plots.style import CYCLE, drawing
+from galadapt.tasks.galaxies.settings import Evaluation
 
 #: Magnitude bins: name, from (included), to.
 EDGES = (-np.inf, 20.0, 22.0, 23.5, np.inf)
@@ -46,7 +47,7 @@ def rows(
         condition, method, bin, n, failures, seconds (mean CPU per galaxy), seconds_median,
         ratio (of the means, to galadapt's in the same bin), and for each parameter r2, nmad, bias
         (median) and outliers (share) over the galaxies with a finite result, in the convention of
-        `galadapt.evaluation.metrics`: relative for re, dex for n (2.3 times dex is relative).
+        `galadapt.answers.numbers.metrics`: relative for re, dex for n (2.3 times dex is relative).
     """
     found: list[dict[str, Any]] = []
     magnitude = truth["magnitude"].to_numpy()

@@ -19,30 +19,25 @@ import pandas as pd
 from astropy.io import fits
 
 from galadapt import __version__
-from galadapt.config import (
-    PARAMETERS,
-    Compute,
-    Extraction,
-    Interval,
-    Network,
-    NoiseAsinh,
-    OpticalPsf,
-    Rebin,
-)
-from galadapt.files import write_csv, write_json, write_parquet
+from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.image import OpticalPsf
+from galadapt.config.survey import Extraction
+from galadapt.config.training import Compute, Network
+from galadapt.config.variants import NoiseAsinh, Rebin
+from galadapt.core.files import write_csv, write_json, write_parquet
+from galadapt.core.provenance import file_digest
+from galadapt.learners.keras import backend
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
 from galadapt.prediction.predict import predict
 from galadapt.prediction.task import Inputs
-from galadapt.provenance import file_digest
 from galadapt.surveys.field import tangent_wcs
-from galadapt.training import backend
 
 RMS, ZERO_POINT, SPACING = 0.0051, 25.9463, 120
 
 
 def make_package(folder: Path, stamp_size: int, architecture: str, members: int = 3) -> Path:
     """Write a package of untrained networks with a made-up reference."""
-    from galadapt.models import networks
+    from galadapt.learners.keras import networks
 
     folder.mkdir()
     random = np.random.default_rng(1)

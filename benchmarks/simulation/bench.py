@@ -38,8 +38,9 @@ import numpy as np
 import pandas as pd
 from scipy import fft
 
-from galadapt.config import Image, Noise, OpticalPsf, Simulation
-from galadapt.files import write_csv
+from galadapt.config.image import Image, OpticalPsf
+from galadapt.config.simulation import Noise, Simulation
+from galadapt.core.files import write_csv
 from galadapt.simulation.engine import write_simulated
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
@@ -47,7 +48,7 @@ from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.simulation.streams import stream
-from galadapt.stamps import write_stamps
+from galadapt.stamps.format import write_stamps
 
 IMAGE = Image(stamp_size=128)
 PSF = OpticalPsf()

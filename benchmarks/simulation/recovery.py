@@ -1,9 +1,9 @@
 """An independent fitter must find the parameters the simulator was given.
 
-Stamps from `galadapt.simulation` are fitted with `galadapt.fitting.sersic`: astropy's Sersic2D,
-which shares no code with the renderer. The profile is sampled in real space, five times finer than
-the pixels, and convolved with the PSF there. So it closes the loop on every convention: zero
-point, semi-major radius, index, ellipticity, position angle, centre.
+Stamps of `galadapt.simulation` are fitted by `galadapt.tasks.galaxies.fitting.sersic`: astropy's
+Sersic2D, which shares no code with the renderer. The profile is sampled in real space, five times
+finer than the pixels, and convolved with the PSF there. So it closes the loop on every convention:
+zero point, semi-major radius, index, ellipticity, position angle, centre.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Image, LogUniform, Noise, OpticalPsf, Priors, Simulation, Uniform
-from galadapt.files import write_csv
-from galadapt.fitting.sersic import SersicFitter
+from galadapt.config.image import Image, OpticalPsf
+from galadapt.config.simulation import LogUniform, Noise, Priors, Simulation, Uniform
+from galadapt.core.files import write_csv
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.simulation.streams import stream
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 
 IMAGE = Image(stamp_size=56)
 FINE = 5

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import PARAMETERS, Compute, Method, Network
-from galadapt.files import write_csv
-from galadapt.training import backend
+from galadapt.config.base import PARAMETERS
+from galadapt.config.training import Compute, Method, Network
+from galadapt.core.files import write_csv
+from galadapt.learners.keras import backend
 
 
 def measure(
@@ -28,11 +29,11 @@ def measure(
     """Return stamps per second of real batches, and of one batch repeated."""
     import keras
 
-    from galadapt.models import networks
-    from galadapt.training.batches import Batches
-    from galadapt.training.compiling import compiled
-    from galadapt.training.data import Examples
-    from galadapt.training.targets import Parameters
+    from galadapt.answers.registry import Parameters
+    from galadapt.learners.keras import networks
+    from galadapt.learners.keras.batches import Batches
+    from galadapt.learners.keras.compiling import compiled
+    from galadapt.learners.keras.data import Examples
 
     class Repeated(keras.utils.PyDataset):
         """One step of a training, as often as there are steps."""

@@ -1,7 +1,7 @@
 """galadapt: measure galaxies with networks trained on simulations, and know how far to trust them.
 
 The package is a library: it knows nothing of Snakemake, DVC or the layout of ``results/``. Every
-stage of the pipeline is one function here, called by `galadapt.stages` with explicit paths.
+stage of the pipeline is one function, called by `galadapt.pipeline.stages` with explicit paths.
 """
 
 __version__ = "0.1.0"

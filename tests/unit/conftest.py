@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config import PARAMETERS, Evaluation
+from galadapt.config.base import PARAMETERS
 from galadapt.evaluation.evaluate import evaluate_run
+from galadapt.tasks.galaxies.settings import Evaluation
 
 RANGES = {
     "magnitude": (18.0, 23.5),
@@ -80,7 +81,7 @@ def fabricate_run(
         }
     ).to_csv(folder / "history.csv", index=False)
     run = {
-        "task": "structure",
+        "task": "galaxies",
         "variant": variant,
         "method": method,
         "seed": seed,
@@ -130,7 +131,7 @@ def make_run(tmp_path: Path) -> RunMaker:
     def make(
         variant: str = "asinh", method: str = "baseline", seed: int = 1, **more: object
     ) -> Path:
-        folder = tmp_path / "runs" / "structure" / variant / method / f"seed{seed}"
+        folder = tmp_path / "runs" / "galaxies" / variant / method / f"seed{seed}"
         return fabricate_run(folder, variant, method, seed, **more)  # type: ignore[arg-type]
 
     return make

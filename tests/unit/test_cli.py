@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from galadapt import stages
 from galadapt.cli import main
-from galadapt.config import load
+from galadapt.pipeline import stages
+from galadapt.tasks.reading import load
 
 
 @pytest.fixture(scope="module")

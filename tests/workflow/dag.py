@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from galadapt.config import merge
+from galadapt.config.base import merge
 
 ENVIRONMENT = {
     **os.environ,

@@ -49,7 +49,7 @@ def test_cores_change_no_byte_of_data_and_no_metric(finished, one_core):
 
 
 def test_sharding_changes_no_stamp(finished, repository, tmp_path):
-    from galadapt.stamps import StampSet
+    from galadapt.stamps.format import StampSet
 
     other = new_project(repository, tmp_path / "project", simulation={"shards": 3}, **SMALL)
     shards = [f"results/data/simulated/shard-{k:03d}.h5" for k in range(3)]

@@ -116,7 +116,7 @@ def test_editing_the_renderer_simulates_again(copy):
 
 
 def test_editing_a_plot_draws_again_and_trains_nothing(copy):
-    path = copy.folder / "src/galadapt/figures/style.py"
+    path = copy.folder / "src/galadapt/plots/style.py"
     path.write_text(path.read_text() + "\nEDITED = 1\n")
     planned = copy.planned()
     assert planned["run_figures"] == 8
@@ -132,7 +132,7 @@ def test_editing_a_plot_draws_again_and_trains_nothing(copy):
     }.isdisjoint(planned)
 
 
-@pytest.mark.parametrize("package", ["simulation", "surveys", "training", "figures"])
+@pytest.mark.parametrize("package", ["simulation", "surveys", "learners/keras", "plots"])
 def test_editing_a_comment_or_docstring_does_nothing(copy, package):
     for path in sorted((copy.folder / "src/galadapt" / package).glob("*.py")):
         text = path.read_text()

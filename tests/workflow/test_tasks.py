@@ -7,7 +7,7 @@ import pytest
 import yaml
 from dag import Project
 
-from galadapt.config import merge
+from galadapt.config.base import merge
 
 pytestmark = pytest.mark.workflow
 

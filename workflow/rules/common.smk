@@ -8,10 +8,11 @@ from snakemake.exceptions import WorkflowError
 SOURCE = str(Path(workflow.current_basedir).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 
-from galadapt import stages
-from galadapt.config import DOMAINS, validate
-from galadapt.errors import GaladaptError
-from galadapt.files import canonical_json
+from galadapt.pipeline import stages
+from galadapt.config.base import DOMAINS
+from galadapt.tasks.reading import validate
+from galadapt.core.errors import GaladaptError
+from galadapt.core.files import canonical_json
 
 try:
     CONFIG = validate(config, "configuration")
@@ -28,7 +29,7 @@ os.environ.update(
     KERAS_BACKEND=CONFIG.compute.backend,
     GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
 )
-if CONFIG.task == "structure":
+if CONFIG.task == "galaxies":
     os.environ.update(GALADAPT_DOWNLOADS=CONFIG.downloads.model_dump_json())
 
 RESULTS = CONFIG.results

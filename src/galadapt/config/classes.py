@@ -13,14 +13,14 @@ KernelSize = Annotated[int, Field(ge=1, le=15)]
 
 
 class ClassNetwork(Section):
-    """A network from the registry in `galadapt.models.networks`."""
+    """A network from the registry in `galadapt.learners.keras.networks`."""
 
     architecture: Literal["r2_a", "r2_b", "r3", "moments", "residual", "compact", "unet"] = Field(
         "r2_b",
         description=(
             "r2_a and r2_b: R2's networks; r3: R3's; moments: standard deviation, skewness and "
             "kurtosis of the stamp alone, the floor of any network; residual and compact: those "
-            "of the structure task; unet: draws a map (for answer mask)."
+            "of the galaxies task; unet: draws a map (for answer mask)."
         ),
     )
     convolutions: Literal[2, 3] = Field(3, description="Convolutions of r3.")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section
 from galadapt.config.simulation import Noise
-from galadapt.extraction.flags import FLAGS
+from galadapt.cutouts.flags import FLAGS
 
 
 class MockSurvey(Section):

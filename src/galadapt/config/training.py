@@ -10,7 +10,7 @@ from galadapt.config.base import Fraction, Name, Positive, Section
 
 
 class Network(Section):
-    """A network from the registry in `galadapt.models.networks`."""
+    """A network from the registry in `galadapt.learners.keras.networks`."""
 
     architecture: Literal["compact", "residual", "vit", "r1_baseline", "r1_dann"] = Field(
         "compact",

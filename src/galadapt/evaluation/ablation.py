@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from galadapt.core.files import canonical_json
 from galadapt.evaluation.labels import label_free
-from galadapt.files import canonical_json
 
 #: Settings whose number is varied, and what it counts.
 COUNTED = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from galadapt.evaluation.class_metrics import WITH_INTERVALS
+from galadapt.answers.classes.metrics import WITH_INTERVALS
 from galadapt.evaluation.published_classes import WORKS, beside, published_classes
 from galadapt.evaluation.runs import BOTH
 from galadapt.evaluation.verdicts import Cell, best

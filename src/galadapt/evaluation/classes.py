@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import DOMAINS
-from galadapt.config.classes import ClassEvaluation
-from galadapt.errors import DataError
-from galadapt.evaluation.answers import group_answers
-from galadapt.evaluation.class_metrics import (
+from galadapt.answers.classes.metrics import (
     answered,
     answers,
     class_intervals,
@@ -22,16 +18,20 @@ from galadapt.evaluation.class_metrics import (
     group_vote,
     merged,
 )
-from galadapt.evaluation.class_predictions import (
+from galadapt.answers.classes.predictions import (
     class_names,
     class_numbers,
     probabilities,
     read_class_predictions,
 )
+from galadapt.answers.classes.votes_of_groups import group_answers
+from galadapt.config.base import DOMAINS
+from galadapt.config.classes import ClassEvaluation
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table, write_csv, write_json
+from galadapt.core.log import say
 from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.runs import read_identity
-from galadapt.files import read_table, write_csv, write_json
-from galadapt.progress import say
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def evaluate_run_classes(
     """Write the metrics of one run of a classification task.
 
     Args:
-        predictions: Parquet table of `galadapt.evaluation.class_predictions`. Unlabelled rows
+        predictions: Parquet table of `galadapt.answers.classes.predictions`. Unlabelled rows
             count nowhere, and a domain without any label has no metrics.
         embeddings: Parquet table of `id`, `domain`, `split` and one float column per feature.
         run: The run's ``run.json``; its task, variant, method and seed name the metrics.
@@ -147,7 +147,7 @@ def evaluate_run_classes(
             Beside them ``seconds_per_epoch`` (median) and ``separability`` of the domains.
         by_class: CSV to write, of the test split: domain, classes (``a/b/c``), kind (predicted or
             original), class, n, groups, recall, precision, f1, auc, error.
-        answers: CSV to write: `galadapt.evaluation.answers.group_answers`.
+        answers: CSV to write: `galadapt.answers.classes.votes_of_groups.group_answers`.
 
     Raises:
         DataError: an input is missing or is not what its name promises, or no test stamp has a

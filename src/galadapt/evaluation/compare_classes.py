@@ -12,19 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from galadapt.config import DOMAINS
-from galadapt.errors import DataError
-from galadapt.evaluation.class_metrics import WITH_INTERVALS
+from galadapt.answers.classes.metrics import WITH_INTERVALS
+from galadapt.config.base import DOMAINS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table, write_csv, write_json, write_text
 from galadapt.evaluation.class_view import ALL, Table, View
-from galadapt.evaluation.runs import (
-    BOTH,
-    EXPERIMENT,
-    details_over_seeds,
-    over_seeds,
-    read_runs,
-)
+from galadapt.evaluation.runs import BOTH, EXPERIMENT, details_over_seeds, over_seeds, read_runs
 from galadapt.evaluation.tables import markdown_table, render_html, text_table
-from galadapt.files import read_table, write_csv, write_json, write_text
 
 COLUMNS = [*EXPERIMENT, "domain", "classes", "metric", "mean", "std", "n_seeds"]
 

@@ -7,10 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from galadapt.config import DOMAINS, PARAMETERS, Evaluation
-from galadapt.errors import DataError
-from galadapt.evaluation.features import domain_separability
-from galadapt.evaluation.metrics import (
+from galadapt.answers.numbers.metrics import (
     check_predictions,
     columns,
     labelled,
@@ -18,9 +15,13 @@ from galadapt.evaluation.metrics import (
     r2_interval,
     table_metrics,
 )
+from galadapt.config.base import DOMAINS, PARAMETERS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table, write_csv, write_json
+from galadapt.core.log import say
+from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.runs import read_identity
-from galadapt.files import read_table, write_csv, write_json
-from galadapt.progress import say
+from galadapt.tasks.galaxies.settings import Evaluation
 
 
 def evaluate_run(
@@ -34,8 +35,8 @@ def evaluate_run(
     """Write the metrics of one run.
 
     Args:
-        predictions: Parquet table of `galadapt.evaluation.metrics`; galaxies without labels count
-            nowhere, and a domain without any label has no metrics.
+        predictions: Parquet table of `galadapt.answers.numbers.metrics`; galaxies without labels
+            count nowhere, and a domain without any label has no metrics.
         embeddings: Parquet table of `id`, `domain`, `split` and one float column per feature.
         run: The run's ``run.json``; its task, variant, method and seed name the metrics.
         evaluation: Bins, outlier limits, valid ranges, bootstrap samples.

@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from galadapt.errors import DataError
-from galadapt.files import read_table
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 
 Settings = Mapping[str, Any]
 

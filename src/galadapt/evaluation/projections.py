@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from galadapt.randomness import generator
+from galadapt.core.random import generator
 
 #: Galaxies of one domain that UMAP embeds at most: it takes 1.3 s of CPU time per thousand.
 MOST_PER_DOMAIN = 750

@@ -10,7 +10,7 @@ from importlib import resources
 
 import pandas as pd
 
-from galadapt.config import PARAMETERS
+from galadapt.config.base import PARAMETERS
 
 
 def published() -> dict[tuple[str, str], dict[str, float]]:

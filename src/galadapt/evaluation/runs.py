@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from galadapt.errors import DataError
-from galadapt.files import read_json, read_table
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json, read_table
 
 #: What names a run.
 IDENTITY = ("task", "variant", "method", "seed")

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from galadapt.config import Compute, Extraction, Predictor, Psf
-from galadapt.training import backend
+from galadapt.config.image import Psf
+from galadapt.config.survey import Extraction
+from galadapt.config.training import Compute, Predictor
+from galadapt.learners.keras import backend
 
 
 def write_package(

@@ -12,20 +12,24 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from galadapt import __version__
-from galadapt.config import DOMAINS, Extraction, Interval, Predictor, Psf, Step
-from galadapt.errors import DataError
-from galadapt.evaluation.metrics import columns, errors, nmad, r2
-from galadapt.files import atomic, read_json, write_json, write_parquet
-from galadapt.models.targets import TargetScaler
+from galadapt.answers.numbers.metrics import columns, errors, nmad, r2
+from galadapt.answers.numbers.scaler import TargetScaler
+from galadapt.config.base import DOMAINS, Interval
+from galadapt.config.image import Psf
+from galadapt.config.survey import Extraction
+from galadapt.config.training import Predictor
+from galadapt.config.variants import Step
+from galadapt.core.errors import DataError
+from galadapt.core.files import atomic, read_json, write_json, write_parquet
+from galadapt.core.log import say
+from galadapt.core.provenance import file_digest
+from galadapt.learners.keras import inference
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.intervals import Intervals, coverage
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.prediction.psf import fwhm
-from galadapt.progress import say
-from galadapt.provenance import file_digest
 from galadapt.simulation.psf import make_psf
-from galadapt.stamps import StampSet
-from galadapt.training import inference
+from galadapt.stamps.format import StampSet
 
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)

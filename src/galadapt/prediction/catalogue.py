@@ -13,8 +13,8 @@ from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import Table
 
-from galadapt.errors import ConfigError
-from galadapt.files import atomic, write_csv, write_json, write_parquet
+from galadapt.core.errors import ConfigError
+from galadapt.core.files import atomic, write_csv, write_json, write_parquet
 from galadapt.prediction.flags import MEANING, Flag
 from galadapt.prediction.package import Package
 

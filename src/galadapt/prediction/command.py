@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galadapt.errors import ConfigError
+from galadapt.core.errors import ConfigError
 from galadapt.prediction.flags import MEANING
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import pandas as pd
 from photutils.segmentation import SegmentationImage, SourceCatalog, deblend_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 
-from galadapt.config import Extraction
-from galadapt.extraction.tiles import read_tile
-from galadapt.extraction.tiles import side as tile_side
-from galadapt.mosaics import Mosaic
+from galadapt.config.survey import Extraction
+from galadapt.core.log import track
+from galadapt.cutouts.tiles import read_tile
+from galadapt.cutouts.tiles import side as tile_side
 from galadapt.prediction.fields import native
-from galadapt.progress import track
+from galadapt.sky import Mosaic
 
 #: photutils.deblend_sources: levels and contrast. Fewer levels than its default of 32, for speed.
 _LEVELS, _CONTRAST = 16, 0.01

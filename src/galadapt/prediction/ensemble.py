@@ -9,13 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.errors import DataError
-from galadapt.models import networks
-from galadapt.models.targets import TargetScaler
+from galadapt.answers.numbers.scaler import TargetScaler
+from galadapt.core.errors import DataError
+from galadapt.learners.keras import inference, networks
+from galadapt.learners.keras.orientations import mean_answer
 from galadapt.prediction.package import RECORD, REFERENCE, Package, Record, features_of
-from galadapt.training import inference
-from galadapt.training.orientations import mean_answer
-from galadapt.variants.chain import apply_chain
+from galadapt.stamps.preprocess import apply_chain
 
 #: Stamps per forward pass. Every pass has this size: results do not depend on who comes together.
 BATCH = 128

@@ -7,18 +7,12 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from galadapt.config import Compute
-from galadapt.errors import ConfigError, DataError
-from galadapt.prediction.package import (
-    RECORD,
-    Record,
-    newest_package,
-    packages_under,
-    read_package,
-)
+from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.log import say
+from galadapt.learners.keras import backend
+from galadapt.prediction.package import RECORD, Record, newest_package, packages_under, read_package
 from galadapt.prediction.store import opened
-from galadapt.progress import say
-from galadapt.training import backend
 
 #: Environment variable that names galadapt's own folder of this user.
 HOME = "GALADAPT_HOME"

@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import label
 
-from galadapt.catalogs import locate
-from galadapt.config import Extraction
-from galadapt.errors import DataError
-from galadapt.extraction.cutouts import Rejection, Stamp, coincident, cutouts
-from galadapt.extraction.flags import Flag as ExtractionFlag
-from galadapt.mosaics import Mosaic, edge_level, once, open_mosaic
+from galadapt.config.survey import Extraction
+from galadapt.core.errors import DataError
+from galadapt.core.log import track
+from galadapt.core.random import generator
+from galadapt.cutouts.cutouts import Rejection, Stamp, coincident, cutouts
+from galadapt.cutouts.flags import Flag as ExtractionFlag
 from galadapt.prediction.package import Record
-from galadapt.progress import track
-from galadapt.randomness import generator
-from galadapt.stamps import StampSet
+from galadapt.sky import Mosaic, edge_level, once, open_mosaic
+from galadapt.sky.catalogues import locate
+from galadapt.stamps.format import StampSet
 
 Judged = Stamp | Rejection
 
@@ -115,7 +115,7 @@ class ImageField:
         path: The image.
         record: Of the package: pixel scale, zero point, stamp size.
         extraction: How stamps are cut out.
-        options: Further arguments of `galadapt.mosaics.open_mosaic`.
+        options: Further arguments of `galadapt.sky.open_mosaic`.
         processes: That share the cutting.
         alone: Whether it is the only image: then objects that all lie outside are an error.
         remark: What is told of doubts, each once however often the image is opened.

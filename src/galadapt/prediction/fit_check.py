@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Compute, Evaluation
-from galadapt.errors import ConfigError, DataError
-from galadapt.evaluation.metrics import ERROR_UNITS, errors, nmad
-from galadapt.extraction.cutouts import Stamp
-from galadapt.files import write_csv
-from galadapt.fitting.sersic import SersicFitter
-from galadapt.fitting.stamps import fit_stamp
+from galadapt.answers.numbers.metrics import ERROR_UNITS, errors, nmad
+from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.files import write_csv
+from galadapt.core.log import say, track
+from galadapt.core.random import generator
+from galadapt.cutouts.cutouts import Stamp
+from galadapt.learners.keras import backend
 from galadapt.prediction.catalogue import check_output, check_plot
 from galadapt.prediction.package import Record
 from galadapt.prediction.sample import stamps_of
 from galadapt.prediction.task import Inputs, check_overwriting, prepare
-from galadapt.progress import say, track
-from galadapt.randomness import generator
 from galadapt.simulation.psf import make_psf
-from galadapt.training import backend
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
+from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
+from galadapt.tasks.galaxies.settings import Evaluation
 
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
@@ -46,7 +47,7 @@ def fit_check(
 
     The noise of a fit is the weight map's; neighbours are masked by segmentation. Fits that fail
     are counted, never fatal. Differences are predicted minus fitted, in the convention of
-    `galadapt.evaluation.metrics`.
+    `galadapt.answers.numbers.metrics`.
 
     Args:
         model: Folder of a prediction package.
@@ -115,7 +116,7 @@ def fit_check(
     for line in report.to_string(index=False, float_format="{:.3f}".format).splitlines():
         say(line)
     if plot is not None:
-        from galadapt.figures.prediction import agreement
+        from galadapt.prediction.figures import agreement
 
         agreement(table, plot)
     return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from galadapt.progress import say
+from galadapt.core.log import say
 
 _EPILOG = """\
 A store is a DVC repository: a folder, or the address of a git repository. Without --store it is

@@ -20,11 +20,14 @@ import pandas as pd
 from pydantic import Field, ValidationError
 from sklearn.neighbors import NearestNeighbors
 
-from galadapt.config import PARAMETERS, Extraction, Interval, Psf, Section, Step
-from galadapt.errors import DataError
-from galadapt.files import read_table
+from galadapt.config.base import PARAMETERS, Interval, Section
+from galadapt.config.image import Psf
+from galadapt.config.survey import Extraction
+from galadapt.config.variants import Step
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table
+from galadapt.core.provenance import digest, file_digest
 from galadapt.prediction.intervals import Intervals
-from galadapt.provenance import digest, file_digest
 
 SCHEMA = "galadapt-package-2"
 RECORD, REFERENCE = "package.json", "reference.parquet"
@@ -47,7 +50,7 @@ class Quality(Section):
     """How good the ensemble is on one domain's test galaxies, in one parameter.
 
     `n` galaxies; R2; the median and the NMAD of the errors in the convention of
-    `galadapt.evaluation.metrics`. None where a number is not defined.
+    `galadapt.answers.numbers.metrics`. None where a number is not defined.
     """
 
     domain: str

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from galadapt import __version__
-from galadapt.config import Compute
-from galadapt.errors import ConfigError
+from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError
+from galadapt.core.log import say
+from galadapt.learners.keras import backend
 from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
 from galadapt.prediction.task import Inputs, check_overwriting, prepare
-from galadapt.progress import say
-from galadapt.training import backend
 
 
 def predict(

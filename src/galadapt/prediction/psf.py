@@ -9,7 +9,7 @@ import galsim
 import numpy as np
 from astropy.io import fits
 
-from galadapt.config import FitsPsf
+from galadapt.config.image import FitsPsf
 from galadapt.simulation.psf import make_psf
 
 #: Samples per pixel and side of the finely drawn image.

@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from galadapt.config import SERSIC_INDEX_LIMITS, Image
-from galadapt.errors import DataError
-from galadapt.extraction.cutouts import Stamp
-from galadapt.figures.prediction import Panel, residual_sheet
-from galadapt.fitting.stamps import shape_of
+from galadapt.config.base import SERSIC_INDEX_LIMITS
+from galadapt.config.image import Image
+from galadapt.core.errors import DataError
+from galadapt.core.log import say
+from galadapt.cutouts.cutouts import Stamp
+from galadapt.prediction.figures import Panel, residual_sheet
 from galadapt.prediction.flags import names
 from galadapt.prediction.sample import stamps_of
 from galadapt.prediction.task import Task
-from galadapt.progress import say
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer
+from galadapt.tasks.galaxies.fitting.stamps import shape_of
 
 #: What a renderer can draw; predictions beyond are drawn at the limit.
 _LEAST_RADIUS, _LARGEST_ELLIPTICITY = 0.3, 0.95

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.errors import DataError, RunError
-from galadapt.extraction.cutouts import Rejection, Stamp
-from galadapt.extraction.flags import names as extraction_names
-from galadapt.files import DIGEST_LIMIT, canonical_json, write_parquet, write_text
+from galadapt.core.errors import DataError, RunError
+from galadapt.core.files import DIGEST_LIMIT, canonical_json, write_parquet, write_text
+from galadapt.core.log import say
+from galadapt.core.provenance import digest, file_digest
+from galadapt.cutouts.cutouts import Rejection, Stamp
+from galadapt.cutouts.flags import names as extraction_names
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.fields import Batch, Field
 from galadapt.prediction.flags import OF_EXTRACTION
 from galadapt.prediction.package import Package
-from galadapt.progress import say
-from galadapt.provenance import digest, file_digest
 
 #: Objects of a part.
 PART = 512

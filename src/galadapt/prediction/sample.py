@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from galadapt.extraction.cutouts import Stamp
+from galadapt.cutouts.cutouts import Stamp
 from galadapt.prediction.task import Task
 
 

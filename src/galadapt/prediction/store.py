@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from galadapt.errors import DataError, GaladaptError
+from galadapt.core.errors import DataError, GaladaptError
 from galadapt.prediction.package import RECORD, REFERENCE, Record, parse_record
 
 #: Environment variable that names the store to use where none is given.

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.catalogs import read_objects
-from galadapt.config import Extraction, FitsPsf, Psf
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.image import FitsPsf, Psf
+from galadapt.config.survey import Extraction
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.log import say
 from galadapt.prediction.describe import scope
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
 from galadapt.prediction.psf import count_images, fwhm_of_file
-from galadapt.progress import say
+from galadapt.sky.catalogues import read_objects
 
 #: Suffixes of images in a folder of cutouts.
 _IMAGES = (".fits", ".fit", ".fits.gz", ".fits.fz")
@@ -41,7 +42,7 @@ class Inputs:
         maps: weight, rms, exposure, mask: one path per image, or none.
         psf: FITS image of the images' effective PSF.
         psf_pixel_scale: Its sampling [arcsec/px]; None: that of the package's stamps.
-        options: Further arguments of `galadapt.mosaics.open_mosaic`: hdu, zero_point, unit,
+        options: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit,
             native_pixel_scale.
         fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         processes: That share the cutting of stamps.

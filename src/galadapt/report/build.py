@@ -18,17 +18,17 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from galadapt.errors import DataError
-from galadapt.evaluation.answers import survey_answers
+from galadapt.answers.classes.votes_of_groups import survey_answers
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json, read_table, write_text
 from galadapt.evaluation.headline import classifies, counts, headings, headline
-from galadapt.files import read_json, read_table, write_text
 
 #: What of an environment.json differs between two equal runs, or is no version.
 _NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", "backend")
 
 #: Title and first sentence of each task's page.
 TITLES = {
-    "structure": (
+    "galaxies": (
         "How far can the networks be trusted?",
         "Galaxy structure measured by networks trained on simulations, tested on simulated "
         "galaxies and on a survey.",
@@ -81,9 +81,9 @@ def build_report(
         code: {stage: code digest}.
         package: The package.json of the networks that `galadapt predict` measures with; None:
             the task has none.
-        choice_html: Fragment written by `galadapt.evaluation.choice.choose`; None: the task has
+        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`; None: the task has
             none.
-        fits_html: Fragment written by `galadapt.evaluation.against_fits.against_fits`; None: no
+        fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`; None: no
             profile was fitted.
         package_pictures: Figures of the package's errors.
 
@@ -107,7 +107,7 @@ def build_report(
         # Fragments were escaped by the stages that wrote them.
         comparison=Markup(fragment),
         sections=sections,
-        title=TITLES.get(str(configuration.get("task")), TITLES["structure"]),
+        title=TITLES.get(str(configuration.get("task")), TITLES["galaxies"]),
         answers=_answers(runs),
         tables=[_shown(Path(path)) for path in tables],
         coverage=None if package is None else _coverage(package),
@@ -238,8 +238,8 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     def listed(key: str) -> str:
         return ", ".join(map(str, configuration.get(key) or [])) or "none"
 
-    structure = configuration.get("task", "structure") == "structure"
-    data = _galaxies(configuration) if structure else _classified(configuration)
+    galaxies = configuration.get("task", "galaxies") == "galaxies"
+    data = _galaxies(configuration) if galaxies else _classified(configuration)
     return [
         ("Preset", str(configuration.get("preset", "unnamed"))),
         *data,

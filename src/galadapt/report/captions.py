@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from galadapt.errors import ConfigError
+from galadapt.core.errors import ConfigError
 from galadapt.report.build import Picture
 
 CAPTIONS = {

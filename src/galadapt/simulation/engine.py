@@ -11,9 +11,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Image, Noise, Psf, Simulation
-from galadapt.errors import DataError
-from galadapt.progress import track
+from galadapt.config.image import Image, Psf
+from galadapt.config.simulation import Noise, Simulation
+from galadapt.core.errors import DataError
+from galadapt.core.log import track
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psfs, mean_psf
@@ -21,7 +22,7 @@ from galadapt.simulation.realism.instrument import PsfShape
 from galadapt.simulation.realism.scene import Scene, Scenes
 from galadapt.simulation.renderers import PsfSetRenderer, Renderer, make_renderer
 from galadapt.simulation.streams import stream
-from galadapt.stamps import write_stamps
+from galadapt.stamps.format import write_stamps
 
 # Stamps held in memory at once.
 _BATCH = 256

@@ -27,8 +27,9 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 from scipy.special import gammaincc, gammaln
 
-from galadapt.config import PARAMETERS, SERSIC_INDEX_LIMITS, Image
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.base import PARAMETERS, SERSIC_INDEX_LIMITS
+from galadapt.config.image import Image
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
 
 #: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.

@@ -12,8 +12,8 @@ from typing import Any
 import galsim
 import numpy as np
 
-from galadapt.config import Image
-from galadapt.errors import ConfigError
+from galadapt.config.image import Image
+from galadapt.core.errors import ConfigError
 from galadapt.simulation.ktable import (
     Galaxy,
     Grid,

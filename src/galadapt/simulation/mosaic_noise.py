@@ -16,13 +16,14 @@ from photutils.background import Background2D
 from photutils.segmentation import detect_sources
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from galadapt.config import Image, MosaicNoise, Noise
-from galadapt.errors import ConfigError, DataError
-from galadapt.files import expand
-from galadapt.mosaics import open_mosaic
+from galadapt.config.image import Image
+from galadapt.config.simulation import MosaicNoise, Noise
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.files import expand
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.streams import stream
-from galadapt.stamps import SPLITS
+from galadapt.sky import open_mosaic
+from galadapt.stamps.format import SPLITS
 
 #: Shares of the mosaic's length for training, validation and test.
 SHARES = (0.7, 0.15, 0.15)

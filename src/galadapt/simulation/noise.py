@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from scipy.signal import minimum_phase
 
-from galadapt.config import Noise
+from galadapt.config.simulation import Noise
 
 # Sky rms per 0.06 arcsec pixel [e-/s] and exposure [s]. CANDELS wide spends 2 orbits on J + H, deep
 # about 12 on Y + J + H (Grogin et al. 2011; its archive page). That 4/3 and 4 of them go to F160W

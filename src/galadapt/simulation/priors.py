@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from galadapt.config import (
-    PARAMETERS,
+from galadapt.config.base import PARAMETERS
+from galadapt.config.simulation import (
     Empirical,
     LogUniform,
     MagnitudeRelation,
@@ -15,8 +15,8 @@ from galadapt.config import (
     Priors,
     Simulation,
 )
-from galadapt.errors import DataError
-from galadapt.files import expand
+from galadapt.core.errors import DataError
+from galadapt.core.files import expand
 from galadapt.simulation.streams import stream
 from galadapt.simulation.tables import read_columns
 

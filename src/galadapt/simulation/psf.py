@@ -14,9 +14,9 @@ import galsim
 import numpy as np
 from astropy.io import fits
 
-from galadapt.config import FitsPsf, OpticalPsf, Psf, PsfSet
-from galadapt.errors import ConfigError, DataError
-from galadapt.files import expand
+from galadapt.config.image import FitsPsf, OpticalPsf, Psf, PsfSet
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.files import expand
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
 _STRUT_THICKNESS = 0.022

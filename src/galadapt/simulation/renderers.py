@@ -15,8 +15,8 @@ from typing import Protocol
 import galsim
 import numpy as np
 
-from galadapt.config import Image
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.image import Image
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation.ktable import KTableRenderer, galaxy_of
 
 # Pixels of the stamps a set of PSFs draws before it yields them.

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaincinv, gammaln, loggamma
 
-from galadapt.config import SERSIC_INDEX_LIMITS
+from galadapt.config.base import SERSIC_INDEX_LIMITS
 
 #: Octaves of x^2 in the table: below the first the transform is 1 to 3e-7.
 OCTAVES = (-28, 30)

@@ -11,7 +11,7 @@ import pandas as pd
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 
 
 def read_columns(

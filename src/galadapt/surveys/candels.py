@@ -18,13 +18,14 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from galadapt.config import CandelsSurvey, Downloads, Image, Psf, SkyBox
-from galadapt.downloads import Archives, fetch, link_or_copy, read_archives, unpack
-from galadapt.errors import DataError
-from galadapt.files import atomic, canonical_json, expand, write_parquet
-from galadapt.headers import without_stale_distortion
-from galadapt.mosaics.calibration import unit_kind, zero_point_of
-from galadapt.progress import say
+from galadapt.config.image import Image, Psf
+from galadapt.config.survey import CandelsSurvey, SkyBox
+from galadapt.core.errors import DataError
+from galadapt.core.files import atomic, canonical_json, expand, write_parquet
+from galadapt.core.log import say
+from galadapt.sky.calibration import unit_kind, zero_point_of
+from galadapt.sky.downloads import Archives, fetch, link_or_copy, read_archives, unpack
+from galadapt.sky.headers import without_stale_distortion
 from galadapt.surveys.field import (
     FLAG_BAD,
     FLAG_GOOD,
@@ -34,6 +35,7 @@ from galadapt.surveys.field import (
     read_catalog,
     write_catalog,
 )
+from galadapt.tasks.experiment import Downloads
 
 #: Why an object is flagged and with which GALFIT flag at least, the worst first. The flags of the
 #: catalogue itself stay; objects off the mosaic are left out and counted only.

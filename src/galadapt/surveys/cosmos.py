@@ -19,12 +19,14 @@ import pandas as pd
 from astropy.io import fits
 from astropy.table import Table
 
-from galadapt import profiles
-from galadapt.config import SERSIC_INDEX_LIMITS, CosmosSurvey, Image, Psf
-from galadapt.errors import DataError
-from galadapt.files import canonical_json, expand, write_parquet
-from galadapt.progress import say, track
-from galadapt.randomness import generator
+from galadapt.config.base import SERSIC_INDEX_LIMITS
+from galadapt.config.image import Image, Psf
+from galadapt.config.survey import CosmosSurvey
+from galadapt.core.errors import DataError
+from galadapt.core.files import canonical_json, expand, write_parquet
+from galadapt.core.log import say, track
+from galadapt.core.random import generator
+from galadapt.simulation import profiles
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf

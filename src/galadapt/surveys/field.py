@@ -18,8 +18,8 @@ from astropy.io import ascii as text_tables
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from galadapt.errors import DataError
-from galadapt.files import atomic, write_text
+from galadapt.core.errors import DataError
+from galadapt.core.files import atomic, write_text
 from galadapt.surveys import vizier
 
 #: Columns of the GALFIT catalogues of van der Wel et al.; `re` [arcsec] is the semi-major axis.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from galadapt.profiles import INDEX_BOUNDS
+from galadapt.simulation.profiles import INDEX_BOUNDS
 from galadapt.surveys.field import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, NO_FIT
 
 #: Correlation of the errors in (magnitude, ln re, ln n): an extended fit is brighter, larger and

@@ -18,11 +18,12 @@ import pandas as pd
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from galadapt import profiles
-from galadapt.config import Image, MockSurvey, Psf
-from galadapt.files import canonical_json, write_parquet
-from galadapt.progress import say, track
-from galadapt.randomness import generator
+from galadapt.config.image import Image, Psf
+from galadapt.config.survey import MockSurvey
+from galadapt.core.files import canonical_json, write_parquet
+from galadapt.core.log import say, track
+from galadapt.core.random import generator
+from galadapt.simulation import profiles
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.surveys import galfit

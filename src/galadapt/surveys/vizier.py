@@ -15,7 +15,7 @@ from astropy import units
 from astropy.table import Column, MaskedColumn, Table, vstack
 from astropy.utils.exceptions import AstropyWarning
 
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 
 #: Our name of each column, and the names it goes by, the most specific first. Case matters.
 NAMES = {

@@ -11,8 +11,10 @@ import pytest
 from astropy.modeling.models import Sersic2D
 from scipy.signal import fftconvolve
 
-from galadapt.config import PARAMETERS, Evaluation, Interval, load
-from galadapt.errors import ConfigError, DataError, RunError
+from galadapt.config.base import PARAMETERS, Interval
+from galadapt.core.errors import ConfigError, DataError, RunError
+from galadapt.tasks.galaxies.settings import Evaluation
+from galadapt.tasks.reading import load
 
 REPOSITORY = Path(__file__).parents[3]
 BENCH = REPOSITORY / "benchmarks" / "fitters"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galadapt.config import Compute, Method
-from galadapt.training import backend
+from galadapt.config.training import Compute, Method
+from galadapt.learners.keras import backend
 
 backend.prepare(Compute())
 

@@ -10,10 +10,10 @@ import pytest
 from class_runs import GROUPING, fabricate_class_run
 
 from galadapt.config.classes import ClassEvaluation
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json, read_table
 from galadapt.evaluation.compare_classes import COLUMNS, compare_classes, console_table_classes
 from galadapt.evaluation.published_classes import beside, published_classes
-from galadapt.files import read_json, read_table
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_every_figure_of_the_reference_is_there():
         "0": 0.0045, "1": 0.049, "2": 0.837, "3": 0.56, "4": 0.456, "5": 0.3
     }  # fmt: skip
     assert screening.query("metric == 'observations'")["value"].sum() == 8643 + 2161 + 400
-    assert published_classes("structure").empty
+    assert published_classes("galaxies").empty
 
 
 def test_a_published_figure_stands_only_where_it_can_be_told_which_of_ours_it_is():

@@ -8,8 +8,8 @@ import pytest
 from class_runs import GROUPING, fabricate_class_run, judge_class_run
 
 from galadapt.config.classes import ClassEvaluation
-from galadapt.errors import DataError
-from galadapt.files import read_json
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import math
 import pandas as pd
 import pytest
 
-from galadapt.config import PARAMETERS
-from galadapt.errors import DataError
+from galadapt.config.base import PARAMETERS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json
 from galadapt.evaluation.compare import COLUMNS, compare, console_table
 from galadapt.evaluation.published import published
-from galadapt.files import read_json
 
 NAMES = {
     "comparison": "comparison.csv",
@@ -164,7 +164,7 @@ def test_bad_inputs_are_one_sentence(tables, make_run, tmp_path):
     run = make_run()
     with pytest.raises(DataError, match="no metrics to compare; name at least one"):
         tables([])
-    with pytest.raises(DataError, match=r"is the same run \(structure/asinh/baseline/1\)"):
+    with pytest.raises(DataError, match=r"is the same run \(galaxies/asinh/baseline/1\)"):
         tables([run, run])
     (run / "metrics.json").write_text("{}")
     with pytest.raises(DataError, match=r"metrics\.json: lacks task, variant.*rerun the evaluat"):

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config import PARAMETERS, Evaluation
-from galadapt.errors import DataError
+from galadapt.config.base import PARAMETERS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json
 from galadapt.evaluation.evaluate import evaluate_run
-from galadapt.files import read_json
+from galadapt.tasks.galaxies.settings import Evaluation
 
 
 def again(folder):
@@ -29,7 +30,7 @@ def edit(path, change):
 
 def test_metrics_hold_identity_domains_splits_and_intervals(make_run):
     metrics = read_json(make_run(method="baseline") / "metrics.json")
-    assert (metrics["task"], metrics["method"], metrics["seed"]) == ("structure", "baseline", 1)
+    assert (metrics["task"], metrics["method"], metrics["seed"]) == ("galaxies", "baseline", 1)
     simulated = metrics["domains"]["simulated"]["test"]["magnitude"]
     survey = metrics["domains"]["survey"]["test"]["magnitude"]
     assert simulated["r2"] > 0.9 > survey["r2"]
@@ -107,7 +108,7 @@ def test_embeddings_without_features_are_refused(make_run):
 
 def test_run_json_without_its_method_is_refused(make_run):
     folder = make_run(evaluate=False)
-    (folder / "run.json").write_text(json.dumps({"task": "structure", "variant": "a", "seed": 1}))
+    (folder / "run.json").write_text(json.dumps({"task": "galaxies", "variant": "a", "seed": 1}))
     with pytest.raises(DataError, match=r"run\.json: lacks method; rerun the training"):
         again(folder)
 

@@ -67,7 +67,7 @@ def test_umap_comes_when_it_is_used_and_alone():
     """Importing it costs seconds, and TensorFlow, which it takes along, far more."""
     code = """
 import sys
-import galadapt.figures.comparison
+import galadapt.report.comparison
 from galadapt.evaluation import projections
 assert "umap" not in sys.modules
 with projections._without_tensorflow():

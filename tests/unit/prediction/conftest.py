@@ -10,10 +10,12 @@ import pytest
 from astropy.io import fits
 from galaxies import RMS, SIDE, field, stamps_of
 
-from galadapt.config import Compute, Extraction, GaussianPsf, Method, Network, Predictor
+from galadapt.config.image import GaussianPsf
+from galadapt.config.survey import Extraction
+from galadapt.config.training import Compute, Method, Network, Predictor
+from galadapt.learners.keras import backend
 from galadapt.prediction.build import write_package
-from galadapt.stamps import write_stamps
-from galadapt.training import backend
+from galadapt.stamps.format import write_stamps
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,8 +27,8 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
     """A run folder as training leaves it, of a network nobody trained."""
     import keras
 
-    from galadapt.config import PARAMETERS
-    from galadapt.models import networks
+    from galadapt.config.base import PARAMETERS
+    from galadapt.learners.keras import networks
 
     keras.utils.set_random_seed(seed)
     model = networks.build(Network(), SIDE // 2, 4, 0.0, 1.0)
@@ -34,7 +36,7 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
     model.save(folder / "model.keras")
     domains = ["simulated", "survey"] if survey_labels else ["simulated"]
     run = {
-        "task": "structure",
+        "task": "galaxies",
         "variant": "asinh",
         "method": "baseline",
         "seed": seed,

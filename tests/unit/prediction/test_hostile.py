@@ -24,10 +24,10 @@ from astropy.table import Table
 from galaxies import ZERO_POINT
 
 from galadapt.cli import main
+from galadapt.core.provenance import file_digest
 from galadapt.prediction import predict as predict_module
 from galadapt.prediction import run
 from galadapt.prediction.flags import Flag
-from galadapt.provenance import file_digest
 
 
 class World:

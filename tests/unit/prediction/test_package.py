@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from conftest import write_run
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.package import newest_package, read_package
-from galadapt.stamps import StampSet
+from galadapt.stamps.format import StampSet
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from galaxies import SIDE, ZERO_POINT
 
 from conftest import write_set
 from galadapt.cli import main
-from galadapt.config import PARAMETERS
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.base import PARAMETERS
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.prediction import run
 from galadapt.prediction.flags import MEANING, OF_EXTRACTION, Flag
 from galadapt.prediction.predict import predict
 from galadapt.prediction.task import Inputs
-from galadapt.stamps import StampSet, write_stamps
+from galadapt.stamps.format import StampSet, write_stamps
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def has(table: pd.DataFrame, flag: Flag) -> np.ndarray:
 
 def test_every_bit_has_a_meaning():
     assert set(MEANING) == set(Flag)
-    from galadapt.extraction.flags import FLAGS
+    from galadapt.cutouts.flags import FLAGS
 
     assert set(OF_EXTRACTION) == set(FLAGS)
 
@@ -83,7 +83,7 @@ def test_every_format_holds_the_same(package, inputs, tmp_path, suffix):
 def test_the_fits_header_says_where_it_comes_from(package, inputs, tmp_path):
     predict(package, inputs, tmp_path / "out.fits")
     header = fits.getheader(tmp_path / "out.fits", 1)
-    assert header["GA_MODEL"] == "structure/asinh/baseline"
+    assert header["GA_MODEL"] == "galaxies/asinh/baseline"
     assert header["GA_CITE"] == "Someone et al. 2026"
     assert header["FLAG1"].startswith("2 out_of_range")
     units = {header[f"TTYPE{k}"]: header.get(f"TUNIT{k}") for k in range(1, header["TFIELDS"] + 1)}

@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 
 from galadapt.cli import main
-from galadapt.errors import ConfigError, DataError
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.provenance import file_digest
 from galadapt.prediction import fetched, store
 from galadapt.prediction.command import MADE_HERE
 from galadapt.prediction.describe import listing, sheet
 from galadapt.prediction.package import read_package
-from galadapt.provenance import file_digest
 
-NAMES = ["deep", "paper/structure/asinh/transfer"]
+NAMES = ["deep", "paper/galaxies/asinh/transfer"]
 
 
 def run(folder: Path, command: str, *arguments: str) -> None:
@@ -61,8 +61,8 @@ def original(package, tmp_path_factory):
     shutil.copytree(package, deep)
     respell(deep, licence="CC-BY-4.0\x1b[2J", survey="candels")
     outer = repository / "results/presets/paper/models"
-    shutil.copytree(package, outer / "structure/asinh/transfer")
-    broken = outer / "structure/asinh/broken"
+    shutil.copytree(package, outer / "galaxies/asinh/transfer")
+    broken = outer / "galaxies/asinh/broken"
     broken.mkdir()
     (broken / "package.json").write_text("{")
     (repository / "data").mkdir()
@@ -113,7 +113,7 @@ def spoil(clone: Path, original: Path, tmp_path: Path, name: str, change) -> Non
 def test_the_list_of_a_clone_without_data(clone):
     with store.opened(str(clone)) as opened:
         offers = opened.offers()
-    assert [offer.name for offer in offers] == [NAMES[0], "paper/structure/asinh/broken", NAMES[1]]
+    assert [offer.name for offer in offers] == [NAMES[0], "paper/galaxies/asinh/broken", NAMES[1]]
     assert [offer.record is None for offer in offers] == [False, True, False]
     assert "not valid JSON" in offers[1].reason
     assert not (clone / "models/deep").exists()
@@ -138,7 +138,7 @@ def test_the_list_says_what_holds_for_what(clone, capsys, package):
     assert " ".join(f"{quality.r2:.3f}" for quality in survey) in deep
     # A licence is somebody else's text: it must not steer the terminal.
     assert deep.endswith("CC-BY-4.0?[2J") and "\x1b" not in text
-    assert "paper/structure/asinh/broken: package.json: not valid JSON" in error
+    assert "paper/galaxies/asinh/broken: package.json: not valid JSON" in error
 
 
 def test_the_noise_is_a_surface_brightness(package):
@@ -154,7 +154,7 @@ def test_quality_is_that_of_the_test_galaxies(package, sets):
     from sklearn.metrics import r2_score
 
     from galadapt.prediction.ensemble import Ensemble
-    from galadapt.stamps import StampSet
+    from galadapt.stamps.format import StampSet
 
     opened = read_package(package)
     with StampSet(sets["survey"]) as stamps:
@@ -313,7 +313,7 @@ def test_a_hostile_package_is_refused(hostiles, home, name):
         ("../../etc", "no package '../../etc'"),
         ("/models/deep", "did you mean deep?"),
         ("", "no package ''"),
-        ("paper/structure/asinh/broken", "not valid JSON"),
+        ("paper/galaxies/asinh/broken", "not valid JSON"),
     ],
 )
 def test_unknown_names(clone, home, name, message):
@@ -385,8 +385,8 @@ def test_predict_takes_the_checkouts_then_the_newest_fetched(
     # What is still being written is none.
     shutil.copytree(package, home / "models/.new.parts")
     assert fetched.default_package(MADE_HERE) == second
-    shutil.copytree(package, tmp_path / "results/models/structure/asinh/transfer")
-    assert fetched.default_package(MADE_HERE) == Path("results/models/structure/asinh/transfer")
+    shutil.copytree(package, tmp_path / "results/models/galaxies/asinh/transfer")
+    assert fetched.default_package(MADE_HERE) == Path("results/models/galaxies/asinh/transfer")
 
 
 def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, capsys):

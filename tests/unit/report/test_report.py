@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from galadapt.config import PARAMETERS
-from galadapt.errors import DataError
+from galadapt.config.base import PARAMETERS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json
 from galadapt.evaluation.compare import compare
-from galadapt.files import read_json
 from galadapt.report.build import Picture, build_report
 
 PIXEL = base64.b64decode(
@@ -46,7 +46,7 @@ def inputs(tmp_path, make_run):
     covered = {"level": 0.68, "n": 300, **dict.fromkeys(PARAMETERS, 0.6712)}
     bins = {"magnitude_low": 20.0, "magnitude_high": None, **dict.fromkeys(PARAMETERS, 0.111)}
     package = {
-        "name": "structure/asinh/transfer",
+        "name": "galaxies/asinh/transfer",
         "reference_domain": "survey",
         "members": [{}, {}],
         "parameters": PARAMETERS,

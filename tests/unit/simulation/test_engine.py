@@ -4,24 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config import (
-    PARAMETERS,
-    FitsPsf,
-    GaussianPsf,
-    Image,
-    Neighbours,
-    Noise,
-    Priors,
-    PsfSet,
-    Realism,
-    Simulation,
-    Strength,
-    Uniform,
-)
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.base import PARAMETERS
+from galadapt.config.image import FitsPsf, GaussianPsf, Image, PsfSet
+from galadapt.config.realism import Neighbours, Realism, Strength
+from galadapt.config.simulation import Noise, Priors, Simulation, Uniform
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard, splits
-from galadapt.stamps import StampSet
+from galadapt.stamps.format import StampSet
 
 IMAGE = Image(stamp_size=32)
 PSF = GaussianPsf(fwhm=0.2)

@@ -8,7 +8,8 @@ import pytest
 from scipy import fft
 from scipy.interpolate import CubicSpline
 
-from galadapt.config import Image, OpticalPsf, Simulation
+from galadapt.config.image import Image, OpticalPsf
+from galadapt.config.simulation import Simulation
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer

@@ -5,25 +5,17 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from galadapt import config
-from galadapt.config import (
-    GaussianPsf,
-    Image,
-    MosaicNoise,
-    Noise,
-    Priors,
-    Realism,
-    Simulation,
-    Strength,
-    Uniform,
-)
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.realism import Realism, Strength
+from galadapt.config.simulation import MosaicNoise, Noise, Priors, Simulation, Uniform
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation import mosaic_noise
 from galadapt.simulation.engine import simulate_shard
 from galadapt.simulation.mosaic_noise import MosaicNoiseSource
 from galadapt.simulation.noise import add_noise, resolve
-from galadapt.stamps import SPLITS, StampSet
+from galadapt.stamps.format import SPLITS, StampSet
 from galadapt.surveys.field import tangent_wcs, write_mosaic
+from galadapt.tasks.reading import validate
 
 IMAGE = Image(stamp_size=32)
 NY, NX = 200, 420
@@ -244,14 +236,14 @@ def values(repository):
 def test_contradicting_settings(values, noise, message):
     changed = {**values, "simulation": {**values["simulation"], "noise": noise}}
     with pytest.raises(ConfigError, match=message):
-        config.validate(changed, "test.yaml")
+        validate(changed, "test.yaml")
 
 
 @pytest.mark.parametrize("survey", [{"kind": "mock"}, {"kind": "cosmos", "directory": "."}])
 def test_surveys_draw_their_noise(values, survey):
     noise = {"kind": "mosaic", "mosaic": {"directory": ".", "drz": "a", "wht": "b"}}
     with pytest.raises(ConfigError, match=r"noise\.kind: mosaic is for simulations"):
-        config.validate({**values, "survey": {**survey, "noise": noise}}, "test.yaml")
+        validate({**values, "survey": {**survey, "noise": noise}}, "test.yaml")
 
 
 @pytest.mark.realdata

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galadapt.config import Noise
+from galadapt.config.simulation import Noise
 from galadapt.simulation.noise import NoiseLevels, add_noise, correlation, kernel, resolve
 
 

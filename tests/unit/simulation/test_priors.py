@@ -2,8 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config import Empirical, LogUniform, MagnitudeRelation, Priors, Simulation, Uniform
-from galadapt.errors import DataError
+from galadapt.config.simulation import (
+    Empirical,
+    LogUniform,
+    MagnitudeRelation,
+    Priors,
+    Simulation,
+    Uniform,
+)
+from galadapt.core.errors import DataError
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.streams import stream
 

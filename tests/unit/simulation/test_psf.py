@@ -6,8 +6,8 @@ import pytest
 from astropy.io import fits
 from pydantic import ValidationError
 
-from galadapt.config import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf, PsfSet
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.image import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf, PsfSet
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation.psf import make_psf, make_psfs, mean_psf
 
 SCALE = 0.06

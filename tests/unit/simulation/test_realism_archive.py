@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from galadapt.config import (
-    Edges,
-    GaussianPsf,
-    Image,
-    IsophoteBox,
-    Masks,
-    OverSubtraction,
-    RatioBox,
-    Strength,
-)
-from galadapt.profiles import surface_brightness
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.realism import Edges, IsophoteBox, Masks, OverSubtraction, RatioBox, Strength
+from galadapt.simulation.profiles import surface_brightness
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.realism import archive
 from galadapt.simulation.renderers import make_renderer

@@ -6,16 +6,9 @@ import pandas as pd
 import pytest
 from scipy.signal import fftconvolve
 
-from galadapt.config import (
-    BulgeDisc,
-    Clumps,
-    GaussianPsf,
-    Image,
-    Neighbours,
-    Noise,
-    Spiral,
-    Strength,
-)
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral, Strength
+from galadapt.config.simulation import Noise
 from galadapt.simulation.noise import resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.realism import galaxies

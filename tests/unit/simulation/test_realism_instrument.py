@@ -4,7 +4,8 @@ import galsim
 import numpy as np
 import pytest
 
-from galadapt.config import Noise, PsfJitter, SkyResidual, Strength
+from galadapt.config.realism import PsfJitter, SkyResidual, Strength
+from galadapt.config.simulation import Noise
 from galadapt.simulation.noise import resolve
 from galadapt.simulation.realism import instrument
 

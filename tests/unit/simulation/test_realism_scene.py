@@ -6,30 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt import config
-from galadapt.config import (
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.realism import (
     Archive,
     BulgeDisc,
     Clumps,
     Edges,
-    GaussianPsf,
-    Image,
     IsophoteBox,
-    LogUniform,
     Masks,
     Neighbours,
-    Noise,
     OverSubtraction,
-    Priors,
     PsfJitter,
     Realism,
-    Simulation,
     SkyResidual,
     Spiral,
     Strength,
-    Uniform,
 )
-from galadapt.errors import ConfigError
+from galadapt.config.simulation import LogUniform, Noise, Priors, Simulation, Uniform
+from galadapt.core.errors import ConfigError
 from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard
 from galadapt.simulation.psf import make_psf
@@ -37,7 +31,8 @@ from galadapt.simulation.realism import scene
 from galadapt.simulation.realism.scene import COMPOSITION
 from galadapt.simulation.renderers import make_renderer
 from galadapt.simulation.streams import PURPOSES
-from galadapt.stamps import StampSet
+from galadapt.stamps.format import StampSet
+from galadapt.tasks.reading import validate
 
 IMAGE = Image(stamp_size=32)
 PSF = GaussianPsf(fwhm=0.2)
@@ -239,7 +234,7 @@ def values(repository):
 def test_bad_strength_is_one_sentence(values, realism, message):
     changed = {**values, "simulation": {**values["simulation"], "realism": realism}}
     with pytest.raises(ConfigError) as caught:
-        config.validate(changed, "test.yaml")
+        validate(changed, "test.yaml")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -255,4 +250,4 @@ def test_bad_strength_is_one_sentence(values, realism, message):
 def test_units_of_noise_need_noise(values, realism):
     simulated = {**values["simulation"], "noise": {"depth": "none"}, "realism": realism}
     with pytest.raises(ConfigError, match=r"noise.depth: none leaves realism.depth"):
-        config.validate({**values, "simulation": simulated}, "test.yaml")
+        validate({**values, "simulation": simulated}, "test.yaml")

@@ -3,8 +3,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from galadapt.config import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
-from galadapt.errors import ConfigError, DataError
+from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation.ktable import CUT, KTableRenderer, cut, galaxy_of
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import PsfSetRenderer, make_renderer

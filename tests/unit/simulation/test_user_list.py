@@ -6,9 +6,9 @@ import pytest
 from astropy.table import Table
 
 from galadapt.cli import main
-from galadapt.config import PARAMETERS
+from galadapt.config.base import PARAMETERS
 from galadapt.simulation.user_list import COLUMNS
-from galadapt.stamps import StampSet
+from galadapt.stamps.format import StampSet
 
 ROWS = pd.DataFrame(
     {

@@ -18,25 +18,17 @@ import yaml
 from astropy.io import fits
 from pydantic import ValidationError
 
-from galadapt.config import (
-    CandelsSurvey,
-    Downloads,
-    Extraction,
-    GaussianPsf,
-    Image,
-    MockSurvey,
-    OpticalPsf,
-    Selection,
-    Splits,
-    load,
-)
-from galadapt.errors import ConfigError, DataError
-from galadapt.extraction.cutouts import extract
-from galadapt.headers import without_stale_distortion
-from galadapt.stamps import StampSet
+from galadapt.config.image import GaussianPsf, Image, OpticalPsf
+from galadapt.config.survey import CandelsSurvey, Extraction, MockSurvey, Selection, Splits
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.cutouts.cutouts import extract
+from galadapt.sky.headers import without_stale_distortion
+from galadapt.stamps.format import StampSet
 from galadapt.surveys import candels, field
 from galadapt.surveys.mock import make_mock
 from galadapt.surveys.selection import select
+from galadapt.tasks.experiment import Downloads
+from galadapt.tasks.reading import load
 
 IMAGE = Image(stamp_size=64)
 DRZ = "hlsp_candels_hst_wfc3_cos-tot_f160w_v1.0_drz.fits"

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
-from galadapt.config import CosmosSurvey, FitsPsf, GaussianPsf, Image, Noise
-from galadapt.errors import DataError
-from galadapt.mosaics import open_mosaic
+from galadapt.config.image import FitsPsf, GaussianPsf, Image
+from galadapt.config.simulation import Noise
+from galadapt.config.survey import CosmosSurvey
+from galadapt.core.errors import DataError
+from galadapt.sky import open_mosaic
 from galadapt.surveys import cosmos
 from galadapt.surveys.field import read_catalog
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 from galadapt.surveys import field
 
 HEADER = "#   NUMBER RA DEC f mag dmag re dre n dn q dq pa dpa sn\n#\n"

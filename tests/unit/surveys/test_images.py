@@ -14,10 +14,11 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from pydantic import ValidationError
 
-from galadapt.config import Extraction, GaussianPsf, Image, ImagesSurvey, Selection, Splits
-from galadapt.errors import DataError
-from galadapt.extraction.cutouts import extract
-from galadapt.mosaics import open_mosaic
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.survey import Extraction, ImagesSurvey, Selection, Splits
+from galadapt.core.errors import DataError
+from galadapt.cutouts.cutouts import extract
+from galadapt.sky import open_mosaic
 from galadapt.surveys.field import read_catalog, tangent_wcs
 from galadapt.surveys.images import make_images
 from galadapt.surveys.selection import select

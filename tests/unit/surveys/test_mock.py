@@ -9,8 +9,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from pydantic import ValidationError
 
-from galadapt.config import GaussianPsf, Image, MockSurvey, Noise
-from galadapt.mosaics import open_mosaic
+from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.simulation import Noise
+from galadapt.config.survey import MockSurvey
+from galadapt.sky import open_mosaic
 from galadapt.surveys import galfit, mock
 from galadapt.surveys.field import read_catalog
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from galadapt.config import Image, Selection
-from galadapt.errors import DataError
+from galadapt.config.image import Image
+from galadapt.config.survey import Selection
+from galadapt.core.errors import DataError
 from galadapt.surveys.field import write_catalog
 from galadapt.surveys.selection import select
 

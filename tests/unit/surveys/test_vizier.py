@@ -11,7 +11,7 @@ import pytest
 from astropy import units
 from astropy.table import MaskedColumn, Table
 
-from galadapt.errors import DataError
+from galadapt.core.errors import DataError
 from galadapt.surveys.field import CATALOG_COLUMNS, read_catalog
 
 NAMES = ("Seq", "RAJ2000", "DEJ2000", "Q", "mag", "e_mag", "r", "e_r", "n", "e_n", "q", "e_q")

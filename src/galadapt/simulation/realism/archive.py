@@ -13,7 +13,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 from scipy.special import erf, gamma, gammaincinv
 
-from galadapt.config import Box, Edges, Image, Masks, OverSubtraction
+from galadapt.config.image import Image
+from galadapt.config.realism import Box, Edges, Masks, OverSubtraction
 from galadapt.simulation.realism.galaxies import draw_strength
 
 # Width of the frame inside the box where a background would be estimated [px].

@@ -13,17 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaincinv
 
-from galadapt.config import (
-    SERSIC_INDEX_LIMITS,
-    BulgeDisc,
-    Clumps,
-    Image,
-    Neighbours,
-    Spiral,
-    Strength,
-)
-from galadapt.profiles import fit_single_sersic, half_light_radius
+from galadapt.config.base import SERSIC_INDEX_LIMITS
+from galadapt.config.image import Image
+from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral, Strength
 from galadapt.simulation.noise import NoiseLevels
+from galadapt.simulation.profiles import fit_single_sersic, half_light_radius
 from galadapt.simulation.streams import stream
 
 #: Below this index a galaxy without a bulge counts as a disc, which has knots and arms.

@@ -9,7 +9,7 @@ import galsim
 import numpy as np
 from scipy import fft
 
-from galadapt.config import PsfJitter, SkyResidual, Strength
+from galadapt.config.realism import PsfJitter, SkyResidual, Strength
 from galadapt.simulation.noise import NoiseLevels
 from galadapt.simulation.realism.galaxies import draw_strength
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config import Archive, Image, Realism
+from galadapt.config.image import Image
+from galadapt.config.realism import Archive, Realism
 from galadapt.simulation.noise import NoiseLevels
 from galadapt.simulation.realism import archive, instrument
 from galadapt.simulation.realism.galaxies import (

@@ -1,0 +1,84 @@
+"""What a network learns, as the trainer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import keras
+import numpy as np
+
+from galadapt.stamps.format import StampSet
+
+
+class Target(Protocol):
+    """What a network learns: which labels it reads, how it is scored, what its outputs mean.
+
+    Labels are arrays whose first axis counts stamps; NaN marks what is unknown or hidden.
+    """
+
+    @property
+    def outputs(self) -> int:
+        """Numbers the network says of a stamp (of a pixel, where it draws)."""
+        ...
+
+    @property
+    def activation(self) -> str:
+        """Activation of the last layer."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one stamp's labels where it does not depend on the stamp; () where it does."""
+        ...
+
+    def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+        """Read the labels of some stamps.
+
+        Raises:
+            DataError: the stamp set does not hold them.
+        """
+        ...
+
+    def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
+        """Return the target as the training labels make it.
+
+        Args:
+            labels: Of the training stamps.
+            start: The run.json of the run whose weights are the start; None: random weights.
+
+        Raises:
+            DataError: the labels cannot be learned from, or the start learned something else.
+        """
+        ...
+
+    def transform(self, labels: np.ndarray) -> np.ndarray:
+        """Return what the network should say of stamps with these labels."""
+        ...
+
+    def weights(self, expected: np.ndarray) -> np.ndarray:
+        """Return how much each stamp weighs in the loss, (n,); `expected` as of `transform`."""
+        ...
+
+    def loss(self, reduction: str) -> keras.losses.Loss:
+        """Return the loss, averaged as Keras calls it."""
+        ...
+
+    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
+        """Return what early stopping watches, over stamps whose labels are known."""
+        ...
+
+    def answers(
+        self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the columns of a predictions table: what is true and what the network says."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.json keeps."""
+        ...
+
+
+def known(labels: np.ndarray) -> np.ndarray:
+    """Tell for each stamp whether it has all its labels, (n,) bool."""
+    return np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)

@@ -1,0 +1,1 @@
+"""Classes: one of several labels, nominal or ordered."""

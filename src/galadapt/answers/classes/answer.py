@@ -1,0 +1,140 @@
+"""Classes: a probability each, or one per border between ordered ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from galadapt.answers.base import known
+from galadapt.answers.classes.coder import ClassCoder
+from galadapt.core.errors import DataError
+from galadapt.stamps.format import StampSet
+
+_TINY = 1e-7
+
+
+def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+    """Read the class labels of some stamps, (n,) object.
+
+    Raises:
+        DataError: the stamp set holds none.
+    """
+    if "label" not in stamps.table:
+        raise DataError(
+            f"{stamps.paths[0]}: lacks the column 'label'; rerun the stage that writes it"
+        )
+    return stamps.table["label"].to_numpy(object)[rows]
+
+
+def truth(coder: ClassCoder, stamps: StampSet, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the true class, the label as it was, and what must not be split."""
+    original = stamp_labels(stamps, rows)
+    group = stamps.table["group"].to_numpy(object)[rows] if "group" in stamps.table else original
+    return {"group": group, "label_true": coder.group(original), "label_original": original}
+
+
+def named(coder: ClassCoder, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the probabilities (n, classes) as columns of a predictions table."""
+    return {f"p_{name}": probabilities[:, k] for k, name in enumerate(coder.classes)}
+
+
+def balance(counts: np.ndarray) -> np.ndarray:
+    """Give every class the same weight in all, with a mean of 1 over the stamps."""
+    present = np.count_nonzero(counts)
+    return np.where(counts > 0, counts.sum() / np.maximum(counts, 1) / max(present, 1), 0.0)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The class of a stamp.
+
+    Attributes:
+        coder: The classes.
+        balanced: Whether rare classes weigh more.
+        class_weights: Weight of each class in the loss, once fitted.
+    """
+
+    coder: ClassCoder
+    balanced: bool = False
+    class_weights: tuple[float, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """One number per class, or per border."""
+        return self.coder.outputs
+
+    @property
+    def activation(self) -> str:
+        """Probabilities that add up to 1, or one for each border."""
+        return "sigmoid" if self.coder.ordinal else "softmax"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One number per output."""
+        return (self.outputs,)
+
+    def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+        """Read the classes as what the network should say, (n, outputs) float64."""
+        return self.coder.encode(stamp_labels(stamps, rows))
+
+    def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
+        """Count the classes."""
+        if start is not None:
+            learned = ClassCoder.from_dict(start.get("target_classes", {}))
+            # What a map's area says is always in order; what is read from it need not be.
+            if replace(learned, ordinal=self.coder.ordinal) != self.coder or (
+                learned.ordinal != self.coder.ordinal and "mask_borders" not in start
+            ):
+                raise DataError(
+                    f"tells {', '.join(learned.classes)} apart, not {', '.join(self.coder.classes)}"
+                )
+        index = self.coder.index(labels)
+        counts = np.bincount(index[index >= 0], minlength=len(self.coder.classes))
+        if np.count_nonzero(counts) < 2:
+            raise DataError(
+                f"the training stamps are all of one class ({counts.tolist()} of "
+                f"{', '.join(self.coder.classes)}); it takes two to learn"
+            )
+        weights = balance(counts) if self.balanced else np.ones(len(counts))
+        return replace(self, class_weights=tuple(weights.tolist()))
+
+    def transform(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels as they are."""
+        return labels
+
+    def weights(self, expected: np.ndarray) -> np.ndarray:
+        """Weigh each stamp as its class."""
+        table = np.array([*self.class_weights, 0.0], np.float32)
+        return table[self.coder.index(expected)]
+
+    def loss(self, reduction: str) -> keras.losses.Loss:
+        """Return the cross-entropy."""
+        if self.coder.ordinal:
+            return keras.losses.BinaryCrossentropy(reduction=reduction)
+        return keras.losses.CategoricalCrossentropy(reduction=reduction)
+
+    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
+        """Mean cross-entropy; NaN if a prediction is."""
+        labelled = known(expected)
+        said, expected = np.clip(said[labelled], _TINY, 1 - _TINY), expected[labelled]
+        each = expected * np.log(said)
+        if self.coder.ordinal:
+            each = (each + (1 - expected) * np.log1p(-said)).mean(axis=1)
+        else:
+            each = each.sum(axis=1)
+        return float(-np.average(each, weights=weights[labelled]))
+
+    def answers(
+        self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Name the true class and one probability per class."""
+        found = self.coder.probabilities(outputs)
+        return {**truth(self.coder, stamps, rows), **named(self.coder, found)}
+
+    def record(self) -> dict[str, Any]:
+        """Keep the classes."""
+        return {"target_classes": self.coder.to_dict(), "class_weights": list(self.class_weights)}

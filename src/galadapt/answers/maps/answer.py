@@ -1,0 +1,120 @@
+"""Masks: the network draws what is flagged, and the class follows from the flagged share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from galadapt.answers.base import known
+from galadapt.answers.classes.answer import named, truth
+from galadapt.answers.classes.coder import ClassCoder
+from galadapt.answers.maps.area import beyond, flagged_share
+from galadapt.core.errors import DataError
+from galadapt.stamps.format import StampSet
+
+_TINY = 1e-7
+
+
+class Overlap(keras.losses.Loss):
+    """Cross-entropy of pixels plus 1 - the Dice coefficient of the batch.
+
+    Flagged pixels are few: the cross-entropy alone would be content to draw nothing, and the Dice
+    coefficient alone gives no gradient where nothing is flagged (Milletari et al. 2016).
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare maps (n, side, side, 1); one number per stamp."""
+        y_true = ops.cast(y_true, y_pred.dtype)
+        crossed = ops.mean(ops.binary_crossentropy(y_true, y_pred), axis=(1, 2, 3))
+        shared = 2 * ops.sum(y_true * y_pred) + 1.0
+        return crossed + 1.0 - shared / (ops.sum(y_true) + ops.sum(y_pred) + 1.0)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What is flagged in a stamp.
+
+    Attributes:
+        coder: The classes, ordered by the flagged share of the exposed pixels.
+        borders: Flagged share at which each class but the first begins.
+    """
+
+    coder: ClassCoder
+    borders: tuple[float, ...]
+
+    @property
+    def outputs(self) -> int:
+        """One map."""
+        return 1
+
+    @property
+    def activation(self) -> str:
+        """A probability for each pixel."""
+        return "sigmoid"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """It is the stamp's."""
+        return ()
+
+    def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+        """Read the masks, (n, side, side, 1) float32."""
+        if not stamps.has_masks:
+            return np.full((len(rows), stamps.side, stamps.side, 1), np.nan, np.float32)
+        return stamps.masks(rows)[..., None].astype(np.float32)
+
+    def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
+        """Refuse masks that are empty."""
+        if not np.any(labels[known(labels)]):
+            raise DataError("no training stamp has a flagged pixel; give stamps with masks")
+        return self
+
+    def transform(self, labels: np.ndarray) -> np.ndarray:
+        """Return masks as they are."""
+        return labels
+
+    def weights(self, expected: np.ndarray) -> np.ndarray:
+        """Weigh all stamps alike."""
+        return np.ones(len(expected), np.float32)
+
+    def loss(self, reduction: str) -> keras.losses.Loss:
+        """Return the loss of maps."""
+        return Overlap(reduction=reduction)
+
+    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
+        """Mean cross-entropy of pixels plus 1 - the Dice coefficient of all stamps."""
+        labelled = known(expected)
+        said, expected = said[labelled], expected[labelled]
+        clipped = np.clip(said, _TINY, 1 - _TINY)
+        each = -np.where(expected > 0.5, np.log(clipped), np.log1p(-clipped))
+        crossed = np.average(each.mean(axis=(1, 2, 3)), weights=weights[labelled])
+        sums = (np.sum(part, dtype=np.float64) for part in (expected * said, expected, said))
+        shared, true, drawn = sums
+        return float(crossed + 1 - (2 * shared + 1) / (true + drawn + 1))
+
+    def answers(
+        self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Name the true class, the flagged share drawn, and one probability per class.
+
+        A class is as sure as the drawn map is that its share of the field is flagged.
+        """
+        exposed = np.ones(len(rows))
+        if "exposed_fraction" in stamps.table:
+            exposed = stamps.table["exposed_fraction"].to_numpy(np.float64)[rows]
+        maps = outputs[..., 0]
+        found = self.coder.probabilities(beyond(maps, exposed, self.borders))
+        return {
+            **truth(self.coder, stamps, rows),
+            "flagged_share": flagged_share(maps, exposed),
+            **named(self.coder, found),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Keep the classes and their borders."""
+        return {"target_classes": self.coder.to_dict(), "mask_borders": list(self.borders)}

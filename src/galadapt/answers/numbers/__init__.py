@@ -1,0 +1,1 @@
+"""Numbers: measured quantities, each with its unit and its kind of error."""

@@ -1,0 +1,1 @@
+"""What every room builds on: files, errors, logging, random streams, processes, provenance."""

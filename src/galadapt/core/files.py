@@ -1,0 +1,185 @@
+"""Atomic writing and plain-file formats: an output is whole or it is absent.
+
+Every writer in galadapt goes through `atomic`: the content is written beside its destination and
+renamed over it, so that a killed job never leaves a file that looks finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.core.errors import DataError
+
+#: Above this size a file outside the project is known by its name and size, not its bytes.
+DIGEST_LIMIT = 64 * 2**20
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
+
+    The temporary name keeps the suffixes of `path`, because writers choose formats by them. What a
+    killed writer of the same path left behind on this machine is removed first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    host = platform.node()
+    for left in path.parent.glob(f".{glob.escape(host)}-*-*-{glob.escape(path.name)}"):
+        process = left.name.removeprefix(f".{host}-").split("-")[0]
+        if process.isdigit() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{host}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars and arrays into what JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def canonical_json(value: Any) -> str:
+    """One line of JSON with sorted keys: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys; NaN is written as null."""
+    clean = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(clean, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON written by `write_json`.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: not valid JSON ({error}); delete it and rerun its stage"
+        ) from None
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV without its index."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet without its index."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV or Parquet table, chosen by the suffix.
+
+    Raises:
+        DataError: the file is missing or unreadable.
+    """
+    path = Path(path)
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{path}: not a readable table ({error}); delete it and rerun its stage"
+        ) from None
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def expand(path: str) -> Path:
+    """Expand environment variables and ``~`` in a configured path.
+
+    Raises:
+        DataError: a variable is not set.
+    """
+    expanded = os.path.expandvars(path)
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise DataError(
+            f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
+        )
+    return Path(expanded).expanduser()
+
+
+def external_digest(values: Any) -> dict[str, str]:
+    """Digest every file or folder that a configuration names under ``path`` or ``directory``.
+
+    Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey
+    of many gigabytes does not have to be read to know whether a job is up to date.
+
+    Raises:
+        DataError: nothing exists at a path, or it names an unset variable.
+    """
+    found: dict[str, str] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if not isinstance(node, dict):
+            return
+        for name, value in node.items():
+            inner = f"{key}.{name}" if key else name
+            if name in ("path", "directory") and isinstance(value, str):
+                found[inner] = _content_digest(expand(value), inner)
+            walk(value, inner)
+
+    walk(values, "")
+    return found
+
+
+def _content_digest(path: Path, key: str) -> str:
+    if not path.exists():
+        raise DataError(f"{key}: nothing at {path}; correct the path or fetch the data")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    total = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        total.update(f"{file.name}:{size}:".encode())
+        if size <= DIGEST_LIMIT:
+            total.update(file.read_bytes())
+    return total.hexdigest()[:16]

@@ -1,0 +1,149 @@
+"""What code and which settings made a file.
+
+`code_digest` hashes the abstract syntax trees of a stage and of every galadapt module it imports,
+with the data files beside them that they name, so that editing a comment, a docstring or the
+formatting changes nothing, and editing the renderer changes exactly the stages that render. Modules
+in `NOT_HASHED`, settings and registries are left out: they only declare or report (their effect is
+already in the settings or in no output byte).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import platform
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from galadapt.core.errors import GaladaptError
+from galadapt.core.files import canonical_json
+
+PACKAGE = "galadapt"
+ROOT = Path(__file__).parents[1]
+
+#: Modules whose edits never change an output: configuration *values* are in each job's settings.
+NOT_HASHED = re.compile(
+    r"galadapt"
+    r"|galadapt\.cli(\..*)?"
+    r"|galadapt\.config(\.(?!base$).*)?"  # names, units and limits that all share do count
+    r"|galadapt\.core\.(errors|log|parallel|provenance)"
+    r"|galadapt\.pipeline(\.stages)?"
+    r"|galadapt\.tasks(\.(document|experiment|prune|reading|registry))?"
+    r"|galadapt\.tasks\.\w+\.settings"
+)
+
+
+def digest(value: Any) -> str:
+    """Return the first 16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _strip_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _tree_digest(tree: ast.AST) -> str:
+    text = ast.dump(_strip_docstrings(tree), annotate_fields=False, include_attributes=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file(name: str) -> Path | None:
+    """Find a module's source without importing it or its packages, which may be heavy."""
+    base = ROOT.joinpath(*name.split(".")[1:])
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    """Every galadapt module that `tree` imports, wherever in it, with the packages around it."""
+    named: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            named.add(node.module)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            named |= {name for name in inner if name.startswith(f"{PACKAGE}.") and _file(name)}
+    parts = [name.split(".") for name in named if name.split(".")[0] == PACKAGE]
+    return {".".join(path[:length]) for path in parts for length in range(1, len(path) + 1)}
+
+
+def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
+    """Find the files beside a module that its text names, such as a template or a table."""
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name in named)
+
+
+@cache
+def _module(name: str) -> tuple[str, frozenset[str]]:
+    path = _file(name)
+    if path is None:
+        raise GaladaptError(f"{name}: no such module; fix the import that names it")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    data = [file_digest(file) for file in _data_files(tree, path.parent)]
+    return digest([_tree_digest(tree), *data]), frozenset(_imports(tree))
+
+
+def _counts(name: str) -> bool:
+    return NOT_HASHED.fullmatch(name) is None
+
+
+def _closure(roots: Iterable[str]) -> list[str]:
+    todo, seen = set(filter(_counts, roots)), set[str]()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= set(filter(_counts, _module(name)[1])) - seen
+    return sorted(seen)
+
+
+def code_digest(source: str) -> str:
+    """Digest the code that runs when `source` (Python text, for example one function) runs.
+
+    Args:
+        source: Python source; every ``galadapt`` module it imports, and theirs in turn, counts.
+
+    Returns:
+        16 hex digits, unchanged by comments, docstrings and formatting.
+    """
+    tree = ast.parse(source)
+    parts = [_tree_digest(tree)]
+    parts += [f"{name}:{_module(name)[0]}" for name in _closure(_imports(tree))]
+    return digest(parts)
+
+
+def code_modules(source: str) -> list[str]:
+    """Name the galadapt modules that `code_digest` of the same `source` covers."""
+    return _closure(_imports(ast.parse(source)))
+
+
+def environment(packages: Iterable[str]) -> dict[str, str]:
+    """Python, machine and package versions, for the run folder."""
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        **versions,
+    }

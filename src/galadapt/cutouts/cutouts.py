@@ -1,0 +1,278 @@
+"""From a mosaic and positions to stamps, in bounded memory.
+
+The mosaic is worked on in tiles with a margin: in each the background is fitted around masked
+sources, sources are segmented, and the stamps whose centres lie in the tile are cut and judged.
+Tiles without an object are never read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from galadapt.config.base import PARAMETERS
+from galadapt.config.image import Image
+from galadapt.config.survey import Extraction, Splits
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table, write_csv
+from galadapt.core.log import say, track
+from galadapt.core.parallel import mapped
+from galadapt.cutouts.flags import FLAGS, Flag
+from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
+from galadapt.cutouts.stamps import REASONS, Rejection, Stamp, judge
+from galadapt.cutouts.tiles import Pixels, read_tile, tiles_of
+from galadapt.sky import Mosaic, open_mosaic
+from galadapt.stamps.format import write_stamps
+
+__all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
+
+#: Zero points this close are one [mag]: headers and handbooks differ in the third decimal.
+_SAME_ZERO_POINT = 0.01
+
+#: Objects of a catalogue closer than this are one [px].
+_COINCIDENT = 1.0
+
+#: Stamps are handed over in batches of at most this size [bytes].
+_BATCH = 2**26
+
+_NEEDED = ("id", "ra", "dec", *PARAMETERS, "position_angle", "flag")
+
+#: What a stamp's row of the table takes from `Stamp`.
+_MEASURED = (
+    *("x_offset", "y_offset", "background", "local_rms", "empty_rms"),
+    *("neighbour_fraction", "signal_to_noise", "fwhm"),
+)
+
+#: Those in the image's unit.
+_FLUXES = frozenset({"background", "local_rms", "empty_rms"})
+
+Batch = tuple[np.ndarray, list[Stamp | Rejection]]
+
+
+def cutouts(
+    mosaic: Pixels,
+    x: np.ndarray,
+    y: np.ndarray,
+    size: int,
+    extraction: Extraction,
+    processes: int = 1,
+) -> Iterator[Batch]:
+    """Cut and judge a stamp at every position, tile by tile.
+
+    What becomes of an object depends on the mosaic, its position and the settings; not on the
+    other objects, but for the flag ``coincident``, nor on the number of processes.
+
+    Args:
+        mosaic: `galadapt.sky.Mosaic`, open.
+        x: Columns [px], 0-based (N,); not finite for objects that are not on the image.
+        y: Rows (N,).
+        size: Stamp side S [px].
+        extraction: Background, segmentation and limits.
+        processes: Processes to share the tiles among; more than one forks this process.
+
+    Yields:
+        Rows (indices into `x`) and what became of each. Every row comes once.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    ny, nx = mosaic.shape
+    # Positions that are not finite, or on the other side of the sky, are outside too.
+    beyond = np.max([-0.5 - x, x - nx + 0.5, -0.5 - y, y - ny + 0.5], axis=0, initial=-np.inf)
+    inside = beyond < 0
+    outside = np.flatnonzero(~inside)
+    if len(outside):
+        yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
+    twice = coincident(x, y)
+    psf_fwhm = None
+    if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
+        psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
+    most = max(_BATCH // (4 * size * size), 1)
+    tasks = [
+        (line, column, rows[start : start + most])
+        for line, column, rows in tiles_of(x, y, np.flatnonzero(inside), extraction)
+        for start in range(0, len(rows), most)
+    ]
+
+    def work(task: tuple[int, int, np.ndarray]) -> Batch:
+        line, column, rows = task
+        tile = read_tile(mosaic, line, column, size, extraction)
+        known = [Flag.COINCIDENT if twice[row] else Flag(0) for row in rows]
+        return rows, [
+            judge(tile, x[row], y[row], size, extraction, psf_fwhm, flags)
+            for row, flags in zip(rows, known, strict=True)
+        ]
+
+    found = mapped(work, tasks, processes)
+    # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
+    yield from track(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
+
+
+def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Tell which positions have another one within `_COINCIDENT` pixels.
+
+    Args:
+        x: Columns [px] (N,); positions that are not finite coincide with nothing.
+        y: Rows (N,).
+    """
+    twice = np.zeros(len(x), bool)
+    rows = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if len(rows) > 1:
+        tree = cKDTree(np.stack([x[rows], y[rows]], axis=1))
+        twice[rows[np.unique(tree.query_pairs(_COINCIDENT, output_type="ndarray"))]] = True
+    return twice
+
+
+def extract(
+    drz: Path,
+    wht: Path,
+    selected: Path,
+    image: Image,
+    extraction: Extraction,
+    splits: Splits,
+    seed: int,
+    output: Path,
+    rejected: Path,
+    provenance: dict[str, Any],
+    processes: int = 1,
+) -> pd.DataFrame:
+    """Cut a stamp for every selected object and write those that are usable.
+
+    Args:
+        drz: Mosaic. One of another pixel scale than the image's is resampled, one whose header
+            gives another zero point is scaled to the image's.
+        wht: Its inverse variance.
+        selected: Table of objects from `galadapt.surveys.selection.select`.
+        image: Stamp side, pixel scale, zero point and band.
+        extraction: Background, segmentation and limits of rejection.
+        splits: How training, validation and test are divided.
+        seed: Seed of the split.
+        output: Stamp set of domain "survey", in the selection's order. Beside the selection's
+            columns its table holds x, y [px on the mosaic], split, extraction_flags
+            (`galadapt.cutouts.flags`), position_angle on the image, and x_offset, y_offset,
+            background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
+            `Stamp`.
+        rejected: CSV of id, reason (a key of `REASONS`) and value.
+        provenance: Stored in the stamp set's metadata.
+        processes: Processes to share the work among; the result is the same.
+
+    Returns:
+        The stamp set's table.
+
+    Raises:
+        DataError: an input is unreadable, the selection lacks a column, or no object is usable.
+    """
+    objects = read_table(selected)
+    missing = [name for name in _NEEDED if name not in objects]
+    if missing:
+        raise DataError(
+            f"{selected}: selection lacks the column(s) {', '.join(missing)}; rerun the selection"
+        )
+    size = image.stamp_size
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Stamps come in the order of tiles and are kept in the order of the selection; on the way
+    # they lie in a file without a name, which a killed job cannot leave behind.
+    with (
+        open_mosaic(drz, wht, pixel_scale=image.pixel_scale) as mosaic,
+        tempfile.TemporaryFile(dir=output.parent) as spool,
+    ):
+        factor = _brightening(mosaic, image, drz)
+        ra, dec = objects["ra"].to_numpy(float), objects["dec"].to_numpy(float)
+        x, y = mosaic.positions(ra, dec)
+        objects["x"], objects["y"] = x, y
+        objects["position_angle"] = mosaic.angle(ra, dec, objects["position_angle"].to_numpy())
+        measured = np.full((len(objects), len(_MEASURED)), np.nan)
+        corners = np.zeros((len(objects), 2), int)
+        flags = np.zeros(len(objects), np.int32)
+        refused: dict[int, Rejection] = {}
+        for rows, judged in cutouts(mosaic, x, y, size, extraction, processes):
+            for row, found in zip(rows.tolist(), judged, strict=True):
+                if isinstance(found, Rejection):
+                    refused[row] = found
+                    continue
+                measured[row] = [
+                    getattr(found, name) * (factor if name in _FLUXES else 1) for name in _MEASURED
+                ]
+                corners[row], flags[row] = (found.x, found.y), found.flags
+                spool.seek(row * 4 * size * size)
+                spool.write((found.pixels * np.float32(factor)).tobytes())
+        kept = np.array([row for row in range(len(objects)) if row not in refused], int)
+        if len(kept) == 0:
+            counts = pd.Series([found.reason for found in refused.values()]).value_counts()
+            summary = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+            raise DataError(
+                f"{selected}: none of {len(objects)} objects gives a usable stamp of {drz} "
+                f"({summary}); check that they belong together, or loosen 'extraction'"
+            )
+        names = _splits(objects["id"], x, y, kept, size, mosaic.shape, seed, splits)
+        if splits.by == "cell":
+            shared = overlapping(corners[kept, 0], corners[kept, 1], size, names)
+            for row, pixels in zip(kept, shared, strict=True):
+                if pixels:
+                    refused[int(row)] = Rejection("split_overlap", float(pixels))
+            kept, names = kept[shared == 0], names[shared == 0]
+        table = objects.iloc[kept].reset_index(drop=True)
+        table[list(_MEASURED)] = measured[kept]
+        table["extraction_flags"] = flags[kept]
+        table["split"] = names
+        metadata = {
+            "pixel_scale": image.pixel_scale,
+            "zero_point": image.zero_point,
+            "band": image.band,
+            "domain": "survey",
+            "pixel_rms": float(table["local_rms"].median()),
+            "extraction_flags": {name: 1 << bit for bit, name in enumerate(FLAGS)},
+            "provenance": provenance,
+        }
+        reasons = [
+            {"id": objects["id"].iloc[row], "reason": found.reason, "value": found.value}
+            for row, found in sorted(refused.items())
+        ]
+        write_csv(rejected, pd.DataFrame(reasons, columns=["id", "reason", "value"]))
+        write_stamps(output, _spooled(spool, kept, size), table, metadata)
+    say(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
+    return table
+
+
+def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
+    """What brings a mosaic's pixels to the zero point of the experiment."""
+    if mosaic.resampled:
+        say(
+            f"{drz}: pixels of {mosaic.native_pixel_scale:.4f} arcsec are resampled to "
+            f"image.pixel_scale, {mosaic.pixel_scale:g}"
+        )
+    known = mosaic.zero_point
+    if known is None or abs(known - image.zero_point) < _SAME_ZERO_POINT:
+        return 1.0
+    say(
+        f"{drz}: fluxes are brought from the zero point {known:.4f} to image.zero_point, "
+        f"{image.zero_point:g}"
+    )
+    return float(10 ** (0.4 * (image.zero_point - known)))
+
+
+def _splits(
+    identifiers: pd.Series,
+    x: np.ndarray,
+    y: np.ndarray,
+    kept: np.ndarray,
+    size: int,
+    shape: tuple[int, int],
+    seed: int,
+    splits: Splits,
+) -> np.ndarray:
+    if splits.by == "cell":
+        return split_by_cell(x[kept], y[kept], size, shape, seed, splits)
+    return np.array(
+        [split_of(int(number), seed, splits) for number in identifiers.iloc[kept]], dtype=object
+    )
+
+
+def _spooled(spool: IO[bytes], kept: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for row in kept.tolist():
+        spool.seek(row * 4 * size * size)
+        yield np.frombuffer(spool.read(4 * size * size), "<f4").reshape(1, size, size)

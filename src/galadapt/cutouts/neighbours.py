@@ -1,0 +1,174 @@
+"""Whose light is whose inside a stamp, and stamps without their neighbours."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+from photutils.segmentation import SegmentationImage, deblend_sources
+from scipy.ndimage import label, maximum_filter
+
+from galadapt.core.random import generator
+
+#: A source may sit this far from its catalogue position [px].
+CENTRE_RADIUS = 3.0
+
+#: Growth of a masked neighbour [px]: its wings below the detection threshold.
+_GROWTH = 3
+
+#: Share of a segment's flux a part of it needs to count as a source of its own.
+_CONTRAST = 0.005
+
+#: Random stream purpose.
+_FILL = 1
+
+
+def distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray:
+    """Distance of each pixel from `centre` (x, y) [px]."""
+    return np.hypot(np.arange(shape[1]) - centre[0], (np.arange(shape[0]) - centre[1])[:, None])
+
+
+def central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float, float]) -> int:
+    """Label under the centre, else that of the brightest detected pixel close to it, else 0."""
+    found = int(segments[round(centre[1]), round(centre[0])])
+    if found:
+        return found
+    near = (distance(segments.shape, centre) <= CENTRE_RADIUS) & (segments > 0)
+    if not near.any():
+        return 0
+    return int(segments[near][np.argmax(smooth[near])])
+
+
+def blended_pixels(
+    smooth: np.ndarray, own: np.ndarray, centre: tuple[float, float], rms: float
+) -> np.ndarray:
+    """Pixels of the central segment whose light is another's.
+
+    That is what has no counterpart on the other side of the centre: where the image is more than
+    twice, and three sigma above, itself turned by 180 degrees (the symmetry the SDSS deblender
+    uses; Lupton et al. 2001).
+
+    Args:
+        smooth: Smoothed, background-subtracted stamp (S, S).
+        own: Pixels of the central segment.
+        centre: Position (x, y) of the object [px].
+        rms: Noise of a pixel.
+
+    Returns:
+        Boolean (S, S).
+    """
+    excess = smooth - np.clip(turned(smooth, centre, np.float32(np.inf)), 0, None)
+    blended: np.ndarray = own & (excess > 3 * rms) & (excess > smooth / 2)
+    return blended
+
+
+def turned(image: np.ndarray, centre: tuple[float, float], beyond: Any) -> np.ndarray:
+    """Turn a stamp by 180 degrees about `centre` (x, y), rounded to half a pixel.
+
+    Pixels whose counterpart lies outside the stamp become `beyond`.
+    """
+    result = np.full_like(image, beyond)
+    # Turning about half-integer points keeps pixels whole.
+    (to_y, from_y), (to_x, from_x) = (
+        _overlap(round(2 * middle), length)
+        for middle, length in zip(centre[::-1], image.shape, strict=True)
+    )
+    result[to_y, to_x] = image[from_y, from_x][::-1, ::-1]
+    return result
+
+
+def _overlap(total: int, length: int) -> tuple[slice, slice]:
+    """Pixels k of an axis with total - k on it too, and the slice of those opposite."""
+    low, high = max(total - length + 1, 0), min(total, length - 1)
+    return slice(low, high + 1), slice(total - high, total - low + 1)
+
+
+def deblended(
+    smooth: np.ndarray, own: np.ndarray, centre: tuple[float, float], area: int
+) -> np.ndarray:
+    """Cut a blended central segment in parts and keep the one under the centre.
+
+    Args:
+        smooth: Smoothed, background-subtracted stamp (S, S).
+        own: Pixels of the central segment.
+        centre: Position (x, y) of the object [px].
+        area: Smallest part [px].
+
+    Returns:
+        Boolean (S, S): the part of `own` that is the object's.
+    """
+    # The stamp may cut a segment in pieces that only touch outside of it.
+    pieces, _ = label(own, np.ones((3, 3), bool))
+    piece = pieces == central_label(pieces, smooth, centre)
+    with warnings.catch_warnings():
+        # Of thresholds spaced otherwise because a pixel is negative.
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        parts = deblend_sources(
+            smooth,
+            SegmentationImage(piece.astype(np.int32)),
+            area,
+            contrast=_CONTRAST,
+            progress_bar=False,
+        ).data
+    kept: np.ndarray = parts == central_label(parts, smooth, centre)
+    return kept
+
+
+def without_neighbours(
+    pixels: np.ndarray,
+    own: np.ndarray,
+    others: np.ndarray,
+    empty: np.ndarray,
+    centre: tuple[float, float],
+    rms: float,
+    key: tuple[int, int],
+) -> np.ndarray:
+    """Replace neighbours by what the stamp shows on the other side of its object.
+
+    There lie the object's own wings, if it has any so far out, and noise as it is. (Sky alone would
+    bite pieces out of large galaxies.) Where the other side is taken too, or outside, comes
+    noise: with the scatter and, to the nearest pixel along each axis, the correlation of the empty
+    pixels. White noise is convolved with (a, 1, a), whose lag-1 correlation is 2 a / (1 + 2 a^2).
+
+    Args:
+        pixels: Background-subtracted stamp (S, S).
+        own: Pixels of the object, never replaced.
+        others: Pixels of its neighbours; their surroundings are replaced too.
+        empty: Pixels without any source.
+        centre: Position (x, y) of the object [px].
+        rms: Scatter of the noise.
+        key: Where the stamp lies on the mosaic (row, column): the key of its noise, so that it
+            depends on nothing else.
+
+    Returns:
+        float32 (S, S), the same but for the replaced pixels.
+    """
+    masked = maximum_filter(others, 2 * _GROWTH + 1) & ~own
+    if not masked.any():
+        return pixels
+    mirrored = ~turned(masked, centre, True)
+    rng = generator(key[0], _FILL, key[1])
+    noise = rng.standard_normal([length + 2 for length in pixels.shape])
+    for axis in (0, 1):
+        wing = _wing(np.moveaxis(pixels, axis, 0), np.moveaxis(empty, axis, 0))
+        noise = np.moveaxis(noise, axis, 0)
+        noise = wing * (noise[:-2] + noise[2:]) + noise[1:-1]
+        noise = np.moveaxis(noise / np.sqrt(1 + 2 * wing**2), 0, axis)
+    filling = np.where(mirrored, turned(pixels, centre, 0), rms * noise)
+    return np.where(masked, filling, pixels).astype(np.float32)
+
+
+def _wing(pixels: np.ndarray, empty: np.ndarray) -> float:
+    """Wing of the kernel (a, 1, a) that gives the correlation of neighbouring rows."""
+    pairs = empty[:-1] & empty[1:]
+    if pairs.sum() < 50:
+        return 0.0
+    first, second = pixels[:-1][pairs].astype(float), pixels[1:][pairs].astype(float)
+    scatter = first.std() * second.std()
+    if not scatter > 0:
+        return 0.0
+    lag = ((first - first.mean()) * (second - second.mean())).mean() / scatter
+    lag = float(np.clip(lag, 0.0, 0.7))
+    return (1 - np.sqrt(1 - 2 * lag**2)) / (2 * lag) if lag > 0.01 else 0.0

@@ -1,0 +1,248 @@
+"""One stamp: cut from its tile, measured, flagged or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from galadapt.config.survey import Extraction
+from galadapt.cutouts import neighbours as around
+from galadapt.cutouts.flags import FLAGS, Flag
+from galadapt.cutouts.shapes import flat_core, windowed_fwhm
+from galadapt.cutouts.tiles import Tile
+
+#: Why an object is rejected, and what the `value` beside the reason is. A flag named in
+#: ``extraction.reject`` is a reason too.
+REASONS = {
+    "outside": "distance of the centre beyond the mosaic's border [px]",
+    "edge": "pixels the stamp lacks on its worst side [px]",
+    "bad_pixels": "share of pixels that are not finite or have no weight",
+    "undetected": "brightest pixel near the centre over the local rms",
+    "neighbours": "share of the detected flux that belongs to neighbours",
+    "split_overlap": "pixels shared with a stamp of another split",
+    **{f"flag_{name}": f"signal-to-noise ratio; {text}" for name, text in FLAGS.items()},
+}
+
+#: Share of the detected flux from which on neighbours are flagged.
+_NEIGHBOURS = 0.1
+
+#: Share of the central segment's flux from which on it is called blended.
+_BLEND = 0.05
+
+#: Share of a stamp's surroundings without data from which on its background is extrapolated.
+_SURROUNDINGS = 0.1
+
+#: Ratio of the empty pixels' scatter to the weight map's from which on one of them is wrong.
+_NOISE_RATIO = 2.0
+
+#: Empty pixels needed to measure their scatter.
+_EMPTY_PIXELS = 100
+
+#: An object up to this many times the PSF's FWHM wide is a star, if its S/N allows to tell. The
+#: wings of WFC3's F160W PSF make it 1.21 by this measure; galaxies with an effective radius of
+#: 0.3 FWHM have 1.3 to 1.4, with 0.45 FWHM 1.42 to 1.48, whatever their Sersic index.
+_STAR_WIDTH, _STAR_SIGNAL_TO_NOISE = 1.3, 20.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A usable stamp and what was measured on it.
+
+    Attributes:
+        pixels: (S, S) float32 [image unit], background-subtracted as the settings say.
+        x: Column of the first pixel on the mosaic.
+        y: Row of the first pixel on the mosaic.
+        x_offset: Position of the object from the stamp's centre (S-1)/2 [px].
+        y_offset: The same along y.
+        background: Median of what was subtracted [image unit]; with ``background: none``, of
+            what a mesh would have subtracted.
+        local_rms: Median noise of a pixel, from the weight map [image unit].
+        empty_rms: Scatter of the stamp's empty pixels (1.4826 MAD), NaN when there are few.
+        neighbour_fraction: Share of the detected flux that is not the object's, before masking.
+        signal_to_noise: Of the central segment, for uncorrelated noise.
+        fwhm: Width of the core (`galadapt.cutouts.shapes.windowed_fwhm`) [px], NaN unknown.
+        flags: Bits of `galadapt.cutouts.flags.Flag`.
+    """
+
+    pixels: np.ndarray
+    x: int
+    y: int
+    x_offset: float
+    y_offset: float
+    background: float
+    local_rms: float
+    empty_rms: float
+    neighbour_fraction: float
+    signal_to_noise: float
+    fwhm: float
+    flags: int
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An object without a usable stamp.
+
+    Attributes:
+        reason: A key of `REASONS`.
+        value: What `REASONS` says.
+    """
+
+    reason: str
+    value: float
+
+
+def judge(
+    tile: Tile,
+    x: float,
+    y: float,
+    size: int,
+    extraction: Extraction,
+    psf_fwhm: float | None,
+    flags: Flag,
+) -> Stamp | Rejection:
+    """Cut and judge one object.
+
+    Args:
+        tile: Piece of the mosaic that holds the stamp and its surroundings.
+        x: Column of the object on the mosaic [px].
+        y: Row [px].
+        size: Stamp side [px].
+        extraction: Limits and settings.
+        psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
+        flags: What is known already.
+    """
+    # The corner that puts the object within half a pixel of the stamp's centre; whole positions,
+    # half a pixel from two centres, must not be at the mercy of the WCS's rounding.
+    left, low = (int(np.ceil(value - size / 2 - 1e-4)) for value in (x, y))
+    x0, y0 = left - tile.x, low - tile.y
+    ny, nx = tile.data.shape
+    lacking = max(-x0, -y0, x0 + size - nx, y0 + size - ny)
+    if lacking > 0:
+        return Rejection("edge", float(lacking))
+    box = np.s_[y0 : y0 + size, x0 : x0 + size]
+    bad = tile.bad[box]
+    bad_fraction = float(bad.mean())
+    if bad_fraction > extraction.max_bad_fraction or bad_fraction == 1:
+        return Rejection("bad_pixels", bad_fraction)
+    if bad_fraction > 0:
+        flags |= Flag.BAD_PIXELS
+    data, smooth, segments = tile.data[box], tile.smooth[box], tile.segments[box]
+    rms = tile.rms[box]
+    local_rms = float(np.median(rms[~bad]))
+    centre = (x - left, y - low)
+    label = around.central_label(segments, smooth, centre)
+    if label == 0:
+        near = around.distance(smooth.shape, centre) <= around.CENTRE_RADIUS
+        return Rejection("undetected", float(smooth[near].max() / local_rms))
+    own, detected = segments == label, segments > 0
+    blended = around.blended_pixels(smooth, own, centre, local_rms)
+    own_flux = float(data[own].sum())
+    blended_flux = float(smooth[blended].sum())
+    total = float(data[detected].sum())
+    others = float(data[detected & ~own].sum())
+    fraction = float(np.clip((others + blended_flux) / total, 0, 1)) if total > 0 else 0.0
+    if fraction > extraction.max_neighbour_fraction:
+        return Rejection("neighbours", fraction)
+    if fraction > _NEIGHBOURS:
+        flags |= Flag.NEIGHBOUR
+    is_blended = blended_flux > _BLEND * own_flux
+    if is_blended:
+        flags |= Flag.BLENDED
+
+    empty = ~tile.sources[box] & ~bad
+    empty_rms = _scatter(data[empty])
+    if np.isfinite(empty_rms) and not 1 / _NOISE_RATIO < empty_rms / local_rms < _NOISE_RATIO:
+        flags |= Flag.NOISE_DISAGREES
+    signal_to_noise = own_flux / float(np.sqrt((rms[own] ** 2).sum()))
+    if signal_to_noise < extraction.low_signal_to_noise:
+        flags |= Flag.LOW_SIGNAL_TO_NOISE
+    if _lacks_surroundings(tile, x0, y0, size, extraction.background_box):
+        flags |= Flag.NEAR_EDGE
+    fwhm = np.nan if psf_fwhm is None else windowed_fwhm(data, *centre, psf_fwhm)
+    if psf_fwhm is not None and signal_to_noise > _STAR_SIGNAL_TO_NOISE:
+        flags |= Flag.STAR if fwhm < _STAR_WIDTH * psf_fwhm else Flag(0)
+    raw = tile.raw[box]
+    if _saturated(raw, data, own, centre, local_rms, extraction.saturation):
+        flags |= Flag.SATURATED
+
+    for name in extraction.reject:
+        if flags & Flag[name.upper()]:
+            return Rejection(f"flag_{name}", signal_to_noise)
+
+    background = float(np.median((raw - data)[~bad]))
+    pixels = data.copy()
+    if extraction.background != "mesh":
+        if extraction.background == "annulus":
+            background = _annulus(tile, x0, y0, size, background)
+            pixels = raw - np.float32(background)
+        else:
+            pixels = raw.copy()
+        pixels[bad] = 0
+    if extraction.neighbours == "mask":
+        if is_blended:
+            own = around.deblended(smooth, own, centre, extraction.detection_area)
+        rest = 0.0 if extraction.background != "none" else background
+        scatter = empty_rms if np.isfinite(empty_rms) else local_rms
+        pixels = rest + around.without_neighbours(
+            pixels - rest, own, detected & ~own, empty, centre, scatter, (low, left)
+        )
+    middle = (size - 1) / 2
+    return Stamp(
+        pixels=pixels.astype(np.float32, copy=False),
+        x=left,
+        y=low,
+        x_offset=float(centre[0] - middle),
+        y_offset=float(centre[1] - middle),
+        background=background,
+        local_rms=local_rms,
+        empty_rms=empty_rms,
+        neighbour_fraction=fraction,
+        signal_to_noise=signal_to_noise,
+        fwhm=float(fwhm),
+        flags=int(flags),
+    )
+
+
+def _scatter(values: np.ndarray) -> float:
+    if len(values) < _EMPTY_PIXELS:
+        return float("nan")
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def _lacks_surroundings(tile: Tile, x0: int, y0: int, size: int, box: int) -> bool:
+    ny, nx = tile.bad.shape
+    rows = slice(max(y0 - box, 0), min(y0 + size + box, ny))
+    columns = slice(max(x0 - box, 0), min(x0 + size + box, nx))
+    here = tile.bad[rows, columns]
+    return bool(1 - (here.size - here.sum()) / (size + 2 * box) ** 2 > _SURROUNDINGS)
+
+
+def _saturated(
+    raw: np.ndarray,
+    data: np.ndarray,
+    own: np.ndarray,
+    centre: tuple[float, float],
+    rms: float,
+    level: float | None,
+) -> bool:
+    if level is not None and bool((raw[own] >= level).any()):
+        return True
+    near = around.distance(data.shape, centre) <= around.CENTRE_RADIUS
+    y, x = np.unravel_index(np.argmax(np.where(near, data, -np.inf)), data.shape)
+    return flat_core(data, int(x), int(y), rms)
+
+
+def _annulus(tile: Tile, x0: int, y0: int, size: int, otherwise: float) -> float:
+    """Median of the empty pixels between 1 and 1.25 half sides (at least 8 px) from the centre."""
+    reach = size // 2 + max(size // 8, 8)
+    middle = (x0 + (size - 1) / 2, y0 + (size - 1) / 2)
+    ny, nx = tile.raw.shape
+    top, left = max(int(middle[1]) - reach, 0), max(int(middle[0]) - reach, 0)
+    box = np.s_[
+        top : min(int(middle[1]) + reach + 2, ny), left : min(int(middle[0]) + reach + 2, nx)
+    ]
+    raw = tile.raw[box]
+    apart = around.distance(raw.shape, (middle[0] - left, middle[1] - top))
+    ring = (apart >= size / 2) & (apart <= reach) & ~tile.sources[box] & ~tile.bad[box]
+    return float(np.median(raw[ring])) if ring.sum() >= _EMPTY_PIXELS else otherwise

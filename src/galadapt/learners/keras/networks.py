@@ -1,0 +1,201 @@
+"""Networks: a trunk that ends in the features, and heads that read them.
+
+Every architecture of `galadapt.learners.keras.architectures` is a function from the normalised
+stamps to the features; `build` adds the input normalisation and the last layer, `add_domain_head`
+what aligns the domains.
+
+One network per parameter (``per_parameter``) is one Keras model in which a trunk and a head of
+their own lead to each output. The loss is the mean of the outputs' losses, and Adam divides each
+weight's gradient by its own size: but for Adam's epsilon, all weights go as in networks trained
+side by side on the same batches. Two things differ from that: the best epoch is chosen for all
+outputs together, and an L2 penalty (r1_baseline) weighs more against a share of the loss.
+
+Input normalisation. R1 divides pixels by 255 and lets a batch normalisation come first. A stamp of
+e-/s divided by 255 has a pixel variance of 1e-11 to 1e-6 while Keras' batch normalisation adds 1e-3
+to the variance: the layer multiplies by at most 1/sqrt(1e-3) = 32 and the network sees 1e-4 where
+it was to see 1. The default therefore rescales by one mean and one standard deviation of all
+training pixels (constants inside the model, so a stamp needs no further preparation), which keeps
+the relative brightness of galaxies; ``input_normalisation: none`` is the print.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from galadapt.config.training import Adversarial, Network
+from galadapt.core.errors import ConfigError
+from galadapt.learners.keras.architectures import ARCHITECTURES, FEATURES
+from galadapt.learners.keras.architectures.registry import Architecture, Tensor
+from galadapt.learners.keras.layers import GradientReversal, SignFlip
+
+#: Names that training and evaluation look up.
+ANSWER, DOMAIN, REVERSAL = "answer", "domain", "reversal"
+NORMALISATION = "normalisation"
+
+#: Layers that compute in float32 whatever the others do: three digits are too few for what goes
+#: into a network, and for what is compared or reported.
+_EXACT = (NORMALISATION, FEATURES, ANSWER)
+
+
+def build(
+    network: Any,
+    side: int,
+    outputs: int,
+    input_mean: float = 0.0,
+    input_scale: float = 1.0,
+    activation: str = "linear",
+) -> keras.Model:
+    """Build a network with random weights.
+
+    Args:
+        network: Which architecture, with its switches: a `Network` or a `ClassNetwork`.
+        side: Side of a stamp [px].
+        outputs: How many numbers it says of a stamp, or of each pixel where it draws.
+        input_mean: Mean of the training pixels, subtracted (in the unit of the variant).
+        input_scale: Standard deviation of the training pixels, divided by.
+        activation: Of the last layer.
+
+    Returns:
+        A model from stamps (n, side, side, 1) to its answer (n, outputs), or where it draws
+        (n, side, side, outputs), with the layers `FEATURES` and `ANSWER`.
+
+    Raises:
+        ConfigError: the architecture is not registered.
+    """
+    try:
+        architecture = ARCHITECTURES[network.architecture]
+    except KeyError:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ConfigError(
+            f"network.architecture: no '{network.architecture}'; choose one of {known}"
+        ) from None
+    stamps = layers.Input((side, side, 1), name="stamps")
+    x = stamps
+    if network.input_normalisation == "global":
+        x = layers.Rescaling(
+            1.0 / input_scale, offset=-input_mean / input_scale, name=NORMALISATION
+        )(x)
+    if architecture.draws:
+        x = architecture.head(architecture.trunk(x, network), network)
+        x = layers.Conv2D(outputs, 1, activation=activation, name=ANSWER)(x)
+    elif isinstance(network, Network) and network.per_parameter:
+        x = _one_network_each(x, architecture, network, outputs, activation)
+    else:
+        x = layers.Identity(name=FEATURES)(architecture.trunk(x, network))
+        x = layers.Dense(outputs, activation=activation, name=ANSWER)(architecture.head(x, network))
+    return keras.Model(stamps, x, name=network.architecture)
+
+
+def _one_network_each(
+    x: Tensor, architecture: Architecture, network: Network, outputs: int, activation: str
+) -> Tensor:
+    """Put a trunk and a head of its own under every output.
+
+    All heads read from the one layer of the features, the trunks' joined, so that whatever looks
+    the features up finds those of the whole network; each head is given its own trunk's part.
+    """
+    trunks = [architecture.trunk(x, network) for _ in range(outputs)]
+    features = layers.Concatenate(name=FEATURES)(trunks)
+    rows = layers.Reshape((outputs, -1))(features)
+    answers = []
+    for k in range(outputs):
+        own = layers.Flatten()(layers.Cropping1D((k, outputs - 1 - k))(rows))
+        answers.append(layers.Dense(1, activation=activation)(architecture.head(own, network)))
+    return layers.Concatenate(name=ANSWER)(answers)
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Return the same network computing in another precision; its weights stay float32.
+
+    Args:
+        model: From `build`, or loaded.
+        precision: float32 or bfloat16.
+
+    Returns:
+        `model` itself where it computes so already, else a copy.
+    """
+
+    def policy(layer: keras.Layer) -> str:
+        mixed = precision != "float32" and layer.name not in _EXACT
+        return f"mixed_{precision}" if mixed else "float32"
+
+    def recast(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": policy(layer)})
+
+    computing = [one for one in model.layers if not isinstance(one, layers.InputLayer)]
+    if all(one.dtype_policy.name == policy(one) for one in computing):
+        return model
+    copy = keras.models.clone_model(model, clone_function=recast)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.Model:
+    """Put a classifier on what a network that draws has learned to see.
+
+    The drawing's last maps are pooled (their largest values and their means) and joined to the
+    features; weights are shared with `drawer`.
+
+    Returns:
+        A model from stamps to its answer (n, outputs).
+    """
+    maps = drawer.get_layer(ANSWER).input
+    # Named, because Keras' automatic names may collide with those of a loaded network.
+    largest = layers.GlobalMaxPooling2D(name="maps_largest")(maps)
+    mean = layers.GlobalAveragePooling2D(name="maps_mean")(maps)
+    features = drawer.get_layer(FEATURES).output
+    x = layers.Concatenate(name="maps_and_features")([largest, mean, features])
+    x = layers.Dense(32, activation="relu", kernel_initializer="he_normal", name="reading")(x)
+    x = layers.Dense(outputs, activation=activation, name=ANSWER)(x)
+    return keras.Model(drawer.input, x, name="map_classifier")
+
+
+def add_domain_head(regressor: keras.Model, alignment: Adversarial, steps: int) -> keras.Model:
+    """Join a domain classifier to a regressor; weights of the regressor are shared.
+
+    Args:
+        regressor: From `build`, or loaded.
+        alignment: Which reversal, and the schedule of its lambda.
+        steps: All planned training steps, over which lambda ramps.
+
+    Returns:
+        A model from stamps to ``{ANSWER: (n, parameters), DOMAIN: (n, 2) probabilities}``;
+        with true reversal the layer `REVERSAL` tells its present lambda.
+    """
+    features = regressor.get_layer(FEATURES).output
+    if alignment.reversal == "sign_flip":
+        reversal: keras.Layer = SignFlip(name=REVERSAL)
+    else:
+        gamma = alignment.gamma if alignment.schedule == "ramp" else None
+        reversal = GradientReversal(alignment.lambda_max, gamma, steps, name=REVERSAL)
+    x = reversal(features)
+    # Named, because Keras' automatic names may collide with those of a loaded regressor.
+    for units in (128, 64):
+        x = layers.Dense(
+            units, activation="relu", kernel_initializer="he_normal", name=f"{DOMAIN}_{units}"
+        )(x)
+    x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
+    return keras.Model(
+        regressor.input, {ANSWER: regressor.outputs[0], DOMAIN: x}, name="adversarial"
+    )
+
+
+def show_features(regressor: keras.Model) -> keras.Model:
+    """Return the regressor with its features as a second output, for losses that compare them."""
+    features = regressor.get_layer(FEATURES).output
+    return keras.Model(
+        regressor.input, {ANSWER: regressor.outputs[0], DOMAIN: features}, name="aligned"
+    )
+
+
+def feature_variables(regressor: keras.Model) -> list[Any]:
+    """Return the trainable variables of the layers up to the features."""
+    return feature_extractor(regressor).trainable_variables
+
+
+def feature_extractor(regressor: keras.Model) -> keras.Model:
+    """Return the part of a regressor from stamps to its features (n, f)."""
+    return keras.Model(regressor.input, regressor.get_layer(FEATURES).output)

@@ -1,0 +1,123 @@
+"""One look for all figures: colours that survive colour blindness, sizes that read in a report.
+
+Colours are Okabe & Ito's. A figure's bytes depend on its inputs alone: no date, no software
+version is written into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from galadapt.core.files import atomic
+
+COLOURS = {"simulated": "#0072B2", "survey": "#D55E00"}
+
+#: Colours of methods or variants, in the order they come.
+CYCLE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+LABELS = {
+    "magnitude": "magnitude [mag]",
+    "effective_radius": "effective radius [px]",
+    "sersic_index": "Sérsic index",
+    "ellipticity": "ellipticity",
+}
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+}
+
+
+@contextlib.contextmanager
+def drawing(
+    output: str | Path,
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    title: str = "",
+    projection: str | None = None,
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
+
+    Args:
+        output: PNG to write.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        size: Width and height of one axes [inch].
+        title: Title of the whole figure.
+        projection: Of every axes, by matplotlib's name ("3d"); None: flat.
+    """
+    # A user's matplotlibrc would change the bytes.
+    with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **_RC}):
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = np.asarray(
+            figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": projection})
+        )
+        if title:
+            figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+        yield figure, axes
+        with atomic(output) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def axis_range(values: np.ndarray) -> tuple[float, float]:
+    """Range of finite values with 4 % of air; (0, 1) when there is none."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    air = 0.04 * (high - low) or 0.5
+    return low - air, high + air
+
+
+def opacity(count: int) -> float:
+    """Opacity at which `count` points of one panel stay a cloud and not a blot."""
+    return float(np.clip(120 / max(count, 1), 0.08, 0.7))
+
+
+def corner(axes: Any, text: str) -> None:
+    """Write in the upper left corner of a panel."""
+    axes.text(
+        0.04,
+        0.96,
+        text,
+        transform=axes.transAxes,
+        va="top",
+        fontsize=8.5,
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def empty(axes: Any, why: str) -> None:
+    """Mark a panel that has nothing to show."""
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="#777777")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Give each name its colour, by position."""
+    return {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(names)}

@@ -1,0 +1,195 @@
+"""Figures of the errors that a prediction package gives: do they hold what they promise?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from galadapt.answers.numbers.metrics import check_predictions, labelled
+from galadapt.config.base import DOMAINS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_json, read_table
+from galadapt.plots.reading import read_columns
+from galadapt.plots.style import COLOURS, LABELS, drawing, empty
+from galadapt.prediction.intervals import Intervals, coverage
+
+#: Stated levels of the curve; `Intervals` knows none beyond.
+LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
+
+#: Level of the bars, and of those errors beyond which a galaxy is marked.
+_BAR, _WIDE = 0.68, 0.95
+
+_MARKED = "#000000"
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """One domain's labelled test galaxies as the package's networks measure them together.
+
+    Attributes:
+        true: (n, p).
+        predicted: Mean over the networks (n, p); NaN where one of them failed.
+        spread: Standard deviation between the networks (n, p).
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    spread: np.ndarray
+
+
+def coverage_figures(
+    package: Path, reference: Path, predictions: Sequence[Path], curve: Path, scatter: Path
+) -> None:
+    """Draw both figures of a package.
+
+    Args:
+        package: Its package.json.
+        reference: Its reference.parquet.
+        predictions: Predictions tables of its networks, one per seed.
+        curve: PNG to write: the share of test galaxies inside their errors against the stated
+            level, a panel per parameter, a colour per domain. Bands are what chance alone does to
+            a perfect error with so many galaxies (one sigma).
+        scatter: PNG to write: predicted against catalogue values of the survey's test galaxies
+            with 68 % errors. Every finite prediction is inside the panel; galaxies whose truth
+            lies beyond their 95 % error are marked.
+
+    Raises:
+        DataError: an input is missing or broken, or the tables hold different galaxies.
+    """
+    record = read_json(package)
+    try:
+        name, parameters = str(record["name"]), tuple(record["parameters"])
+        domain = str(record["reference_domain"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
+    intervals = _intervals(reference, domain, parameters)
+    tests = _tests(predictions, parameters)
+    title = f"{name}: errors from {domain} validation galaxies"
+    _curve(intervals, tests, title, curve)
+    _scatter(intervals, tests["survey"], f"{name}: survey test galaxies, 68 % errors", scatter)
+
+
+def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
+    kinds = ("predicted", "true", "spread")
+    names = {kind: [f"{name}_{kind}" for name in parameters] for kind in kinds}
+    table = read_columns(path, ["domain", *(name for of in names.values() for name in of)])
+    table = table[table["domain"] == domain].dropna(subset=names["true"])
+    if len(table) < 2:
+        raise DataError(
+            f"{path}: {len(table)} {domain} galaxies are too few to take errors from; rerun the "
+            "stage 'package'"
+        )
+    return Intervals.of(parameters, *(table[names[kind]].to_numpy(np.float64) for kind in kinds))
+
+
+def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxies]:
+    if not paths:
+        raise DataError("no predictions to draw; name the predictions of the package's networks")
+    tables = []
+    for path in paths:
+        table = read_table(path)
+        check_predictions(table, str(path))
+        tables.append(labelled(table[table["split"] == "test"]).set_index(["domain", "id"]))
+        if not tables[-1].index.equals(tables[0].index):
+            raise DataError(
+                f"{path}: other test galaxies than in {paths[0]}; rerun the predictions of both"
+            )
+
+    def values(table: pd.DataFrame, kind: str) -> np.ndarray:
+        return table[[f"{name}_{kind}" for name in parameters]].to_numpy(np.float64)
+
+    found = {}
+    for domain in DOMAINS:
+        here = [table[table.index.get_level_values("domain") == domain] for table in tables]
+        each = np.stack([values(table, "predicted") for table in here])
+        found[domain] = Galaxies(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
+    return found
+
+
+def shares(intervals: Intervals, tests: Galaxies, levels: Sequence[float] = LEVELS) -> np.ndarray:
+    """Share of truths inside the errors of each level, shape (levels, p); NaN without galaxies."""
+    return np.array(
+        [
+            coverage(
+                intervals.errors(tests.predicted, tests.spread, level), tests.predicted, tests.true
+            )
+            for level in levels
+        ]
+    )
+
+
+def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, output: Path) -> None:
+    levels = np.array(LEVELS)
+    inside = {domain: shares(intervals, rows) for domain, rows in tests.items()}
+    with drawing(output, 1, len(intervals.parameters), (2.7, 2.9), title) as (figure, axes):
+        for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
+            panel.plot([0, 1], [0, 1], color="black", lw=1, ls="--")
+            for domain, rows in tests.items():
+                count = len(rows.true)
+                if count == 0:
+                    continue
+                chance = np.sqrt(levels * (1 - levels) / count)
+                panel.fill_between(
+                    levels,
+                    levels - chance,
+                    levels + chance,
+                    color=COLOURS[domain],
+                    alpha=0.15,
+                    lw=0,
+                )
+                panel.plot(
+                    levels,
+                    inside[domain][:, column],
+                    color=COLOURS[domain],
+                    marker="o",
+                    ms=3,
+                    lw=1.4,
+                    label=f"{domain} ({count} galaxies)",
+                )
+            panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="stated level")
+            panel.set_title(name.replace("_", " "))
+        axes[0, 0].set_ylabel("share inside")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def _scatter(intervals: Intervals, tests: Galaxies, title: str, output: Path) -> None:
+    bars, wide = (intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE))
+    with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
+        for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
+            true, predicted = tests.true[:, column], tests.predicted[:, column]
+            heading = name.replace("_", " ")
+            panel.set_title(heading)
+            if len(true) == 0:
+                empty(panel, "no labelled galaxy")
+                continue
+            good = np.isfinite(bars[:, column])
+            beyond = good & (np.abs(predicted - true) > wide[:, column])
+            for rows, colour in ((good & ~beyond, COLOURS["survey"]), (beyond, _MARKED)):
+                panel.errorbar(
+                    true[rows],
+                    predicted[rows],
+                    yerr=bars[rows, column],
+                    fmt="o",
+                    ms=2.6,
+                    lw=0.6,
+                    alpha=0.7,
+                    color=colour,
+                )
+            shown = np.concatenate([true, predicted[good]])
+            air = 0.06 * max(float(np.ptp(shown)), 1e-6)
+            low, high = float(shown.min()) - air, float(shown.max()) + air
+            panel.plot([low, high], [low, high], color="black", lw=1, ls="--", zorder=3)
+            panel.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+            panel.set_xlabel(f"catalogue {LABELS[name]}")
+            failed = int((~good).sum())
+            # Beside the panel, not in it: text would hide an outlier.
+            counts = f"{len(true)} galaxies, {beyond.sum()} beyond 95 %"
+            counts += f", {failed} failed" if failed else ""
+            panel.set_title(f"{heading}\n{counts}", fontsize=8.5)
+        axes[0, 0].set_ylabel("predicted")

@@ -1,0 +1,12 @@
+"""Images of the sky, whatever file, unit and pixel scale they come in.
+
+`open_mosaic` finds the image in a file, its weight, its unit and its zero point; `Mosaic.read`
+gives any box of pixels on the grid the caller wants. Pixels are read from disk box by box.
+"""
+
+from galadapt.sky.calibration import SCALE_TOLERANCE
+from galadapt.sky.mosaic import Mosaic
+from galadapt.sky.noise import edge_level
+from galadapt.sky.opening import once, open_mosaic
+
+__all__ = ["SCALE_TOLERANCE", "Mosaic", "edge_level", "once", "open_mosaic"]

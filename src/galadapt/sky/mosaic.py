@@ -1,0 +1,236 @@
+"""An open image, read on the pixel grid its reader wants.
+
+Resampling. The grid keeps its orientation, so a new pixel scale is a product of two overlaps of
+intervals, one per axis: each output pixel is the sum of the native pixels it covers, weighted by
+the covered share. That is drizzling (Fruchter & Hook 2002) with a drop of a whole pixel and equal
+weights. It is done here with two sparse matrices rather than with a drizzling package because
+their entries are computed from absolute edges and their sums run in a fixed order: a pixel has the
+same bytes whichever box it is read in. Its variance is the sum of the variances with the shares
+squared. Neighbouring output pixels then share native ones: their noise is correlated, which the
+weight, a variance per pixel, does not say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.wcs import WCS
+
+from galadapt.core.errors import DataError
+from galadapt.sky.calibration import SCALE_TOLERANCE
+from galadapt.sky.pixels import Noise, Pixels, blank_areas, overlaps
+from galadapt.sky.sky import Sky, scaled_sip
+
+
+class Mosaic:
+    """An open image on the pixel grid its reader wants.
+
+    Attributes:
+        path: The file.
+        native_shape: (ny, nx) of the file [px].
+        shape: (ny, nx) [output px]; whole output pixels only.
+        pixel_scale: Of the output [arcsec/px]; NaN when neither header nor caller knows.
+        native_pixel_scale: Mean scale of the file's pixels [arcsec/px]; NaN when unknown.
+        zero_point: AB magnitude of 1 image unit; None when neither header nor caller knows.
+        unit: Of the data: "e-/s", "counts/s", or a calibrated flux density per native pixel.
+        exposure_time: [s]; None when the header does not say.
+        factor: What the file's pixels are multiplied with to be in `unit`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        image: Pixels,
+        mask: Pixels | None,
+        invert_mask: bool,
+        sky: WCS | None,
+        native_scales: np.ndarray,
+        pixel_scale: float,
+        zero_point: float | None,
+        unit: str,
+        factor: float,
+        exposure_time: float | None,
+    ) -> None:
+        """Made by `open_mosaic`; without `noise`, a `Noise`, every weight is 0."""
+        self.path = path
+        self._image, self._mask, self._invert_mask = image, mask, invert_mask
+        self.noise: Noise | None = None
+        self.native_shape = image.shape
+        self.native_pixel_scale = float(np.mean(native_scales))
+        self.pixel_scale = pixel_scale
+        self.zero_point, self.unit, self.exposure_time = zero_point, unit, exposure_time
+        self.factor = factor
+        # Output pixels per native pixel, in x and in y.
+        self._ratio = np.ones(2)
+        if np.any(np.abs(native_scales / pixel_scale - 1) > SCALE_TOLERANCE):
+            self._ratio = native_scales / pixel_scale
+        # A whole number of pixels must not be lost to rounding.
+        rows, columns = np.floor(np.array(image.shape) * self._ratio[::-1] + 1e-6).astype(int)
+        if min(rows, columns) < 1:
+            raise DataError(
+                f"{path}: the image is smaller than one pixel of {pixel_scale:g} arcsec; give a "
+                "smaller pixel_scale"
+            )
+        self.shape = (int(rows), int(columns))
+        self._sky = None if sky is None else Sky(sky, self._ratio)
+
+    @property
+    def has_wcs(self) -> bool:
+        """Whether pixels have places on the sky."""
+        return self._sky is not None
+
+    @property
+    def noise_is_measured(self) -> bool:
+        """Whether no map tells the noise, so that it was measured in the image itself."""
+        return self.noise is not None and self.noise.kind == "measured"
+
+    @property
+    def resampled(self) -> bool:
+        """Whether output pixels differ from native ones."""
+        return bool(np.any(self._ratio != 1))
+
+    def read(
+        self, y0: int = 0, y1: int | None = None, x0: int = 0, x1: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Read a box of output pixels: rows y0 to y1, columns x0 to x1, ends excluded.
+
+        Returns:
+            data (y1 - y0, x1 - x0) float32 [unit], flux conserved; weight of the same shape,
+            inverse variance [unit^-2], 0 where there is no data, and the data there is 0.
+
+        Raises:
+            ValueError: the box is not inside `shape`.
+        """
+        ny, nx = self.shape
+        y1, x1 = ny if y1 is None else y1, nx if x1 is None else x1
+        if not (0 <= y0 < y1 <= ny and 0 <= x0 < x1 <= nx):
+            raise ValueError(f"box {y0}:{y1}, {x0}:{x1} is not inside {ny} x {nx} px")
+        if not self.resampled:
+            data, weight = self._native(y0, y1, x0, x1)
+        else:
+            rows, y_low, y_high = overlaps(y0, y1, self._ratio[1], self._image.shape[0])
+            columns, x_low, x_high = overlaps(x0, x1, self._ratio[0], self._image.shape[1])
+            data, weight = self._native(y_low, y_high, x_low, x_high)
+            good = weight > 0
+            variance = np.divide(1.0, weight, out=np.zeros_like(weight), where=good)
+            missing = rows @ (~good).astype(float) @ columns.T > 1e-6
+            data = rows @ data @ columns.T
+            variance = rows.power(2) @ variance @ columns.power(2).T
+            weight = np.divide(1.0, variance, out=np.zeros_like(variance), where=~missing)
+            data[missing] = 0.0
+        return data.astype(np.float32), weight.astype(np.float32)
+
+    def _native(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Data and weight of native pixels, in float64 and in `unit`; 0 where there is no data."""
+        data, good = self.native_data(y0, y1, x0, x1)
+        if self.noise is None:
+            return data, np.zeros(data.shape)
+        weight = self.noise.weight(np.s_[y0:y1, x0:x1]) / self.factor**2
+        # Outside of this the inverse overflows float32.
+        good &= (weight > 1e-30) & (weight < 1e30)
+        return np.where(good, data, 0.0), np.where(good, weight, 0.0)
+
+    def native_data(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a box of the file's own pixels, whatever their weight.
+
+        Returns:
+            data float64 [unit]; whether there is any: finite, not masked and, unless a weight map
+            says so, not in an area of exact zeros. Elsewhere the data is 0.
+        """
+        # Blank areas are recognised by their surroundings.
+        ny, nx = self.native_shape
+        context = 2 if self.noise is None or self.noise.pixels is None else 0
+        a0, b0 = max(y0 - context, 0), max(x0 - context, 0)
+        box = np.s_[a0 : min(y1 + context, ny), b0 : min(x1 + context, nx)]
+        raw = self._image[box]
+        data = raw.astype(np.float64) * self.factor
+        # What overflows float32 is no measurement either.
+        good = np.abs(data) < np.finfo(np.float32).max
+        if context and raw.dtype.kind == "f":
+            good &= ~blank_areas(raw)
+        if self._mask is not None:
+            good &= (self._mask[box] != 0) == self._invert_mask
+        inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
+        return np.where(good, data, 0.0)[inner], good[inner]
+
+    def regrid(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Turn the file's own pixels, 0-based, into output pixels."""
+        column, row = (
+            (np.asarray(value, float) + 0.5) * ratio - 0.5
+            for value, ratio in zip((x, y), self._ratio, strict=True)
+        )
+        return column, row
+
+    def positions(self, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Turn sky positions [deg] into output pixels (x, y), 0-based; NaN where off the sky.
+
+        Raises:
+            DataError: the image has no celestial WCS.
+        """
+        return self._placed().world_to_pixel_values(ra, dec)
+
+    def sky(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Turn output pixels, 0-based, into (ra, dec) [deg]; NaN without WCS."""
+        if self._sky is None:
+            nothing = np.full(np.broadcast(np.asarray(x), np.asarray(y)).shape, np.nan)
+            return nothing, nothing.copy()
+        return self._sky.pixel_to_world_values(x, y)
+
+    def angle(self, ra: Any, dec: Any, position_angle: Any) -> np.ndarray:
+        """Turn position angles on the sky into angles on the image.
+
+        Args:
+            ra: Right ascension [deg] (N,).
+            dec: Declination [deg] (N,).
+            position_angle: [deg], from north through east (N,).
+
+        Returns:
+            Angle [deg] in [-90, 90), counter-clockwise from +y, whatever the image's orientation.
+
+        Raises:
+            DataError: the image has no celestial WCS.
+        """
+        ra, dec, turn = (np.asarray(k, float) for k in (ra, dec, np.radians(position_angle)))
+        step = 0.1 / 3600
+        x, y = self.positions(ra, dec)
+        to_x, to_y = self.positions(
+            ra + step * np.sin(turn) / np.cos(np.radians(dec)), dec + step * np.cos(turn)
+        )
+        return np.asarray((np.degrees(np.arctan2(x - to_x, to_y - y)) + 90) % 180 - 90)
+
+    def wcs(self) -> WCS | None:
+        """Celestial WCS of the output grid; None when there is none.
+
+        Raises:
+            DataError: the WCS corrects distortion by tables, which cannot be scaled.
+        """
+        if self._sky is None:
+            return None
+        wcs = self._sky.wcs.deepcopy()
+        if any(part is not None for part in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)):
+            raise DataError(
+                f"{self.path}: the WCS corrects distortion by tables; resample the image to a "
+                "plain tangent plane first, as drizzling does"
+            )
+        ratio = self._ratio
+        wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) * ratio + 0.5
+        if wcs.wcs.has_cd():
+            wcs.wcs.cd = wcs.wcs.cd / ratio
+        elif wcs.wcs.has_pc():
+            # PC stays, but for unequal ratios, which a matrix alone can hold.
+            wcs.wcs.pc = wcs.wcs.get_pc() * (ratio[0] / ratio)
+            wcs.wcs.cdelt = wcs.wcs.get_cdelt() / ratio[0]
+        if wcs.sip is not None:
+            wcs.sip = scaled_sip(wcs.sip, ratio, wcs.wcs.crpix)
+        wcs.wcs.set()
+        return wcs
+
+    def _placed(self) -> Any:
+        if self._sky is None:
+            raise DataError(
+                f"{self.path}: no celestial WCS in the header; catalogue positions cannot be found "
+                "without it: give positions in pixels (columns x and y)"
+            )
+        return self._sky

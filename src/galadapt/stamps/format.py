@@ -1,0 +1,323 @@
+"""The stamp set: the one file format between stages.
+
+An HDF5 file with
+
+- ``images``: (N, H, W) float32, little-endian, contiguous (a range of stamps is one read), in the
+  unit named by its attribute;
+- ``masks``: (N, H, W) uint8, only where each stamp has a map of what is wrong in it;
+- ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
+  columns are `id` and `split`; labels are the names in `galadapt.config.PARAMETERS`, or the text
+  column `label`, "" where the class is unknown;
+- attributes: ``schema`` (version), ``metadata`` (one JSON object: pixel_scale [arcsec/px],
+  zero_point [AB], band, domain, provenance, whatever the stage adds).
+
+Nothing in the file depends on time, process or sharding: equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from galadapt.config.base import UNITS
+from galadapt.core.errors import DataError
+from galadapt.core.files import atomic, canonical_json
+
+SCHEMA = "galadapt-stamps-1"
+
+#: Values of the `split` column.
+SPLITS = ("train", "validation", "test")
+
+REQUIRED_METADATA = ("pixel_scale", "zero_point", "band", "domain")
+
+
+def write_stamps(
+    path: str | Path,
+    batches: Iterable[Any],
+    table: pd.DataFrame,
+    metadata: Mapping[str, Any],
+    unit: str = "electron/s",
+    *,
+    masks: bool = False,
+) -> None:
+    """Write a stamp set from image batches, in bounded memory.
+
+    Args:
+        path: Destination, written atomically.
+        batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``; with `masks`, pairs of
+            such an array and a bool array of the same shape.
+        table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
+            Text columns are stored as UTF-8, others in their own dtype. It is stored after the
+            last batch, so whoever yields the batches may still fill measured columns.
+        metadata: At least `REQUIRED_METADATA`; JSON-serialisable.
+        unit: Unit of the images.
+        masks: Whether the batches hold masks too.
+
+    Raises:
+        DataError: rows and images do not match, an image is not finite, or a required column or
+            metadata key is missing.
+    """
+    path = Path(path)
+    missing = [key for key in REQUIRED_METADATA if key not in metadata]
+    if missing:
+        raise DataError(f"{path}: stamp set metadata lacks {', '.join(missing)}; pass them")
+    for column in ("id", "split"):
+        if column not in table:
+            raise DataError(f"{path}: stamp table lacks the column '{column}'; add it")
+    unknown = sorted(set(table["split"]) - set(SPLITS))
+    if unknown:
+        raise DataError(f"{path}: split {unknown[0]!r} is none of {', '.join(SPLITS)}; rename it")
+    if table["id"].duplicated().any():
+        twice = table.loc[table["id"].duplicated(), "id"].iloc[0]
+        raise DataError(f"{path}: id {twice} stands twice in the stamp table; make ids unique")
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        pairs = (batch if masks else (batch, None) for batch in batches)
+        _write_images(file, pairs, len(table), unit, path)
+        group = file.create_group("table")
+        for name in table.columns:
+            values = table[name].to_numpy()
+            if values.dtype.kind in "OUT":
+                data = group.create_dataset(
+                    name, data=[str(value) for value in values], dtype=h5py.string_dtype()
+                )
+            else:
+                data = group.create_dataset(name, data=values)
+            data.attrs["unit"] = UNITS.get(str(name), "")
+        file.attrs["schema"] = SCHEMA
+        file.attrs["metadata"] = canonical_json(dict(metadata))
+        file.attrs["columns"] = canonical_json([str(name) for name in table.columns])
+
+
+def _write_images(
+    file: h5py.File,
+    batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    count: int,
+    unit: str,
+    path: Path,
+) -> None:
+    images: h5py.Dataset | None = None
+    done = 0
+    for batch, mask in batches:
+        if batch.ndim != 3 or batch.shape[1] != batch.shape[2]:
+            raise DataError(f"{path}: stamps must be (n, side, side), not {batch.shape}")
+        if mask is not None and mask.shape != batch.shape:
+            raise DataError(f"{path}: masks {mask.shape} for stamps {batch.shape}; make them alike")
+        # Judged as stored: a finite float64 may overflow float32.
+        with np.errstate(over="ignore"):
+            batch = batch.astype("<f4", copy=False)
+        finite = np.isfinite(batch).all(axis=(1, 2))
+        if not finite.all():
+            raise DataError(
+                f"{path}: stamp {done + int(np.argmin(finite))} holds NaN or infinite pixels; "
+                "mask or reject it before writing"
+            )
+        if images is None:
+            images = file.create_dataset("images", (count, *batch.shape[1:]), dtype="<f4")
+            images.attrs["unit"] = unit
+            if mask is not None:
+                file.create_dataset("masks", images.shape, dtype="u1")
+        if done + len(batch) > count or batch.shape[1:] != images.shape[1:]:
+            raise DataError(
+                f"{path}: {done + len(batch)} stamps of {batch.shape[1:]} for {count} rows of "
+                f"{images.shape[1:]}; table and images must match"
+            )
+        images[done : done + len(batch)] = batch
+        if mask is not None:
+            file["masks"][done : done + len(batch)] = mask != 0
+        done += len(batch)
+    if images is None or done != count:
+        raise DataError(
+            f"{path}: {done} stamps for {count} table rows; table and images must match"
+        )
+
+
+class StampSet:
+    """One or more stamp sets read as one, lazily: images stay on disk until asked for."""
+
+    def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
+        """Open and validate.
+
+        Args:
+            paths: One file, or several (shards) that are concatenated in the given order.
+
+        Raises:
+            DataError: a file is missing, truncated, not a stamp set, or shards disagree.
+        """
+        if isinstance(paths, str | Path):
+            paths = [paths]
+        if not paths:
+            raise DataError("no stamp set was given; name at least one file")
+        self.paths = [Path(path) for path in paths]
+        self._files: list[h5py.File] = []
+        tables = []
+        try:
+            for path in self.paths:
+                file = _open(path)
+                self._files.append(file)
+                tables.append(_read_table(file, path))
+            self.metadata: dict[str, Any] = json.loads(self._files[0].attrs["metadata"])
+            self.unit: str = str(self._files[0]["images"].attrs["unit"])
+            for path, file in zip(self.paths[1:], self._files[1:], strict=True):
+                self._check_agrees(path, file)
+        except BaseException:
+            self.close()
+            raise
+        self.table: pd.DataFrame = pd.concat(tables, ignore_index=True)
+        self._starts = np.cumsum([0] + [len(table) for table in tables])
+
+    def _check_agrees(self, path: Path, file: h5py.File) -> None:
+        first = self._files[0]
+        pairs = [
+            ("stamps of", file["images"].shape[1:], first["images"].shape[1:]),
+            ("unit", str(file["images"].attrs["unit"]), self.unit),
+            ("columns", file.attrs["columns"], first.attrs["columns"]),
+            ("masks", "masks" in file, "masks" in first),
+        ]
+        metadata = json.loads(file.attrs["metadata"])
+        pairs += [(key, metadata[key], self.metadata[key]) for key in REQUIRED_METADATA]
+        for what, here, there in pairs:
+            if here != there:
+                raise DataError(
+                    f"{path}: {what} {here} beside {self.paths[0]} with {there}; "
+                    "rerun the stage that wrote them"
+                )
+
+    def __enter__(self) -> StampSet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def side(self) -> int:
+        """Side of a stamp [px]."""
+        return int(self._files[0]["images"].shape[1])
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def rows(self, split: str, column: str = "split") -> np.ndarray:
+        """Return the positions of the stamps of one split, in order.
+
+        Args:
+            split: One of `SPLITS`.
+            column: Column that says which stamp is in which split.
+
+        Raises:
+            DataError: the column is missing.
+        """
+        if column not in self.table:
+            raise DataError(
+                f"{self.paths[0]}: lacks the column '{column}'; rerun the stage that writes it, or "
+                "choose another split"
+            )
+        return np.flatnonzero((self.table[column] == split).to_numpy())
+
+    def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Read stamps as (n, H, W) float32, all of them or those at the given positions."""
+        return self._read("images", np.float32, rows)
+
+    @property
+    def has_masks(self) -> bool:
+        """Tell whether each stamp has a mask."""
+        return "masks" in self._files[0]
+
+    def masks(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Read masks as (n, H, W) bool, all of them or those at the given positions.
+
+        Raises:
+            DataError: the set has none.
+        """
+        if not self.has_masks:
+            raise DataError(
+                f"{self.paths[0]}: holds no masks; give a stamp set whose stage writes them"
+            )
+        return self._read("masks", np.bool_, rows)
+
+    def _read(self, name: str, dtype: type, rows: np.ndarray | Sequence[int] | None) -> np.ndarray:
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
+        out: np.ndarray = np.empty((len(wanted), self.side, self.side), dtype)
+        for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
+            here = np.flatnonzero((wanted >= start) & (wanted < stop))
+            if len(here) == 0:
+                continue
+            local = wanted[here] - start
+            low, high = int(local.min()), int(local.max()) + 1
+            if high - low <= 4 * len(local):
+                # One contiguous read is far faster than HDF5's point selection.
+                out[here] = file[name][low:high][local - low]
+            else:
+                for target, row in zip(here, local, strict=True):
+                    out[target] = file[name][int(row)]
+        return out
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Read all stamps in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.images(np.arange(start, min(start + size, len(self))))
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise DataError(f"{path}: no such stamp set; rerun the stage that writes it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(
+            f"{path}: not a readable HDF5 file ({error}); delete it and rerun its stage"
+        ) from None
+    problem = _problem(file)
+    if problem:
+        file.close()
+        raise DataError(f"{path}: {problem}; delete it and rerun its stage")
+    return file
+
+
+def _problem(file: h5py.File) -> str | None:
+    schema = file.attrs.get("schema")
+    if schema != SCHEMA:
+        return f"schema is {schema!r}, this version reads {SCHEMA!r}"
+    if "images" not in file or "table" not in file:
+        return "lacks 'images' or 'table'"
+    images = file["images"]
+    if not isinstance(images, h5py.Dataset):
+        return "'images' is no dataset"
+    if images.ndim != 3 or images.dtype != np.dtype("<f4"):
+        return f"images are {images.dtype} of shape {images.shape}, not (N, H, W) float32"
+    try:
+        columns = json.loads(file.attrs["columns"])
+        metadata = json.loads(file.attrs["metadata"])
+    except (KeyError, TypeError, ValueError):
+        return "lacks readable 'columns' or 'metadata'"
+    missing = [key for key in REQUIRED_METADATA if key not in metadata]
+    missing += [column for column in ("id", "split") if column not in columns]
+    if missing or "unit" not in images.attrs:
+        return f"lacks {', '.join(missing) or 'the unit of its images'}"
+    if "masks" in file and file["masks"].shape != images.shape:
+        return f"masks are {file['masks'].shape} for images of {images.shape}"
+    for name in columns:
+        if name not in file["table"] or len(file["table"][name]) != len(images):
+            return f"column '{name}' is missing or does not have {len(images)} rows"
+    return None
+
+
+def _read_table(file: h5py.File, path: Path) -> pd.DataFrame:
+    columns = {}
+    for name in json.loads(file.attrs["columns"]):
+        data = file["table"][name]
+        is_text = h5py.check_string_dtype(data.dtype) is not None
+        columns[name] = data.asstr()[:].astype(object) if is_text else data[:]
+    return pd.DataFrame(columns)

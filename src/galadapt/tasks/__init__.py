@@ -1,0 +1,1 @@
+"""Tasks: what each one measures, its settings and how its stamps are made."""

@@ -1,0 +1,1 @@
+"""Task galaxies: magnitude, radius, Sersic index and ellipticity."""

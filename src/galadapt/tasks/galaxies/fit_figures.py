@@ -1,0 +1,83 @@
+"""Networks beside a profile fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from galadapt.config.base import PARAMETERS
+from galadapt.core.errors import DataError
+from galadapt.plots.reading import read_columns
+from galadapt.plots.style import COLOURS, drawing
+
+#: R2 below this is drawn at the edge.
+_FLOOR = 0.0
+
+
+def against_fits(table: Path, output: Path, fit: str) -> None:
+    """Draw R2 of every variant and method beside that of the fit, one panel per parameter.
+
+    Dots: mean and scatter over seeds; circles: the seeds' mean prediction. The band is the fit's
+    68 % interval when the galaxies are drawn anew.
+
+    Args:
+        table: From `galadapt.tasks.galaxies.against_fits.against_fits`.
+        output: PNG to write.
+        fit: `method` of the fit's rows.
+
+    Raises:
+        DataError: the table is broken.
+    """
+    wanted = {"variant", "method", "quantity", "metric", "mean", "std", "ensemble", "low", "high"}
+    rows = read_columns(table, wanted)
+    rows = rows[(rows["metric"] == "r2") & rows["quantity"].isin(PARAMETERS)]
+    if rows.empty:
+        raise DataError(f"{table}: holds no R2; rerun the stage that writes it")
+    rows = rows.assign(name=rows["method"] + " (" + rows["variant"].fillna("") + ")")
+    networks = rows[rows["method"] != fit]
+    names = list(networks["name"].unique())
+    title = "R² on survey galaxies: networks, and a profile fit of the same stamps"
+    with drawing(output, 1, 4, (2.9, 0.9 + 0.3 * max(len(names), 2)), title) as (figure, axes):
+        for panel, parameter in zip(axes[0], PARAMETERS, strict=True):
+            fitted = rows[(rows["method"] == fit) & (rows["quantity"] == parameter)]
+            for row in fitted.to_dict("records"):
+                low, high, value = np.clip([row["low"], row["high"], row["mean"]], _FLOOR, 1)
+                panel.axvspan(low, high, color="0.85", lw=0)
+                panel.axvline(value, color="0.35", lw=1.2)
+            for row in networks[networks["quantity"] == parameter].to_dict("records"):
+                place = names.index(row["name"])
+                error = row["std"] if np.isfinite(row["std"]) else 0
+                colour = COLOURS["survey"]
+                if row["mean"] < _FLOOR:
+                    panel.plot(_FLOOR, place, marker="<", color=colour, ms=6)
+                else:
+                    panel.errorbar(
+                        row["mean"], place, xerr=error, fmt="o", ms=5, color=colour, capsize=2.5
+                    )
+                if row["ensemble"] >= _FLOOR:
+                    panel.scatter(
+                        row["ensemble"], place, s=40, facecolors="none", edgecolors="black", lw=1
+                    )
+            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy()
+            left = _left_edge(shown)
+            panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
+            panel.set_xlabel("R²")
+            panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
+            panel.set_title(parameter.replace("_", " "))
+        handles = [
+            axes[0, 0].scatter([], [], color=COLOURS["survey"], label="networks, by seed"),
+            axes[0, 0].scatter(
+                [], [], facecolors="none", edgecolors="black", label="seeds together"
+            ),
+            axes[0, 0].plot([], [], color="0.35", label=fit)[0],
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+
+
+def _left_edge(values: np.ndarray) -> float:
+    """Return where an axis of R2 begins: at a tenth below all values, from `_FLOOR` on."""
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return _FLOOR
+    return float(max(np.floor(10 * (known.min() - 0.03)) / 10, _FLOOR - 0.03))

@@ -1,0 +1,114 @@
+"""Fit a profile to many labelled galaxies of a stamp set, to read networks against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.config.base import PARAMETERS
+from galadapt.config.image import Psf
+from galadapt.config.survey import Extraction
+from galadapt.core.errors import DataError
+from galadapt.core.files import write_parquet
+from galadapt.core.log import say, track
+from galadapt.core.parallel import mapped
+from galadapt.core.random import generator
+from galadapt.simulation.psf import make_psf
+from galadapt.stamps.format import StampSet
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
+from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
+
+#: A disc and a spheroid: one of them is near enough to the answer.
+START_INDICES = (1.0, 3.5)
+
+#: Purpose of the random numbers that choose the galaxies.
+_SAMPLE = 0x0F18
+
+
+def fit_galaxies(
+    stamps: Path,
+    psf: Psf,
+    extraction: Extraction,
+    exposure_time: float | None,
+    galaxies: int,
+    seed: int,
+    output: Path,
+    processes: int = 1,
+) -> None:
+    """Fit a single Sersic profile to labelled test galaxies of a survey.
+
+    The fit is given what a careful user has: the PSF the simulations are made with, the noise of
+    the sky and of the galaxy, masks on what else the stamp shows, and two starts that do not know
+    the answer.
+
+    Args:
+        stamps: Stamp set of the survey, before any variant.
+        psf: Effective PSF.
+        extraction: How neighbours are found.
+        exposure_time: Of the photon noise in the weights [s]; None: sky noise alone.
+        galaxies: How many test galaxies, drawn at random; fewer if there are fewer.
+        seed: Of the draw.
+        output: Parquet, one row per galaxy: id, ``<parameter>_true``, ``<parameter>_fitted`` (NaN
+            where it failed), chi2 (reduced), failure (why; empty: none).
+        processes: Processes to share the galaxies among; the bytes do not depend on it.
+
+    Raises:
+        DataError: the stamp set is broken, has no noise, or is that of a variant.
+    """
+    with StampSet(stamps) as source:
+        metadata = source.metadata
+        if "variant_steps" in metadata:
+            raise DataError(f"{stamps}: a variant's stamps; give those before the variant to fit")
+        table = source.table
+        missing = [name for name in PARAMETERS if name not in table]
+        known = table["split"] == "test"
+        if not missing:
+            known &= table[list(PARAMETERS)].notna().all(axis=1)
+        rows = np.flatnonzero(known) if not missing else np.array([], int)
+        chosen = np.sort(generator(seed, _SAMPLE).permutation(rows)[:galaxies])
+        about = table.iloc[chosen].reset_index(drop=True)
+        images = source.images(chosen).astype(np.float64)
+    rms = _noise(about, metadata, stamps)
+    pixel_scale = float(metadata["pixel_scale"])
+    fitter = SersicFitter(
+        make_psf(psf, pixel_scale), images.shape[-1], pixel_scale, float(metadata["zero_point"])
+    )
+
+    # Without offsets the galaxy is taken to be in the middle.
+    offsets = about.reindex(columns=["x_offset", "y_offset"]).fillna(0.0).to_numpy(float)
+
+    def fit(number: int) -> dict[str, Any]:
+        return fit_stamp(
+            fitter,
+            images[number],
+            float(rms[number]),
+            (float(offsets[number, 0]), float(offsets[number, 1])),
+            extraction.detection_threshold,
+            extraction.detection_area,
+            exposure_time=exposure_time,
+            start_indices=START_INDICES,
+        )
+
+    results = mapped(fit, range(len(about)), processes)
+    found = list(track(results, len(about), "profile fits", "galaxies", every=10))
+    fits = pd.DataFrame({"id": about["id"]})
+    for name in PARAMETERS:
+        fits[f"{name}_true"] = about.get(name, np.nan)
+        fits[f"{name}_fitted"] = [float(one.get(name, np.nan)) for one in found]
+    fits["chi2"] = [float(one.get("chi2", np.nan)) for one in found]
+    fits["failure"] = [str(one.get("failure", "")) for one in found]
+    write_parquet(output, fits)
+    say(f"profile fits: {len(fits)} galaxies, {int((fits['failure'] != '').sum())} failed")
+
+
+def _noise(table: pd.DataFrame, metadata: dict[str, Any], stamps: Path) -> np.ndarray:
+    """Sky noise of a pixel for each stamp."""
+    if "local_rms" in table:
+        return table["local_rms"].to_numpy(float)
+    given = metadata.get("pixel_rms")
+    if not given:
+        raise DataError(f"{stamps}: says no noise (pixel_rms), which a fit needs; extract again")
+    return np.full(len(table), float(given))

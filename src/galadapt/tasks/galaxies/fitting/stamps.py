@@ -1,0 +1,134 @@
+"""Fit the galaxy of a stamp: where to start, what to mask, what to make of failures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from photutils.segmentation import detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from galadapt.core.errors import RunError
+from galadapt.cutouts.neighbours import central_label
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
+
+#: Smoothing before the segmentation and growth of the neighbours' mask [px].
+_SMOOTHING, _GROWTH = 1.2, 3
+
+#: Where fits start, whatever a network says: a fit that starts at the answer may stay there.
+START_INDEX, _START_ELLIPTICITY = 1.5, 0.3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What moments say of a stamp's central source: where to start a fit.
+
+    Attributes:
+        position_angle: [deg] from +y, counter-clockwise.
+        neighbours: Pixels that belong to other sources (S, S).
+    """
+
+    position_angle: float
+    neighbours: np.ndarray
+
+
+def shape_of(
+    pixels: np.ndarray, rms: float, offset: tuple[float, float], threshold: float, area: int
+) -> Shape:
+    """Segment a stamp and take the second moments of its central source.
+
+    Args:
+        pixels: The stamp (S, S), background-subtracted.
+        rms: Noise of a pixel.
+        offset: Position (x, y) of the galaxy from the stamp's centre [px].
+        threshold: Of the segmentation [sigma].
+        area: Smallest segment [px].
+    """
+    side = len(pixels)
+    smooth = gaussian_filter(pixels, _SMOOTHING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(smooth, threshold * rms, area)
+    if found is None:
+        return Shape(0.0, np.zeros(pixels.shape, bool))
+    segments = found.data
+    centre = ((side - 1) / 2 + offset[0], (side - 1) / 2 + offset[1])
+    label = central_label(segments, smooth, centre)
+    own = segments == label if label else np.zeros(segments.shape, bool)
+    others = binary_dilation((segments > 0) & ~own, iterations=_GROWTH) & ~own
+    if not own.any():
+        return Shape(0.0, others)
+    y, x = np.nonzero(own)
+    light = np.clip(smooth[own], 0, None)
+    dx, dy = x - centre[0], y - centre[1]
+    xx, yy, xy = ((light * product).sum() for product in (dx * dx, dy * dy, dx * dy))
+    # Orientation of the major axis from +x, then from +y.
+    angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) - 90
+    return Shape(float((angle + 90) % 180 - 90), others)
+
+
+def fit_stamp(
+    fitter: SersicFitter,
+    pixels: np.ndarray,
+    rms: float,
+    offset: tuple[float, float],
+    threshold: float,
+    area: int,
+    exposure_time: float | None = None,
+    start_indices: Sequence[float] = (START_INDEX,),
+) -> dict[str, Any]:
+    """Fit the galaxy of a stamp, starting from its moments; neighbours do not count.
+
+    Args:
+        fitter: For stamps of this size, seen through this PSF.
+        pixels: The stamp (S, S), background-subtracted.
+        rms: Sky noise of a pixel.
+        offset: Position (x, y) of the galaxy from the stamp's centre [px].
+        threshold: Of the segmentation that finds neighbours [sigma].
+        area: Smallest segment [px].
+        exposure_time: Adds the galaxy's own photon noise to the weights [s]; None: sky alone.
+        start_indices: Sersic indices to start from; the best fit counts.
+
+    Returns:
+        What `SersicFitter.fit` returns, or ``{"failure": why}`` if no start succeeds.
+    """
+    shape = shape_of(pixels, rms, offset, threshold, area)
+    own = np.where(shape.neighbours, 0.0, pixels)
+    guess = {
+        "magnitude": fitter.magnitude(max(float(own.sum()), 10 * rms)),
+        "effective_radius": max(_half_light(own, offset), 1.0),
+        "ellipticity": _START_ELLIPTICITY,
+        "position_angle": shape.position_angle,
+        "x_offset": offset[0],
+        "y_offset": offset[1],
+    }
+    sigma: np.ndarray | float = rms
+    if exposure_time is not None:
+        # Smoothed, so that a pixel's noise does not weigh the pixel.
+        light = np.clip(gaussian_filter(pixels, _SMOOTHING), 0, None)
+        sigma = np.sqrt(rms**2 + light / exposure_time)
+    found: list[dict[str, Any]] = []
+    failure = ""
+    for index in start_indices:
+        try:
+            start = {**guess, "sersic_index": index}
+            found.append(dict(fitter.fit(pixels, sigma, start, shape.neighbours)))
+        except RunError as error:
+            failure = str(error)
+    return min(found, key=lambda one: float(one["chi2"]), default={"failure": failure})
+
+
+def _half_light(pixels: np.ndarray, offset: tuple[float, float]) -> float:
+    """Radius of the circle that holds half of the stamp's light [px]; 0 where there is none."""
+    rows, columns = np.indices(pixels.shape)
+    middle = (len(pixels) - 1) / 2
+    radius = np.hypot(columns - middle - offset[0], rows - middle - offset[1]).ravel()
+    order = np.argsort(radius, kind="stable")
+    growth = np.cumsum(pixels.ravel()[order])
+    if growth[-1] <= 0:
+        return 0.0
+    return float(radius[order][np.searchsorted(growth >= growth[-1] / 2, True)])

@@ -1,0 +1,225 @@
+"""The experiment of task `galaxies`: galaxies measured by networks trained on simulations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section, merge
+from galadapt.config.image import Image, OpticalPsf, Psf
+from galadapt.config.simulation import FurtherSimulation, Simulation
+from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
+from galadapt.config.training import Method, Predictor
+from galadapt.tasks.experiment import Downloads, Experiment, Run
+
+#: Stamp sets of further simulations are named this and their name.
+_FURTHER = "simulated_"
+
+
+class Evaluation(Section):
+    """How predictions are judged."""
+
+    magnitude_bins: list[float] = Field(
+        [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
+    )
+    outlier: dict[str, Positive] = Field(
+        {"magnitude": 0.5, "effective_radius": 0.5, "sersic_index": 0.3, "ellipticity": 0.25},
+        description="|error| beyond which a value is an outlier (relative for re, dex for n).",
+    )
+    valid: dict[str, Interval] = Field(
+        {
+            "magnitude": Interval(low=10.0, high=35.0),
+            "effective_radius": Interval(low=0.1, high=200.0),
+            "sersic_index": Interval(low=0.1, high=10.0),
+            "ellipticity": Interval(low=-0.05, high=1.0),
+        },
+        description="A prediction outside cannot be meant, and counts against completeness.",
+    )
+    bootstrap: int = Field(
+        500, ge=50, le=100_000, description="Resamples of the test set for the interval of R2."
+    )
+
+    @field_validator("magnitude_bins")
+    @classmethod
+    def _increasing(cls, value: list[float]) -> list[float]:
+        if any(low >= high for low, high in itertools.pairwise(value)):
+            raise ValueError(f"edges must increase, not {value}")
+        return value
+
+    @field_validator("outlier", "valid")
+    @classmethod
+    def _every_parameter(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if set(value) != set(PARAMETERS):
+            raise ValueError(f"must name exactly {', '.join(PARAMETERS)}, not {sorted(value)}")
+        return value
+
+
+class ProfileFit(Section):
+    """A profile fit to survey galaxies, which the networks are read against."""
+
+    galaxies: int = Field(
+        0, ge=0, description="Labelled test galaxies to fit, at about a second each; 0: none."
+    )
+
+
+class Config(Experiment):
+    """Task galaxies: magnitude, radius, index and ellipticity of galaxies (R1)."""
+
+    CLASSIFIES: ClassVar[bool] = False
+
+    task: Literal["galaxies"] = Field("galaxies", description="What is predicted.")
+    image: Image = Field(Image(), description="What a stamp is.")
+    psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
+    simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
+    simulations: dict[Name, FurtherSimulation] = Field(
+        {},
+        description=(
+            "Further simulations for methods to learn from (method_settings.<name>.simulation), "
+            "each given as what it changes in `simulation`. Only those that are used are made."
+        ),
+    )
+    survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
+    selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
+    extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
+    splits: Splits = Field(Splits(), description="Survey training, validation and test.")
+    method_settings: dict[Name, Method] = Field(description="Named ways to train.")
+    evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
+    profile_fit: ProfileFit = Field(
+        ProfileFit(), description="What a careful fit makes of the same stamps."
+    )
+    predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
+    downloads: Downloads = Field(
+        Downloads(), description="Published data; never part of a result's identity."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _changes(cls, values: Any) -> Any:
+        """Complete every further simulation with what it does not change."""
+        further = values.get("simulations") if isinstance(values, dict) else None
+        base = values.get("simulation", {}) if further else None
+        if not (isinstance(further, dict) and isinstance(base, dict)):
+            return values
+        return values | {
+            "simulations": {
+                name: merge(base, changes) if isinstance(changes, dict) else changes
+                for name, changes in further.items()
+            }
+        }
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        self.check_names(self.method_settings)
+        for name in self.methods:
+            wanted = self.method_settings[name].simulation
+            if wanted is not None and wanted not in self.simulations:
+                raise ValueError(
+                    f"method_settings.{name}.simulation: '{wanted}' must be one of simulations "
+                    f"{sorted(self.simulations)}"
+                )
+        for key, names in (("variant", self.variants), ("method", self.methods)):
+            wanted = getattr(self.predictor, key)
+            if wanted is not None and wanted not in names:
+                raise ValueError(f"predictor.{key}: '{wanted}' must be one of {names}")
+        if not self.predictor_runs():
+            raise ValueError(
+                "predictor: its method is not trained on its variant; name another variant"
+            )
+        # Before `source` follows the starts: they must not go in a circle.
+        self.check_starts(self.method_settings, alike=("logarithmic",))
+        noiseless = None
+        for key, simulation in self._simulations().items():
+            if simulation.shards > simulation.total:
+                raise ValueError(
+                    f"{key}.shards: {simulation.shards} for {simulation.total} stamps; use no "
+                    "more shards than stamps"
+                )
+            self._check_selection(key, simulation)
+            if simulation.noise.depth == "none":
+                noiseless = f"{key}.noise.depth is none"
+        self.check_chains(self.image.stamp_size, noiseless)
+        self._check_survey()
+        self._check_magnitudes()
+        return self
+
+    def _simulations(self) -> dict[str, Simulation]:
+        """All simulations in use, by their keys."""
+        used = [source.removeprefix(_FURTHER) for source in self.sources[len(self.domains) :]]
+        return {
+            "simulation": self.simulation,
+            **{f"simulations.{name}": self.simulations[name] for name in used},
+        }
+
+    def _check_selection(self, key: str, simulation: Simulation) -> None:
+        for name in PARAMETERS:
+            wanted: Interval = getattr(self.selection, name)
+            made = simulation.priors.interval(name)
+            if not wanted.within(made):
+                raise ValueError(
+                    f"selection.{name} [{wanted.low:g}, {wanted.high:g}] must lie inside the "
+                    f"simulated range [{made.low:g}, {made.high:g}] ({key}.priors.{name}): "
+                    "a network cannot be trusted outside it"
+                )
+
+    def _check_survey(self) -> None:
+        if isinstance(self.survey, MockSurvey):
+            if self.selection.magnitude.low >= self.survey.catalog_limit:
+                raise ValueError(
+                    f"selection.magnitude: starts at {self.selection.magnitude.low:g}, beyond the "
+                    f"survey's catalog_limit {self.survey.catalog_limit:g}; nothing would be left"
+                )
+            side = self.survey.side(self.image.pixel_scale)
+            if side > MockSurvey.MAX_SIDE:
+                raise ValueError(
+                    f"survey.n_galaxies: {self.survey.n_galaxies} galaxies at density "
+                    f"{self.survey.density:g} need a mosaic of {side} px, above "
+                    f"{MockSurvey.MAX_SIDE}; raise survey.density or lower n_galaxies"
+                )
+
+    def _check_magnitudes(self) -> None:
+        for name in self.methods:
+            used: Any = self.seen_by({"method": name})
+            made = used.simulation.priors.interval("magnitude")
+            limit = self.method_settings[name].max_magnitude
+            if limit is not None and not made.low < limit:
+                raise ValueError(
+                    f"method_settings.{name}.max_magnitude {limit:g} leaves nothing of the "
+                    f"simulated magnitudes from {made.low:g}"
+                )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stamp sets that stages make: the domains and further simulations in use."""
+        used = [self.source(method, "simulated") for method in self.methods]
+        return tuple(dict.fromkeys([*self.domains, *used]))
+
+    def source(self, method: str, domain: str) -> str:
+        """Name the stamp set that a method knows as a domain."""
+        if domain != "simulated":
+            return domain
+        while (settings := self.method_settings[method]).simulation is None:
+            if settings.starts_from is None:
+                return domain
+            method = settings.starts_from
+        return f"{_FURTHER}{settings.simulation}"
+
+    def seen_by(self, wildcards: Mapping[str, Any]) -> Config:
+        """Return the experiment as a job knows it: with the simulation of its method or source."""
+        source = wildcards.get("source")
+        if source is None and "method" in wildcards:
+            source = self.source(wildcards["method"], "simulated")
+        if source is None or not source.startswith(_FURTHER):
+            return self
+        simulation = self.simulations[source.removeprefix(_FURTHER)]
+        own = {name: getattr(simulation, name) for name in Simulation.model_fields}
+        changed = {"simulation": Simulation(**own), "psf": simulation.psf or self.psf}
+        return self.model_copy(update=changed)
+
+    def predictor_runs(self) -> list[Run]:
+        """List the runs whose networks form the prediction package."""
+        variant = self.predictor.variant or self.variants[0]
+        method = self.predictor.method or self.methods[0]
+        return [run for run in self.runs() if (run.variant, run.method) == (variant, method)]

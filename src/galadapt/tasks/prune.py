@@ -1,0 +1,59 @@
+"""Results that a configuration no longer names: a removed method's runs, a renamed variant."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from galadapt.tasks.experiment import Experiment
+from galadapt.tasks.galaxies.settings import Config
+
+
+def stale(results: Path, config: Experiment) -> list[Path]:
+    """List what lies under `results` but does not belong to the experiment.
+
+    Args:
+        results: The experiment's folder of results.
+        config: The experiment.
+
+    Returns:
+        Run folders, packages, variants, figures of variants, metrics files and shards, each the
+        highest folder of which nothing belongs, sorted.
+    """
+    runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
+    metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
+    found: set[Path] = set()
+    for path in results.glob("runs/*/*/*/seed*"):
+        parts = path.relative_to(results / "runs").parts
+        if parts not in runs:
+            wanted = [other for other in runs if other[:3] == parts[:3]]
+            found.add(path if wanted else path.parent)
+    # A package of any method may be asked for; of one that is gone, nothing asks.
+    methods = {run[:3] for run in runs}
+    members = {f"member-{k}.keras" for k in range(1, len(config.seeds) + 1)}
+    for path in results.glob("models/*/*/*"):
+        if path.relative_to(results / "models").parts not in methods:
+            found.add(path)
+        else:
+            found |= {file for file in path.glob("member-*.keras") if file.name not in members}
+    for folder in ("data/variants", "figures"):
+        found |= {
+            path
+            for path in results.glob(f"{folder}/*")
+            if path.is_dir() and path.name not in config.variants
+        }
+    found |= {path for path in results.glob("tables/metrics/*.json") if path.name not in metrics}
+    if isinstance(config, Config):
+        shards = {f"shard-{k:03d}.h5" for k in range(config.simulation.shards)}
+        found |= {path for path in results.glob("data/simulated/*.h5") if path.name not in shards}
+    return sorted(found)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Delete files and folders."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

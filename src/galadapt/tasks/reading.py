@@ -1,0 +1,118 @@
+"""From YAML files to a validated experiment, or to one sentence saying what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from galadapt.config.base import merge
+from galadapt.core.errors import ConfigError
+from galadapt.tasks.experiment import Experiment
+from galadapt.tasks.registry import TASKS
+
+
+def load(*paths: str | Path) -> Experiment:
+    """Read one or more YAML files, later ones over earlier ones, and validate the result.
+
+    Raises:
+        ConfigError: one sentence naming the file, the key and the remedy.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such configuration file; see config/presets") from None
+        except IsADirectoryError:
+            raise ConfigError(f"{path}: a folder; name the YAML file in it") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"{path}: not valid YAML: {line}") from None
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: must hold keys and values; see config/README.md")
+        merged = merge(merged, loaded)
+    return validate(merged, ", ".join(str(path) for path in paths))
+
+
+def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:
+    """Return what plain values say of the experiment of one task.
+
+    A key named after a task holds changes to that task's experiment, so that one file (a preset, or
+    what Snakemake merges) may speak of several.
+
+    Raises:
+        ConfigError: such a key does not hold keys and values.
+    """
+    own = {key: value for key, value in values.items() if key not in TASKS}
+    changes = values.get(task, {})
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{task}: must hold keys and values; see config/README.md")
+    return merge(own if own.get("task", "galaxies") == task else {}, changes)
+
+
+def validate(values: dict[str, Any], where: str) -> Experiment:
+    """Validate plain values; `where` names their origin in the message.
+
+    Raises:
+        ConfigError: the first problem, as one sentence.
+    """
+    task = values.get("task", "galaxies")
+    if task not in TASKS:
+        raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
+    kind = TASKS[task]
+    try:
+        return kind.model_validate(of_task(values, task))
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
+
+
+#: Required keys that only the default experiment gives.
+_BASE = ("variants", "methods", "variant_chains", "method_settings")
+
+
+def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
+    first = error.errors()[0]
+    # Discriminator tags are steps of pydantic's path, not keys a user wrote.
+    keys = [str(part) for part in first["loc"]]
+    key = ".".join(keys) or "configuration"
+    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _all_keys(kind), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
+        return f"{key}: unknown key{hint}{more}"
+    if first["type"] == "missing":
+        hint = (
+            "give the task's own file first (config/config.yaml), presets after it"
+            if key in _BASE
+            else ("see config/README.md")
+        )
+        return f"{key}: is required; {hint}{more}"
+    if first["type"] == "union_tag_not_found":
+        tag = str(first["ctx"]["discriminator"]).strip("'")
+        return f"{key}: lacks '{tag}', which says what it is; see config/README.md{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{message}{more}" if not keys else f"{key}: {message}{more}"
+    given = json.dumps(first["input"], default=str)
+    return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"
+
+
+def _all_keys(kind: type[Experiment]) -> list[str]:
+    keys: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            keys.update(node.get("properties", {}))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(kind.model_json_schema())
+    return sorted(keys)

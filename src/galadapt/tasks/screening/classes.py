@@ -1,0 +1,61 @@
+"""OBS_CLASS: how much of the exposed field is flagged.
+
+Source: the 2XMM and 4XMM catalogues' column OBS_CLASS (Watson et al. 2009, A&A 493, 339; Webb et
+al. 2020, A&A 641, A136): 0 means that nothing is flagged, 5 that all is; between them the area
+flagged is below 0.1 %, 1 %, 10 % and 100 % of the detection mask. Here the field is every pixel
+that lies on a live chip inside the field of view.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from galadapt.core.errors import DataError
+
+#: Names of the classes, in order.
+CLASSES = ("0", "1", "2", "3", "4", "5")
+
+#: From these shares on a field is of the next class.
+_BOUNDS = np.array([1e-3, 1e-2, 1e-1, 1.0])
+
+#: Flagged share at which each class begins.
+BEGINS = (0.0, 0.0, *_BOUNDS.tolist())
+
+#: Rounding of a share that counts pixels.
+_ROUNDING = 1e-9
+
+
+def obs_class_of_fraction(fraction: np.ndarray | float) -> np.ndarray:
+    """OBS_CLASS of the flagged share of the field.
+
+    Args:
+        fraction: Flagged over exposed area, 0 to 1, any shape.
+
+    Returns:
+        0 to 5, of the same shape.
+
+    Raises:
+        DataError: a share is not between 0 and 1.
+    """
+    share = np.asarray(fraction, float)
+    if not ((share >= 0) & (share <= 1 + _ROUNDING)).all():
+        raise DataError(
+            "masked fraction: values must lie between 0 and 1; divide the flagged by the exposed "
+            "area"
+        )
+    number = 1 + np.searchsorted(_BOUNDS, share + _ROUNDING, side="right")
+    return np.where(share > 0, number, 0)
+
+
+def pixels_of_class(number: int, exposed: int) -> tuple[int, int]:
+    """Fewest and most flagged pixels that make a class in a field of `exposed` pixels.
+
+    The second is below the first where the field is too small for the class.
+    """
+    if number == 0:
+        return 0, 0
+    if number == len(CLASSES) - 1:
+        return exposed, exposed
+    bounds = np.array([0.0, *_BOUNDS]) * exposed
+    fewest = max(int(np.ceil(bounds[number - 1] - _ROUNDING * exposed)), 1)
+    return fewest, int(np.ceil(bounds[number] - _ROUNDING * exposed)) - 1

@@ -1,0 +1,389 @@
+"""The user's own X-ray images as fields: counts over exposure, in the middle of a field."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from scipy.ndimage import binary_closing
+
+from galadapt.core.errors import DataError
+from galadapt.core.files import expand, read_table, write_csv
+from galadapt.core.log import say, track
+from galadapt.sky.fits_files import open_fits, science_plane
+from galadapt.stamps.format import SPLITS, write_stamps
+from galadapt.tasks.screening.classes import CLASSES
+from galadapt.tasks.screening.moments import MOMENTS, moments_of
+from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
+from galadapt.tasks.screening.splits import stratified_splits
+
+#: Names of FITS files in a folder.
+_SUFFIXES = (".fits", ".fit", ".fts", ".ftz", ".fits.gz", ".fit.gz", ".fits.fz")
+
+#: Header cards with the exposure, the best first [s].
+_EXPOSURE_CARDS = ("EXPOSURE", "LIVETIME", "ONTIME")
+
+#: Unit of event coordinates of XMM-Newton [arcsec].
+_EVENT_UNIT = 0.05
+
+#: How far pixel scales may differ and still count as the same, or as a whole multiple.
+_SCALE_TOLERANCE = 1e-3
+
+#: Share of the counts that may lie beyond the field.
+_CROPPED = 0.5
+
+#: Counts expected in the box within which the field is told from what lies outside.
+_BOX_COUNTS = 6.0
+
+# Images per batch.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """An image of counts and what its file says of it."""
+
+    pixels: np.ndarray
+    exposure: float
+    pixel_scale: float
+    group: str
+    camera: str
+    mode: str
+
+
+def read_fields(
+    files: FieldFiles,
+    side: int,
+    pixel_scale: float,
+    splits: FieldSplits,
+    seed: int,
+    output: Path,
+    rejected: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Read the user's images into one stamp set.
+
+    Each image is put in the middle of the field, cropped or surrounded by zeros; other pixel
+    scales are summed up, a pixel across a border by its parts, so that no count is lost.
+
+    Args:
+        files: A table of images or a folder.
+        side: Side of a field [px].
+        pixel_scale: Pixel scale of a field [arcsec/px].
+        splits: Shares, where the table names no split.
+        seed: Seed of the split.
+        output: Stamp set to write; images in counts/s. The columns are those of
+            `galadapt.tasks.screening.simulate.simulate_fields` and `image`, the file. `id` is the
+            number of the image in the list. masked_fraction is NaN and defects is empty: nobody
+            said; exposed_fraction is estimated from where counts are.
+        rejected: CSV of the images that cannot be used: id, image, reason.
+        provenance: Stored in the metadata.
+
+    Raises:
+        DataError: the list is missing or broken, or no image of it can be used.
+    """
+    listed = _list_images(files)
+    with tempfile.TemporaryDirectory(prefix="galadapt-") as folder:
+        shape = (len(listed), side, side)
+        images = np.lib.format.open_memmap(
+            Path(folder) / "images.npy", mode="w+", dtype=np.float32, shape=shape
+        )
+        rows: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
+        records = cast("list[dict[str, Any]]", listed.to_dict("records"))
+        for row in track(records, len(records), output.name, "images"):
+            try:
+                label = _label(row)
+                read = _read(row, files)
+                counts = _onto_field(read, side, pixel_scale)
+            except DataError as error:
+                refused.append({"id": row["id"], "image": str(row["image"]), "reason": str(error)})
+                continue
+            picture = (counts / read.exposure).astype(np.float32)
+            images[len(rows)] = picture
+            rows.append(_described(row, read, label, counts, picture))
+        write_csv(rejected, pd.DataFrame(refused, columns=["id", "image", "reason"]))
+        if not rows:
+            raise DataError(
+                f"{_source(files)}: none of {len(listed)} images can be used; the first: "
+                f"{refused[0]['reason']}"
+            )
+        table = pd.DataFrame(rows)
+        table["split"] = _split(table, splits, seed, _source(files))
+        metadata = {
+            "pixel_scale": pixel_scale,
+            "zero_point": None,
+            "band": files.band,
+            "domain": "survey",
+            "classes": list(CLASSES),
+            "moments": list(MOMENTS),
+            "provenance": provenance,
+        }
+        write_stamps(
+            output, _batches(images, len(table)), table.drop(columns="given"), metadata, "count/s"
+        )
+    say(
+        f"{output.name}: {len(table)} fields, {int((table['label'] != '').sum())} with a class, "
+        f"{len(refused)} images rejected ({rejected.name})"
+    )
+
+
+def _source(files: FieldFiles) -> Path:
+    entry = files.table or files.folder
+    assert entry is not None
+    return expand(entry.path)
+
+
+def _list_images(files: FieldFiles) -> pd.DataFrame:
+    """The images and what the table says of them: image, path, and id, the number in the list."""
+    path = _source(files)
+    if files.folder is not None:
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder; correct folder.path")
+        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(_SUFFIXES))
+        if not found:
+            raise DataError(f"{path}: holds no FITS file; give the folder of the images")
+        listed = pd.DataFrame({"image": [p.name for p in found], "path": found})
+    else:
+        if not path.is_file():
+            raise DataError(f"{path}: no such table; correct table.path")
+        # A class or an observation is a name, not a number: leading zeros count.
+        listed = read_table(path) if path.suffix == ".parquet" else _read_csv(path)
+        listed.columns = [str(name).strip().lower() for name in listed.columns]
+        if "image" not in listed:
+            raise DataError(
+                f"{path}: lacks the column 'image'; name the file of each image, relative to the "
+                "table"
+            )
+        if len(listed) == 0:
+            raise DataError(f"{path}: lists no image; add a row for each")
+        if "split" in listed:
+            known = listed["split"].isna() | listed["split"].isin(SPLITS)
+            if not known.all():
+                raise DataError(
+                    f"{path}: split {listed.loc[~known, 'split'].iloc[0]!r} is none of "
+                    f"{', '.join(SPLITS)}; rename it or leave it empty"
+                )
+        listed["path"] = listed["image"].map(lambda name: path.parent / str(name)).astype(object)
+    listed["id"] = np.arange(len(listed))
+    return listed
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable table ({reason}); write it as CSV") from None
+
+
+def _text(row: dict[str, Any], *columns: str) -> str:
+    """The first of these columns that says something."""
+    for column in columns:
+        value = row.get(column)
+        if value is not None and not pd.isna(value) and str(value).strip():
+            return str(value).strip()
+    return ""
+
+
+def _label(row: dict[str, Any]) -> str:
+    text = _text(row, "label", "obs_class")
+    # Tables often hold classes as 2.0.
+    label = text.removesuffix(".0")
+    if label and label not in CLASSES:
+        raise DataError(
+            f"{row['path']}: class {text!r} is none of {', '.join(CLASSES)}; correct the table"
+        )
+    return label
+
+
+def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
+    path = row["path"]
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "image")
+        hdu = science_plane(hdus, path, files.hdu)
+        try:
+            pixels = np.asarray(hdu.data, float)
+        except Exception as error:
+            # Each way of compression fails with errors of its own.
+            reason = str(error).split("\n")[0].rstrip(".")
+            raise DataError(
+                f"{path}: not a readable FITS file ({reason}); fetch it again"
+            ) from None
+        header, first = hdu.header, hdus[0].header
+    _check_counts(pixels, str(header.get("BUNIT", "")), path)
+
+    def card(name: str) -> str:
+        return str(header.get(name, first.get(name, ""))).strip()
+
+    return _Counts(
+        pixels,
+        _exposure(row, header, first),
+        _scale(header, files, path),
+        _text(row, "group") or card("OBS_ID") or path.name.split(".")[0],
+        card("INSTRUME"),
+        card("SUBMODE"),
+    )
+
+
+def _check_counts(pixels: np.ndarray, unit: str, path: Path) -> None:
+    if not np.isfinite(pixels).all():
+        raise DataError(f"{path}: holds NaN or infinite pixels; give the image of counts")
+    if (pixels < 0).any():
+        raise DataError(
+            f"{path}: holds negative counts; give the image before the background is subtracted"
+        )
+    if not pixels.any():
+        raise DataError(f"{path}: every pixel is 0; leave it out or give the right extension")
+    if "/s" in unit or (pixels != np.rint(pixels)).any():
+        raise DataError(
+            f"{path}: holds fractions of counts or a rate, which would be divided by the exposure "
+            "twice; give the image of counts"
+        )
+
+
+def _exposure(row: dict[str, Any], header: fits.Header, first: fits.Header) -> float:
+    text = _text(row, "exposure")
+    where = "the table's exposure"
+    if not text:
+        for card in _EXPOSURE_CARDS:
+            value = header.get(card, first.get(card))
+            if value is not None:
+                text, where = str(value), card
+                break
+        else:
+            raise DataError(
+                f"{row['path']}: has no exposure in the table nor in "
+                f"{', '.join(_EXPOSURE_CARDS)}; add a column exposure [s]"
+            )
+    try:
+        exposure = float(text)
+    except ValueError:
+        raise DataError(f"{row['path']}: {where} {text!r} is no number; give seconds") from None
+    if not 0 < exposure < np.inf:
+        raise DataError(
+            f"{row['path']}: {where} is {exposure:g} s; give the exposure in the table or leave "
+            "the image out"
+        )
+    return exposure
+
+
+def _scale(header: fits.Header, files: FieldFiles, path: Path) -> float:
+    """Pixel scale [arcsec/px]."""
+    scales = None
+    axis = str(header.get("CTYPE1", "")).strip()
+    with warnings.catch_warnings(), contextlib.suppress(ValueError, TypeError):
+        warnings.simplefilter("ignore", AstropyWarning)
+        if axis in ("DETX", "X"):
+            scales = np.abs([float(header["CDELT1"]), float(header["CDELT2"])]) * _EVENT_UNIT
+        else:
+            wcs = WCS(header, naxis=2)
+            if wcs.has_celestial:
+                scales = proj_plane_pixel_scales(wcs.celestial) * 3600
+    if scales is None:
+        if files.native_pixel_scale is None:
+            raise DataError(
+                f"{path}: its header gives no pixel scale; give native_pixel_scale [arcsec/px]"
+            )
+        return files.native_pixel_scale
+    if abs(scales[0] / scales[1] - 1) > _SCALE_TOLERANCE:
+        raise DataError(
+            f"{path}: pixels of {scales[0]:g} x {scales[1]:g} arcsec; give an image with square "
+            "pixels"
+        )
+    return float(np.mean(scales))
+
+
+def _onto_field(read: _Counts, side: int, pixel_scale: float) -> np.ndarray:
+    """Counts in the pixels of the field (side, side)."""
+    ratio = pixel_scale / read.pixel_scale
+    if ratio < 1 - _SCALE_TOLERANCE:
+        raise DataError(
+            f"{read.group}: pixels of {read.pixel_scale:g} arcsec are coarser than the field's of "
+            f"{pixel_scale:g}; give a finer image or a larger binning"
+        )
+    down, across = (_overlaps(n, side, ratio) for n in read.pixels.shape)
+    counts: np.ndarray = down @ read.pixels @ across.T
+    lost = 1 - counts.sum() / read.pixels.sum()
+    if lost > _CROPPED:
+        raise DataError(
+            f"{read.group}: {100 * lost:.0f} % of the counts lie beyond a field of "
+            f"{side * pixel_scale / 60:.0f} arcmin; check the pixel scale"
+        )
+    return counts
+
+
+def _overlaps(number: int, side: int, ratio: float) -> np.ndarray:
+    """Share of each of `number` pixels in each of the `side` pixels of the field."""
+    edges = (np.arange(side + 1) - side / 2) * ratio + number / 2
+    whole = round(ratio)
+    if abs(ratio - whole) <= _SCALE_TOLERANCE * whole:
+        # Whole pixels stay whole, at the price of half a pixel of the centre.
+        edges = np.floor(number / 2 - side * whole / 2) + np.arange(side + 1) * whole
+    pixel = np.arange(number)
+    shared = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.clip(shared, 0, None)
+
+
+def _exposed_fraction(counts: np.ndarray) -> float:
+    """Share of the pixels in the field: where counts are, with the holes between them."""
+    hit = counts > 0
+    expected = -np.log(max(1 - hit.mean(), 1e-3))
+    box = min(2 * int(np.sqrt(_BOX_COUNTS / expected) / 2) + 1, len(counts) // 4 * 2 + 1)
+    padded = np.pad(hit, box)
+    closed = binary_closing(padded, np.ones((box, box), bool))
+    return float(closed.sum() / counts.size)
+
+
+def _described(
+    row: dict[str, Any], read: _Counts, label: str, counts: np.ndarray, picture: np.ndarray
+) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "split": "",
+        "given": _text(row, "split"),
+        "label": label,
+        "group": read.group,
+        "image": str(row["image"]),
+        "exposure": read.exposure,
+        "camera": read.camera,
+        "mode": read.mode,
+        "masked_fraction": np.nan,
+        "exposed_fraction": _exposed_fraction(counts),
+        "defects": "",
+        "counts": round(float(counts.sum())),
+        **moments_of(picture),
+    }
+
+
+def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) -> np.ndarray:
+    """The table's splits; fields and groups without one are dealt out."""
+    given = table[table["given"] != ""].groupby("group")["given"]
+    torn = given.nunique()
+    if (torn > 1).any():
+        raise DataError(
+            f"{source}: images of {torn.index[torn > 1][0]} are in several splits; give an "
+            "observation one split"
+        )
+    dealt = dict(given.first())
+    rest = table[~table["group"].isin(list(dealt))]
+    if len(rest):
+        drawn = stratified_splits(rest["group"], rest["label"], splits, seed)
+        dealt |= dict(zip(rest["group"], drawn, strict=True))
+    return np.array([dealt[group] for group in table["group"]], object)
+
+
+def _batches(images: np.ndarray, number: int) -> Iterator[np.ndarray]:
+    for start in range(0, number, _BATCH):
+        yield np.array(images[start : min(start + _BATCH, number)])

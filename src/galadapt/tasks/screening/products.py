@@ -1,0 +1,136 @@
+"""What the archives call an observation's EPIC image, and where they keep it.
+
+Source of the form: XMM-Newton Data Files Handbook (P, observation, instrument, exposure, product,
+band, source number); of the addresses: public software that uses them. None could be tried where
+this was written.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from astropy.table import Table
+
+from galadapt.core.errors import DataError
+from galadapt.core.files import write_csv
+from galadapt.core.log import say
+
+#: The pipeline's identifiers of the cameras; EP is their sum.
+INSTRUMENTS = {"sum": "EP", "pn": "PN", "mos1": "M1", "mos2": "M2"}
+
+#: Energy bands of EPIC images [keV].
+BANDS = {1: "0.2-0.5", 2: "0.5-1", 3: "1-2", 4: "2-4.5", 5: "4.5-12", 8: "0.2-12"}
+
+
+def image_name(obs_id: str, camera: str = "sum", exposure: str = "S003", band: int = 8) -> str:
+    """Name of an EPIC image of the XMM-Newton pipeline (PPS).
+
+    Args:
+        obs_id: Observation identifier, 10 digits.
+        camera: A key of `INSTRUMENTS`. The sum of the cameras belongs to no exposure and exists
+            in band 8 only.
+        exposure: Exposure of a single camera: S or U and three digits.
+        band: A key of `BANDS`.
+
+    Raises:
+        DataError: an argument is not of this form.
+    """
+    if not re.fullmatch(r"\d{10}", obs_id):
+        raise DataError(f"observation {obs_id!r}: must have 10 digits, as OBS_ID in the 4XMM list")
+    if camera not in INSTRUMENTS:
+        raise DataError(f"camera {camera!r}: none of {', '.join(INSTRUMENTS)}; name one of them")
+    if band not in BANDS or (camera == "sum" and band != 8):
+        raise DataError(f"band {band}: camera {camera} has no image of it; ask for band 8")
+    if camera == "sum":
+        return f"P{obs_id}EPX000OIMAGE8000.FTZ"
+    if not re.fullmatch(r"[SU]\d{3}", exposure):
+        raise DataError(f"exposure {exposure!r}: must be S or U and three digits, such as S003")
+    return f"P{obs_id}{INSTRUMENTS[camera]}{exposure}IMAGE_{band}000.FTZ"
+
+
+def image_urls(
+    obs_id: str, camera: str = "sum", exposure: str = "S003", band: int = 8
+) -> list[str]:
+    """Addresses of an EPIC image: HEASARC's copy of the pipeline products, then ESA's archive.
+
+    Args and errors as `image_name`.
+    """
+    name = image_name(obs_id, camera, exposure, band)
+    product = name.removeprefix(f"P{obs_id}").removesuffix(".FTZ")
+    return [
+        f"https://heasarc.gsfc.nasa.gov/FTP/xmm/data/rev0/{obs_id}/PPS/{name}",
+        "https://nxsa.esac.esa.int/nxsa-sl/servlet/data-action-aio"
+        f"?obsno={obs_id}&level=PPS&name={product}&extension=FTZ",
+    ]
+
+
+def list_observations(
+    observations: Path, images: Path, output: Path, missing: Path | None = None
+) -> pd.DataFrame:
+    """Join the 4XMM list of observations with the images that were fetched.
+
+    Args:
+        observations: The list (FITS) with the columns OBS_ID and OBS_CLASS.
+        images: Folder of images named as `image_name` names the sum of the cameras.
+        output: CSV for `galadapt.tasks.screening.files.read_fields`: image, obs_class, group. The
+            exposure is left to the headers.
+        missing: CSV for the observations without an image, if wanted: group, image (the file to
+            make), address, other_address.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: the list is missing, broken or lacks a column, or no image of it is there.
+    """
+    if not observations.is_file():
+        raise DataError(
+            f"{observations}: no such file; fetch it with galadapt download 4xmm-dr9-observations"
+        )
+    try:
+        table = Table.read(observations, format="fits", hdu=1)
+    except (OSError, ValueError, IndexError, TypeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(
+            f"{observations}: not a readable FITS table ({reason}); fetch it again"
+        ) from None
+    names = {name.upper(): name for name in table.colnames}
+    for column in ("OBS_ID", "OBS_CLASS"):
+        if column not in names:
+            raise DataError(
+                f"{observations}: lacks the column '{column}'; give the list of observations, not "
+                "of sources"
+            )
+    numbers = [str(value).strip().zfill(10) for value in table[names["OBS_ID"]]]
+    classes = np.ma.filled(np.ma.asarray(table[names["OBS_CLASS"]]).astype(int), -1)
+    files = [(images / image_name(number)).resolve() for number in numbers]
+    present = [file.is_file() for file in files]
+    rows = [
+        {"image": str(file), "obs_class": int(k), "group": number}
+        for file, k, number, there in zip(files, classes, numbers, present, strict=True)
+        if there
+    ]
+    if missing is not None:
+        write_csv(missing, _addresses(files, numbers, present))
+    if not rows:
+        raise DataError(
+            f"{images}: holds no image of the {len(numbers)} observations, such as "
+            f"{files[0].name if files else 'P0505720401EPX000OIMAGE8000.FTZ'}; fetch some first"
+        )
+    found = pd.DataFrame(rows)
+    write_csv(output, found)
+    say(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
+    return found
+
+
+def _addresses(files: list[Path], numbers: list[str], present: list[bool]) -> pd.DataFrame:
+    """Say where the images that are not there can be fetched."""
+    absent = [
+        (number, str(file), *image_urls(number))
+        for file, number, there in zip(files, numbers, present, strict=True)
+        if not there
+    ]
+    return pd.DataFrame(absent, columns=["group", "image", "address", "other_address"])

@@ -1,0 +1,192 @@
+"""Finding the stars of a frame, one detection each, in focus or not."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from astropy.stats import gaussian_fwhm_to_sigma, sigma_clipped_stats
+from photutils.detection import DAOStarFinder
+from photutils.segmentation import SourceCatalog, detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
+from scipy.ndimage import gaussian_filter
+
+from galadapt.tasks.stars.frames import Frame
+from galadapt.tasks.stars.settings import StarDetection
+
+#: What is known of a detected star, by photutils' names; NaN where its detector does not say.
+PROPERTIES = (
+    *("x_centroid", "y_centroid", "sharpness", "roundness1", "roundness2"),
+    *("n_pixels", "peak", "flux", "mag"),
+)
+
+#: DAOStarFinder needs a kernel that pixels can sample [px].
+_NARROWEST = 1.5
+
+#: As many of the brightest stars make the mean star.
+_MEAN_OF = 25
+
+
+@dataclass(frozen=True)
+class Found:
+    """Stars of a frame and how they were found."""
+
+    #: `PROPERTIES`, the brightest first.
+    stars: pd.DataFrame
+    #: "daofind" or "segmentation".
+    detector: str
+    #: Threshold [sigma] and FWHM [px] of the last try.
+    threshold: float
+    fwhm: float
+    tries: int
+    #: Centre of the mean star over its brightest ring, NaN where it was not asked for.
+    hollowness: float = math.nan
+
+
+def find_stars(frame: Frame, detection: StarDetection) -> Found:
+    """Find stars; with fewer than `min_stars` lower the threshold and try again.
+
+    With detector auto the stars are first found as connected pixels of the smoothed frame. The
+    median over the brightest of (centre / brightest ring) tells hollow images from others: these
+    are kept as found, for others DAOStarFinder looks again. Of its peaks those count that show in
+    the smoothed frame too, at threshold_floor: others are noise or bad pixels. Where fewer than
+    min_stars are left, what was found first is kept.
+    """
+    if detection.detector == "daofind":
+        return _retried(frame, detection, "daofind", None)
+    smooth = _smoothed(frame, detection)
+    segments = _retried(frame, detection, "segmentation", smooth)
+    if detection.detector == "segmentation":
+        return segments
+    ratio = hollowness(frame, segments.stars, detection.stamp_size // 2)
+    if ratio < detection.hollow:
+        return replace(segments, hollowness=ratio)
+    peaks = _retried(frame, detection, "daofind", smooth)
+    few = len(peaks.stars) < min(detection.min_stars, len(segments.stars))
+    return replace(segments if few else peaks, hollowness=ratio)
+
+
+def _retried(
+    frame: Frame,
+    detection: StarDetection,
+    detector: str,
+    smooth: tuple[np.ndarray, float] | None,
+) -> Found:
+    threshold, fwhm, tries = detection.threshold, detection.fwhm, 1
+    while True:
+        if detector == "segmentation":
+            assert smooth is not None
+            stars = _segments(frame, *smooth, threshold, detection)
+        else:
+            stars = _daofind(frame, threshold, fwhm)
+            if smooth is not None:
+                stars = stars[_shows(stars, *smooth, detection.threshold_floor)]
+        if len(stars) >= detection.min_stars or threshold <= detection.threshold_floor:
+            break
+        threshold = max(threshold * detection.threshold_step, detection.threshold_floor)
+        fwhm = max(fwhm * detection.fwhm_step, min(_NARROWEST, fwhm))
+        tries += 1
+    stars = stars.sort_values(
+        ["flux", "x_centroid", "y_centroid"], ascending=[False, True, True], ignore_index=True
+    )
+    width = detection.smoothing if detector == "segmentation" else fwhm
+    return Found(stars, detector, threshold, width, tries)
+
+
+def _daofind(frame: Frame, threshold: float, fwhm: float) -> pd.DataFrame:
+    finder = DAOStarFinder(threshold=threshold * frame.noise, fwhm=fwhm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = finder(frame.pixels, mask=frame.bad)
+    if found is None:
+        return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
+    return found.to_pandas()[list(PROPERTIES)].astype(float)
+
+
+def _shows(stars: pd.DataFrame, smooth: np.ndarray, noise: float, threshold: float) -> np.ndarray:
+    column, row = (
+        np.clip(np.rint(stars[f"{axis}_centroid"].to_numpy(float)), 0, side - 1).astype(int)
+        for axis, side in zip("xy", smooth.shape[::-1], strict=True)
+    )
+    return np.asarray(smooth[row, column] > threshold * noise)
+
+
+def _smoothed(frame: Frame, detection: StarDetection) -> tuple[np.ndarray, float]:
+    """Smoothed frame and its noise."""
+    smooth = gaussian_filter(frame.pixels, detection.smoothing * gaussian_fwhm_to_sigma)
+    noise = sigma_clipped_stats(smooth, mask=frame.bad, sigma=3.0, maxiters=10)[2]
+    return smooth, float(noise)
+
+
+def _segments(
+    frame: Frame, smooth: np.ndarray, noise: float, threshold: float, detection: StarDetection
+) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        segments = detect_sources(
+            smooth,
+            threshold * noise,
+            # Less than the kernel covers is a peak of the noise.
+            n_pixels=max(math.ceil(math.pi / 4 * detection.smoothing**2 / 2), 1),
+            mask=frame.bad,
+        )
+    if segments is None:
+        return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
+    catalog = SourceCatalog(frame.pixels, segments, convolved_data=smooth, mask=frame.bad)
+    flux = np.atleast_1d(catalog.segment_flux)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        magnitude = np.where(flux > 0, -2.5 * np.log10(flux), np.nan)
+    stars = pd.DataFrame(
+        {
+            "x_centroid": np.atleast_1d(catalog.x_centroid),
+            "y_centroid": np.atleast_1d(catalog.y_centroid),
+            "sharpness": np.nan,
+            "roundness1": np.nan,
+            "roundness2": np.nan,
+            "n_pixels": np.atleast_1d(catalog.segment_area.value).astype(float),
+            "peak": np.atleast_1d(catalog.max_value),
+            "flux": flux,
+            "mag": magnitude,
+        }
+    )
+    return stars[np.isfinite(stars["x_centroid"]) & np.isfinite(stars["y_centroid"])]
+
+
+def hollowness(frame: Frame, stars: pd.DataFrame, radius: int) -> float:
+    """Centre of the typical bright star over the brightest ring around it.
+
+    Args:
+        frame: The stars' frame.
+        stars: With x_centroid and y_centroid [px], the brightest first.
+        radius: Within which rings are looked at [px].
+
+    Returns:
+        Median over up to 25 bright stars without saturated or missing pixels; near 1 for stars in
+        focus, near 0 for open rings, NaN without such a star.
+    """
+    ny, nx = frame.pixels.shape
+    ratios: list[float] = []
+    for x, y in zip(stars["x_centroid"], stars["y_centroid"], strict=True):
+        column, row = round(x), round(y)
+        if not (radius <= column < nx - radius and radius <= row < ny - radius):
+            continue
+        box = slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1)
+        if frame.bad[box].any() or frame.saturated[box].any():
+            continue
+        rows, columns = np.ogrid[box]
+        ring = np.round(np.hypot(columns - x, rows - y)).astype(int).ravel()
+        inside = ring <= radius
+        light = np.bincount(ring[inside], frame.pixels[box].ravel()[inside])
+        pixels = np.bincount(ring[inside])
+        # One pixel is no centre: the innermost ones together, as in the rings around.
+        centre = light[:2].sum() / pixels[:2].sum()
+        profile = light / pixels.clip(min=1)
+        brightest = max(centre, profile[2:].max())
+        if brightest > 0:
+            ratios.append(float(centre / brightest))
+        if len(ratios) == _MEAN_OF:
+            break
+    return float(np.median(ratios)) if ratios else math.nan

@@ -1,0 +1,253 @@
+"""From frames to the stamp set of their stars, frame by frame."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.core.errors import DataError
+from galadapt.core.files import write_csv, write_parquet
+from galadapt.core.log import say, track
+from galadapt.core.parallel import mapped
+from galadapt.stamps.format import write_stamps
+from galadapt.tasks.stars.cutting import REASONS, Cut, cut
+from galadapt.tasks.stars.detection import find_stars
+from galadapt.tasks.stars.frames import Frame, read_frame, read_frame_table
+from galadapt.tasks.stars.settings import STAR_CLASSES, FrameSplits, StarDetection
+from galadapt.tasks.stars.splits import split_frames, split_stamps
+
+#: Pixel scales this close are one, as a share: WCS solutions differ from frame to frame.
+_SAME_SCALE = 0.02
+
+#: Identifiers of stars: this times the frame's row in the table, plus the star's number in it.
+_FRAME = 100_000
+
+#: Stamps are handed over in batches of this many.
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What became of one frame."""
+
+    record: dict[str, Any]
+    cut: Cut | None = None
+    digest: str = ""
+    pixel_scale: float = np.nan
+
+
+def extract_stars(
+    table: Path,
+    detection: StarDetection,
+    splits: FrameSplits,
+    seed: int,
+    domain: str,
+    output: Path,
+    frames: Path,
+    rejected: Path,
+    provenance: Mapping[str, Any],
+    folder: Path | None = None,
+    hdu: int | str | None = None,
+    pixel_scale: float | None = None,
+    saturation: float | None = None,
+    processes: int = 1,
+) -> pd.DataFrame:
+    """Detect the stars of every frame, cut their stamps and write them.
+
+    A frame that cannot be used is skipped with a reason and counted; an error of the table is an
+    error of the run. One frame per process is in memory at a time.
+
+    Args:
+        table: Frames, as `galadapt.tasks.stars.frames.read_frame_table` reads them.
+        detection: Sky, detector, stamps and limits.
+        splits: Shares of the frames where the table gives no split.
+        seed: Seed of the splits.
+        domain: "simulated" or "survey".
+        output: Stamp set [ADU], sky subtracted. Beside id, split, split_by_stamp, label and group
+            (the frame) its table holds the columns of `Cut.stars`.
+        frames: CSV or Parquet with a row per frame: frame, label, split, status (used, skipped),
+            reason, detector, threshold [sigma], kernel_fwhm [px], tries, hollowness, n_detected,
+            n_<reason> for each of `galadapt.tasks.stars.cutting.REASONS`, n_stars,
+            n_saturated_kept, n_fit_failed_kept, background and noise [ADU], pixel_scale, fwhm (mean
+            of the fits [arcsec]), seeing (good, poor, or "" without a fit).
+        rejected: CSV with a row per star left out: frame, x_centroid, y_centroid, reason, value.
+        provenance: Stored in the stamp set's metadata.
+        folder: That the frames' paths are relative to; None: the table's own.
+        hdu: Extension of the frames.
+        pixel_scale: Of frames without WCS [arcsec/px].
+        saturation: [ADU]; None: the header's.
+        processes: Processes to share the frames among; the result is the same.
+
+    Returns:
+        The stamp set's table.
+
+    Raises:
+        DataError: the table is wrong, two frames hold the same pixels, pixel scales differ, or no
+            frame gives a star.
+    """
+    listed = read_frame_table(table, folder)
+    if (listed["split"] == "").all():
+        listed["split"] = split_frames(
+            listed["frame"].to_numpy(), listed["label"].to_numpy(), seed, splits
+        )
+    work = partial(
+        _one, detection=detection, hdu=hdu, pixel_scale=pixel_scale, saturation=saturation
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    records, tables, refused = [], [], []
+    scales: dict[str, float] = {}
+    digests: dict[str, str] = {}
+    results = track(
+        mapped(work, listed["path"].tolist(), processes), len(listed), "stars", "frames"
+    )
+    # The number of stamps is known at the end: until then they lie in a file without a name,
+    # which a killed job cannot leave behind.
+    with tempfile.TemporaryFile(dir=output.parent) as spool:
+        for row, result in enumerate(results):
+            name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
+            records.append({"frame": name, "label": label, "split": split, **result.record})
+            if result.record["status"] == "skipped":
+                say(f"stars: frame skipped: {result.record['reason']}")
+            if result.digest:
+                _check_unique(table, name, result.digest, digests)
+                _check_scale(table, name, result.pixel_scale, scales)
+            if result.cut is None:
+                continue
+            refused.append(result.cut.rejected.assign(frame=name))
+            stars = result.cut.stars
+            spool.write(result.cut.stamps.tobytes())
+            number = row * _FRAME + np.arange(len(stars), dtype=np.int64)
+            place = {"id": number, "split": split, "label": label, "group": name}
+            tables.append(pd.concat([pd.DataFrame(place, index=stars.index), stars], axis=1))
+        summary = _frame_table(records)
+        if not any(len(part) for part in tables):
+            raise DataError(_nothing(table, summary))
+        stars = pd.concat([part for part in tables if len(part)], ignore_index=True)
+        stars.insert(
+            2,
+            "split_by_stamp",
+            split_stamps(stars["split"].to_numpy(), stars["label"].to_numpy(), seed),
+        )
+        metadata = {
+            "pixel_scale": float(np.median(list(scales.values()))),
+            "zero_point": None,
+            "band": "",
+            "domain": domain,
+            "classes": list(STAR_CLASSES),
+            "seeing_limit": detection.seeing_limit,
+            "provenance": dict(provenance),
+        }
+        left_out = pd.concat(refused, ignore_index=True)
+        columns = ["frame", "x_centroid", "y_centroid", "reason", "value"]
+        write_csv(rejected, left_out[columns])
+        write = write_parquet if frames.suffix == ".parquet" else write_csv
+        write(frames, summary)
+        size = detection.stamp_size
+        write_stamps(output, _spooled(spool, len(stars), size), stars, metadata, unit="adu")
+    used = int((summary["status"] == "used").sum())
+    say(
+        f"stars: {len(stars)} stamps of {used} frames, {len(listed) - used} frames skipped, "
+        f"{len(left_out)} stars left out"
+    )
+    return stars
+
+
+def _one(
+    path: str,
+    detection: StarDetection,
+    hdu: int | str | None,
+    pixel_scale: float | None,
+    saturation: float | None,
+) -> _Result:
+    try:
+        frame = read_frame(Path(path), detection, hdu, pixel_scale, saturation)
+    except DataError as error:
+        return _Result({"status": "skipped", "reason": str(error)})
+    found = find_stars(frame, detection)
+    done = cut(frame, found, detection)
+    record = {
+        "status": "used" if len(done.stars) else "skipped",
+        "reason": "" if len(done.stars) else _why(path, len(found.stars), done, detection),
+        "detector": found.detector,
+        "threshold": found.threshold,
+        "kernel_fwhm": found.fwhm,
+        "tries": found.tries,
+        "hollowness": found.hollowness,
+        "n_detected": len(found.stars),
+        **{f"n_{reason}": int((done.rejected["reason"] == reason).sum()) for reason in REASONS},
+        "n_stars": len(done.stars),
+        "n_saturated_kept": int(done.stars["saturated"].sum()),
+        "n_fit_failed_kept": int(done.stars["fit_failed"].sum()),
+        "background": float(np.median(frame.sky)),
+        "noise": frame.noise,
+        "pixel_scale": frame.pixel_scale,
+        **_seeing(frame, done.stars, detection),
+    }
+    return _Result(record, done, frame.digest, frame.pixel_scale)
+
+
+def _why(path: str, found: int, done: Cut, detection: StarDetection) -> str:
+    if not found:
+        return f"{path}: no star down to {detection.threshold_floor:g} sigma; leave the frame out"
+    counts = done.rejected["reason"].value_counts()
+    summary = ", ".join(f"{counts[reason]} {reason}" for reason in REASONS if reason in counts)
+    return f"{path}: none of {found} stars gives a stamp ({summary}); loosen 'detection'"
+
+
+def _seeing(frame: Frame, stars: pd.DataFrame, detection: StarDetection) -> dict[str, Any]:
+    widths = stars.loc[~stars["saturated"], "fwhm"].dropna()
+    if len(widths) == 0:
+        return {"fwhm": np.nan, "seeing": ""}
+    mean = float(widths.mean()) * frame.pixel_scale
+    return {"fwhm": mean, "seeing": "good" if mean < detection.seeing_limit else "poor"}
+
+
+def _check_unique(table: Path, name: str, digest: str, digests: dict[str, str]) -> None:
+    if digest in digests:
+        raise DataError(
+            f"{table}: frames {digests[digest]!r} and {name!r} hold the same pixels; list one of "
+            "them, or its stars leak from one split into another"
+        )
+    digests[digest] = name
+
+
+def _check_scale(table: Path, name: str, scale: float, scales: dict[str, float]) -> None:
+    first, known = next(iter(scales.items()), (name, scale))
+    if abs(scale / known - 1) > _SAME_SCALE:
+        raise DataError(
+            f"{table}: frame {name!r} has {scale:.4g} arcsec/px beside {known:.4g} of {first!r}; "
+            "make an experiment for each pixel scale"
+        )
+    scales[name] = scale
+
+
+def _frame_table(records: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(records)
+    for column in table.columns[table.columns.str.startswith("n_")]:
+        table[column] = table[column].fillna(0).astype(int)
+    texts = [name for name in ("detector", "seeing") if name in table]
+    table[texts] = table[texts].fillna("")
+    return table
+
+
+def _nothing(table: Path, summary: pd.DataFrame) -> str:
+    """Say why no frame gave a star: the commonest reason, by its first frame."""
+    what = summary["reason"].str.split(": ", n=1).str[1].str.split(r"[;(]").str[0]
+    commonest = Counter(what).most_common(1)[0][0]
+    first = summary.loc[what == commonest, "reason"].iloc[0]
+    return f"{table}: none of {len(summary)} frames gives a star; the first of them is {first}"
+
+
+def _spooled(spool: IO[bytes], count: int, size: int) -> Iterator[np.ndarray]:
+    spool.seek(0)
+    for start in range(0, count, _BATCH):
+        many = min(_BATCH, count - start)
+        yield np.frombuffer(spool.read(4 * many * size * size), "<f4").reshape(many, size, size)

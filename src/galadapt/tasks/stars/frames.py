@@ -1,0 +1,203 @@
+"""Frames: the table that lists them, their pixels, their sky."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from astropy.stats import SigmaClip, sigma_clipped_stats
+from astropy.table import Table
+from astropy.wcs.utils import proj_plane_pixel_area
+from photutils.background import Background2D, MedianBackground
+
+from galadapt.core.errors import DataError
+from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.sky import celestial
+from galadapt.stamps.format import SPLITS
+from galadapt.tasks.stars.settings import STAR_CLASSES, StarDetection
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One CCD frame after sky subtraction."""
+
+    #: (ny, nx) float32 [ADU], the sky subtracted; 0 where `bad`.
+    pixels: np.ndarray
+    #: (ny, nx) float32 [ADU].
+    sky: np.ndarray
+    #: (ny, nx) bool: no value.
+    bad: np.ndarray
+    #: (ny, nx) bool: at or above saturation.
+    saturated: np.ndarray
+    #: Standard deviation of the empty sky [ADU].
+    noise: float
+    #: [arcsec/px].
+    pixel_scale: float
+    #: Of the pixels as read: equal for copies of one frame.
+    digest: str
+
+
+def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
+    """Read which frames there are.
+
+    Args:
+        path: CSV or ECSV with the columns frame, label and, optionally, split.
+        folder: That the frames' paths are relative to; None: the table's own.
+
+    Returns:
+        One row per frame: frame (as written), path, label (a class or ""), split (of `SPLITS`, or
+        "" in every row where the table has none).
+
+    Raises:
+        DataError: the table is missing, unreadable, empty or without a column, a frame is missing
+            or stands twice, or a label or split is unknown.
+    """
+    table = _read(path)
+    missing = [name for name in ("frame", "label") if name not in table]
+    if missing:
+        raise DataError(
+            f"{path}: frame table lacks the column(s) {', '.join(missing)}; add them (a label may "
+            "be left empty)"
+        )
+    if len(table) == 0:
+        raise DataError(f"{path}: frame table lists no frame; add one row per FITS file")
+    if "split" not in table:
+        table["split"] = ""
+    table = table[["frame", "label", "split"]].fillna("").astype(str).apply(lambda x: x.str.strip())
+    _check(table, "label", STAR_CLASSES, path)
+    _check(table, "split", SPLITS, path)
+    if 0 < (table["split"] == "").sum() < len(table):
+        frame = table.loc[table["split"] == "", "frame"].iloc[0]
+        raise DataError(
+            f"{path}: frame {frame!r} has no split but others have; fill the column split or leave "
+            "it out"
+        )
+    base = path.parent if folder is None else folder
+    table["path"] = [str(base / name) for name in table["frame"]]
+    for name, file in zip(table["frame"], table["path"], strict=True):
+        if not name or not Path(file).is_file():
+            raise DataError(
+                f"{path}: frame {name!r} is not at {file}; correct the table or fetch the frame"
+            )
+    same = table["path"].map(lambda file: str(Path(file).resolve())).duplicated()
+    if same.any():
+        raise DataError(
+            f"{path}: frame {table.loc[same, 'frame'].iloc[0]!r} stands twice; list each frame "
+            "once, or its stars leak from one split into another"
+        )
+    return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path}: no such frame table; check the path")
+    try:
+        if path.suffix == ".ecsv":
+            return Table.read(path, format="ascii.ecsv").to_pandas()
+        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except Exception as error:
+        # Each reader fails with errors of its own.
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise DataError(f"{path}: not a readable CSV or ECSV table ({reason}); repair it") from None
+
+
+def _check(table: pd.DataFrame, column: str, known: tuple[str, ...], path: Path) -> None:
+    unknown = table[~table[column].isin([*known, ""])]
+    if len(unknown):
+        raise DataError(
+            f"{path}: {column} {unknown[column].iloc[0]!r} of frame {unknown['frame'].iloc[0]!r} "
+            f"is none of {', '.join(known)}; rename it or leave it empty"
+        )
+
+
+def read_frame(
+    path: Path,
+    detection: StarDetection,
+    hdu: int | str | None = None,
+    pixel_scale: float | None = None,
+    saturation: float | None = None,
+) -> Frame:
+    """Read a frame and subtract its sky.
+
+    Args:
+        path: FITS file, plain or compressed.
+        detection: How the sky is estimated.
+        hdu: Extension; None: the only 2-D image, or the one named SCI.
+        pixel_scale: Used where the header has no celestial WCS [arcsec/px].
+        saturation: [ADU]; None: SATURATE of the header, if there.
+
+    Raises:
+        DataError: unreadable, no 2-D image, nothing but NaN, an empty exposure, or no pixel scale.
+    """
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "frame")
+        plane = science_plane(hdus, path, hdu)
+        header = plane.header
+        data = np.array(plane_of(stack, plane, path)[:, :], dtype=np.float32)
+        wcs = celestial(header, hdus, path)
+    if wcs is not None:
+        pixel_scale = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600
+    if pixel_scale is None:
+        raise DataError(f"{path}: the frame has no WCS; give pixel_scale [arcsec/px]")
+    if min(data.shape) < 2 * detection.stamp_size:
+        raise DataError(
+            f"{path}: a frame of {data.shape[1]}x{data.shape[0]} px is too small for stamps of "
+            f"{detection.stamp_size} px; use larger frames or lower stamp_size"
+        )
+    bad = ~np.isfinite(data)
+    if bad.all():
+        raise DataError(f"{path}: no pixel has a value (all are NaN); leave the frame out")
+    if saturation is None:
+        saturation = _number(header.get("SATURATE"))
+    saturated = ~bad & (data >= saturation)
+    digest = hashlib.sha256(data.tobytes()).hexdigest()
+    # Clipped cores are no measure of the sky; a frame that has nothing else is judged as it is.
+    blind = bad if saturated.all() or (bad | saturated).all() else bad | saturated
+    if np.ptp(data[~blind]) == 0:
+        what = "saturated" if saturated[~bad].all() else f"{data[~bad][0]:g}: an empty exposure"
+        raise DataError(f"{path}: every pixel is {what}; leave the frame out")
+    sky = _sky(data, blind, detection, path)
+    pixels = np.where(bad, np.float32(0), data - sky)
+    noise = float(sigma_clipped_stats(pixels, mask=blind, sigma=3.0, maxiters=10)[2])
+    if not noise > 0:
+        raise DataError(
+            f"{path}: more than half of the pixels have one value, so the noise cannot be "
+            "measured; leave the frame out"
+        )
+    return Frame(pixels, sky, bad, saturated, noise, pixel_scale, digest)
+
+
+def _number(value: object) -> float:
+    """Number in a header, infinite where it is missing or no level."""
+    try:
+        level = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.inf
+    return level if level > 0 else np.inf
+
+
+def _sky(data: np.ndarray, blind: np.ndarray, detection: StarDetection, path: Path) -> np.ndarray:
+    if detection.background == "mesh":
+        box = tuple(min(detection.background_box, side) for side in data.shape)
+        try:
+            mesh = Background2D(
+                data,
+                box,
+                mask=blind,
+                exclude_percentile=50.0,
+                sigma_clip=SigmaClip(sigma=3.0, maxiters=10),
+                bkg_estimator=MedianBackground(),
+            )
+            return np.asarray(mesh.background, np.float32)
+        except ValueError as error:
+            reason = str(error).split(".")[0]
+            raise DataError(
+                f"{path}: no mesh of the sky ({reason}); use background: median or leave the frame "
+                "out"
+            ) from None
+    middle = sigma_clipped_stats(data, mask=blind, sigma=3.0, maxiters=10)[1]
+    return np.full(data.shape, middle, np.float32)

@@ -1,0 +1,119 @@
+"""The point spread function of a frame: seeing, aberrations and tracking over its field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import galsim
+import numpy as np
+from scipy import fft
+
+from galadapt.tasks.stars.settings import SimulatedFrames
+
+#: Side of the box a star is drawn in [px]; beyond it a bright star's wings are below the sky.
+BOX = 128
+
+#: The k-space grid reaches twice the pixels' Nyquist frequency, where seeing leaves nothing.
+_FINER = 2
+
+#: Trails shorter than this do not show [arcsec].
+_SHORTEST_TRAIL = 0.05
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What shapes the stars of one frame. Lengths in arcsec, angles in radians."""
+
+    #: FWHM of the atmosphere at the centre (Kolmogorov profile).
+    seeing: float
+    #: Its growth from centre to corner, as a share.
+    growth: float
+    #: Its shear (g1, g2).
+    shear: tuple[float, float]
+    obscuration: float
+    #: Comatic flare at the centre as a vector, from the head to the end of the tail.
+    coma: tuple[float, float]
+    #: Length of the radial coma that is added at the corner.
+    coma_corner: float
+    #: Length and direction of the trail, and the share of the exposure before it begins.
+    drift: float
+    drift_angle: float
+    steady: float
+    #: Outer radius of the defocused image at the centre; its gradient as a share per half side.
+    defocus: float
+    tilt: tuple[float, float]
+
+    def psf(self, u: float, v: float, settings: SimulatedFrames) -> galsim.GSObject:
+        """PSF at a place of the field, without the pixel.
+
+        Aberrations are given by their geometric size, from the slope of the wavefront at the
+        edge of the pupil (Noll 1976 for the polynomials): a defocus of a waves spreads light
+        over a radius of 8 sqrt(3) a wavelength / diameter, a coma of a waves over a flare of
+        18 sqrt(8) a wavelength / diameter.
+
+        Args:
+            u: Column from the centre in half sides, -1 to 1.
+            v: Row, likewise.
+            settings: Aperture, wavelength and pixel scale.
+        """
+        distance = math.hypot(u, v) / math.sqrt(2)
+        atmosphere = galsim.Kolmogorov(fwhm=self.seeing * (1 + self.growth * distance**2))
+        waves = settings.waves
+        coma = np.array(self.coma) + self.coma_corner * np.array([u, v]) / math.sqrt(2)
+        # A wavefront ahead at one edge of the pupil throws the tail to the other side.
+        coma2, coma1 = -coma / (18 * math.sqrt(8) * waves)
+        defocus = self.defocus * (1 + self.tilt[0] * u + self.tilt[1] * v)
+        optics = galsim.OpticalPSF(
+            lam_over_diam=waves,
+            obscuration=self.obscuration,
+            defocus=defocus / (8 * math.sqrt(3) * waves),
+            coma1=coma1,
+            coma2=coma2,
+            oversampling=1.0,
+            pad_factor=1.5,
+        )
+        parts = [atmosphere.shear(g1=self.shear[0], g2=self.shear[1]), optics]
+        if self.drift > _SHORTEST_TRAIL:
+            # A box so narrow is a line; it begins where the star stood at first.
+            line = galsim.Box(self.drift, 0.02, flux=1 - self.steady).shift(self.drift / 2, 0)
+            trail = line + galsim.DeltaFunction(flux=self.steady)
+            parts.append(trail.rotate(self.drift_angle * galsim.radians))
+        return galsim.Convolve(parts)
+
+
+def transform(psf: galsim.GSObject, pixel_scale: float) -> np.ndarray:
+    """Fourier transform of a PSF with its pixel, on the grid that `draw` uses.
+
+    Args:
+        psf: Of unit flux, without the pixel.
+        pixel_scale: [arcsec/px].
+
+    Returns:
+        Half plane (side, side // 2 + 1) complex, zero frequency first.
+    """
+    side = BOX * _FINER
+    step = 2 * math.pi / (BOX * pixel_scale)
+    full = galsim.Convolve([psf, galsim.Pixel(pixel_scale)]).drawKImage(
+        nx=side, ny=side, scale=step
+    )
+    return np.asarray(fft.ifftshift(full.array)[:, : side // 2 + 1])
+
+
+def draw(spectrum: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Draw a star of unit flux into a box.
+
+    Args:
+        spectrum: From `transform`.
+        x: Column of the star from the centre of the box's pixel (BOX / 2, BOX / 2) [px].
+        y: Row, likewise.
+
+    Returns:
+        (BOX, BOX) float64.
+    """
+    side = BOX * _FINER
+    place = np.array([x, y]) * _FINER
+    rows = np.exp(-2j * np.pi * fft.fftfreq(side) * place[1])
+    columns = np.exp(-2j * np.pi * fft.rfftfreq(side) * place[0])
+    fine = fft.irfft2(spectrum * rows[:, None] * columns, s=(side, side))
+    return np.asarray(fft.fftshift(fine)[::_FINER, ::_FINER] * _FINER**2)

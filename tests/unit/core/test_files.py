@@ -1,0 +1,102 @@
+import json
+import math
+import os
+import platform
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galadapt.core.errors import DataError
+from galadapt.core.files import (
+    atomic,
+    canonical_json,
+    read_json,
+    read_table,
+    write_csv,
+    write_json,
+    write_parquet,
+    write_text,
+)
+
+
+def test_atomic_creates_folders_and_leaves_one_file(tmp_path):
+    path = tmp_path / "a" / "b" / "out.tar.gz"
+    with atomic(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.name.endswith("out.tar.gz")
+        temporary.write_text("new")
+        assert not path.exists()
+    assert [one.name for one in path.parent.iterdir()] == ["out.tar.gz"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_keeps_the_old_content(tmp_path, error):
+    path = tmp_path / "out.txt"
+    write_text(path, "old")
+    with pytest.raises(error), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_canonical_json_does_not_depend_on_order_or_numpy():
+    first = {"b": np.float64(0.5), "a": [np.int32(1), np.array([1, 2])]}
+    assert canonical_json(first) == canonical_json({"a": [1, [1, 2]], "b": 0.5})
+    assert canonical_json(first) == '{"a":[1,[1,2]],"b":0.5}'
+
+
+def test_canonical_json_refuses_what_it_cannot_say():
+    with pytest.raises(TypeError, match="cannot write set as JSON"):
+        canonical_json({1, 2})
+
+
+def test_json_round_trip_and_nan(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"z": math.nan, "a": np.inf, "path": tmp_path, "n": [np.bool_(True)]})
+    assert read_json(path) == {"z": None, "a": None, "path": str(tmp_path), "n": [True]}
+    assert list(json.loads(path.read_text())) == ["a", "n", "path", "z"]
+
+
+def test_json_errors(tmp_path):
+    with pytest.raises(DataError, match=r"x\.json: no such file; rerun"):
+        read_json(tmp_path / "x.json")
+    for content in (b"{", b"", b"\xff\xfe{}"):
+        (tmp_path / "x.json").write_bytes(content)
+        with pytest.raises(DataError, match=r"x\.json: not valid JSON"):
+            read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_csv, "t.csv"), (write_parquet, "t.parquet")])
+def test_tables_round_trip(tmp_path, write, name):
+    table = pd.DataFrame({"id": [1, 2], "value": [0.1, 1 / 3], "band": ["a", "b"]})
+    write(tmp_path / name, table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / name), table)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_table_errors(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(DataError, match="no such file; rerun the stage that writes it"):
+        read_table(path)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="not a readable table"):
+        read_table(path)
+    path.write_bytes(b'a,b\n1,2,3\n"\xff\xfe')
+    with pytest.raises(DataError, match="not a readable table"):
+        read_table(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_kept(tmp_path):
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    host = platform.node()
+    left = tmp_path / f".{host}-{killed.pid}-0a1b2c3d-table.json"
+    living = tmp_path / f".{host}-{os.getppid()}-0a1b2c3d-table.json"
+    other = tmp_path / f".{host}-{killed.pid}-0a1b2c3d-other.json"
+    for path in (left, living, other):
+        path.write_text("half")
+    write_json(tmp_path / "table.json", {"whole": True})
+    assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "table.json"])

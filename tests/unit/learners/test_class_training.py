@@ -1,0 +1,269 @@
+"""Networks that classify or draw, trained by the same trainer on patterns of known class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galadapt.config.classes import ClassMethod
+from galadapt.config.training import Compute
+from galadapt.core.errors import DataError
+from galadapt.learners.keras import backend
+from galadapt.learners.predict import predict
+from galadapt.learners.train import train
+from galadapt.stamps.format import StampSet, write_stamps
+
+backend.prepare(Compute())
+
+from galadapt.answers.registry import of_method  # noqa: E402
+from galadapt.learners.keras.batches import Batches  # noqa: E402
+from galadapt.learners.keras.data import read_training  # noqa: E402
+
+SIDE = 16
+CLASSES = ("empty", "line", "block")
+#: Flagged pixels of each pattern, over the stamp's.
+SHARES = (0.0, SIDE / SIDE**2, 64 / SIDE**2)
+
+
+def write_patterns(path: Path, domain: str, *, masks: bool = True, label: bool = True) -> Path:
+    """Noise, noise with a bright row, noise with a bright block; what is bright is flagged."""
+    rng = np.random.default_rng(3)
+    splits = np.repeat(["train", "validation", "test"], [192, 24, 24])
+    count = len(splits)
+    kind = np.arange(count) % 3
+    images = rng.normal(size=(count, SIDE, SIDE)).astype(np.float32)
+    flagged = np.zeros(images.shape, bool)
+    for row, number in enumerate(kind):
+        y, x = rng.integers(0, SIDE - 8, 2)
+        if number == 1:
+            flagged[row, y + 4] = True
+        if number == 2:
+            flagged[row, y : y + 8, x : x + 8] = True
+    images[flagged] += 8
+    table = pd.DataFrame(
+        {
+            "id": np.arange(count),
+            "split": splits,
+            "split_by_stamp": np.roll(splits, 96),
+            "label": np.array(CLASSES, object)[kind] if label else "",
+            "group": [f"frame{row // 6}" for row in range(count)],
+        }
+    )
+    metadata = {
+        **{"pixel_scale": 1.0, "zero_point": None, "band": "", "domain": domain},
+        "classes": list(CLASSES),
+        "mask_borders": [0.0, 0.01, 0.15],
+    }
+    write_stamps(path, [(images, flagged) if masks else images], table, metadata, masks=masks)
+    return path
+
+
+@pytest.fixture(scope="module")
+def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patterns(tmp_path_factory.mktemp("patterns") / "simulated.h5", "simulated")
+
+
+def run(folder: Path, stamps: Path, method: dict[str, Any], **changes: Any) -> pd.DataFrame:
+    """Train and test; return the predictions."""
+    settings = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 12, "patience": 12} | method
+    train(
+        **{
+            "task": "screening",
+            "variant": "plain",
+            "method_name": "one",
+            "method": ClassMethod(**settings),
+            "parameters": (),
+            "seed": 1,
+            "simulated": stamps,
+            "survey": None,
+            "output": folder,
+            "checkpoint": folder / "checkpoint",
+            "start_model": None,
+            "compute": Compute(),
+            "provenance": {},
+        }
+        | changes
+    )
+    predict(
+        run=folder / "run.json",
+        model=folder / "model.keras",
+        domains={"simulated": stamps},
+        predictions=folder / "predictions.parquet",
+        embeddings=folder / "embeddings.parquet",
+        record=folder / "predictions.json",
+        compute=Compute(),
+    )
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+def accuracy(table: pd.DataFrame) -> float:
+    test = table[table["split"] == "test"]
+    columns = [name for name in table if name.startswith("p_")]
+    said = test[columns].to_numpy().argmax(axis=1)
+    return float((np.array([name[2:] for name in columns])[said] == test["label_true"]).mean())
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"network": {"architecture": "compact"}},
+        {"network": {"architecture": "compact"}, "answer": "ordinal"},
+        {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 20, "patience": 20},
+    ],
+    ids=["nominal", "ordinal", "mask"],
+)
+def test_a_network_learns_patterns(patterns: Path, tmp_path: Path, method: dict[str, Any]) -> None:
+    table = run(tmp_path, patterns, method)
+    assert accuracy(table) > 0.9
+    assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1)
+    assert set(table["label_original"]) == set(CLASSES)
+    assert pd.read_parquet(tmp_path / "embeddings.parquet").filter(regex=r"^f\d").shape[1] > 0
+
+
+def test_the_share_drawn_is_the_share_flagged(patterns: Path, tmp_path: Path) -> None:
+    method = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 20, "patience": 20}
+    table = run(tmp_path, patterns, method)
+    for name, share in zip(CLASSES, SHARES, strict=True):
+        drawn = table.loc[(table["split"] == "test") & (table["label_true"] == name)]
+        assert drawn["flagged_share"].median() == pytest.approx(share, abs=0.02)
+
+
+def test_a_classifier_learns_on_from_a_network_that_draws(patterns: Path, tmp_path: Path) -> None:
+    draw = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 8, "patience": 8}
+    run(tmp_path / "draw", patterns, draw)
+    table = run(
+        tmp_path / "classify",
+        patterns,
+        {"network": {"architecture": "unet"}, "starts_from": "draw", "epochs": 8},
+        start_model=tmp_path / "draw" / "model.keras",
+    )
+    assert accuracy(table) > 0.9
+    assert "flagged_share" not in table
+
+
+def test_groups_leave_out_what_they_do_not_name(patterns: Path, tmp_path: Path) -> None:
+    groups = {"clean": ["empty"], "spoilt": ["block"]}
+    table = run(tmp_path, patterns, {"network": {"architecture": "moments"}, "groups": groups})
+    assert list(table.filter(like="p_")) == ["p_clean", "p_spoilt"]
+    assert set(table.loc[table["label_original"] == "line", "label_true"]) == {""}
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["target_classes"]["labels"] == [["empty"], ["block"]]
+    assert "target_scaling" not in record
+
+
+def test_a_leaking_split_tests_other_stamps(patterns: Path, tmp_path: Path) -> None:
+    method = {"network": {"architecture": "moments"}, "epochs": 1}
+    table = run(tmp_path, patterns, {**method, "split": "stamp"})
+    with StampSet(patterns) as stamps:
+        wanted = stamps.table.loc[stamps.table["split_by_stamp"] == "test", "id"]
+    assert set(table.loc[table["split"] == "test", "id"]) == set(wanted)
+
+
+def test_a_survey_without_labels_is_predicted_and_not_learned(
+    patterns: Path, tmp_path: Path
+) -> None:
+    survey = write_patterns(tmp_path / "survey.h5", "survey", masks=False, label=False)
+    method = {
+        "network": {"architecture": "residual"},
+        "domains": ["simulated", "survey"],
+        "alignment": {"kind": "coral"},
+        "epochs": 2,
+    }
+    run(tmp_path / "run", patterns, method, survey=survey)
+    predict(
+        run=tmp_path / "run" / "run.json",
+        model=tmp_path / "run" / "model.keras",
+        domains={"simulated": patterns, "survey": survey},
+        predictions=tmp_path / "p.parquet",
+        embeddings=tmp_path / "e.parquet",
+        record=tmp_path / "r.json",
+        compute=Compute(),
+    )
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    assert set(table.loc[table["domain"] == "survey", "label_true"]) == {""}
+    assert table.filter(like="p_").notna().all(axis=None)
+
+
+def batches_of(stamps: Path, **method: Any) -> tuple[Batches, StampSet, np.ndarray]:
+    settings = ClassMethod(network={"architecture": "r3"}, batch_size=16, **method)
+    with StampSet(stamps) as opened:
+        target = of_method(settings, (), opened)
+        training = read_training({"simulated": opened}, "train", target, settings)
+        target = target.fitted(training["simulated"].labels, None)
+        labels = opened.table["label"].to_numpy(object)[training["simulated"].rows]
+    times = np.array([settings.copies.get(label, 1) for label in labels])
+    copies = {"simulated": times} if settings.copies else None
+    return Batches(training, target, settings, 1, copies), opened, labels
+
+
+def test_copies_are_shown_more_often_and_turned(patterns: Path) -> None:
+    batches, _, _ = batches_of(patterns, copies={"block": 3})
+    assert len(batches) == (128 + 3 * 64) // 16
+    shown: dict[bytes, int] = {}
+    for images, targets, _ in batches:
+        for image, target in zip(images, targets, strict=True):
+            turned = {np.rot90(image[..., 0], k).tobytes() for k in range(4)}
+            turned |= {np.rot90(image[::-1, :, 0], k).tobytes() for k in range(4)}
+            key = min(turned) + target.tobytes()
+            shown[key] = shown.get(key, 0) + 1
+    assert sorted(shown.values()) == [1] * 128 + [3] * 64
+
+
+def test_balanced_classes_weigh_the_same(patterns: Path) -> None:
+    batches, _, _ = batches_of(
+        patterns, class_weights="balanced", groups={"clean": ["empty"], "not": ["line", "block"]}
+    )
+    weights: dict[float, float] = {}
+    for _, targets, given in batches:
+        for target, weight in zip(targets[:, 0], given, strict=True):
+            weights[float(target)] = weights.get(float(target), 0.0) + float(weight)
+    assert weights[0.0] == pytest.approx(weights[1.0])
+
+
+def test_masks_turn_with_their_stamps(patterns: Path) -> None:
+    settings = ClassMethod(
+        network={"architecture": "unet"}, answer="mask", augment="all", batch_size=16
+    )
+    with StampSet(patterns) as stamps:
+        target = of_method(settings, (), stamps)
+        training = read_training({"simulated": stamps}, "train", target, settings)
+    batches = Batches(training, target, settings, 1)
+    for images, masks, _ in batches:
+        inside = images[masks > 0.5]
+        outside = images[masks < 0.5]
+        assert inside.mean() > outside.mean() + 7
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ({"answer": "mask", "network": {"architecture": "unet"}}, {"masks": False}, "no masks"),
+        ({"groups": {"a": ["empty"], "b": ["star"]}}, {}, r"simulated.h5: groups.b: .* 'star'"),
+        ({"network": {"architecture": "moments"}}, {"label": False}, "with all its labels"),
+    ],
+)
+def test_stamps_that_cannot_teach(
+    tmp_path: Path, method: dict[str, Any], changes: dict[str, bool], message: str
+) -> None:
+    stamps = write_patterns(tmp_path / "simulated.h5", "simulated", **changes)
+    with pytest.raises(DataError, match=message):
+        run(tmp_path / "run", stamps, method)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_start_that_tells_other_classes_apart(patterns: Path, tmp_path: Path) -> None:
+    network = {"network": {"architecture": "moments"}, "epochs": 1}
+    run(tmp_path / "first", patterns, network)
+    groups = {"clean": ["empty"], "line": ["line"], "block": ["block"]}
+    with pytest.raises(DataError, match=r"tells empty, line, block apart, not clean"):
+        run(
+            tmp_path / "second",
+            patterns,
+            {**network, "groups": groups, "starts_from": "one"},
+            start_model=tmp_path / "first" / "model.keras",
+        )

@@ -1,0 +1,66 @@
+"""Pruning: only what the experiment does not name is listed, and only then removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from galadapt.cli import main
+from galadapt.tasks.prune import stale
+from galadapt.tasks.reading import load
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch, repository: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    names = [
+        "runs/galaxies/asinh/baseline/seed1/model.keras",
+        "runs/galaxies/asinh/baseline/seed9/model.keras",
+        "runs/galaxies/asinh/gone/seed1/model.keras",
+        "models/galaxies/asinh/baseline/member-1.keras",
+        "models/galaxies/asinh/baseline/member-4.keras",
+        "models/galaxies/asinh/gone/package.json",
+        "data/variants/asinh/survey.h5",
+        "data/variants/gone/survey.h5",
+        "data/simulated/shard-000.h5",
+        "data/simulated/shard-099.h5",
+        "figures/stamps.png",
+        "figures/gone/feature_maps.png",
+        "tables/metrics/asinh.baseline.json",
+        "tables/metrics/asinh.gone.json",
+    ]
+    for name in names:
+        path = tmp_path / "results" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return tmp_path / "results"
+
+
+STALE = [
+    "data/simulated/shard-099.h5",
+    "data/variants/gone",
+    "figures/gone",
+    "models/galaxies/asinh/baseline/member-4.keras",
+    "models/galaxies/asinh/gone",
+    "runs/galaxies/asinh/baseline/seed9",
+    "runs/galaxies/asinh/gone",
+    "tables/metrics/asinh.gone.json",
+]
+
+
+def test_only_what_is_not_named_is_stale(results, repository):
+    found = stale(results, load(repository / "config" / "config.yaml"))
+    assert [str(path.relative_to(results)) for path in found] == STALE
+
+
+def test_nothing_is_removed_unless_asked(results, repository, capsys):
+    config = str(repository / "config" / "config.yaml")
+    before = sorted(results.rglob("*"))
+    assert main(["prune", config]) == 0
+    assert sorted(results.rglob("*")) == before
+    assert "8 left by earlier experiments" in capsys.readouterr().out
+    assert main(["prune", "--delete", config]) == 0
+    assert not [name for name in STALE if (results / name).exists()]
+    assert (results / "runs/galaxies/asinh/baseline/seed1/model.keras").exists()
+    assert (results / "figures/stamps.png").exists()
