@@ -15,12 +15,13 @@ import galsim
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.base import Interval
 from galadapt.config.simulation import Simulation
 from galadapt.config.survey import MockSurvey, Selection
 from galadapt.core.errors import ConfigError, RunError
 from galadapt.core.files import atomic, read_table, write_parquet
 from galadapt.core.log import say
+from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.cutouts import extract
 from galadapt.simulation.engine import write_simulated
 from galadapt.simulation.noise import resolve

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
-from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.base import Interval
 from galadapt.config.training import Compute
 from galadapt.config.variants import Step
 from galadapt.core.errors import DataError, GaladaptError
 from galadapt.core.files import read_json, write_parquet
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 from galadapt.stamps.preprocess import apply_chain
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import RunError
 from galadapt.core.files import read_table, write_text
 from galadapt.core.log import say, track
+from galadapt.core.quantity import PARAMETERS
 
 HERE = Path(__file__).parent
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import ERROR_UNITS, parameter_metrics
-from galadapt.config.base import PARAMETERS
+from galadapt.answers.numbers.metrics import parameter_metrics
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.plots.style import CYCLE, drawing
 from galadapt.tasks.galaxies.settings import Evaluation
 
@@ -128,7 +128,7 @@ def draw(table: pd.DataFrame, output: Path) -> None:
                     values = part.set_index("bin")[f"{short}_nmad"].reindex(bins)
                     axis.plot(bins, values, "o-", color=colour, label=method, markersize=4)
                 axis.set_yscale("log")
-                axis.set_title(f"{condition}: {short} [{ERROR_UNITS[parameter]}]")
+                axis.set_title(f"{condition}: {short} [{QUANTITIES[parameter].error_unit}]")
         for axis in axes[-1]:
             axis.set_xlabel("true magnitude")
         axes[0, 0].legend()

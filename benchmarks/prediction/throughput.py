@@ -19,13 +19,14 @@ import pandas as pd
 from astropy.io import fits
 
 from galadapt import __version__
-from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.base import Interval
 from galadapt.config.image import OpticalPsf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Network
 from galadapt.config.variants import NoiseAsinh, Rebin
 from galadapt.core.files import write_csv, write_json, write_parquet
 from galadapt.core.provenance import file_digest
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
 from galadapt.prediction.predict import predict

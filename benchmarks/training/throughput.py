@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method, Network
 from galadapt.core.files import write_csv
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.evaluate import evaluate_run
 from galadapt.tasks.galaxies.settings import Evaluation
 

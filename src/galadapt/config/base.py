@@ -6,24 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
-#: The four structural parameters of R1, in the order of every table.
-PARAMETERS = ("magnitude", "effective_radius", "sersic_index", "ellipticity")
-
-
 #: Where stamps come from, in the order of every table.
 DOMAINS = ("simulated", "survey")
-
-#: Unit of each parameter wherever it is stored.
-UNITS = {
-    "magnitude": "mag",
-    "effective_radius": "pix",
-    "sersic_index": "",
-    "ellipticity": "",
-    "position_angle": "deg",
-    "x_offset": "pix",
-    "y_offset": "pix",
-}
-
 
 #: Where rendering is exact: GalSim's (and our) Sersic transforms hold inside this interval.
 SERSIC_INDEX_LIMITS = (0.3, 6.2)

@@ -6,16 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import (
-    PARAMETERS,
-    SERSIC_INDEX_LIMITS,
-    Fraction,
-    Interval,
-    Positive,
-    Section,
-)
+from galadapt.config.base import SERSIC_INDEX_LIMITS, Fraction, Interval, Positive, Section
 from galadapt.config.image import Psf
 from galadapt.config.realism import Realism
+from galadapt.core.quantity import PARAMETERS
 
 
 class Uniform(Section):

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv
 from galadapt.core.log import say, track
 from galadapt.core.parallel import mapped
+from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.flags import FLAGS, Flag
 from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
 from galadapt.cutouts.stamps import REASONS, Rejection, Stamp, judge

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_json, write_text
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.published import published
 from galadapt.evaluation.runs import BOTH, EXPERIMENT, details_over_seeds, over_seeds, read_runs
 from galadapt.evaluation.tables import markdown_table, render_html, text_table

@@ -15,10 +15,11 @@ from galadapt.answers.numbers.metrics import (
     r2_interval,
     table_metrics,
 )
-from galadapt.config.base import DOMAINS, PARAMETERS
+from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_json
 from galadapt.core.log import say
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.runs import read_identity
 from galadapt.tasks.galaxies.settings import Evaluation

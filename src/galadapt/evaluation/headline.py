@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from galadapt.config.base import PARAMETERS
+from galadapt.core.quantity import PARAMETERS
 
 Number = float | None
 

@@ -10,7 +10,7 @@ from importlib import resources
 
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
+from galadapt.core.quantity import PARAMETERS
 
 
 def published() -> dict[tuple[str, str], dict[str, float]]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from galadapt.config.base import DOMAINS, PARAMETERS
+from galadapt.config.base import DOMAINS
 from galadapt.config.classes import ClassEvaluation
 from galadapt.config.image import Image, Psf
 from galadapt.config.simulation import Noise, Simulation
@@ -29,6 +29,7 @@ from galadapt.config.variants import Step
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import external_digest
 from galadapt.core.provenance import code_digest, code_modules, digest
+from galadapt.core.quantity import PARAMETERS
 from galadapt.tasks.experiment import Downloads, Experiment, Tracking
 from galadapt.tasks.galaxies.settings import Evaluation, ProfileFit
 from galadapt.tasks.registry import TASKS, method_of_task

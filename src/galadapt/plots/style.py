@@ -23,13 +23,6 @@ COLOURS = {"simulated": "#0072B2", "survey": "#D55E00"}
 #: Colours of methods or variants, in the order they come.
 CYCLE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
-LABELS = {
-    "magnitude": "magnitude [mag]",
-    "effective_radius": "effective radius [px]",
-    "sersic_index": "Sérsic index",
-    "ellipticity": "ellipticity",
-}
-
 _RC = {
     "font.family": "DejaVu Sans",
     "font.size": 9,

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from galadapt import __version__
-from galadapt.answers.numbers.metrics import columns, errors, nmad, r2
+from galadapt.answers.numbers.metrics import columns, nmad, r2
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.base import DOMAINS, Interval
 from galadapt.config.image import Psf
@@ -23,6 +23,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
 from galadapt.core.log import say
 from galadapt.core.provenance import file_digest
+from galadapt.core.quantity import QUANTITIES
 from galadapt.learners.keras import inference
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.intervals import Intervals, coverage
@@ -248,7 +249,7 @@ def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ..
         table = test[test["domain"] == domain].dropna(subset=[f"{p}_true" for p in parameters])
         for name in parameters:
             true, predicted = columns(table, name)
-            error = errors(name, true, predicted)
+            error = QUANTITIES[name].errors(true, predicted)
             numbers = {
                 "r2": r2(true, predicted),
                 "bias": float(np.median(error)) if len(error) else np.nan,

@@ -13,8 +13,9 @@ from galadapt.answers.numbers.metrics import check_predictions, labelled
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
+from galadapt.core.quantity import QUANTITIES
 from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, LABELS, drawing, empty
+from galadapt.plots.style import COLOURS, drawing, empty
 from galadapt.prediction.intervals import Intervals, coverage
 
 #: Stated levels of the curve; `Intervals` knows none beyond.
@@ -186,7 +187,7 @@ def _scatter(intervals: Intervals, tests: Galaxies, title: str, output: Path) ->
             low, high = float(shown.min()) - air, float(shown.max()) + air
             panel.plot([low, high], [low, high], color="black", lw=1, ls="--", zorder=3)
             panel.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-            panel.set_xlabel(f"catalogue {LABELS[name]}")
+            panel.set_xlabel(f"catalogue {QUANTITIES[name].axis}")
             failed = int((~good).sum())
             # Beside the panel, not in it: text would hide an outlier.
             counts = f"{len(true)} galaxies, {beyond.sum()} beyond 95 %"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
-from galadapt.plots.style import LABELS, axis_range, drawing, empty
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
+from galadapt.plots.style import axis_range, drawing, empty
 
 #: Where the display turns from linear to logarithmic, and the ends of the residuals [sigma].
 _SOFTENING, _RESIDUAL = 3.0, 10.0
@@ -119,5 +119,5 @@ def agreement(table: pd.DataFrame, output: Path) -> None:
             low, high = axis_range(np.concatenate([fitted[known], predicted[known]]))
             axis.plot([low, high], [low, high], color="#000000", lw=0.8)
             axis.set(xlim=(low, high), ylim=(low, high))
-            axis.set_xlabel(f"fitted {LABELS[name]}")
+            axis.set_xlabel(f"fitted {QUANTITIES[name].axis}")
         axes[0, 0].set_ylabel("predicted")

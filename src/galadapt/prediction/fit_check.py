@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import ERROR_UNITS, errors, nmad
+from galadapt.answers.numbers.metrics import nmad
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import say, track
+from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import Stamp
 from galadapt.learners.keras import backend
@@ -24,7 +25,6 @@ from galadapt.prediction.task import Inputs, check_overwriting, prepare
 from galadapt.simulation.psf import make_psf
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
-from galadapt.tasks.galaxies.settings import Evaluation
 
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
@@ -142,23 +142,23 @@ def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:
         edges = np.quantile(magnitude, np.linspace(0, 1, _BINS + 1))
         edges[-1] += 1e-9
         bins += list(itertools.pairwise(edges))
-    limits = Evaluation().outlier
     rows = []
     for number, (low, high) in enumerate(bins):
         here = fitted[(magnitude >= low) & (magnitude < high)]
         for name in record.parameters:
             true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
-            difference = errors(name, true, predicted)
-            expected = errors(name, predicted, predicted + here[f"{name}_err"].to_numpy())
+            quantity, width = QUANTITIES[name], here[f"{name}_err"].to_numpy()
+            difference = quantity.errors(true, predicted)
+            expected = quantity.errors(predicted, predicted + width)
             inside = np.abs(predicted - true) <= here[f"{name}_err"]
-            far = np.abs(difference) > limits[name]
+            far = np.abs(difference) > quantity.outlier
             nothing = len(here) == 0
             rows.append(
                 {
                     "magnitude_low": np.nan if number == 0 else round(low, 3),
                     "magnitude_high": np.nan if number == 0 else round(high, 3),
                     "parameter": name,
-                    "unit": ERROR_UNITS[name],
+                    "unit": quantity.error_unit,
                     "asked": asked if number == 0 else np.nan,
                     "measured": len(table) if number == 0 else len(here),
                     "fitted": len(here),

@@ -20,13 +20,14 @@ import pandas as pd
 from pydantic import Field, ValidationError
 from sklearn.neighbors import NearestNeighbors
 
-from galadapt.config.base import PARAMETERS, Interval, Section
+from galadapt.config.base import Interval, Section
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.config.variants import Step
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
+from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction.intervals import Intervals
 
 SCHEMA = "galadapt-package-2"

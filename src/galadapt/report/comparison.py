@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from galadapt.answers.numbers.figures import scatter_panel
-from galadapt.answers.numbers.metrics import ERROR_UNITS, columns, labelled
-from galadapt.config.base import DOMAINS, PARAMETERS
+from galadapt.answers.numbers.metrics import columns, labelled
+from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.evaluation.ablation import COUNTED, Curve
 from galadapt.evaluation.features import feature_columns, separability
 from galadapt.evaluation.projections import neighbourhoods, principal_components, thinned
 from galadapt.evaluation.published import published
 from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, LABELS, colours, corner, drawing, empty, opacity
+from galadapt.plots.style import COLOURS, colours, corner, drawing, empty, opacity
 
 #: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
 _FLOOR = -0.6
@@ -106,7 +107,7 @@ def survey_scatter(predictions: Mapping[str, Path], output: Path) -> None:
             table = table[(table["domain"] == "survey") & (table["split"] == "test")]
             for panel, parameter in zip(line, PARAMETERS, strict=True):
                 scatter_panel(panel, *columns(table, parameter), COLOURS["survey"])
-                panel.set_xlabel(f"catalogue {LABELS[parameter]}")
+                panel.set_xlabel(f"catalogue {QUANTITIES[parameter].axis}")
                 panel.set_title(parameter.replace("_", " "))
             line[0].set_ylabel(f"{name}\npredicted")
 
@@ -216,7 +217,7 @@ def scatter_by_magnitude(by_magnitude: Path, output: Path) -> None:
                 if table.empty:
                     empty(panel, "no labelled galaxy")
                 panel.set_title(f"{variant}: {name.replace('_', ' ')}")
-                panel.set_ylabel(f"{kind} [{ERROR_UNITS[name]}]")
+                panel.set_ylabel(f"{kind} [{QUANTITIES[name].error_unit}]")
                 panel.set_xlabel("magnitude [mag]")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(methods))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
 from galadapt.cutouts.flags import names
-from galadapt.plots.style import COLOURS, LABELS, drawing
+from galadapt.plots.style import COLOURS, drawing
 from galadapt.stamps.format import StampSet
 
 #: Random stream purpose.
@@ -54,7 +54,7 @@ def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) 
                     label=f"{domain} ({len(sample)})",
                     **style,
                 )
-            panel.set_xlabel(LABELS[name])
+            panel.set_xlabel(QUANTITIES[name].axis)
         axes[0, 0].set_ylabel("density")
         axes[0, 0].legend(loc="upper left")
 

@@ -27,9 +27,10 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 from scipy.special import gammaincc, gammaln
 
-from galadapt.config.base import PARAMETERS, SERSIC_INDEX_LIMITS
+from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
 
 #: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.
@@ -102,7 +103,7 @@ def galaxy_of(parameters: Mapping[str, float], side: int, zero_point: float) -> 
     """Translate a row of parameters.
 
     Args:
-        parameters: `galadapt.config.PARAMETERS`, position_angle, x_offset, y_offset.
+        parameters: `galadapt.core.quantity.PARAMETERS`, position_angle, x_offset, y_offset.
         side: Side of the stamp [px].
         zero_point: Magnitude of 1 e-/s.
 

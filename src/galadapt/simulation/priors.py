@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.simulation import (
     Empirical,
     LogUniform,
@@ -17,6 +16,7 @@ from galadapt.config.simulation import (
 )
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.streams import stream
 from galadapt.simulation.tables import read_columns
 

@@ -33,7 +33,7 @@ class Renderer(Protocol):
         """Draw a stamp.
 
         Args:
-            parameters: `galadapt.config.PARAMETERS`, position_angle [deg], x_offset and
+            parameters: `galadapt.core.quantity.PARAMETERS`, position_angle [deg], x_offset and
                 y_offset [px].
 
         Returns:

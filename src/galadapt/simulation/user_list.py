@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS, SERSIC_INDEX_LIMITS
+from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import FitsPsf, Image, OpticalPsf
 from galadapt.config.simulation import Noise
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.engine import write_simulated
 from galadapt.simulation.priors import GEOMETRY
 from galadapt.simulation.tables import read_columns

@@ -22,9 +22,9 @@ from astropy.coordinates import Angle
 from astropy.io import fits
 from astropy.table import Table
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import say
+from galadapt.core.quantity import PARAMETERS
 from galadapt.sky import Mosaic
 from galadapt.surveys.field import FLAG_NO_FIT
 

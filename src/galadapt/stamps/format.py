@@ -6,8 +6,8 @@ An HDF5 file with
   unit named by its attribute;
 - ``masks``: (N, H, W) uint8, only where each stamp has a map of what is wrong in it;
 - ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
-  columns are `id` and `split`; labels are the names in `galadapt.config.PARAMETERS`, or the text
-  column `label`, "" where the class is unknown;
+  columns are `id` and `split`; labels are quantities (`galadapt.core.quantity`), or the text column
+  `label`, "" where the class is unknown;
 - attributes: ``schema`` (version), ``metadata`` (one JSON object: pixel_scale [arcsec/px],
   zero_point [AB], band, domain, provenance, whatever the stage adds).
 
@@ -25,9 +25,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import UNITS
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json
+from galadapt.core.quantity import QUANTITIES
 
 SCHEMA = "galadapt-stamps-1"
 
@@ -88,7 +88,8 @@ def write_stamps(
                 )
             else:
                 data = group.create_dataset(name, data=values)
-            data.attrs["unit"] = UNITS.get(str(name), "")
+            known = QUANTITIES.get(str(name))
+            data.attrs["unit"] = known.unit if known else ""
         file.attrs["schema"] = SCHEMA
         file.attrs["metadata"] = canonical_json(dict(metadata))
         file.attrs["columns"] = canonical_json([str(name) for name in table.columns])

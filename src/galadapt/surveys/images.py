@@ -23,12 +23,12 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from photutils.aperture import CircularAnnulus, CircularAperture
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
 from galadapt.core.log import say, track
+from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
 from galadapt.sky.catalogues import locate, read_objects

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import Image
 from galadapt.config.survey import Selection
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv, write_parquet
+from galadapt.core.quantity import PARAMETERS
 from galadapt.surveys.field import FLAG_NO_FIT, read_catalog
 
 

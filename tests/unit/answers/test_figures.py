@@ -6,7 +6,6 @@ import pytest
 from matplotlib.image import imread
 
 from galadapt.answers.numbers import figures as runs
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.evaluation.compare import compare
 from galadapt.report import comparison, data
@@ -140,9 +139,3 @@ def test_bad_inputs_write_nothing(make_run, tables, tmp_path):
     with pytest.raises(DataError, match=r"history\.csv: holds no epoch or no curve"):
         draw_run(folder, [tmp_path / "learning.png"])
     assert not list(tmp_path.glob("*.png"))
-
-
-def test_labels_are_the_parameters():
-    from galadapt.plots.style import LABELS
-
-    assert tuple(LABELS) == PARAMETERS

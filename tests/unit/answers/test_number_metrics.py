@@ -20,16 +20,6 @@ def test_r2_ignores_missing_predictions_and_is_undefined_without_variance():
     assert np.isnan(metrics.r2(true, np.full(3, np.nan)))
 
 
-def test_errors_follow_the_convention_of_each_parameter():
-    true, predicted = np.array([2.0, 4.0]), np.array([4.0, 2.0])
-    np.testing.assert_allclose(metrics.errors("magnitude", true, predicted), [2, -2])
-    np.testing.assert_allclose(metrics.errors("effective_radius", true, predicted), [1, -0.5])
-    np.testing.assert_allclose(
-        metrics.errors("sersic_index", true, predicted), [np.log10(2), -np.log10(2)]
-    )
-    np.testing.assert_allclose(metrics.errors("ellipticity", true, predicted), [2, -2])
-
-
 def test_a_negative_sersic_index_is_an_outlier_and_does_not_poison_the_rest():
     true = np.full(5, 2.0)
     found = metrics.parameter_metrics(

@@ -11,8 +11,9 @@ import pytest
 from astropy.modeling.models import Sersic2D
 from scipy.signal import fftconvolve
 
-from galadapt.config.base import PARAMETERS, Interval
+from galadapt.config.base import Interval
 from galadapt.core.errors import ConfigError, DataError, RunError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.tasks.galaxies.settings import Evaluation
 from galadapt.tasks.reading import load
 

@@ -6,9 +6,9 @@ import math
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.compare import COLUMNS, compare, console_table
 from galadapt.evaluation.published import published
 

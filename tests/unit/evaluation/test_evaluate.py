@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.evaluate import evaluate_run
 from galadapt.tasks.galaxies.settings import Evaluation
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.train import train
 from galadapt.stamps.format import write_stamps
 

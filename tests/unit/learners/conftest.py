@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from blob_stamps import write_domain
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method, Network
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.predict import predict
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps

@@ -12,10 +12,10 @@ import pytest
 from blob_stamps import train_baseline, write_domain
 from pydantic import ValidationError
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method, SelfTraining
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_json
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps

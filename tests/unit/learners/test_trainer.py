@@ -14,10 +14,10 @@ import pytest
 from blob_stamps import SIDE, train_baseline, write_domain
 from same_runs import assert_same_run, weights
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Compute, Method, Network
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.provenance import file_digest
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 from galadapt.learners.predict import predict
 from galadapt.learners.train import train

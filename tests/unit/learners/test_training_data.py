@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from galadapt.answers.registry import Parameters
-from galadapt.config.base import PARAMETERS
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras.data import epoch_order, epoch_orientations, read_training, turn
 from galadapt.stamps.format import StampSet
 

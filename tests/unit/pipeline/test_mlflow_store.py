@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError, RunError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.pipeline import mlflow as mlflow_store
 from galadapt.pipeline.mlflow import FINGERPRINT_TAG, RUN_TAG, track
 

@@ -27,7 +27,7 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
     """A run folder as training leaves it, of a network nobody trained."""
     import keras
 
-    from galadapt.config.base import PARAMETERS
+    from galadapt.core.quantity import PARAMETERS
     from galadapt.learners.keras import networks
 
     keras.utils.set_random_seed(seed)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.ablation import Curve, Point
 from galadapt.plots import style
 from galadapt.prediction import coverage

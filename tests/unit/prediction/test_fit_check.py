@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from galadapt.cli import main
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import ConfigError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction import fit_check as module
 from galadapt.prediction.fit_check import compare, fit_check
 from galadapt.prediction.package import read_package

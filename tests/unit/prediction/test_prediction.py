@@ -15,8 +15,8 @@ from galaxies import SIDE, ZERO_POINT
 
 from conftest import write_set
 from galadapt.cli import main
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction import run
 from galadapt.prediction.flags import MEANING, OF_EXTRACTION, Flag
 from galadapt.prediction.predict import predict

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from galadapt.config.base import PARAMETERS
+from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.flags import Flag
 from galadapt.report import data
 from galadapt.stamps.format import write_stamps

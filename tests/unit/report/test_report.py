@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.compare import compare
 from galadapt.report.build import Picture, build_report
 

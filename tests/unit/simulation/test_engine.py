@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, PsfSet
 from galadapt.config.realism import Neighbours, Realism, Strength
 from galadapt.config.simulation import Noise, Priors, Simulation, Uniform
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard, splits
 from galadapt.stamps.format import StampSet

@@ -6,7 +6,7 @@ import pytest
 from astropy.table import Table
 
 from galadapt.cli import main
-from galadapt.config.base import PARAMETERS
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.user_list import COLUMNS
 from galadapt.stamps.format import StampSet
 

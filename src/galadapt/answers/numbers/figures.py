@@ -8,19 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import (
-    ERROR_UNITS,
-    check_predictions,
-    columns,
-    errors,
-    labelled,
-    r2,
-)
-from galadapt.config.base import DOMAINS, PARAMETERS
+from galadapt.answers.numbers.metrics import check_predictions, columns, labelled, r2
+from galadapt.config.base import DOMAINS
 from galadapt.core.files import read_table
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.plots.learning import learning
 from galadapt.plots.named import draw_named, run_title
-from galadapt.plots.style import COLOURS, LABELS, axis_range, corner, drawing, empty, opacity
+from galadapt.plots.style import COLOURS, axis_range, corner, drawing, empty, opacity
 
 
 def run_figures(predictions: Path, history: Path, metrics: Path, outputs: Sequence[Path]) -> None:
@@ -85,12 +79,10 @@ def scatter(predictions: Path, output: Path, title: str = "") -> None:
         for line, (domain, table) in zip(axes, rows.items(), strict=True):
             for panel, name in zip(line, PARAMETERS, strict=True):
                 scatter_panel(panel, *columns(table, name), COLOURS[domain])
-                panel.set_xlabel(f"true {LABELS[name]}" if domain == "simulated" else LABELS[name])
+                truth = "true" if domain == "simulated" else "catalogue"
+                panel.set_xlabel(f"{truth} {QUANTITIES[name].axis}")
                 panel.set_title(f"{domain}: {name.replace('_', ' ')}")
             line[0].set_ylabel("predicted")
-            if domain == "survey":
-                for panel in line:
-                    panel.set_xlabel(f"catalogue {panel.get_xlabel()}")
 
 
 def distributions(predictions: Path, output: Path, title: str = "") -> None:
@@ -111,7 +103,7 @@ def distributions(predictions: Path, output: Path, title: str = "") -> None:
                 panel.hist(
                     finite, edges, histtype="step", lw=1.6, color=COLOURS[domain], label="predicted"
                 )
-                panel.set_xlabel(LABELS[name])
+                panel.set_xlabel(QUANTITIES[name].axis)
                 panel.set_title(f"{domain}: {name.replace('_', ' ')}")
             line[0].set_ylabel("galaxies")
             if not table.empty:
@@ -127,7 +119,7 @@ def residuals(predictions: Path, output: Path, title: str = "") -> None:
         for column, name in enumerate(PARAMETERS):
             found = {}
             for domain, table in rows.items():
-                error = errors(name, *columns(table, name))
+                error = QUANTITIES[name].errors(*columns(table, name))
                 found[domain] = (table["magnitude_true"].to_numpy(np.float64), error)
             # Both domains on one scale, that of the worse one, without its extreme tail.
             spreads = [
@@ -144,7 +136,7 @@ def residuals(predictions: Path, output: Path, title: str = "") -> None:
                     empty(panel, "no test galaxy")
                     continue
                 _residual_panel(panel, magnitude[good], error[good], reach, COLOURS[domain])
-                panel.set_ylabel(f"error [{ERROR_UNITS[name]}]")
+                panel.set_ylabel(f"error [{QUANTITIES[name].error_unit}]")
                 panel.set_xlabel("true magnitude [mag]")
 
 

@@ -1,12 +1,7 @@
 """Pure functions that say how good predictions are.
 
-A predictions table has one row per galaxy with the columns `id`, `domain`, `split` and, for each
-parameter of `galadapt.config.PARAMETERS`, ``<parameter>_true`` and ``<parameter>_predicted``.
-
-Errors follow the convention of the Euclid Morphology Challenge (Bretonniere et al. 2023): absolute
-for the magnitude [mag] and the ellipticity, relative for the effective radius, logarithmic [dex]
-for the Sersic index. The error of a Sersic index predicted as zero or negative is -infinity: it
-counts as an outlier and leaves the median and the NMAD finite.
+A predictions table has one row per object with the columns `id`, `domain`, `split` and, for each
+quantity, ``<name>_true`` and ``<name>_predicted``. `galadapt.core.quantity` defines the errors.
 """
 
 from __future__ import annotations
@@ -18,28 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.evaluation.bootstrap import central_interval, resamples
-
-#: What the error of each parameter is, for axis labels and table heads.
-ERROR_UNITS = {
-    "magnitude": "mag",
-    "effective_radius": "relative",
-    "sersic_index": "dex",
-    "ellipticity": "absolute",
-}
-
-
-def errors(parameter: str, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return the error of each prediction in the convention above, shape (n,)."""
-    if parameter == "effective_radius":
-        return (predicted - true) / true
-    if parameter == "sersic_index":
-        positive = predicted > 0
-        ratio = np.where(positive, predicted, 1.0) / true
-        return np.where(np.isnan(predicted), np.nan, np.where(positive, np.log10(ratio), -np.inf))
-    return predicted - true
 
 
 def nmad(values: np.ndarray) -> float:
@@ -102,7 +78,7 @@ def parameter_metrics(
     """Metrics of one parameter on one set of galaxies.
 
     Args:
-        parameter: One of `galadapt.config.PARAMETERS`.
+        parameter: Name of the quantity.
         true: Reference values, shape (n,).
         predicted: Predictions, shape (n,); NaN marks a galaxy without one.
         outlier: Largest |error| that is not an outlier, in the parameter's error convention.
@@ -114,7 +90,7 @@ def parameter_metrics(
         ``bias`` (median error), ``scatter`` (NMAD of the errors) and ``outlier_fraction``.
     """
     finite = np.isfinite(predicted)
-    error = errors(parameter, true[finite], predicted[finite])
+    error = QUANTITIES[parameter].errors(true[finite], predicted[finite])
     inside = finite & (predicted >= valid[0]) & (predicted <= valid[1])
     bias = float(np.median(error)) if len(error) else float("nan")
     return {
@@ -157,7 +133,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> None:
     for name in PARAMETERS:
         true = table[f"{name}_true"].to_numpy(np.float64)
         bad = np.isinf(true)
-        if name in ("effective_radius", "sersic_index"):
+        if QUANTITIES[name].positive:
             bad |= true <= 0
         if bad.any():
             first = table["id"].iloc[int(np.argmax(bad))]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import errors, nmad, r2, r2_interval
-from galadapt.config.base import PARAMETERS
+from galadapt.answers.numbers.metrics import nmad, r2, r2_interval
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_text
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
 from galadapt.evaluation.verdicts import Cell, best, number
@@ -26,7 +26,7 @@ COLUMNS = [
 ]
 
 #: What R2 is measured of: the parameters, and logarithms of those whose errors are relative.
-QUANTITIES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+FORMS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     **{name: (name, np.asarray) for name in PARAMETERS},
     "ln_effective_radius": ("effective_radius", np.log),
     "ln_sersic_index": ("sersic_index", np.log),
@@ -115,19 +115,19 @@ def _rows(truth: pd.DataFrame, seeds: Sequence[pd.DataFrame]) -> Iterator[dict[s
 
 def _figures(truth: pd.DataFrame, said: pd.DataFrame) -> Figures:
     found: dict[str, dict[str, float]] = {}
-    for quantity in QUANTITIES:
+    for quantity in FORMS:
         found[quantity] = {"r2": r2(*_pair(truth, said, quantity))}
         if quantity in PARAMETERS:
             true, predicted = _pair(truth, said, quantity)
             finite = np.isfinite(predicted)
-            error = errors(quantity, true[finite], predicted[finite])
+            error = QUANTITIES[quantity].errors(true[finite], predicted[finite])
             found[quantity]["bias"] = float(np.median(error)) if len(error) else math.nan
             found[quantity]["scatter"] = nmad(error)
     return found
 
 
 def _pair(truth: pd.DataFrame, said: pd.DataFrame, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    parameter, transform = QUANTITIES[quantity]
+    parameter, transform = FORMS[quantity]
     true = truth[f"{parameter}_true"].to_numpy(float)
     predicted = said[parameter].to_numpy(float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -141,10 +141,10 @@ def _html(tidy: pd.DataFrame, asked: int, fitted: int) -> str:
     for (variant, method), rows in scores.groupby(["variant", "method"], sort=False):
         by = rows.set_index("quantity")
         seeds = int(by["n_seeds"].max())
-        cells = [Cell(by["mean"][q], by["std"][q]).text for q in QUANTITIES]
+        cells = [Cell(by["mean"][q], by["std"][q]).text for q in FORMS]
         lines.append({"variant": variant, "method": method, "cells": cells, "fit": method == FIT})
         if seeds > 1:
-            together = [number(by["ensemble"][q]) for q in QUANTITIES]
+            together = [number(by["ensemble"][q]) for q in FORMS]
             name = f"{seeds} seeds together"
             lines.append({"variant": "", "method": name, "cells": together, "fit": False})
     sentences = [
@@ -155,7 +155,7 @@ def _html(tidy: pd.DataFrame, asked: int, fitted: int) -> str:
     ]
     sentences += _verdicts(scores) if fitted > 1 else []
     return render_html(
-        "against_fits.html", quantities=list(QUANTITIES), lines=lines, sentences=sentences
+        "against_fits.html", quantities=list(FORMS), lines=lines, sentences=sentences
     )
 
 

@@ -26,9 +26,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from galadapt.answers.numbers.metrics import check_predictions
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_csv, write_text
+from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing
 

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from galadapt.config.base import PARAMETERS, Interval, Name, Positive, Section, merge
+from galadapt.config.base import Interval, Name, Positive, Section, merge
 from galadapt.config.image import Image, OpticalPsf, Psf
 from galadapt.config.simulation import FurtherSimulation, Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Method, Predictor
+from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.tasks.experiment import Downloads, Experiment, Run
 
 #: Stamp sets of further simulations are named this and their name.
@@ -26,15 +27,13 @@ class Evaluation(Section):
         [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
     )
     outlier: dict[str, Positive] = Field(
-        {"magnitude": 0.5, "effective_radius": 0.5, "sersic_index": 0.3, "ellipticity": 0.25},
+        {quantity.name: quantity.outlier for quantity in SERSIC},
         description="|error| beyond which a value is an outlier (relative for re, dex for n).",
     )
     valid: dict[str, Interval] = Field(
         {
-            "magnitude": Interval(low=10.0, high=35.0),
-            "effective_radius": Interval(low=0.1, high=200.0),
-            "sersic_index": Interval(low=0.1, high=10.0),
-            "ellipticity": Interval(low=-0.05, high=1.0),
+            quantity.name: Interval(low=quantity.bounds[0], high=quantity.bounds[1])
+            for quantity in SERSIC
         },
         description="A prediction outside cannot be meant, and counts against completeness.",
     )

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from galadapt.answers.numbers.metrics import r2
-from galadapt.config.base import PARAMETERS
 from galadapt.core.errors import DataError
-from galadapt.tasks.galaxies.against_fits import COLUMNS, FIT, QUANTITIES, against_fits
+from galadapt.core.quantity import PARAMETERS
+from galadapt.tasks.galaxies.against_fits import COLUMNS, FIT, FORMS, against_fits
 from galadapt.tasks.galaxies.fit_figures import against_fits as draw
 
 COUNT = 60
@@ -89,7 +89,7 @@ def test_without_a_fitted_galaxy_there_is_nothing_to_compare(fits, runs, tmp_pat
     empty.to_parquet(fits, index=False)
     table, page = compare(fits, runs, tmp_path)
     assert "no labelled test galaxy" in page
-    assert set(table["quantity"]) == set(QUANTITIES)
+    assert set(table["quantity"]) == set(FORMS)
     draw(tmp_path / "table.csv", tmp_path / "figure.png", FIT)
 
 

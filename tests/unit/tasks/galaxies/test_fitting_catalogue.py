@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.stamps.format import write_stamps

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.config.base import PARAMETERS
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_parquet
 from galadapt.core.log import say, track
 from galadapt.core.parallel import mapped
+from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.simulation.psf import make_psf
 from galadapt.stamps.format import StampSet
