@@ -19,12 +19,11 @@ from pydantic import TypeAdapter
 
 from galadapt.config.base import Interval
 from galadapt.config.training import Compute
-from galadapt.config.variants import Step
 from galadapt.core.errors import DataError, GaladaptError
 from galadapt.core.files import read_json, write_parquet
 from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
-from galadapt.stamps.preprocess import apply_chain
+from galadapt.stamps.preprocess import Step, apply_chain
 
 #: Stamps the networks are timed on, repeats included: less would not fill their batches. Passes
 #: are repeated until they have taken so much CPU time [s].

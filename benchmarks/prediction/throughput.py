@@ -23,7 +23,6 @@ from galadapt.config.base import Interval
 from galadapt.config.image import OpticalPsf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Network
-from galadapt.config.variants import NoiseAsinh, Rebin
 from galadapt.core.files import write_csv, write_json, write_parquet
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import PARAMETERS
@@ -31,6 +30,7 @@ from galadapt.learners.keras import backend
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
 from galadapt.prediction.predict import predict
 from galadapt.prediction.task import Inputs
+from galadapt.stamps.preprocess import NoiseAsinh, Rebin
 from galadapt.surveys.field import tangent_wcs
 
 RMS, ZERO_POINT, SPACING = 0.0051, 25.9463, 120

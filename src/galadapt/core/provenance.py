@@ -1,8 +1,9 @@
 """What code and which settings made a file.
 
 `code_digest` hashes the abstract syntax trees of a stage and of every galadapt module it imports,
-with the data files beside them that they name, so that editing a comment, a docstring or the
-formatting changes nothing, and editing the renderer changes exactly the stages that render. Modules
+with the data files beside them that they name, so that editing a comment, a docstring, the
+description of a setting or the formatting changes nothing, and editing the renderer changes exactly
+the stages that render. Modules
 in `NOT_HASHED`, settings and registries are left out: they only declare or report (their effect is
 already in the settings or in no output byte).
 """
@@ -48,8 +49,11 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _strip_docstrings(tree: ast.AST) -> ast.AST:
+def _strip_words(tree: ast.AST) -> ast.AST:
+    """Remove docstrings, and what `Field` says of a setting."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Field":
+            node.keywords = [one for one in node.keywords if one.arg != "description"]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -62,7 +66,7 @@ def _strip_docstrings(tree: ast.AST) -> ast.AST:
 
 
 def _tree_digest(tree: ast.AST) -> str:
-    text = ast.dump(_strip_docstrings(tree), annotate_fields=False, include_attributes=False)
+    text = ast.dump(_strip_words(tree), annotate_fields=False, include_attributes=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -25,11 +25,11 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.simulation import Noise, Simulation
 from galadapt.config.survey import Extraction, Selection, Splits, Survey
 from galadapt.config.training import Compute, Predictor
-from galadapt.config.variants import Step
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import external_digest
 from galadapt.core.provenance import code_digest, code_modules, digest
 from galadapt.core.quantity import PARAMETERS
+from galadapt.stamps.preprocess import Step
 from galadapt.tasks.experiment import Downloads, Experiment, Tracking
 from galadapt.tasks.galaxies.settings import Evaluation, ProfileFit
 from galadapt.tasks.registry import TASKS, method_of_task

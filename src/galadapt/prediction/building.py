@@ -18,7 +18,6 @@ from galadapt.config.base import DOMAINS, Interval
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Predictor
-from galadapt.config.variants import Step
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
 from galadapt.core.log import say
@@ -31,6 +30,7 @@ from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quali
 from galadapt.prediction.psf import fwhm
 from galadapt.simulation.psf import make_psf
 from galadapt.stamps.format import StampSet
+from galadapt.stamps.preprocess import Step
 
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)

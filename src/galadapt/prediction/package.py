@@ -23,12 +23,12 @@ from sklearn.neighbors import NearestNeighbors
 from galadapt.config.base import Interval, Section
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
-from galadapt.config.variants import Step
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction.intervals import Intervals
+from galadapt.stamps.preprocess import Step
 
 SCHEMA = "galadapt-package-2"
 RECORD, REFERENCE = "package.json", "reference.parquet"

@@ -1,164 +1,277 @@
-"""Chains of image steps.
+"""Chains of steps from stamps to network input: what can be set, when it fits, what it computes.
 
-To add a step: one class in `galadapt.config` (in the union `Step`), one function here decorated
-with `step`.
+To add a step: one subclass of `ChainStep` here, and its name in the union `Step`. Imports of numpy
+and astropy stand inside functions: the command line reads the settings only.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from astropy.visualization import (
-    AsinhStretch,
-    LinearStretch,
-    LogStretch,
-    ManualInterval,
-    MinMaxInterval,
-    PowerStretch,
-    SinhStretch,
-    SqrtStretch,
-    ZScaleInterval,
-)
+from pydantic import Field, model_validator
 
-from galadapt.config.variants import (
-    Contrast,
-    Divide,
-    IntervalStep,
-    NoiseAsinh,
-    Peak,
-    Rebin,
-    Step,
-    Stretch,
-)
+from galadapt.config.base import Positive, Section
 from galadapt.core.errors import DataError
-from galadapt.core.log import track
-from galadapt.stamps.format import StampSet, write_stamps
 
-# Stamps held in memory at once.
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Stamps held in memory at once.
 _BATCH = 256
 
-_STRETCHES = {
-    "linear": LinearStretch,
-    "asinh": AsinhStretch,
-    "log": LogStretch,
-    "sqrt": SqrtStretch,
-    "power": PowerStretch,
-    "sinh": SinhStretch,
-}
-
-_DEFAULT_POWER = 2.0
+_NO_RMS = "the stamps have no pixel_rms above 0"
 
 
 @dataclass(frozen=True)
 class State:
-    """What a chain carries from step to step beside the images.
+    """What is known of stamps between two steps, without looking at a pixel.
 
     Attributes:
+        side: Side of a stamp [px].
         noise: Noise sigma of one input pixel in the images' current unit. Constant divisors change
             it; rebinning does not, although averaging lowers the noise: drizzled noise averages
             down by less than 1/factor, and a softening that keeps its meaning in input pixels
-            compares across rebin factors. None after a nonlinear step, or where the stamps have no
-            one noise.
+            compares across rebin factors. None: there is no such number.
+        no_noise: Why there is none, for messages.
         unit: Unit of the images.
+        scaled: Whether an interval step came before.
     """
 
+    side: int
     noise: float | None
-    unit: str
+    no_noise: str = ""
+    unit: str = ""
+    scaled: bool = False
 
 
-Apply = Callable[[np.ndarray, Any, State], tuple[np.ndarray, State]]
+class ChainStep(Section):
+    """Base of every step."""
 
-STEPS: dict[str, Apply] = {}
+    step: str
+
+    def check(self, state: State) -> None:
+        """Raise DataError where the step cannot be applied to such stamps."""
+
+    def after(self, state: State) -> State:
+        """Return what is known of the stamps after the step; a nonlinear one leaves no noise."""
+        lost = f"the step '{self.step}' before it leaves none"
+        return replace(state, noise=None, no_noise=lost, unit="")
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Compute the step on images (n, side, side) float64; `state` is that before it."""
+        raise NotImplementedError
 
 
-def step(name: str) -> Callable[[Apply], Apply]:
-    """Register the function that applies the steps of one name."""
+class IntervalStep(ChainStep):
+    """Scale each stamp into [0, 1] between limits."""
 
-    def register(function: Apply) -> Apply:
-        STEPS[name] = function
-        return function
+    step: Literal["interval"] = "interval"
+    kind: Literal["minmax", "zscale", "manual"] = Field(
+        "minmax", description="astropy's interval; manual has fixed limits."
+    )
+    low: float | None = Field(None, description="Lower limit of manual [unit of the input].")
+    high: float | None = Field(None, description="Upper limit of manual [unit of the input].")
 
-    return register
+    @model_validator(mode="after")
+    def _limits(self) -> IntervalStep:
+        given = self.low is not None or self.high is not None
+        if self.kind != "manual":
+            if given:
+                raise ValueError(f"low and high belong to the manual interval, not {self.kind}")
+        elif self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("a manual interval needs low and high, low below high")
+        return self
+
+    def after(self, state: State) -> State:
+        """Note that pixels lie in [0, 1] from here on."""
+        return replace(super().after(state), scaled=True)
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Clip each stamp to its limits."""
+        import numpy as np
+        from astropy.visualization import ManualInterval, MinMaxInterval, ZScaleInterval
+
+        limits: ManualInterval | MinMaxInterval | ZScaleInterval
+        if self.kind == "manual":
+            limits = ManualInterval(self.low, self.high)
+        else:
+            limits = MinMaxInterval() if self.kind == "minmax" else ZScaleInterval()
+        out = np.empty_like(images)
+        for target, image in zip(out, images, strict=True):
+            low, high = limits.get_limits(image)
+            # A flat stamp has no range: it becomes 0 everywhere, the foot of every stretch.
+            span = high - low if high > low else np.inf
+            target[:] = np.clip((image - low) / span, 0.0, 1.0)
+        return out
 
 
-@step("rebin")
-def _rebin(images: np.ndarray, rebin: Rebin, state: State) -> tuple[np.ndarray, State]:
+class Stretch(ChainStep):
+    """Apply one of astropy's stretches to [0, 1]-scaled stamps (after an interval step)."""
+
+    step: Literal["stretch"] = "stretch"
+    kind: Literal["linear", "asinh", "log", "sqrt", "power", "sinh"] = Field(
+        "asinh", description="astropy.visualization stretch."
+    )
+    a: Positive | None = Field(
+        None, description="The stretch's parameter; null: astropy's default (power: 2)."
+    )
+
+    @model_validator(mode="after")
+    def _parameter(self) -> Stretch:
+        if self.a is None:
+            return self
+        if self.kind in ("linear", "sqrt"):
+            raise ValueError(f"the stretch '{self.kind}' takes no parameter a")
+        if self.kind in ("asinh", "sinh") and self.a > 1:
+            raise ValueError(f"the stretch '{self.kind}' needs a in (0, 1], not {self.a:g}")
+        return self
+
+    def check(self, state: State) -> None:
+        """Need pixels in [0, 1]."""
+        if not state.scaled:
+            raise DataError(f"the stretch '{self.kind}' needs an interval step before it")
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Stretch."""
+        from astropy import visualization
+
+        make = getattr(visualization, f"{self.kind.capitalize()}Stretch")
+        a = 2.0 if self.a is None and self.kind == "power" else self.a
+        stretched: np.ndarray = (make() if a is None else make(a))(images)
+        return stretched
+
+
+class NoiseAsinh(ChainStep):
+    """arcsinh(x / (softening x sigma)): linear at the noise, logarithmic above; invertible."""
+
+    step: Literal["noise_asinh"] = "noise_asinh"
+    softening: Positive = Field(3.0, description="Where the curve bends [pixel noise sigma].")
+
+    def check(self, state: State) -> None:
+        """Need noise."""
+        if state.noise is None or state.noise <= 0:
+            raise DataError(
+                f"needs noise to scale by, but {state.no_noise}; put it first, give the stamps "
+                "noise, or use another step"
+            )
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Compress what lies above the noise."""
+        import numpy as np
+
+        assert state.noise is not None
+        return np.arcsinh(images / (self.softening * state.noise))
+
+
+class Divide(ChainStep):
+    """Divide by a constant, as R1 printed (255)."""
+
+    step: Literal["divide"] = "divide"
+    by: Positive = Field(255.0, description="Divisor.")
+
+    def after(self, state: State) -> State:
+        """Divide the noise as well."""
+        noise = None if state.noise is None else state.noise / self.by
+        return replace(state, noise=noise, unit="")
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Divide."""
+        return images / self.by
+
+
+class Peak(ChainStep):
+    """Set negative pixels to 0 and divide each stamp by its brightest pixel, as R2."""
+
+    step: Literal["peak"] = "peak"
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Scale to the peak; a stamp without a positive pixel is 0 everywhere."""
+        import numpy as np
+
+        positive = np.maximum(images, 0.0)
+        highest = positive.max(axis=(1, 2), keepdims=True)
+        return positive / np.where(highest > 0, highest, 1.0)
+
+
+class Contrast(ChainStep):
+    """log10 of a stamp over its background, the median of its positive pixels."""
+
+    step: Literal["contrast"] = "contrast"
+    floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Smallest ratio told from nothing: dark pixels get its logarithm."
+    )
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Compare with the background."""
+        import numpy as np
+
+        positive = np.where(images > 0, images, np.nan).reshape(len(images), -1)
+        with warnings.catch_warnings():
+            # A stamp without a positive pixel has no background: it becomes the floor everywhere.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            background = np.nan_to_num(np.nanmedian(positive, axis=1), nan=np.inf)
+        ratio = images / background[:, None, None]
+        return np.log10(np.maximum(ratio, self.floor))
+
+
+class Rebin(ChainStep):
+    """Average square blocks of pixels."""
+
+    step: Literal["rebin"] = "rebin"
+    factor: int = Field(2, ge=1, le=16, description="Block side [px].")
+
+    def check(self, state: State) -> None:
+        """Need a side that the factor divides."""
+        if state.side % self.factor:
+            raise DataError(f"stamps of {state.side} px are not divisible by {self.factor}")
+
+    def after(self, state: State) -> State:
+        """Shrink the side; noise and unit stay."""
+        return replace(state, side=state.side // self.factor)
+
+    def apply(self, images: np.ndarray, state: State) -> np.ndarray:
+        """Average."""
+        return _blocks(images, self.factor).mean(axis=(2, 4))
+
+
+Step = Annotated[
+    Rebin | Divide | Peak | Contrast | NoiseAsinh | IntervalStep | Stretch,
+    Field(discriminator="step"),
+]
+
+
+def _blocks(images: np.ndarray, factor: int) -> np.ndarray:
+    """View images (n, S, S) as blocks (n, S / factor, factor, S / factor, factor)."""
     count, side, _ = images.shape
-    factor = rebin.factor
-    if side % factor:
-        raise DataError(f"stamps of {side} px are not divisible by {factor}; choose a divisor")
-    blocks = images.reshape(count, side // factor, factor, side // factor, factor)
-    return blocks.mean(axis=(2, 4)), state
+    return images.reshape(count, side // factor, factor, side // factor, factor)
 
 
-@step("divide")
-def _divide(images: np.ndarray, divide: Divide, state: State) -> tuple[np.ndarray, State]:
-    noise = None if state.noise is None else state.noise / divide.by
-    return images / divide.by, replace(state, noise=noise, unit="")
+def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:
+    """Follow a chain without images.
 
+    Args:
+        steps: The chain.
+        state: Of the stamps before it.
+        name: What messages call the chain.
 
-@step("noise_asinh")
-def _noise_asinh(
-    images: np.ndarray, noise_asinh: NoiseAsinh, state: State
-) -> tuple[np.ndarray, State]:
-    if state.noise is None:
-        raise DataError(
-            "the noise is unknown, after a nonlinear step or because the stamps state none "
-            "(pixel_rms); put noise_asinh first, or use another step"
-        )
-    if state.noise <= 0:
-        raise DataError(
-            "the stamps' pixel_rms is 0; give the simulation or survey noise, or use another step"
-        )
-    scaled = images / (noise_asinh.softening * state.noise)
-    return np.arcsinh(scaled), State(noise=None, unit="")
+    Returns:
+        The state before each step, and that after the last.
 
-
-@step("peak")
-def _peak(images: np.ndarray, peak: Peak, state: State) -> tuple[np.ndarray, State]:
-    positive = np.maximum(images, 0.0)
-    highest = positive.max(axis=(1, 2), keepdims=True)
-    # A stamp without a positive pixel is 0 everywhere.
-    return positive / np.where(highest > 0, highest, 1.0), State(noise=None, unit="")
-
-
-@step("contrast")
-def _contrast(images: np.ndarray, contrast: Contrast, state: State) -> tuple[np.ndarray, State]:
-    positive = np.where(images > 0, images, np.nan).reshape(len(images), -1)
-    with warnings.catch_warnings():
-        # A stamp without a positive pixel has no background: it becomes the floor everywhere.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        background = np.nan_to_num(np.nanmedian(positive, axis=1), nan=np.inf)
-    ratio = images / background[:, None, None]
-    return np.log10(np.maximum(ratio, contrast.floor)), State(noise=None, unit="")
-
-
-@step("interval")
-def _interval(images: np.ndarray, interval: IntervalStep, state: State) -> tuple[np.ndarray, State]:
-    limits: ManualInterval | MinMaxInterval | ZScaleInterval
-    if interval.kind == "manual":
-        limits = ManualInterval(interval.low, interval.high)
-    else:
-        limits = MinMaxInterval() if interval.kind == "minmax" else ZScaleInterval()
-    out = np.empty_like(images)
-    for target, image in zip(out, images, strict=True):
-        low, high = limits.get_limits(image)
-        # A flat stamp has no range: it becomes 0 everywhere, the foot of every stretch.
-        span = high - low if high > low else np.inf
-        target[:] = np.clip((image - low) / span, 0.0, 1.0)
-    return out, State(noise=None, unit="")
-
-
-@step("stretch")
-def _stretch(images: np.ndarray, stretch: Stretch, state: State) -> tuple[np.ndarray, State]:
-    make = _STRETCHES[stretch.kind]
-    a = _DEFAULT_POWER if stretch.a is None and stretch.kind == "power" else stretch.a
-    return (make() if a is None else make(a))(images), State(noise=None, unit="")
+    Raises:
+        DataError: a step cannot be applied; names chain and step.
+    """
+    states = [state]
+    for number, one in enumerate(steps, start=1):
+        try:
+            one.check(states[-1])
+        except DataError as error:
+            raise DataError(f"{name}: step {number} ({one.step}): {error}") from None
+        states.append(one.after(states[-1]))
+    return states
 
 
 def apply_chain(
@@ -179,27 +292,21 @@ def apply_chain(
     Raises:
         DataError: a step cannot be applied or its result is not finite; names chain and step.
     """
-    return _apply(images, steps, State(noise=pixel_rms, unit=""), name)[0]
+    import numpy as np
 
-
-def _apply(
-    images: np.ndarray, steps: Sequence[Step], state: State, name: str
-) -> tuple[np.ndarray, State]:
+    states = plan(steps, State(images.shape[1], pixel_rms, _NO_RMS), name)
     current = np.asarray(images, np.float64)
-    for number, one in enumerate(steps, start=1):
-        try:
-            # Overflow shows as a value that is not finite, and is reported below.
-            with np.errstate(all="ignore"):
-                current, state = STEPS[one.step](current, one, state)
-                stored = current.astype(np.float32)
-        except DataError as error:
-            raise DataError(f"{name}: step {number} ({one.step}): {error}") from None
+    for number, (one, state) in enumerate(zip(steps, states[:-1], strict=True), start=1):
+        # Overflow shows as a value that is not finite, and is reported below.
+        with np.errstate(all="ignore"):
+            current = one.apply(current, state)
+            stored = current.astype(np.float32)
         if not np.isfinite(stored).all():
             raise DataError(
                 f"{name}: step {number} ({one.step}) gives values that are not finite; "
                 "change its settings or mask the stamps"
             )
-    return current.astype(np.float32), state
+    return current.astype(np.float32)
 
 
 def make_variant(
@@ -220,9 +327,17 @@ def make_variant(
         DataError: an input is broken, lacks the noise a step needs, or a step fails; nothing is
             written.
     """
+    import numpy as np
+
+    from galadapt.core.log import track
+    from galadapt.stamps.format import StampSet, write_stamps
+
     with StampSet(paths) as stamps:
         source = stamps.metadata
-        factor = int(np.prod([one.factor for one in steps if isinstance(one, Rebin)], dtype=int))
+        noise = source.get("pixel_rms")
+        noise = None if noise is None else float(noise)
+        last = plan(steps, State(stamps.side, noise, _NO_RMS, stamps.unit), str(output))[-1]
+        factor = stamps.side // last.side
         metadata = {
             **source,
             "pixel_scale": source["pixel_scale"] * factor,
@@ -231,25 +346,18 @@ def make_variant(
             "provenance": provenance,
             "input_provenance": source.get("provenance", {}),
         }
-        name = str(output)
-        noise = source.get("pixel_rms")
-        start = State(noise=None if noise is None else float(noise), unit=stamps.unit)
-        # The unit is known before the first stamp is: it depends on the steps alone.
-        probe = np.zeros((1, stamps.side, stamps.side))
-        unit = _apply(probe, steps, start, name)[1].unit
 
         def batches() -> Iterator[Any]:
             for first in range(0, len(stamps), _BATCH):
                 rows = np.arange(first, min(first + _BATCH, len(stamps)))
-                images = _apply(stamps.images(rows), steps, start, name)[0]
-                yield (images, _flagged(stamps.masks(rows), factor)) if stamps.has_masks else images
+                images = apply_chain(stamps.images(rows), steps, noise, str(output))
+                if stamps.has_masks:
+                    yield images, _blocks(stamps.masks(rows), factor).any(axis=(2, 4))
+                else:
+                    yield images
 
         count = -(-len(stamps) // _BATCH)
         tracked = track(batches(), count, f"variant {output.name}", "batches")
-        write_stamps(output, tracked, stamps.table, metadata, unit=unit, masks=stamps.has_masks)
-
-
-def _flagged(masks: np.ndarray, factor: int) -> np.ndarray:
-    count, side, _ = masks.shape
-    blocks = masks.reshape(count, side // factor, factor, side // factor, factor)
-    return np.any(blocks, axis=(2, 4))
+        write_stamps(
+            output, tracked, stamps.table, metadata, unit=last.unit, masks=stamps.has_masks
+        )

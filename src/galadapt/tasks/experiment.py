@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 
 from galadapt.config.base import DOMAINS, Name, Section
 from galadapt.config.training import Compute, Training
-from galadapt.config.variants import IntervalStep, NoiseAsinh, Rebin, Step, Stretch
+from galadapt.core.errors import DataError
+from galadapt.stamps.preprocess import State, Step, plan
 
 
 class Tracking(Section):
@@ -141,40 +142,16 @@ class Experiment(Section):
             side: Side of a stamp [px].
             no_noise: Why stamps have no noise to scale by; None: they have.
         """
+        start = State(side, 1.0 if no_noise is None else None, no_noise or "")
         for name in self.variants:
-            size = side
-            scaled = False
-            for step in self.variant_chains[name]:
-                if isinstance(step, Rebin):
-                    if size % step.factor:
-                        raise ValueError(
-                            f"variant_chains.{name}: stamps of {size} px are not divisible by the "
-                            f"rebin factor {step.factor}"
-                        )
-                    size //= step.factor
-                if isinstance(step, NoiseAsinh):
-                    self._check_noise_scale(name, scaled, no_noise)
-                if isinstance(step, Stretch) and not scaled:
-                    raise ValueError(
-                        f"variant_chains.{name}: the stretch '{step.kind}' needs an interval step "
-                        "before it"
-                    )
-                scaled = scaled or isinstance(step, IntervalStep)
-            if size < self.SMALLEST:
+            try:
+                last = plan(self.variant_chains[name], start, f"variant_chains.{name}")[-1]
+            except DataError as error:
+                raise ValueError(str(error)) from None
+            if last.side < self.SMALLEST:
                 raise ValueError(
-                    f"variant_chains.{name}: leaves {size} px, fewer than {self.SMALLEST}"
+                    f"variant_chains.{name}: leaves {last.side} px, fewer than {self.SMALLEST}"
                 )
-
-    def _check_noise_scale(self, name: str, scaled: bool, no_noise: str | None) -> None:
-        if scaled:
-            raise ValueError(
-                f"variant_chains.{name}: noise_asinh after an interval step has no noise left to "
-                "scale by; put it before, or use a stretch"
-            )
-        if no_noise is not None:
-            raise ValueError(
-                f"variant_chains.{name}: noise_asinh needs noise to scale by, but {no_noise}"
-            )
 
     def check_starts(self, methods: Mapping[str, Training], alike: Sequence[str] = ()) -> None:
         """Refuse starts that are not trained, go in a circle, or have another network.

@@ -15,6 +15,14 @@ def test_comments_docstrings_and_formatting_do_not_count():
     assert code_digest(plain) == code_digest(dressed)
 
 
+def test_what_is_said_of_a_setting_does_not_count():
+    setting = 'class S(Section):\n    side: int = Field(2, ge=1, description="{}")\n'
+    assert code_digest(setting.format("Side.")) == code_digest(setting.format("Side [px]."))
+    assert code_digest(setting.format("")) != code_digest(setting.format("").replace("2", "4"))
+    other = 'write(path, description="{}")\n'
+    assert code_digest(other.format("one")) != code_digest(other.format("two"))
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,6 @@ backend.prepare(Compute())
 
 import keras  # noqa: E402
 
-import galadapt.learners.keras  # noqa: E402, F401
 from galadapt.answers.numbers.scaler import TargetScaler  # noqa: E402
 from galadapt.answers.registry import Parameters  # noqa: E402
 from galadapt.learners.job import Job  # noqa: E402
@@ -612,6 +613,14 @@ def test_survey_that_a_method_does_not_train_on_is_not_read(job: MakeJob, tmp_pa
     train(**job({"epochs": 1}, survey=tmp_path / "absent.h5", output=tmp_path / "named"))
     train(**job({"epochs": 1}, survey=None, output=tmp_path / "not"))
     assert_same_run(tmp_path / "named", tmp_path / "not")
+
+
+def test_entries_leave_keras_unimported_until_its_backend_is_chosen() -> None:
+    code = (
+        "import sys, galadapt.learners.train, galadapt.learners.predict; "
+        "from galadapt.learners.keras import backend; assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_backend_cannot_change_in_a_running_process() -> None:

@@ -59,7 +59,7 @@ BAD = [
     (
         "variant_chains.asinh",
         [{"step": "rebin", "factor": 3}],
-        "variant_chains.asinh: stamps of 64 px are not divisible by the rebin factor 3",
+        "variant_chains.asinh: step 1 (rebin): stamps of 64 px are not divisible by 3",
     ),
     ("variant_chains.asinh", [{"step": "rebin", "factor": 8}], "leaves 8 px, fewer than 16"),
     (
@@ -109,7 +109,8 @@ BAD = [
     (
         "variant_chains.asinh",
         [{"step": "interval"}, {"step": "noise_asinh"}],
-        "noise_asinh after an interval step has no noise left to scale by",
+        "variant_chains.asinh: step 2 (noise_asinh): needs noise to scale by, but the step "
+        "'interval' before it leaves none",
     ),
     ("psf.kind", "airy", "psf: input tag 'airy'"),
     ("psf", {"path": "psf.fits"}, "psf: lacks 'kind', which says what it is"),
@@ -262,7 +263,7 @@ def test_a_method_learns_from_the_simulation_of_its_start(two_simulations):
 
 
 def test_without_noise_nothing_scales_by_it(one_simulation):
-    with pytest.raises(ConfigError, match="noise_asinh needs noise to scale by, but simulation"):
+    with pytest.raises(ConfigError, match=r"needs noise to scale by, but simulation\.noise"):
         validate(changed(one_simulation, "simulation.noise.depth", "none"), "test")
 
 

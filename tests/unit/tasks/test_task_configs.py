@@ -87,7 +87,7 @@ NETWORK = {"network": {"architecture": "r2_b"}}
             "screening",
             {"variants": ["y"], "methods": ["x"], "method_settings": {"x": NETWORK},
              "variant_chains": {"y": [{"step": "rebin", "factor": 4}]}},
-            "not divisible by the rebin factor 4",
+            "not divisible by 4",
         ),
         (
             "screening",

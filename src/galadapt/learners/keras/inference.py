@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import galadapt.learners.keras  # noqa: F401  (registers the layers a saved model may hold)
+import galadapt.learners.keras.layers  # noqa: F401  (registers the layers a saved model may hold)
 from galadapt.core.errors import DataError
 
 #: Stamps per forward pass.
