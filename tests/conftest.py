@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from galadapt.core.log import to_stderr
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _messages() -> None:
+    """Tests read messages where the command line prints them."""
+    to_stderr()
 
 
 @pytest.fixture(scope="session")

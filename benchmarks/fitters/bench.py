@@ -26,6 +26,7 @@ from tables import REFERENCE, draw, printed, rows
 
 from galadapt.core.errors import ConfigError, GaladaptError
 from galadapt.core.files import write_csv
+from galadapt.core.log import to_stderr
 from galadapt.tasks.reading import load
 
 FITTERS = ("petrofit", "pyimfit", "statmorph")
@@ -58,8 +59,10 @@ def main() -> int:
         help="interpreter of the fitters' environment (default %(default)s)",
     )
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/fitters.csv"))
+    arguments = parser.parse_args()
+    to_stderr()
     try:
-        run(parser.parse_args())
+        run(arguments)
     except GaladaptError as error:
         print(f"bench-fitters: {error}", file=sys.stderr)
         return error.exit_code

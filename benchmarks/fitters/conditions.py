@@ -20,7 +20,7 @@ from galadapt.config.simulation import Simulation
 from galadapt.config.survey import MockSurvey, Selection
 from galadapt.core.errors import ConfigError, RunError
 from galadapt.core.files import atomic, read_table, write_parquet
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.cutouts import extract
 from galadapt.simulation.engine import write_simulated
@@ -143,7 +143,7 @@ def make(
         np.savez(file, **arrays)
     truth = table[["id", *PARAMETERS]]
     write_parquet(folder / f"{name}_truth.parquet", truth)
-    say(f"{name}: {len(truth)} stamps of {SIDE} px")
+    log.info(f"{name}: {len(truth)} stamps of {SIDE} px")
     return Condition(name, target, truth)
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from galadapt.core.errors import RunError
 from galadapt.core.files import read_table, write_text
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.quantity import PARAMETERS
 
 HERE = Path(__file__).parent
@@ -76,14 +76,14 @@ def fit(
                     yield line
 
         try:
-            done += list(track(measured(), count - len(done), label, "galaxies"))
+            done += list(progress(measured(), count - len(done), label, "galaxies"))
         except RunError as error:
-            say(f"{label}: {error}")
+            log.info(f"{label}: {error}")
             table = pd.DataFrame(columns=["row", "seconds", *PARAMETERS, "reason"])
             table.attrs["note"] = str(error)
             return table
     else:
-        say(f"{label}: {count} fits kept from an earlier run")
+        log.info(f"{label}: {count} fits kept from an earlier run")
     return outcomes(done, zero_point)
 
 
@@ -195,5 +195,5 @@ def measure(model: Path, stamps: Path) -> pd.DataFrame:
     table = read_table(output)
     finite = np.isfinite(table[list(PARAMETERS)].to_numpy(float)).all(axis=1)
     table["reason"] = np.where(finite, "", "not finite")
-    say(f"{stamps.stem}: galadapt: {len(table)} galaxies")
+    log.info(f"{stamps.stem}: galadapt: {len(table)} galaxies")
     return table

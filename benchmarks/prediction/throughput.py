@@ -8,8 +8,6 @@ process: networks loaded, image read from disk, catalogue written; importing Ker
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import tempfile
 import time
 from pathlib import Path
@@ -141,8 +139,7 @@ def main() -> None:
                 # The first run traces the networks.
                 for measured in (False, True):
                     start = time.process_time()
-                    with contextlib.redirect_stderr(io.StringIO()):
-                        table = predict(package, inputs, folder / "out.fits", members=members)
+                    table = predict(package, inputs, folder / "out.fits", members=members)
                     seconds = time.process_time() - start
                     if measured:
                         rows.append(

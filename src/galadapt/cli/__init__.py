@@ -15,6 +15,7 @@ from galadapt.config.image import FitsPsf, Image, OpticalPsf
 from galadapt.config.simulation import Noise
 from galadapt.core.errors import ConfigError, GaladaptError, RunError
 from galadapt.core.files import external_digest
+from galadapt.core.log import to_stderr
 from galadapt.pipeline import stages
 from galadapt.prediction.command import add_verbs as add_prediction_verbs
 from galadapt.prediction.models_command import add_verbs as add_models_verb
@@ -297,6 +298,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; expected errors become one line and their exit code."""
     parsed = parser().parse_args(arguments)
+    to_stderr()
     try:
         parsed.act(parsed)
         sys.stdout.flush()

@@ -20,7 +20,7 @@ from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.flags import FLAGS, Flag
@@ -109,7 +109,7 @@ def cutouts(
 
     found = mapped(work, tasks, processes)
     # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
-    yield from track(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
+    yield from progress(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
 
 
 def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -234,21 +234,21 @@ def extract(
         ]
         write_csv(rejected, pd.DataFrame(reasons, columns=["id", "reason", "value"]))
         write_stamps(output, _spooled(spool, kept, size), table, metadata)
-    say(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
+    log.info(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
     return table
 
 
 def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
     """What brings a mosaic's pixels to the zero point of the experiment."""
     if mosaic.resampled:
-        say(
+        log.info(
             f"{drz}: pixels of {mosaic.native_pixel_scale:.4f} arcsec are resampled to "
             f"image.pixel_scale, {mosaic.pixel_scale:g}"
         )
     known = mosaic.zero_point
     if known is None or abs(known - image.zero_point) < _SAME_ZERO_POINT:
         return 1.0
-    say(
+    log.info(
         f"{drz}: fluxes are brought from the zero point {known:.4f} to image.zero_point, "
         f"{image.zero_point:g}"
     )

@@ -29,7 +29,7 @@ from galadapt.config.base import DOMAINS
 from galadapt.config.classes import ClassEvaluation
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_json
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.runs import read_identity
 
@@ -196,9 +196,11 @@ def evaluate_run_classes(
     for domain, splits in domains.items():
         test = splits.get("test", {})
         if test.get("failed"):
-            say(f"{predictions}: {test['failed']} {domain} test stamps have no finite prediction")
+            log.info(
+                f"{predictions}: {test['failed']} {domain} test stamps have no finite prediction"
+            )
         if test.get("shared_groups"):
-            say(
+            log.info(
                 f"{predictions}: {test['shared_groups']} of {test['groups']} {domain} test groups "
                 "also occur in other splits: these figures do not hold for new ones"
             )

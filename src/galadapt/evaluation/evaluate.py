@@ -18,7 +18,7 @@ from galadapt.answers.numbers.metrics import (
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_json
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.features import domain_separability
 from galadapt.evaluation.runs import read_identity
@@ -56,7 +56,7 @@ def evaluate_run(
     table = labelled(everything)
     if len(table) < len(everything):
         unlabelled = len(everything) - len(table)
-        say(f"{predictions}: {unlabelled} galaxies without labels are left out of the metrics")
+        log.info(f"{predictions}: {unlabelled} galaxies without labels are left out of the metrics")
     limits = {name: (r.low, r.high) for name, r in evaluation.valid.items()}
     domains: dict[str, Any] = {}
     bins: list[dict[str, Any]] = []
@@ -92,7 +92,9 @@ def evaluate_run(
         if name == PARAMETERS[0]
     )
     if failed:
-        say(f"{predictions}: {failed} test galaxies have no finite prediction (counted as failed)")
+        log.info(
+            f"{predictions}: {failed} test galaxies have no finite prediction (counted as failed)"
+        )
 
 
 def _bins(
@@ -116,7 +118,7 @@ def _bins(
                 }
             )
     if counted < len(rows):
-        say(
+        log.info(
             f"{len(rows) - counted} of {len(rows)} {domain} test galaxies lie outside "
             "evaluation.magnitude_bins and are in no bin"
         )

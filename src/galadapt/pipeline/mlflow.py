@@ -39,7 +39,7 @@ import pandas as pd
 
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import canonical_json, read_json, read_table, write_csv
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.provenance import digest, file_digest
 from galadapt.evaluation.headline import classifies, counts, headings, headline, logged
 
@@ -308,7 +308,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{path}: another process is writing the MLflow store; waiting for it")
+            log.info(f"{path}: another process is writing the MLflow store; waiting for it")
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -347,7 +347,7 @@ def _synchronise(
                 _log_summary(client, experiment, folder)
             else:
                 _log(client, experiment, folder)
-    say(
+    log.info(
         f"MLflow experiment {name}: {len(folders) - len(kept)} runs logged, {len(kept)} unchanged, "
         f"{removed} removed"
     )

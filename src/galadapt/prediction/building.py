@@ -20,7 +20,7 @@ from galadapt.config.survey import Extraction
 from galadapt.config.training import Predictor
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
 from galadapt.learners.keras import inference
@@ -133,9 +133,9 @@ def build(
         }
     )
     write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
-    say(f"package {record.name}: errors from {record.reference_domain} galaxies")
+    log.info(f"package {record.name}: errors from {record.reference_domain} galaxies")
     for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
-        say(line)
+        log.info(line)
 
 
 def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:

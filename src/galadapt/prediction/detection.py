@@ -10,7 +10,7 @@ from photutils.segmentation import SegmentationImage, SourceCatalog, deblend_sou
 from photutils.utils.exceptions import NoDetectionsWarning
 
 from galadapt.config.survey import Extraction
-from galadapt.core.log import track
+from galadapt.core.log import progress
 from galadapt.cutouts.tiles import read_tile
 from galadapt.cutouts.tiles import side as tile_side
 from galadapt.prediction.fields import native
@@ -37,7 +37,7 @@ def detect(mosaic: Mosaic, size: int, extraction: Extraction) -> pd.DataFrame:
         (line, column) for line in range(-(-ny // length)) for column in range(-(-nx // length))
     ]
     places = []
-    for line, column in track(tiles, len(tiles), "detection", "tiles"):
+    for line, column in progress(tiles, len(tiles), "detection", "tiles"):
         tile = read_tile(mosaic, line, column, size, extraction)
         if not tile.segments.any():
             continue

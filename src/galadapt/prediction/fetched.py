@@ -9,7 +9,7 @@ from pathlib import Path
 
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.keras import backend
 from galadapt.prediction.package import RECORD, Record, newest_package, packages_under, read_package
 from galadapt.prediction.store import opened
@@ -90,14 +90,14 @@ def fetch(
         offer, record = source.named(name)
         target = models_folder() / offer.name if output is None else output
         if _already(target, record, replace):
-            say(f"{offer.name}: already in {target}, the same ({record.digest})")
+            log.info(f"{offer.name}: already in {target}, the same ({record.digest})")
             return target
         backend.prepare(Compute())
         # Keras must not be imported before its backend is chosen.
         from galadapt.prediction.ensemble import Ensemble
         from galadapt.prediction.run import reserved
 
-        say(f"{offer.name}: fetching {record.size / 1e6:.1f} MB from {source.where}")
+        log.info(f"{offer.name}: fetching {record.size / 1e6:.1f} MB from {source.where}")
         parts = target.with_name(f".{target.name}.parts")
         with reserved(parts):
             try:

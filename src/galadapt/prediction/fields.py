@@ -19,7 +19,7 @@ from scipy.ndimage import label
 
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
-from galadapt.core.log import track
+from galadapt.core.log import progress
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import Rejection, Stamp, coincident, cutouts
 from galadapt.cutouts.flags import Flag as ExtractionFlag
@@ -230,7 +230,7 @@ class CutoutsField:
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects; see `Field.stamps`."""
         record = self.record
-        for row in track(rows.tolist(), len(rows), "extraction", "cutouts"):
+        for row in progress(rows.tolist(), len(rows), "extraction", "cutouts"):
             path = self.paths[row]
             image = ImageField(path, record, self.extraction, self.options, remark=self.remark)
             try:

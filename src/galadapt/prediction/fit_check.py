@@ -13,7 +13,7 @@ from galadapt.answers.numbers.metrics import nmad
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import write_csv
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import Stamp
@@ -103,7 +103,7 @@ def fit_check(
         table[f"{name}_err"] = widths[:, column]
     found = [
         _fit(fitter, stamps[row], record)
-        for row in track(kept, len(kept), "fit-check", "fits", every=10)
+        for row in progress(kept, len(kept), "fit-check", "fits", every=10)
     ]
     for name in (*record.parameters, "position_angle", "chi2"):
         table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
@@ -112,9 +112,9 @@ def fit_check(
     write_csv(objects, table)
     write_csv(output, report)
     failed = int((table["failure"] != "").sum())
-    say(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")
+    log.info(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")
     for line in report.to_string(index=False, float_format="{:.3f}".format).splitlines():
-        say(line)
+        log.info(line)
     if plot is not None:
         from galadapt.prediction.figures import agreement
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from galadapt.core.log import say
+from galadapt.core.log import log
 
 _EPILOG = """\
 A store is a DVC repository: a folder, or the address of a git repository. Without --store it is
@@ -54,14 +54,14 @@ def _list(arguments: argparse.Namespace) -> None:
         good = [(offer.name, offer.record) for offer in offers if offer.record is not None]
         for offer in offers:
             if offer.record is None:
-                say(f"{offer.name}: {offer.reason}")
+                log.info(f"{offer.name}: {offer.reason}")
         gaps = store.gaps().removeprefix("; ")
         if good:
             print(listing(good))
         else:
-            say(f"{store.where}: DVC tracks no package there; name another store with --store")
+            log.info(f"{store.where}: DVC tracks no package there; name another store with --store")
         if gaps:
-            say(f"{store.where}: {gaps}")
+            log.info(f"{store.where}: {gaps}")
     here = fetched()
     if here:
         print(f"Fetched already: {', '.join(sorted(here))}.")

@@ -10,7 +10,7 @@ import pandas as pd
 from galadapt import __version__
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.keras import backend
 from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
 from galadapt.prediction.flags import Flag
@@ -106,17 +106,17 @@ def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output:
     flags = table["flags"].to_numpy()
     measured = (flags & int(Flag.NO_STAMP)) == 0
     clean = int((flags == 0).sum())
-    say(
+    log.info(
         f"{output}: {len(table)} objects, {int(measured.sum())} measured, {clean} of them without "
         "any flag"
     )
     reasons = table.loc[~measured, "reason"].value_counts()
     if len(reasons):
         said = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
-        say(f"{output}: not measured: {said}")
+        log.info(f"{output}: not measured: {said}")
     if reasons.get("edge", 0):
         side, scale = package.record.stamp_size, package.record.pixel_scale
-        say(
+        log.info(
             f"{output}: edge: a stamp is {side} px of {scale:g} arcsec; images must reach "
             f"{side * scale / 2:.2f} arcsec to all sides of an object (cutouts: --fill frames them)"
         )
@@ -127,10 +127,10 @@ def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output:
     }
     if any(raised.values()):
         said = ", ".join(f"{count} {name}" for name, count in raised.items() if count)
-        say(f"{output}: flags: {said}")
+        log.info(f"{output}: flags: {said}")
     if measured.any() and raised["noise_unlike"] > measured.sum() / 2:
         ratio = float(np.median(raw.loc[measured, "local_rms"])) / package.record.pixel_rms
-        say(
+        log.info(
             f"{output}: the images' noise is {ratio:.3g} times the training's once brought to its "
             "zero point: check --zero-point and the unit (counts labelled e-/s, say), or train at "
             "this depth"

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.cutouts.cutouts import Stamp
 from galadapt.prediction.figures import Panel, residual_sheet
 from galadapt.prediction.flags import names
@@ -47,7 +47,7 @@ def draw_sample(task: Task, table: pd.DataFrame, count: int, output: Path) -> No
     magnitude = table["magnitude"].to_numpy(float)
     order = np.argsort(magnitude, kind="stable")[: np.isfinite(magnitude).sum()]
     if len(order) == 0:
-        say(f"{output}: not drawn, because no object was measured")
+        log.info(f"{output}: not drawn, because no object was measured")
         return
     wanted = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
     rows = order[wanted]

@@ -21,7 +21,7 @@ import pandas as pd
 
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import DIGEST_LIMIT, canonical_json, write_parquet, write_text
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.provenance import digest, file_digest
 from galadapt.cutouts.cutouts import Rejection, Stamp
 from galadapt.cutouts.flags import names as extraction_names
@@ -92,7 +92,7 @@ def measure(
         asked = np.concatenate([table["row"].to_numpy() for table in have] or [np.zeros(0, int)])
         rows = np.setdiff1d(np.arange(len(objects)), np.union1d(done, asked))
         if len(have) and len(rows):
-            say(f"{field.name}: continuing; {len(rows)} of {len(objects)} objects are left")
+            log.info(f"{field.name}: continuing; {len(rows)} of {len(objects)} objects are left")
         count = len(have)
         for batches in _grouped(field.stamps(objects, rows)):
             table = _ask(package, ensemble, field, batches)

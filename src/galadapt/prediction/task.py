@@ -13,7 +13,7 @@ import pandas as pd
 from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.prediction.describe import scope
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package, read_package
@@ -94,7 +94,7 @@ def prepare(model: Path, inputs: Inputs) -> Task:
     package = read_package(model)
     record = package.record
     for line in scope(record):
-        say(f"{package.folder}: {line}")
+        log.info(f"{package.folder}: {line}")
     kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
     if sum(kinds) != 1:
         raise ConfigError("give exactly one of --images, --cutouts and --stamps")
@@ -193,7 +193,7 @@ def _detect(fields: Sequence[Any], extraction: Extraction) -> pd.DataFrame:
     (image,) = fields
     with image.open() as mosaic:
         found = detect(mosaic, image.record.stamp_size, extraction)
-    say(f"{image.path}: no catalogue given; {len(found)} sources detected in the image itself")
+    log.info(f"{image.path}: no catalogue given; {len(found)} sources detected in the image itself")
     if found.empty:
         raise DataError(f"{image.path}: no source detected; check the image, or give a catalogue")
     found.insert(0, "id", np.arange(1, len(found) + 1))
@@ -219,14 +219,14 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     """Measure the PSF given; say so and flag everything if it is not the training's."""
     record = package.record
     if inputs.psf is None:
-        say(
+        log.info(
             f"no PSF given: taken as that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
         )
         return record.psf, record.psf_fwhm, Flag(0)
     scale = inputs.psf_pixel_scale
     if scale is None:
         scale = record.pixel_scale
-        say(
+        log.info(
             f"{inputs.psf}: taken as sampled at {scale:g} arcsec/px; give --psf-pixel-scale if it "
             "is not"
         )
@@ -240,7 +240,7 @@ def _compare_psf(package: Package, inputs: Inputs) -> tuple[Psf, float, Flag]:
     width = fwhm_of_file(inputs.psf, scale, record.pixel_scale)
     if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
         return psf, width, Flag(0)
-    say(
+    log.info(
         f"{inputs.psf}: the PSF is {width:.3f} arcsec wide (FWHM), the training's "
         f"{record.psf_fwhm:.3f}; all objects get the flag psf_unlike: train with this PSF"
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from galadapt.config.image import Image, Psf
 from galadapt.config.simulation import Noise, Simulation
 from galadapt.core.errors import DataError
-from galadapt.core.log import track
+from galadapt.core.log import progress
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psfs, mean_psf
@@ -233,7 +233,7 @@ def _batches(
         return _drawn(renderer, rows, label)
 
     made = _plain(draw(records), noise.levels) if scenes is None else scenes.scenes(records, draw)
-    rows = track(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
+    rows = progress(zip(records, made, strict=True), len(table), f"simulate {label}", "galaxies")
     batch = np.empty((0, 0, 0), np.float32)
     filled = 0
     signal: list[float] = []

@@ -23,7 +23,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.sky import Mosaic
 from galadapt.surveys.field import FLAG_NO_FIT
@@ -383,7 +383,7 @@ def _identifiers(table: Table, chosen: Mapping[str, str], path: Path) -> dict[st
     count = np.arange(1, len(table) + 1)
     column = chosen.get("id", chosen.get("name"))
     if column is None:
-        say(f"{path}: no column for id; objects are numbered from 1")
+        log.info(f"{path}: no column for id; objects are numbered from 1")
         return {"id": count}
     raw = table[column]
     if raw.dtype.kind in "iu" and not np.ma.is_masked(raw):
@@ -534,7 +534,7 @@ def _say_lost(path: Path, good: np.ndarray, total: int, what: str) -> None:
             f"{path}: none of {total} objects has {what}; check the columns and their units"
         )
     if lost:
-        say(f"{path}: {lost} of {total} objects have not {what}")
+        log.info(f"{path}: {lost} of {total} objects have not {what}")
 
 
 def _labels(
@@ -573,7 +573,7 @@ def _labels(
     if given:
         missing = np.isnan(np.stack([found[name] for name in given])).any(axis=0)
         if missing.any():
-            say(f"{path}: {int(missing.sum())} of {len(missing)} objects lack a label: flag 3")
+            log.info(f"{path}: {int(missing.sum())} of {len(missing)} objects lack a label: flag 3")
         flag = found.get("flag", np.zeros(len(missing), np.int64))
         found["flag"] = np.where(missing, np.maximum(flag, FLAG_NO_FIT), flag)
     return found

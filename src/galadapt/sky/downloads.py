@@ -34,7 +34,7 @@ from pydantic import Field, ValidationError, model_validator
 from galadapt.config.base import Section
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.files import atomic, expand, write_text
-from galadapt.core.log import say
+from galadapt.core.log import log
 
 #: Answers worth another try on the same server: it is overloaded or restarting.
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -202,7 +202,7 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         return folder
     if folder.exists() and not marker.is_file():
         raise DataError(f"{folder}: not unpacked from {archive}; move it away")
-    say(f"{archive}: unpacking into {folder}")
+    log.info(f"{archive}: unpacking into {folder}")
     fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
         fresh.mkdir(parents=True)
@@ -259,7 +259,9 @@ class Ledger:
             write_text(self.path, "".join(f"{known[name]}  {name}\n" for name in sorted(known)))
         finally:
             os.close(folder)
-        say(f"{self.path}: recorded the checksum of {name}; keep this file under version control")
+        log.info(
+            f"{self.path}: recorded the checksum of {name}; keep this file under version control"
+        )
 
 
 class _Failed(Exception):
@@ -330,7 +332,7 @@ def _alone(part: Path) -> Iterator[Path]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{part}: waiting for another process that is fetching it")
+            log.info(f"{part}: waiting for another process that is fetching it")
             fcntl.flock(stream, fcntl.LOCK_EX)
         # Whoever held it may have renamed or removed it.
         with contextlib.suppress(FileNotFoundError):
@@ -360,7 +362,7 @@ def _from_any_source(job: _Job, target: Path, mirrors: Sequence[str], offline: b
             return _finish(source, target, job)
         except _Failed as reason:
             failures.append(f"{source}: {reason}")
-            say(f"{job.entry.file}: {failures[-1]}")
+            log.info(f"{job.entry.file}: {failures[-1]}")
     addresses = " or ".join(job.entry.urls)
     if offline:
         also = f" (tried {'; '.join(failures)})" if failures else ""
@@ -425,7 +427,9 @@ def _finish(url: str, target: Path, job: _Job) -> str:
         job.discard()
         if not begun.get("resumed"):
             raise
-        say(f"{job.entry.file}: the continued download does not verify; fetching it from the start")
+        log.info(
+            f"{job.entry.file}: the continued download does not verify; fetching it from the start"
+        )
         _download(url, job)
         try:
             digest = _verify(job.part, job.entry, job.wanted)
@@ -452,7 +456,7 @@ def _download(url: str, job: _Job) -> None:
             if failures > job.retries:
                 raise _Failed(f"{broken} ({failures} tries)") from None
             wait = min(max(job.pause * 2 ** (failures - 1), broken.pause), _LONGEST_PAUSE)
-            say(f"{url}: {broken}; {size} bytes are kept, trying again in {wait:.3g} s")
+            log.info(f"{url}: {broken}; {size} bytes are kept, trying again in {wait:.3g} s")
             time.sleep(wait)
 
 
@@ -578,7 +582,7 @@ def _receive(response: requests.Response, job: _Job, start: int, total: int | No
 def _tell(name: str, got: int, total: int | None, rate: float) -> None:
     of = f"/{total / 1e6:.1f}" if total else ""
     left = f", {(total - got) / rate:.0f} s left" if total and rate else ""
-    say(f"{name}: {got / 1e6:.1f}{of} MB, {rate / 1e6:.2f} MB/s{left}")
+    log.info(f"{name}: {got / 1e6:.1f}{of} MB, {rate / 1e6:.2f} MB/s{left}")
 
 
 def _check_room(job: _Job, start: int, total: int | None) -> None:

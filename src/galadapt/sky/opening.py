@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from galadapt.core.errors import DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.sky.calibration import (
     exposure_time,
     native_scales,
@@ -36,7 +36,7 @@ def open_mosaic(
     native_pixel_scale: float | None = None,
     zero_point: float | None = None,
     unit: str | None = None,
-    remark: Callable[[str], None] = say,
+    remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
     """Open an image and what is known of its noise.
 
@@ -107,6 +107,6 @@ def once() -> Callable[[str], None]:
         text = message.partition(": ")[2]
         if text not in said:
             said.add(text)
-            say(message)
+            log.info(message)
 
     return remark

@@ -329,7 +329,7 @@ def make_variant(
     """
     import numpy as np
 
-    from galadapt.core.log import track
+    from galadapt.core.log import progress
     from galadapt.stamps.format import StampSet, write_stamps
 
     with StampSet(paths) as stamps:
@@ -357,7 +357,7 @@ def make_variant(
                     yield images
 
         count = -(-len(stamps) // _BATCH)
-        tracked = track(batches(), count, f"variant {output.name}", "batches")
+        tracked = progress(batches(), count, f"variant {output.name}", "batches")
         write_stamps(
             output, tracked, stamps.table, metadata, unit=last.unit, masks=stamps.has_masks
         )

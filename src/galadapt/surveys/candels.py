@@ -22,7 +22,7 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.sky.calibration import unit_kind, zero_point_of
 from galadapt.sky.downloads import Archives, fetch, link_or_copy, read_archives, unpack
 from galadapt.sky.headers import without_stale_distortion
@@ -133,7 +133,7 @@ def make_candels(
     write_parquet(truth, found[[*columns, "reason"]].rename(columns=columns))
     counts = found["reason"].replace("", "good").value_counts()
     summary = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-    say(
+    log.info(
         f"candels survey: {len(found)} objects on the mosaic, {len(table) - len(found)} of the "
         f"catalogue outside; {summary}"
     )
@@ -206,7 +206,7 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
     scales = proj_plane_pixel_scales(wcs) * 3600
-    zero_point = zero_point_of(header, None, "e-/s", False, scales, drz, say)
+    zero_point = zero_point_of(header, None, "e-/s", False, scales, drz, log.info)
     if zero_point is not None and abs(zero_point - image.zero_point) > 0.02:
         raise DataError(
             f"{drz}: the header gives the AB zero point {zero_point:.4f}, "

@@ -24,7 +24,7 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
 from galadapt.core.files import canonical_json, expand, write_parquet
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
 from galadapt.simulation.ktable import KTableRenderer
@@ -100,7 +100,7 @@ def make_cosmos(
 
     def bands() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One row of cells after the other."""
-        numbers = iter(track(range(len(rows)), len(rows), "cosmos survey", "galaxies"))
+        numbers = iter(progress(range(len(rows)), len(rows), "cosmos survey", "galaxies"))
         for first in range(0, len(rows), columns):
             data = np.zeros((cell, shape[1]), np.float32)
             weight = np.full(data.shape, 1 / levels.pixel_rms**2, np.float32)
@@ -141,7 +141,7 @@ def make_cosmos(
         ],
     )
     write_parquet(truth, rows)
-    say(
+    log.info(
         f"cosmos survey: {len(rows)} galaxies, "
         f"{int((rows['flag'] == FLAG_GOOD).sum())} with a good flag"
     )

@@ -27,7 +27,7 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
@@ -116,7 +116,7 @@ def make_images(
     write_catalog(catalog, _galfit_rows(rows, image), comments)
     kept = ["id", "name", "x", "y", "flag", "labelled", "source", "filled"]
     write_parquet(truth, rows[[name for name in kept if name in rows]])
-    say(
+    log.info(
         f"images survey: {len(rows)} objects, {int(rows['labelled'].sum())} with labels, "
         f"{int((rows['flag'] == 0).sum())} with a good flag"
     )
@@ -217,7 +217,7 @@ def _write(
     }
     if exposure_time is not None:
         cards["EXPTIME"] = (exposure_time, "[s]")
-    write_bands(drz, wht, shape, wcs, cards, track(bands, total, "images survey", "bands"))
+    write_bands(drz, wht, shape, wcs, cards, progress(bands, total, "images survey", "bands"))
 
 
 # --- cutouts --------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def _lay_out(
     if not usable.any():
         raise DataError(unusable[0])
     if unusable:
-        say(f"images survey: {len(unusable)} cutouts get flag 3, the first as {unusable[0]}")
+        log.info(f"images survey: {len(unusable)} cutouts get flag 3, the first as {unusable[0]}")
     rows["flag"] = np.maximum(rows["flag"], np.where(rows["filled"], FLAG_SUSPICIOUS, 0))
     rows["flag"] = np.maximum(rows["flag"], np.where(usable, 0, FLAG_NO_FIT))
     rows["ra"], rows["dec"] = wcs.pixel_to_world_values(rows["x"], rows["y"])
@@ -494,7 +494,7 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, cata
     if abs(offset) > _OFFSET_ERROR:
         raise DataError(f"{catalog}: {what}; correct survey.unit or survey.zero_point")
     if abs(offset) > _OFFSET_WARNING:
-        say(f"images survey: {what}; check unit, zero point and band")
+        log.info(f"images survey: {what}; check unit, zero point and band")
 
 
 def _galfit_rows(rows: pd.DataFrame, image: Image) -> pd.DataFrame:

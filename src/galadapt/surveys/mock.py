@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import MockSurvey
 from galadapt.core.files import canonical_json, write_parquet
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
 from galadapt.simulation.noise import add_noise, resolve
@@ -109,7 +109,7 @@ def make_mock(
         ],
     )
     write_parquet(truth, table)
-    say(
+    log.info(
         f"mock survey: {len(table)} galaxies on {side}x{side} px, {len(rows)} catalogued, "
         f"{int((rows['f'] == 0).sum())} with a good fit"
     )
@@ -275,7 +275,7 @@ def _draw(
     mosaic = np.zeros((side, side))
     boxes = _boxes(table, pixel_rms)
     records: list[dict[Any, Any]] = table.to_dict("records")
-    for record, box in track(
+    for record, box in progress(
         zip(records, boxes, strict=True), len(records), "mock survey", "galaxies"
     ):
         x, y = int(record["x"]), int(record["y"])

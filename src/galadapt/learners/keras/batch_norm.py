@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from galadapt.core.errors import ConfigError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.keras.inference import CHUNK, predict
 
 
@@ -43,7 +43,7 @@ def adapt(regressor: keras.Model, images: np.ndarray) -> None:
         mean, variance = _moments(keras.Model(regressor.input, layer.input), images)
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
-    say(f"batch normalisations adapted to the survey: {len(found)}")
+    log.info(f"batch normalisations adapted to the survey: {len(found)}")
 
 
 def _moments(model: keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 from galadapt.answers.registry import Target
 from galadapt.config.training import Training
 from galadapt.core.errors import RunError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.job import Job
 from galadapt.learners.keras.batches import Batches
 from galadapt.learners.keras.checkpoint import Checkpoint, Progress
@@ -118,7 +118,7 @@ class Record(keras.callbacks.Callback):
             row["reversal_strength"] = _number(layer.strength)
         row["seconds"] = time.monotonic() - self._clock
         self._progress.history.append(row)
-        say(
+        log.info(
             f"{self._job.label} epoch {epoch + 1}/{self._job.method.epochs} loss {row['loss']:.4f} "
             f"val {row['val_monitored']:.4f} ({row['seconds']:.1f} s)"
         )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from galadapt.core.files import atomic
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.keras.resident import learned
 
 
@@ -90,7 +90,7 @@ class Checkpoint:
             with np.load(self.file) as saved:
                 about = json.loads(str(saved["about"]))
                 if about["identity"] != self.identity:
-                    say(f"{self.file}: belongs to another training; starting afresh")
+                    log.info(f"{self.file}: belongs to another training; starting afresh")
                     self.remove()
                     return Progress()
                 values = [saved[f"variable{index:05d}"] for index in range(len(variables))]
@@ -101,7 +101,7 @@ class Checkpoint:
                     raise ValueError("of another network")
                 best = [saved[name] for name in sorted(saved.files) if name.startswith("best")]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            say(f"{self.file}: unreadable ({error}); starting afresh")
+            log.info(f"{self.file}: unreadable ({error}); starting afresh")
             self.remove()
             return Progress()
         for variable, value in zip(variables, values, strict=True):

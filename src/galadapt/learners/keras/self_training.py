@@ -18,7 +18,7 @@ from galadapt.answers.registry import Parameters
 from galadapt.config.training import SelfTraining
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners.keras import inference
 from galadapt.learners.keras.data import Examples
 from galadapt.learners.keras.orientations import COUNT, oriented
@@ -51,7 +51,7 @@ def pseudo_labelled(
     kept = np.argsort(scatter, kind="stable")[: max(1, round(settings.keep * len(part)))]
     labels = np.full_like(part.labels, np.nan)
     labels[kept] = target.fit.inverse(mean[kept])
-    say(
+    log.info(
         f"{label}: {len(kept)} of {len(part)} survey stamps learn the answers of "
         f"{len(teachers)} networks, which scatter by {np.median(scatter[kept]):.3f} (all: "
         f"{np.median(scatter):.3f}) of the simulated range's standard deviation"

@@ -15,7 +15,7 @@ from galadapt.answers.registry import Target
 from galadapt.config.classes import ClassMethod
 from galadapt.config.training import Method, Training
 from galadapt.core.errors import DataError
-from galadapt.core.log import say
+from galadapt.core.log import log
 from galadapt.learners import run_folder
 from galadapt.learners.job import Job
 from galadapt.learners.keras import batch_norm, callbacks, networks
@@ -136,7 +136,7 @@ def _fit(
     model, joined = compiled(network, target, method, batches, job.compute.keeps_stamps_on_device)
     progress = checkpoint.load(model)
     if progress.epoch:
-        say(f"{job.label} continues after epoch {progress.epoch}")
+        log.info(f"{job.label} continues after epoch {progress.epoch}")
     chain: list[keras.callbacks.Callback] = [
         callbacks.DrawBatches(batches),
         callbacks.Validate(network, target, validation),

@@ -20,7 +20,7 @@ from scipy.ndimage import binary_closing
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand, read_table, write_csv
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.sky.fits_files import open_fits, science_plane
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.tasks.screening.classes import CLASSES
@@ -102,7 +102,7 @@ def read_fields(
         rows: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []
         records = cast("list[dict[str, Any]]", listed.to_dict("records"))
-        for row in track(records, len(records), output.name, "images"):
+        for row in progress(records, len(records), output.name, "images"):
             try:
                 label = _label(row)
                 read = _read(row, files)
@@ -133,7 +133,7 @@ def read_fields(
         write_stamps(
             output, _batches(images, len(table)), table.drop(columns="given"), metadata, "count/s"
         )
-    say(
+    log.info(
         f"{output.name}: {len(table)} fields, {int((table['label'] != '').sum())} with a class, "
         f"{len(refused)} images rejected ({rejected.name})"
     )

@@ -16,7 +16,7 @@ from astropy.table import Table
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
-from galadapt.core.log import say
+from galadapt.core.log import log
 
 #: The pipeline's identifiers of the cameras; EP is their sum.
 INSTRUMENTS = {"sum": "EP", "pn": "PN", "mos1": "M1", "mos2": "M2"}
@@ -122,7 +122,7 @@ def list_observations(
         )
     found = pd.DataFrame(rows)
     write_csv(output, found)
-    say(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
+    log.info(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError, RunError
-from galadapt.core.log import track
+from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
 from galadapt.stamps.format import SPLITS, write_stamps
@@ -378,7 +378,9 @@ def simulate_fields(
 
     def images() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         made = _batches(settings, seed, classes, processes)
-        for pictures, masks, described in track(made, -(-total // _BATCH), output.name, "batches"):
+        for pictures, masks, described in progress(
+            made, -(-total // _BATCH), output.name, "batches"
+        ):
             rows.extend(described)
             if len(rows) == total:
                 # The table is stored after the last batch.

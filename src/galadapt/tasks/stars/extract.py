@@ -15,7 +15,7 @@ import pandas as pd
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv, write_parquet
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.stamps.format import write_stamps
 from galadapt.tasks.stars.cutting import REASONS, Cut, cut
@@ -105,7 +105,7 @@ def extract_stars(
     records, tables, refused = [], [], []
     scales: dict[str, float] = {}
     digests: dict[str, str] = {}
-    results = track(
+    results = progress(
         mapped(work, listed["path"].tolist(), processes), len(listed), "stars", "frames"
     )
     # The number of stamps is known at the end: until then they lie in a file without a name,
@@ -115,7 +115,7 @@ def extract_stars(
             name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
             records.append({"frame": name, "label": label, "split": split, **result.record})
             if result.record["status"] == "skipped":
-                say(f"stars: frame skipped: {result.record['reason']}")
+                log.info(f"stars: frame skipped: {result.record['reason']}")
             if result.digest:
                 _check_unique(table, name, result.digest, digests)
                 _check_scale(table, name, result.pixel_scale, scales)
@@ -153,7 +153,7 @@ def extract_stars(
         size = detection.stamp_size
         write_stamps(output, _spooled(spool, len(stars), size), stars, metadata, unit="adu")
     used = int((summary["status"] == "used").sum())
-    say(
+    log.info(
         f"stars: {len(stars)} stamps of {used} frames, {len(listed) - used} frames skipped, "
         f"{len(left_out)} stars left out"
     )

@@ -17,7 +17,7 @@ from astropy.io import fits
 from galadapt.config.base import Interval
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, write_csv
-from galadapt.core.log import track
+from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
 from galadapt.stamps.format import SPLITS
@@ -122,7 +122,7 @@ def simulate_frames(
             "folder or give another"
         )
     work = partial(_write, settings=settings, seed=seed, folder=folder, provenance=provenance)
-    rows = list(track(mapped(work, drawn, processes), len(drawn), "simulation", "frames"))
+    rows = list(progress(mapped(work, drawn, processes), len(drawn), "simulation", "frames"))
     path = os.path.relpath(folder.resolve(), table.parent.resolve())
     for row in rows:
         row["frame"] = (Path(path) / row["frame"]).as_posix()

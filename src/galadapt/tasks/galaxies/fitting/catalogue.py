@@ -12,7 +12,7 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_parquet
-from galadapt.core.log import say, track
+from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
@@ -93,7 +93,7 @@ def fit_galaxies(
         )
 
     results = mapped(fit, range(len(about)), processes)
-    found = list(track(results, len(about), "profile fits", "galaxies", every=10))
+    found = list(progress(results, len(about), "profile fits", "galaxies", every=10))
     fits = pd.DataFrame({"id": about["id"]})
     for name in PARAMETERS:
         fits[f"{name}_true"] = about.get(name, np.nan)
@@ -101,7 +101,7 @@ def fit_galaxies(
     fits["chi2"] = [float(one.get("chi2", np.nan)) for one in found]
     fits["failure"] = [str(one.get("failure", "")) for one in found]
     write_parquet(output, fits)
-    say(f"profile fits: {len(fits)} galaxies, {int((fits['failure'] != '').sum())} failed")
+    log.info(f"profile fits: {len(fits)} galaxies, {int((fits['failure'] != '').sum())} failed")
 
 
 def _noise(table: pd.DataFrame, metadata: dict[str, Any], stamps: Path) -> np.ndarray:
