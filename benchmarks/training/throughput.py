@@ -19,7 +19,7 @@ import pandas as pd
 
 from galadapt.config.training import Compute, Method, Network
 from galadapt.core.files import write_csv
-from galadapt.core.quantity import PARAMETERS
+from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.learners.keras import backend
 
 
@@ -29,7 +29,7 @@ def measure(
     """Return stamps per second of real batches, and of one batch repeated."""
     import keras
 
-    from galadapt.answers.registry import Parameters
+    from galadapt.answers.registry import Numbers
     from galadapt.learners.keras import networks
     from galadapt.learners.keras.batches import Batches
     from galadapt.learners.keras.compiling import compiled
@@ -49,7 +49,7 @@ def measure(
             return self._step
 
     keras.utils.set_random_seed(1)
-    target = Parameters(tuple(PARAMETERS)).fitted(labels, None)
+    target = Numbers(SERSIC).fitted(labels, None)
     training = {"simulated": Examples(images, labels, np.arange(len(images)))}
     batches = Batches(training, target, method, 1, by_rows=by_rows)
     network = networks.build(method.network, images.shape[1], len(PARAMETERS))

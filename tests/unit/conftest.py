@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.core.quantity import PARAMETERS
+from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.evaluation.evaluate import evaluate_run
 from galadapt.tasks.galaxies.settings import Evaluation
 
@@ -93,7 +93,16 @@ def fabricate_run(
         },
         "datasets": {"simulated": "0123456789abcdef"},
         "variant_steps": [{"step": "rebin", "factor": 2}],
-        "parameters": list(PARAMETERS),
+        "answer": {
+            "kind": "numbers",
+            "quantities": [quantity.to_dict() for quantity in SERSIC],
+            "scaling": {
+                "parameters": list(PARAMETERS),
+                "mean": [0.0] * 4,
+                "scale": [1.0] * 4,
+                "logarithmic": [],
+            },
+        },
         "output_shape": [len(PARAMETERS)],
         "parameter_count": 12345,
         "best_epoch": 6,

@@ -1,4 +1,4 @@
-"""What a network learns, as the trainer sees it."""
+"""What a learner predicts, as it is learned."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from galadapt.stamps.format import StampSet
 
 
-class Target(Protocol):
-    """What a network learns: which labels it reads, how it is scored, what its outputs mean.
+class Answer(Protocol):
+    """What a learner predicts: the labels it reads, its loss, and what its outputs mean.
 
     Labels are arrays whose first axis counts stamps; NaN marks what is unknown or hidden.
     """
 
     @property
     def outputs(self) -> int:
-        """Numbers the network says of a stamp (of a pixel, where it draws)."""
+        """Outputs for each stamp (for each pixel, where the answer is a map)."""
         ...
 
     @property
@@ -41,11 +41,11 @@ class Target(Protocol):
         ...
 
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
-        """Return the target as the training labels make it.
+        """Return the answer fitted to the training labels.
 
         Args:
             labels: Of the training stamps.
-            start: The run.json of the run whose weights are the start; None: random weights.
+            start: `record` of the run whose weights are the start; None: random weights.
 
         Raises:
             DataError: the labels cannot be learned from, or the start learned something else.
@@ -53,7 +53,7 @@ class Target(Protocol):
         ...
 
     def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return what the network should say of stamps with these labels."""
+        """Return the outputs wanted for stamps with these labels."""
         ...
 
     def weights(self, expected: np.ndarray) -> np.ndarray:
@@ -61,21 +61,23 @@ class Target(Protocol):
         ...
 
     def loss(self, reduction: str) -> keras.losses.Loss:
-        """Return the loss, averaged as Keras calls it."""
+        """Return the loss with one of Keras' reductions."""
         ...
 
-    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
-        """Return what early stopping watches, over stamps whose labels are known."""
+    def validation_loss(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> float:
+        """Return what early stopping minimises, over stamps whose labels are known."""
         ...
 
-    def answers(
+    def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Return the columns of a predictions table: what is true and what the network says."""
+        """Return the columns of a predictions table: true and predicted."""
         ...
 
     def record(self) -> dict[str, Any]:
-        """Return what run.json keeps."""
+        """Return what run.json keeps under ``answer``, with the ``kind`` of the registry."""
         ...
 
 

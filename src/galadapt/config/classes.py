@@ -79,6 +79,11 @@ class ClassMethod(Training):
     )
 
     @property
+    def answer_kind(self) -> str:
+        """Kind of answer, by its name in `galadapt.answers.registry`."""
+        return "maps" if self.answer == "mask" else "classes"
+
+    @property
     def split_column(self) -> str:
         """Column of the stamp set that says which stamps train."""
         return "split" if self.split == "group" else "split_by_stamp"

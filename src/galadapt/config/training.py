@@ -201,6 +201,11 @@ class Training(Section):
     )
 
     @property
+    def answer_kind(self) -> str:
+        """Kind of answer, by its name in `galadapt.answers.registry`."""
+        return "numbers"
+
+    @property
     def magnitude_limit(self) -> float | None:
         """Magnitude beyond which stamps are left out of training and testing."""
         return None

@@ -7,7 +7,7 @@ import datetime
 import keras
 import pandas as pd
 
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
 from galadapt.core.files import atomic, write_csv, write_json
 from galadapt.core.provenance import environment
 from galadapt.learners.job import Job
@@ -19,7 +19,7 @@ def write(
     job: Job,
     sets: dict[str, StampSet],
     network: keras.Model,
-    target: Target,
+    target: Answer,
     progress: Progress,
     identity: str,
     started: datetime.datetime,
@@ -66,7 +66,7 @@ def write(
             "stamps": {
                 key: value for key, value in metadata.items() if not key.endswith("provenance")
             },
-            **target.record(),
+            "answer": target.record(),
             "output_shape": network.output_shape[1:],
             "parameter_count": network.count_params(),
             "best_epoch": progress.best_epoch,

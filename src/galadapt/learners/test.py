@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers import registry as targets
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_json, write_parquet
@@ -47,7 +47,7 @@ class Network:
     """
 
     model: keras.Model
-    target: Target
+    target: Answer
     magnitude_limit: float | None
     split_column: str
     averages: bool = False
@@ -136,7 +136,7 @@ def _predictions(network: Network, sets: Mapping[str, StampSet]) -> pd.DataFrame
             rows = _rows(network, stamps, split)
             for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
                 said = network.ask(network.model, stamps, some)
-                answers = network.target.answers(said, stamps, some)
+                answers = network.target.columns(said, stamps, some)
                 about = _about(stamps, some, domain, split)
                 tables.append(pd.concat([about, pd.DataFrame(answers)], axis=1))
     return pd.concat(tables, ignore_index=True)

@@ -609,17 +609,16 @@ def _write_model(place: Path, run_id: str, model_id: str, folder: Folder) -> Non
     requirements = [f"{name}=={versions[name]}" for name in _PACKAGES if name in versions]
     (place / "requirements.txt").write_text("\n".join([*requirements, ""]))
     # What the network says, and of which pixels: whoever loads it must know.
-    known = (
-        *("parameters", "target_scaling", "target_classes", "mask_borders"),
-        *("variant_steps", "stamps"),
-    )
+    known = ("answer", "variant_steps", "stamps")
     metadata = {key: folder.run[key] for key in known if key in folder.run}
     model = Model(run_id=run_id, model_id=model_id, metadata=metadata)
     shape, said = input_shape(source), folder.run.get("output_shape")
     if shape is not None and said is not None:
         single = np.dtype(np.float32)
         sizes = tuple(-1 if size is None else int(size) for size in shape)
-        names = folder.run.get("parameters") or folder.run["target_classes"]["classes"]
+        answer = folder.run["answer"]
+        names = [quantity["name"] for quantity in answer.get("quantities", [])]
+        names = names or answer["classes"]["classes"]
         model.signature = ModelSignature(
             Schema([TensorSpec(single, sizes)]),
             Schema([TensorSpec(single, (-1, *map(int, said)), "_".join(names))]),

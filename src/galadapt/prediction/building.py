@@ -45,7 +45,7 @@ _BATCH = 512
 _BINS, _PER_BIN = 4, 50
 
 #: What all runs of a package share.
-_SHARED = ("task", "variant", "method", "parameters", "settings", "variant_steps", "stamps")
+_SHARED = ("task", "variant", "method", "settings", "variant_steps", "stamps")
 
 
 def build(
@@ -62,6 +62,7 @@ def build(
     records = _read_runs(runs)
     run = records[0]
     settings = run["settings"]
+    parameters = [quantity["name"] for quantity in run["answer"]["quantities"]]
     with contextlib.ExitStack() as opened:
         sets = {domain: opened.enter_context(StampSet(paths[domain])) for domain in DOMAINS}
         stamps = next(iter(sets.values()))
@@ -73,13 +74,13 @@ def build(
         seen = [d for d in settings["domains"] if d == "simulated" or settings["survey_labels"]]
         record = Record(
             name="/".join(run[key] for key in ("task", "variant", "method")),
-            parameters=run["parameters"],
+            parameters=parameters,
             members=[
                 Member(
                     file=f"member-{number}.keras",
                     seed=one["seed"],
                     digest=file_digest(folder / "model.keras"),
-                    target_scaling=one["target_scaling"],
+                    target_scaling=one["answer"]["scaling"],
                 )
                 for number, (one, folder) in enumerate(zip(records, runs, strict=True), start=1)
             ],
@@ -94,7 +95,7 @@ def build(
             psf=psf,
             psf_fwhm=round(fwhm(make_psf(psf, pixel_scale), pixel_scale), 4),
             extraction=extraction,
-            training_ranges=_ranges(sets, seen, run["parameters"], settings["max_magnitude"]),
+            training_ranges=_ranges(sets, seen, parameters, settings["max_magnitude"]),
             method=settings,
             labels_of=tuple(seen),
             survey=survey_kind,
@@ -108,7 +109,7 @@ def build(
             provenance=provenance,
         )
         models = [inference.load(folder / "model.keras") for folder in runs]
-        scalers = [TargetScaler.from_dict(one["target_scaling"]) for one in records]
+        scalers = [TargetScaler.from_dict(one["answer"]["scaling"]) for one in records]
         ensemble = Ensemble.of_models(record, models, scalers)
         measured: pd.DataFrame = pd.concat(
             [
@@ -143,7 +144,7 @@ def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
         raise DataError("no run folder was given; name those of one method's seeds")
     records = [read_json(folder / "run.json") for folder in runs]
     for folder, record in zip(runs, records, strict=True):
-        missing = [key for key in (*_SHARED, "seed", "target_scaling") if key not in record]
+        missing = [key for key in (*_SHARED, "seed", "answer") if key not in record]
         if missing:
             raise DataError(
                 f"{folder / 'run.json'}: lacks {', '.join(missing)}; delete its run folder and "

@@ -152,8 +152,8 @@ def test_groups_leave_out_what_they_do_not_name(patterns: Path, tmp_path: Path) 
     assert list(table.filter(like="p_")) == ["p_clean", "p_spoilt"]
     assert set(table.loc[table["label_original"] == "line", "label_true"]) == {""}
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["target_classes"]["labels"] == [["empty"], ["block"]]
-    assert "target_scaling" not in record
+    assert record["answer"]["classes"]["labels"] == [["empty"], ["block"]]
+    assert "scaling" not in record["answer"]
 
 
 def test_a_leaking_split_tests_other_stamps(patterns: Path, tmp_path: Path) -> None:

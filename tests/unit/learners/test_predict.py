@@ -85,7 +85,7 @@ def test_no_readable_model(ask: Ask, tmp_path: Path, content: bytes | None) -> N
     refused(ask, tmp_path, r"model.keras: not a readable Keras model .* train again", model=model)
 
 
-@pytest.mark.parametrize("key", ["target_scaling", "settings"])
+@pytest.mark.parametrize("key", ["answer", "settings"])
 def test_record_lacks_what_testing_needs(ask: Ask, network: Path, tmp_path: Path, key: str) -> None:
     record = json.loads((network / "run.json").read_text())
     del record[key]
@@ -95,7 +95,8 @@ def test_record_lacks_what_testing_needs(ask: Ask, network: Path, tmp_path: Path
 
 def test_record_of_another_network(ask: Ask, network: Path, tmp_path: Path) -> None:
     record = json.loads((network / "run.json").read_text())
-    record["target_scaling"] = {"parameters": ["magnitude"], "mean": [20.0], "scale": [1.0]}
+    record["answer"]["quantities"] = record["answer"]["quantities"][:1]
+    record["answer"]["scaling"] = {"parameters": ["magnitude"], "mean": [20.0], "scale": [1.0]}
     (tmp_path / "run.json").write_text(json.dumps(record))
     message = r"model.keras: predicts 4 numbers, but .*run.json names 1;"
     refused(ask, tmp_path, message, run=tmp_path / "run.json")

@@ -15,15 +15,16 @@ from pydantic import ValidationError
 from galadapt.config.training import Compute, Method, SelfTraining
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_json
-from galadapt.core.quantity import PARAMETERS
+from galadapt.core.quantity import SERSIC
 from galadapt.learners.keras import backend
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps
 
 backend.prepare(Compute())
 
+from galadapt.answers.base import known  # noqa: E402
+from galadapt.answers.numbers.answer import Numbers  # noqa: E402
 from galadapt.answers.numbers.scaler import TargetScaler  # noqa: E402
-from galadapt.answers.registry import Parameters, known  # noqa: E402
 from galadapt.learners.job import Job  # noqa: E402
 from galadapt.learners.keras.data import read_examples  # noqa: E402
 from galadapt.learners.keras.self_training import pseudo_labelled  # noqa: E402
@@ -48,9 +49,9 @@ def teachers(
     )
 
 
-def survey_part(domains: dict[str, Path], teacher: Path) -> tuple[Any, Parameters]:
-    scaler = TargetScaler.from_dict(read_json(teacher.parent / "run.json")["target_scaling"])
-    target = Parameters(tuple(PARAMETERS), scaler=scaler)
+def survey_part(domains: dict[str, Path], teacher: Path) -> tuple[Any, Numbers]:
+    scaler = TargetScaler.from_dict(read_json(teacher.parent / "run.json")["answer"]["scaling"])
+    target = Numbers(SERSIC, scaler=scaler)
     with StampSet(domains["survey"]) as stamps:
         part = read_examples(stamps, stamps.rows("train"), target, with_labels=False)
     return part, target
@@ -109,9 +110,10 @@ def test_what_cannot_teach_is_refused(job, domains, teachers, tmp_path):
     folder = tmp_path / "other"
     shutil.copytree(teachers[0].parent, folder)
     record = read_json(folder / "run.json")
-    record["target_scaling"] = {
+    record["answer"]["quantities"] = record["answer"]["quantities"][:2]
+    record["answer"]["scaling"] = {
         key: value[:2] if isinstance(value, list) and len(value) == 4 else value
-        for key, value in record["target_scaling"].items()
+        for key, value in record["answer"]["scaling"].items()
     }
     write_json(folder / "run.json", record)
     with pytest.raises(DataError, match="learned something else than magnitude"):

@@ -19,7 +19,7 @@ from same_runs import assert_same_run, weights
 from galadapt.config.training import Compute, Method, Network
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.provenance import file_digest
-from galadapt.core.quantity import PARAMETERS
+from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.learners.keras import backend
 from galadapt.learners.predict import predict
 from galadapt.learners.train import train
@@ -29,8 +29,8 @@ backend.prepare(Compute())
 
 import keras  # noqa: E402
 
+from galadapt.answers.numbers.answer import Numbers  # noqa: E402
 from galadapt.answers.numbers.scaler import TargetScaler  # noqa: E402
-from galadapt.answers.registry import Parameters  # noqa: E402
 from galadapt.learners.job import Job  # noqa: E402
 from galadapt.learners.keras import batch_norm, trainer  # noqa: E402
 from galadapt.learners.keras.batches import Batches  # noqa: E402
@@ -117,7 +117,7 @@ def test_saved_model_predicts_standardised_parameters_in_safe_mode(
     run = trained
     model = keras.saving.load_model(run / "model.keras", safe_mode=True)
     record = json.loads((run / "run.json").read_text())
-    scaler = TargetScaler.from_dict(record["target_scaling"])
+    scaler = TargetScaler.from_dict(record["answer"]["scaling"])
     with StampSet(domains["survey"]) as stamps:
         images = stamps.images(stamps.rows("test"))[..., None]
     table = pd.read_parquet(run / "predictions.parquet").query("domain == 'survey'")
@@ -256,7 +256,7 @@ def test_early_stopping_keeps_the_best_weights(job: MakeJob, domains: dict[str, 
     rows = predictions[
         (predictions["domain"] == "simulated") & (predictions["split"] == "validation")
     ]
-    scaler = TargetScaler.from_dict(record["target_scaling"])
+    scaler = TargetScaler.from_dict(record["answer"]["scaling"])
     true, predicted = (
         scaler.transform(rows[[f"{name}_{kind}" for name in PARAMETERS]].to_numpy())
         for kind in ("true", "predicted")
@@ -320,7 +320,7 @@ def batch_weights(masking: str) -> np.ndarray:
         ),
     }
     method = Method(**BOTH, alignment={"kind": "dann", "masking": masking}, batch_size=8)
-    batches = Batches(training, Parameters(PARAMETERS).fitted(labels, None), method, seed=1)
+    batches = Batches(training, Numbers(SERSIC).fitted(labels, None), method, seed=1)
     return np.stack([weight["answer"] * (1 + y["domain"]) for _, y, weight in batches])
 
 
@@ -547,12 +547,12 @@ def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path
     train(**arguments)
     ask(arguments["output"], domains)
     record = json.loads((arguments["output"] / "run.json").read_text())
-    assert record["target_scaling"]["logarithmic"] == ["effective_radius", "sersic_index"]
+    assert record["answer"]["scaling"]["logarithmic"] == ["effective_radius", "sersic_index"]
     predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
     # Untrained, a network says the mean of what it learns: a geometric mean here.
     with StampSet(domains["simulated"]) as stamps:
         radii = stamps.table["effective_radius"].to_numpy()[stamps.rows("train")]
-    assert record["target_scaling"]["mean"][1] == pytest.approx(np.log(radii).mean())
+    assert record["answer"]["scaling"]["mean"][1] == pytest.approx(np.log(radii).mean())
     assert (predictions["effective_radius_predicted"] > 0).all()
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galadapt.answers.registry import Parameters
+from galadapt.answers.numbers.answer import Numbers
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
-from galadapt.core.quantity import PARAMETERS
+from galadapt.core.quantity import SERSIC, Quantity
 from galadapt.learners.keras.data import epoch_order, epoch_orientations, read_training, turn
 from galadapt.stamps.format import StampSet
 
-TARGET = Parameters(PARAMETERS)
+TARGET = Numbers(SERSIC)
 
 BOTH = {"domains": ["simulated", "survey"]}
 
@@ -111,4 +111,5 @@ def test_missing_label_column(domains: dict[str, Path]) -> None:
         StampSet(domains["simulated"]) as simulated,
         pytest.raises(DataError, match=r"simulated.h5: lacks the label column 'bar'; rerun"),
     ):
-        read_training({"simulated": simulated}, "train", Parameters(("magnitude", "bar")), Method())
+        bar = Numbers((SERSIC[0], Quantity("bar", "bar strength", "b")))
+        read_training({"simulated": simulated}, "train", bar, Method())

@@ -27,7 +27,7 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
     """A run folder as training leaves it, of a network nobody trained."""
     import keras
 
-    from galadapt.core.quantity import PARAMETERS
+    from galadapt.core.quantity import PARAMETERS, SERSIC
     from galadapt.learners.keras import networks
 
     keras.utils.set_random_seed(seed)
@@ -40,14 +40,17 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
         "variant": "asinh",
         "method": "baseline",
         "seed": seed,
-        "parameters": PARAMETERS,
         "settings": Method(domains=domains, survey_labels=survey_labels).model_dump(mode="json"),
         "variant_steps": [{"step": "rebin", "factor": 2}, {"step": "noise_asinh"}],
         "stamps": {"pixel_rms": RMS},
-        "target_scaling": {
-            "parameters": PARAMETERS,
-            "mean": [21.0, 4.0, 2.0, 0.3],
-            "scale": [0.5, 0.5, 0.5, 0.1],
+        "answer": {
+            "kind": "numbers",
+            "quantities": [quantity.to_dict() for quantity in SERSIC],
+            "scaling": {
+                "parameters": PARAMETERS,
+                "mean": [21.0, 4.0, 2.0, 0.3],
+                "scale": [0.5, 0.5, 0.5, 0.1],
+            },
         },
     }
     (folder / "run.json").write_text(json.dumps(run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from galadapt.answers.base import known
 from galadapt.answers.classes.coder import ClassCoder
+from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
 _TINY = 1e-7
@@ -28,6 +30,23 @@ def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
             f"{stamps.paths[0]}: lacks the column 'label'; rerun the stage that writes it"
         )
     return stamps.table["label"].to_numpy(object)[rows]
+
+
+def coder_of(method: ClassMethod, stamps: StampSet) -> ClassCoder:
+    """Group the classes that a stamp set names as a method wants them.
+
+    Raises:
+        DataError: the stamps do not name their classes, or lack one that the method groups.
+    """
+    classes = stamps.metadata.get("classes")
+    if not classes:
+        raise DataError(
+            f"{stamps.paths[0]}: metadata lacks 'classes'; rerun the stage that writes it"
+        )
+    try:
+        return ClassCoder.of(classes, method.groups, method.answer != "nominal")
+    except DataError as error:
+        raise DataError(f"{stamps.paths[0]}: {error}") from None
 
 
 def truth(coder: ClassCoder, stamps: StampSet, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,6 +81,27 @@ class Classes:
     balanced: bool = False
     class_weights: tuple[float, ...] = ()
 
+    @classmethod
+    def of_method(
+        cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
+    ) -> Classes:
+        """Return what a method learns of these stamps, not yet fitted.
+
+        Raises:
+            DataError: the stamps do not name their classes.
+        """
+        coder = coder_of(method, stamps)
+        return cls(coder, method.class_weights == "balanced")
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Classes:
+        """Rebuild from `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        return cls(ClassCoder.from_dict(record.get("classes", {})))
+
     @property
     def outputs(self) -> int:
         """One number per class, or per border."""
@@ -84,10 +124,10 @@ class Classes:
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
         """Count the classes."""
         if start is not None:
-            learned = ClassCoder.from_dict(start.get("target_classes", {}))
-            # What a map's area says is always in order; what is read from it need not be.
+            learned = ClassCoder.from_dict(start.get("classes", {}))
+            # The area of a map is always in order; what is learned from maps need not be.
             if replace(learned, ordinal=self.coder.ordinal) != self.coder or (
-                learned.ordinal != self.coder.ordinal and "mask_borders" not in start
+                learned.ordinal != self.coder.ordinal and start.get("kind") != "maps"
             ):
                 raise DataError(
                     f"tells {', '.join(learned.classes)} apart, not {', '.join(self.coder.classes)}"
@@ -117,18 +157,20 @@ class Classes:
             return keras.losses.BinaryCrossentropy(reduction=reduction)
         return keras.losses.CategoricalCrossentropy(reduction=reduction)
 
-    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
-        """Mean cross-entropy; NaN if a prediction is."""
-        labelled = known(expected)
-        said, expected = np.clip(said[labelled], _TINY, 1 - _TINY), expected[labelled]
-        each = expected * np.log(said)
+    def validation_loss(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> float:
+        """Mean cross-entropy; NaN if an output is."""
+        labelled = known(targets)
+        outputs, targets = np.clip(outputs[labelled], _TINY, 1 - _TINY), targets[labelled]
+        each = targets * np.log(outputs)
         if self.coder.ordinal:
-            each = (each + (1 - expected) * np.log1p(-said)).mean(axis=1)
+            each = (each + (1 - targets) * np.log1p(-outputs)).mean(axis=1)
         else:
             each = each.sum(axis=1)
         return float(-np.average(each, weights=weights[labelled]))
 
-    def answers(
+    def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Name the true class and one probability per class."""
@@ -137,4 +179,8 @@ class Classes:
 
     def record(self) -> dict[str, Any]:
         """Keep the classes."""
-        return {"target_classes": self.coder.to_dict(), "class_weights": list(self.class_weights)}
+        return {
+            "kind": "classes",
+            "classes": self.coder.to_dict(),
+            "class_weights": list(self.class_weights),
+        }

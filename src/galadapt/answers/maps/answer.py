@@ -1,8 +1,8 @@
-"""Masks: the network draws what is flagged, and the class follows from the flagged share."""
+"""Maps: a probability for each pixel; the class follows from the flagged share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,10 +11,12 @@ import numpy as np
 from keras import ops
 
 from galadapt.answers.base import known
-from galadapt.answers.classes.answer import named, truth
+from galadapt.answers.classes.answer import coder_of, named, truth
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.answers.maps.area import beyond, flagged_share
+from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
 _TINY = 1e-7
@@ -36,8 +38,8 @@ class Overlap(keras.losses.Loss):
 
 
 @dataclass(frozen=True)
-class Masks:
-    """What is flagged in a stamp.
+class Maps:
+    """A probability for each pixel that it is flagged.
 
     Attributes:
         coder: The classes, ordered by the flagged share of the exposed pixels.
@@ -46,6 +48,35 @@ class Masks:
 
     coder: ClassCoder
     borders: tuple[float, ...]
+
+    @classmethod
+    def of_method(
+        cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
+    ) -> Maps:
+        """Return what a method learns of these stamps.
+
+        Raises:
+            DataError: the stamps do not name their classes, or hold no masks.
+        """
+        coder = coder_of(method, stamps)
+        borders = stamps.metadata.get("mask_borders")
+        if not borders or not stamps.has_masks:
+            raise DataError(
+                f"{stamps.paths[0]}: holds no masks, or not the flagged shares at which classes "
+                "begin (mask_borders); choose another answer than mask"
+            )
+        begins = dict(zip(stamps.metadata["classes"], borders, strict=True))
+        return cls(coder, tuple(min(begins[label] for label in few) for few in coder.labels[1:]))
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Maps:
+        """Rebuild from `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        coder = ClassCoder.from_dict(record.get("classes", {}))
+        return cls(coder, tuple(map(float, record.get("borders", []))))
 
     @property
     def outputs(self) -> int:
@@ -86,18 +117,20 @@ class Masks:
         """Return the loss of maps."""
         return Overlap(reduction=reduction)
 
-    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
+    def validation_loss(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> float:
         """Mean cross-entropy of pixels plus 1 - the Dice coefficient of all stamps."""
-        labelled = known(expected)
-        said, expected = said[labelled], expected[labelled]
-        clipped = np.clip(said, _TINY, 1 - _TINY)
-        each = -np.where(expected > 0.5, np.log(clipped), np.log1p(-clipped))
+        labelled = known(targets)
+        outputs, targets = outputs[labelled], targets[labelled]
+        clipped = np.clip(outputs, _TINY, 1 - _TINY)
+        each = -np.where(targets > 0.5, np.log(clipped), np.log1p(-clipped))
         crossed = np.average(each.mean(axis=(1, 2, 3)), weights=weights[labelled])
-        sums = (np.sum(part, dtype=np.float64) for part in (expected * said, expected, said))
+        sums = (np.sum(part, dtype=np.float64) for part in (targets * outputs, targets, outputs))
         shared, true, drawn = sums
         return float(crossed + 1 - (2 * shared + 1) / (true + drawn + 1))
 
-    def answers(
+    def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Name the true class, the flagged share drawn, and one probability per class.
@@ -117,4 +150,8 @@ class Masks:
 
     def record(self) -> dict[str, Any]:
         """Keep the classes and their borders."""
-        return {"target_classes": self.coder.to_dict(), "mask_borders": list(self.borders)}
+        return {
+            "kind": "maps",
+            "classes": self.coder.to_dict(),
+            "borders": list(self.borders),
+        }

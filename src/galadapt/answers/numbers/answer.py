@@ -1,8 +1,8 @@
-"""Parameters: numbers, standardised."""
+"""Numbers: measured quantities, standardised."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,49 +11,73 @@ import numpy as np
 
 from galadapt.answers.base import known
 from galadapt.answers.numbers.scaler import TargetScaler
+from galadapt.config.training import Method
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
 _LOSSES = {"mae": keras.losses.MeanAbsoluteError, "mse": keras.losses.MeanSquaredError}
 
 
 @dataclass(frozen=True)
-class Parameters:
-    """Structural parameters of galaxies.
+class Numbers:
+    """Measured quantities.
 
     Attributes:
-        names: Label columns, in order.
-        logarithmic: Those learned as logarithms.
+        quantities: What is measured, in the order of the outputs.
+        logarithmic: Names of those learned as logarithms.
         kind: mae or mse.
         activation: Of the last layer.
         scaler: Once fitted.
     """
 
-    names: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
     logarithmic: tuple[str, ...] = ()
     kind: str = "mae"
     activation: str = "linear"
     scaler: TargetScaler | None = None
 
+    @classmethod
+    def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Numbers:
+        """Return what a method learns, not yet fitted."""
+        activation = method.network.output_activation
+        return cls(tuple(quantities), tuple(method.logarithmic), method.loss, activation)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Numbers:
+        """Rebuild from `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        scaler = TargetScaler.from_dict(record.get("scaling", {}))
+        quantities = tuple(map(Quantity.from_dict, record.get("quantities", [])))
+        return cls(quantities, scaler.logarithmic, scaler=scaler)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Label columns."""
+        return tuple(quantity.name for quantity in self.quantities)
+
     @property
     def outputs(self) -> int:
-        """One number per parameter."""
+        """One number per quantity."""
         return len(self.names)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """One number per parameter."""
-        return (len(self.names),)
+        """One number per quantity."""
+        return (self.outputs,)
 
     @property
     def fit(self) -> TargetScaler:
         """The scaling of the targets."""
         if self.scaler is None:
-            raise ValueError("the target is not fitted yet")
+            raise ValueError("the scaling is not fitted yet")
         return self.scaler
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
-        """Read the parameters, (n, parameters) float64, in their own units."""
+        """Read the quantities, (n, quantities) float64, in their own units."""
         for name in self.names:
             if name not in stamps.table:
                 raise DataError(
@@ -67,7 +91,7 @@ class Parameters:
         if start is None:
             scaler = TargetScaler.fit(self.names, labels, self.logarithmic)
         else:
-            scaler = TargetScaler.from_dict(start.get("target_scaling", {}))
+            scaler = TargetScaler.from_dict(start.get("scaling", {}))
             if scaler.parameters != self.names:
                 raise DataError(
                     f"predicts {', '.join(scaler.parameters)}, not {', '.join(self.names)}"
@@ -86,17 +110,19 @@ class Parameters:
         """Return the mean absolute or squared error."""
         return _LOSSES[self.kind](reduction=reduction)
 
-    def error(self, said: np.ndarray, expected: np.ndarray, weights: np.ndarray) -> float:
-        """Mean error of standardised parameters; NaN if a prediction is."""
-        labelled = known(expected)
-        difference = said[labelled] - expected[labelled]
+    def validation_loss(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> float:
+        """Mean error of the standardised quantities; NaN if an output is."""
+        labelled = known(targets)
+        difference = outputs[labelled] - targets[labelled]
         each = np.abs(difference) if self.kind == "mae" else difference**2
         return float(np.average(each.mean(axis=1), weights=weights[labelled]))
 
-    def answers(
+    def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Name ``<parameter>_true`` and ``<parameter>_predicted``, in the parameters' units."""
+        """Name ``<quantity>_true`` and ``<quantity>_predicted``, in the quantities' units."""
         true, predicted = self.labels(stamps, rows), self.fit.inverse(outputs)
         columns = {}
         for column, name in enumerate(self.names):
@@ -105,5 +131,9 @@ class Parameters:
         return columns
 
     def record(self) -> dict[str, Any]:
-        """Keep the scaling."""
-        return {"parameters": list(self.names), "target_scaling": self.fit.to_dict()}
+        """Keep the quantities and their scaling."""
+        return {
+            "kind": "numbers",
+            "quantities": [quantity.to_dict() for quantity in self.quantities],
+            "scaling": self.fit.to_dict(),
+        }

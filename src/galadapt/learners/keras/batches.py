@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.answers.registry import Target, known
+from galadapt.answers.base import Answer, known
 from galadapt.config.base import DOMAINS
 from galadapt.config.training import Training
 from galadapt.learners.keras import networks
@@ -38,7 +38,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         training: dict[str, Examples],
-        target: Target,
+        target: Answer,
         method: Training,
         seed: int,
         copies: dict[str, np.ndarray] | None = None,

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
 from galadapt.config.training import Training
 from galadapt.core.errors import RunError
 from galadapt.core.log import log
@@ -67,14 +67,14 @@ class MatchLabels(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Measure the error of each domain whose labels may be used, and their mean."""
 
-    def __init__(self, network: keras.Model, target: Target, parts: LabelledParts) -> None:
+    def __init__(self, network: keras.Model, target: Answer, parts: LabelledParts) -> None:
         super().__init__()
         self._network, self._target, self._parts = network, target, parts
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Add ``val_<domain>`` and ``val_monitored`` to the row."""
         errors = {
-            domain: self._target.error(predict(self._network, images), expected, weights)
+            domain: self._target.validation_loss(predict(self._network, images), expected, weights)
             for domain, (images, expected, weights) in self._parts.items()
         }
         logs |= {f"val_{domain}": error for domain, error in errors.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
 from galadapt.config.training import Adversarial, Training
 from galadapt.learners.keras import networks
 from galadapt.learners.keras.alignment import AlignmentLoss
@@ -20,7 +20,7 @@ STEPS_PER_EXECUTION = 16
 
 
 def compiled(
-    network: keras.Model, target: Target, method: Training, batches: Batches, by_rows: bool
+    network: keras.Model, target: Answer, method: Training, batches: Batches, by_rows: bool
 ) -> tuple[keras.Model, keras.Model]:
     """Prepare a network for `fit`; all models share its weights.
 
@@ -53,7 +53,7 @@ def compiled(
 
 
 def _joined(
-    network: keras.Model, target: Target, method: Training, steps: int
+    network: keras.Model, target: Answer, method: Training, steps: int
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Join the network and what aligns the domains beside it; return them and their losses.
 

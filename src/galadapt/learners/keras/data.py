@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from galadapt.answers.registry import Target, known
+from galadapt.answers.base import Answer, known
 from galadapt.config.training import Adversarial, Alignment, Training
 from galadapt.core.errors import DataError
 from galadapt.core.random import generator
@@ -62,7 +62,7 @@ def chosen_rows(
 
 
 def read_examples(
-    stamps: StampSet, rows: np.ndarray, target: Target, *, with_labels: bool = True
+    stamps: StampSet, rows: np.ndarray, target: Answer, *, with_labels: bool = True
 ) -> Examples:
     """Read some stamps of a stamp set.
 
@@ -84,7 +84,7 @@ def read_examples(
 
 
 def read_training(
-    sets: dict[str, StampSet], split: str, target: Target, method: Training
+    sets: dict[str, StampSet], split: str, target: Answer, method: Training
 ) -> dict[str, Examples]:
     """Read one split of every domain a method trains on, hiding labels it may not use.
 

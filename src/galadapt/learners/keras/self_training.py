@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from galadapt.answers import registry as targets
-from galadapt.answers.registry import Parameters
+from galadapt.answers.numbers.answer import Numbers
 from galadapt.config.training import SelfTraining
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
@@ -25,7 +25,7 @@ from galadapt.learners.keras.orientations import COUNT, oriented
 
 
 def pseudo_labelled(
-    part: Examples, teachers: Sequence[Path], target: Parameters, settings: SelfTraining, label: str
+    part: Examples, teachers: Sequence[Path], target: Numbers, settings: SelfTraining, label: str
 ) -> Examples:
     """Give survey stamps the teachers' labels where these agree best.
 
@@ -59,12 +59,12 @@ def pseudo_labelled(
     return replace(part, labels=labels)
 
 
-def _answers(path: Path, part: Examples, target: Parameters) -> np.ndarray:
+def _answers(path: Path, part: Examples, target: Numbers) -> np.ndarray:
     """Standardised answers of one network in all 8 orientations, (8, n, parameters)."""
     run = path.parent / "run.json"
     own = targets.of_run(read_json(run), run)
     model = inference.load(path)
-    if not isinstance(own, Parameters) or own.names != target.names:
+    if not isinstance(own, Numbers) or own.names != target.names:
         raise DataError(f"{run}: learned something else than {', '.join(target.names)}")
     if model.input_shape[1] != part.images.shape[1]:
         raise DataError(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
@@ -17,8 +17,8 @@ from galadapt.learners.keras.data import Examples
 
 
 def start(
-    job: Job, side: int, target: Target, training: dict[str, Examples]
-) -> tuple[keras.Model, Target, str]:
+    job: Job, side: int, target: Answer, training: dict[str, Examples]
+) -> tuple[keras.Model, Answer, str]:
     """Build or load the network.
 
     Args:
@@ -46,7 +46,7 @@ def start(
     if len(model.output_shape) == 4 and target.shape:
         model = networks.classify_maps(model, target.outputs, target.activation)
     try:
-        target = target.fitted(labels, record)
+        target = target.fitted(labels, record.get("answer", {}))
     except DataError as error:
         raise DataError(
             f"{job.start_model}: {error}; start from a run of the same variant"
@@ -76,7 +76,7 @@ def _load(job: Job, side: int) -> tuple[keras.Model, dict[str, Any]]:
     return model, record
 
 
-def _new(job: Job, side: int, target: Target, training: dict[str, Examples]) -> keras.Model:
+def _new(job: Job, side: int, target: Answer, training: dict[str, Examples]) -> keras.Model:
     """Build a network normalised to the training pixels."""
     moments = np.array(
         [

@@ -11,11 +11,13 @@ import keras
 import numpy as np
 
 from galadapt.answers import registry as targets
-from galadapt.answers.registry import Target
+from galadapt.answers.base import Answer
+from galadapt.answers.numbers.answer import Numbers
 from galadapt.config.classes import ClassMethod
 from galadapt.config.training import Method, Training
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
+from galadapt.core.quantity import QUANTITIES
 from galadapt.learners import run_folder
 from galadapt.learners.job import Job
 from galadapt.learners.keras import batch_norm, callbacks, networks
@@ -43,7 +45,8 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
     with contextlib.ExitStack() as opened:
         sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
         side = _common_side(sets)
-        target = targets.of_method(job.method, job.parameters, next(iter(sets.values())))
+        measured = [QUANTITIES[name] for name in job.parameters]
+        target = targets.of_method(job.method, measured, next(iter(sets.values())))
         training = read_training(sets, "train", target, job.method)
         network, target, identity = start(job, side, target, training)
         network = networks.in_precision(network, job.method.precision)
@@ -53,7 +56,7 @@ def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
             training["survey"] = pseudo_labelled(
                 training["survey"],
                 job.teachers,
-                cast("targets.Parameters", target),
+                cast(Numbers, target),
                 job.method.self_training,
                 job.label,
             )
@@ -89,7 +92,7 @@ def _validation(
     job: Job,
     sets: dict[str, StampSet],
     network: keras.Model,
-    target: Target,
+    target: Answer,
     training: dict[str, Examples],
 ) -> callbacks.LabelledParts:
     """Read the validation stamps whose labels may be used, and weigh them.
@@ -125,7 +128,7 @@ def _common_side(sets: dict[str, StampSet]) -> int:
 def _fit(
     job: Job,
     network: keras.Model,
-    target: Target,
+    target: Answer,
     batches: Batches,
     validation: callbacks.LabelledParts,
     checkpoint: Checkpoint,
