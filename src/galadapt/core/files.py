@@ -16,12 +16,12 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from galadapt.core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Above this size a file outside the project is known by its name and size, not its bytes.
 DIGEST_LIMIT = 64 * 2**20
@@ -61,9 +61,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def _plain(value: Any) -> Any:
     """Turn numpy scalars and arrays into what JSON knows."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
@@ -116,6 +114,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises:
         DataError: the file is missing or unreadable.
     """
+    # The command line reads small files long before it needs tables.
+    import pandas as pd
+
     path = Path(path)
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal
 
 from galadapt.core.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Quantity:
     symbol: str
     unit: str = ""
     error: Literal["absolute", "relative", "dex"] = "absolute"
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-    outlier: float = np.inf
+    bounds: tuple[float, float] = (-inf, inf)
+    outlier: float = inf
 
     @property
     def words(self) -> str:
@@ -67,9 +69,12 @@ class Quantity:
         if self.error == "relative":
             return (predicted - true) / true
         if self.error == "dex":
+            # Configurations name quantities long before an array is needed.
+            import numpy as np
+
             positive = predicted > 0
             ratio = np.where(positive, predicted, 1.0) / true
-            missing = np.where(np.isnan(predicted), np.nan, -np.inf)
+            missing = np.where(np.isnan(predicted), np.nan, -inf)
             return np.where(positive, np.log10(ratio), missing)
         return predicted - true
 
@@ -86,9 +91,9 @@ class Quantity:
         """
         try:
             # JSON has no tuple, and writes an infinite bound as null.
-            ends = zip(values["bounds"], (-np.inf, np.inf), strict=True)
+            ends = zip(values["bounds"], (-inf, inf), strict=True)
             bounds = tuple(open_end if end is None else end for end, open_end in ends)
-            outlier = np.inf if values["outlier"] is None else values["outlier"]
+            outlier = inf if values["outlier"] is None else values["outlier"]
             return cls(**{**values, "bounds": bounds, "outlier": outlier})
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(

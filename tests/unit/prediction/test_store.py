@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from galadapt.cli import main
+from galadapt.cli.predict import MADE_HERE
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.provenance import file_digest
 from galadapt.prediction import fetched, store
-from galadapt.prediction.command import MADE_HERE
 from galadapt.prediction.describe import listing, sheet
 from galadapt.prediction.package import read_package
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from galadapt.cli import main
+from galadapt.cli.downloads import DEFAULTS
 from galadapt.pipeline import stages
+from galadapt.tasks.experiment import Downloads
 from galadapt.tasks.reading import load
 
 
@@ -96,3 +98,37 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+#: What takes longer to import than the command line may take to start.
+HEAVY = {"numpy", "pandas", "pyarrow", "astropy", "scipy", "matplotlib", "h5py", "requests"}
+HEAVY |= {"keras", "tensorflow", "jax", "torch", "galsim", "sklearn", "dvc", "mlflow"}
+
+COUNT = """
+import contextlib, sys
+from galadapt.cli import main
+from galadapt.cli.downloads import DEFAULTS
+with contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+
+
+def imported(*arguments):
+    command = [sys.executable, "-c", COUNT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout, set(done.stderr.split())
+
+
+def test_the_command_line_imports_nothing_heavy_before_it_needs_it(repository):
+    for verb in ([], ["predict"], ["simulate"], ["models", "fetch"], ["download"], ["stage"]):
+        out, modules = imported(*verb, "--help")
+        assert out.startswith(f"usage: {' '.join(['galadapt', *verb])} ")
+        assert modules & (HEAVY | {"pydantic", "yaml"}) == set(), verb
+    out, modules = imported("check", str(repository / "config" / "config.yaml"))
+    assert "27 training runs" in out
+    assert modules & HEAVY == set()
+
+
+def test_download_defaults_are_those_of_the_configuration():
+    assert Downloads(**DEFAULTS) == Downloads()

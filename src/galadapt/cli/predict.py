@@ -1,4 +1,4 @@
-"""The command lines of `galadapt predict` and `galadapt fit-check`."""
+"""`galadapt predict` and `galadapt fit-check`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     _add_inputs(verb)
     verb.add_argument("--level", type=float, default=0.68, help="coverage of the errors")
-    verb.add_argument("--members", type=int, help="ask only so many of the package's networks")
+    verb.add_argument("--members", type=int, help="use only so many of the package's networks")
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")

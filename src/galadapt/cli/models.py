@@ -1,4 +1,4 @@
-"""The command lines of `galadapt models`."""
+"""`galadapt models`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""`galadapt check` and `galadapt document`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both verbs to the command line."""
+    verb = verbs.add_parser("check", help="validate configuration files, later over earlier")
+    verb.add_argument("files", nargs="+")
+    verb.set_defaults(act=_check)
+
+    verb = verbs.add_parser("document", help="write the configuration's README.md and schema.json")
+    verb.add_argument("folder", nargs="?", default="config")
+    verb.set_defaults(act=_document)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from galadapt.core.files import external_digest
+    from galadapt.tasks.reading import load
+
+    checked = load(*arguments.files)
+    external_digest(checked.model_dump(mode="json"))
+    runs = list(checked.runs())
+    print(f"{', '.join(arguments.files)}: valid; {len(runs)} training runs")
+
+
+def _document(arguments: argparse.Namespace) -> None:
+    from galadapt.tasks import document
+
+    for path in document.write(Path(arguments.folder)):
+        print(path)

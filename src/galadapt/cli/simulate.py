@@ -1,0 +1,95 @@
+"""`galadapt simulate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from galadapt import __version__
+from galadapt.core.errors import ConfigError
+
+_EPILOG = """\
+columns of the list:
+  id                whole number, unique
+  magnitude         total AB magnitude
+  effective_radius  semi-major axis of the half-light ellipse [px]
+  sersic_index      0.3 to 6.2
+  ellipticity       1 - b/a
+  position_angle    [deg], from +y (up) counter-clockwise, as GALFIT
+  x_offset y_offset of the centre from the stamp's [px]; may be left out
+
+for example:
+  id,magnitude,effective_radius,sersic_index,ellipticity,position_angle
+  1,20.5,8.0,1.0,0.4,30
+  2,22.0,4.5,4.0,0.1,0
+"""
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser(
+        "simulate",
+        help="render your own list of galaxies",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG,
+    )
+    verb.add_argument("--parameters", required=True, help="CSV, FITS or Parquet, one galaxy a row")
+    verb.add_argument("--psf", default="optical", help="FITS image (pixel included), or optical")
+    verb.add_argument("--psf-pixel-scale", type=float, help="of the FITS image [arcsec]")
+    verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
+    verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
+    verb.add_argument("--seed", type=int, default=0, help="seed of the noise")
+    verb.add_argument(
+        "--radius-convention",
+        default="semimajor",
+        choices=("semimajor", "circularised"),
+        help="of the radius stored as label; the list's is always the semi-major axis",
+    )
+    verb.add_argument("--stamp-size", type=int, default=128, help="side of a stamp [px]")
+    verb.add_argument("--pixel-scale", type=float, default=0.06, help="of the stamps [arcsec]")
+    verb.add_argument("--zero-point", type=float, default=25.9463, help="AB magnitude of 1 e-/s")
+    verb.add_argument("-o", "--output", required=True, help="stamp set to write (.h5)")
+    verb.set_defaults(act=_simulate)
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    from pydantic import ValidationError
+
+    from galadapt.config.image import FitsPsf, Image, OpticalPsf
+    from galadapt.config.simulation import Noise
+    from galadapt.simulation.user_list import simulate_list
+
+    given = vars(arguments)
+    settings = {
+        name: given[name]
+        for name in ("psf", "noise", "renderer", "seed", "stamp_size", "pixel_scale", "zero_point")
+    }
+    psf_scale = arguments.psf_pixel_scale or arguments.pixel_scale
+    try:
+        image = Image(
+            stamp_size=arguments.stamp_size,
+            pixel_scale=arguments.pixel_scale,
+            zero_point=arguments.zero_point,
+        )
+        psf: OpticalPsf | FitsPsf = OpticalPsf()
+        if arguments.psf != "optical":
+            psf = FitsPsf(path=arguments.psf, pixel_scale=psf_scale)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: {message}; correct it") from None
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed: must be at least 0, not {arguments.seed}; correct it")
+    count = simulate_list(
+        parameters=Path(arguments.parameters),
+        output=Path(arguments.output),
+        image=image,
+        psf=psf,
+        noise=Noise(depth=arguments.noise),
+        renderer=arguments.renderer,
+        seed=arguments.seed,
+        provenance={"settings": settings, "version": __version__},
+        radius_convention=arguments.radius_convention,
+    )
+    print(f"{arguments.output}: {count} stamps (read them with galadapt.stamps.format.StampSet)")

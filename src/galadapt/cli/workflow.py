@@ -1,0 +1,114 @@
+"""The verbs of the pipeline's jobs and of its results: stage, modules, show, track and prune."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galadapt.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from galadapt.pipeline.stages import Paths
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs to the command line."""
+    verb = verbs.add_parser("stage", help="run one stage of the pipeline")
+    verb.add_argument("name", help="as `galadapt modules` lists it")
+    verb.add_argument("--settings", required=True, help="the job's settings as JSON")
+    for option in ("--input", "--output"):
+        verb.add_argument(
+            option, nargs="+", action="append", metavar=("NAME", "PATH"), help="a name, its paths"
+        )
+    verb.set_defaults(act=_stage)
+
+    verb = verbs.add_parser("modules", help="list the modules whose edits rerun each stage")
+    verb.add_argument("name", nargs="?")
+    verb.set_defaults(act=_modules)
+
+    verb = verbs.add_parser("show", help="print the comparison table")
+    verb.add_argument("results", nargs="?", default="results")
+    verb.set_defaults(act=_show)
+
+    verb = verbs.add_parser("track", help="mirror finished runs to MLflow")
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.set_defaults(act=_track)
+
+    verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.add_argument("--delete", action="store_true", help="remove them")
+    verb.set_defaults(act=_prune)
+
+
+def _paths(pairs: Sequence[Sequence[str]] | None) -> Paths:
+    from galadapt.pipeline.stages import Paths
+
+    return Paths({name: [Path(path) for path in paths] for name, *paths in pairs or []})
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import stages
+
+    try:
+        job = json.loads(arguments.settings)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--settings: not valid JSON ({error})") from None
+    stages.run(arguments.name, job, _paths(arguments.input), _paths(arguments.output))
+
+
+def _modules(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import stages
+
+    for name in sorted(stages.STAGES):
+        if arguments.name in (None, name):
+            print(f"{name}: {', '.join(stages.modules(name))}")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    results = Path(arguments.results)
+    comparison, by_class = (
+        results / "tables" / name for name in ("comparison.csv", "by_class.csv")
+    )
+    if by_class.is_file():
+        from galadapt.evaluation.compare_classes import console_table_classes
+
+        print(console_table_classes(comparison, by_class))
+    else:
+        from galadapt.evaluation.compare import console_table
+
+        print(console_table(comparison))
+    print(f"Report: {results / 'report.html'}")
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import stages
+    from galadapt.tasks.reading import load
+
+    checked = load(*arguments.files)
+    results = Path(checked.results)
+    folders = [
+        results.joinpath("runs", *map(str, run[:3]), f"seed{run.seed}") for run in checked.runs()
+    ]
+    stages.run(
+        "track",
+        stages.settings(checked, "track"),
+        stages.Paths(runs=folders),
+        stages.Paths(manifest=[results / "tracking" / "manifest.csv"]),
+    )
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from galadapt.tasks.prune import remove, stale
+    from galadapt.tasks.reading import load
+
+    checked = load(*arguments.files)
+    paths = stale(Path(checked.results), checked)
+    for path in paths:
+        print(path)
+    if arguments.delete:
+        remove(paths)
+    elif paths:
+        print(f"{len(paths)} left by earlier experiments; add --delete to remove them")
