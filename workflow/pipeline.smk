@@ -1,32 +1,15 @@
-# One experiment of one task, from its data to its report. What makes the stamps differs between
-# tasks; from the variants on, all rules are shared.
+# One experiment of one task, from its data to its report. What makes the stamps, and the optional
+# parts, differ between tasks; all other rules are shared.
 include: "rules/common.smk"
-
-
-if CONFIG.task == "galaxies":
-
-    include: "rules/simulate.smk"
-    include: "rules/survey.smk"
-    include: "rules/extract.smk"
-
-elif CONFIG.task == "stars":
-
-    include: "rules/stars.smk"
-
-else:
-
-    include: "rules/screening.smk"
-
-
+include: f"rules/data_{CONFIG.task}.smk"
 include: "rules/variants.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 
 
-if CONFIG.task == "galaxies":
+for part in TASK.parts:
 
-    include: "rules/package.smk"
-    include: "rules/fits.smk"
+    include: f"rules/parts/{part}.smk"
 
 
 include: "rules/compare.smk"

@@ -8,8 +8,11 @@ from snakemake.exceptions import WorkflowError
 SOURCE = str(Path(workflow.current_basedir).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 
-from galadapt.pipeline import stages
 from galadapt.config.base import DOMAINS
+from galadapt.config.machine import Downloads
+from galadapt.config.training import Compute
+from galadapt.pipeline import jobs
+from galadapt.tasks import registry
 from galadapt.tasks.reading import validate
 from galadapt.core.errors import GaladaptError
 from galadapt.core.files import canonical_json
@@ -20,17 +23,19 @@ except GaladaptError as error:
     raise WorkflowError(str(error))
 
 # Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
-# environment is activated. Backend, GPUs and folders of downloads stay out of their settings: where
-# and how fast a network is trained is not what it is, nor where a survey's files lie.
+# environment is activated.
 os.environ.setdefault("GALADAPT_DATA", "../shared/data")
 os.environ.update(
     PYTHONPATH=SOURCE,
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
-    KERAS_BACKEND=CONFIG.compute.backend,
-    GALADAPT_GPUS=str(CONFIG.compute.gpus_per_training),
 )
-if CONFIG.task == "galaxies":
-    os.environ.update(GALADAPT_DOWNLOADS=CONFIG.downloads.model_dump_json())
+
+# How and where a network is trained, and where a survey's files lie, changes no result: these
+# sections reach a job by its environment and stay out of its settings.
+COMPUTE = CONFIG.compute.model_dump_json()
+DOWNLOADS = CONFIG.downloads.model_dump_json()
+
+TASK = registry.task(CONFIG.task)
 
 RESULTS = CONFIG.results
 DATA = f"{RESULTS}/data"
@@ -64,12 +69,32 @@ def job_settings(stage, **fixed):
 
     def of_job(wildcards):
         try:
-            values = stages.settings(CONFIG, stage, **{**dict(wildcards), **fixed})
+            values = jobs.settings(CONFIG, stage, **{**dict(wildcards), **fixed})
         except GaladaptError as error:
             raise WorkflowError(str(error))
         return canonical_json(values)
 
     return of_job
+
+
+def command(stage, **others):
+    """Return the shell line that runs a stage, as the signature of the stage declares it.
+
+    Paths are the rule's inputs and outputs of the same names; `others` are written instead of
+    them.
+    """
+    name = jobs.full_name(CONFIG.task, stage)
+    declared = jobs.find(name)
+    words = []
+    if declared.takes(Compute):
+        words += ["GALADAPT_COMPUTE={COMPUTE:q}", "GALADAPT_GPUS={resources.gpu}"]
+    if declared.takes(Downloads):
+        words += ["GALADAPT_DOWNLOADS={DOWNLOADS:q}"]
+    words += [f"python -m galadapt stage {name} --settings {{params.settings:q}}"]
+    for option in ("input", "output"):
+        for path in declared.files(option):
+            words += [f"--{option} {path}", others.get(path, f"{{{option}.{path}}}")]
+    return " ".join([*words, "2>&1 | tee {log}"])
 
 
 RUN_FOLDERS = [RUN.format(**run._asdict()) for run in CONFIG.runs()]
@@ -151,8 +176,20 @@ def seeds_of(name):
     return of_package
 
 
-# The durable outputs of each milestone. The rules that make a task's stamps say where these lie
-# (STAMPS), which tables tell of them (DATA_TABLES), and what else they leave (DATA_FILES).
+# Files of each stamp set.
+STAMPS = {
+    source: [f"{DATA}/{source}/{name}" for name in CONFIG.stamp_files(source)]
+    for source in CONFIG.sources
+}
+
+# What the optional parts of a task make, for the report and `all`.
+PACKAGE_FIGURES = []
+CHOICE = []
+FITS = []
+ABLATION = []
+
+# The durable outputs of each milestone. The rules of a task's data define DATA_TABLES, which tell
+# of its stamps, and DATA_FILES, what else they leave.
 
 
 def data_outputs():
@@ -162,7 +199,7 @@ def data_outputs():
 
 
 def package_outputs():
-    if CONFIG.CLASSIFIES:
+    if "package" not in TASK.parts:
         return []
     run = CONFIG.predictor_runs()[0]._asdict()
     return [path.format(**run) for path in rules.package.output]

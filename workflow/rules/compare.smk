@@ -1,5 +1,4 @@
 # Tables over seeds, figures of data and comparison, and the report.
-from galadapt.evaluation.ablation import curves
 
 # One file per variant and method, whatever its seeds.
 METRICS_FILES = list(
@@ -24,53 +23,19 @@ rule comparison:
         f"{LOGS}/comparison.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
-        stage=f"comparison{KIND}",
         settings=job_settings(f"comparison{KIND}"),
     shell:
-        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
-        " --input metrics {input.metrics} --input details {input.details}"
-        " --output comparison {output.comparison} --output detail {output.detail}"
-        " --output markdown {output.markdown} --output html {output.html}"
-        " --output summary {output.summary} --output plot {output.plot} 2>&1 | tee {log}"
+        command(f"comparison{KIND}")
 
 
 NAMED = f"{FIGURES}/{{name}}.png"
-CHOICE = []
-
-if not CONFIG.CLASSIFIES:
-    CHOICE = [f"{TABLES}/choice.csv", f"{TABLES}/choice.html"]
-
-    # What a user without survey labels would choose, and what that costs.
-    rule choice:
-        input:
-            runs=of_runs(["run.json", "metrics.json", "predictions.parquet"]),
-        output:
-            choice=CHOICE[0],
-            html=CHOICE[1],
-        log:
-            f"{LOGS}/choice.log",
-        conda:
-            ENVIRONMENT
-        threads: 1
-        params:
-            settings=job_settings("choice"),
-            runs=RUN_FOLDERS,
-        shell:
-            "python -m galadapt stage choice --settings {params.settings:q}"
-            " --input runs {params.runs}"
-            " --output choice {output.choice} --output html {output.html} 2>&1 | tee {log}"
-
 
 if CONFIG.CLASSIFIES:
     MOMENTS = ["moments"] if CONFIG.task == "screening" else []
     DATA_FIGURES = expand(NAMED, name=["counts", *MOMENTS, "contact_sheet"])
     COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
     VARIANT_FIGURES = []
-    PACKAGE_FIGURES = []
-    FITS = []
-    ABLATION = []
 else:
     DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
     COMPARISON_FIGURES = expand(NAMED, name=["r2_by_method", "scatter_by_magnitude"])
@@ -78,11 +43,6 @@ else:
         f"{FIGURES}/{{variant}}/{{name}}.png",
         variant=CONFIG.variants,
         name=("survey_scatter", "feature_maps"),
-    )
-    ABLATION = (
-        expand(NAMED, name=["ablation"])
-        if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"])
-        else []
     )
 
 
@@ -106,15 +66,10 @@ rule data_figures:
         f"{LOGS}/data_figures.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
-        stage=f"data_figures{KIND}",
         settings=job_settings(f"data_figures{KIND}"),
     shell:
-        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
-        " --input simulated {input.simulated} --input survey {input.survey}"
-        " --input further {input.further}"
-        " --output figures {output.figures} 2>&1 | tee {log}"
+        command(f"data_figures{KIND}")
 
 
 rule variant_figures:
@@ -128,14 +83,10 @@ rule variant_figures:
         f"{LOGS}/variant_figures/{{variant}}.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("variant_figures"),
     shell:
-        "python -m galadapt stage variant_figures --settings {params.settings:q}"
-        " --input predictions {input.predictions} --input embeddings {input.embeddings}"
-        " --output survey_scatter {output.survey_scatter}"
-        " --output feature_maps {output.feature_maps} 2>&1 | tee {log}"
+        command("variant_figures")
 
 
 rule comparison_figures:
@@ -148,36 +99,10 @@ rule comparison_figures:
         f"{LOGS}/comparison_figures.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
-        stage=f"comparison_figures{KIND}",
         settings=job_settings(f"comparison_figures{KIND}"),
     shell:
-        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
-        " --input comparison {input.comparison} --input detail {input.detail}"
-        " --output figures {output.figures} 2>&1 | tee {log}"
-
-
-if ABLATION:
-
-    rule ablation:
-        input:
-            comparison=rules.comparison.output.comparison,
-            simulated=STAMPS["simulated"],
-            survey=STAMPS["survey"],
-        output:
-            figure=ABLATION[0],
-        log:
-            f"{LOGS}/ablation.log",
-        conda:
-            ENVIRONMENT
-        threads: 1
-        params:
-            settings=job_settings("ablation"),
-        shell:
-            "python -m galadapt stage ablation --settings {params.settings:q}"
-            " --input comparison {input.comparison} --input simulated {input.simulated}"
-            " --input survey {input.survey} --output figure {output.figure} 2>&1 | tee {log}"
+        command(f"comparison_figures{KIND}")
 
 
 rule report:
@@ -203,18 +128,8 @@ rule report:
         f"{LOGS}/report.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("report"),
         runs=RUN_FOLDERS,
     shell:
-        "python -m galadapt stage report --settings {params.settings:q}"
-        " --input runs {params.runs} --input comparison {input.comparison}"
-        " --input data_figures {input.data_figures}"
-        " --input comparison_figures {input.comparison_figures}"
-        " --input variant_figures {input.variant_figures}"
-        " --input tables {input.tables} --input package {input.package}"
-        " --input package_figures {input.package_figures} --input choice {input.choice}"
-        " --input ablation {input.ablation}"
-        " --input fits {input.fits} --input fits_figure {input.fits_figure}"
-        " --output report {output.report} 2>&1 | tee {log}"
+        command("report", runs="{params.runs}")

@@ -21,17 +21,10 @@ rule evaluate:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
-        stage=f"evaluate{KIND}",
         settings=job_settings(f"evaluate{KIND}"),
     shell:
-        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
-        " --input run {input.run} --input predictions {input.predictions}"
-        " --input embeddings {input.embeddings} --input history {input.history}"
-        " --output metrics {output.metrics} --output detail {output.detail}"
-        " --output answers {output.answers}"
-        " 2>&1 | tee {log}"
+        command(f"evaluate{KIND}")
 
 
 rule run_figures:
@@ -45,12 +38,7 @@ rule run_figures:
         f"{LOGS}/run_figures/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
-        stage=f"run_figures{KIND}",
         settings=job_settings(f"run_figures{KIND}"),
     shell:
-        "python -m galadapt stage {params.stage} --settings {params.settings:q}"
-        " --input predictions {input.predictions} --input history {input.history}"
-        " --input metrics {input.metrics}"
-        " --output figures {output.figures} 2>&1 | tee {log}"
+        command(f"run_figures{KIND}")

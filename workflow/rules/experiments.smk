@@ -2,7 +2,7 @@
 import yaml
 
 # What is set for the machine holds for every task.
-MACHINE = ("compute", "tracking")
+MACHINE = ("compute", "tracking", "downloads")
 
 
 def experiment_of(task):

@@ -1,4 +1,5 @@
-# Finished run folders and what is said of them all -> MLflow, in one job: parallel writers would collide in its database.
+# Finished run folders and the tables of them all -> MLflow, in one job: parallel writers would
+# collide in its database.
 
 
 rule track:
@@ -13,11 +14,8 @@ rule track:
         f"{BENCHMARKS}/track.tsv"
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("track"),
         runs=RUN_FOLDERS,
     shell:
-        "python -m galadapt stage track --settings {params.settings:q}"
-        " --input runs {params.runs} --input summary {input.summary}"
-        " --output manifest {output.manifest} 2>&1 | tee {log}"
+        command("track", runs="{params.runs}")

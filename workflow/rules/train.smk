@@ -26,11 +26,7 @@ rule train:
         settings=job_settings("train"),
         checkpoint=lambda w: f"{CHECKPOINTS}/{w.task}/{w.variant}/{w.method}/seed{w.seed}",
     shell:
-        "python -m galadapt stage train --settings {params.settings:q}"
-        " --input simulated {input.simulated} --input survey {input.survey}"
-        " --input start {input.start} --input teachers {input.teachers}"
-        " --output run $(dirname {output.model}) --output checkpoint {params.checkpoint}"
-        " 2>&1 | tee {log}"
+        command("train", checkpoint="{params.checkpoint}")
 
 
 rule predict:
@@ -55,8 +51,4 @@ rule predict:
     params:
         settings=job_settings("predict"),
     shell:
-        "python -m galadapt stage predict --settings {params.settings:q}"
-        " --input run {input.run} --input model {input.model}"
-        " --input simulated {input.simulated} --input survey {input.survey}"
-        " --output predictions {output.predictions} --output embeddings {output.embeddings}"
-        " --output record {output.record} 2>&1 | tee {log}"
+        command("predict")

@@ -3,17 +3,14 @@
 
 rule variant:
     input:
-        stamps=lambda wildcards: STAMPS[wildcards.source],
+        stamp_set=lambda wildcards: STAMPS[wildcards.source],
     output:
         stamps=VARIANT,
     log:
         f"{LOGS}/variant/{{variant}}-{{source}}.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("variant"),
     shell:
-        "python -m galadapt stage variant --settings {params.settings:q}"
-        " --input stamps {input.stamps}"
-        " --output stamps {output.stamps} 2>&1 | tee {log}"
+        command("variant")

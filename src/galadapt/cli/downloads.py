@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-#: As `galadapt.tasks.experiment.Downloads`, whose import would slow the command line down.
+#: As `galadapt.config.machine.Downloads`, whose import would slow the command line down.
 DEFAULTS = {
     "folder": "data/downloads",
     "archives": "config/archives.yaml",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from galadapt.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from galadapt.pipeline.stages import Paths
+    from galadapt.core.stage import Paths
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,27 +44,24 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _paths(pairs: Sequence[Sequence[str]] | None) -> Paths:
-    from galadapt.pipeline.stages import Paths
-
-    return Paths({name: [Path(path) for path in paths] for name, *paths in pairs or []})
+    return {name: [Path(path) for path in paths] for name, *paths in pairs or []}
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from galadapt.pipeline import stages
+    from galadapt.pipeline import jobs
 
     try:
         job = json.loads(arguments.settings)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--settings: not valid JSON ({error})") from None
-    stages.run(arguments.name, job, _paths(arguments.input), _paths(arguments.output))
+    jobs.run(arguments.name, job, _paths(arguments.input), _paths(arguments.output))
 
 
 def _modules(arguments: argparse.Namespace) -> None:
-    from galadapt.pipeline import stages
+    from galadapt.pipeline import jobs
 
-    for name in sorted(stages.STAGES):
-        if arguments.name in (None, name):
-            print(f"{name}: {', '.join(stages.modules(name))}")
+    for name in [arguments.name] if arguments.name else jobs.names():
+        print(f"{name}: {', '.join(jobs.modules(name))}")
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -84,7 +81,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
-    from galadapt.pipeline import stages
+    from galadapt.pipeline import jobs
     from galadapt.tasks.reading import load
 
     checked = load(*arguments.files)
@@ -92,11 +89,11 @@ def _track(arguments: argparse.Namespace) -> None:
     folders = [
         results.joinpath("runs", *map(str, run[:3]), f"seed{run.seed}") for run in checked.runs()
     ]
-    stages.run(
+    jobs.run(
         "track",
-        stages.settings(checked, "track"),
-        stages.Paths(runs=folders),
-        stages.Paths(manifest=[results / "tracking" / "manifest.csv"]),
+        jobs.settings(checked, "track"),
+        {"runs": folders, "summary": []},
+        {"manifest": [results / "tracking" / "manifest.csv"]},
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from galadapt.config.base import Fraction, Name, Positive, Section
+from galadapt.config.machine import section_of
 
 
 class Network(Section):
@@ -339,3 +341,20 @@ class Compute(Section):
         if self.stamps_on_device is None:
             return self.gpus_per_training > 0
         return self.stamps_on_device
+
+    @classmethod
+    def from_environment(cls) -> Compute:
+        """Read the section from GALADAPT_COMPUTE, where the workflow hands it to its jobs.
+
+        What the scheduler gave this job wins: OMP_NUM_THREADS threads and GALADAPT_GPUS GPUs.
+        Without GALADAPT_COMPUTE the backend is KERAS_BACKEND.
+        """
+        given = section_of(cls, "GALADAPT_COMPUTE").model_dump(exclude_unset=True)
+        given.setdefault("backend", os.environ.get("KERAS_BACKEND", "tensorflow"))
+        for key, variable in (
+            ("threads_per_training", "OMP_NUM_THREADS"),
+            ("gpus_per_training", "GALADAPT_GPUS"),
+        ):
+            if variable in os.environ:
+                given[key] = os.environ[variable]
+        return cls.model_validate(given)

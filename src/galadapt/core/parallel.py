@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +17,15 @@ Result = TypeVar("Result")
 
 #: What forked processes work on: they inherit it, so that it need not be picklable.
 _WORK: list[Callable[[Any], Any]] = []
+
+
+class Threads(int):
+    """How many threads, or processes of one thread each, a job may use."""
+
+    @classmethod
+    def from_environment(cls) -> Threads:
+        """Read what the scheduler gave this job; 1 where it says nothing."""
+        return cls(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 def _call(task: Any) -> Any:

@@ -31,10 +31,10 @@ NOT_HASHED = re.compile(
     r"galadapt"
     r"|galadapt\.cli(\..*)?"
     r"|galadapt\.config(\.(?!base$).*)?"  # names, units and limits that all share do count
-    r"|galadapt\.core\.(errors|log|parallel|provenance)"
-    r"|galadapt\.pipeline(\.stages)?"
-    r"|galadapt\.tasks(\.(document|experiment|prune|reading|registry))?"
-    r"|galadapt\.tasks\.\w+\.settings"
+    r"|galadapt\.core\.(errors|log|parallel|provenance|stage)"
+    r"|galadapt\.pipeline(\.(jobs|stages))?"
+    r"|galadapt\.tasks(\.(class_experiment|document|experiment|prune|reading|registry|task))?"
+    r"|galadapt\.tasks\.\w+\.(settings|stages)"
 )
 
 
@@ -122,18 +122,19 @@ def _closure(roots: Iterable[str]) -> list[str]:
     return sorted(seen)
 
 
-def code_digest(source: str) -> str:
+def code_digest(source: str, loaded: Iterable[str] = ()) -> str:
     """Digest the code that runs when `source` (Python text, for example one function) runs.
 
     Args:
         source: Python source; every ``galadapt`` module it imports, and theirs in turn, counts.
+        loaded: Further modules that count, which `source` loads by their names.
 
     Returns:
         16 hex digits, unchanged by comments, docstrings and formatting.
     """
     tree = ast.parse(source)
     parts = [_tree_digest(tree)]
-    parts += [f"{name}:{_module(name)[0]}" for name in _closure(_imports(tree))]
+    parts += [f"{name}:{_module(name)[0]}" for name in _closure(_imports(tree) | set(loaded))]
     return digest(parts)
 
 

@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from galadapt.config.image import Image, Psf
+from galadapt.config.machine import Downloads
 from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
@@ -35,7 +36,6 @@ from galadapt.surveys.field import (
     read_catalog,
     write_catalog,
 )
-from galadapt.tasks.experiment import Downloads
 
 #: Why an object is flagged and with which GALFIT flag at least, the worst first. The flags of the
 #: catalogue itself stay; objects off the mosaic are left out and counted only.

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from galadapt.config.base import Interval, Section
 from galadapt.config.simulation import LogUniform, Uniform
 from galadapt.core.files import write_text
-from galadapt.tasks.registry import TASKS
+from galadapt.tasks.registry import experiments
 
 HEADER = """# Configuration
 
@@ -96,7 +96,7 @@ def _table(section: type[Section]) -> str:
 def sections() -> list[type[Section]]:
     """List every section class, in the order a reader meets them."""
     order: list[type[Section]] = []
-    todo: list[type[Section]] = list(TASKS.values())
+    todo: list[type[Section]] = list(experiments().values())
     while todo:
         section = todo.pop(0)
         if section in order:
@@ -111,7 +111,7 @@ def readme() -> str:
     """Return the configuration's documentation as Markdown."""
     parts = [HEADER]
     for section in sections():
-        tasks = [f"Task {name}" for name, kind in TASKS.items() if kind is section]
+        tasks = [f"Task {name}" for name, kind in experiments().items() if kind is section]
         title = tasks[0] if tasks else section.__name__
         parts.append(f"## {title}\n\n{inspect.getdoc(section)}\n\n{_table(section)}\n")
     return "\n".join(parts)
@@ -119,7 +119,7 @@ def readme() -> str:
 
 def schema() -> str:
     """Return the JSON schema that editors validate ``config.yaml`` with."""
-    whole: Any = typing.Union[tuple(TASKS.values())]  # noqa: UP007 (built from a table)
+    whole: Any = typing.Union[tuple(experiments().values())]  # noqa: UP007 (built from a table)
     return json.dumps(TypeAdapter(whole).json_schema(), indent=2, sort_keys=True) + "\n"
 
 

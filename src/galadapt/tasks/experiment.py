@@ -10,35 +10,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field, field_validator
 
 from galadapt.config.base import DOMAINS, Name, Section
+from galadapt.config.machine import Downloads, Tracking
 from galadapt.config.training import Compute, Training
 from galadapt.core.errors import DataError
 from galadapt.stamps.preprocess import State, Step, plan
-
-
-class Tracking(Section):
-    """MLflow."""
-
-    uri: str = Field("sqlite:///mlflow.db", description="Tracking store.")
-    experiment: str = Field("galadapt", description="Prefix of the experiment's name.")
-
-
-class Downloads(Section):
-    """Where published data lie or are fetched to. Not part of any result's identity."""
-
-    folder: str = Field(
-        "data/downloads", description="Folder of the files; environment variables expand."
-    )
-    mirrors: list[str] = Field(
-        [], description="Folders or base URLs that hold the files, tried before the archives."
-    )
-    offline: bool = Field(False, description="Never use the network: say what is missing.")
-    archives: str = Field(
-        "config/archives.yaml", description="Table of addresses, sizes and checksums."
-    )
-    checksums: str = Field(
-        "config/checksums.txt",
-        description="Where first downloads record their checksums; keep it under version control.",
-    )
 
 
 class Run(NamedTuple):
@@ -53,6 +28,7 @@ class Run(NamedTuple):
 class Experiment(Section):
     """A whole experiment of one task. Each task adds its data, methods and metrics."""
 
+    task: str = Field(description="What is predicted.")
     preset: Name = Field("demo", description="Name of the experiment, in tables and MLflow.")
     results: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = Field(
         "results", description="Folder of everything computed (relative)."
@@ -66,6 +42,9 @@ class Experiment(Section):
     variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
+    downloads: Downloads = Field(
+        Downloads(), description="Published data; never part of a result's identity."
+    )
 
     #: Whether the answer is a class, and not numbers.
     CLASSIFIES: ClassVar[bool] = True
@@ -96,6 +75,10 @@ class Experiment(Section):
         """Name the stamp set that a method knows as a domain."""
         return domain
 
+    def stamp_files(self, source: str) -> list[str]:
+        """Name the files of a stamp set, in its folder."""
+        return ["stamps.h5"]
+
     def seen_by(self, wildcards: Mapping[str, Any]) -> Experiment:
         """Return the experiment as the job with these wildcards knows it."""
         return self
@@ -106,7 +89,7 @@ class Experiment(Section):
         for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
             only = own.method_settings[method].variants
             if only is None or variant in only:
-                yield Run(own.task, variant, method, seed)
+                yield Run(self.task, variant, method, seed)
 
     def check_names(self, methods: Mapping[str, Training]) -> None:
         """Refuse seeds, variants and methods named twice or nowhere defined."""

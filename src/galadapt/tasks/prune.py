@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from galadapt.tasks.experiment import Experiment
-from galadapt.tasks.galaxies.settings import Config
 
 
 def stale(results: Path, config: Experiment) -> list[Path]:
@@ -44,9 +43,9 @@ def stale(results: Path, config: Experiment) -> list[Path]:
             if path.is_dir() and path.name not in config.variants
         }
     found |= {path for path in results.glob("tables/metrics/*.json") if path.name not in metrics}
-    if isinstance(config, Config):
-        shards = {f"shard-{k:03d}.h5" for k in range(config.simulation.shards)}
-        found |= {path for path in results.glob("data/simulated/*.h5") if path.name not in shards}
+    for source in config.sources:
+        files = config.stamp_files(source)
+        found |= {path for path in results.glob(f"data/{source}/*.h5") if path.name not in files}
     return sorted(found)
 
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
 from galadapt.tasks.experiment import Experiment
-from galadapt.tasks.registry import TASKS
+from galadapt.tasks.registry import DEFAULT, TASKS
+from galadapt.tasks.registry import task as task_named
 
 
 def load(*paths: str | Path) -> Experiment:
@@ -52,7 +53,7 @@ def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:
     changes = values.get(task, {})
     if not isinstance(changes, dict):
         raise ConfigError(f"{task}: must hold keys and values; see config/README.md")
-    return merge(own if own.get("task", "galaxies") == task else {}, changes)
+    return merge(own if own.get("task", DEFAULT) == task else {}, changes)
 
 
 def validate(values: dict[str, Any], where: str) -> Experiment:
@@ -61,10 +62,10 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
     Raises:
         ConfigError: the first problem, as one sentence.
     """
-    task = values.get("task", "galaxies")
+    task = values.get("task", DEFAULT)
     if task not in TASKS:
         raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
-    kind = TASKS[task]
+    kind = task_named(task).settings
     try:
         return kind.model_validate(of_task(values, task))
     except ValidationError as error:

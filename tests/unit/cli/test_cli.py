@@ -11,8 +11,10 @@ import pytest
 
 from galadapt.cli import main
 from galadapt.cli.downloads import DEFAULTS
-from galadapt.pipeline import stages
-from galadapt.tasks.experiment import Downloads
+from galadapt.config.machine import Downloads
+from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError
+from galadapt.pipeline import jobs
 from galadapt.tasks.reading import load
 
 
@@ -35,26 +37,30 @@ def test_check_refuses_a_bad_file(tmp_path, capsys):
     assert str(path) in error
 
 
+OUTPUTS = ["--output", "selected", "a", "--output", "cuts", "b"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--settings", "{not json"], "--settings: not valid JSON"),
-        (["--settings", "{}", "--input", "catalog", "a", "b"], "give exactly one path"),
+        (["--settings", "{}", "--input", "catalog", "a", "b", *OUTPUTS], "give exactly one path"),
+        (["--settings", "{}", "--input", "catalogue", "a"], "takes --input catalog, not catalogue"),
     ],
 )
 def test_stage_refuses_bad_arguments(demo, arguments, message, capsys, tmp_path):
-    job = json.dumps(stages.settings(demo, "select"))
+    job = json.dumps(jobs.settings(demo, "select"))
     filled = [job if text == "{}" else text for text in arguments]
-    assert main(["stage", "select", *filled]) == 2
+    assert main(["stage", "galaxies.select", *filled]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_a_broken_catalogue_leaves_no_output(demo, tmp_path, capsys):
     catalog = tmp_path / "catalog.galfit"
     catalog.write_bytes(b"\x00\x01 not a catalogue")
-    job = json.dumps(stages.settings(demo, "select"))
+    job = json.dumps(jobs.settings(demo, "select"))
     outputs = {"selected": "out/selected.parquet", "cuts": "out/cuts.csv"}
-    command = ["stage", "select", "--settings", job, "--input", "catalog", str(catalog)]
+    command = ["stage", "galaxies.select", "--settings", job, "--input", "catalog", str(catalog)]
     for name, path in outputs.items():
         command += ["--output", name, str(tmp_path / path)]
     code = main(command)
@@ -66,15 +72,15 @@ def test_a_broken_catalogue_leaves_no_output(demo, tmp_path, capsys):
 
 
 def test_every_stage_knows_its_modules():
-    for name in stages.STAGES:
-        named = stages.modules(name)
+    for name in jobs.names():
+        named = jobs.modules(name)
         assert named, name
         configuration = {module for module in named if module.startswith("galadapt.config")}
         assert configuration <= {"galadapt.config.base"}, name
         assert "galadapt.cli" not in named
-    assert "galadapt.simulation.renderers" in stages.modules("simulate")
-    assert not any("figures" in module for module in stages.modules("evaluate"))
-    assert not any(".training" in module for module in stages.modules("evaluate"))
+    assert "galadapt.simulation.renderers" in jobs.modules("galaxies.simulate")
+    assert not any("figures" in module for module in jobs.modules("evaluate"))
+    assert not any(".training" in module for module in jobs.modules("evaluate"))
 
 
 def test_trainings_compute_where_their_scheduler_says(monkeypatch):
@@ -84,12 +90,22 @@ def test_trainings_compute_where_their_scheduler_says(monkeypatch):
         "GALADAPT_GPUS": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    compute = stages._compute()
-    assert (compute.backend, compute.threads_per_training, compute.gpus_per_training) == (
-        "jax",
-        3,
-        1,
+    compute = Compute.from_environment()
+    assert compute == Compute(backend="jax", threads_per_training=3, gpus_per_training=1)
+
+
+def test_a_job_computes_as_configured_but_for_what_its_scheduler_gives(monkeypatch):
+    configured = Compute(
+        backend="jax", threads_per_training=4, gpus_per_training=2, stamps_on_device=False
     )
+    monkeypatch.setenv("GALADAPT_COMPUTE", configured.model_dump_json())
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("GALADAPT_GPUS", "1")
+    given = {"threads_per_training": 3, "gpus_per_training": 1}
+    assert Compute.from_environment() == configured.model_copy(update=given)
+    monkeypatch.setenv("GALADAPT_COMPUTE", '{"gpus": 1}')
+    with pytest.raises(ConfigError, match="GALADAPT_COMPUTE: "):
+        Compute.from_environment()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

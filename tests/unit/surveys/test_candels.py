@@ -19,6 +19,7 @@ from astropy.io import fits
 from pydantic import ValidationError
 
 from galadapt.config.image import GaussianPsf, Image, OpticalPsf
+from galadapt.config.machine import Downloads
 from galadapt.config.survey import CandelsSurvey, Extraction, MockSurvey, Selection, Splits
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.cutouts.cutouts import extract
@@ -27,7 +28,6 @@ from galadapt.stamps.format import StampSet
 from galadapt.surveys import candels, field
 from galadapt.surveys.mock import make_mock
 from galadapt.surveys.selection import select
-from galadapt.tasks.experiment import Downloads
 from galadapt.tasks.reading import load
 
 IMAGE = Image(stamp_size=64)

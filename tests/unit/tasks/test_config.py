@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from galadapt.core.errors import ConfigError
-from galadapt.pipeline import stages
+from galadapt.pipeline import jobs
 from galadapt.tasks import document
 from galadapt.tasks.reading import load, validate
 from galadapt.tasks.registry import TASKS
@@ -217,14 +217,14 @@ def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affec
 
     def all_settings(plain: dict) -> dict:
         checked = validate(plain, "test")
-        return {name: stages.settings(checked, name, **wildcards.get(name, {})) for name in names}
+        return {name: jobs.settings(checked, name, **wildcards.get(name, {})) for name in names}
 
     before, after = all_settings(values), all_settings(changed(values, key, value))
     assert {name for name in names if before[name] != after[name]} == affected
 
 
 def test_settings_are_plain_json(values):
-    settings = stages.settings(validate(values, "test"), "train", **TRAIN)
+    settings = jobs.settings(validate(values, "test"), "train", **TRAIN)
     assert json.loads(json.dumps(settings)) == settings
 
 
@@ -275,13 +275,13 @@ def test_a_simulation_that_no_method_uses_is_not_made(one_simulation):
 def test_jobs_see_the_simulation_of_their_method(two_simulations):
     checked = validate(two_simulations, "test")
     seen = {
-        source: stages.settings(checked, "simulate", source=source, shard="0")["config"]
+        source: jobs.settings(checked, "simulate", source=source, shard="0")["config"]
         for source in ("simulated", "simulated_blurred")
     }
     assert seen["simulated"]["simulation"]["n_train"] == checked.simulation.n_train
     assert seen["simulated_blurred"]["simulation"]["n_train"] == 500
     assert seen["simulated_blurred"]["psf"]["kind"] == "gaussian"
-    packaged = stages.settings(checked, "package", **{**TRAIN, "seed": None})
+    packaged = jobs.settings(checked, "package", **{**TRAIN, "seed": None})
     assert packaged["config"]["psf"]["kind"] == "gaussian"
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
-from galadapt.pipeline import stages
+from galadapt.pipeline import jobs
 from galadapt.tasks.reading import of_task, validate
 
 
@@ -143,7 +143,7 @@ def test_a_change_reaches_the_stages_that_read_it(base, key, value, rerun) -> No
 
     def settings(values: dict) -> dict:
         checked = validate(values, "test")
-        return {name: stages.settings(checked, name, **wildcards) for name in names}
+        return {name: jobs.settings(checked, name, **wildcards) for name in names}
 
     before, after = settings(base("stars")), settings(with_changes(base("stars"), {key: value}))
     assert {name for name in names if before[name] != after[name]} == rerun
@@ -156,12 +156,12 @@ def test_a_section_that_is_switched_off_is_read_as_nothing(base, tmp_path: Path)
     values = with_changes(base("screening"), changes)
     for method in values["method_settings"].values():
         method |= {"domains": ["survey"], "survey_labels": True}
-    job = stages.settings(validate(values, "test"), "survey_fields")
+    job = jobs.settings(validate(values, "test"), "survey_fields")
     assert job["config"]["simulated"] is None
     assert job["config"]["survey"]["folder"]["path"].endswith("fields")
 
 
 def test_a_report_of_one_task_does_not_depend_on_the_code_of_another(base) -> None:
-    codes = stages.settings(validate(base("stars"), "test"), "report")["codes"]
+    codes = jobs.settings(validate(base("stars"), "test"), "report")["codes"]
     assert {"star_stamps", "evaluate_classes", "train"} <= set(codes)
     assert not {"simulate", "simulated_fields", "package"} & set(codes)

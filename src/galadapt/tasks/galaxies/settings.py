@@ -14,7 +14,7 @@ from galadapt.config.simulation import FurtherSimulation, Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Method, Predictor
 from galadapt.core.quantity import PARAMETERS, SERSIC
-from galadapt.tasks.experiment import Downloads, Experiment, Run
+from galadapt.tasks.experiment import Experiment, Run
 
 #: Stamp sets of further simulations are named this and their name.
 _FURTHER = "simulated_"
@@ -90,9 +90,6 @@ class Config(Experiment):
         ProfileFit(), description="What a careful fit makes of the same stamps."
     )
     predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
-    downloads: Downloads = Field(
-        Downloads(), description="Published data; never part of a result's identity."
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -204,6 +201,13 @@ class Config(Experiment):
                 return domain
             method = settings.starts_from
         return f"{_FURTHER}{settings.simulation}"
+
+    def stamp_files(self, source: str) -> list[str]:
+        """Name the files of a stamp set: simulations lie in shards."""
+        if source == "survey":
+            return super().stamp_files(source)
+        shards = self.seen_by({"source": source}).simulation.shards
+        return [f"shard-{k:03d}.h5" for k in range(shards)]
 
     def seen_by(self, wildcards: Mapping[str, Any]) -> Config:
         """Return the experiment as a job knows it: with the simulation of its method or source."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.tasks.class_experiment import ClassExperiment
 
 #: Side of an EPIC image of the XMM-Newton pipeline [px] and its pixel scale [arcsec/px].
 FULL_SIDE, FULL_SCALE = 648, 4.0
@@ -349,3 +350,19 @@ def field_pixels(binning: int | None) -> tuple[int, float]:
     """
     factor = binning or 4
     return FULL_SIDE // factor, FULL_SCALE * factor
+
+
+class ScreeningConfig(ClassExperiment):
+    """Task screening: how much of an X-ray field is spoilt (R3)?"""
+
+    task: Literal["screening"] = Field("screening", description="What is told apart.")
+    simulated: SimulatedFields | None = Field(
+        SimulatedFields(), description="EPIC fields made from physics; null: none."
+    )
+    survey: FieldFiles | None = Field(None, description="Your own images; null: none.")
+    splits: FieldSplits = Field(FieldSplits(), description="Training, validation and test.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScreeningConfig:
+        self.check(field_pixels(None if self.simulated is None else self.simulated.binning)[0])
+        return self

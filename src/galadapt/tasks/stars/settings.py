@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.tasks.class_experiment import ClassExperiment
 
 #: What the shape of the stars tells of a frame, in the order of every table.
 STAR_CLASSES = ("circular", "comet", "donut")
@@ -299,4 +300,24 @@ class FrameSplits(Section):
     def _leaves_a_test(self) -> FrameSplits:
         if self.train + self.validation >= 1:
             raise ValueError("train + validation must be below 1, to leave a test set")
+        return self
+
+
+class StarsConfig(ClassExperiment):
+    """Task stars: is a star image circular, a comet or a donut (R2)?"""
+
+    task: Literal["stars"] = Field("stars", description="What is told apart.")
+    simulated: SimulatedFrames | None = Field(
+        SimulatedFrames(), description="Frames made from physics; null: none."
+    )
+    survey: FrameFiles | None = Field(None, description="Your own frames; null: none.")
+    detection: StarDetection = Field(StarDetection(), description="From frames to stamps.")
+    splits: FrameSplits = Field(FrameSplits(), description="Training, validation and test.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StarsConfig:
+        self.check(self.detection.stamp_size)
+        for name in self.methods:
+            if self.method_settings[name].answer == "mask":
+                raise ValueError(f"method_settings.{name}.answer: stamps of stars have no mask")
         return self

@@ -14,8 +14,7 @@ rule simulated_fields:
     params:
         settings=job_settings("simulated_fields"),
     shell:
-        "python -m galadapt stage simulated_fields --settings {params.settings:q}"
-        " --output stamps {output.stamps} 2>&1 | tee {log}"
+        command("simulated_fields")
 
 
 rule survey_fields:
@@ -28,16 +27,12 @@ rule survey_fields:
         f"{BENCHMARKS}/survey_fields.tsv"
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("survey_fields"),
     shell:
-        "python -m galadapt stage survey_fields --settings {params.settings:q}"
-        " --output stamps {output.stamps} --output rejected {output.rejected} 2>&1 | tee {log}"
+        command("survey_fields")
 
 
-# What the shared rules ask of a task.
-STAMPS = {domain: [f"{DATA}/{domain}/stamps.h5"] for domain in CONFIG.domains}
 DATA_TABLES = (
     [rules.survey_fields.output.rejected] if "survey" in CONFIG.domains else []
 )

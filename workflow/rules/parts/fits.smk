@@ -1,8 +1,6 @@
 # A careful profile fit of some of the survey's test galaxies, and the networks beside it. Fits
 # depend on no network: another method compares again and fits nothing.
 
-FITS = []
-
 if CONFIG.profile_fit.galaxies:
 
     FITS = [
@@ -13,7 +11,7 @@ if CONFIG.profile_fit.galaxies:
 
     rule profile_fits:
         input:
-            survey=SURVEY_STAMPS,
+            survey=STAMPS["survey"],
         output:
             fits=f"{TABLES}/profile_fits.parquet",
         log:
@@ -26,8 +24,7 @@ if CONFIG.profile_fit.galaxies:
         params:
             settings=job_settings("profile_fits"),
         shell:
-            "python -m galadapt stage profile_fits --settings {params.settings:q}"
-            " --input survey {input.survey} --output fits {output.fits} 2>&1 | tee {log}"
+            command("profile_fits")
 
     rule against_fits:
         input:
@@ -41,12 +38,8 @@ if CONFIG.profile_fit.galaxies:
             f"{LOGS}/against_fits.log",
         conda:
             ENVIRONMENT
-        threads: 1
         params:
             settings=job_settings("against_fits"),
             runs=RUN_FOLDERS,
         shell:
-            "python -m galadapt stage against_fits --settings {params.settings:q}"
-            " --input fits {input.fits} --input runs {params.runs}"
-            " --output table {output.table} --output html {output.html}"
-            " --output figure {output.figure} 2>&1 | tee {log}"
+            command("against_fits", runs="{params.runs}")

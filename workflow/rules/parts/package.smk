@@ -10,7 +10,7 @@ rule package:
         runs=seeds_of("run.json"),
         models=seeds_of("model.keras"),
         simulated=lambda wildcards: STAMPS[CONFIG.source(wildcards.method, "simulated")],
-        survey=SURVEY_STAMPS,
+        survey=STAMPS["survey"],
     output:
         package=f"{PACKAGE}/package.json",
         reference=f"{PACKAGE}/reference.parquet",
@@ -25,9 +25,7 @@ rule package:
     params:
         settings=job_settings("package"),
     shell:
-        "python -m galadapt stage package --settings {params.settings:q}"
-        " --input runs {input.runs} --input simulated {input.simulated}"
-        " --input survey {input.survey} --output package {output.package} 2>&1 | tee {log}"
+        command("package")
 
 
 PACKAGE_FIGURES = [
@@ -50,11 +48,7 @@ rule package_figures:
         f"{LOGS}/package_figures.log",
     conda:
         ENVIRONMENT
-    threads: 1
     params:
         settings=job_settings("package_figures"),
     shell:
-        "python -m galadapt stage package_figures --settings {params.settings:q}"
-        " --input package {input.package} --input reference {input.reference}"
-        " --input predictions {input.predictions}"
-        " --output figures {output.figures} 2>&1 | tee {log}"
+        command("package_figures")

@@ -19,8 +19,7 @@ rule star_frames:
     params:
         settings=job_settings("star_frames"),
     shell:
-        "python -m galadapt stage star_frames --settings {params.settings:q}"
-        " --output frames {output.frames} --output table {output.table} 2>&1 | tee {log}"
+        command("star_frames")
 
 
 # The user's own frames are no input of the DAG: they take part by their digest.
@@ -42,17 +41,9 @@ rule star_stamps:
     params:
         settings=job_settings("star_stamps"),
     shell:
-        "python -m galadapt stage star_stamps --settings {params.settings:q}"
-        " --input table {input.table}"
-        " --output stamps {output.stamps} --output frames {output.frames}"
-        " --output rejected {output.rejected} 2>&1 | tee {log}"
+        command("star_stamps")
 
 
-# What the shared rules ask of a task.
-STAMPS = {
-    domain: [rules.star_stamps.output.stamps.format(domain=domain)]
-    for domain in CONFIG.domains
-}
 DATA_TABLES = expand(
     f"{DATA}/{{domain}}/{{name}}.csv",
     domain=CONFIG.domains,

@@ -1,0 +1,78 @@
+"""Jobs of the pipeline: the stages by their names, what decides about their outputs, their runs.
+
+A workflow calls ``galadapt stage NAME --settings JSON --input KEY PATH... --output KEY PATH...``.
+NAME is a shared stage (``train``), or a task and its stage (``stars.star_frames``).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from galadapt.core.errors import ConfigError
+from galadapt.core.stage import Paths, Settings, Stage
+from galadapt.tasks.experiment import Experiment
+from galadapt.tasks.registry import TASKS
+
+_SHARED = "galadapt.pipeline.stages"
+
+
+@cache
+def _in_module(name: str) -> dict[str, Stage]:
+    found = vars(import_module(name)).items()
+    return {key: value for key, value in found if isinstance(value, Stage)}
+
+
+def of_task(task: str) -> dict[str, Stage]:
+    """Return the stages of a task, its own and the shared ones, by the names of `find`."""
+    own = _in_module(f"{TASKS[task]}.stages")
+    return {**{f"{task}.{name}": stage for name, stage in own.items()}, **_in_module(_SHARED)}
+
+
+def names() -> list[str]:
+    """Name the stages of all tasks."""
+    return sorted({name for task in TASKS for name in of_task(task)})
+
+
+def full_name(task: str, name: str) -> str:
+    """Return the name by which `find` knows a stage that a task has or shares."""
+    own = f"{task}.{name}"
+    return own if own in of_task(task) else name
+
+
+def find(name: str) -> Stage:
+    """Return a stage.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    task = name.partition(".")[0]
+    known = of_task(task) if task in TASKS else _in_module(_SHARED)
+    if name not in known:
+        raise ConfigError(f"no stage '{name}'; known: {', '.join(names())}")
+    return known[name]
+
+
+def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
+    """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`."""
+    stage = find(full_name(config.task, name))
+    config = config.seen_by(wildcards)
+    loaded = stage.loads(config, wildcards) if stage.loads else ()
+    values = config.model_dump(mode="json")
+    return stage.settings(values, wildcards, loaded, of_task(config.task).values())
+
+
+def code(name: str) -> str:
+    """Digest the code of a stage, but for what a registry loads in some of its jobs."""
+    return find(name).code()
+
+
+def modules(name: str) -> list[str]:
+    """Name the modules whose edits rerun a stage."""
+    return find(name).modules()
+
+
+def run(name: str, job: Settings, inputs: Paths, outputs: Paths) -> None:
+    """Run one stage with the settings of one job."""
+    find(name).run(job, inputs, outputs)

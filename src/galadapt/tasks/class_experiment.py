@@ -1,0 +1,42 @@
+"""What experiments have in common whose answer is a class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from galadapt.config.base import DOMAINS, Name
+from galadapt.config.classes import ClassEvaluation, ClassMethod
+from galadapt.tasks.experiment import Experiment
+
+
+class ClassExperiment(Experiment):
+    """What the classifying tasks share: one stage per domain makes labelled stamps."""
+
+    method_settings: dict[Name, ClassMethod] = Field(description="Named ways to train.")
+    evaluation: ClassEvaluation = Field(ClassEvaluation(), description="Metrics.")
+
+    CLASSIFIES: ClassVar[bool] = True
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains the experiment has stamps of, in the order of every table."""
+        return tuple(name for name in DOMAINS if getattr(self, name) is not None)
+
+    def check(self, side: int | None) -> None:
+        """Refuse what does not fit together; `side` of a stamp [px], None where files decide."""
+        if not self.domains:
+            raise ValueError("simulated and survey are both null; give one of them")
+        self.check_names(self.method_settings)
+        if side is not None:
+            self.check_chains(side, "these stamps have no common noise")
+        self.check_starts(self.method_settings, alike=("groups",))
+        for name in self.methods:
+            method = self.method_settings[name]
+            start = method.starts_from and self.method_settings[method.starts_from].answer
+            if start not in (None, "mask", method.answer):
+                raise ValueError(
+                    f"method_settings.{name}.answer: starts from one of answer {start}; give the "
+                    "same, or start from one that draws a mask"
+                )

@@ -1,0 +1,264 @@
+"""Stages of the task galaxies: its data, its package, and what it is compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from galadapt.config.image import Image, Psf
+from galadapt.config.machine import Downloads
+from galadapt.config.simulation import Noise, Simulation
+from galadapt.config.survey import Extraction, Selection, Splits, Survey
+from galadapt.config.training import Compute, Predictor
+from galadapt.core.parallel import Threads
+from galadapt.core.stage import (
+    Input,
+    Inputs,
+    Key,
+    Output,
+    Outputs,
+    Provenance,
+    Wildcard,
+    stage,
+)
+from galadapt.tasks.galaxies.settings import ProfileFit
+
+SurveyKind = Annotated[str, Key("survey.kind")]
+
+# --- data -----------------------------------------------------------------------------------
+
+
+@stage
+def simulate(
+    image: Image,
+    psf: Psf,
+    simulation: Simulation,
+    seed: int,
+    shard: Annotated[int, Wildcard],
+    stamps: Output,
+    provenance: Provenance,
+) -> None:
+    """One shard of simulated stamps."""
+    from galadapt.simulation.engine import shard_start, simulate_shard
+
+    simulate_shard(
+        image=image,
+        psf=psf,
+        simulation=simulation,
+        seed=seed,
+        start=shard_start(simulation, shard),
+        stop=shard_start(simulation, shard + 1),
+        output=stamps,
+        provenance=provenance,
+    )
+
+
+@stage
+def survey(
+    image: Image,
+    psf: Psf,
+    survey: Survey,
+    seed: int,
+    drz: Output,
+    wht: Output,
+    catalog: Output,
+    truth: Output,
+    downloads: Downloads,
+    provenance: Provenance,
+) -> None:
+    """The survey's field: mosaic, weight, catalogue and what is known of the truth."""
+    arguments: dict[str, Any] = {
+        "survey": survey,
+        "image": image,
+        "psf": psf,
+        "seed": seed,
+        "drz": drz,
+        "wht": wht,
+        "catalog": catalog,
+        "truth": truth,
+        "provenance": provenance,
+    }
+    if survey.kind == "mock":
+        from galadapt.surveys.mock import make_mock
+
+        make_mock(**arguments)
+    elif survey.kind == "images":
+        from galadapt.surveys.images import make_images
+
+        make_images(**arguments)
+    elif survey.kind == "candels":
+        from galadapt.surveys.candels import make_candels
+
+        make_candels(**arguments, downloads=downloads)
+    else:
+        from galadapt.surveys.cosmos import make_cosmos
+
+        make_cosmos(**arguments)
+
+
+@stage
+def select(
+    image: Image, selection: Selection, catalog: Input, selected: Output, cuts: Output
+) -> None:
+    """The catalogue's cuts."""
+    from galadapt.surveys.selection import select as cut
+
+    cut(catalog=catalog, selection=selection, image=image, selected=selected, cuts=cuts)
+
+
+@stage
+def extract(
+    image: Image,
+    extraction: Extraction,
+    splits: Splits,
+    seed: int,
+    drz: Input,
+    wht: Input,
+    selected: Input,
+    stamps: Output,
+    rejected: Output,
+    threads: Threads,
+    provenance: Provenance,
+) -> None:
+    """Stamps cut from the mosaic."""
+    from galadapt.cutouts.cutouts import extract as cut_out
+
+    cut_out(
+        drz=drz,
+        wht=wht,
+        selected=selected,
+        image=image,
+        extraction=extraction,
+        splits=splits,
+        seed=seed,
+        output=stamps,
+        rejected=rejected,
+        provenance=provenance,
+        processes=threads,
+    )
+
+
+# --- package --------------------------------------------------------------------------------
+
+
+@stage
+def package(
+    predictor: Predictor,
+    psf: Psf,
+    extraction: Extraction,
+    survey_kind: SurveyKind,
+    runs: Inputs,
+    simulated: Inputs,
+    survey: Input,
+    package: Output,
+    compute: Compute,
+    provenance: Provenance,
+) -> None:
+    """The networks of one variant and method, as `galadapt predict` wants them."""
+    from galadapt.prediction.build import write_package
+
+    write_package(
+        runs=[path.parent for path in runs],
+        simulated=simulated,
+        survey=survey,
+        psf=psf,
+        extraction=extraction,
+        predictor=predictor,
+        survey_kind=survey_kind,
+        output=package.parent,
+        compute=compute,
+        provenance=provenance,
+    )
+
+
+@stage
+def package_figures(
+    package: Input, reference: Input, predictions: Inputs, figures: Outputs
+) -> None:
+    """Whether the errors of a prediction package hold, drawn."""
+    from galadapt.prediction.coverage import coverage_figures
+
+    curve, scatter = figures
+    coverage_figures(
+        package=package,
+        reference=reference,
+        predictions=predictions,
+        curve=curve,
+        scatter=scatter,
+    )
+
+
+# --- comparisons ----------------------------------------------------------------------------
+
+
+@stage
+def profile_fits(
+    psf: Psf,
+    extraction: Extraction,
+    noise: Annotated[Noise, Key("simulation.noise")],
+    profile_fit: ProfileFit,
+    seed: int,
+    survey: Input,
+    fits: Output,
+    threads: Threads,
+) -> None:
+    """A profile fit to some of the survey's test galaxies."""
+    from galadapt.simulation.noise import resolve
+    from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
+
+    fit_galaxies(
+        stamps=survey,
+        psf=psf,
+        extraction=extraction,
+        exposure_time=resolve(noise).exposure_time if noise.depth != "none" else None,
+        galaxies=profile_fit.galaxies,
+        seed=seed,
+        output=fits,
+        processes=threads,
+    )
+
+
+@stage
+def against_fits(fits: Input, runs: Inputs, table: Output, html: Output, figure: Output) -> None:
+    """The networks against the profile fits."""
+    from galadapt.tasks.galaxies.against_fits import FIT
+    from galadapt.tasks.galaxies.against_fits import against_fits as compare_with
+    from galadapt.tasks.galaxies.fit_figures import against_fits as draw
+
+    compare_with(fits=fits, runs=runs, table=table, html=html)
+    draw(table, figure, FIT)
+
+
+@stage
+def choice(survey_kind: SurveyKind, runs: Inputs, choice: Output, html: Output) -> None:
+    """Which method a user without survey labels would choose, and the regret of it."""
+    from galadapt.tasks.galaxies.choice import choose
+
+    choose(runs=runs, survey_kind=survey_kind, choice=choice, html=html)
+
+
+@stage
+def ablation(
+    methods: list[str],
+    method_settings: dict[str, Any],
+    comparison: Input,
+    simulated: Inputs,
+    survey: Inputs,
+    figure: Output,
+) -> None:
+    """R2 against a number of training stamps, where methods differ in nothing else."""
+    from galadapt.core.quantity import PARAMETERS
+    from galadapt.evaluation.ablation import curves
+    from galadapt.report.comparison import ablation as draw
+    from galadapt.stamps.format import StampSet
+
+    available = {}
+    for setting, paths in (("n_simulated", simulated), ("n_survey", survey)):
+        with StampSet(paths) as stamps:
+            training = stamps.table[stamps.table["split"] == "train"]
+            available[setting] = len(training.dropna(subset=list(PARAMETERS)))
+    draw(
+        comparison=comparison,
+        curves=curves(methods, method_settings),
+        available=available,
+        output=figure,
+    )

@@ -1,0 +1,55 @@
+"""Stages of the task screening: X-ray fields."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from galadapt.core.parallel import Threads
+from galadapt.core.stage import Key, Output, Provenance, stage
+from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, SimulatedFields, field_pixels
+
+
+@stage
+def simulated_fields(
+    simulated: SimulatedFields,
+    seed: int,
+    stamps: Output,
+    threads: Threads,
+    provenance: Provenance,
+) -> None:
+    """Simulated X-ray fields."""
+    from galadapt.tasks.screening.simulate import simulate_fields
+
+    simulate_fields(
+        settings=simulated,
+        seed=seed,
+        output=stamps,
+        provenance=provenance,
+        processes=threads,
+    )
+
+
+@stage
+def survey_fields(
+    binning: Annotated[int | None, Key("simulated.binning")],
+    survey: FieldFiles,
+    splits: FieldSplits,
+    seed: int,
+    stamps: Output,
+    rejected: Output,
+    provenance: Provenance,
+) -> None:
+    """The user's X-ray images, on the pixels of the simulated ones."""
+    from galadapt.tasks.screening.files import read_fields
+
+    side, pixel_scale = field_pixels(binning)
+    read_fields(
+        files=survey,
+        side=side,
+        pixel_scale=pixel_scale,
+        splits=splits,
+        seed=seed,
+        output=stamps,
+        rejected=rejected,
+        provenance=provenance,
+    )

@@ -1,0 +1,6 @@
+"""The task screening."""
+
+from galadapt.tasks.screening.settings import ScreeningConfig
+from galadapt.tasks.task import Task
+
+TASK = Task(settings=ScreeningConfig)

@@ -1,0 +1,78 @@
+"""Stages of the task stars: frames, and the stamps of the stars on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from galadapt.core.parallel import Threads
+from galadapt.core.stage import Input, Key, Output, Provenance, Wildcard, stage
+from galadapt.tasks.stars.settings import (
+    FrameFiles,
+    Frames,
+    FrameSplits,
+    SimulatedFrames,
+    StarDetection,
+)
+
+
+@stage
+def star_frames(
+    simulated: SimulatedFrames,
+    seed: int,
+    frames: Output,
+    table: Output,
+    threads: Threads,
+    provenance: Provenance,
+) -> None:
+    """Simulated CCD frames of stars, and their list."""
+    from galadapt.tasks.stars.simulate import simulate_frames
+
+    simulate_frames(
+        settings=simulated,
+        seed=seed,
+        folder=frames,
+        table=table,
+        provenance=provenance,
+        processes=threads,
+    )
+
+
+@stage
+def star_stamps(
+    domain: Annotated[str, Wildcard],
+    source: Annotated[Frames, Key("{domain}")],
+    detection: StarDetection,
+    splits: FrameSplits,
+    seed: int,
+    table: Input | None,
+    stamps: Output,
+    frames: Output,
+    rejected: Output,
+    threads: Threads,
+    provenance: Provenance,
+) -> None:
+    """Stamps of the stars of one domain's frames."""
+    from galadapt.core.files import expand
+    from galadapt.tasks.stars.extract import extract_stars
+
+    where: dict[str, Any] = {"table": table}
+    if isinstance(source, FrameFiles):
+        where = {
+            "table": expand(source.path),
+            "folder": expand(source.directory) if source.directory else None,
+            "hdu": source.hdu,
+            "pixel_scale": source.pixel_scale,
+            "saturation": source.saturation,
+        }
+    extract_stars(
+        **where,
+        detection=detection,
+        splits=splits,
+        seed=seed,
+        domain=domain,
+        frames=frames,
+        rejected=rejected,
+        output=stamps,
+        provenance=provenance,
+        processes=threads,
+    )

@@ -1,0 +1,6 @@
+"""The task stars."""
+
+from galadapt.tasks.stars.settings import StarsConfig
+from galadapt.tasks.task import Task
+
+TASK = Task(settings=StarsConfig)

@@ -1,0 +1,22 @@
+# R2 against a number of training stamps, where methods differ in nothing else.
+from galadapt.evaluation.ablation import curves
+
+if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
+
+    ABLATION = [f"{FIGURES}/ablation.png"]
+
+    rule ablation:
+        input:
+            comparison=f"{TABLES}/comparison.csv",
+            simulated=STAMPS["simulated"],
+            survey=STAMPS["survey"],
+        output:
+            figure=ABLATION[0],
+        log:
+            f"{LOGS}/ablation.log",
+        conda:
+            ENVIRONMENT
+        params:
+            settings=job_settings("ablation"),
+        shell:
+            command("ablation")

@@ -1,0 +1,20 @@
+# What a user without survey labels would choose, and what that costs.
+
+CHOICE = [f"{TABLES}/choice.csv", f"{TABLES}/choice.html"]
+
+
+rule choice:
+    input:
+        runs=of_runs(["run.json", "metrics.json", "predictions.parquet"]),
+    output:
+        choice=CHOICE[0],
+        html=CHOICE[1],
+    log:
+        f"{LOGS}/choice.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=job_settings("choice"),
+        runs=RUN_FOLDERS,
+    shell:
+        command("choice", runs="{params.runs}")
