@@ -5,7 +5,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SOURCE = str(Path(workflow.current_basedir).parents[1] / "src")
+PROJECT = Path(workflow.current_basedir).parents[1]
+SOURCE = str(PROJECT / "src")
 sys.path.insert(0, SOURCE)
 
 from galadapt.config.base import DOMAINS
@@ -47,7 +48,7 @@ FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
-ENVIRONMENT = "../../envs/cpu.yaml"
+ENVIRONMENT = str(PROJECT / "envs/cpu.yaml")
 
 # What judges and draws: numbers that are measured, or classes that are told apart.
 KIND = "_classes" if CONFIG.CLASSIFIES else ""
