@@ -22,6 +22,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
+from galadapt.core.photometry import rescaling
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.flags import FLAGS, Flag
 from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
@@ -31,9 +32,6 @@ from galadapt.sky import Mosaic, open_mosaic
 from galadapt.stamps.format import write_stamps
 
 __all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
-
-#: Zero points this close are one [mag]: headers and handbooks differ in the third decimal.
-_SAME_ZERO_POINT = 0.01
 
 #: Objects of a catalogue closer than this are one [px].
 _COINCIDENT = 1.0
@@ -245,14 +243,16 @@ def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
             f"{drz}: pixels of {mosaic.native_pixel_scale:.4f} arcsec are resampled to "
             f"image.pixel_scale, {mosaic.pixel_scale:g}"
         )
-    known = mosaic.zero_point
-    if known is None or abs(known - image.zero_point) < _SAME_ZERO_POINT:
+    if mosaic.zero_point is None:
+        log.info(f"{drz}: no zero point in the header; taken as image.zero_point")
         return 1.0
-    log.info(
-        f"{drz}: fluxes are brought from the zero point {known:.4f} to image.zero_point, "
-        f"{image.zero_point:g}"
-    )
-    return float(10 ** (0.4 * (image.zero_point - known)))
+    factor = rescaling(mosaic.zero_point, image.zero_point)
+    if factor != 1:
+        log.info(
+            f"{drz}: fluxes are brought from the zero point {mosaic.zero_point:.6g} to "
+            f"image.zero_point, {image.zero_point:.6g}"
+        )
+    return factor
 
 
 def _splits(

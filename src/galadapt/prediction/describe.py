@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 
+from galadapt.core.photometry import magnitude_of
 from galadapt.prediction.package import Record
 
 #: How parameters are called in sentences, in table heads, and with how many digits.
@@ -20,7 +20,7 @@ _NAMES = {
 
 def noise(record: Record) -> float:
     """Surface brightness [mag/arcsec2] of the training's noise, one sigma of one pixel."""
-    return record.zero_point - 2.5 * math.log10(record.pixel_rms / record.pixel_scale**2)
+    return float(magnitude_of(record.pixel_rms / record.pixel_scale**2, record.zero_point))
 
 
 def scope(record: Record) -> list[str]:

@@ -20,6 +20,7 @@ from scipy.ndimage import label
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.log import progress
+from galadapt.core.photometry import known_zero_point, rescaling
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import Rejection, Stamp, coincident, cutouts
 from galadapt.cutouts.flags import Flag as ExtractionFlag
@@ -94,17 +95,8 @@ def scaled(judged: Judged, factor: float) -> Judged:
 
 
 def brightening(record: Record, zero_point: float | None, path: Path) -> float:
-    """Factor that brings an image to the package's zero point.
-
-    Raises:
-        DataError: the image's zero point is not known.
-    """
-    if zero_point is None:
-        raise DataError(
-            f"{path}: the zero point is in no header card; give the AB magnitude of 1 image unit "
-            "with --zero-point"
-        )
-    return float(10 ** (0.4 * (record.zero_point - zero_point)))
+    """Factor that brings an image to the package's zero point; it must be known."""
+    return rescaling(known_zero_point(zero_point, path, "--zero-point"), record.zero_point)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from scipy.special import gammaincc, gammaln
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.photometry import flux_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
 
@@ -127,7 +128,7 @@ def galaxy_of(parameters: Mapping[str, float], side: int, zero_point: float) -> 
     if problem:
         shown = ", ".join(f"{name} {parameters[name]:g}" for name in PARAMETERS)
         raise DataError(f"galaxy with {shown} cannot be drawn: {problem}; correct it")
-    flux = 10 ** (-0.4 * (values[0] - zero_point))
+    flux = flux_of(values[0], zero_point)
     b = float(scale(n))
     area = 2 * math.pi * n * q * radius**2
     centre = (side - 1) / 2

@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from galadapt.core.errors import DataError
+from galadapt.core.photometry import choose_zero_point, stmag_zero_point
 
 #: Spellings met in archives, without blanks and in lower case.
 _PER_SECOND = ("/s", "/sec", "/second", "/seconds", "s-1", "s^-1", "s**-1", ".s-1", "*s**-1")
@@ -29,9 +30,6 @@ TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
 
 #: Pixel scales that agree to this share are one: no resampling, no contradiction.
 SCALE_TOLERANCE = 0.01
-
-#: Zero points further apart than this contradict each other [mag].
-_ZERO_POINT_TOLERANCE = 0.3
 
 #: Native pixels may be so many output pixels wide.
 _COARSEST = 8.0
@@ -191,11 +189,7 @@ def zero_point_of(
     path: Path,
     remark: Callable[[str], None],
 ) -> float | None:
-    """AB magnitude of one unit: as told, else from the unit, else from the header, else None.
-
-    PHOTFLAM and PHOTPLAM give it by STmag and the pivot wavelength (HST data handbooks):
-    ZP = -2.5 log10 PHOTFLAM - 5 log10 PHOTPLAM - 2.408.
-    """
+    """AB magnitude of one unit: as given, else from the unit, else from the header, else None."""
     known = _calibrated(unit, scales, path)
     source = f"unit '{unit}'"
     if known is None:
@@ -208,17 +202,6 @@ def zero_point_of(
         elif card is not None:
             known, source = _number(header, card), card
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
-            known = float(-2.5 * np.log10(flam) - 5 * np.log10(plam) - 2.408)
+            known = stmag_zero_point(flam, plam)
             source = "PHOTFLAM and PHOTPLAM"
-    if told is not None and not abs(told) <= 60:
-        raise DataError(f"{path}: zero_point {told:g} is no AB magnitude of one unit; correct it")
-    if told is None:
-        if known is not None and abs(known) > 60:
-            raise DataError(
-                f"{path}: {source} give the zero point {known:g}, which is no AB magnitude of one "
-                "unit; repair the header or give zero_point"
-            )
-        return known
-    if known is not None and abs(known - told) > _ZERO_POINT_TOLERANCE:
-        remark(f"{path}: {source} give the zero point {known:.2f}; {told:.2f} is used, as told")
-    return told
+    return choose_zero_point(told, known, source, path, remark)

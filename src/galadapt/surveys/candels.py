@@ -24,7 +24,7 @@ from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
 from galadapt.core.log import log
-from galadapt.sky.calibration import unit_kind, zero_point_of
+from galadapt.sky.calibration import unit_kind
 from galadapt.sky.downloads import Archives, fetch, link_or_copy, read_archives, unpack
 from galadapt.sky.headers import without_stale_distortion
 from galadapt.surveys.field import (
@@ -82,7 +82,7 @@ def make_candels(
 
     Args:
         survey: Field, catalogue and part of the sky.
-        image: Pixel scale and zero point the mosaic must have, and side of a stamp.
+        image: Pixel scale the mosaic must have, and side of a stamp.
         psf: Not used: the mosaic has its own.
         seed: Not used: nothing is drawn.
         drz: Mosaic [e-/s]: another name of the downloaded file, or a part of it (`survey.region`).
@@ -204,13 +204,6 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
         raise DataError(
             f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale says "
             f"{image.pixel_scale:g}; set it to the mosaic's"
-        )
-    scales = proj_plane_pixel_scales(wcs) * 3600
-    zero_point = zero_point_of(header, None, "e-/s", False, scales, drz, log.info)
-    if zero_point is not None and abs(zero_point - image.zero_point) > 0.02:
-        raise DataError(
-            f"{drz}: the header gives the AB zero point {zero_point:.4f}, "
-            f"image.zero_point says {image.zero_point:g}; set it to the mosaic's"
         )
     return header
 

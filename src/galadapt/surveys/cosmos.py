@@ -25,6 +25,7 @@ from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
 from galadapt.core.files import canonical_json, expand, write_parquet
 from galadapt.core.log import log, progress
+from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
 from galadapt.simulation.ktable import KTableRenderer
@@ -179,7 +180,7 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(swap, 1 / ratio, ratio)
         flux = intensity / profiles.surface_brightness(radius, radius, index, ratio)
-        magnitude = survey.source_zero_point - 2.5 * np.log10(flux)
+        magnitude = magnitude_of(flux, survey.source_zero_point)
     # phi is counter-clockwise from +x, GALFIT's angle from +y.
     angle = (np.degrees(phi) - 90 + np.where(swap, 90, 0) + 90) % 180 - 90
     frame = pd.DataFrame(
@@ -231,7 +232,7 @@ class _Camera:
     ) -> None:
         self.cell = 2 * image.stamp_size
         self._source, self._image, self._psf = source, image, psf
-        self._brightening = 10 ** (0.4 * (image.zero_point - survey.source_zero_point))
+        self._brightening = rescaling(survey.source_zero_point, image.zero_point)
         self._limits, self._pixel_rms = survey.box_cut, pixel_rms
         self._renderer = KTableRenderer(image, psf)
         # Wave numbers up to the PSF's last, on which noise spectra are summed.
@@ -340,7 +341,7 @@ def _catalog(
     rows: pd.DataFrame, wcs: Any, image: Image, pixel_rms: float, exposure_time: float
 ) -> pd.DataFrame:
     ra, dec = wcs.pixel_to_world_values(rows["x"].to_numpy(), rows["y"].to_numpy())
-    flux = 10 ** (-0.4 * (rows["magnitude"].to_numpy() - image.zero_point))
+    flux = flux_of(rows["magnitude"].to_numpy(), image.zero_point)
     sn = galfit.signal_to_noise(
         flux,
         rows["radius"].to_numpy() / image.pixel_scale,

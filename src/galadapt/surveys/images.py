@@ -28,6 +28,7 @@ from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
 from galadapt.core.log import log, progress
+from galadapt.core.photometry import known_zero_point, magnitude_of, rescaling
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
@@ -133,12 +134,8 @@ def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
 
 def _brightening(mosaic: Mosaic, image: Image) -> float:
     """What the image's pixels are multiplied with to have the experiment's zero point."""
-    if mosaic.zero_point is None:
-        raise DataError(
-            f"{mosaic.path}: the zero point is in no header card; give survey.zero_point, the AB "
-            f"magnitude of 1 {mosaic.unit}"
-        )
-    return float(10 ** (0.4 * (image.zero_point - mosaic.zero_point)))
+    known = known_zero_point(mosaic.zero_point, mosaic.path, "survey.zero_point")
+    return rescaling(known, image.zero_point)
 
 
 def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:
@@ -483,7 +480,7 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, cata
                 continue
             light = float(aperture.do_photometry(data - np.median(sky))[0][0])
             if light > 0:
-                offsets.append(image.zero_point - 2.5 * np.log10(light) - magnitude)
+                offsets.append(magnitude_of(light, image.zero_point) - magnitude)
     if len(offsets) < 5:
         return
     offset = float(np.median(offsets))

@@ -22,6 +22,7 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import MockSurvey
 from galadapt.core.files import canonical_json, write_parquet
 from galadapt.core.log import log, progress
+from galadapt.core.photometry import draw_magnitude, flux_of, magnitude_of
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
 from galadapt.simulation.noise import add_noise, resolve
@@ -155,9 +156,7 @@ def _galaxy(
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     x, y = rng.uniform(0, side - 1, 2)
-    # Inverse of the cumulative counts N(<m) ~ 10^(slope m).
-    low, high = (10 ** (survey.magnitude_slope * limit) for limit in limits)
-    magnitude = np.log10(rng.uniform(low, high)) / survey.magnitude_slope
+    magnitude = draw_magnitude(rng, *limits, survey.magnitude_slope)
     # Bright galaxies are more often spheroids.
     spheroid = rng.random() < np.clip(0.28 - 0.04 * (magnitude - 21), 0.1, 0.5)
     # Median size in arcsec: steep above 21 mag, shallow below.
@@ -225,7 +224,7 @@ def _best_fits(
 ) -> pd.DataFrame:
     """Add flux [e-/s] and the best single Sersic (best_magnitude, _radius [px], _index)."""
     table = galaxies.copy()
-    table["flux"] = 10 ** (-0.4 * (table["magnitude"] - image.zero_point))
+    table["flux"] = flux_of(table["magnitude"], image.zero_point)
     flux, radius, index = profiles.fit_single_sersic(
         table["flux"].to_numpy(),
         table["axis_ratio"].to_numpy(),
@@ -234,7 +233,7 @@ def _best_fits(
         exposure_time,
         psf_sigma,
     )
-    table["best_magnitude"] = image.zero_point - 2.5 * np.log10(flux)
+    table["best_magnitude"] = magnitude_of(flux, image.zero_point)
     table["best_radius"] = radius
     table["best_index"] = index
     return table

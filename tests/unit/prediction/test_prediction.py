@@ -370,7 +370,7 @@ def test_a_variant_is_no_input(package, tmp_path, sets):
 
 def test_an_unknown_zero_point(package, inputs, tmp_path, rewrite):
     other = replace(inputs, images=[rewrite(ABZP=None)])
-    with pytest.raises(DataError, match="give the AB magnitude of 1 image unit with --zero-point"):
+    with pytest.raises(DataError, match="give --zero-point, the AB magnitude of 1 image unit"):
         predict(package, other, tmp_path / "out.csv")
     told = replace(other, options={"zero_point": ZERO_POINT})
     assert (predict(package, told, tmp_path / "out.csv")["reason"] == "").any()

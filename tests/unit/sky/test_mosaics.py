@@ -370,12 +370,14 @@ def test_zero_points_of_headers(tmp_path, cards, zero_point):
 
 def test_zero_points_that_contradict(tmp_path, capsys):
     image = _write(tmp_path / "image.fits", ABMAGZP=25.9)
-    with open_mosaic(image, zero_point=25.8) as mosaic:
-        assert mosaic.zero_point == 25.8
+    with open_mosaic(image, zero_point=25.898) as mosaic:
+        assert mosaic.zero_point == 25.898
     assert "zero point" not in capsys.readouterr().err
     with open_mosaic(image, zero_point=23.0) as mosaic:
         assert mosaic.zero_point == 23.0
-    assert "ABMAGZP give the zero point 25.90; 23.00 is used" in capsys.readouterr().err
+    assert "zero point 25.9000, the option zero_point is 23.0000; the option is used" in (
+        capsys.readouterr().err
+    )
     _refused("zero point -99, which is no AB", _write(tmp_path / "image.fits", ABMAGZP=-99.0))
 
 

@@ -15,6 +15,7 @@ from scipy.special import erf, gamma, gammaincinv
 
 from galadapt.config.image import Image
 from galadapt.config.realism import Box, Edges, Masks, OverSubtraction
+from galadapt.core.photometry import magnitude_of
 from galadapt.simulation.realism.galaxies import draw_strength
 
 # Width of the frame inside the box where a background would be estimated [px].
@@ -51,7 +52,7 @@ def _isophote(row: Mapping[str, Any], surface_brightness: float, image: Image) -
     b = gammaincinv(2 * n, 0.5)
     area = 2 * np.pi * n * (1 - row["ellipticity"]) * (radius * image.pixel_scale) ** 2
     # Graham & Driver (2005), eq. 4: the total luminosity gives the central intensity.
-    central = row["magnitude"] + 2.5 * np.log10(area * gamma(2 * n) / b ** (2 * n))
+    central = row["magnitude"] - magnitude_of(area * gamma(2 * n) / b ** (2 * n), 0.0)
     drop = 0.4 * np.log(10) * (surface_brightness - central)
     return float(radius * (max(drop, 0.0) / b) ** n)
 

@@ -16,6 +16,7 @@ from scipy.special import gammaincinv
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral, Strength
+from galadapt.core.photometry import draw_magnitude, fainter, flux_of, magnitude_of
 from galadapt.simulation.noise import NoiseLevels
 from galadapt.simulation.profiles import fit_single_sersic, half_light_radius
 from galadapt.simulation.streams import stream
@@ -95,7 +96,7 @@ def compose(
     indices = np.stack([index, np.ones(len(table))], axis=1)
     scale = table["effective_radius"].to_numpy() / half_light_radius(fractions, radii, indices)
     radii *= scale[:, None]
-    flux = 10 ** (-0.4 * (table["magnitude"].to_numpy() - image.zero_point))
+    flux = flux_of(table["magnitude"].to_numpy(), image.zero_point)
     fitted, radius, best = fit_single_sersic(
         flux,
         1 - table["ellipticity"].to_numpy(),
@@ -108,7 +109,7 @@ def compose(
     )
     low, high = SERSIC_INDEX_LIMITS
     with np.errstate(invalid="ignore", divide="ignore"):
-        magnitude = image.zero_point - 2.5 * np.log10(fitted)
+        magnitude = magnitude_of(fitted, image.zero_point)
     used = composite & (best >= low) & (best <= high) & np.isfinite(magnitude) & (radius > 0)
     table["total_magnitude"] = table["magnitude"]
     table["bulge_fraction"] = np.where(used, fraction, 0.0)
@@ -159,11 +160,6 @@ def smooth_components(row: Row) -> tuple[list[dict[str, Any]], int | None]:
         "sersic_index": row["bulge_index"],
     }
     return [disc, bulge], 0
-
-
-def fainter(magnitude: float, share: float) -> float:
-    """Magnitude of a share of the light."""
-    return magnitude - 2.5 * float(np.log10(share))
 
 
 def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -269,15 +265,11 @@ def neighbours(
     half = image.stamp_size / 2 + _MARGIN
     area = (2 * half * image.pixel_scale / 60) ** 2
     count = int(rng.poisson(draw_strength(settings.density, rng) * area))
-    low, high = (
-        10 ** (settings.magnitude_slope * limit)
-        for limit in (settings.bright_limit, settings.faint_limit)
-    )
+    limits = settings.bright_limit, settings.faint_limit
     found = []
     for _ in range(count):
         x, y = rng.uniform(-half, half, 2)
-        # Inverse of the cumulative counts N(<m) ~ 10^(slope m).
-        magnitude = float(np.log10(rng.uniform(low, high)) / settings.magnitude_slope)
+        magnitude = float(draw_magnitude(rng, *limits, settings.magnitude_slope))
         size = 10 ** (_SIZE + _SIZE_SLOPE * (magnitude - 23) + rng.normal(0, _SIZE_SCATTER))
         index = _INDEX * np.exp(rng.normal(0, _INDEX_SCATTER))
         ratio = rng.normal(_RATIO, _RATIO_SCATTER)

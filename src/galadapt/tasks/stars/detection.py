@@ -14,6 +14,7 @@ from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import gaussian_filter
 
+from galadapt.core.photometry import magnitude_of
 from galadapt.tasks.stars.frames import Frame
 from galadapt.tasks.stars.settings import StarDetection
 
@@ -138,7 +139,7 @@ def _segments(
     catalog = SourceCatalog(frame.pixels, segments, convolved_data=smooth, mask=frame.bad)
     flux = np.atleast_1d(catalog.segment_flux)
     with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.where(flux > 0, -2.5 * np.log10(flux), np.nan)
+        magnitude = np.where(flux > 0, magnitude_of(flux, 0.0), np.nan)
     stars = pd.DataFrame(
         {
             "x_centroid": np.atleast_1d(catalog.x_centroid),

@@ -19,6 +19,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, write_csv
 from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
+from galadapt.core.photometry import draw_magnitude, flux_of
 from galadapt.core.random import generator
 from galadapt.stamps.format import SPLITS
 from galadapt.tasks.stars.optics import BOX, Optics, draw, transform
@@ -275,26 +276,20 @@ def _stars(
     mean = settings.stars(density) * jitter * (wide / settings.side) ** 2
     count = int(rng.poisson(mean))
     x, y = rng.uniform(-BOX / 2, settings.side + BOX / 2, (2, count))
-    ends = 10 ** (
-        settings.magnitude_slope * np.array([settings.bright_limit, settings.faint_limit])
-    )
-    magnitude = np.log10(rng.uniform(ends[0], ends[1], count)) / settings.magnitude_slope
+    limits = settings.bright_limit, settings.faint_limit
+    magnitude = draw_magnitude(rng, *limits, settings.magnitude_slope, count)
     near = np.flatnonzero(rng.random(count) < settings.companions)
     beside = rng.integers(0, max(count, 1), len(near))
     angle = rng.uniform(0, 2 * math.pi, len(near))
     away = _COMPANION / settings.pixel_scale * np.sqrt(rng.random(len(near)))
     x[near], y[near] = x[beside] + away * np.cos(angle), y[beside] + away * np.sin(angle)
-    return x, y, settings.exposure * 10 ** (0.4 * (settings.zero_point - magnitude))
+    return x, y, settings.exposure * flux_of(magnitude, settings.zero_point)
 
 
 def _sky(settings: SimulatedFrames, rng: np.random.Generator) -> np.ndarray:
     """Mean electrons of the sky in each pixel (side, side), a plane."""
     brightness = _within(settings.sky, rng)
-    level = (
-        settings.exposure
-        * settings.pixel_scale**2
-        * 10 ** (0.4 * (settings.zero_point - brightness))
-    )
+    level = settings.exposure * settings.pixel_scale**2 * flux_of(brightness, settings.zero_point)
     angle = rng.uniform(0, 2 * math.pi)
     slope = settings.sky_gradient * rng.random()
     axis = np.linspace(-1, 1, settings.side)

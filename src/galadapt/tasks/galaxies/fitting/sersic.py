@@ -20,6 +20,7 @@ from scipy import fft
 from scipy.special import gamma, gammaincinv
 
 from galadapt.core.errors import RunError
+from galadapt.core.photometry import flux_of, magnitude_of
 
 #: Samples around the centre, in fine pixels, that are means over `_CORE_FINE` squared finer ones.
 _CORE, _CORE_FINE = 2, 9
@@ -70,7 +71,7 @@ class SersicFitter:
 
     def magnitude(self, flux: float) -> float:
         """AB magnitude of a flux in the unit of the stamps."""
-        return float(self._zero_point - 2.5 * np.log10(flux))
+        return float(magnitude_of(flux, self._zero_point))
 
     def image(self, values: tuple[float, ...]) -> np.ndarray:
         """Draw astropy's Sersic2D (its parameters, its order) as seen: (side, side)."""
@@ -127,7 +128,7 @@ class SersicFitter:
         ratio = 1 - guess["ellipticity"]
         start = stamp.max() / 10
         if "magnitude" in guess:
-            flux = 10 ** (0.4 * (self._zero_point - guess["magnitude"]))
+            flux = flux_of(guess["magnitude"], self._zero_point)
             start = flux / (radius**2 * ratio * _light(index))
         model = self._model(
             amplitude=start,
