@@ -10,7 +10,8 @@ import pytest
 SIMULATE = """
 import sys
 from pathlib import Path
-from galadapt.config import Image, OpticalPsf, Simulation
+from galadapt.config.image import Image, OpticalPsf
+from galadapt.config.simulation import Simulation
 from galadapt.simulation.engine import simulate_shard
 
 simulate_shard(
