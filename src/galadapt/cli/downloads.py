@@ -48,7 +48,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _download(arguments: argparse.Namespace) -> None:
     import tarfile
 
-    from galadapt.sky.downloads import fetch, read_archives, unpack
+    from galadapt.sky.archives import read_archives, unpack
+    from galadapt.sky.downloads import fetch
 
     archives = read_archives(arguments.archives)
     if arguments.list or not arguments.names:

@@ -24,8 +24,9 @@ from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json, expand, write_parquet
 from galadapt.core.log import log
+from galadapt.sky.archives import Archives, read_archives, unpack
 from galadapt.sky.calibration import unit_kind
-from galadapt.sky.downloads import Archives, fetch, link_or_copy, read_archives, unpack
+from galadapt.sky.downloads import fetch, link_or_copy
 from galadapt.sky.headers import without_stale_distortion
 from galadapt.surveys.field import (
     FLAG_BAD,

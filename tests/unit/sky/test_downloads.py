@@ -23,7 +23,8 @@ import pytest
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.sky import downloads
-from galadapt.sky.downloads import Archive, Ledger, fetch, read_archives, unpack
+from galadapt.sky.archives import Archive, read_archives, recorded, unpack
+from galadapt.sky.downloads import fetch
 
 BODY = b"SIMPLE  =                    T" + bytes(range(256)) * 1200
 NAME = "mosaic.fits"
@@ -286,7 +287,7 @@ def test_silence_is_given_up(archive, tmp_path):
 
 def test_progress_is_told(archive, tmp_path, capfd, monkeypatch):
     url, _ = archive
-    monkeypatch.setattr(downloads, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(downloads, "_PROGRESS_EVERY", 0.0)
     _fetch(_entry(f"{url}/{NAME}"), tmp_path)
     assert f"/{len(BODY) / 1e6:.1f} MB" in capfd.readouterr().err
 
@@ -334,7 +335,7 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(archive, tmp_path):
     assert not how.asked
     target.write_bytes(BODY)
     assert _fetch(entry, tmp_path, offline=True) == target
-    assert Ledger(tmp_path / "sums.txt").known(NAME) == SHA
+    assert recorded(tmp_path / "sums.txt")[NAME] == SHA
 
 
 def test_offline_still_uses_a_local_mirror(tmp_path):
@@ -370,7 +371,8 @@ def test_a_killed_process_leaves_a_part_that_is_continued(archive, tmp_path):
     how.script = ["drip"]
     how.body = BODY
     program = textwrap.dedent(f"""
-        from galadapt.sky.downloads import Archive, fetch
+        from galadapt.sky.archives import Archive
+        from galadapt.sky.downloads import fetch
         entry = Archive(file={NAME!r}, urls=["{url}/{NAME}"], what="", citation="", licence="",
                         checked=True)
         fetch(entry, {str(tmp_path / "down")!r}, checksums={str(tmp_path / "sums.txt")!r})

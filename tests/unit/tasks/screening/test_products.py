@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from galadapt.cli import main
 from galadapt.core.errors import DataError
-from galadapt.sky.downloads import read_archives
+from galadapt.sky.archives import read_archives
 from galadapt.stamps.format import StampSet
 from galadapt.tasks.screening.files import read_fields
 from galadapt.tasks.screening.products import image_name, image_urls, list_observations
