@@ -72,7 +72,7 @@ def package_measure(model: Path) -> tuple[Measure, int]:
 def run_measure(model: Path) -> tuple[Measure, int]:
     """Return what measures with the network of a run folder, and the side of its stamps [px]."""
     from galadapt.learners import test as testing
-    from galadapt.learners.keras import inference
+    from galadapt.learners.keras import networks
 
     network = testing.read_network(model / "run.json", model / "model.keras")
     record = read_json(model / "run.json")
@@ -88,7 +88,7 @@ def run_measure(model: Path) -> tuple[Measure, int]:
 
     def measure(images: np.ndarray) -> np.ndarray:
         prepared = apply_chain(images, steps, rms, str(model))
-        return network.scaler.inverse(inference.predict(network.regressor, prepared[..., None]))
+        return network.scaler.inverse(networks.predict(network.regressor, prepared[..., None]))
 
     return measure, round(network.regressor.input_shape[1] * scales)
 

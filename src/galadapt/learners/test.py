@@ -18,9 +18,9 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_json, write_parquet
 from galadapt.core.provenance import file_digest
-from galadapt.learners.keras import inference, networks
+from galadapt.learners.keras import networks
 from galadapt.learners.keras.data import chosen_rows
-from galadapt.learners.keras.orientations import mean_answer
+from galadapt.learners.orientations import mean_output
 from galadapt.stamps.format import StampSet
 
 #: Rows per domain of embeddings.parquet.
@@ -56,8 +56,8 @@ class Network:
         """Return what `model`, this network or a part of it, says of some stamps."""
         images = stamps.images(rows)[..., None]
         if not self.averages:
-            return inference.predict(model, images)
-        said: np.ndarray = mean_answer(partial(inference.predict, model), images)
+            return networks.predict(model, images)
+        said: np.ndarray = mean_output(partial(networks.predict, model), images)
         return said
 
 
@@ -74,7 +74,7 @@ def read_network(run: Path, model: Path) -> Network:
     except (KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{run}: lacks {error}; delete its run folder and train again") from None
     target = targets.of_run(record, run)
-    network = inference.load(model)
+    network = networks.load(model)
     if network.output_shape[-1] != target.outputs:
         raise DataError(
             f"{model}: predicts {network.output_shape[-1]} numbers, but {run} names "

@@ -23,7 +23,7 @@ from galadapt.core.files import atomic, read_json, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
-from galadapt.learners.keras import inference
+from galadapt.learners.keras import networks
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.intervals import Intervals, coverage
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
@@ -108,7 +108,7 @@ def build(
             version=__version__,
             provenance=provenance,
         )
-        models = [inference.load(folder / "model.keras") for folder in runs]
+        models = [networks.load(folder / "model.keras") for folder in runs]
         scalers = [TargetScaler.from_dict(one["answer"]["scaling"]) for one in records]
         ensemble = Ensemble.of_models(record, models, scalers)
         measured: pd.DataFrame = pd.concat(

@@ -11,8 +11,8 @@ import numpy as np
 
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
-from galadapt.learners.keras import inference, networks
-from galadapt.learners.keras.orientations import mean_answer
+from galadapt.learners.keras import networks
+from galadapt.learners.orientations import mean_output
 from galadapt.prediction.package import RECORD, REFERENCE, Package, Record, features_of
 from galadapt.stamps.preprocess import apply_chain
 
@@ -37,7 +37,7 @@ class Measured:
 
 def _network(path: Path) -> keras.Model:
     try:
-        return inference.load(path)
+        return networks.load(path)
     except Exception as error:
         # A damaged archive fails in as many ways as it has parts.
         line = " ".join(str(error).removeprefix(f"{path}: ").split())[:200].partition(";")[0]
@@ -114,7 +114,7 @@ class Ensemble:
 
     def _ask(self, model: keras.Model, prepared: np.ndarray) -> Any:
         if self._averages:
-            return mean_answer(model.predict_on_batch, prepared)
+            return mean_output(model.predict_on_batch, prepared)
         return model.predict_on_batch(prepared)
 
     def __call__(self, images: np.ndarray) -> Measured:

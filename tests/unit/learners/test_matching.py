@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from galadapt.learners.keras.matching import matching_weights
+from galadapt.learners.matching import matching_weights
 
 
 def test_weighted_simulations_have_the_surveys_population() -> None:

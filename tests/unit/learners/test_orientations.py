@@ -11,7 +11,7 @@ from galadapt.learners.keras import backend
 backend.prepare(Compute())
 
 from galadapt.learners.keras.data import turn  # noqa: E402
-from galadapt.learners.keras.orientations import COUNT, mean_answer, oriented  # noqa: E402
+from galadapt.learners.orientations import COUNT, mean_output, oriented  # noqa: E402
 
 STAMPS = np.random.default_rng(3).standard_normal((5, 6, 6, 1)).astype(np.float32)
 WEIGHTS = np.random.default_rng(4).standard_normal((36, 3)).astype(np.float32)
@@ -33,15 +33,15 @@ def test_orientations_are_eight_and_those_of_the_augmentation() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, COUNT))
-def test_mean_answer_is_the_same_bits_however_stamps_are_turned(orientation: int) -> None:
+def test_mean_output_is_the_same_bits_however_stamps_are_turned(orientation: int) -> None:
     turned = np.ascontiguousarray(oriented(STAMPS, orientation))
     assert not np.allclose(ask(turned)[0], ask(STAMPS)[0], atol=0.1)
-    for one, other in zip(mean_answer(ask, turned), mean_answer(ask, STAMPS), strict=True):
+    for one, other in zip(mean_output(ask, turned), mean_output(ask, STAMPS), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_mean_answer_is_the_mean() -> None:
-    answer, square = mean_answer(ask, STAMPS)
+def test_mean_output_is_the_mean() -> None:
+    answer, square = mean_output(ask, STAMPS)
     each = [ask(np.ascontiguousarray(oriented(STAMPS, k))) for k in range(COUNT)]
     np.testing.assert_allclose(answer, np.mean([one[0] for one in each], axis=0), rtol=1e-5)
     assert answer.dtype == np.float32 and square.shape == (5, 1)

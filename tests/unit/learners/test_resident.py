@@ -20,9 +20,9 @@ backend.prepare(Compute())
 
 import keras  # noqa: E402
 
-from galadapt.learners.keras import resident  # noqa: E402
+from galadapt.learners.keras import compiling  # noqa: E402
+from galadapt.learners.keras.compiling import oriented_each  # noqa: E402
 from galadapt.learners.keras.data import turn  # noqa: E402
-from galadapt.learners.keras.orientations import oriented_each  # noqa: E402
 
 MakeJob = Callable[..., dict[str, Any]]
 
@@ -43,7 +43,7 @@ def test_tensors_turn_like_arrays() -> None:
 
 def test_rows_stand_for_stamps() -> None:
     model = keras.Sequential([keras.layers.Input((6, 6, 1)), keras.layers.Flatten()])
-    fed = resident.fed_by_rows(model, STAMPS)
+    fed = compiling.fed_by_rows(model, STAMPS)
     rows, orientations = np.array([[4, 0, 4], [0, 3, 6]], np.int32)
     found = fed.predict({"row": rows, "orientation": orientations}, verbose=0)
     np.testing.assert_array_equal(found, turn(STAMPS[rows], orientations).reshape(3, 36))
@@ -95,7 +95,7 @@ def test_a_full_device_is_said(job: MakeJob, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: Any, **__: Any) -> None:
         raise ValueError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
 
-    monkeypatch.setattr(resident.Resident, "add_weight", full)
+    monkeypatch.setattr(compiling.Resident, "add_weight", full)
     with pytest.raises(RunError, match=r"no room for 0\.0 GiB of .*stamps_on_device: false"):
         train(**job({}, compute=ON_DEVICE))
 
@@ -104,9 +104,9 @@ def test_other_errors_stay_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("another thing")
 
-    monkeypatch.setattr(resident.Resident, "add_weight", broken)
+    monkeypatch.setattr(compiling.Resident, "add_weight", broken)
     with pytest.raises(ValueError, match="another thing"):
-        resident.fed_by_rows(keras.Sequential(), STAMPS)
+        compiling.fed_by_rows(keras.Sequential(), STAMPS)
 
 
 def test_who_decides() -> None:

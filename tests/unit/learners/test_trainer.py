@@ -38,7 +38,7 @@ from galadapt.learners.keras.checkpoint import Checkpoint  # noqa: E402
 from galadapt.learners.keras.checkpoint import Progress as CheckpointProgress  # noqa: E402
 from galadapt.learners.keras.data import Examples  # noqa: E402
 from galadapt.learners.keras.networks import build, feature_variables  # noqa: E402
-from galadapt.learners.keras.orientations import oriented  # noqa: E402
+from galadapt.learners.orientations import oriented  # noqa: E402
 
 MakeJob = Callable[..., dict[str, Any]]
 

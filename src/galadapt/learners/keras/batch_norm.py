@@ -7,7 +7,7 @@ import numpy as np
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.log import log
-from galadapt.learners.keras.inference import CHUNK, predict
+from galadapt.learners.keras.networks import CHUNK, predict
 
 
 def check(regressor: keras.Model, label: str) -> None:

@@ -18,7 +18,9 @@ from galadapt.learners.keras.data import (
     prints_masks,
     turn,
 )
-from galadapt.learners.keras.resident import ORIENTATION, ROW
+
+#: Names of the inputs that stand for the stamps of a step, both (batch,) int32.
+ROW, ORIENTATION = "row", "orientation"
 
 
 class Batches(keras.utils.PyDataset):
@@ -53,7 +55,7 @@ class Batches(keras.utils.PyDataset):
             seed: Of the order and the orientations.
             copies: Per domain, how often each stamp is shown in an epoch (n,); None: once.
             by_rows: Give rows and orientations instead of stamps
-                (`galadapt.learners.keras.resident`).
+                (`galadapt.learners.keras.compiling`).
         """
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())

@@ -21,9 +21,9 @@ from galadapt.core.log import log
 from galadapt.learners.job import Job
 from galadapt.learners.keras.batches import Batches
 from galadapt.learners.keras.checkpoint import Checkpoint, Progress
-from galadapt.learners.keras.inference import predict
 from galadapt.learners.keras.layers import GradientReversal
-from galadapt.learners.keras.matching import matching_weights
+from galadapt.learners.keras.networks import predict
+from galadapt.learners.matching import matching_weights
 
 Logs = dict[str, Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from galadapt.core.files import atomic
 from galadapt.core.log import log
-from galadapt.learners.keras.resident import learned
+from galadapt.learners.keras.compiling import learned
 
 
 @dataclass

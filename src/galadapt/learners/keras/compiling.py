@@ -1,19 +1,25 @@
-"""What Keras' `fit` trains: a network, what aligns the domains beside it, losses and optimiser."""
+"""What Keras' `fit` trains: a network, what aligns the domains beside it, losses and optimiser.
+
+Where stamps stay in the accelerator's memory, a step is sent rows instead of images: a stamp of
+128 px is 64 KiB, its row and orientation are 8 bytes. What a network is shown is the same, bit by
+bit.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
+from keras import layers
 
 from galadapt.answers.base import Answer
 from galadapt.config.training import Adversarial, Training
+from galadapt.core.errors import RunError
 from galadapt.learners.keras import networks
 from galadapt.learners.keras.alignment import AlignmentLoss
-from galadapt.learners.keras.batches import Batches
+from galadapt.learners.keras.batches import ORIENTATION, ROW, Batches
 from galadapt.learners.keras.data import prints_masks
-from galadapt.learners.keras.optimizer import DiscriminativeAdam
-from galadapt.learners.keras.resident import fed_by_rows
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
 STEPS_PER_EXECUTION = 16
@@ -78,3 +84,94 @@ def _joined(
         "loss": {networks.ANSWER: answer, networks.DOMAIN: domain},
         "loss_weights": dict(zip((networks.ANSWER, networks.DOMAIN), shares, strict=True)),
     }
+
+
+class DiscriminativeAdam(keras.optimizers.Adam):
+    """Adam whose steps are shorter for some variables (discriminative rates, Howard & Ruder 2018).
+
+    Scaling gradients would change nothing: Adam divides by their size.
+
+    Attributes:
+        slow: Places, among the variables it was built with, of those that take shorter steps.
+    """
+
+    def __init__(self, learning_rate: Any, feature_rate: float = 1.0) -> None:
+        """Set the rate, and its share for the slow variables."""
+        super().__init__(learning_rate)
+        self._feature_rate = feature_rate
+        self.slow: set[int] = set()
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Take Adam's step at the variable's own rate."""
+        if self._feature_rate < 1 and self._get_variable_index(variable) in self.slow:
+            learning_rate = learning_rate * self._feature_rate
+        super().update_step(gradient, variable, learning_rate)
+
+
+class Resident(layers.Layer):
+    """Stamps (n, side, side, 1) in the device's memory, looked up by row and turned."""
+
+    def __init__(self, images: np.ndarray, **kwargs: Any) -> None:
+        """Copy the stamps, float32, to the device."""
+        super().__init__(dtype="float32", **kwargs)
+        self.images = self.add_weight(
+            shape=images.shape,
+            initializer=lambda shape, dtype: keras.ops.convert_to_tensor(images, dtype),
+            dtype="float32",
+            trainable=False,
+            name="images",
+        )
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        """Return the stamps (batch, side, side, 1) of `ROW`, each in its `ORIENTATION`."""
+        stamps = keras.ops.take(self.images, inputs[ROW], axis=0)
+        return oriented_each(stamps, inputs[ORIENTATION])
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Say (batch, side, side, 1)."""
+        return (input_shape[ROW][0], *self.images.shape[1:])
+
+
+def oriented_each(images: Any, orientations: Any) -> Any:
+    """Turn every stamp (n, side, side, ...) by its own orientation (n,), as tensors."""
+    ops = keras.ops
+    each = ops.reshape(orientations, (-1, *(1 for _ in images.shape[1:])))
+    turned = images
+    for turns in (1, 2, 3):
+        turned = ops.where(each % 4 == turns, ops.rot90(images, turns, axes=(1, 2)), turned)
+    return ops.where(each >= 4, ops.flip(turned, axis=1), turned)
+
+
+def fed_by_rows(model: keras.Model, images: np.ndarray) -> keras.Model:
+    """Return a model that is given rows and orientations of stamps, and answers as `model`.
+
+    Args:
+        model: From stamps to its answers.
+        images: All stamps it may be asked for (n, side, side, 1); copied to the device.
+
+    Raises:
+        RunError: the device has no room for them.
+    """
+    inputs = {name: layers.Input((), dtype="int32", name=name) for name in (ROW, ORIENTATION)}
+    try:
+        stamps = Resident(images, name="resident")(inputs)
+    except Exception as error:
+        # Every backend has an error of its own for this.
+        if not any(words in str(error).lower() for words in ("resource_exhausted", "memory")):
+            raise
+        raise RunError(
+            f"the device has no room for {images.nbytes / 2**30:.1f} GiB of training stamps; set "
+            "compute.stamps_on_device: false"
+        ) from None
+    return keras.Model(inputs, model(stamps), name=f"{model.name}_by_rows")
+
+
+def learned(model: keras.Model) -> list[Any]:
+    """Return all variables of a model but resident stamps."""
+    kept = {
+        id(variable)
+        for layer in model.layers
+        if isinstance(layer, Resident)
+        for variable in layer.variables
+    }
+    return [variable for variable in model.variables if id(variable) not in kept]

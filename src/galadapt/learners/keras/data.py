@@ -11,7 +11,7 @@ from galadapt.answers.base import Answer, known
 from galadapt.config.training import Adversarial, Alignment, Training
 from galadapt.core.errors import DataError
 from galadapt.core.random import generator
-from galadapt.learners.keras.orientations import COUNT, oriented
+from galadapt.learners.orientations import COUNT, oriented
 from galadapt.stamps.format import StampSet
 
 #: Streams of random numbers of one seed: each is Philox(key=[seed, stream x 2^32 + epoch]).

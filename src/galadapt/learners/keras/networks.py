@@ -20,20 +20,24 @@ the relative brightness of galaxies; ``input_normalisation: none`` is the print.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from galadapt.config.training import Adversarial, Network
-from galadapt.core.errors import ConfigError
-from galadapt.learners.keras.architectures import ARCHITECTURES, FEATURES
-from galadapt.learners.keras.architectures.registry import Architecture, Tensor
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.learners.keras.architectures import ARCHITECTURES, FEATURES, Architecture, Tensor
 from galadapt.learners.keras.layers import GradientReversal, SignFlip
 
 #: Names that training and evaluation look up.
 ANSWER, DOMAIN, REVERSAL = "answer", "domain", "reversal"
 NORMALISATION = "normalisation"
+
+#: Stamps per forward pass.
+CHUNK = 256
 
 #: Layers that compute in float32 whatever the others do: three digits are too few for what goes
 #: into a network, and for what is compared or reported.
@@ -199,3 +203,25 @@ def feature_variables(regressor: keras.Model) -> list[Any]:
 def feature_extractor(regressor: keras.Model) -> keras.Model:
     """Return the part of a regressor from stamps to its features (n, f)."""
     return keras.Model(regressor.input, regressor.get_layer(FEATURES).output)
+
+
+def load(path: Path) -> keras.Model:
+    """Load a saved network, uncompiled.
+
+    Raises:
+        DataError: the file is missing or is not a Keras model.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path}: not a readable Keras model ({line}); delete its run folder and train again"
+        ) from None
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return the outputs (n, ...) of `model` for stamps (n, side, side, 1); n may be 0."""
+    if len(images) == 0:
+        return np.empty((0, *model.output_shape[1:]), np.float32)
+    return model.predict(images, batch_size=CHUNK, verbose=0)

@@ -19,9 +19,9 @@ from galadapt.config.training import SelfTraining
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.core.log import log
-from galadapt.learners.keras import inference
+from galadapt.learners.keras import networks
 from galadapt.learners.keras.data import Examples
-from galadapt.learners.keras.orientations import COUNT, oriented
+from galadapt.learners.orientations import COUNT, oriented
 
 
 def pseudo_labelled(
@@ -63,7 +63,7 @@ def _answers(path: Path, part: Examples, target: Numbers) -> np.ndarray:
     """Standardised answers of one network in all 8 orientations, (8, n, parameters)."""
     run = path.parent / "run.json"
     own = targets.of_run(read_json(run), run)
-    model = inference.load(path)
+    model = networks.load(path)
     if not isinstance(own, Numbers) or own.names != target.names:
         raise DataError(f"{run}: learned something else than {', '.join(target.names)}")
     if model.input_shape[1] != part.images.shape[1]:
@@ -75,6 +75,6 @@ def _answers(path: Path, part: Examples, target: Numbers) -> np.ndarray:
     for orientation in range(COUNT):
         # Copied, because backends do not take reversed strides.
         turned = np.ascontiguousarray(oriented(part.images, orientation))
-        said = inference.predict(model, turned)
+        said = networks.predict(model, turned)
         found.append(target.transform(own.fit.inverse(said)))
     return np.stack(found)

@@ -12,7 +12,7 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.learners.job import Job
-from galadapt.learners.keras import inference, networks
+from galadapt.learners.keras import networks
 from galadapt.learners.keras.data import Examples
 
 
@@ -63,7 +63,7 @@ def _load(job: Job, side: int) -> tuple[keras.Model, dict[str, Any]]:
             "train that method first"
         )
     record = read_json(path.parent / "run.json")
-    model = inference.load(path)
+    model = networks.load(path)
     if model.input_shape[1] != side:
         raise DataError(
             f"{path}: was trained on stamps of {model.input_shape[1]} px, not of {side} px; "

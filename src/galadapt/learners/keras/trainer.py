@@ -25,10 +25,10 @@ from galadapt.learners.keras.batches import Batches
 from galadapt.learners.keras.checkpoint import Checkpoint, Progress
 from galadapt.learners.keras.compiling import compiled
 from galadapt.learners.keras.data import Examples, read_training
-from galadapt.learners.keras.inference import predict
-from galadapt.learners.keras.matching import matching_weights
+from galadapt.learners.keras.networks import predict
 from galadapt.learners.keras.self_training import pseudo_labelled
 from galadapt.learners.keras.start import start
+from galadapt.learners.matching import matching_weights
 from galadapt.stamps.format import StampSet
 
 

@@ -33,7 +33,7 @@ from galadapt.evaluation.labels import label_free, simulation_of, survey_free
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
 from galadapt.evaluation.verdicts import Cell, number
-from galadapt.learners.keras.matching import matching_weights
+from galadapt.learners.matching import matching_weights
 
 #: What each criterion measures; the smallest value is chosen.
 CRITERIA = {
