@@ -32,9 +32,10 @@ os.environ.update(
 )
 
 # How and where a network is trained, and where a survey's files lie, changes no result: these
-# sections reach a job by its environment and stay out of its settings.
-COMPUTE = CONFIG.compute.model_dump_json()
-DOWNLOADS = CONFIG.downloads.model_dump_json()
+# sections reach a job by its environment and stay out of its settings. Other tasks have their own.
+VARIABLES = {Compute: "GALADAPT_COMPUTE", Downloads: "GALADAPT_DOWNLOADS"}
+for section, variable in zip((CONFIG.compute, CONFIG.downloads), VARIABLES.values()):
+    os.environ[f"{variable}_{CONFIG.task}"] = section.model_dump_json()
 
 TASK = registry.task(CONFIG.task)
 
@@ -86,11 +87,13 @@ def command(stage, **others):
     """
     name = jobs.full_name(CONFIG.task, stage)
     declared = jobs.find(name)
-    words = []
+    words = [
+        f'{variable}="${variable}_{CONFIG.task}"'
+        for section, variable in VARIABLES.items()
+        if declared.takes(section)
+    ]
     if declared.takes(Compute):
-        words += ["GALADAPT_COMPUTE={COMPUTE:q}", "GALADAPT_GPUS={resources.gpu}"]
-    if declared.takes(Downloads):
-        words += ["GALADAPT_DOWNLOADS={DOWNLOADS:q}"]
+        words += ["GALADAPT_GPUS={resources.gpu}"]
     words += [f"python -m galadapt stage {name} --settings {{params.settings:q}}"]
     for option in ("input", "output"):
         for path in declared.files(option):
