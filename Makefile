@@ -11,14 +11,17 @@ MODEL ?= results/runs/galaxies/asinh/transfer/seed1
 COUNT ?= 1000
 CONFIGFILE := $(if $(PRESET),--configfile config/presets/$(PRESET).yaml)
 PRESETS := $(basename $(notdir $(wildcard config/presets/*.yaml)))
+TASKS := $(patsubst workflow/rules/data_%.smk,%,$(wildcard workflow/rules/data_*.smk))
+OTHERS := $(filter-out galaxies,$(TASKS))
 # The task is the target's, or the one that a preset's name begins with.
-TASK ?= $(filter stars screening,$(firstword $(subst _, ,$(PRESET))))
+TASK ?= $(filter $(OTHERS),$(firstword $(subst _, ,$(PRESET))))
+MILESTONES = $(addprefix $(if $(TASK),$(TASK)_),data models tables) record
 RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
 
-.PHONY: help env env-gpu demo run stars screening test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock document mlflow clean
 
 help: ## list the targets
-	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+	@sed -nE 's/^([a-z -]+|\$$\(OTHERS\)):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/$$(OTHERS)/$(OTHERS)/' | expand -t 18
 
 env: .venv/ready ## create the environment from the hash-locked file
 
@@ -35,15 +38,16 @@ env-gpu: env ## add JAX for NVIDIA GPUs to the environment (presets with compute
 
 demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
 	snakemake --cores $(CORES) all
-	dvc commit --force --quiet
+	dvc commit --force --quiet $(MILESTONES)
 	@galadapt show results
 
 run: env ## another experiment: make run PRESET=cosmos, or PRESET=stars_smoke
 	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
 	snakemake $(or $(TASK),all) --cores $(CORES) $(CONFIGFILE)
+	$(if $(PRESET),,dvc commit --force --quiet $(MILESTONES))
 	@galadapt show $(RESULTS)
 
-stars screening: ## another task: star images, X-ray fields
+$(OTHERS): ## another task's experiment; PRESET= gives one of its presets
 	@$(MAKE) run TASK=$@ PRESET=$(PRESET)
 
 test: env ## the whole test suite

@@ -1,4 +1,4 @@
-"""The real DAG on a copy of the repository, with the smoke preset as its default experiment."""
+"""The real DAG on a copy of the repository, where every task's experiment is its smoke preset."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from pathlib import Path
 import yaml
 
 from galadapt.config.base import merge
+from galadapt.tasks import registry
+from galadapt.tasks.reading import of_task
+
+#: Milestones of the default task, as dvc.yaml names them, and Snakemake's record of jobs.
+MILESTONES = ("data", "models", "tables", "record")
 
 ENVIRONMENT = {
     **os.environ,
@@ -70,15 +75,15 @@ class Project:
         assert old in text, f"{path} no longer holds {old!r}"
         file.write_text(text.replace(old, new, 1))
 
-    def configure(self, **changes: object) -> None:
-        """Merge changes into config/config.yaml."""
-        path = self.folder / "config" / "config.yaml"
+    def configure(self, of: str = registry.DEFAULT, /, **changes: object) -> None:
+        """Merge changes into a task's configuration file."""
+        path = self.folder / registry.config_file(of)
         values = yaml.safe_load(path.read_text())
         path.write_text(yaml.safe_dump(merge(values, changes), sort_keys=False))
 
-    def settings(self) -> dict:
-        """Read config/config.yaml."""
-        return yaml.safe_load((self.folder / "config" / "config.yaml").read_text())
+    def settings(self, of: str = registry.DEFAULT) -> dict:
+        """Read a task's configuration file."""
+        return yaml.safe_load((self.folder / registry.config_file(of)).read_text())
 
     def bytes_of(self, pattern: str) -> dict[str, bytes]:
         """Read every file under results that matches."""
@@ -95,7 +100,7 @@ def job_counts(text: str) -> dict[str, int]:
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
     assert table, f"no job table in:\n{text}"
     rows = (line.split() for line in table.group(1).splitlines())
-    targets = ("all", "data", "models", "default", "stars", "screening", "total")
+    targets = ("all", "data", "models", "default", "total", *registry.TASKS)
     return {name: int(count) for name, count in rows if name not in targets}
 
 
@@ -115,10 +120,13 @@ def new_project(repository: Path, folder: Path, **changes: object) -> Project:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     project = Project(folder)
-    smoke = yaml.safe_load((folder / "config" / "presets" / "smoke.yaml").read_text())
+    for task in registry.TASKS:
+        preset = "smoke" if task == registry.DEFAULT else f"{task}_smoke"
+        smoke = yaml.safe_load((folder / "config" / "presets" / f"{preset}.yaml").read_text())
+        own = project.settings(task)["results"]
+        project.configure(task, **of_task({"task": task, **smoke}, task) | {"results": own})
     # Two variants, so that a change of one can be seen to leave the other alone.
-    tested = {"results": "results", "variants": ["asinh", "div255"], **changes}
-    project.configure(**merge(smoke, tested))
+    project.configure(**{"variants": ["asinh", "div255"], **changes})
     project.run("git", "init", "-q", "-b", "main")
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "copy")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
+from dag import MILESTONES
+
+from galadapt.tasks import registry
 
 pytestmark = pytest.mark.workflow
 
@@ -14,7 +18,7 @@ def committed(finished, tmp_path_factory):
     """A finished project whose results DVC has taken over, pushed to a folder as remote."""
     folder = tmp_path_factory.mktemp("dvc")
     project = finished.copy(folder / "project")
-    project.run("dvc", "commit", "--force", "--quiet")
+    project.run("dvc", "commit", "--force", "--quiet", *MILESTONES)
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "results")
     project.run("dvc", "remote", "add", "--default", "storage", str(folder / "remote"))
@@ -29,12 +33,29 @@ def project(committed, tmp_path):
 
 
 def test_status_is_clean_after_commit(committed):
-    assert "up to date" in committed.run("dvc", "status")
+    assert "up to date" in committed.run("dvc", "status", *MILESTONES)
     assert committed.run("git", "status", "--porcelain") == ""
+    # Plain `dvc status` names the milestones of the tasks that were never run, and no other.
+    status = json.loads(committed.run("dvc", "status", "--json"))
+    others = [task for task in registry.TASKS if task != registry.DEFAULT]
+    assert set(status) == {f"{task}_{name}" for task in others for name in MILESTONES[:3]}
+
+
+def test_every_durable_output_of_every_task_is_an_output_of_dvc(committed):
+    others = [task for task in registry.TASKS if task != registry.DEFAULT]
+    text = committed.run("snakemake", "--summary", "all", *others)
+    made = [line.split("\t")[0] for line in text.splitlines() if line.startswith("results/")]
+    assert {path.split("/")[1] for path in made} >= {"runs", "report.html", *others}
+    stages = yaml.safe_load((committed.folder / "dvc.yaml").read_text())["stages"].values()
+    outputs = tuple(
+        path for stage in stages for out in stage["outs"] + stage.get("metrics", []) for path in out
+    )
+    missing = [path for path in made if not f"{path}/".startswith(tuple(f"{o}/" for o in outputs))]
+    assert missing == []
 
 
 def test_repro_after_snakemake_computes_nothing(project):
-    text = project.run("dvc", "repro")
+    text = project.run("dvc", "repro", "tables")
     assert text.count("didn't change, skipping") == 3
     assert "Running stage" not in text
 
@@ -43,13 +64,13 @@ def test_one_change_redoes_only_what_it_affects_from_dvc(project):
     before = project.bytes_of("runs/**/model.keras")
     project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
     assert project.planned()["train"] == 2
-    text = project.run("dvc", "repro")
+    text = project.run("dvc", "repro", "tables", "record")
     assert "Running stage 'models'" in text
     after = project.bytes_of("runs/**/model.keras")
     changed = {name.split("/")[3] for name in before if before[name] != after[name]}
     assert changed == {"transfer"}
     assert project.planned() == {}
-    assert "up to date" in project.run("dvc", "status")
+    assert "up to date" in project.run("dvc", "status", *MILESTONES)
     difference = project.run("dvc", "params", "diff", "HEAD")
     assert "method_settings.transfer.learning_rate" in difference
 
@@ -57,7 +78,7 @@ def test_one_change_redoes_only_what_it_affects_from_dvc(project):
 def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
     clone = type(committed)(tmp_path / "clone")
     committed.run("git", "clone", "-q", str(committed.folder), str(clone.folder))
-    clone.run("dvc", "pull", "--quiet")
+    clone.run("dvc", "pull", "--quiet", "--allow-missing")
     assert clone.planned() == {}
     clone.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
     assert clone.planned()["train"] == 2
@@ -66,10 +87,10 @@ def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
 
 def test_checkout_of_the_old_state_has_nothing_to_do(project):
     project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "tables", "record")
     project.run("git", "commit", "-qam", "changed")
     project.run("git", "checkout", "-q", "HEAD~1")
-    project.run("dvc", "checkout", "--quiet")
+    project.run("dvc", "checkout", "--quiet", "--allow-missing")
     assert project.planned() == {}
 
 

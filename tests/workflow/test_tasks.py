@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
-import yaml
-from dag import Project
-
-from galadapt.config.base import merge
+from dag import MILESTONES, Project
 
 pytestmark = pytest.mark.workflow
 
@@ -28,17 +27,13 @@ RUNS = {"train": 2, "predict": 2, "evaluate": 2, "run_figures": 2}
 TABLES = {"track": 1, "comparison": 1, "comparison_figures": 1, "report": 1}
 
 
-def configure(project: Project, task: str, changes: dict) -> None:
-    path = project.folder / f"config/presets/{task}_smoke.yaml"
-    values = merge(yaml.safe_load(path.read_text()), {task: changes})
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
-
-
 @pytest.mark.parametrize("task", sorted(CHANGES))
 def test_a_task_runs_and_reruns_what_changed(copy: Project, task: str) -> None:
-    asked = (task, "--configfile", f"config/presets/{task}_smoke.yaml")
-    copy.snakemake(*asked)
-    results = copy.folder / f"results/presets/{task}_smoke"
+    # What is set for the machine holds for every task, reaches its jobs and changes no result.
+    copy.configure(compute={"stamps_on_device": True})
+    assert copy.planned("all") == {}
+    copy.snakemake(task)
+    results = copy.folder / "results" / task
     comparison = pd.read_csv(results / "tables/comparison.csv")
     assert set(comparison["method"]) >= {"segment", "three_conv"} or task == "stars"
     page = (results / "report.html").read_text()
@@ -46,15 +41,21 @@ def test_a_task_runs_and_reruns_what_changed(copy: Project, task: str) -> None:
     assert page.count("data:image/png") >= 4
     manifest = pd.read_csv(results / "tracking/manifest.csv")
     assert manifest["task"].tolist() == [task, task]
+    environments = list(results.glob("runs/**/environment.json"))
+    assert [json.loads(path.read_text())["stamps_on_device"] for path in environments] == [True] * 2
+
+    # DVC takes the task over, and the default experiment stands beside it, untouched.
+    milestones = [f"{task}_{name}" for name in MILESTONES[:3]]
+    copy.run("dvc", "commit", "--force", "--quiet", *milestones, "record")
+    assert "up to date" in copy.run("dvc", "status", *milestones, "record")
+    assert copy.planned("all") == {}
 
     def planned() -> dict[str, int]:
-        return {name.removeprefix(f"{task}_"): n for name, n in copy.planned(*asked).items()}
+        return {name.removeprefix(f"{task}_"): n for name, n in copy.planned(task).items()}
 
     assert planned() == {}
-    # The experiment of the galaxies stands beside it, untouched.
-    assert copy.planned("all") == {}
     changes, data, kept = CHANGES[task]
-    configure(copy, task, changes)
+    copy.configure(task, **changes)
     jobs = planned()
     assert jobs == {**data, **RUNS, **TABLES}
     assert kept not in jobs

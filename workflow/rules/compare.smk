@@ -3,7 +3,7 @@
 # One file per variant and method, whatever its seeds.
 METRICS_FILES = list(
     dict.fromkeys(
-        f"{TABLES}/metrics/{run.variant}.{run.method}.json" for run in CONFIG.runs()
+        f"{RESULTS}/metrics/{run.variant}.{run.method}.json" for run in CONFIG.runs()
     )
 )
 

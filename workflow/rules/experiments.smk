@@ -9,7 +9,7 @@ def experiment_of(task):
 
     What is set for the machine holds for every task.
     """
-    with open(f"config/{task}.yaml", encoding="utf-8") as stream:
+    with open(registry.config_file(task), encoding="utf-8") as stream:
         base = yaml.safe_load(stream)
     machine = [
         name for name in NON_RESULT_SECTIONS if name in config and name != "results"

@@ -12,7 +12,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("files", nargs="+")
     verb.set_defaults(act=_check)
 
-    verb = verbs.add_parser("document", help="write the configuration's README.md and schema.json")
+    verb = verbs.add_parser(
+        "document", help="write what is generated: config's documents, dvc.yaml"
+    )
     verb.add_argument("folder", nargs="?", default="config")
     verb.set_defaults(act=_document)
 
@@ -28,7 +30,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _document(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import milestones
     from galadapt.tasks import document
 
-    for path in document.write(Path(arguments.folder)):
+    folder = Path(arguments.folder)
+    for path in [*document.write(folder), milestones.write(folder.parent)]:
         print(path)

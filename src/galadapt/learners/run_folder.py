@@ -46,6 +46,8 @@ def write(
             **environment(["galadapt", "keras", "numpy", job.compute.backend]),
             "backend": job.compute.backend,
             "threads": job.compute.threads_per_training,
+            "gpus": job.compute.gpus_per_training,
+            "stamps_on_device": job.compute.keeps_stamps_on_device,
             "started": started.isoformat(timespec="seconds"),
             "ended": finished.isoformat(timespec="seconds"),
             "seconds": (finished - started).total_seconds(),

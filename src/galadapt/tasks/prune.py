@@ -42,7 +42,7 @@ def stale(results: Path, config: Experiment) -> list[Path]:
             for path in results.glob(f"{folder}/*")
             if path.is_dir() and path.name not in config.variants
         }
-    found |= {path for path in results.glob("tables/metrics/*.json") if path.name not in metrics}
+    found |= {path for path in results.glob("metrics/*.json") if path.name not in metrics}
     for source in config.sources:
         files = config.stamp_files(source)
         found |= {path for path in results.glob(f"data/{source}/*.h5") if path.name not in files}

@@ -20,6 +20,11 @@ TASKS = {
 DEFAULT = next(iter(TASKS))
 
 
+def config_file(name: str) -> str:
+    """Name the file of a task's own experiment, in the project's folder."""
+    return f"config/{'config' if name == DEFAULT else name}.yaml"
+
+
 @cache
 def task(name: str) -> Task:
     """Load a task."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from galadapt.tasks.experiment import Experiment
 
@@ -14,7 +15,9 @@ class Task:
     Attributes:
         settings: Its experiment.
         parts: Names of the optional rules it takes from ``workflow/rules/parts``.
+        plots: Columns that ``dvc plots show`` draws, by the file in ``tables`` they are in.
     """
 
     settings: type[Experiment]
     parts: tuple[str, ...] = ()
+    plots: Mapping[str, Sequence[str]] = field(default_factory=dict)

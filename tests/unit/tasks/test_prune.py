@@ -27,8 +27,8 @@ def results(tmp_path: Path, monkeypatch, repository: Path) -> Path:
         "data/simulated/shard-099.h5",
         "figures/stamps.png",
         "figures/gone/feature_maps.png",
-        "tables/metrics/asinh.baseline.json",
-        "tables/metrics/asinh.gone.json",
+        "metrics/asinh.baseline.json",
+        "metrics/asinh.gone.json",
     ]
     for name in names:
         path = tmp_path / "results" / name
@@ -41,11 +41,11 @@ STALE = [
     "data/simulated/shard-099.h5",
     "data/variants/gone",
     "figures/gone",
+    "metrics/asinh.gone.json",
     "models/galaxies/asinh/baseline/member-4.keras",
     "models/galaxies/asinh/gone",
     "runs/galaxies/asinh/baseline/seed9",
     "runs/galaxies/asinh/gone",
-    "tables/metrics/asinh.gone.json",
 ]
 
 
