@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from galadapt import __version__
 from galadapt.cli import configuration, downloads, models, predict, simulate, workflow
-from galadapt.core.errors import GaladaptError, RunError
+from galadapt.core.errors import OF_THE_MACHINE, GaladaptError, RunError
 from galadapt.core.log import to_stderr
-
-#: Errors of the machine, not of galadapt: no room, no permission.
-_OF_THE_MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
-)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"galadapt: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        if error.errno not in OF_THE_MACHINE:
             raise
         where = f"{error.filename}: " if error.filename else ""
         print(

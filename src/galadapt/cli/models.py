@@ -25,10 +25,10 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     action.set_defaults(act=_list)
 
     action = actions.add_parser("fetch", help="copy a package to this machine", epilog=_EPILOG)
-    action.add_argument("name", help="as `galadapt models list` calls it")
+    action.add_argument("name", help="as `galadapt models list` prints it")
     _add_store(action)
     action.add_argument("-o", "--output", type=Path, help="folder to make")
-    action.add_argument("--replace", action="store_true", help="another one of this name may go")
+    action.add_argument("--replace", action="store_true", help="overwrite the installed package")
     action.set_defaults(act=_fetch)
 
     action = actions.add_parser(
@@ -50,18 +50,15 @@ def _list(arguments: argparse.Namespace) -> None:
     from galadapt.prediction.store import opened
 
     with opened(arguments.store, arguments.rev) as store:
-        offers = store.offers()
-        good = [(offer.name, offer.record) for offer in offers if offer.record is not None]
-        for offer in offers:
-            if offer.record is None:
-                log.info(f"{offer.name}: {offer.reason}")
-        gaps = store.gaps().removeprefix("; ")
-        if good:
-            print(listing(good))
+        packages = store.packages()
+        for name, reason in store.broken.items():
+            log.info(f"{name}: {reason}")
+        if packages:
+            print(listing([(package.name, package.record) for package in packages]))
         else:
             log.info(f"{store.where}: DVC tracks no package there; name another store with --store")
-        if gaps:
-            log.info(f"{store.where}: {gaps}")
+        if store.unreachable:
+            log.info(f"{store.where}: {store.gaps()}")
     here = fetched()
     if here:
         print(f"Fetched already: {', '.join(sorted(here))}.")
@@ -70,10 +67,9 @@ def _list(arguments: argparse.Namespace) -> None:
 def _fetch(arguments: argparse.Namespace) -> None:
     from galadapt.prediction.fetched import fetch
 
-    folder = fetch(
-        arguments.name, arguments.store, arguments.rev, arguments.output, arguments.replace
+    print(
+        fetch(arguments.name, arguments.store, arguments.rev, arguments.output, arguments.replace)
     )
-    print(folder)
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -83,11 +79,10 @@ def _show(arguments: argparse.Namespace) -> None:
     from galadapt.prediction.store import opened
 
     name = arguments.name
-    local = Path(name).exists() or (arguments.store is None and name in fetched())
-    if local:
+    if Path(name).exists() or (arguments.store is None and name in fetched()):
         package = read_package(locate(name))
         print(sheet(str(package.folder), package.record))
         return
     with opened(arguments.store, arguments.rev) as store:
-        offer, record = store.named(name)
-        print(sheet(f"{offer.name} in {store.where}", record))
+        remote = store.named(name)
+        print(sheet(f"{remote.name} in {store.where}", remote.record))

@@ -4,6 +4,13 @@ Anything derived from `GaladaptError` is expected: the command line prints its m
 and exits with the class's ``exit_code``. Anything else is a bug and keeps its traceback.
 """
 
+import errno
+
+#: Errors of the machine, not of galadapt: no room, no permission.
+OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+)
+
 
 class GaladaptError(Exception):
     """Base of every error galadapt raises on purpose."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
@@ -69,14 +68,14 @@ def fetch(
     output: Path | None = None,
     replace: bool = False,
 ) -> Path:
-    """Copy a package out of a store; what is there afterwards is whole and can be asked.
+    """Copy a package out of a store, whole and with networks that can be run.
 
     Args:
         name: Its name or its path in the store.
         store: See `galadapt.prediction.store.opened`.
         rev: The same.
         output: Folder to make; None: its name in `models_folder`.
-        replace: Whether a package that lies there already may be another one.
+        replace: Overwrite another package that lies there.
 
     Returns:
         The folder.
@@ -84,38 +83,41 @@ def fetch(
     Raises:
         ConfigError: something else lies there.
         DataError: the store or the package is missing or broken.
-        RunError: it is being fetched by another process.
     """
     with opened(store, rev) as source:
-        offer, record = source.named(name)
-        target = models_folder() / offer.name if output is None else output
-        if _already(target, record, replace):
-            log.info(f"{offer.name}: already in {target}, the same ({record.digest})")
+        remote = source.named(name)
+        target = models_folder() / remote.name if output is None else output
+        if _already(target, remote.record, replace):
+            log.info(f"{remote.name}: already in {target}, the same ({remote.record.digest})")
             return target
         backend.prepare(Compute())
         # Keras must not be imported before its backend is chosen.
         from galadapt.prediction.ensemble import Ensemble
-        from galadapt.prediction.run import reserved
 
-        log.info(f"{offer.name}: fetching {record.size / 1e6:.1f} MB from {source.where}")
-        parts = target.with_name(f".{target.name}.parts")
-        with reserved(parts):
+        size = remote.record.size / 1e6
+        log.info(f"{remote.name}: fetching {size:.1f} MB from {source.where}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
+            new, old = Path(temporary, "new"), Path(temporary, "old")
+            new.mkdir()
             try:
-                _clear(parts)
-                source.copy(offer, record, parts)
-                found = read_package(parts)
-                if found.digest != record.digest:
+                source.copy(remote, new)
+                found = read_package(new)
+                if found.digest != remote.record.digest:
                     raise DataError(f"{RECORD}: changed while it was fetched; fetch it again")
                 # Networks are opened in Keras' safe mode: what would run code is refused.
                 Ensemble(found)
             except DataError as error:
-                _clear(parts)
-                told = str(error).replace(f"{parts}/", "")
-                raise DataError(f"{offer.name}: refused: {told}") from None
-            except BaseException:
-                _clear(parts)
+                reason = str(error).replace(f"{new}/", "")
+                raise DataError(f"{remote.name}: refused: {reason}") from None
+            # The package that lies there is whole until the new one takes its place.
+            if target.exists():
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                old.rename(target)
                 raise
-            _swap(parts, target)
     return target
 
 
@@ -136,26 +138,3 @@ def _already(target: Path, record: Record, replace: bool) -> bool:
     if not same and not replace:
         raise ConfigError(f"{target}: {problem}; add --replace to replace it, or choose another -o")
     return same
-
-
-def _swap(new: Path, target: Path) -> None:
-    """Put a finished folder into its place; an old one is whole until then."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _clear(folder: Path) -> None:
-    """Empty a folder, which stays: it carries the lock."""
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""Prediction packages that somebody offers: a DVC repository is a store.
+"""A store of prediction packages: a DVC repository.
 
 Every folder that DVC tracks there and that holds a package.json is a package. Its files come from
 the store's working tree, its cache or its remote, whichever has them: a clone without any data and
@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import errno
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galadapt.core.errors import DataError, GaladaptError
+from galadapt.core.errors import OF_THE_MACHINE, DataError, GaladaptError
 from galadapt.prediction.package import RECORD, REFERENCE, Record, parse_record
 
 #: Environment variable that names the store to use where none is given.
 VARIABLE = "GALADAPT_MODELS"
 
-#: Folders that say nothing of a package, and are left out of its name.
-_UNSAID = frozenset({"results", "presets", "models"})
+#: Folders that are left out of a package's name.
+IGNORED_FOLDERS = frozenset({"results", "presets", "models"})
 
 #: A part of a package's name, which becomes a folder of the user's: not hidden, not "..".
 _PART = re.compile(r"\w[\w .+@=-]*")
@@ -33,25 +32,20 @@ _PART = re.compile(r"\w[\w .+@=-]*")
 #: A package.json larger than this is none [bytes].
 _LARGEST_RECORD = 4 * 2**20
 
-#: Errors of this machine, not of the store.
-_OWN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
-
 
 @dataclass(frozen=True)
-class Offer:
+class RemotePackage:
     """A package in a store.
 
     Attributes:
-        name: What to call it: its folder without results, presets and models.
+        name: Its folder without results, presets and models; where that is not unique, its path.
         path: Its folder in the store.
-        record: What its package.json says; None if that cannot be read.
-        reason: Why not.
+        record: Its package.json.
     """
 
     name: str
     path: str
-    record: Record | None
-    reason: str = ""
+    record: Record
 
 
 @contextlib.contextmanager
@@ -77,7 +71,7 @@ def opened(store: str | None = None, rev: str | None = None) -> Iterator[Store]:
         stack.callback(clean_repos)
         if named is not None and Path(named).is_file():
             raise DataError(f"{named}: a file, where a DVC repository was expected; {remedy}")
-        with _explained(where, f"no DVC repository that can be opened; {remedy}", rev):
+        with _translated(where, "no DVC repository that can be opened", remedy, rev):
             files = DVCFileSystem(named, rev=rev)
             stack.callback(files.close)
             tracked = getattr(files.repo, "dvc_dir", None)
@@ -87,78 +81,94 @@ def opened(store: str | None = None, rev: str | None = None) -> Iterator[Store]:
 
 
 class Store:
-    """An open store; see `opened`."""
+    """An open store; see `opened`.
+
+    Attributes:
+        where: Its folder or address.
+        broken: Why a package cannot be read, by its name.
+        unreachable: Folders that DVC tracks and that neither cache nor remote has.
+    """
 
     def __init__(self, where: str, files: Any) -> None:
         """Take over an open `dvc.api.DVCFileSystem`."""
         self.where = where
-        #: Folders that DVC tracks and nobody has pushed, or whose remote does not answer.
+        self.broken: dict[str, str] = {}
         self.unreachable: list[str] = []
         self._files = files
 
-    def offers(self) -> list[Offer]:
-        """Read every package's package.json, in the order of their names.
+    def packages(self) -> list[RemotePackage]:
+        """Read every package.json, in the order of the packages' names.
 
         Raises:
             DataError: the store is broken.
         """
-        self.unreachable.clear()
-        found = [self._read(path) for path in self._packages("/")]
-        times = Counter(offer.name for offer in found)
-        # Names that are not unique, or empty, give way to the whole path.
-        found = [
-            replace(offer, name=offer.path) if times[offer.name] > 1 or not offer.name else offer
-            for offer in found
-        ]
-        return sorted(found, key=lambda offer: offer.name)
+        self.broken, self.unreachable = {}, []
+        short = {
+            path: "/".join(part for part in path.split("/") if part not in IGNORED_FOLDERS)
+            for path in self._folders("/")
+        }
+        times = Counter(short.values())
+        found = []
+        for path, name in short.items():
+            unique = name if name and times[name] == 1 else path
+            try:
+                found.append(RemotePackage(unique, path, self._record(path)))
+            except DataError as error:
+                self.broken[unique] = str(error)
+        return sorted(found, key=lambda package: package.name)
 
-    def named(self, name: str) -> tuple[Offer, Record]:
-        """Find a package by its name or its path, with what its package.json says.
+    def named(self, name: str) -> RemotePackage:
+        """Find a package by its name or its path.
 
         Raises:
             DataError: there is none of that name, or its package.json is broken.
         """
-        offers = self.offers()
-        for offer in offers:
-            if name in (offer.name, offer.path):
-                if offer.record is None:
-                    raise DataError(f"{self.where}: {offer.name}: {offer.reason}")
-                return offer, offer.record
-        raise DataError(f"{self.where}: no package '{name}'; {_remedy(name, offers)}{self.gaps()}")
+        packages = self.packages()
+        for package in packages:
+            if name in (package.name, package.path):
+                return package
+        if name in self.broken:
+            raise DataError(f"{self.where}: {name}: {self.broken[name]}")
+        names = [package.name for package in packages]
+        last = name.rpartition("/")[2]
+        close = [other for other in names if other.rpartition("/")[2] == last]
+        close = [*close, *difflib.get_close_matches(name, names, cutoff=0.5)]
+        remedy = "DVC tracks no package there"
+        if names:
+            likely = " or ".join(dict.fromkeys(close[:3]))
+            remedy = f"did you mean {likely}?" if close else f"it has {', '.join(names)}"
+        gaps = f"; {self.gaps()}" if self.unreachable else ""
+        raise DataError(f"{self.where}: no package '{name}'; {remedy}{gaps}")
 
     def gaps(self) -> str:
-        """Say which tracked folders could not be looked into; empty if none."""
-        if not self.unreachable:
-            return ""
-        return (
-            f"; not looked into, for neither cache nor remote has them: "
-            f"{', '.join(self.unreachable)}"
-        )
+        """Name the tracked folders that are unreachable."""
+        return f"not read, for neither cache nor remote has them: {', '.join(self.unreachable)}"
 
-    def copy(self, offer: Offer, record: Record, folder: Path) -> None:
+    def copy(self, package: RemotePackage, folder: Path) -> None:
         """Copy a package's files, and no other, into an existing folder.
 
         Raises:
-            DataError: a file is missing, or the remote does not answer.
+            DataError: a file is missing, or the remote does not respond.
         """
-        names = [member.file for member in record.members]
+        names = [member.file for member in package.record.members]
         # Its record comes last, as where it was made: without one a folder is no package.
         for name in (*names, REFERENCE, RECORD):
-            hint = "push it there with `dvc push`, or name another store"
-            with _explained(f"{self.where}: {offer.path}/{name}", f"cannot be fetched; {hint}"):
-                self._files.get_file(f"/{offer.path}/{name}", str(folder / name))
+            place = f"{package.path}/{name}"
+            remedy = "push it there with `dvc push`, or name another store"
+            with _translated(f"{self.where}: {place}", "cannot be fetched", remedy):
+                self._files.get_file(f"/{place}", str(folder / name))
 
-    def _packages(self, path: str) -> Iterator[str]:
-        """Folders below `path` that hold a package.json, none inside another."""
+    def _folders(self, path: str) -> Iterator[str]:
+        """Yield the folders below `path` that hold a package.json, none inside another."""
         try:
-            entries = {
-                Path(entry["name"]).name: entry["type"]
-                for entry in self._files.ls(path, detail=True, dvc_only=True)
-            }
-        except Exception as error:
-            _pass_on_own(error)
+            with _translated(self.where, "cannot be listed", "mend the store"):
+                entries = {
+                    Path(entry["name"]).name: entry["type"]
+                    for entry in self._files.ls(path, detail=True, dvc_only=True)
+                }
+        except DataError:
             if path == "/":
-                raise DataError(f"{self.where}: {_line(error)}; mend the store") from None
+                raise
             self.unreachable.append(path.strip("/"))
             return
         if entries.get(RECORD) == "file":
@@ -166,56 +176,32 @@ class Store:
             return
         for name, kind in sorted(entries.items()):
             if kind == "directory" and _PART.fullmatch(name):
-                yield from self._packages(f"{path.rstrip('/')}/{name}")
+                yield from self._folders(f"{path.rstrip('/')}/{name}")
 
-    def _read(self, path: str) -> Offer:
-        name = "/".join(part for part in path.split("/") if part not in _UNSAID)
-        try:
-            hint = "push it there with `dvc push`"
-            with (
-                _explained(RECORD, f"cannot be fetched; {hint}"),
-                self._files.open(f"/{path}/{RECORD}", "rb") as stream,
-            ):
-                text = stream.read(_LARGEST_RECORD)
-            return Offer(name, path, parse_record(text, RECORD))
-        except DataError as error:
-            return Offer(name, path, None, str(error))
-
-
-def _remedy(name: str, offers: Sequence[Offer]) -> str:
-    if not offers:
-        return "DVC tracks no package there"
-    names = [offer.name for offer in offers]
-    last = name.rpartition("/")[2]
-    close = [other for other in names if other.rpartition("/")[2] == last]
-    close += [n for n in difflib.get_close_matches(name, names, cutoff=0.5) if n not in close]
-    return f"did you mean {' or '.join(close[:3])}?" if close else f"it has {', '.join(names)}"
+    def _record(self, path: str) -> Record:
+        with (
+            _translated(RECORD, "cannot be fetched", "push it there with `dvc push`"),
+            self._files.open(f"/{path}/{RECORD}", "rb") as stream,
+        ):
+            return parse_record(stream.read(_LARGEST_RECORD), RECORD)
 
 
 @contextlib.contextmanager
-def _explained(what: str, sentence: str, rev: str | None = None) -> Iterator[None]:
-    """Tell in one sentence what DVC and the dozen kinds of remotes raise."""
+def _translated(what: str, problem: str, remedy: str, rev: str | None = None) -> Iterator[None]:
+    """Turn whatever DVC and the dozen kinds of remotes raise into one sentence."""
     try:
         yield
     except GaladaptError:
         raise
     except Exception as error:
-        _pass_on_own(error)
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise
         from dvc.scm import RevError
 
         if isinstance(error, RevError):
             raise DataError(f"{what}: no revision '{rev}'; correct --rev") from None
-        problem, _, remedy = sentence.partition("; ")
-        raise DataError(f"{what}: {problem} ({_line(error)}); {remedy}") from None
-
-
-def _pass_on_own(error: Exception) -> None:
-    if isinstance(error, OSError) and error.errno in _OWN:
-        raise error
-
-
-def _line(error: BaseException) -> str:
-    # The cause is what happened; DVC's own text is often no more than "SCM error".
-    text = " ".join(str(error.__cause__ or error).split())
-    # Where DVC tried to put a clone is nobody's business.
-    return text.partition(" to '")[0][:160] or type(error).__name__
+        # The cause is what happened; DVC's own text is often no more than "SCM error".
+        text = " ".join(str(error.__cause__ or error).split())
+        # Where DVC tried to put a clone is nobody's business.
+        line = text.partition(" to '")[0][:160] or type(error).__name__
+        raise DataError(f"{what}: {problem} ({line}); {remedy}") from None

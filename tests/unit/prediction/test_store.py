@@ -112,10 +112,11 @@ def spoil(clone: Path, original: Path, tmp_path: Path, name: str, change) -> Non
 
 def test_the_list_of_a_clone_without_data(clone):
     with store.opened(str(clone)) as opened:
-        offers = opened.offers()
-    assert [offer.name for offer in offers] == [NAMES[0], "paper/galaxies/asinh/broken", NAMES[1]]
-    assert [offer.record is None for offer in offers] == [False, True, False]
-    assert "not valid JSON" in offers[1].reason
+        packages = opened.packages()
+        broken = opened.broken
+    assert [package.name for package in packages] == NAMES
+    assert broken.keys() == {"paper/galaxies/asinh/broken"}
+    assert "not valid JSON" in broken["paper/galaxies/asinh/broken"]
     assert not (clone / "models/deep").exists()
 
 
@@ -123,7 +124,7 @@ def test_an_address_is_a_store_and_its_clone_is_removed(original, tmp_path, monk
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
     (tmp_path / "t").mkdir()
     with store.opened(original.as_uri()) as opened:
-        assert len(opened.offers()) == 3
+        assert len(opened.packages()) == 2
     assert list((tmp_path / "t").iterdir()) == []
 
 
@@ -345,9 +346,9 @@ def test_a_revision_and_the_setting(clone, monkeypatch, tmp_path):
     monkeypatch.setenv("GALADAPT_MODELS", str(clone))
     run(clone, "git", "rm", "-q", "models/deep.dvc")
     with store.opened() as opened:
-        assert NAMES[0] not in [offer.name for offer in opened.offers()]
+        assert NAMES[0] not in [package.name for package in opened.packages()]
     with store.opened(rev="first") as opened:
-        assert NAMES[0] in [offer.name for offer in opened.offers()]
+        assert NAMES[0] in [package.name for package in opened.packages()]
 
 
 def test_what_was_not_pushed_is_named(clone, capsys, tmp_path):
@@ -367,7 +368,11 @@ def test_names_that_meet_are_paths(package, tmp_path):
         shutil.copytree(package, repository / folder)
     run(repository, "dvc", "add", "-q", "models", "results")
     with store.opened(str(repository)) as opened:
-        assert [offer.name for offer in opened.offers()] == ["models/one", "results/one", "two"]
+        assert [package.name for package in opened.packages()] == [
+            "models/one",
+            "results/one",
+            "two",
+        ]
 
 
 def test_predict_takes_the_checkouts_then_the_newest_fetched(
@@ -383,7 +388,7 @@ def test_predict_takes_the_checkouts_then_the_newest_fetched(
     assert fetched.default_package(MADE_HERE) == second
     assert fetched.locate("deep") == first
     # What is still being written is none.
-    shutil.copytree(package, home / "models/.new.parts")
+    shutil.copytree(package, home / "models/.new-1" / "new")
     assert fetched.default_package(MADE_HERE) == second
     shutil.copytree(package, tmp_path / "results/models/galaxies/asinh/transfer")
     assert fetched.default_package(MADE_HERE) == Path("results/models/galaxies/asinh/transfer")
@@ -406,13 +411,13 @@ def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, 
 def test_show_reads_folders_fetched_ones_and_stores(clone, package, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["models", "show", "deep", "--store", str(clone)]) == 0
-    offered = capsys.readouterr().out
+    remote = capsys.readouterr().out
     folder = fetched.fetch("deep", str(clone))
     for name in ("deep", str(folder)):
         assert main(["models", "show", name]) == 0
-        assert capsys.readouterr().out.splitlines()[1:] == offered.splitlines()[1:]
-    assert "please cite  Someone et al. 2026" in offered
-    assert "adapted to   none" in offered
-    assert "in 68 % errors" in offered
+        assert capsys.readouterr().out.splitlines()[1:] == remote.splitlines()[1:]
+    assert "please cite  Someone et al. 2026" in remote
+    assert "adapted to   none" in remote
+    assert "in 68 % errors" in remote
     assert main(["models", "show", str(tmp_path)]) == 3
     assert "no prediction package here" in capsys.readouterr().err
