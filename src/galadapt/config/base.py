@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
 #: Where stamps come from, in the order of every table.
 DOMAINS = ("simulated", "survey")
@@ -56,6 +63,52 @@ class Interval(Section):
     def within(self, other: Interval) -> bool:
         """Tell whether this interval lies inside `other`."""
         return other.low <= self.low and self.high <= other.high
+
+
+def interval(low: float, high: float, description: str) -> Any:
+    """Declare a key that holds an interval, with its default."""
+    return Field(Interval(low=low, high=high), description=description)
+
+
+def inside(low: float, high: float) -> AfterValidator:
+    """Limits of both ends of an interval, for `Annotated`."""
+
+    def check(given: Interval) -> Interval:
+        if not given.within(Interval(low=low, high=high)):
+            raise ValueError(
+                f"[{given.low:g}, {given.high:g}] must lie inside [{low:g}, {high:g}]"
+            )
+        return given
+
+    return AfterValidator(check)
+
+
+def _positive(given: Interval) -> Interval:
+    if given.low <= 0:
+        raise ValueError(f"low {given.low:g} must be positive: values are drawn in logarithm")
+    return given
+
+
+#: An interval whose values are drawn in logarithm.
+LogInterval = Annotated[Interval, AfterValidator(_positive)]
+
+
+class Shares(Section):
+    """Shares of the splits; what train and validation leave is for testing."""
+
+    train: Fraction
+    validation: Fraction
+
+    @model_validator(mode="after")
+    def _leaves_a_test(self) -> Shares:
+        if self.train + self.validation >= 1:
+            raise ValueError("train + validation must be below 1, to leave a test set")
+        return self
+
+    @property
+    def all(self) -> tuple[float, float, float]:
+        """Shares of training, validation and testing."""
+        return self.train, self.validation, 1 - self.train - self.validation
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
