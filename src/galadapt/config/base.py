@@ -75,9 +75,7 @@ def inside(low: float, high: float) -> AfterValidator:
 
     def check(given: Interval) -> Interval:
         if not given.within(Interval(low=low, high=high)):
-            raise ValueError(
-                f"[{given.low:g}, {given.high:g}] must lie inside [{low:g}, {high:g}]"
-            )
+            raise ValueError(f"[{given.low:g}, {given.high:g}] must lie inside [{low:g}, {high:g}]")
         return given
 
     return AfterValidator(check)
@@ -101,7 +99,7 @@ class Shares(Section):
 
     @model_validator(mode="after")
     def _leaves_a_test(self) -> Shares:
-        if self.train + self.validation >= 1:
+        if self.train + self.validation > 1 - 1e-9:
             raise ValueError("train + validation must be below 1, to leave a test set")
         return self
 

@@ -56,9 +56,7 @@ class MagnitudeRelation(Section):
 Prior = Annotated[Uniform | LogUniform | Empirical, Field(discriminator="distribution")]
 
 
-RadiusPrior = Annotated[
-    Uniform | LogUniform | Empirical | MagnitudeRelation, Field(discriminator="distribution")
-]
+RadiusPrior = Annotated[Prior | MagnitudeRelation, Field(discriminator="distribution")]
 
 
 class Priors(Section):
@@ -111,16 +109,15 @@ class MosaicNoise(Section):
     detection_area: int = Field(8, ge=1, description="Smallest source masked [px].")
     growth: int = Field(4, ge=0, le=64, description="Pixels by which the source mask grows.")
     max_masked: Fraction = Field(
-        0.02,
-        description=(
-            "Largest share of masked pixels in a patch; they are replaced by drizzled noise of "
-            "the mosaic's rms."
-        ),
+        0.02, description="Largest share of masked pixels in a patch; drizzled noise fills them."
     )
 
 
 class Noise(Section):
-    """Noise of a drizzled mosaic: correlated sky noise plus correlated source Poisson noise."""
+    """Noise of a drizzled mosaic: of the sky, and the Poisson noise of the sources.
+
+    pixfrac times detector_pixel sets the correlation of neighbouring pixels, 0.52 by default.
+    """
 
     kind: Literal["drizzle", "mosaic"] = Field(
         "drizzle", description="Noise that is drawn, or cut from a mosaic (simulations only)."
@@ -128,29 +125,20 @@ class Noise(Section):
     mosaic: MosaicNoise | None = Field(None, description="The mosaic of kind: mosaic.")
     depth: Literal["wide", "deep", "ultradeep", "none"] = Field(
         "wide",
-        description=(
-            "Depth the defaults stand for: CANDELS wide or deep, the ultra-deep field; none draws "
-            "no noise."
-        ),
+        description="CANDELS wide or deep, or the ultra-deep field; none: no noise at all.",
     )
     pixel_rms: Positive | None = Field(
         None,
-        description=(
-            "Sky rms per pixel [e-/s]; null: the depth's (wide .0051, deep .0024, ultradeep "
-            ".00051)."
-        ),
+        description="Sky rms per pixel [e-/s]; null: wide 0.0051, deep 0.0024, ultradeep 0.00051.",
     )
     exposure_time: Positive | None = Field(
-        None, description="Exposure [s] for source noise; null: the depth's."
+        None, description="Exposure [s], for the photon noise of sources; null: the depth's."
     )
     pixfrac: float = Field(0.8, gt=0, le=1, description="Drizzle drop size over detector pixel.")
     detector_pixel: Positive = Field(
         2.14,
         le=8,
-        description=(
-            "Detector pixel over output pixel (WFC3/IR: 0.1283 over 0.06 arcsec); with pixfrac it "
-            "sets the correlation of neighbouring pixels, 0.52 by default."
-        ),
+        description="Detector pixel over output pixel (WFC3/IR: 0.1283 over 0.06 arcsec).",
     )
     source_poisson: bool = Field(True, description="Add the galaxy's own photon noise.")
 
@@ -175,8 +163,8 @@ class Simulation(Section):
     renderer: Literal["ktable", "ktable_jax", "galsim"] = Field(
         "ktable",
         description=(
-            "What draws the noiseless image: ktable (exact transforms from a table), ktable_jax "
-            "(the same on an accelerator, needs JAX), galsim (the slow reference)."
+            "ktable: exact transforms from a table. ktable_jax: the same on an accelerator, needs "
+            "JAX. galsim: the slow reference."
         ),
     )
     memory_limit: Positive = Field(
@@ -186,9 +174,8 @@ class Simulation(Section):
     sersic_index_step: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.0,
         description=(
-            "Indices are rounded to this step, and the rounded value is the label; 0 leaves them "
-            "continuous. GalSim caches one transform per index: with the renderer galsim a step "
-            "of 0.05 is much faster."
+            "Indices (and labels) are rounded to this step; 0: not at all. The renderer galsim is "
+            "much faster with a step of 0.05, because it keeps one transform per index."
         ),
     )
     max_offset: float = Field(

@@ -34,7 +34,7 @@ def changed(values: dict, dotted: str, value: object) -> dict:
 BAD = [
     ("simulation.n_trian", 10, "simulation.n_trian: unknown key; did you mean 'n_train'?"),
     ("surveys", {}, "surveys: unknown key; did you mean 'survey'?"),
-    ("image.stamp_size", 63, "image.stamp_size: must be even, not 63"),
+    ("image.stamp_size", 63, "image.stamp_size: input should be a multiple of 2, not 63"),
     ("image.stamp_size", "big", "image.stamp_size: input should be a valid integer"),
     ("image.pixel_scale", -0.06, "image.pixel_scale: input should be greater than 0, not -0.06"),
     ("image.pixel_scale", float("nan"), "image.pixel_scale: input should be a finite number"),
