@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.config.base import Fraction, Interval, Positive, Section, Shares
 from galadapt.config.simulation import Noise
 from galadapt.cutouts.flags import FLAGS
 
@@ -320,7 +320,7 @@ class Extraction(Section):
     )
 
 
-class Splits(Section):
+class Splits(Shares):
     """How survey objects are split: by a hash of their identifier, or by where they lie."""
 
     by: Literal["cell", "id"] = Field(
@@ -334,9 +334,3 @@ class Splits(Section):
     cell: float = Field(4.0, ge=1, description="Side of a cell [stamp sides].")
     train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
     validation: Fraction = Field(0.15, description="Share for early stopping.")
-
-    @model_validator(mode="after")
-    def _leaves_a_test(self) -> Splits:
-        if self.train + self.validation >= 1:
-            raise ValueError("train + validation must be below 1, to leave a test set")
-        return self

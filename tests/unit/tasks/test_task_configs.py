@@ -54,7 +54,7 @@ NETWORK = {"network": {"architecture": "r2_b"}}
         ("stars", {"stars": [1]}, "stars: must hold keys and values"),
         ("stars", {"simulated": None}, "simulated and survey are both null"),
         ("stars", {"detektion": {}}, "unknown key; did you mean 'detection'"),
-        ("stars", {"detection": {"stamp_size": 61}}, "stamp_size 61 must be even"),
+        ("stars", {"detection": {"stamp_size": 61}}, "multiple of 2"),
         (
             "stars",
             {"methods": ["x"], "method_settings": {"x": {**NETWORK, "domains": ["survey"],

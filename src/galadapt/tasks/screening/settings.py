@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.config.base import (
+    Fraction,
+    Interval,
+    LogInterval,
+    Positive,
+    Section,
+    Shares,
+    interval,
+)
 from galadapt.tasks.class_experiment import ClassExperiment
 
 #: Side of an EPIC image of the XMM-Newton pipeline [px] and its pixel scale [arcsec/px].
@@ -15,12 +22,6 @@ FULL_SIDE, FULL_SCALE = 648, 4.0
 
 #: How far the shares of a split may miss 1.
 _SHARE_TOLERANCE = 0.002
-
-
-def _positive(interval: Interval) -> Interval:
-    if interval.low <= 0:
-        raise ValueError(f"low {interval.low:g} must be positive: values are drawn in logarithm")
-    return interval
 
 
 class FieldSplit(Section):
@@ -58,15 +59,9 @@ class SourceCounts(Section):
         8e11, description="Counts in the pn camera on its axis per unit of flux [cm2/erg]."
     )
     target: Fraction = Field(0.7, description="Share of fields with a target near the axis.")
-    target_rate: Interval = Field(
-        Interval(low=0.005, high=2.0),
-        description="Rate of the target in the pn camera [counts/s], uniform in logarithm.",
+    target_rate: LogInterval = interval(
+        0.005, 2.0, "Rate of the target in the pn camera [counts/s], uniform in logarithm."
     )
-
-    @field_validator("target_rate")
-    @classmethod
-    def _logarithmic(cls, interval: Interval) -> Interval:
-        return _positive(interval)
 
     @model_validator(mode="after")
     def _ordered(self) -> SourceCounts:
@@ -79,42 +74,22 @@ class SourceCounts(Section):
 
 
 class DiffuseEmission(Section):
-    """Clusters and galaxies that nobody flags: beta models."""
+    """Clusters and galaxies that are not flagged: beta models."""
 
     probability: Fraction = Field(0.35, description="Share of fields with diffuse emission.")
-    core_radius: Interval = Field(
-        Interval(low=0.2, high=1.0), description="Core radius [arcmin], uniform in logarithm."
+    core_radius: LogInterval = interval(0.2, 1.0, "Core radius [arcmin], uniform in logarithm.")
+    brightness: LogInterval = interval(
+        0.5, 20.0, "Central surface brightness [background], uniform in logarithm."
     )
-    brightness: Interval = Field(
-        Interval(low=0.5, high=20.0),
-        description="Central surface brightness [background], uniform in logarithm.",
-    )
-
-    @field_validator("core_radius", "brightness")
-    @classmethod
-    def _logarithmic(cls, interval: Interval) -> Interval:
-        return _positive(interval)
 
 
 class FieldBackground(Section):
-    """What is everywhere: the sky, seen through the mirrors, and particles, which are not."""
+    """Sky (vignetted by the mirrors) and particles (not), each uniform in logarithm."""
 
-    sky: Interval = Field(
-        Interval(low=0.002, high=0.008),
-        description=(
-            "Sky and soft protons in the pn camera on its axis [counts/s/arcmin2], uniform in "
-            "logarithm."
-        ),
+    sky: LogInterval = interval(
+        0.002, 0.008, "Sky and soft protons on the axis of pn [counts/s/arcmin2]."
     )
-    particles: Interval = Field(
-        Interval(low=0.003, high=0.009),
-        description="Particles in the pn camera [counts/s/arcmin2], uniform in logarithm.",
-    )
-
-    @field_validator("sky", "particles")
-    @classmethod
-    def _logarithmic(cls, interval: Interval) -> Interval:
-        return _positive(interval)
+    particles: LogInterval = interval(0.003, 0.009, "Particles in pn [counts/s/arcmin2].")
 
 
 class Defect(Section):
@@ -125,25 +100,16 @@ class Defect(Section):
         allow_inf_nan=False,
         description="How often, relative to the other kinds that fit the area of a class.",
     )
-    strength: Interval = Field(
+    strength: LogInterval = Field(
         description=(
-            "Surface brightness of the defect over the background, uniform in logarithm; of wings "
-            "and extended emission at the edge of the flagged region, of a streak the mean of "
-            "its flagged strip."
+            "Surface brightness over the background, uniform in logarithm; of wings and extended "
+            "emission at the edge of the flagged region, of a streak the mean over it."
         )
     )
 
-    @field_validator("strength")
-    @classmethod
-    def _logarithmic(cls, interval: Interval) -> Interval:
-        return _positive(interval)
 
-
-def _defect(share: float, low: float, high: float, text: str) -> Defect:
-    default: Defect = Field(
-        Defect(share=share, strength=Interval(low=low, high=high)), description=text
-    )
-    return default
+def _defect(share: float, low: float, high: float, text: str) -> Any:
+    return Field(Defect(share=share, strength=Interval(low=low, high=high)), description=text)
 
 
 #: Kinds of defects whose area can always be that of a class.
@@ -157,27 +123,16 @@ _FITTING = {
 
 
 class FieldDefects(Section):
-    """The defects that screening looks for.
-
-    Regions are flagged by people who look at the images: the default strengths begin where a defect
-    can be seen.
-    """
+    """The defects that screening looks for; default strengths begin where the eye can see them."""
 
     hot_pixels: Defect = _defect(3, 5.0, 60.0, "Hot pixels: class 1.")
     hot_column: Defect = _defect(2, 1.0, 12.0, "A hot column of a CCD: class 2.")
     streak: Defect = _defect(
-        3,
-        0.6,
-        4.0,
-        "Out-of-time events of a bright source in the pn camera, along the read-out direction, "
-        "with the source itself: classes 2 and 3.",
+        3, 0.6, 4.0, "A bright source and its out-of-time events in pn: classes 2 and 3."
     )
     wings: Defect = _defect(2, 0.2, 1.5, "Wings and spikes of a bright source: classes 3 and 4.")
     arcs: Defect = _defect(
-        2,
-        0.4,
-        4.0,
-        "Single reflections of a bright source outside the field of view: classes 3 and 4.",
+        2, 0.4, 4.0, "Single reflections of a source outside the field of view: classes 3 and 4."
     )
     extended: Defect = _defect(1.5, 0.2, 2.0, "Very extended emission: classes 3 to 5.")
     noisy_chip: Defect = _defect(1, 0.3, 3.0, "A CCD in a noisy state: classes 3 and 4.")
@@ -209,29 +164,20 @@ class SimulatedFields(Section):
         description="Fields for testing; the default shares are R3's.",
     )
     binning: Literal[1, 2, 4, 8] = Field(
-        4,
-        description="Pixels of 4 arcsec binned into one: the field of 648 px has 648 / binning px.",
+        4, description="Pixels of 4 arcsec binned into one; the side is 648 / binning px."
     )
     camera: Literal["sum", "pn", "mos1", "mos2"] = Field(
         "sum", description="The camera, or the sum of all three."
     )
     coordinates: Literal["sky", "detector"] = Field(
         "sky",
-        description=(
-            "sky: north is up, so the chips are turned by the position angle of the observation. "
-            "detector: one camera's chips stand upright, in the middle of the image."
-        ),
+        description="sky: north is up. detector: the chips of one camera stand upright.",
     )
     outside: bool = Field(
-        False,
-        description=(
-            "Whether particles outside the field of view are in the image, as in images made from "
-            "event lists without the usual cut."
-        ),
+        False, description="Whether the image holds particles outside the field of view."
     )
-    exposure: Interval = Field(
-        Interval(low=6_000.0, high=60_000.0),
-        description="Exposure [s], uniform in logarithm; dead time and windows come on top.",
+    exposure: LogInterval = interval(
+        6_000.0, 60_000.0, "Exposure [s], uniform in logarithm; dead time and windows come on top."
     )
     window: Fraction = Field(
         0.15, description="Share of cameras whose central CCD (of pn: all) is read in a window."
@@ -243,11 +189,6 @@ class SimulatedFields(Section):
     diffuse: DiffuseEmission = Field(DiffuseEmission(), description="Extended emission.")
     background: FieldBackground = Field(FieldBackground(), description="Background.")
     defects: FieldDefects = Field(FieldDefects(), description="Defects, flagged by definition.")
-
-    @field_validator("exposure")
-    @classmethod
-    def _logarithmic(cls, interval: Interval) -> Interval:
-        return _positive(interval)
 
     @property
     def side(self) -> int:
@@ -267,7 +208,7 @@ class SimulatedFields(Section):
     @model_validator(mode="after")
     def _consistent(self) -> SimulatedFields:
         if self.total == 0:
-            raise ValueError("train.n, validation.n and test.n are all 0; ask for some fields")
+            raise ValueError("train.n, validation.n and test.n are all 0; give one a number")
         if self.camera == "sum" and self.coordinates == "detector":
             raise ValueError(
                 "coordinates: detector needs one camera: the chips of the three lie differently"
@@ -290,8 +231,8 @@ class TableFile(Section):
         description=(
             "CSV or Parquet with a column image (path, relative to the table) and where known "
             "exposure [s], label or obs_class (0 to 5), split (train, validation, test) and group "
-            "(what must not be split; without it, the header's OBS_ID or the file's name). "
-            "Environment variables expand."
+            "(kept in one split; else the header's OBS_ID or the file's name). Environment "
+            "variables expand."
         )
     )
 
@@ -328,18 +269,11 @@ class FieldFiles(Section):
 Fields = Annotated[SimulatedFields | FieldFiles, Field(discriminator="kind")]
 
 
-class FieldSplits(Section):
+class FieldSplits(Shares):
     """How the user's fields are split: each class by the same shares, observations whole."""
 
     train: Fraction = Field(0.7, description="Share for training.")
     validation: Fraction = Field(0.15, description="Share for early stopping.")
-
-    @model_validator(mode="after")
-    def _leaves_a_test(self) -> FieldSplits:
-        left = 1 - self.train - self.validation
-        if left <= 0 or math.isclose(left, 0, abs_tol=1e-9):
-            raise ValueError("train + validation must be below 1, to leave a test set")
-        return self
 
 
 def field_pixels(binning: int | None) -> tuple[int, float]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Fraction, Interval, Positive, Section
+from galadapt.config.base import Fraction, Interval, Positive, Section, Shares, inside, interval
 from galadapt.tasks.class_experiment import ClassExperiment
 
 #: What the shape of the stars tells of a frame, in the order of every table.
 STAR_CLASSES = ("circular", "comet", "donut")
+
+
+#: Largest expected number of stars in a frame.
+_MAX_STARS = 200_000
 
 
 class FrameCounts(Section):
@@ -54,9 +58,7 @@ class SimulatedFrames(Section):
     bleed: bool = Field(
         False, description="Whether charge above saturation runs along the column, or is lost."
     )
-    sky: Interval = Field(
-        Interval(low=18.5, high=21.0), description="Sky brightness of a frame [mag/arcsec^2]."
-    )
+    sky: Interval = interval(18.5, 21.0, "Sky brightness of a frame [mag/arcsec^2].")
     sky_gradient: Fraction = Field(
         0.05, description="Largest change of the sky from centre to edge, as a share of it."
     )
@@ -72,9 +74,7 @@ class SimulatedFrames(Section):
     bright_limit: float = Field(9.5, description="Brightest star [mag].")
     faint_limit: float = Field(17.5, description="Faintest star [mag].")
     magnitude_slope: Positive = Field(0.28, description="d log10 N / d mag of the number counts.")
-    seeing: Interval = Field(
-        Interval(low=1.1, high=2.4), description="FWHM of the atmosphere alone [arcsec]."
-    )
+    seeing: Interval = interval(1.1, 2.4, "FWHM of the atmosphere alone [arcsec].")
     ellipticity: float = Field(
         0.025, ge=0, le=0.2, description="Scatter of each component of the seeing's shear."
     )
@@ -83,12 +83,11 @@ class SimulatedFrames(Section):
     )
     diameter: Positive = Field(0.4, description="Aperture of the telescope [m].")
     wavelength: Positive = Field(600.0, description="Effective wavelength [nm].")
-    obscuration: Interval = Field(
-        Interval(low=0.3, high=0.45), description="Diameter of the secondary over the aperture's."
+    obscuration: Annotated[Interval, inside(0, 0.95)] = interval(
+        0.3, 0.45, "Diameter of the secondary over the aperture's."
     )
-    coma: Interval = Field(
-        Interval(low=9.0, high=14.0),
-        description="Length of the comatic flare at the centre of a comet frame [arcsec].",
+    coma: Interval = interval(
+        9.0, 14.0, "Length of the comatic flare at the centre of a comet frame [arcsec]."
     )
     coma_growth: float = Field(
         0.3,
@@ -96,26 +95,18 @@ class SimulatedFrames(Section):
         le=2,
         description="Radial coma at the corner of a comet frame, as a share of that at the centre.",
     )
-    drift: Interval = Field(
-        Interval(low=6.0, high=11.0), description="Length of the trail of a drift [arcsec]."
+    drift: Interval = interval(6.0, 11.0, "Length of the trail of a drift [arcsec].")
+    steady: Annotated[Interval, inside(0, 0.95)] = interval(
+        0.25, 0.6, "Share of the exposure before the drift begins: the comet's head."
     )
-    steady: Interval = Field(
-        Interval(low=0.25, high=0.6),
-        description="Share of the exposure before the drift begins: the comet's head.",
-    )
-    defocus: Interval = Field(
-        Interval(low=5.0, high=8.0), description="Outer radius of a donut [arcsec]."
-    )
+    defocus: Interval = interval(5.0, 8.0, "Outer radius of a donut [arcsec].")
     defocus_tilt: Fraction = Field(
         0.2, description="Change of the defocus from centre to edge of a frame, as a share."
     )
     residual: float = Field(
         0.8,
         ge=0,
-        description=(
-            "Largest coma, drift and defocus left in a frame of another class [arcsec]: what a "
-            "good night has, too."
-        ),
+        description="Largest coma, drift and defocus left in frames of other classes [arcsec].",
     )
     mild: Fraction = Field(
         0.25, description="Share of comet and donut frames with `mild_strength`."
@@ -126,13 +117,10 @@ class SimulatedFrames(Section):
     mixed: Fraction = Field(
         0.25,
         description=(
-            "Share of comet frames with both coma and drift, each weaker than alone, and of donut "
-            "frames with coma up to half their radius; none of them is mild."
+            "Share of comet frames with coma and drift, each weaker than alone, and of donut "
+            "frames with coma up to half their radius; none is mild."
         ),
     )
-
-    #: Largest expected number of stars in a frame.
-    MAX_STARS: ClassVar[int] = 200_000
 
     def stars(self, density: float = 1.0) -> float:
         """Mean number of stars in a frame of the given relative density."""
@@ -161,9 +149,6 @@ class SimulatedFrames(Section):
                 f"seeing from {self.seeing.low:g} arcsec is undersampled by pixels of "
                 f"{self.pixel_scale:g} arcsec; begin at {1.5 * self.pixel_scale:g}"
             )
-        for name in ("obscuration", "steady"):
-            if not getattr(self, name).within(Interval(low=0, high=0.95)):
-                raise ValueError(f"{name} must lie within 0 and 0.95")
         for name in ("coma", "drift", "defocus"):
             given = getattr(self, name)
             if given.low <= 0 or given.high > 15:
@@ -171,10 +156,10 @@ class SimulatedFrames(Section):
         if self.mild + self.mixed > 1:
             raise ValueError(f"mild {self.mild:g} and mixed {self.mixed:g} must not exceed 1")
         densest = max(getattr(self, name).density for name in STAR_CLASSES) * self.crowding
-        if self.stars(densest) > self.MAX_STARS:
+        if self.stars(densest) > _MAX_STARS:
             raise ValueError(
                 f"up to {self.stars(densest):.0f} stars per frame; star_density, crowding and side "
-                f"may give {self.MAX_STARS}"
+                f"may give {_MAX_STARS}"
             )
         return self
 
@@ -193,8 +178,8 @@ class FrameFiles(Section):
     directory: str | None = Field(
         None,
         description=(
-            "Folder that the frames' paths are relative to, instead of the table's. What is named "
-            "here counts by its content: changed frames rerun the extraction."
+            "Folder of the frames, instead of the table's; changes of its content rerun the "
+            "extraction."
         ),
     )
     hdu: int | str | None = Field(
@@ -205,10 +190,7 @@ class FrameFiles(Section):
     )
     saturation: Positive | None = Field(
         None,
-        description=(
-            "Value from which on a pixel is saturated [ADU]; null: the header's SATURATE, without "
-            "which no star is called saturated."
-        ),
+        description="Lowest saturated value [ADU]; null: the header's SATURATE, if any.",
     )
 
 
@@ -218,7 +200,7 @@ Frames = Annotated[SimulatedFrames | FrameFiles, Field(discriminator="kind")]
 class StarDetection(Section):
     """Finding the stars of a frame and cutting their stamps."""
 
-    stamp_size: int = Field(60, ge=16, le=256, description="Stamp side [px], even.")
+    stamp_size: int = Field(60, ge=16, le=256, multiple_of=2, description="Stamp side [px], even.")
     background: Literal["median", "mesh"] = Field(
         "mesh",
         description="Sky of a frame: its sigma-clipped median, or that of a mesh of boxes.",
@@ -234,10 +216,7 @@ class StarDetection(Section):
     )
     fwhm: float = Field(4.0, gt=1, le=50, description="FWHM that DAOStarFinder looks for [px].")
     threshold: Positive = Field(
-        25.0,
-        description=(
-            "Detection threshold [sigma of the background]; in the smoothed frame, of its noise."
-        ),
+        25.0, description="Detection threshold [sigma of the frame; if smoothed, of that]."
     )
     min_stars: int = Field(
         3, ge=1, description="With fewer stars the threshold and fwhm are lowered and tried again."
@@ -251,38 +230,26 @@ class StarDetection(Section):
     threshold_floor: Positive = Field(4.0, description="Lowest threshold tried [sigma].")
     hollow: Fraction = Field(
         0.92,
-        description=(
-            "auto: the mean star is hollow when its centre is fainter than this share of the "
-            "brightest ring around it."
-        ),
+        description="auto: a centre below this share of the brightest ring is hollow.",
     )
     smoothing: Positive = Field(
         5.0, description="FWHM of the kernel that smooths a frame for segmentation [px]."
     )
     overlap: Literal["keep_brightest", "drop_all", "keep"] = Field(
-        "keep_brightest",
-        description=(
-            "Stars whose boxes overlap: only the brightest of them is kept, none of them, or all."
-        ),
+        "keep_brightest", description="Stars kept of those whose boxes overlap."
     )
     border: int = Field(
-        0, ge=0, description="Distance of a box to the edge of the frame below which it goes [px]."
+        0, ge=0, description="Least distance of a box to the edge of the frame [px]."
     )
     seeing_limit: Positive = Field(
         2.0, description="The seeing of a frame is good below this mean FWHM [arcsec]."
     )
     reject: list[Literal["saturated", "fit_failed"]] = Field(
-        ["fit_failed"],
-        description=(
-            "Flags that reject a star; otherwise they only mark it. What no Gaussian fits is "
-            "seldom one star."
-        ),
+        ["fit_failed"], description="Flags that reject a star; otherwise they only mark it."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> StarDetection:
-        if self.stamp_size % 2:
-            raise ValueError(f"stamp_size {self.stamp_size} must be even")
         if self.threshold_floor > self.threshold:
             raise ValueError(
                 f"threshold_floor {self.threshold_floor:g} is above threshold {self.threshold:g}"
@@ -290,17 +257,11 @@ class StarDetection(Section):
         return self
 
 
-class FrameSplits(Section):
+class FrameSplits(Shares):
     """Shares of each class's frames where the table gives no split; the rest is for testing."""
 
     train: Fraction = Field(0.66, description="Share of the frames for training.")
     validation: Fraction = Field(0.19, description="Share of the frames for early stopping.")
-
-    @model_validator(mode="after")
-    def _leaves_a_test(self) -> FrameSplits:
-        if self.train + self.validation >= 1:
-            raise ValueError("train + validation must be below 1, to leave a test set")
-        return self
 
 
 class StarsConfig(ClassExperiment):

@@ -179,7 +179,7 @@ def test_impossible_settings_are_refused() -> None:
         FieldSplit(n=5, shares=[1.0])
     with pytest.raises(ValidationError, match="detector needs one camera"):
         _settings(coordinates="detector")
-    with pytest.raises(ValidationError, match="ask for some fields"):
+    with pytest.raises(ValidationError, match="give one a number"):
         empty = FieldSplit(n=0, shares=EVEN)
         SimulatedFields(train=empty, validation=empty, test=empty)
     with pytest.raises(ValidationError, match="low 0 must be positive"):

@@ -168,7 +168,7 @@ def test_one_bad_fit_is_flagged_or_rejected(reject: list[str], kept: int, saved:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stamp_size": 61}, "stamp_size 61 must be even"),
+        ({"stamp_size": 61}, "multiple of 2"),
         ({"threshold": 3.0}, "threshold_floor 4 is above threshold 3"),
     ],
 )

@@ -201,7 +201,7 @@ def test_bleeding_keeps_the_charge_in_its_column() -> None:
         ({"seeing": [0.5, 2.0]}, "undersampled by pixels of 0.58 arcsec; begin at 0.87"),
         ({"bright_limit": 18.0}, "bright_limit 18 must be below faint_limit 17.5"),
         ({"coma": [5.0, 30.0]}, "coma must lie above 0 and within 15 arcsec"),
-        ({"obscuration": [0.3, 1.2]}, "obscuration must lie within 0 and 0.95"),
+        ({"obscuration": [0.3, 1.2]}, r"\[0.3, 1.2\] must lie inside \[0, 0.95\]"),
         ({"mild": 0.7, "mixed": 0.6}, "mild 0.7 and mixed 0.6 must not exceed 1"),
         ({"star_density": 5000.0}, "star_density, crowding and side may give 200000"),
         (
