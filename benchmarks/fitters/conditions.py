@@ -23,7 +23,7 @@ from galadapt.core.files import atomic, read_table, write_parquet
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.cutouts import extract
-from galadapt.simulation.engine import write_simulated
+from galadapt.simulation.engine import Simulator
 from galadapt.simulation.noise import resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
@@ -176,7 +176,7 @@ def _clean(
     table = pd.concat([table, draw_parameters(simulation, seed, 0, count)], axis=1)
     image = config.image.model_copy(update={"stamp_size": SIDE})
     noise = simulation.noise
-    write_simulated(path, table, image, config.psf, noise, "ktable", seed, {"seed": seed})
+    Simulator(image, config.psf, noise, "ktable", seed).write(path, table, {"seed": seed})
     return np.arange(count), resolve(noise).exposure_time
 
 

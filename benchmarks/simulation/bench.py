@@ -41,7 +41,7 @@ from scipy import fft
 from galadapt.config.image import Image, OpticalPsf
 from galadapt.config.simulation import Noise, Simulation
 from galadapt.core.files import write_csv
-from galadapt.simulation.engine import write_simulated
+from galadapt.simulation.engine import Simulator
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.priors import draw_parameters
@@ -133,7 +133,7 @@ def ours(kind: str, path: Path, table: pd.DataFrame) -> float:
 
     engine.make_renderer = lambda *_: renderer
     start = time.process_time()
-    write_simulated(path, table, IMAGE, PSF, NOISE, kind, SEED, {})
+    Simulator(IMAGE, PSF, NOISE, kind, SEED).write(path, table, {})
     return time.process_time() - start
 
 

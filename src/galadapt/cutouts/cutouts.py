@@ -7,10 +7,9 @@ Tiles without an object are never read.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from galadapt.cutouts.stamps import REASONS, Rejection, Stamp, judge
 from galadapt.cutouts.tiles import Pixels, read_tile, tiles_of
 from galadapt.sky import Mosaic, open_mosaic
 from galadapt.stamps.format import write_stamps
+from galadapt.stamps.spool import Spool
 
 __all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
 
@@ -171,12 +171,10 @@ def extract(
             f"{selected}: selection lacks the column(s) {', '.join(missing)}; rerun the selection"
         )
     size = image.stamp_size
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Stamps come in the order of tiles and are kept in the order of the selection; on the way
-    # they lie in a file without a name, which a killed job cannot leave behind.
+    # Stamps come in the order of tiles and are kept in the order of the selection.
     with (
         open_mosaic(drz, wht, pixel_scale=image.pixel_scale) as mosaic,
-        tempfile.TemporaryFile(dir=output.parent) as spool,
+        Spool(output.parent, size) as spool,
     ):
         factor = _brightening(mosaic, image, drz)
         ra, dec = objects["ra"].to_numpy(float), objects["dec"].to_numpy(float)
@@ -196,8 +194,7 @@ def extract(
                     getattr(found, name) * (factor if name in _FLUXES else 1) for name in _MEASURED
                 ]
                 corners[row], flags[row] = (found.x, found.y), found.flags
-                spool.seek(row * 4 * size * size)
-                spool.write((found.pixels * np.float32(factor)).tobytes())
+                spool.put(row, found.pixels * np.float32(factor))
         kept = np.array([row for row in range(len(objects)) if row not in refused], int)
         if len(kept) == 0:
             counts = pd.Series([found.reason for found in refused.values()]).value_counts()
@@ -231,7 +228,7 @@ def extract(
             for row, found in sorted(refused.items())
         ]
         write_csv(rejected, pd.DataFrame(reasons, columns=["id", "reason", "value"]))
-        write_stamps(output, _spooled(spool, kept, size), table, metadata)
+        write_stamps(output, spool.take(kept.tolist()), table, metadata)
     log.info(f"extraction: {len(kept)} stamps, {len(refused)} rejected")
     return table
 
@@ -270,9 +267,3 @@ def _splits(
     return np.array(
         [split_of(int(number), seed, splits) for number in identifiers.iloc[kept]], dtype=object
     )
-
-
-def _spooled(spool: IO[bytes], kept: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for row in kept.tolist():
-        spool.seek(row * 4 * size * size)
-        yield np.frombuffer(spool.read(4 * size * size), "<f4").reshape(1, size, size)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,14 +25,12 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import fft
 from scipy.ndimage import gaussian_filter
-from scipy.special import gammaincc, gammaln
+from scipy.special import gammaincc
 
-from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.photometry import flux_of
-from galadapt.core.quantity import PARAMETERS
-from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, scale, sersic_table
+from galadapt.simulation.renderer import Galaxy, Renderer
+from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, sersic_table
 
 #: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.
 FOLDED = 1e-4
@@ -74,98 +72,21 @@ _ROUND = (np.cos((np.arange(24) + 0.5) * np.pi / 24), np.sin((np.arange(24) + 0.
 _MAX_OVERSAMPLING = 8.0
 
 
-class Galaxy(NamedTuple):
-    """One profile in pixels.
-
-    Attributes:
-        flux: Total flux [e-/s].
-        radius: Semi-major half-light axis [px].
-        index: Sersic index.
-        b: Its b_n.
-        q: Axis ratio.
-        angle: Position angle [rad], from +y counter-clockwise.
-        x: Column of the centre, 0-based [px].
-        y: Row of the centre [px].
-        central: Surface brightness at the centre [e-/s/px].
-    """
-
-    flux: Any
-    radius: Any
-    index: Any
-    b: Any
-    q: Any
-    angle: Any
-    x: Any
-    y: Any
-    central: Any
-
-
-def galaxy_of(parameters: Mapping[str, float], side: int, zero_point: float) -> Galaxy:
-    """Translate a row of parameters.
-
-    Args:
-        parameters: `galadapt.core.quantity.PARAMETERS`, position_angle, x_offset, y_offset.
-        side: Side of the stamp [px].
-        zero_point: Magnitude of 1 e-/s.
-
-    Raises:
-        DataError: a value is outside what can be drawn.
-    """
-    n, radius = float(parameters["sersic_index"]), float(parameters["effective_radius"])
-    q = 1.0 - float(parameters["ellipticity"])
-    values = [float(parameters[name]) for name in (*PARAMETERS, "position_angle")]
-    values += [float(parameters[name]) for name in ("x_offset", "y_offset")]
-    low, high = SERSIC_INDEX_LIMITS
-    problem = ""
-    if not all(map(math.isfinite, values)):
-        problem = "a value is not finite"
-    elif not low <= n <= high:
-        problem = f"the index must lie in [{low}, {high}]"
-    elif radius <= 0:
-        problem = "the radius must be positive"
-    elif not 0 < q <= 1:
-        problem = "the ellipticity must lie in [0, 1)"
-    if problem:
-        shown = ", ".join(f"{name} {parameters[name]:g}" for name in PARAMETERS)
-        raise DataError(f"galaxy with {shown} cannot be drawn: {problem}; correct it")
-    flux = flux_of(values[0], zero_point)
-    b = float(scale(n))
-    area = 2 * math.pi * n * q * radius**2
-    centre = (side - 1) / 2
-    return Galaxy(
-        flux=flux,
-        radius=radius,
-        index=n,
-        b=b,
-        q=q,
-        angle=math.radians(values[4]),
-        x=centre + values[5],
-        y=centre + values[6],
-        central=flux / area * math.exp(2 * n * math.log(b) - gammaln(2 * n)),
-    )
-
-
 # --- prepared in float64, one galaxy or many -------------------------------------------------
 
 
 class Waves(NamedTuple):
     """What a galaxy's transform needs along each axis of the grid; leading axes are galaxies.
 
-    Phases reach hundreds of radians, too many for float32: they are computed in float64.
-
-    Attributes:
-        along_x: (K + 1,) float32; with `along_y` added and squared, plus `across`, this is x^2.
-        along_y: (2 K + 1,) float32.
-        across: (2 K + 1,) float32.
-        phase_x: Shift of the centre (K + 1,) complex64.
-        phase_y: The same (2 K + 1,), times the flux.
+    x^2 is (along_x + along_y)^2 + across. Phases reach hundreds of radians, too many for float32:
+    they are computed in float64.
     """
 
-    along_x: Any
-    along_y: Any
-    across: Any
-    phase_x: Any
-    phase_y: Any
+    along_x: Any  #: (K + 1,) float32
+    along_y: Any  #: (2 K + 1,) float32
+    across: Any  #: (2 K + 1,) float32
+    phase_x: Any  #: shift of the centre (K + 1,) complex64
+    phase_y: Any  #: the same (2 K + 1,), times the flux
 
 
 def waves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> Waves:
@@ -310,37 +231,26 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
 
 
 class Grid(NamedTuple):
-    """One period's constants; arrays only where computation needs them.
+    """One period's constants; arrays only where computation needs them."""
 
-    Attributes:
-        period: Period P [px].
-        last: Largest frequency K in units of 2 pi / P.
-        kx: Wave numbers 0..K [rad/px].
-        ky: Wave numbers -K..K [rad/px].
-        psf: The PSF's transform (2 K + 1, K + 1), complex64, or float32 where it is real.
-        tail_x: Sum of its absolute values from kx on, over P^2: K + 1 numbers.
-        tail_y: The same in ky.
-        wings: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
-            (blurs, side, side) float32.
-        copies_x: Columns [px], relative to each copy's period, of the nodes at which the ring of
-            8 nearest copies, and then the farther ones, are evaluated; (M,) float32.
-        copies_y: Their rows.
-        near_matrix: Interpolates from the nodes of the nearest to the stamp, (side, nodes).
-        far_matrix: Interpolates from the nodes of the farther ones to those of the nearest.
-    """
-
-    period: int
-    last: int
-    kx: Any
-    ky: Any
-    psf: Any
-    tail_x: Any
-    tail_y: Any
-    wings: Any
+    period: int  #: P [px]
+    last: int  #: largest frequency K in units of 2 pi / P
+    kx: Any  #: wave numbers 0..K [rad/px]
+    ky: Any  #: wave numbers -K..K [rad/px]
+    psf: Any  #: the PSF's transform (2 K + 1, K + 1), complex64, or float32 where it is real
+    tail_x: Any  #: sum of its absolute values from kx on, over P^2: K + 1 numbers
+    tail_y: Any  #: the same in ky
+    #: Columns and rows [px], relative to each copy's period, of the nodes at which the ring of 8
+    #: nearest copies, and then the farther ones, are evaluated; (M,) float32.
     copies_x: Any
     copies_y: Any
-    near_matrix: Any
-    far_matrix: Any
+    near_matrix: Any  #: interpolates from the nodes of the nearest to the stamp, (side, nodes)
+    far_matrix: Any  #: interpolates from the nodes of the farther ones to those of the nearest
+    #: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
+    #: (blurs, side, side) float32.
+    wings: Any = None
+    highest: float = 0.0  #: largest absolute value of the wings, not blurred
+    average: float = 0.0  #: mean absolute value
 
 
 def _nodes(side: int, count: int) -> np.ndarray:
@@ -378,31 +288,23 @@ def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray,
     return np.concatenate(columns).astype(np.float32), np.concatenate(rows).astype(np.float32)
 
 
-class KTableRenderer:
+class KTableRenderer(Renderer):
     """Draws stamps from the table; see the module."""
 
     def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
-        """Prepare.
-
-        Args:
-            image: Stamp size, pixel scale and zero point.
-            psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
-            memory_limit: Memory one galaxy's transform may take [MiB].
+        """Prepare; arguments as `Renderer`'s.
 
         Raises:
             DataError: the PSF has power too far beyond the Nyquist frequency.
             ConfigError: the stamp alone exceeds the memory limit.
         """
-        self.side = image.stamp_size
-        self._zero_point = image.zero_point
-        self._psf = psf.dilate(1.0 / image.pixel_scale)
+        super().__init__(image, psf.dilate(1.0 / image.pixel_scale), memory_limit)
         self._reach = float(self._psf.maxk) / math.pi
         if self._reach > _MAX_OVERSAMPLING:
             raise DataError(
                 f"the PSF has power to {self._reach:.1f} times the Nyquist frequency of "
                 f"{image.pixel_scale:g} arcsec pixels; use finer pixels or a broader PSF"
             )
-        self._memory_limit = memory_limit
         sizes = [2 * fft.next_fast_len(math.ceil(self.side * p / 2)) for p in _PERIODS]
         self._periods = [p for p in sizes if self._memory(p) <= memory_limit]
         if not self._periods:
@@ -412,7 +314,6 @@ class KTableRenderer:
             )
         self._grids: dict[int, Grid] = {}
         self._reference: np.ndarray | None = None
-        self._levels: dict[int, tuple[float, float]] = {}
 
     def _memory(self, period: int) -> float:
         """Peak memory [MiB] of one galaxy: five float32 or index arrays and the spectrum twice."""
@@ -420,7 +321,7 @@ class KTableRenderer:
         return 40.0 * samples / 2**20
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Draw a stamp; see `galadapt.simulation.renderers.Renderer.render`."""
+        """Draw a stamp; see `Renderer.render`."""
         return self.draw(*self.plan(parameters))
 
     @property
@@ -428,33 +329,24 @@ class KTableRenderer:
         """Bytes kept between galaxies."""
         return sum(grid.psf.nbytes + grid.wings.nbytes for grid in self._grids.values())
 
-    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
-        """Draw stamps in order; see `galadapt.simulation.renderers.Renderer.render_many`."""
-        return map(self.render, rows)
-
     def plan(self, parameters: Mapping[str, float]) -> tuple[Galaxy, int, bool]:
-        """Translate a row and choose its period and correction, the arguments of `draw`.
+        """Choose the period and correction of a galaxy, the arguments of `draw`.
 
         Raises:
-            DataError: the galaxy cannot be drawn; the message names its `id` if it has one.
+            DataError: the galaxy cannot be drawn.
         """
-        try:
-            galaxy = galaxy_of(parameters, self.side, self._zero_point)
-            period, corrected = self.period(galaxy)
-            grid = self.grid(period)
-            self.octaves(galaxy, grid.kx, grid.ky)
-        except DataError as error:
-            if "id" in parameters:
-                raise DataError(f"galaxy {parameters['id']}: {error}") from None
-            raise
+        galaxy = self.galaxy(parameters)
+        period, corrected = self.period(galaxy)
+        grid = self.grid(period)
+        self.octaves(galaxy, grid.kx, grid.ky)
         return galaxy, period, corrected
 
     def draw(self, galaxy: Galaxy, period: int, corrected: bool) -> np.ndarray:
         """Draw a profile with a given period, (side, side) float32 [e-/s].
 
         Args:
-            galaxy: From `galaxy_of`.
-            period: Even number of pixels, at least the side.
+            galaxy: From `Renderer.galaxy`.
+            period: Even, at least the side [px].
             corrected: Whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
@@ -512,15 +404,19 @@ class KTableRenderer:
                 psf,
                 _tail(power.sum(axis=0)),
                 _tail(along_y),
-                np.zeros((len(_BLURS), self.side, self.side), np.float32),
                 *_points(period, near_nodes, far_nodes),
                 _interpolation(near_nodes, np.arange(self.side)),
                 _interpolation(far_nodes, near_nodes),
             )
             wings = self._wings(grid).astype(np.float32)
+            level = np.abs(wings[0])
             real = np.abs(psf.imag).max() < 1e-7
-            psf = psf.real.astype(np.float32) if real else psf.astype(np.complex64)
-            self._grids[period] = grid._replace(psf=psf, wings=wings)
+            self._grids[period] = grid._replace(
+                psf=psf.real.astype(np.float32) if real else psf.astype(np.complex64),
+                wings=wings,
+                highest=float(level.max()),
+                average=float(level.mean()),
+            )
         return self._grids[period]
 
     def _sample(self, period: int, last: int) -> np.ndarray:
@@ -528,31 +424,27 @@ class KTableRenderer:
         grid = galsim.ImageCD(bounds, scale=2 * np.pi / period)
         return self._psf.drawKImage(image=grid, recenter=False).array
 
-    def _point(self, grid: Grid) -> np.ndarray:
+    def _point(
+        self, period: int, kx: np.ndarray, ky: np.ndarray, spectrum: np.ndarray
+    ) -> np.ndarray:
+        """Draw a central point source."""
         # In float64: the wings are what is left of a difference.
         centre = (self.side - 1) / 2
-        phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (grid.kx, grid.ky))
-        nothing = np.zeros(0)
-        wave = Waves(nothing, nothing, nothing, phase_x, phase_y)
-        return image_of(np, fft, grid.psf, wave, grid.period, self.side)
+        phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (kx, ky))
+        wave = Waves(None, None, None, phase_x, phase_y)
+        return image_of(np, fft, spectrum, wave, period, self.side)
 
     def _wings(self, grid: Grid) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
         reference = 2 * fft.next_fast_len(4 * self.side)
         if grid.period >= reference:
-            return grid.wings
+            return np.zeros((len(_BLURS), self.side, self.side))
         if self._reference is None:
             last = max(1, math.floor(self._reach * reference / 2))
             step = 2 * math.pi / reference
-            large = grid._replace(
-                period=reference,
-                last=last,
-                kx=step * np.arange(last + 1),
-                ky=step * np.arange(-last, last + 1),
-                psf=self._sample(reference, last),
-            )
-            self._reference = self._point(large)
-        wings = self._point(grid) - self._reference
+            kx, ky = step * np.arange(last + 1), step * np.arange(-last, last + 1)
+            self._reference = self._point(reference, kx, ky, self._sample(reference, last))
+        wings = self._point(grid.period, grid.kx, grid.ky, grid.psf) - self._reference
         return np.array([gaussian_filter(wings, sigma, mode="nearest") for sigma in _BLURS])
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
@@ -603,11 +495,12 @@ class KTableRenderer:
             return None
         outside = float(gammaincc(2 * n, b * (_RINGS * period / radius) ** (1 / n)))
         mean = flux * outside / period**2
-        highest, average = (flux * level for level in self._wing_levels(number))
+        grid = self.grid(period)
+        highest, average = flux * grid.highest, flux * grid.average
         # The ends of a long galaxy lie nearer, and keep some of the wings' contrast.
         ends, nearer = 0.0, bisect_left(self._periods, period - _REACH * radius) - 1
         if nearer >= 0:
-            ends = _CONTRAST * (1 - q) ** 2 * flux * self._wing_levels(nearer)[0]
+            ends = _CONTRAST * (1 - q) ** 2 * flux * self.grid(self._periods[nearer]).highest
 
         def tolerable(light: float, mean: float, highest: float, average: float) -> bool:
             total = (light + mean + average) * self.side**2
@@ -617,12 +510,6 @@ class KTableRenderer:
             return False
         left = (kept * light, _BEYOND_ERROR * mean, _WING_ERROR * highest, _WING_LIGHT * average)
         return True if tolerable(*left) else None
-
-    def _wing_levels(self, number: int) -> tuple[float, float]:
-        if number not in self._levels:
-            wings = np.abs(self.grid(self._periods[number]).wings[0])
-            self._levels[number] = float(wings.max()), float(wings.mean())
-        return self._levels[number]
 
 
 def cut(galaxy: Galaxy, grid: Grid) -> tuple[int, int]:

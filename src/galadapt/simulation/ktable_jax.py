@@ -15,7 +15,6 @@ import numpy as np
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError
 from galadapt.simulation.ktable import (
-    Galaxy,
     Grid,
     KTableRenderer,
     Waves,
@@ -24,6 +23,7 @@ from galadapt.simulation.ktable import (
     stamp_of,
     waves,
 )
+from galadapt.simulation.renderer import Galaxy, named
 from galadapt.simulation.sersic import OCTAVES, first_piece, line_pieces, sersic_table
 
 # Samples of spectra transformed at once, a power of two: bounds the memory of a batch.
@@ -61,14 +61,17 @@ class KTableJaxRenderer(KTableRenderer):
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Draw one stamp; see `galadapt.simulation.renderers.Renderer.render`."""
+        """Draw one stamp; see `Renderer.render`."""
         return next(self.render_many([parameters]))
 
     def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
-        """Draw stamps in order; see `KTableRenderer.render_many`."""
+        """Draw stamps in order; see `Renderer.render_many`."""
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            plans = [self.plan(row) for row in chunk]
+            plans = []
+            for row in chunk:
+                with named(row):
+                    plans.append(self.plan(row))
             out = np.empty((len(chunk), self.side, self.side), np.float32)
             for period in sorted({period for _, period, _ in plans}):
                 members = [i for i, plan in enumerate(plans) if plan[1] == period]

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.stats import mad_std
 from photutils.background import Background2D
 from photutils.segmentation import detect_sources
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, correlate1d, gaussian_filter
 
 from galadapt.config.image import Image
 from galadapt.config.simulation import MosaicNoise, Noise
@@ -44,16 +44,11 @@ class MosaicNoiseSource:
     """Adds patches of a mosaic to noiseless stamps.
 
     Attributes:
-        levels: `pixel_rms` is measured in the mosaic where no source is.
+        levels: Noise, its `pixel_rms` measured in the mosaic where no source is.
     """
 
     def __init__(self, noise: Noise, image: Image, seed: int) -> None:
         """Open the mosaic, mask its sources and list where patches can be cut.
-
-        Args:
-            noise: Settings with ``kind: mosaic``; its depth gives the exposure for photon noise.
-            image: Stamp side and pixel scale.
-            seed: Seed of the experiment.
 
         Raises:
             ConfigError: the section `mosaic` is missing.
@@ -73,8 +68,8 @@ class MosaicNoiseSource:
     def _place(self, settings: MosaicNoise, usable: np.ndarray) -> dict[str, np.ndarray]:
         """List the first pixels (n, 2) of all usable patches of every split."""
         side = self._side
-        lost = _window_sums(~usable & ~self._masked, side)
-        masked = _window_sums(self._masked, side)
+        lost = _sums(~usable & ~self._masked, side)
+        masked = _sums(self._masked, side)
         free = (lost == 0) & (masked <= settings.max_masked * side**2)
         # Bands lie along the longer axis of the part with data.
         rows, columns = (np.flatnonzero((usable | self._masked).any(axis=k)) for k in (1, 0))
@@ -113,13 +108,7 @@ class MosaicNoiseSource:
         return y, x, turned[:, ::-1] if rng.integers(2) else turned
 
     def add(self, light: np.ndarray, levels: NoiseLevels, row: dict[str, Any]) -> np.ndarray:
-        """Add a patch and the galaxy's photon noise.
-
-        Args:
-            light: Noiseless stamp (S, S) [e-/s].
-            levels: Noise of this stamp; another `pixel_rms` than the mosaic's scales the patch.
-            row: The galaxy's `id` and `split`.
-        """
+        """Add a patch and the galaxy's photon noise; patches are scaled to the rms of `levels`."""
         _, _, sky = self.patch(row["split"], stream(self._seed, row["id"], "mosaic_noise"))
         noisy = light + sky * (levels.pixel_rms / self.levels.pixel_rms)
         if not levels.source_poisson:
@@ -182,13 +171,10 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
 
 
 def _bands(along: np.ndarray, side: int) -> np.ndarray:
-    """Number the bands of the pixels from 0 to the last one with data; outside them -1.
+    """Number the bands from the positions with data on the axis that is cut; outside them -1.
 
-    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing.
-
-    Args:
-        along: Positions with data on the axis that is cut.
-        side: Side of a patch [px].
+    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing. `side` is
+    that of a patch [px].
     """
     low, high = int(along[0]), int(along[-1]) + 1
     cycles = max((high - low) // (_CYCLE * side), 1)
@@ -198,17 +184,11 @@ def _bands(along: np.ndarray, side: int) -> np.ndarray:
     return np.where(np.arange(high) < low, -1, bands)
 
 
-def _window_sums(flags: np.ndarray, side: int) -> np.ndarray:
+def _sums(flags: np.ndarray, side: int) -> np.ndarray:
     """Count flags in the square of the given side that starts at each pixel.
 
-    Squares that would leave the array count as full.
+    Pixels beyond the array count as flags.
     """
-    ny, nx = flags.shape
-    counts = np.full(flags.shape, side**2, np.int64)
-    if ny < side or nx < side:
-        return counts
-    total = np.pad(flags.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    counts[: ny - side + 1, : nx - side + 1] = (
-        total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    )
-    return counts
+    ones, origin = np.ones(side, int), -(side // 2)
+    rows = correlate1d(flags.astype(int), ones, axis=0, mode="constant", cval=1, origin=origin)
+    return correlate1d(rows, ones, axis=1, mode="constant", cval=side, origin=origin)

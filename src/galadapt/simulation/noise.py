@@ -30,19 +30,12 @@ _FACTOR_LENGTH = 2**14
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """Resolved noise: numbers only, no defaults left.
+    """Resolved noise: numbers only, no defaults left."""
 
-    Attributes:
-        pixel_rms: Sky rms per pixel [e-/s]; 0 draws no noise at all.
-        exposure_time: Exposure [s] that turns source flux into photon noise.
-        drop: Side of the drizzled drop [output px]; 0 leaves the noise white.
-        source_poisson: Whether sources add their own photon noise.
-    """
-
-    pixel_rms: float
-    exposure_time: float
-    drop: float
-    source_poisson: bool
+    pixel_rms: float  #: sky rms per pixel [e-/s]; 0 draws no noise at all
+    exposure_time: float  #: exposure [s] that turns source flux into photon noise
+    drop: float  #: side of the drizzled drop [output px]; 0 leaves the noise white
+    source_poisson: bool  #: whether sources add their own photon noise
 
 
 def resolve(noise: Noise) -> NoiseLevels:
@@ -59,17 +52,10 @@ def resolve(noise: Noise) -> NoiseLevels:
 
 
 def correlation(drop: float, lags: np.ndarray) -> np.ndarray:
-    """Correlation of drizzled noise along one axis.
+    """Correlation of drizzled noise along one axis at `lags` [output px], 1 at lag 0.
 
     The autocovariance of box(drop) * box(1) is the convolution of the triangles of half-widths
     `drop` and 1; two-dimensional noise is the product over both axes.
-
-    Args:
-        drop: Side of the drop [output px], at least 0.
-        lags: Distances [output px].
-
-    Returns:
-        Correlation at each lag, 1 at lag 0.
     """
     if drop == 0:
         return np.where(np.asarray(lags) == 0, 1.0, 0.0)
@@ -93,9 +79,6 @@ def kernel(drop: float) -> np.ndarray:
     The autocovariance ends at lag drop + 1, so a filter of as many taps realises it: its spectral
     factor of minimum phase (Fejer and Riesz). The taps are not symmetric, which noise cannot show.
     Sampling box(drop) * box(1) at pixel centres would overstate the correlation (0.57 for 0.52).
-
-    Args:
-        drop: Side of the drop [output px].
 
     Returns:
         At most drop + 2 taps whose squares add up to 1, so that filtering keeps the rms; float32.

@@ -17,13 +17,13 @@ from galadapt.config.simulation import (
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand
 from galadapt.core.quantity import PARAMETERS
+from galadapt.core.tables import read_columns
 from galadapt.simulation.streams import stream
-from galadapt.simulation.tables import read_columns
 
 #: Columns of a parameter table after `PARAMETERS`.
 GEOMETRY = ("position_angle", "x_offset", "y_offset")
 
-# Rounding leaves 0.15000000000000002; labels are cut to digits nobody needs.
+# Rounding to a step leaves 0.15000000000000002.
 _DIGITS = 9
 
 
@@ -32,12 +32,6 @@ def draw_parameters(simulation: Simulation, seed: int, start: int, stop: int) ->
 
     Each galaxy has its own random stream, so a row depends on the seed, its index and the priors,
     on nothing else.
-
-    Args:
-        simulation: Priors, rounding step of the Sersic index and largest offset.
-        seed: Seed of the experiment.
-        start: First index.
-        stop: Index after the last one.
 
     Returns:
         One row per galaxy: magnitude [mag], effective_radius [px, semi-major axis],

@@ -15,7 +15,7 @@ INDEX_BOUNDS = (0.2, 8.0)
 
 _ITERATIONS = 60
 
-#: Edges of the annuli a fit sees, as geometric-mean radii [px].
+#: Edges of the annuli of a fit, as geometric-mean radii [px].
 _EDGES = np.concatenate([[0.0], np.geomspace(0.4, 400, 64)])
 
 
@@ -68,7 +68,7 @@ def fit_single_sersic(
     exposure_time: float,
     psf_sigma: float = 1.5,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit one Sersic profile to the noiseless light of each composite, as GALFIT weighs it.
+    """Fit one Sersic profile to the noiseless light of each composite, weighted as by GALFIT.
 
     The two-dimensional chi^2 of concentric, similar ellipses is a weighted integral over the
     elliptical radius. It is summed here over annuli, each with the variance of the sky and of the

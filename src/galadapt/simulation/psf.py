@@ -14,7 +14,7 @@ import galsim
 import numpy as np
 from astropy.io import fits
 
-from galadapt.config.image import FitsPsf, OpticalPsf, Psf, PsfSet
+from galadapt.config.image import GaussianPsf, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import expand
 
@@ -59,40 +59,31 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
             "psf.kind: set is for simulated stamps only; a survey is seen through one PSF, "
             "give that one"
         )
-    if psf.kind == "fits":
-        return _from_fits(psf, pixel_scale)
-    if psf.kind == "optical":
-        optics = _optics(psf)
-    elif psf.kind == "moffat":
-        optics = galsim.Moffat(beta=psf.beta, fwhm=psf.fwhm, gsparams=_GSPARAMS)
-    else:
-        optics = galsim.Gaussian(fwhm=psf.fwhm, gsparams=_GSPARAMS)
-    return galsim.Convolve(optics, galsim.Pixel(pixel_scale), gsparams=_GSPARAMS)
+    return make_psfs(psf, pixel_scale)[0]()
 
 
 def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
-    """Prepare every PSF of a set, or the one PSF of the other kinds.
-
-    Args:
-        psf: Which PSFs.
-        pixel_scale: As for `make_psf`.
+    """Prepare every PSF of a set, or the one PSF of the other kinds; as `make_psf`.
 
     Returns:
         One function per PSF that builds it, members before images: a built PSF takes megabytes, an
-        image kilobytes. All files are read and judged before.
-
-    Raises:
-        DataError: a FITS image is missing, broken, or contradicts the settings.
+        image kilobytes. All files are read and checked before.
     """
-    if psf.kind != "set":
-        return [partial(make_psf, psf, pixel_scale)]
-    builders: list[Callable[[], galsim.GSObject]] = []
-    for member in psf.members:
-        if member.kind == "fits":
-            builders.append(_fits_builder(member, pixel_scale))
-        else:
-            builders.append(partial(make_psf, member, pixel_scale))
-    return builders + _images_of(psf, pixel_scale)
+    if psf.kind == "set":
+        members = [build for member in psf.members for build in make_psfs(member, pixel_scale)]
+        return members + (_images_of(psf, pixel_scale) if psf.path is not None else [])
+    if psf.kind != "fits":
+        return [partial(_analytic, psf, pixel_scale)]
+    path = expand(psf.path)
+    images = _read(path)
+    if psf.hdu >= len(images):
+        raise DataError(
+            f"{path}: has {len(images)} extensions, no number {psf.hdu}; correct psf.hdu"
+        )
+    data, header = images[psf.hdu]
+    if data is None or data.ndim != 2:
+        raise DataError(f"{path}: extension {psf.hdu} is not a 2-D image; correct psf.hdu")
+    return [_builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")]
 
 
 def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
@@ -100,6 +91,16 @@ def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
     if len(psfs) == 1:
         return psfs[0]()
     return galsim.Add([build() for build in psfs[:_AVERAGED]]).withFlux(1.0)
+
+
+def _analytic(psf: OpticalPsf | GaussianPsf | MoffatPsf, pixel_scale: float) -> galsim.GSObject:
+    if psf.kind == "optical":
+        optics = _optics(psf)
+    elif psf.kind == "moffat":
+        optics = galsim.Moffat(beta=psf.beta, fwhm=psf.fwhm, gsparams=_GSPARAMS)
+    else:
+        optics = galsim.Gaussian(fwhm=psf.fwhm, gsparams=_GSPARAMS)
+    return galsim.Convolve(optics, galsim.Pixel(pixel_scale), gsparams=_GSPARAMS)
 
 
 def _optics(psf: OpticalPsf) -> galsim.GSObject:
@@ -121,25 +122,11 @@ def _optics(psf: OpticalPsf) -> galsim.GSObject:
     return galsim.Convolve(optics, galsim.Gaussian(sigma=psf.blur), gsparams=_GSPARAMS)
 
 
-def _from_fits(psf: FitsPsf, pixel_scale: float) -> galsim.GSObject:
-    return _fits_builder(psf, pixel_scale)()
-
-
-def _fits_builder(psf: FitsPsf, pixel_scale: float) -> Callable[[], galsim.GSObject]:
-    path = expand(psf.path)
-    data, header = _read(path, psf.hdu)
-    if data is None or data.ndim != 2:
-        raise DataError(f"{path}: extension {psf.hdu} is not a 2-D image; correct psf.hdu")
-    return _builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")
-
-
 def _images_of(psf: PsfSet, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
     """Prepare every image and plane of a file."""
-    if psf.path is None:
-        return []
-    path = expand(psf.path)
+    path = expand(str(psf.path))
     builders = []
-    for number, (data, header) in enumerate(_read_all(path)):
+    for number, (data, header) in enumerate(_read(path)):
         if data is None or data.ndim not in (2, 3):
             continue
         planes = data[None] if data.ndim == 2 else data
@@ -159,13 +146,18 @@ def _builder(
     path: Path,
     what: str,
 ) -> Callable[[], galsim.GSObject]:
-    """Judge one image, sampled at `sampling` [arcsec/px], and prepare its profile."""
+    """Check one image, sampled at `sampling` [arcsec/px], and prepare its profile."""
     image = np.ascontiguousarray(data, np.float64)
     if not np.isfinite(image).all():
         raise DataError(f"{path}: {what} holds NaN or infinite pixels; replace it")
     if image.sum() <= 0:
         raise DataError(f"{path}: {what} has the sum {image.sum():g}, not positive; replace it")
-    _check_scale(header, sampling, path)
+    stated = _stated_scale(header)
+    if stated is not None and abs(stated / sampling - 1) > _SCALE_TOLERANCE:
+        raise DataError(
+            f"{path}: the header says {stated:.4g} arcsec/px, psf.pixel_scale says "
+            f"{sampling:.4g}; correct one of them"
+        )
     if sampling > pixel_scale * (1 + _SCALE_TOLERANCE):
         raise DataError(
             f"{path}: a PSF sampled at {sampling:g} arcsec/px is coarser than the image's "
@@ -194,14 +186,7 @@ def _interpolated(
     return galsim.InterpolatedKImage(transform, gsparams=_GSPARAMS)
 
 
-def _read(path: Path, hdu: int) -> tuple[np.ndarray | None, fits.Header]:
-    images = _read_all(path)
-    if hdu >= len(images):
-        raise DataError(f"{path}: has {len(images)} extensions, no number {hdu}; correct psf.hdu")
-    return images[hdu]
-
-
-def _read_all(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
+def _read(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
     """Read every extension; what is no image is None."""
     if not path.is_file():
         raise DataError(f"{path}: no such PSF file; correct psf.path")
@@ -213,17 +198,8 @@ def _read_all(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
         raise DataError(f"{path}: not a readable FITS file ({line}); replace it") from None
 
 
-def _check_scale(header: fits.Header, configured: float, path: Path) -> None:
-    stated = _stated_scale(header)
-    if stated is not None and abs(stated / configured - 1) > _SCALE_TOLERANCE:
-        raise DataError(
-            f"{path}: the header says {stated:.4g} arcsec/px, psf.pixel_scale says "
-            f"{configured:.4g}; correct one of them"
-        )
-
-
 def _stated_scale(header: fits.Header) -> float | None:
-    """Return the pixel scale [arcsec/px] a header states, if it states one on the sky."""
+    """Pixel scale [arcsec/px] in a header, if it is one on the sky."""
     try:
         if "PIXSCALE" in header:
             return abs(float(header["PIXSCALE"])) or None
@@ -239,10 +215,10 @@ def _stated_scale(header: fits.Header) -> float | None:
 
 
 def _offset(image: np.ndarray, path: Path, what: str) -> tuple[float, float]:
-    """Place the PSF's centre: the pixel centre, edge or corner nearest its core's centroid.
+    """Offset (x, y) of the pixel centre, edge or corner nearest the centroid of the core [px].
 
-    Images of even size may be centred on a pixel or between four; neither is taken on faith.
-    Half a pixel is the resolution because a PSF's own asymmetry is no shift.
+    Images of even size may be centred on a pixel or between four. Half a pixel is the resolution
+    because a PSF's own asymmetry is no shift.
     """
     core = np.where(image > 0.1 * image.max(), image, 0.0)
     rows, columns = np.indices(image.shape)

@@ -1,8 +1,4 @@
-"""Rendering: from parameters to a noiseless stamp.
-
-To add a renderer, write a class with the methods of `Renderer` and name it in `make_renderer` and
-in `config.Simulation.renderer`.
-"""
+"""The renderers: GalSim's as the reference, a set of PSFs, and the choice by name."""
 
 from __future__ import annotations
 
@@ -10,101 +6,54 @@ import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 import galsim
 import numpy as np
 
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.simulation.ktable import KTableRenderer, galaxy_of
+from galadapt.simulation.ktable import KTableRenderer
+from galadapt.simulation.renderer import Renderer
 
 # Pixels of the stamps a set of PSFs draws before it yields them.
 _CHUNK_PIXELS = 2**24
 
-#: Settings at which GalSim itself is exact to a few hundredths of the noise.
-TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
+# Settings at which GalSim itself is exact to a few hundredths of the noise.
+_TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
 
 
-class Renderer(Protocol):
-    """Draws noiseless galaxies."""
-
-    def render(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Draw a stamp.
-
-        Args:
-            parameters: `galadapt.core.quantity.PARAMETERS`, position_angle [deg], x_offset and
-                y_offset [px].
-
-        Returns:
-            (S, S) [e-/s], the galaxy at pixel (S - 1) / 2 + offset; float32 of the k-table,
-            float64 of GalSim.
-
-        Raises:
-            DataError: this galaxy cannot be drawn.
-        """
-        ...
-
-    @property
-    def held(self) -> int:
-        """Bytes kept between galaxies."""
-        ...
-
-    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
-        """Draw many stamps in order, each as `render` draws it.
-
-        Raises:
-            DataError: a galaxy cannot be drawn; the message names its `id` if it has one.
-        """
-        ...
-
-
-class GalsimRenderer:
+class GalsimRenderer(Renderer):
     """A single Sersic profile drawn by GalSim at tight settings, one stamp at a time.
 
     The reference for every other renderer: slow (0.1 to 10 s per stamp), a new index costs most.
     """
 
-    def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
-        """Prepare.
-
-        Args:
-            image: Stamp size, pixel scale and zero point.
-            psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
-            memory_limit: Memory one galaxy's transform may take [MiB]; an FFT of side N takes
-                24 N^2 bytes.
-        """
-        self._image = image
-        self._memory_limit = memory_limit
-        self._gsparams = galsim.GSParams(
-            maximum_fft_size=math.isqrt(int(memory_limit * 2**20) // 24), **TIGHT
-        )
-        self._psf = psf
-
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
         """Draw a stamp; see `Renderer.render`."""
-        side, scale = self._image.stamp_size, self._image.pixel_scale
-        galaxy = galaxy_of(parameters, side, self._image.zero_point)
+        # An FFT of side N takes 24 N^2 bytes.
+        largest = math.isqrt(int(self._memory_limit * 2**20) // 24)
+        gsparams = galsim.GSParams(maximum_fft_size=largest, **_TIGHT)
+        galaxy, centre = self.galaxy(parameters), (self.side - 1) / 2
         try:
             # GalSim's radius is the circularised one; its angles start at +x, GALFIT's at +y.
             profile = galsim.Sersic(
                 n=galaxy.index,
-                half_light_radius=galaxy.radius * math.sqrt(galaxy.q) * scale,
+                half_light_radius=galaxy.radius * math.sqrt(galaxy.q) * self._scale,
                 flux=galaxy.flux,
-                gsparams=self._gsparams,
+                gsparams=gsparams,
             ).shear(q=galaxy.q, beta=(galaxy.angle + math.pi / 2) * galsim.radians)
             convolved = galsim.Convolve(
-                profile, self._psf, gsparams=self._gsparams, propagate_gsparams=False
+                profile, self._psf, gsparams=gsparams, propagate_gsparams=False
             )
             with warnings.catch_warnings():
                 # GalSim only warns and takes the memory.
                 warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
                 drawn = convolved.drawImage(
-                    nx=side,
-                    ny=side,
-                    scale=scale,
+                    nx=self.side,
+                    ny=self.side,
+                    scale=self._scale,
                     method="no_pixel",
-                    offset=(galaxy.x - (side - 1) / 2, galaxy.y - (side - 1) / 2),
+                    offset=(galaxy.x - centre, galaxy.y - centre),
                     dtype=float,
                 )
         except (galsim.GalSimFFTSizeError, galsim.GalSimFFTSizeWarning) as error:
@@ -115,28 +64,13 @@ class GalsimRenderer:
             ) from None
         return drawn.array
 
-    @property
-    def held(self) -> int:
-        """Bytes kept between galaxies: GalSim's own caches are not counted."""
-        return 0
 
-    def render_many(self, rows: Sequence[Mapping[str, float]]) -> Iterator[np.ndarray]:
-        """Draw many stamps; see `Renderer.render_many`."""
-        for row in rows:
-            try:
-                yield self.render(row)
-            except DataError as error:
-                if "id" in row:
-                    raise DataError(f"galaxy {row['id']}: {error}") from None
-                raise
-
-
-class PsfSetRenderer:
+class PsfSetRenderer(Renderer):
     """Draws each galaxy through the PSF of a set that its ``psf_index`` names.
 
-    Renderers keep what they know of their PSF; those used longest ago are dropped when all of them
-    hold more than the memory limit. Galaxies are drawn PSF by PSF within chunks, so that each is
-    prepared once per chunk at worst.
+    One renderer per PSF; those used longest ago are dropped when all of them hold more than the
+    memory limit. Galaxies are drawn PSF by PSF within chunks, so that each renderer is prepared
+    once per chunk at worst.
     """
 
     def __init__(
@@ -191,13 +125,7 @@ class PsfSetRenderer:
 def make_renderer(
     image: Image, psf: galsim.GSObject, kind: str, memory_limit: float = 2048.0
 ) -> Renderer:
-    """Build a renderer by name.
-
-    Args:
-        image: Stamp size, pixel scale and zero point.
-        psf: Effective PSF, pixel included [arcsec].
-        kind: ``simulation.renderer``.
-        memory_limit: ``simulation.memory_limit`` [MiB].
+    """Build a renderer by the name of ``simulation.renderer``; other arguments as `Renderer`'s.
 
     Raises:
         ConfigError: no renderer has that name, what it needs is not installed, or the memory

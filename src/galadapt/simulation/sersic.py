@@ -8,7 +8,7 @@ Mellin transforms of exp and J0, e.g. Gradshteyn & Ryzhik 6.561.14)
 where z = x / b_n^n and 0 < Re s < 1. The integrand falls off as exp(-pi n |Im s|), so the trapezoid
 rule converges geometrically: a few hundred points give 1e-12.
 
-Rendering asks for millions of values. The table is therefore piecewise linear in x^2 with 512
+Rendering takes millions of values. The table is therefore piecewise linear in x^2 with 512
 equal pieces per octave of x^2: the piece is the leading bits of the float32 number x^2 and the
 place within it the trailing ones, so a look-up needs no logarithm.
 """
@@ -27,11 +27,10 @@ from galadapt.config.base import SERSIC_INDEX_LIMITS
 
 #: Octaves of x^2 in the table: below the first the transform is 1 to 3e-7.
 OCTAVES = (-28, 30)
-#: Trailing bits of a float32 that say where x^2 lies within a piece; 9 of 23 name the piece.
+#: Trailing bits of a float32 that place x^2 within a piece; the other 9 of 23 number the piece.
 FRACTION_BITS = 14
 
 _PIECES = (OCTAVES[1] - OCTAVES[0]) << (23 - FRACTION_BITS)
-
 
 # Nodes of the index, equidistant in ln n, with one beyond each limit for cubic interpolation.
 _NODES = 128

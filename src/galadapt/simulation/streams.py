@@ -30,15 +30,10 @@ _INDEX_BITS = 48
 
 
 def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """Return the generator of one galaxy for one purpose.
+    """Return the generator of galaxy `index` (0 to 2**48 - 1) for one of `PURPOSES`.
 
     Streams with different keys are independent (Salmon et al. 2011), so neither the order of the
     galaxies, nor their number, nor the sharding changes what any of them draws.
-
-    Args:
-        seed: Seed of the experiment, 0 to 2**64 - 1.
-        index: Index of the galaxy in the global list, 0 to 2**48 - 1.
-        purpose: A key of `PURPOSES`.
     """
     if not 0 <= index < 1 << _INDEX_BITS:
         raise ValueError(f"index {index} must lie in [0, 2**{_INDEX_BITS})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from galadapt.config.image import FitsPsf, Image, OpticalPsf
 from galadapt.config.simulation import Noise
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.simulation.engine import write_simulated
+from galadapt.core.tables import read_columns
+from galadapt.simulation.engine import Simulator
 from galadapt.simulation.priors import GEOMETRY
-from galadapt.simulation.tables import read_columns
 
 #: Columns of a list: magnitude, effective_radius [px, semi-major], sersic_index, ellipticity,
 #: position_angle [deg, GALFIT: from +y counter-clockwise], x_offset and y_offset [px].
@@ -27,12 +28,8 @@ DEFAULTS = {"x_offset": 0.0, "y_offset": 0.0}
 # Random streams are numbered with 48 bits.
 _MAX_ID = 2**48 - 1
 
-# A galaxy centred outside its stamp is a mistake of units.
-_RULES = {
-    "magnitude": (-30.0, 60.0),
-    "sersic_index": SERSIC_INDEX_LIMITS,
-    "position_angle": (-360.0, 360.0),
-}
+#: Which values are good, and the same in words.
+Rule = tuple[Callable[[np.ndarray], np.ndarray], str]
 
 
 def simulate_list(
@@ -76,34 +73,42 @@ def simulate_list(
     _check(rows, parameters, image)
     rows["id"] = rows["id"].astype(np.int64)
     rows.insert(1, "split", "test")
-    write_simulated(output, rows, image, psf, noise, renderer, seed, provenance, radius_convention)
+    simulator = Simulator(image, psf, noise, renderer, seed)
+    simulator.write(output, rows, provenance, radius_convention)
     return len(rows)
 
 
 def _check(rows: pd.DataFrame, path: Path, image: Image) -> None:
-    half = image.stamp_size / 2
-    rules = {**_RULES, "x_offset": (-half, half), "y_offset": (-half, half)}
+    # A galaxy centred outside its stamp is a mistake of units.
+    inside = _within(-image.stamp_size / 2, image.stamp_size / 2)
+    rules: dict[str, Rule] = {
+        "id": (
+            lambda v: (v == np.round(v)) & (v >= 0) & (v <= _MAX_ID),
+            "must be a whole number in [0, 2^48)",
+        ),
+        "magnitude": _within(-30.0, 60.0),
+        "effective_radius": (lambda v: v > 0, "must be positive"),
+        "sersic_index": _within(*SERSIC_INDEX_LIMITS),
+        "ellipticity": (lambda v: (v >= 0) & (v < 1), "must lie in [0, 1)"),
+        "position_angle": _within(-360.0, 360.0),
+        "x_offset": inside,
+        "y_offset": inside,
+    }
     for name in COLUMNS:
-        values = rows[name].to_numpy(float)
-        good, must = np.isfinite(values), "must be a finite number"
-        if good.all() and name in rules:
-            low, high = rules[name]
-            good, must = (values >= low) & (values <= high), f"must lie in [{low:g}, {high:g}]"
-        elif good.all() and name == "effective_radius":
-            good, must = values > 0, "must be positive"
-        elif good.all() and name == "ellipticity":
-            good, must = (values >= 0) & (values < 1), "must lie in [0, 1)"
-        elif good.all() and name == "id":
-            good = (values == np.round(values)) & (values >= 0) & (values <= _MAX_ID)
-            must = "must be a whole number in [0, 2^48)"
-        if not good.all():
-            row = int(np.argmin(good))
-            raise DataError(
-                f"{path}: row {row + 1}: {name} is {values[row]:g} but {must}; correct it"
-            )
+        for test, must in ((np.isfinite, "must be a finite number"), rules[name]):
+            good = test(rows[name].to_numpy(float))
+            if not good.all():
+                row = int(np.argmin(good))
+                raise DataError(
+                    f"{path}: row {row + 1}: {name} is {rows[name][row]:g} but {must}; correct it"
+                )
     twice = rows["id"].duplicated()
     if twice.any():
         row = int(np.argmax(twice))
         raise DataError(
             f"{path}: row {row + 1}: id {rows['id'][row]:g} stands twice; make ids unique"
         )
+
+
+def _within(low: float, high: float) -> Rule:
+    return lambda v: (v >= low) & (v <= high), f"must lie in [{low:g}, {high:g}]"

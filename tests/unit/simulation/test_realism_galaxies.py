@@ -71,8 +71,8 @@ def test_composites_keep_flux_and_half_light_radius():
     table = composed(BulgeDisc(probability=1.0, bulge_index=Strength(low=1.5, high=3.0)))
     assert (table["bulge_fraction"] > 0).all()
     row = table.iloc[0].to_dict()
-    parts, disc = galaxies.smooth_components(row)
-    assert disc == 0
+    parts, has_disc = galaxies.smooth_components(row)
+    assert has_disc
     assert parts[0]["sersic_index"] == 1.0
     assert flux(parts) == pytest.approx(10 ** (-0.4 * 20.0))
     fractions = np.array([[row["bulge_fraction"], 1 - row["bulge_fraction"]]])

@@ -24,7 +24,6 @@ from galadapt.config.realism import (
 )
 from galadapt.config.simulation import LogUniform, Noise, Priors, Simulation, Uniform
 from galadapt.core.errors import ConfigError
-from galadapt.simulation import engine
 from galadapt.simulation.engine import simulate_shard
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.realism import scene
@@ -88,7 +87,6 @@ def everything(tmp_path_factory):
 
 
 def test_sharding_and_chunks_do_not_change_a_byte(tmp_path, everything, monkeypatch):
-    monkeypatch.setattr(engine, "_BATCH", 5)
     monkeypatch.setattr(scene, "_CHUNK", 3)
     # 64 is where a block of fits ends.
     cuts = [60, 63, 71, 84]

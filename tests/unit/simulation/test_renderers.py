@@ -5,7 +5,7 @@ import pytest
 
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.simulation.ktable import CUT, KTableRenderer, cut, galaxy_of
+from galadapt.simulation.ktable import CUT, KTableRenderer, cut
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import PsfSetRenderer, make_renderer
 
@@ -182,9 +182,7 @@ def test_frequencies_left_out_are_not_missed(monkeypatch, index, angle):
 
 def test_the_correction_removes_what_folds():
     draw = KTableRenderer(IMAGE, make_psf(GaussianPsf(), IMAGE.pixel_scale))
-    large = galaxy_of(
-        galaxy(magnitude=16.0, effective_radius=20.0, sersic_index=6.2), 64, IMAGE.zero_point
-    )
+    large = draw.galaxy(galaxy(magnitude=16.0, effective_radius=20.0, sersic_index=6.2))
     exact = draw.draw(large, 2048, True)
     plain = np.abs(draw.draw(large, 256, False) - exact).max()
     corrected = np.abs(draw.draw(large, 256, True) - exact).max()

@@ -27,11 +27,8 @@ def box_half_sides(
 ) -> tuple[float, float]:
     """Draw the half-sides of an archive's box around a galaxy, along x and y [px].
 
-    Args:
-        row: The galaxy's single Sersic parameters (its labels).
-        box: How boxes follow galaxies; see `galadapt.config.IsophoteBox` for the measurement.
-        image: Pixel scale and zero point.
-        rng: Stream of this galaxy and purpose.
+    `row` holds the galaxy's single Sersic parameters (its labels); see
+    `galadapt.config.realism.IsophoteBox` for the measurement that the boxes follow.
     """
     common = box.scatter * rng.standard_normal()
     own = box.axis_scatter * rng.standard_normal(2)
@@ -86,7 +83,7 @@ def neighbour_mask(
     pixel_rms: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Tell where neighbours are cut out (S, S): where they outshine the noise and the galaxy."""
+    """Where neighbours are cut out (S, S): where they outshine the noise and the galaxy."""
     if rng.random() >= settings.probability:
         return np.zeros(own.shape, bool)
     mask = (others > settings.threshold * pixel_rms) & (others > own)
@@ -104,16 +101,15 @@ def over_subtraction(
 ) -> float:
     """Draw the constant [e-/s] subtracted because wings passed for background.
 
+    It is a share of the median of a two-pixel frame inside the edge of the box, or of the stamp
+    where the box is larger.
+
     Args:
         light: Noiseless stamp before the box is cut (S, S).
         row: The galaxy in the middle of the box.
         half_sides: The box, or None for the whole stamp.
         settings: Share of the light at the edge that is subtracted.
         rng: Stream of this galaxy and purpose.
-
-    Returns:
-        The share of the median of a two-pixel frame inside the edge of the box, or of the stamp
-        where the box is larger.
     """
     share = draw_strength(settings.fraction, rng)
     side = len(light)

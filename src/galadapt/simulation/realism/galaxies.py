@@ -24,8 +24,7 @@ from galadapt.simulation.streams import stream
 #: Below this index a galaxy without a bulge counts as a disc, which has knots and arms.
 DISC_INDEX = 2.5
 
-# Indices of added components are rounded: nobody sees the difference and GalSim caches one
-# transform per index.
+# Indices of added components are rounded, because GalSim caches one transform per index.
 _INDEX_STEP = 0.05
 
 # Labels are rounded: the fit's last bits may depend on the machine's linear algebra.
@@ -71,9 +70,9 @@ def compose(
 
     The composite keeps the drawn magnitude and half-light radius. Its labels (magnitude,
     effective_radius, sersic_index) become those of the single Sersic profile that fits its light
-    best at the survey's depth, as GALFIT would be asked to; bulge and disc share one ellipse, so
-    the ellipticity stays. Where that fit leaves the range of indices a renderer knows, the galaxy
-    stays a single profile.
+    best at the survey's depth, as a fit by GALFIT would give; bulge and disc share one ellipse, so
+    the ellipticity stays. Where that fit leaves the range of indices a renderer can draw, the
+    galaxy stays a single profile.
 
     Args:
         parameters: Drawn parameters of galaxies start, start + 1, ...
@@ -133,48 +132,33 @@ def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float
     )
 
 
-def smooth_components(row: Row) -> tuple[list[dict[str, Any]], int | None]:
-    """List a galaxy's smooth components and tell which of them is its disc.
+def smooth_components(row: Row) -> tuple[list[dict[str, Any]], bool]:
+    """List a galaxy's smooth components, and whether the first of them is a disc.
 
     Args:
         row: Parameters, with the columns of `compose` if it was applied.
-
-    Returns:
-        Components (rows a renderer draws), and the position of the disc among them, if any.
     """
-    fraction = row.get("bulge_fraction", 0.0)
+    fraction, total = row.get("bulge_fraction", 0.0), row.get("total_magnitude", row["magnitude"])
     if not fraction:
-        whole = {**row, "magnitude": row.get("total_magnitude", row["magnitude"])}
-        return [whole], 0 if row["sersic_index"] <= DISC_INDEX else None
-    total = row["total_magnitude"]
+        return [{**row, "magnitude": total}], row["sersic_index"] <= DISC_INDEX
     disc = {
-        **row,
         "magnitude": fainter(total, 1 - fraction),
         "effective_radius": row["disc_radius"],
         "sersic_index": 1.0,
     }
     bulge = {
-        **row,
         "magnitude": fainter(total, fraction),
         "effective_radius": row["bulge_radius"],
         "sersic_index": row["bulge_index"],
     }
-    return [disc, bulge], 0
+    return [{**row, **disc}, {**row, **bulge}], True
 
 
 def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Gather a share of a disc's light into knots: the disc that is left, then the knots.
 
     Knots are round exponential profiles placed at random where the disc's own light is, so on
-    average the light profile, hence the label, stays as it is.
-
-    Args:
-        disc: The component.
-        settings: Share, number and sizes.
-        rng: Stream of this galaxy and purpose.
-
-    Returns:
-        Components whose fluxes add up to that of `disc`.
+    average the light profile, hence the label, stays as it is. The fluxes add up to that of `disc`.
     """
     share = draw_strength(settings.fraction, rng)
     if share <= 0:
@@ -254,13 +238,8 @@ def neighbours(
     """Draw the other galaxies in and around a stamp: single Sersic profiles.
 
     Their number is Poisson around the density, their positions are uniform, magnitudes follow
-    power-law counts, sizes and shapes those of F160W galaxies of that magnitude.
-
-    Args:
-        row: The galaxy in the middle; nearer than `min_separation` to it there is none.
-        settings: Density and counts.
-        image: Stamp size and pixel scale.
-        rng: Stream of this galaxy and purpose.
+    power-law counts, sizes and shapes those of F160W galaxies of that magnitude. None is nearer
+    than `min_separation` to the galaxy `row`.
     """
     half = image.stamp_size / 2 + _MARGIN
     area = (2 * half * image.pixel_scale / 60) ** 2

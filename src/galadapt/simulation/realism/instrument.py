@@ -19,17 +19,11 @@ _WAVENUMBERS, _DIRECTIONS = 128, 12
 
 @dataclass(frozen=True)
 class PsfShape:
-    """What realism needs to know of a PSF.
+    """Width and transfer function of a PSF."""
 
-    Attributes:
-        sigma: Sigma of the Gaussian of the same full width at half maximum [px].
-        wavenumber: Grid from 0 to the PSF's band limit [rad/px].
-        transfer: Modulus of its transform there, averaged over directions.
-    """
-
-    sigma: float
-    wavenumber: np.ndarray
-    transfer: np.ndarray
+    sigma: float  #: of the Gaussian of the same full width at half maximum [px]
+    wavenumber: np.ndarray  #: grid from 0 to the PSF's band limit [rad/px]
+    transfer: np.ndarray  #: modulus of its transform there, averaged over directions
 
     @classmethod
     def of(cls, psf: galsim.GSObject, pixel_scale: float) -> PsfShape:
@@ -55,21 +49,18 @@ def jitter_psf(
     pixel_scale: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Blur and elongate the PSF of images that are already convolved with it.
+    """Blur and elongate the PSF of images (K, S, S) that are already convolved with it.
 
     A second convolution with an elongated Gaussian: flux is kept, and the product of transforms is
     exact for images sampled beyond their band limit. What the stamp's edge hides is taken to be
     like the edge.
 
     Args:
-        images: Noiseless images (K, S, S) seen through one PSF.
+        images: Noiseless images seen through one PSF.
         settings: Ranges.
         psf_sigma: Gaussian sigma of the PSF [px].
         pixel_scale: [arcsec/px].
         rng: Stream of this galaxy and purpose.
-
-    Returns:
-        Images of the same shape.
     """
     blur = draw_strength(settings.blur, rng) / pixel_scale
     ellipticity = draw_strength(settings.ellipticity, rng)
@@ -102,14 +93,7 @@ def jitter_depth(levels: NoiseLevels, depth: Strength, rng: np.random.Generator)
 def sky_residual(
     side: int, settings: SkyResidual, pixel_rms: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Background (side, side) [e-/s] that a reduction leaves: a constant and a gradient.
-
-    Args:
-        side: Side of the stamp [px].
-        settings: Ranges in units of `pixel_rms`.
-        pixel_rms: Sky rms of this stamp [e-/s].
-        rng: Stream of this galaxy and purpose.
-    """
+    """Background (side, side) that a reduction leaves: a constant and a gradient."""
     level = draw_strength(settings.level, rng)
     gradient = draw_strength(settings.gradient, rng)
     angle = rng.uniform(0, 2 * np.pi)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,22 +43,13 @@ _FIT_RMS = 0.0051
 
 @dataclass(frozen=True)
 class Scene:
-    """One stamp before its noise.
+    """One stamp before its noise; images are (S, S) [e-/s]."""
 
-    Attributes:
-        light: Light that arrives, with photon noise of its own (S, S) [e-/s].
-        background: What is added without photon noise of its own, of either sign (S, S) [e-/s];
-            None: nothing.
-        signal: Square root of the summed squares of the galaxy's own light in `light` [e-/s].
-        levels: Noise of this stamp.
-        missing: Where there is no data, if anywhere (S, S).
-    """
-
-    light: np.ndarray
-    background: np.ndarray | None
-    signal: float
-    levels: NoiseLevels
-    missing: np.ndarray | None
+    light: np.ndarray  #: light that arrives, with photon noise of its own
+    own: np.ndarray  #: the part of it that is the galaxy's
+    levels: NoiseLevels  #: noise of this stamp
+    background: np.ndarray | None = None  #: added without photon noise of its own, of either sign
+    missing: np.ndarray | None = None  #: where there is no data, if anywhere
 
 
 class Scenes:
@@ -67,15 +58,7 @@ class Scenes:
     def __init__(
         self, realism: Realism, image: Image, levels: NoiseLevels, psf: PsfShape, seed: int
     ) -> None:
-        """Prepare.
-
-        Args:
-            realism: What is switched on.
-            image: What a stamp is.
-            levels: Typical noise.
-            psf: The PSF the renderer convolves with.
-            seed: Seed of the experiment.
-        """
+        """Prepare; `levels` are the typical noise, `psf` is what the renderer convolves with."""
         self._realism, self._image, self._levels = realism, image, levels
         self._psf, self._seed = psf, seed
 
@@ -102,7 +85,7 @@ class Scenes:
             return draw_parameters(start, stop)
         levels = self._levels
         if levels.pixel_rms == 0:
-            levels = NoiseLevels(_FIT_RMS, levels.exposure_time, levels.drop, levels.source_poisson)
+            levels = replace(levels, pixel_rms=_FIT_RMS)
         blocks = []
         for first in range(start - start % _BLOCK, stop, _BLOCK):
             drawn = draw_parameters(first, first + _BLOCK)
@@ -117,10 +100,7 @@ class Scenes:
 
         Args:
             rows: Rows of `parameters` with their `id`, the index in the global list.
-            draw: Renders components.
-
-        Raises:
-            DataError: from `draw`.
+            draw: Renders components; its errors are passed on.
         """
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]
@@ -140,21 +120,19 @@ class Scenes:
     def _cast(self, row: dict[str, Any]) -> _Cast:
         """List the components of a galaxy, its disc first, and of its neighbours after them."""
         realism = self._realism
-        own, disc = smooth_components(row)
+        own, has_disc = smooth_components(row)
         arms = None
-        if disc is not None:
-            # Arms and knots share the disc's light without sharing draws.
-            if realism.spiral:
-                arms = spiral_arms(
-                    own[disc],
-                    realism.spiral,
-                    self._image.stamp_size,
-                    self._psf.damping,
-                    self._rng(row, "spiral"),
-                )
-            if realism.clumps:
-                rest = own[:disc] + own[disc + 1 :]
-                own = knots(own[disc], realism.clumps, self._rng(row, "clumps")) + rest
+        # Arms and knots share the disc's light without sharing draws.
+        if has_disc and realism.spiral:
+            arms = spiral_arms(
+                own[0],
+                realism.spiral,
+                self._image.stamp_size,
+                self._psf.damping,
+                self._rng(row, "spiral"),
+            )
+        if has_disc and realism.clumps:
+            own = knots(own[0], realism.clumps, self._rng(row, "clumps")) + own[1:]
         others = []
         if realism.neighbours:
             others = neighbours(row, realism.neighbours, self._image, self._rng(row, "neighbours"))
@@ -197,8 +175,7 @@ class Scenes:
             )
             if realism.archive and realism.archive.edges and realism.archive.edges.fill == "noise":
                 missing = None
-        signal = float(np.sqrt(np.square(own).sum()))
-        return Scene(own + others, background, signal, levels, missing)
+        return Scene(own + others, own, levels, background, missing)
 
     def _archive(
         self,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +17,12 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from scipy.ndimage import binary_closing
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import expand, read_table, write_csv
+from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
+from galadapt.core.tables import check_names, read_user_table, require_columns
 from galadapt.sky.fits_files import open_fits, science_plane
 from galadapt.stamps.format import SPLITS, write_stamps
+from galadapt.stamps.spool import Spool
 from galadapt.tasks.screening.classes import CLASSES
 from galadapt.tasks.screening.moments import MOMENTS, moments_of
 from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
@@ -45,9 +45,6 @@ _CROPPED = 0.5
 
 #: Counts expected in the box within which the field is told from what lies outside.
 _BOX_COUNTS = 6.0
-
-# Images per batch.
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,7 @@ def read_fields(
         DataError: the list is missing or broken, or no image of it can be used.
     """
     listed = _list_images(files)
-    with tempfile.TemporaryDirectory(prefix="galadapt-") as folder:
-        shape = (len(listed), side, side)
-        images = np.lib.format.open_memmap(
-            Path(folder) / "images.npy", mode="w+", dtype=np.float32, shape=shape
-        )
+    with Spool(output.parent, side) as spool:
         rows: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []
         records = cast("list[dict[str, Any]]", listed.to_dict("records"))
@@ -111,7 +104,7 @@ def read_fields(
                 refused.append({"id": row["id"], "image": str(row["image"]), "reason": str(error)})
                 continue
             picture = (counts / read.exposure).astype(np.float32)
-            images[len(rows)] = picture
+            spool.put(len(rows), picture)
             rows.append(_described(row, read, label, counts, picture))
         write_csv(rejected, pd.DataFrame(refused, columns=["id", "image", "reason"]))
         if not rows:
@@ -130,9 +123,8 @@ def read_fields(
             "moments": list(MOMENTS),
             "provenance": provenance,
         }
-        write_stamps(
-            output, _batches(images, len(table)), table.drop(columns="given"), metadata, "count/s"
-        )
+        images = spool.take(range(len(table)))
+        write_stamps(output, images, table.drop(columns="given"), metadata, "count/s")
     log.info(
         f"{output.name}: {len(table)} fields, {int((table['label'] != '').sum())} with a class, "
         f"{len(refused)} images rejected ({rejected.name})"
@@ -156,36 +148,15 @@ def _list_images(files: FieldFiles) -> pd.DataFrame:
             raise DataError(f"{path}: holds no FITS file; give the folder of the images")
         listed = pd.DataFrame({"image": [p.name for p in found], "path": found})
     else:
-        if not path.is_file():
-            raise DataError(f"{path}: no such table; correct table.path")
         # A class or an observation is a name, not a number: leading zeros count.
-        listed = read_table(path) if path.suffix == ".parquet" else _read_csv(path)
-        listed.columns = [str(name).strip().lower() for name in listed.columns]
-        if "image" not in listed:
-            raise DataError(
-                f"{path}: lacks the column 'image'; name the file of each image, relative to the "
-                "table"
-            )
-        if len(listed) == 0:
-            raise DataError(f"{path}: lists no image; add a row for each")
+        listed = read_user_table(path, text=True)
+        listed.columns = [name.lower() for name in listed.columns]
+        require_columns(listed, ["image"], path)
         if "split" in listed:
-            known = listed["split"].isna() | listed["split"].isin(SPLITS)
-            if not known.all():
-                raise DataError(
-                    f"{path}: split {listed.loc[~known, 'split'].iloc[0]!r} is none of "
-                    f"{', '.join(SPLITS)}; rename it or leave it empty"
-                )
+            check_names(listed, "split", SPLITS, path)
         listed["path"] = listed["image"].map(lambda name: path.parent / str(name)).astype(object)
     listed["id"] = np.arange(len(listed))
     return listed
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a readable table ({reason}); write it as CSV") from None
 
 
 def _text(row: dict[str, Any], *columns: str) -> str:
@@ -382,8 +353,3 @@ def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) ->
         drawn = stratified_splits(rest["group"], rest["label"], splits, seed)
         dealt |= dict(zip(rest["group"], drawn, strict=True))
     return np.array([dealt[group] for group in table["group"]], object)
-
-
-def _batches(images: np.ndarray, number: int) -> Iterator[np.ndarray]:
-    for start in range(0, number, _BATCH):
-        yield np.array(images[start : min(start + _BATCH, number)])

@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from astropy.table import Table
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import log
+from galadapt.core.tables import read_user_table, require_columns
 
 #: The pipeline's identifiers of the cameras; EP is their sum.
 INSTRUMENTS = {"sum": "EP", "pn": "PN", "mos1": "M1", "mos2": "M2"}
@@ -90,22 +89,11 @@ def list_observations(
         raise DataError(
             f"{observations}: no such file; fetch it with galadapt download 4xmm-dr9-observations"
         )
-    try:
-        table = Table.read(observations, format="fits", hdu=1)
-    except (OSError, ValueError, IndexError, TypeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(
-            f"{observations}: not a readable FITS table ({reason}); fetch it again"
-        ) from None
-    names = {name.upper(): name for name in table.colnames}
-    for column in ("OBS_ID", "OBS_CLASS"):
-        if column not in names:
-            raise DataError(
-                f"{observations}: lacks the column '{column}'; give the list of observations, not "
-                "of sources"
-            )
-    numbers = [str(value).strip().zfill(10) for value in table[names["OBS_ID"]]]
-    classes = np.ma.filled(np.ma.asarray(table[names["OBS_CLASS"]]).astype(int), -1)
+    table = read_user_table(observations)
+    table.columns = [name.upper() for name in table.columns]
+    require_columns(table, ("OBS_ID", "OBS_CLASS"), observations)
+    numbers = [str(value).strip().zfill(10) for value in table["OBS_ID"]]
+    classes = table["OBS_CLASS"].fillna(-1).astype(int)
     files = [(images / image_name(number)).resolve() for number in numbers]
     present = [file.is_file() for file in files]
     rows = [

@@ -16,6 +16,7 @@ from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
 from galadapt.stamps.format import SPLITS, write_stamps
+from galadapt.stamps.splits import rounded
 from galadapt.tasks.screening.classes import BEGINS, CLASSES, obs_class_of_fraction, pixels_of_class
 from galadapt.tasks.screening.defects import KINDS, PN_MODE, Scene, inject
 from galadapt.tasks.screening.instrument import (
@@ -85,10 +86,7 @@ def wanted_classes(settings: SimulatedFields, seed: int) -> tuple[np.ndarray, np
     for k, name in enumerate(SPLITS):
         split = getattr(settings, name)
         exact = np.array(split.shares) / sum(split.shares) * split.n
-        counts = np.floor(exact).astype(int)
-        rest = np.argsort(counts - exact, kind="stable")[: split.n - counts.sum()]
-        counts[rest] += 1
-        dealt = np.repeat(np.arange(len(CLASSES)), counts)
+        dealt = np.repeat(np.arange(len(CLASSES)), rounded(exact))
         names += [name] * split.n
         classes.append(generator(seed, _ORDER, k).permutation(dealt))
     return np.array(names, object), np.concatenate(classes)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 
 from galadapt.stamps.format import SPLITS
+from galadapt.stamps.splits import deal, none_empty, rounded
 from galadapt.tasks.screening.settings import FieldSplits
 
 
@@ -29,28 +28,14 @@ def stratified_splits(
     Returns:
         Names of splits (N,), the same for any order of the fields.
     """
+    shares = np.array(splits.all)
     worst = labels.astype(str).groupby(groups.to_numpy()).max()
     named: dict[str, str] = {}
     for label, members in worst.groupby(worst).groups.items():
-        ordered = sorted(members, key=lambda group: _hash(f"{seed}:{group}"))
-        dealt = np.repeat(SPLITS, _quotas(len(ordered), splits, bool(label)))
-        named.update(zip(ordered, dealt, strict=True))
+        counts = rounded(len(members) * shares)
+        if len(members) >= len(SPLITS):
+            counts = none_empty(counts, shares)
+        elif len(members) == 1:
+            counts = np.array([1, 0, 0] if label and splits.train > 0 else [0, 0, 1])
+        named |= deal(members, counts, seed)
     return np.array([named[group] for group in groups], object)
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _quotas(number: int, splits: FieldSplits, labelled: bool) -> np.ndarray:
-    shares = np.array([splits.train, splits.validation, 1 - splits.train - splits.validation])
-    if number == 1:
-        return np.array([1, 0, 0] if labelled and splits.train > 0 else [0, 0, 1])
-    exact = shares * number
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: number - counts.sum()]] += 1
-    if number >= len(SPLITS):
-        for k in np.flatnonzero((counts == 0) & (shares > 0)):
-            counts[np.argmax(counts)] -= 1
-            counts[k] += 1
-    return counts

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from galadapt.core.files import write_csv, write_parquet
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.stamps.format import write_stamps
+from galadapt.stamps.spool import Spool
 from galadapt.tasks.stars.cutting import REASONS, Cut, cut
 from galadapt.tasks.stars.detection import find_stars
 from galadapt.tasks.stars.frames import Frame, read_frame, read_frame_table
@@ -29,9 +29,6 @@ _SAME_SCALE = 0.02
 
 #: Identifiers of stars: this times the frame's row in the table, plus the star's number in it.
 _FRAME = 100_000
-
-#: Stamps are handed over in batches of this many.
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -101,16 +98,14 @@ def extract_stars(
     work = partial(
         _one, detection=detection, hdu=hdu, pixel_scale=pixel_scale, saturation=saturation
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     records, tables, refused = [], [], []
     scales: dict[str, float] = {}
     digests: dict[str, str] = {}
     results = progress(
         mapped(work, listed["path"].tolist(), processes), len(listed), "stars", "frames"
     )
-    # The number of stamps is known at the end: until then they lie in a file without a name,
-    # which a killed job cannot leave behind.
-    with tempfile.TemporaryFile(dir=output.parent) as spool:
+    cut_out = 0
+    with Spool(output.parent, detection.stamp_size) as spool:
         for row, result in enumerate(results):
             name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
             records.append({"frame": name, "label": label, "split": split, **result.record})
@@ -123,7 +118,8 @@ def extract_stars(
                 continue
             refused.append(result.cut.rejected.assign(frame=name))
             stars = result.cut.stars
-            spool.write(result.cut.stamps.tobytes())
+            spool.put(cut_out, result.cut.stamps)
+            cut_out += len(stars)
             number = row * _FRAME + np.arange(len(stars), dtype=np.int64)
             place = {"id": number, "split": split, "label": label, "group": name}
             tables.append(pd.concat([pd.DataFrame(place, index=stars.index), stars], axis=1))
@@ -150,8 +146,7 @@ def extract_stars(
         write_csv(rejected, left_out[columns])
         write = write_parquet if frames.suffix == ".parquet" else write_csv
         write(frames, summary)
-        size = detection.stamp_size
-        write_stamps(output, _spooled(spool, len(stars), size), stars, metadata, unit="adu")
+        write_stamps(output, spool.take(range(cut_out)), stars, metadata, unit="adu")
     used = int((summary["status"] == "used").sum())
     log.info(
         f"stars: {len(stars)} stamps of {used} frames, {len(listed) - used} frames skipped, "
@@ -244,10 +239,3 @@ def _nothing(table: Path, summary: pd.DataFrame) -> str:
     commonest = Counter(what).most_common(1)[0][0]
     first = summary.loc[what == commonest, "reason"].iloc[0]
     return f"{table}: none of {len(summary)} frames gives a star; the first of them is {first}"
-
-
-def _spooled(spool: IO[bytes], count: int, size: int) -> Iterator[np.ndarray]:
-    spool.seek(0)
-    for start in range(0, count, _BATCH):
-        many = min(_BATCH, count - start)
-        yield np.frombuffer(spool.read(4 * many * size * size), "<f4").reshape(many, size, size)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from astropy.stats import SigmaClip, sigma_clipped_stats
-from astropy.table import Table
 from astropy.wcs.utils import proj_plane_pixel_area
 from photutils.background import Background2D, MedianBackground
 
 from galadapt.core.errors import DataError
+from galadapt.core.tables import check_names, read_user_table
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.sky import celestial
 from galadapt.stamps.format import SPLITS
@@ -23,22 +23,15 @@ from galadapt.tasks.stars.settings import STAR_CLASSES, StarDetection
 
 @dataclass(frozen=True)
 class Frame:
-    """One CCD frame after sky subtraction."""
+    """One CCD frame (ny, nx) after sky subtraction."""
 
-    #: (ny, nx) float32 [ADU], the sky subtracted; 0 where `bad`.
-    pixels: np.ndarray
-    #: (ny, nx) float32 [ADU].
-    sky: np.ndarray
-    #: (ny, nx) bool: no value.
-    bad: np.ndarray
-    #: (ny, nx) bool: at or above saturation.
-    saturated: np.ndarray
-    #: Standard deviation of the empty sky [ADU].
-    noise: float
-    #: [arcsec/px].
-    pixel_scale: float
-    #: Of the pixels as read: equal for copies of one frame.
-    digest: str
+    pixels: np.ndarray  #: float32 [ADU], the sky subtracted; 0 where `bad`
+    sky: np.ndarray  #: float32 [ADU]
+    bad: np.ndarray  #: no value
+    saturated: np.ndarray  #: at or above saturation
+    noise: float  #: standard deviation of the empty sky [ADU]
+    pixel_scale: float  #: [arcsec/px]
+    digest: str  #: of the pixels as read: equal for copies of one frame
 
 
 def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
@@ -56,20 +49,12 @@ def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
         DataError: the table is missing, unreadable, empty or without a column, a frame is missing
             or stands twice, or a label or split is unknown.
     """
-    table = _read(path)
-    missing = [name for name in ("frame", "label") if name not in table]
-    if missing:
-        raise DataError(
-            f"{path}: frame table lacks the column(s) {', '.join(missing)}; add them (a label may "
-            "be left empty)"
-        )
-    if len(table) == 0:
-        raise DataError(f"{path}: frame table lists no frame; add one row per FITS file")
+    table = read_user_table(path, ("frame", "label"), text=True)
     if "split" not in table:
         table["split"] = ""
     table = table[["frame", "label", "split"]].fillna("").astype(str).apply(lambda x: x.str.strip())
-    _check(table, "label", STAR_CLASSES, path)
-    _check(table, "split", SPLITS, path)
+    check_names(table, "label", STAR_CLASSES, path)
+    check_names(table, "split", SPLITS, path)
     if 0 < (table["split"] == "").sum() < len(table):
         frame = table.loc[table["split"] == "", "frame"].iloc[0]
         raise DataError(
@@ -86,32 +71,10 @@ def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
     same = table["path"].map(lambda file: str(Path(file).resolve())).duplicated()
     if same.any():
         raise DataError(
-            f"{path}: frame {table.loc[same, 'frame'].iloc[0]!r} stands twice; list each frame "
+            f"{path}: frame {table.loc[same, 'frame'].iloc[0]!r} is listed twice; list each frame "
             "once, or its stars leak from one split into another"
         )
     return table
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path}: no such frame table; check the path")
-    try:
-        if path.suffix == ".ecsv":
-            return Table.read(path, format="ascii.ecsv").to_pandas()
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except Exception as error:
-        # Each reader fails with errors of its own.
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise DataError(f"{path}: not a readable CSV or ECSV table ({reason}); repair it") from None
-
-
-def _check(table: pd.DataFrame, column: str, known: tuple[str, ...], path: Path) -> None:
-    unknown = table[~table[column].isin([*known, ""])]
-    if len(unknown):
-        raise DataError(
-            f"{path}: {column} {unknown[column].iloc[0]!r} of frame {unknown['frame'].iloc[0]!r} "
-            f"is none of {', '.join(known)}; rename it or leave it empty"
-        )
 
 
 def read_frame(
@@ -155,7 +118,7 @@ def read_frame(
         saturation = _number(header.get("SATURATE"))
     saturated = ~bad & (data >= saturation)
     digest = hashlib.sha256(data.tobytes()).hexdigest()
-    # Clipped cores are no measure of the sky; a frame that has nothing else is judged as it is.
+    # Clipped cores are no measure of the sky, unless a frame has nothing else.
     blind = bad if saturated.all() or (bad | saturated).all() else bad | saturated
     if np.ptp(data[~blind]) == 0:
         what = "saturated" if saturated[~bad].all() else f"{data[~bad][0]:g}: an empty exposure"

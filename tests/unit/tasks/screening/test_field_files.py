@@ -171,8 +171,8 @@ def test_unknown_classes_are_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("name,exposure\na.fits,5\n", "lacks the column 'image'; name the file"),
-        ("image\n", "lists no image"),
+        ("name,exposure\na.fits,5\n", "lacks the column 'image'; add what is missing"),
+        ("image\n", "the table has no rows"),
         ("", "not a readable table"),
         ("image,split\na.fits,holdout\n", "split 'holdout' is none of train, validation, test"),
         ("image\nb.fits\n", "none of 1 images can be used; the first: .*b.fits: no such image"),
@@ -191,7 +191,7 @@ def test_broken_lists(tmp_path: Path, text: str, sentence: str) -> None:
 
 
 def test_missing_lists(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such table; correct table\.path"):
+    with pytest.raises(DataError, match=r"no such table; correct the path"):
         _read(FieldFiles(table=TableFile(path=str(tmp_path / "no.csv"))), tmp_path)
     with pytest.raises(DataError, match=r"no such folder; correct folder\.path"):
         _read(FieldFiles(folder=ImageFolder(path=str(tmp_path / "no"))), tmp_path)

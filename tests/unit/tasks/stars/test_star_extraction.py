@@ -191,13 +191,13 @@ def test_nothing_usable_is_an_error(
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([("1.fits", "x")], "frame,kind", r"lacks the column\(s\) label; add them"),
-        ([("1.fits", "oval")], "frame,label", "label 'oval' of frame '1.fits' is none of circular"),
-        ([("1.fits", "comet", "dev")], "frame,label,split", "split 'dev' of frame"),
+        ([("1.fits", "x")], "frame,kind", "lacks the column 'label'; add what is missing"),
+        ([("1.fits", "oval")], "frame,label", "row 1: label 'oval' is none of circular"),
+        ([("1.fits", "comet", "dev")], "frame,label,split", "row 1: split 'dev' is none of train"),
         ([("9.fits", "comet")], "frame,label", "frame '9.fits' is not at"),
         ([("", "comet")], "frame,label", "frame '' is not at"),
-        ([("1.fits", ""), ("./1.fits", "")], "frame,label", "'./1.fits' stands twice"),
-        ([], "frame,label", "lists no frame"),
+        ([("1.fits", ""), ("./1.fits", "")], "frame,label", "'./1.fits' is listed twice"),
+        ([], "frame,label", "the table has no rows"),
         (
             [("1.fits", "", "test"), ("2.fits", "", "")],
             "frame,label,split",
@@ -217,10 +217,10 @@ def test_wrong_tables_are_refused(
 
 
 def test_a_missing_or_unreadable_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such frame table"):
+    with pytest.raises(DataError, match="no such table"):
         read_frame_table(tmp_path / "frames.csv")
     (tmp_path / "frames.csv").write_bytes(b"\xff\xfe\x00a,b\n\x00")
-    with pytest.raises(DataError, match="not a readable CSV or ECSV table"):
+    with pytest.raises(DataError, match="not a readable table"):
         read_frame_table(tmp_path / "frames.csv")
 
 
