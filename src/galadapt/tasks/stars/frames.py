@@ -47,7 +47,7 @@ def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
 
     Raises:
         DataError: the table is missing, unreadable, empty or without a column, a frame is missing
-            or stands twice, or a label or split is unknown.
+            or listed twice, or a label or split is unknown.
     """
     table = read_user_table(path, ("frame", "label"), text=True)
     if "split" not in table:
