@@ -60,19 +60,26 @@ def test_repro_after_snakemake_computes_nothing(project):
     assert "Running stage" not in text
 
 
-def test_one_change_redoes_only_what_it_affects_from_dvc(project):
-    before = project.bytes_of("runs/**/model.keras")
+def test_one_change_redoes_only_what_it_affects_and_can_be_taken_back(project):
+    names = ("model.keras", "predictions.parquet")
+    before = {name: project.bytes_of(f"runs/**/{name}") for name in names}
     project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
     assert project.planned()["train"] == 2
     text = project.run("dvc", "repro", "tables", "record")
     assert "Running stage 'models'" in text
-    after = project.bytes_of("runs/**/model.keras")
-    changed = {name.split("/")[3] for name in before if before[name] != after[name]}
-    assert changed == {"transfer"}
+    for name in names:
+        after = project.bytes_of(f"runs/**/{name}")
+        changed = {path for path in after if before[name][path] != after[path]}
+        assert changed == {path for path in after if "/transfer/" in path}
     assert project.planned() == {}
     assert "up to date" in project.run("dvc", "status", *MILESTONES)
     difference = project.run("dvc", "params", "diff", "HEAD")
     assert "method_settings.transfer.learning_rate" in difference
+    # Back to the old state: there is nothing to do either.
+    project.run("git", "commit", "-qam", "changed")
+    project.run("git", "checkout", "-q", "HEAD~1")
+    project.run("dvc", "checkout", "--quiet", "--allow-missing")
+    assert project.planned() == {}
 
 
 def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
@@ -83,15 +90,6 @@ def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
     clone.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
     assert clone.planned()["train"] == 2
     assert "variant" not in clone.planned()
-
-
-def test_checkout_of_the_old_state_has_nothing_to_do(project):
-    project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
-    project.run("dvc", "repro", "tables", "record")
-    project.run("git", "commit", "-qam", "changed")
-    project.run("git", "checkout", "-q", "HEAD~1")
-    project.run("dvc", "checkout", "--quiet", "--allow-missing")
-    assert project.planned() == {}
 
 
 def test_metrics_params_and_plots_say_something(committed):
