@@ -50,6 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return RunError.exit_code
     except KeyboardInterrupt:
-        print("galadapt: interrupted; nothing half-written was left behind", file=sys.stderr)
+        print("galadapt: interrupted; no incomplete file was left", file=sys.stderr)
         return 130
     return 0

@@ -13,7 +13,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.set_defaults(act=_check)
 
     verb = verbs.add_parser(
-        "document", help="write what is generated: config's documents, dvc.yaml"
+        "document", help="write generated files: configuration documents, dvc.yaml"
     )
     verb.add_argument("folder", nargs="?", default="config")
     verb.set_defaults(act=_document)

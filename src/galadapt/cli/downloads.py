@@ -16,8 +16,8 @@ DEFAULTS = {
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both verbs to the command line."""
     verb = verbs.add_parser("download", help="fetch published data: mosaics, catalogues, samples")
-    verb.add_argument("names", nargs="*", metavar="NAME", help="a file or a group of the list")
-    verb.add_argument("--list", action="store_true", help="print what there is, and stop")
+    verb.add_argument("names", nargs="*", metavar="NAME", help="file or group from the list")
+    verb.add_argument("--list", action="store_true", help="list the files and exit")
     verb.add_argument("--to", default=DEFAULTS["folder"], help="folder (default %(default)s)")
     verb.add_argument(
         "--mirror",
@@ -25,22 +25,22 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default=[],
         help="folder or base URL tried before the archives; may be repeated",
     )
-    verb.add_argument("--offline", action="store_true", help="no network: name what is missing")
+    verb.add_argument(
+        "--offline", action="store_true", help="do not use the network; list what is missing"
+    )
     verb.add_argument("--unpack", action="store_true", help="unpack tar archives beside them")
     verb.add_argument("--archives", default=DEFAULTS["archives"], help="the table of archives")
     verb.add_argument(
         "--checksums",
         default=DEFAULTS["checksums"],
-        help="where first downloads record theirs (default %(default)s)",
+        help="file that records the checksums of first downloads (default %(default)s)",
     )
     verb.set_defaults(act=_download)
 
-    verb = verbs.add_parser(
-        "observations", help="which 4XMM observations have an image here: a table for screening"
-    )
+    verb = verbs.add_parser("observations", help="make the table of 4XMM images for task screening")
     verb.add_argument("list", help="4XMM list of observations (FITS; galadapt download has one)")
     verb.add_argument("--images", required=True, help="folder of EPIC images, named as archived")
-    verb.add_argument("--missing", help="CSV to write: where the other images can be fetched")
+    verb.add_argument("--missing", help="CSV to write: addresses of the other images")
     verb.add_argument("-o", "--output", required=True, help="CSV to write: image, class, group")
     verb.set_defaults(act=_observations)
 

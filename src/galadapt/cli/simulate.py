@@ -9,7 +9,7 @@ from galadapt import __version__
 from galadapt.core.errors import ConfigError
 
 _EPILOG = """\
-columns of the list:
+columns of the table:
   id                whole number, unique
   magnitude         total AB magnitude
   effective_radius  semi-major axis of the half-light ellipse [px]
@@ -35,7 +35,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     verb.add_argument("--parameters", required=True, help="CSV, FITS or Parquet, one galaxy a row")
     verb.add_argument("--psf", default="optical", help="FITS image (pixel included), or optical")
-    verb.add_argument("--psf-pixel-scale", type=float, help="of the FITS image [arcsec]")
+    verb.add_argument("--psf-pixel-scale", type=float, help="pixel scale of the PSF image [arcsec]")
     verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
     verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
     verb.add_argument("--seed", type=int, default=0, help="seed of the noise")
@@ -43,10 +43,12 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--radius-convention",
         default="semimajor",
         choices=("semimajor", "circularised"),
-        help="of the radius stored as label; the list's is always the semi-major axis",
+        help="convention of the stored radius; that of the list is always the semi-major axis",
     )
     verb.add_argument("--stamp-size", type=int, default=128, help="side of a stamp [px]")
-    verb.add_argument("--pixel-scale", type=float, default=0.06, help="of the stamps [arcsec]")
+    verb.add_argument(
+        "--pixel-scale", type=float, default=0.06, help="pixel scale of the stamps [arcsec]"
+    )
     verb.add_argument("--zero-point", type=float, default=25.9463, help="AB magnitude of 1 e-/s")
     verb.add_argument("-o", "--output", required=True, help="stamp set to write (.h5)")
     verb.set_defaults(act=_simulate)

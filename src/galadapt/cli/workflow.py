@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
     verb = verbs.add_parser("stage", help="run one stage of the pipeline")
-    verb.add_argument("name", help="as `galadapt modules` lists it")
+    verb.add_argument("name", help="name, as listed by `galadapt modules`")
     verb.add_argument("--settings", required=True, help="the job's settings as JSON")
     for option in ("--input", "--output"):
         verb.add_argument(
-            option, nargs="+", action="append", metavar=("NAME", "PATH"), help="a name, its paths"
+            option, nargs="+", action="append", metavar=("NAME", "PATH"), help="name and its paths"
         )
     verb.set_defaults(act=_stage)
 
@@ -108,4 +108,4 @@ def _prune(arguments: argparse.Namespace) -> None:
     if arguments.delete:
         remove(paths)
     elif paths:
-        print(f"{len(paths)} left by earlier experiments; add --delete to remove them")
+        print(f"{len(paths)} results of earlier experiments; add --delete to remove them")

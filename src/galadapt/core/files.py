@@ -25,7 +25,7 @@ from galadapt.core.log import log
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Above this size a file outside the project is known by its name and size, not its bytes.
+#: Above this size a file outside the project is identified by name and size, not by content.
 DIGEST_LIMIT = 64 * 2**20
 
 
@@ -63,7 +63,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Hold the lock of an existing file or folder; wait, with a message, for one who has it."""
+    """Lock an existing file or folder; wait, with a message, while it is locked."""
     handle = os.open(path, os.O_RDONLY)
     try:
         try:
@@ -78,7 +78,7 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy scalars and arrays into what JSON knows."""
+    """Turn numpy scalars and arrays into JSON values."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):

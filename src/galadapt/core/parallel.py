@@ -1,4 +1,4 @@
-"""Work shared among processes: results in order, whoever made them."""
+"""Work shared among processes: results come in order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Threads(int):
 
     @classmethod
     def from_environment(cls) -> Threads:
-        """Read what the scheduler gave this job; 1 where it says nothing."""
+        """Read what the scheduler gave this job; 1 where it sets nothing."""
         return cls(os.environ.get("OMP_NUM_THREADS", "1"))
 
 

@@ -3,9 +3,8 @@
 `code_digest` hashes the abstract syntax trees of a stage and of every galadapt module it imports,
 with the data files beside them that they name, so that editing a comment, a docstring, the
 description of a setting or the formatting changes nothing, and editing the renderer changes exactly
-the stages that render. Modules
-in `NOT_HASHED`, settings and registries are left out: they only declare or report (their effect is
-already in the settings or in no output byte).
+the stages that render. Modules in `NOT_HASHED`, settings and registries are left out: they only
+declare or report, and what they change is already in the settings or in no output.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def _strip_words(tree: ast.AST) -> ast.AST:
-    """Remove docstrings, and what `Field` says of a setting."""
+    """Remove docstrings, and descriptions of settings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Field":
             node.keywords = [one for one in node.keywords if one.arg != "description"]

@@ -1,4 +1,4 @@
-"""Measured quantities: whatever is known of one (unit, label, kind of error, bounds) stands here.
+"""Measured quantities: unit, label, kind of error and bounds of each, in one place.
 
 Errors follow the convention of the Euclid Morphology Challenge (Bretonniere et al. 2023): absolute
 for the magnitude [mag] and the ellipticity, relative for the effective radius, logarithmic [dex]
@@ -24,15 +24,15 @@ class Quantity:
     """One measured quantity.
 
     Attributes:
-        name: Its column in stamp sets and tables.
-        label: How axes call it, without the unit.
-        symbol: How formulas and captions call it.
+        name: Column in stamp sets and tables.
+        label: Text on axes, without the unit.
+        symbol: Symbol in formulas and captions.
         unit: As astropy spells it; "" where it has none.
         error: absolute: predicted - true; relative: the same over the true value; dex: log10 of
             predicted over true, which is -infinity for a prediction that is not positive (an
             outlier, which leaves the median and the NMAD finite).
-        bounds: A prediction outside is physically impossible and counts against completeness.
-        outlier: An |error| beyond this makes an outlier, in the convention of `error`.
+        bounds: A prediction outside is physically impossible and lowers the completeness.
+        outlier: An |error| above this is an outlier, in the convention of `error`.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Quantity:
 
     @property
     def words(self) -> str:
-        """The name as running text and table heads print it."""
+        """The name as printed in text and table heads."""
         return self.name.replace("_", " ")
 
     @property

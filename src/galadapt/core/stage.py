@@ -7,14 +7,13 @@ Where each parameter of a stage comes from follows from its annotation:
 - ``Annotated[int, Wildcard]``: the job's wildcard of that name.
 - ``Annotated[T, Key("simulation.noise")]``: a key of the configuration. ``{method}`` in it is the
   job's wildcard `method`. Without `Key` it is the section or plain value of the parameter's name.
-- ``Annotated[dict[str, Any], Whole(without=...)]``: all that the job read of the configuration,
-  and that is every key but these.
+- ``Annotated[dict[str, Any], Whole(without=...)]``: every key of the configuration but these.
 - ``Codes``: the code digest of every stage of the task.
 - ``Provenance``: what made the outputs.
 - a type with a method ``from_environment``: something of the machine.
 
 The keys that a stage reads, the wildcards and the digest of its code are the settings of a job: the
-one value that decides whether a finished output is still right. The machine is no part of it.
+one value that decides whether a finished output is up to date. The machine is not part of it.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ Settings = dict[str, Any]
 #: Paths by the name of the parameter that takes them.
 Paths = Mapping[str, list[Path]]
 
-#: Keys for readers only. They count where a whole top-level section is read, as to print it.
+#: Keys for readers only. They count where a whole top-level section is read (to print it).
 DESCRIPTIVE_KEYS = frozenset({"description"})
 
 

@@ -1,4 +1,4 @@
-"""What may be doubtful about a stamp: named bits of the column ``extraction_flags``."""
+"""Warnings about a stamp: named bits of the column ``extraction_flags``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Flag(IntFlag):
     COINCIDENT = 256
 
 
-#: What each bit says, by its name in lower case, in the order of the bits.
+#: Meaning of each bit, by its name in lower case, in the order of the bits.
 FLAGS: dict[str, str] = {
     "neighbour": "neighbours hold more than 10% of the flux detected in the stamp",
     "blended": "part of the central segment's light has no counterpart across the centre",

@@ -1,4 +1,4 @@
-"""Whose light is whose inside a stamp, and stamps without their neighbours."""
+"""Deblend a stamp and mask neighbours."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def central_label(segments: np.ndarray, smooth: np.ndarray, centre: tuple[float,
 def blended_pixels(
     smooth: np.ndarray, own: np.ndarray, centre: tuple[float, float], rms: float
 ) -> np.ndarray:
-    """Pixels of the central segment whose light is another's.
+    """Pixels of the central segment with the light of another source.
 
-    That is what has no counterpart on the other side of the centre: where the image is more than
+    These have no counterpart on the other side of the centre: the image there is more than
     twice, and three sigma above, itself turned by 180 degrees (the symmetry the SDSS deblender
     uses; Lupton et al. 2001).
 
@@ -125,11 +125,11 @@ def without_neighbours(
     rms: float,
     key: tuple[int, int],
 ) -> np.ndarray:
-    """Replace neighbours by what the stamp shows on the other side of its object.
+    """Replace neighbours by the pixels on the other side of the object.
 
-    There lie the object's own wings, if it has any so far out, and noise as it is. (Sky alone would
-    bite pieces out of large galaxies.) Where the other side is taken too, or outside, comes
-    noise: with the scatter and, to the nearest pixel along each axis, the correlation of the empty
+    Those contain the object's own wings, if it extends so far, and real noise. (Sky alone would cut
+    pieces out of large galaxies.) Where the other side is masked too, or outside the stamp, it
+    is noise with the scatter and, to the nearest pixel along each axis, the correlation of empty
     pixels. White noise is convolved with (a, 1, a), whose lag-1 correlation is 2 a / (1 + 2 a^2).
 
     Args:
@@ -139,8 +139,7 @@ def without_neighbours(
         empty: Pixels without any source.
         centre: Position (x, y) of the object [px].
         rms: Scatter of the noise.
-        key: Where the stamp lies on the mosaic (row, column): the key of its noise, so that it
-            depends on nothing else.
+        key: Position of the stamp on the mosaic (row, column), the key of its noise.
 
     Returns:
         float32 (S, S), the same but for the replaced pixels.

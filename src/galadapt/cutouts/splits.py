@@ -1,4 +1,4 @@
-"""Which split a survey object belongs to, such that training and test share nothing."""
+"""Assign survey objects to splits so that training and test stamps share no pixel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy.spatial import cKDTree
 from galadapt.config.survey import Splits
 from galadapt.stamps.format import SPLITS
 
-#: Who stays when stamps of two splits overlap: the later one.
+#: When stamps of two splits overlap, that of the later one is kept.
 _RANK = {name: rank for rank, name in enumerate(SPLITS)}
 
 
 def split_of(number: int, seed: int, splits: Splits) -> str:
-    """Split of one object, by a hash: adding or removing objects moves no other.
+    """Split of one object, by a hash: it does not depend on other objects.
 
     Returns:
         "train", "validation" or "test".
@@ -87,8 +87,7 @@ def overlapping(
 ) -> np.ndarray:
     """Find the stamps to leave out so that no two of different splits share a pixel.
 
-    Of two such stamps the test's stays, then the validation's: the judges keep their sample, the
-    training pays.
+    Of two such stamps the test's is kept, else the validation's; the other is left out.
 
     Args:
         corner_x: First columns of the stamps, whole pixels (N,).

@@ -47,7 +47,7 @@ _STAR_WIDTH, _STAR_SIGNAL_TO_NOISE = 1.3, 20.0
 
 @dataclass(frozen=True)
 class Stamp:
-    """A usable stamp and what was measured on it.
+    """A usable stamp and its measurements.
 
     Attributes:
         pixels: (S, S) float32 [image unit], background-subtracted as the settings say.
@@ -85,7 +85,7 @@ class Rejection:
 
     Attributes:
         reason: A key of `REASONS`.
-        value: What `REASONS` says.
+        value: As described in `REASONS`.
     """
 
     reason: str
@@ -110,7 +110,7 @@ def judge(
         size: Stamp side [px].
         extraction: Limits and settings.
         psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
-        flags: What is known already.
+        flags: Flags set before.
     """
     # The corner that puts the object within half a pixel of the stamp's centre; whole positions,
     # half a pixel from two centres, must not be at the mercy of the WCS's rounding.

@@ -1,7 +1,7 @@
 """The mosaic in pieces: each read once, its background fitted and its sources segmented.
 
-Tiles lie on one grid whatever is asked of them, and a tile and its margin are whole meshes of
-the background: what is measured of an object depends on the mosaic and the settings alone.
+The grid of tiles is fixed, and a tile and its margin are whole meshes of the background: what is
+measured of an object depends only on the mosaic and the settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GROWTH = 6
 
 
 class Pixels(Protocol):
-    """What is needed of a mosaic (`galadapt.sky.Mosaic`)."""
+    """The part of a mosaic (`galadapt.sky.Mosaic`) that is used here."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,7 +133,7 @@ def background(
     step = 2 if draft and box % 2 == 0 else 1
     seen = np.s_[::step, ::step]
     light, no_data = sources[seen], bad[seen]
-    # A mesh of mostly masked pixels says little; its neighbours fill in, or if there are none...
+    # A mesh of mostly masked pixels is filled in from its neighbours, or if there are none...
     for allowed in (80.0, 100.0):
         try:
             meshes = Background2D(

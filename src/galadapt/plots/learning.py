@@ -1,4 +1,4 @@
-"""Learning curves of one run, whatever it learned."""
+"""Learning curves of one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures asked for by the names of their files."""
+"""Choose figures by the names of their files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from galadapt.core.files import read_json
 
 
 def draw_named(outputs: Sequence[Path], drawers: Mapping[str, Callable[[Path], None]]) -> None:
-    """Draw each of `outputs` with the drawer its stem names.
+    """Draw each of `outputs` with the function its stem names.
 
     Raises:
         ConfigError: an output has another name; those before it are drawn.

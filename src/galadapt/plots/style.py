@@ -1,4 +1,4 @@
-"""One look for all figures: colours that survive colour blindness, sizes that read in a report.
+"""One style for all figures: colours safe for colour blindness, sizes readable in a report.
 
 Colours are Okabe & Ito's. A figure's bytes depend on its inputs alone: no date, no software
 version is written into it.

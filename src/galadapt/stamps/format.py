@@ -4,7 +4,7 @@ An HDF5 file with
 
 - ``images``: (N, H, W) float32, little-endian, contiguous (a range of stamps is one read), in the
   unit named by its attribute;
-- ``masks``: (N, H, W) uint8, only where each stamp has a map of what is wrong in it;
+- ``masks``: (N, H, W) uint8, only where each stamp has a map of flagged pixels;
 - ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
   columns are `id` and `split`; labels are quantities (`galadapt.core.quantity`), or the text column
   `label`, "" where the class is unknown;
@@ -139,7 +139,7 @@ def _write_images(
 
 
 class StampSet:
-    """One or more stamp sets read as one, lazily: images stay on disk until asked for."""
+    """One or more stamp sets read as one; images stay on disk until they are read."""
 
     def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
         """Open and validate.

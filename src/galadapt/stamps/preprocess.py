@@ -1,7 +1,7 @@
-"""Chains of steps from stamps to network input: what can be set, when it fits, what it computes.
+"""Chains of steps from stamps to network input: settings, checks and computation.
 
 To add a step: one subclass of `ChainStep` here, and its name in the union `Step`. Imports of numpy
-and astropy stand inside functions: the command line reads the settings only.
+and astropy are inside functions, because the command line only needs the settings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_RMS = "the stamps have no pixel_rms above 0"
 
 @dataclass(frozen=True)
 class State:
-    """What is known of stamps between two steps, without looking at a pixel.
+    """Properties of stamps between two steps, known without reading a pixel.
 
     Attributes:
         side: Side of a stamp [px].
@@ -168,7 +168,7 @@ class NoiseAsinh(ChainStep):
 
 
 class Divide(ChainStep):
-    """Divide by a constant, as R1 printed (255)."""
+    """Divide by a constant (255 in the CANDELS study)."""
 
     step: Literal["divide"] = "divide"
     by: Positive = Field(255.0, description="Divisor.")
@@ -184,7 +184,7 @@ class Divide(ChainStep):
 
 
 class Peak(ChainStep):
-    """Set negative pixels to 0 and divide each stamp by its brightest pixel, as R2."""
+    """Set negative pixels to 0 and divide each stamp by its brightest pixel (star-image study)."""
 
     step: Literal["peak"] = "peak"
 
@@ -202,7 +202,7 @@ class Contrast(ChainStep):
 
     step: Literal["contrast"] = "contrast"
     floor: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="Smallest ratio told from nothing: dark pixels get its logarithm."
+        0.05, description="Smallest ratio; darker pixels are set to it."
     )
 
     def apply(self, images: np.ndarray, state: State) -> np.ndarray:
@@ -256,7 +256,7 @@ def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:
     Args:
         steps: The chain.
         state: Of the stamps before it.
-        name: What messages call the chain.
+        name: Name of the chain in messages.
 
     Returns:
         The state before each step, and that after the last.
@@ -284,7 +284,7 @@ def apply_chain(
         steps: The chain; empty leaves the values as they are.
         pixel_rms: Typical noise sigma of one input pixel, same unit: one number per survey, so
             that fluxes of different stamps stay comparable. None: there is no such number.
-        name: What messages call the chain.
+        name: Name of the chain in messages.
 
     Returns:
         (n, S', S') float32, S' the side after rebinning.

@@ -59,7 +59,7 @@ def test_nothing_is_removed_unless_asked(results, repository, capsys):
     before = sorted(results.rglob("*"))
     assert main(["prune", config]) == 0
     assert sorted(results.rglob("*")) == before
-    assert "8 left by earlier experiments" in capsys.readouterr().out
+    assert "8 results of earlier experiments" in capsys.readouterr().out
     assert main(["prune", "--delete", config]) == 0
     assert not [name for name in STALE if (results / name).exists()]
     assert (results / "runs/galaxies/asinh/baseline/seed1/model.keras").exists()
