@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.config.classes import ClassEvaluation
-from galadapt.evaluation.classes import evaluate_run_classes
+from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.evaluation.evaluate import evaluate_run
 
 STARS = ("circular", "comet", "donut")
 SCREENING = ("0", "1", "2", "3", "4", "5")
@@ -112,19 +112,21 @@ def fabricate_class_run(
         }
     ).to_csv(folder / "history.csv", index=False)
     identity = {"task": task, "variant": variant, "method": method, "seed": seed}
-    (folder / "run.json").write_text(json.dumps(identity))
+    answer = {"kind": "classes", "classes": {"classes": names}}
+    (folder / "run.json").write_text(json.dumps({**identity, "answer": answer}))
     judge_class_run(folder, evaluation)
     return folder
 
 
 def judge_class_run(folder: Path, evaluation: ClassEvaluation | None = None) -> None:
-    evaluate_run_classes(
+    settings = evaluation or ClassEvaluation(bootstrap=50)
+    evaluate_run(
         folder / "predictions.parquet",
         folder / "embeddings.parquet",
         folder / "run.json",
         folder / "history.csv",
-        evaluation or ClassEvaluation(bootstrap=50),
+        settings.model_dump(mode="json"),
         folder / "metrics.json",
-        folder / "metrics_by_class.csv",
-        folder / "answers.csv",
+        folder / "breakdown.csv",
+        [folder / "groups.csv"],
     )

@@ -12,7 +12,6 @@ import pytest
 
 from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.evaluation.evaluate import evaluate_run
-from galadapt.tasks.galaxies.settings import Evaluation
 
 RANGES = {
     "magnitude": (18.0, 23.5),
@@ -126,9 +125,10 @@ def fabricate_run(
             folder / "predictions.parquet",
             folder / "embeddings.parquet",
             folder / "run.json",
-            Evaluation(magnitude_bins=[18, 20, 22, 23.5], bootstrap=50),
+            folder / "history.csv",
+            {"magnitude_bins": [18, 20, 22, 23.5], "bootstrap": 50},
             folder / "metrics.json",
-            folder / "metrics_by_magnitude.csv",
+            folder / "breakdown.csv",
         )
     return folder
 

@@ -9,6 +9,7 @@ PROJECT = Path(workflow.current_basedir).parents[1]
 SOURCE = str(PROJECT / "src")
 sys.path.insert(0, SOURCE)
 
+from galadapt.answers.registry import KINDS
 from galadapt.config.base import DOMAINS
 from galadapt.config.machine import Downloads
 from galadapt.config.training import Compute
@@ -51,9 +52,8 @@ BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 ENVIRONMENT = str(PROJECT / "envs/cpu.yaml")
 
-# What judges and draws: numbers that are measured, or classes that are told apart.
-KIND = "_classes" if CONFIG.CLASSIFIES else ""
-DETAIL = "by_class" if CONFIG.CLASSIFIES else "by_magnitude"
+# The kind of answer: it names its tables and figures.
+KIND = KINDS[CONFIG.answer_kind]
 
 
 wildcard_constraints:
@@ -213,7 +213,7 @@ def run_outputs():
     files = (*rules.train.output, *rules.predict.output, *rules.evaluate.output)
     return of_runs(
         [Path(path).name for path in files]
-        + [f"figures/{name}" for name in RUN_FIGURES]
+        + [f"figures/{name}.png" for name in KIND.run_figures]
     )
 
 

@@ -11,39 +11,33 @@ METRICS_FILES = list(
 rule comparison:
     input:
         metrics=of_runs(["metrics.json"]),
-        details=of_runs([f"metrics_{DETAIL}.csv"]),
+        breakdowns=of_runs(["breakdown.csv"]),
     output:
         comparison=f"{TABLES}/comparison.csv",
-        detail=f"{TABLES}/{DETAIL}.csv",
+        breakdown=f"{TABLES}/breakdown.csv",
+        text=f"{TABLES}/comparison.txt",
         markdown=f"{TABLES}/comparison.md",
         html=f"{TABLES}/comparison.html",
         summary=METRICS_FILES,
-        plot=f"{TABLES}/{'scores' if CONFIG.CLASSIFIES else 'survey_r2'}.csv",
+        plot=f"{TABLES}/headline.csv",
     log:
         f"{LOGS}/comparison.log",
     conda:
         ENVIRONMENT
     params:
-        settings=job_settings(f"comparison{KIND}"),
+        settings=job_settings("comparison"),
     shell:
-        command(f"comparison{KIND}")
+        command("comparison")
 
 
 NAMED = f"{FIGURES}/{{name}}.png"
+DATA_FIGURES = expand(NAMED, name=TASK.data_figures)
+COMPARISON_FIGURES = expand(NAMED, name=KIND.comparison_figures)
+OF_VARIANT = [f"{FIGURES}/{{variant}}/{name}.png" for name in KIND.variant_figures]
+VARIANT_FIGURES = expand(OF_VARIANT, variant=CONFIG.variants)
 
-if CONFIG.CLASSIFIES:
-    MOMENTS = ["moments"] if CONFIG.task == "screening" else []
-    DATA_FIGURES = expand(NAMED, name=["counts", *MOMENTS, "contact_sheet"])
-    COMPARISON_FIGURES = expand(NAMED, name=["quality", "errors"])
-    VARIANT_FIGURES = []
-else:
-    DATA_FIGURES = expand(NAMED, name=["parameters", "stamps"])
-    COMPARISON_FIGURES = expand(NAMED, name=["r2_by_method", "scatter_by_magnitude"])
-    VARIANT_FIGURES = expand(
-        f"{FIGURES}/{{variant}}/{{name}}.png",
-        variant=CONFIG.variants,
-        name=("survey_scatter", "feature_maps"),
-    )
+# All runs predict the same: the record of the first one stands for all.
+FIRST_RUN = f"{RUN_FOLDERS[0]}/run.json"
 
 
 # Stamps of every simulation but the one the experiment is named after.
@@ -67,32 +61,35 @@ rule data_figures:
     conda:
         ENVIRONMENT
     params:
-        settings=job_settings(f"data_figures{KIND}"),
+        settings=job_settings("data_figures"),
     shell:
-        command(f"data_figures{KIND}")
+        command("data_figures")
 
 
-rule variant_figures:
-    input:
-        predictions=first_seed("predictions.parquet"),
-        embeddings=first_seed("embeddings.parquet"),
-    output:
-        survey_scatter=f"{FIGURES}/{{variant}}/survey_scatter.png",
-        feature_maps=f"{FIGURES}/{{variant}}/feature_maps.png",
-    log:
-        f"{LOGS}/variant_figures/{{variant}}.log",
-    conda:
-        ENVIRONMENT
-    params:
-        settings=job_settings("variant_figures"),
-    shell:
-        command("variant_figures")
+if OF_VARIANT:
+
+    rule variant_figures:
+        input:
+            run=FIRST_RUN,
+            predictions=first_seed("predictions.parquet"),
+            embeddings=first_seed("embeddings.parquet"),
+        output:
+            figures=OF_VARIANT,
+        log:
+            f"{LOGS}/variant_figures/{{variant}}.log",
+        conda:
+            ENVIRONMENT
+        params:
+            settings=job_settings("variant_figures"),
+        shell:
+            command("variant_figures")
 
 
 rule comparison_figures:
     input:
+        run=FIRST_RUN,
         comparison=rules.comparison.output.comparison,
-        detail=rules.comparison.output.detail,
+        breakdown=rules.comparison.output.breakdown,
     output:
         figures=COMPARISON_FIGURES,
     log:
@@ -100,17 +97,14 @@ rule comparison_figures:
     conda:
         ENVIRONMENT
     params:
-        settings=job_settings(f"comparison_figures{KIND}"),
+        settings=job_settings("comparison_figures"),
     shell:
-        command(f"comparison_figures{KIND}")
+        command("comparison_figures")
 
 
 rule report:
     input:
-        runs=of_runs(
-            ["run.json", "metrics.json", "environment.json"]
-            + ["answers.csv"] * CONFIG.CLASSIFIES
-        ),
+        runs=of_runs(["run.json", "metrics.json", "environment.json", *KIND.tables]),
         comparison=rules.comparison.output.html,
         data_figures=DATA_FIGURES,
         comparison_figures=COMPARISON_FIGURES,

@@ -1,11 +1,5 @@
 # Metrics and figures of one run, from its plain files: no network is loaded here.
 
-RUN_FIGURES = (
-    ("confusion.png", "roc.png", "scores.png", "learning.png")
-    if CONFIG.CLASSIFIES
-    else ("scatter.png", "distributions.png", "residuals.png", "learning.png")
-)
-
 
 rule evaluate:
     input:
@@ -15,30 +9,30 @@ rule evaluate:
         history=rules.train.output.history,
     output:
         metrics=f"{RUN}/metrics.json",
-        detail=f"{RUN}/metrics_{DETAIL}.csv",
-        answers=[f"{RUN}/answers.csv"] if CONFIG.CLASSIFIES else [],
+        breakdown=f"{RUN}/breakdown.csv",
+        more=[f"{RUN}/{name}" for name in KIND.tables],
     log:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
     params:
-        settings=job_settings(f"evaluate{KIND}"),
+        settings=job_settings("evaluate"),
     shell:
-        command(f"evaluate{KIND}")
+        command("evaluate")
 
 
 rule run_figures:
     input:
+        run=rules.train.output.run,
         predictions=rules.predict.output.predictions,
         history=rules.train.output.history,
-        metrics=rules.evaluate.output.metrics,
     output:
-        figures=[f"{RUN}/figures/{name}" for name in RUN_FIGURES],
+        figures=[f"{RUN}/figures/{name}.png" for name in KIND.run_figures],
     log:
         f"{LOGS}/run_figures/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     conda:
         ENVIRONMENT
     params:
-        settings=job_settings(f"run_figures{KIND}"),
+        settings=job_settings("run_figures"),
     shell:
-        command(f"run_figures{KIND}")
+        command("run_figures")

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from galadapt.answers.base import Answer
+from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.answers.numbers.settings import Evaluation
+from galadapt.config.base import Section
 from galadapt.config.training import Training
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
+
+if TYPE_CHECKING:
+    # Keras, which `base` imports, must wait until its backend is chosen; and no training depends on
+    # how tables look.
+    from galadapt.answers.base import Answer
+    from galadapt.answers.view import Judging
+
+
+#: Columns of a table that breaks the metrics of a run down.
+BREAKDOWN = ["domain", "item", "by", "level", "metric", "value"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +37,80 @@ class Kind:
 
     Attributes:
         learning: Module and class that implement `galadapt.answers.base.Answer`.
+        judging: Module that implements `galadapt.answers.view.Judging`.
+        figures: Module that draws the figures named below.
+        settings: Section ``evaluation`` of the configuration.
+        run_figures: Figures of one run.
+        variant_figures: Figures of one variant's methods side by side.
+        comparison_figures: Figures of all runs.
+        tables: Further tables of one run, besides metrics.json and breakdown.csv.
     """
 
     learning: tuple[str, str]
+    judging: str
+    figures: str
+    settings: type[Section]
+    run_figures: tuple[str, ...]
+    variant_figures: tuple[str, ...]
+    comparison_figures: tuple[str, ...]
+    tables: tuple[str, ...] = ()
 
+
+_NUMBERS, _CLASSES = "galadapt.answers.numbers", "galadapt.answers.classes"
+
+_classes = Kind(
+    learning=(f"{_CLASSES}.answer", "Classes"),
+    judging=f"{_CLASSES}.judging",
+    figures=f"{_CLASSES}.figures",
+    settings=ClassEvaluation,
+    run_figures=("confusion", "roc", "scores", "learning"),
+    variant_figures=(),
+    comparison_figures=("quality", "errors"),
+    tables=("groups.csv",),
+)
 
 KINDS = {
-    "numbers": Kind(("galadapt.answers.numbers.answer", "Numbers")),
-    "classes": Kind(("galadapt.answers.classes.answer", "Classes")),
-    "maps": Kind(("galadapt.answers.maps.answer", "Maps")),
+    "numbers": Kind(
+        learning=(f"{_NUMBERS}.answer", "Numbers"),
+        judging=f"{_NUMBERS}.judging",
+        figures=f"{_NUMBERS}.figures",
+        settings=Evaluation,
+        run_figures=("scatter", "distributions", "residuals", "learning"),
+        variant_figures=("survey_scatter", "feature_maps"),
+        comparison_figures=("r2_by_method", "scatter_by_magnitude"),
+    ),
+    "classes": _classes,
+    # The class follows from the map, and is judged like any other.
+    "maps": replace(_classes, learning=("galadapt.answers.maps.answer", "Maps")),
 }
+
+
+def judging(kind: str) -> Judging:
+    """Load what judges a kind of answer."""
+    module: Any = importlib.import_module(KINDS[kind].judging)
+    return cast("Judging", module)
+
+
+def figures(kind: str) -> Any:
+    """Load what draws a kind of answer."""
+    return importlib.import_module(KINDS[kind].figures)
+
+
+def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
+    """Return what a run.json keeps of its answer.
+
+    Args:
+        run: Its content.
+        where: The file, for messages.
+
+    Raises:
+        DataError: it keeps none.
+    """
+    record = run.get("answer") or {}
+    if record.get("kind") not in KINDS:
+        raise DataError(f"{where}: lacks 'answer'; delete its run folder and train again")
+    found: Mapping[str, Any] = record
+    return found
 
 
 def _class(kind: str) -> Any:
@@ -67,8 +143,6 @@ def of_run(run: Mapping[str, Any], where: Path) -> Answer:
     Raises:
         DataError: the record is incomplete.
     """
-    record = run.get("answer") or {}
-    if record.get("kind") not in KINDS:
-        raise DataError(f"{where}: lacks 'answer'; delete its run folder and train again")
+    record = record_of(run, where)
     answer: Answer = _class(record["kind"]).of_record(record)
     return answer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galadapt.core.errors import ConfigError
+from galadapt.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from galadapt.core.stage import Paths
@@ -66,17 +66,10 @@ def _modules(arguments: argparse.Namespace) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     results = Path(arguments.results)
-    comparison, by_class = (
-        results / "tables" / name for name in ("comparison.csv", "by_class.csv")
-    )
-    if by_class.is_file():
-        from galadapt.evaluation.compare_classes import console_table_classes
-
-        print(console_table_classes(comparison, by_class))
-    else:
-        from galadapt.evaluation.compare import console_table
-
-        print(console_table(comparison))
+    path = results / "tables" / "comparison.txt"
+    if not path.is_file():
+        raise DataError(f"{path}: no such table; run the workflow first, or name its results")
+    print(path.read_text(encoding="utf-8"))
     print(f"Report: {results / 'report.html'}")
 
 

@@ -14,7 +14,7 @@ import hashlib
 import importlib.metadata
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 #: Modules whose edits never change an output: configuration *values* are in each job's settings.
 NOT_HASHED = re.compile(
     r"galadapt"
+    r"|galadapt\.answers\.\w+\.settings"
     r"|galadapt\.cli(\..*)?"
     r"|galadapt\.config(\.(?!base$).*)?"  # names, units and limits that all share do count
     r"|galadapt\.core\.(errors|log|parallel|provenance|stage)"
@@ -78,10 +79,19 @@ def _file(name: str) -> Path | None:
     return None
 
 
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk all of a tree but what is there for the type checker alone."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        test = node.test if isinstance(node, ast.If) else None
+        if not (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"):
+            yield from _running(node)
+
+
 def _imports(tree: ast.AST) -> set[str]:
-    """Every galadapt module that `tree` imports, wherever in it, with the packages around it."""
+    """Every galadapt module that `tree` imports when it runs, with the packages around it."""
     named: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _running(tree):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

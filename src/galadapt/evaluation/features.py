@@ -29,8 +29,9 @@ def domain_separability(path: Path) -> dict[str, Any]:
             f001, ...).
 
     Returns:
-        ``auc`` and ``auc_fold_std`` as `separability` (NaN without one of the domains), the
-        numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not finite).
+        ``separability_auc`` and ``separability_std`` as `separability` (NaN without one of the
+        domains), the numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not
+        finite).
 
     Raises:
         DataError: the table is missing or is no table of embeddings.
@@ -48,8 +49,8 @@ def domain_separability(path: Path) -> dict[str, Any]:
     is_survey = (table["domain"] == "survey").to_numpy()[finite]
     auc, spread = separability(values[finite], is_survey)
     return {
-        "auc": auc,
-        "auc_fold_std": spread,
+        "separability_auc": auc,
+        "separability_std": spread,
         "n_simulated": int((~is_survey).sum()),
         "n_survey": int(is_survey.sum()),
         "failed": int((~finite).sum()),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from galadapt.answers import registry
+from galadapt.answers.view import WHOLE_RUN, Column
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
 
@@ -16,9 +19,6 @@ IDENTITY = ("task", "variant", "method", "seed")
 
 #: What remains of it when seeds are averaged.
 EXPERIMENT = IDENTITY[:3]
-
-#: `domain` of rows that belong to a run as a whole.
-BOTH = "both"
 
 
 def read_identity(run: Path) -> dict[str, Any]:
@@ -34,40 +34,123 @@ def read_identity(run: Path) -> dict[str, Any]:
     return {key: content[key] for key in IDENTITY}
 
 
-def read_runs(
-    metrics: Sequence[Path], details: Sequence[Path], wanted: Sequence[str]
-) -> list[dict[str, Any]]:
+class Metrics:
+    """The metrics of one run, as `galadapt.evaluation.evaluate` writes them."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a ``metrics.json``.
+
+        Raises:
+            DataError: it is missing or lacks something.
+        """
+        content = read_json(path)
+        missing = [key for key in (*IDENTITY, "kind", "rows") if key not in content]
+        if missing:
+            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+        self.identity: dict[str, Any] = {key: content[key] for key in IDENTITY}
+        self.kind: str = content["kind"]
+        self.rows: list[dict[str, Any]] = content["rows"]
+        self._values = {
+            (row["domain"], row["split"], row["item"], row["metric"]): row["value"]
+            for row in self.rows
+        }
+
+    @property
+    def domains(self) -> list[str]:
+        """Domains with a test set, in the order of every table."""
+        tested = (row["domain"] for row in self.rows if row["split"] == "test")
+        return [name for name in dict.fromkeys(tested) if name != WHOLE_RUN[0]]
+
+    @property
+    def items(self) -> list[str]:
+        """What is judged: quantities, or sets of classes, the network's own ones first."""
+        found = (row["item"] for row in self.rows if row["domain"] != WHOLE_RUN[0])
+        return list(dict.fromkeys(found))
+
+    def value(self, domain: str, item: str, metric: str, split: str = "test") -> float:
+        """Return one figure; NaN where there is none."""
+        found = self._values.get((domain, split, item, metric))
+        return math.nan if found is None else float(found)
+
+    @property
+    def separability(self) -> float:
+        """How well a linear classifier tells the domains apart (area under the ROC curve)."""
+        return self.value(*WHOLE_RUN, "separability_auc")
+
+    def headline(self) -> list[Column]:
+        """Return the figures that stand for the run."""
+        columns = registry.judging(self.kind).columns(self.items)
+        return [column for column in columns if column.headline]
+
+    def figure(self, domain: str, column: Column) -> float:
+        """Return the figure of a column on a test set."""
+        return self.value(domain, column.item or self.items[0], column.metric)
+
+    def logged(self, breakdown: Path) -> dict[str, float]:
+        """Name the metrics of the run for a tracker that sorts and cuts names.
+
+        Headline figures are ungrouped (``r2_survey_magnitude``, ``auc_simulated``); everything
+        else is in a group of the domain's name (``survey/bias_magnitude``).
+
+        Args:
+            breakdown: The run's breakdown.csv, for figures per class.
+        """
+        found: dict[str, float] = {}
+        grouped = registry.judging(self.kind).GROUPED
+        per_class = read_table(breakdown)
+        per_class = per_class[per_class["by"] == "class"]
+        # The survey first: plots open with the metric logged first.
+        for domain in sorted(self.domains, reverse=True):
+            columns = self.headline()
+            for column in columns:
+                ending = f"_{column.item}" if column.item else ""
+                found[f"{column.metric}_{domain}{ending}"] = self.figure(domain, column)
+            items = [column.item for column in columns if column.item]
+            for item in items or self.items[:1]:
+                ending = f"_{item}" if items else ""
+                for metric in grouped:
+                    found[f"{domain}/{metric}{ending}"] = self.value(domain, item, metric)
+            here = (per_class["domain"] == domain) & (per_class["item"] == self.items[0])
+            for row in per_class[here].to_dict("records"):
+                if row["metric"] in ("recall", "precision"):
+                    found[f"{domain}/{row['metric']}_{row['level']}"] = row["value"]
+        return {**found, "separability_auc": self.separability}
+
+
+def read_runs(metrics: Sequence[Path], breakdowns: Sequence[Path]) -> list[Metrics]:
     """Read the metrics of runs that shall be compared.
 
     Args:
         metrics: ``metrics.json`` of each run.
-        details: The tables that break them down, one per run in the same order; only counted.
-        wanted: Keys every file must have besides `IDENTITY`.
+        breakdowns: The tables that break them down, one per run in the same order; only counted.
 
     Raises:
-        DataError: no run, a run twice, another number of details, or a file lacks a key.
+        DataError: no run, a run twice, another number of breakdowns, or runs that cannot be
+            compared.
     """
     if not metrics:
         raise DataError("no metrics to compare; name at least one run's metrics.json")
-    if len(metrics) != len(details):
+    if len(metrics) != len(breakdowns):
         raise DataError(
-            f"{len(metrics)} metrics but {len(details)} tables of details; name one of each per run"
+            f"{len(metrics)} metrics but {len(breakdowns)} breakdowns; name one of each per run"
         )
-    runs = []
+    runs: list[Metrics] = []
     seen: dict[tuple[Any, ...], Path] = {}
     for path in metrics:
-        content = read_json(path)
-        missing = [key for key in (*IDENTITY, *wanted) if key not in content]
-        if missing:
-            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
-        key = tuple(content[name] for name in IDENTITY)
+        run = Metrics(path)
+        key = tuple(run.identity.values())
         if key in seen:
             raise DataError(
                 f"{path}: is the same run ({'/'.join(map(str, key))}) as {seen[key]}; name each "
                 "run once"
             )
         seen[key] = path
-        runs.append(dict(content))
+        if runs and run.identity["task"] != runs[0].identity["task"]:
+            raise DataError(
+                f"{path}: is a run of task {run.identity['task']}, not "
+                f"{runs[0].identity['task']}; leave it out"
+            )
+        runs.append(run)
     return runs
 
 
@@ -83,35 +166,6 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return groups.agg(["mean", "std", "count"]).rename(columns={"count": "n_seeds"}).reset_index()
 
 
-def details_over_seeds(
-    runs: Sequence[dict[str, Any]],
-    details: Sequence[Path],
-    places: Sequence[str],
-    text: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Average the tables that break runs down, in long form.
-
-    Args:
-        runs: As `read_runs` returns them.
-        details: One table per run: the columns `places` and one column per metric.
-        places: What a row of such a table is about.
-        text: Those of `places` that are names even where they look like numbers.
-
-    Returns:
-        `EXPERIMENT`, `places`, `metric`, and what `over_seeds` adds.
-
-    Raises:
-        DataError: a table is missing or lacks one of `places`.
-    """
-    tables = []
-    for run, path in zip(runs, details, strict=True):
-        table = read_table(path)
-        missing = [name for name in places if name not in table]
-        if missing:
-            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
-        table = table.astype(dict.fromkeys(text, str))
-        long = table.melt(id_vars=list(places), var_name="metric", value_name="value")
-        for position, key in enumerate(EXPERIMENT):
-            long.insert(position, key, run[key])
-        tables.append(long)
-    return over_seeds(pd.concat(tables, ignore_index=True), [*EXPERIMENT, *places, "metric"])
+def experiment_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what remains of a run's identity when seeds are averaged."""
+    return {key: identity[key] for key in EXPERIMENT}

@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from galadapt.answers import registry as answers
 from galadapt.core.files import write_text
 from galadapt.tasks import registry
+from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.reading import load
 
 HEADER = """\
@@ -31,9 +33,9 @@ def dvc_yaml(project: Path) -> str:
     stages: dict[str, Any] = {}
     plots: list[dict[str, Any]] = []
     for task in registry.TASKS:
-        results = load(project / registry.config_file(task)).results
-        stages |= _stages(task, results)
-        plots += _plots(task, results)
+        config = load(project / registry.config_file(task))
+        stages |= _stages(task, config.results)
+        plots += _plots(task, config)
     stages["record"] = {"cmd": f"test -d {RECORD}", "outs": _persisting("", [RECORD])}
     return HEADER + yaml.safe_dump({"stages": stages, "plots": plots}, sort_keys=False)
 
@@ -72,17 +74,19 @@ def _persisting(folder: str, names: list[str]) -> list[dict[str, Any]]:
     return [{folder + name: {"persist": True}} for name in names]
 
 
-def _plots(task: str, results: str) -> list[dict[str, Any]]:
-    """Return what ``dvc plots show`` draws: one bar per method and variant."""
+def _plots(task: str, config: Experiment) -> list[dict[str, Any]]:
+    """Return the bars of ``dvc plots show``: each headline figure, per method and test set."""
+    items = [quantity.name for quantity in registry.task(task).quantities]
+    columns = answers.judging(config.answer_kind).columns(items)
     return [
         {
-            f"{Path(file).stem}_{column}": {
+            f"{task}_{column.name}": {
                 "template": "bar_horizontal",
-                "x": column,
-                "y": {f"{results}/tables/{file}": "run"},
-                "title": f"{Path(file).stem.title()}, {column}".replace("_", " "),
+                "x": column.name,
+                "y": {f"{config.results}/tables/headline.csv": "run"},
+                "title": f"{task}: {column.head}",
             }
         }
-        for file, columns in registry.task(task).plots.items()
         for column in columns
+        if column.headline
     ]

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,11 +33,12 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
+from galadapt.answers.view import number
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import canonical_json, locked, read_json, read_table, write_csv
 from galadapt.core.log import log
 from galadapt.core.provenance import digest, file_digest
-from galadapt.evaluation.headline import counts, headings, headline, logged
+from galadapt.evaluation.runs import Metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,7 +52,7 @@ _IDENTITY = ("task", "variant", "method", "seed")
 #: Without these a run folder is unfinished.
 _REQUIRED = (
     *("run.json", "environment.json", "history.csv"),
-    *("predictions.parquet", "predictions.json", "metrics.json"),
+    *("predictions.parquet", "predictions.json", "metrics.json", "breakdown.csv"),
 )
 
 #: Not logged: made or not, and at any time, as figures of the whole experiment need it.
@@ -171,12 +173,10 @@ def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
             raise DataError(
                 f"{folder}: unfinished run, lacks {name}; rerun training and evaluation"
             )
-    run, metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
+    run, metrics = read_json(folder / "run.json"), Metrics(folder / "metrics.json")
     missing = [key for key in _IDENTITY if key not in run]
     if missing:
         raise DataError(f"{folder / 'run.json'}: lacks {', '.join(missing)}; rerun the training")
-    if "domains" not in metrics:
-        raise DataError(f"{folder / 'metrics.json'}: lacks domains; rerun the evaluation")
     about = methods.get(run["method"], {}).get("description") or "no description"
     history = read_table(folder / "history.csv")
     started, ended = (_time(folder / "environment.json", name) for name in ("started", "ended"))
@@ -211,8 +211,8 @@ def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
         metrics=[
             *(
                 (key, value, ended, 0)
-                for key, value in logged(metrics).items()
-                if value is not None
+                for key, value in metrics.logged(folder / "breakdown.csv").items()
+                if not math.isnan(value)
             ),
             *_epochs(history, started),
         ],
@@ -271,18 +271,16 @@ def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
-def _note(method: str, about: str, metrics: Mapping[str, Any]) -> str:
+def _note(method: str, about: str, metrics: Metrics) -> str:
     """Describe a run in Markdown: what the method is and its headline numbers."""
-    names = headings(metrics)
+    columns = metrics.headline()
+    names = [column.head for column in columns]
     lines = [f"**{method}**: {about}", ""]
     lines += [f"| test set | {' | '.join(names)} | n |", "|---" * (len(names) + 2) + "|"]
-    for domain, splits in sorted(metrics["domains"].items()):
-        test = splits.get("test")
-        if test:
-            values = headline(metrics, test)
-            cells = ["n/a" if value is None else f"{value:.3f}" for value in values]
-            count, _ = counts(metrics, test)
-            lines.append(f"| {domain} | {' | '.join(cells)} | {count} |")
+    for domain in sorted(metrics.domains):
+        cells = [number(metrics.figure(domain, column)) for column in columns]
+        count = metrics.value(domain, metrics.items[0], "n")
+        lines.append(f"| {domain} | {' | '.join(cells)} | {count:.0f} |")
     return "\n".join(lines)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+from galadapt.answers.registry import KINDS, Kind
 from galadapt.config.base import DOMAINS
-from galadapt.config.classes import ClassEvaluation
 from galadapt.config.machine import NON_RESULT_SECTIONS, Tracking
 from galadapt.config.training import Compute
-from galadapt.core.quantity import PARAMETERS
 from galadapt.core.stage import (
     Codes,
     Input,
@@ -23,11 +23,26 @@ from galadapt.core.stage import (
     stage,
 )
 from galadapt.stamps.preprocess import Step
-from galadapt.tasks.galaxies.settings import Evaluation
-from galadapt.tasks.registry import method_of_task
+from galadapt.tasks.registry import TASKS, method_of_task
+from galadapt.tasks.registry import task as task_named
 
 #: All that an experiment is, as plain values.
 Configuration = Annotated[dict[str, Any], Whole(without=NON_RESULT_SECTIONS)]
+
+
+def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:
+    """Return the kind of answer of a job's method."""
+    return KINDS[config.method_settings[wildcards["method"]].answer_kind]
+
+
+def _task(config: Any) -> str:
+    """Name the module that declares what the task measures."""
+    return f"{TASKS[config.task]}.task"
+
+
+def _words(config: Any) -> str:
+    return f"{TASKS[config.task]}.words"
+
 
 # --- runs -----------------------------------------------------------------------------------
 
@@ -45,7 +60,7 @@ def variant(
     make_variant(paths=stamp_set, steps=steps, output=stamps, provenance=provenance)
 
 
-@stage
+@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0], _task(config)])
 def train(
     task: Annotated[str, Wildcard],
     variant: Annotated[str, Wildcard],
@@ -69,7 +84,7 @@ def train(
         variant=variant,
         method_name=method,
         method=method_of_task(task, settings),
-        parameters=PARAMETERS,
+        parameters=[quantity.name for quantity in task_named(task).quantities],
         seed=seed,
         simulated=simulated,
         survey=survey,
@@ -82,7 +97,7 @@ def train(
     )
 
 
-@stage
+@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0]])
 def predict(
     run: Input,
     model: Input,
@@ -108,14 +123,16 @@ def predict(
     )
 
 
-@stage
+@stage(loads=lambda config, wildcards: [_kind(config, wildcards).judging])
 def evaluate(
-    evaluation: Evaluation,
+    evaluation: dict[str, Any],
     run: Input,
     predictions: Input,
     embeddings: Input,
+    history: Input,
     metrics: Output,
-    detail: Output,
+    breakdown: Output,
+    more: Outputs,
 ) -> None:
     """Metrics of one run."""
     from galadapt.evaluation.evaluate import evaluate_run
@@ -124,109 +141,55 @@ def evaluate(
         predictions=predictions,
         embeddings=embeddings,
         run=run,
-        evaluation=evaluation,
-        metrics=metrics,
-        by_magnitude=detail,
-    )
-
-
-@stage
-def evaluate_classes(
-    evaluation: ClassEvaluation,
-    run: Input,
-    predictions: Input,
-    embeddings: Input,
-    history: Input,
-    metrics: Output,
-    detail: Output,
-    answers: Output,
-) -> None:
-    """Metrics of one run that classifies."""
-    from galadapt.evaluation.classes import evaluate_run_classes
-
-    evaluate_run_classes(
-        predictions=predictions,
-        embeddings=embeddings,
-        run=run,
         history=history,
-        evaluation=evaluation,
+        settings=evaluation,
         metrics=metrics,
-        by_class=detail,
-        answers=answers,
+        breakdown=breakdown,
+        more=more,
     )
 
 
-@stage
-def run_figures(predictions: Input, history: Input, metrics: Input, figures: Outputs) -> None:
+@stage(loads=lambda config, wildcards: [_kind(config, wildcards).figures])
+def run_figures(run: Input, predictions: Input, history: Input, figures: Outputs) -> None:
     """Figures of one run."""
-    from galadapt.answers.numbers.figures import run_figures as draw
+    from galadapt.answers import registry as answers
+    from galadapt.core.files import read_json
 
-    draw(predictions=predictions, history=history, metrics=metrics, outputs=figures)
-
-
-@stage
-def run_figures_classes(
-    predictions: Input, history: Input, metrics: Input, figures: Outputs
-) -> None:
-    """Figures of one run that classifies."""
-    from galadapt.answers.classes.figures import class_run_figures
-
-    class_run_figures(predictions=predictions, history=history, metrics=metrics, outputs=figures)
+    kind = answers.record_of(read_json(run), run)["kind"]
+    answers.figures(kind).run_figures(run, predictions, history, figures)
 
 
 # --- tables ---------------------------------------------------------------------------------
 
 
-@stage
+@stage(loads=lambda config, _: [KINDS[config.answer_kind].judging, _words(config)])
 def comparison(
-    metrics: Inputs,
-    details: Inputs,
-    comparison: Output,
-    detail: Output,
-    markdown: Output,
-    html: Output,
-    summary: Outputs,
-    plot: Output,
-) -> None:
-    """The tables over seeds, with R1's published figures beside."""
-    from galadapt.evaluation.compare import compare
-
-    compare(
-        metrics=metrics,
-        bins=details,
-        metrics_folder=summary[0].parent,
-        by_magnitude=detail,
-        comparison=comparison,
-        markdown=markdown,
-        html=html,
-        plot=plot,
-    )
-
-
-@stage
-def comparison_classes(
     task: str,
     metrics: Inputs,
-    details: Inputs,
+    breakdowns: Inputs,
     comparison: Output,
-    detail: Output,
+    breakdown: Output,
+    text: Output,
     markdown: Output,
     html: Output,
     summary: Outputs,
     plot: Output,
 ) -> None:
-    """The tables over seeds of a task that classifies, with R2's and R3's published figures."""
-    from galadapt.evaluation.compare_classes import compare_classes
+    """The tables over seeds, with published figures beside."""
+    from galadapt.evaluation.compare import compare
 
-    compare_classes(
+    words = task_named(task).words
+    compare(
         metrics=metrics,
-        by_class=details,
-        task=task,
-        metrics_folder=summary[0].parent,
+        breakdowns=breakdowns,
+        published=words.published,
+        work=words.work,
         comparison=comparison,
-        detail=detail,
+        breakdown=breakdown,
+        text=text,
         markdown=markdown,
         html=html,
+        metrics_folder=summary[0].parent,
         plot=plot,
     )
 
@@ -254,7 +217,7 @@ def track(
     )
 
 
-@stage
+@stage(loads=lambda config, _: [_words(config)])
 def report(
     configuration: Configuration,
     codes: Codes,
@@ -283,6 +246,7 @@ def report(
     build_report(
         output=report,
         configuration=configuration,
+        words=task_named(configuration["task"]).words,
         comparison_html=comparison,
         pictures=pictures([*comparison_figures, *ablation, *fits_figure], by_variant, data_figures),
         tables=tables,
@@ -299,54 +263,44 @@ def report(
 
 
 @stage
-def data_figures(simulated: Inputs, survey: Input, further: Inputs, figures: Outputs) -> None:
-    """What went in: parameters and stamps of both domains."""
-    from galadapt.report.data import contact_sheet, parameter_histograms
+def data_figures(simulated: Inputs, survey: Inputs, further: Inputs, figures: Outputs) -> None:
+    """What went in: stamps of all domains and what is known of them."""
+    from galadapt.report.data import data_figures as draw
 
-    parameters, stamps = figures
+    given = {"simulated": simulated, "survey": survey}
     others: dict[str, list[Path]] = {}
     for path in further:
         # The shards of one simulation share a folder.
         others.setdefault(path.parent.name.replace("_", " "), []).append(path)
-    parameter_histograms(simulated, survey, parameters)
-    contact_sheet(simulated, survey, stamps, others)
+    draw({name: given[name] for name in DOMAINS if given[name]}, others, figures)
 
 
-@stage
-def data_figures_classes(simulated: Inputs, survey: Inputs, figures: Outputs) -> None:
-    """What went in: classes and stamps of all domains."""
-    from galadapt.report.class_data import class_data_figures
-
-    given = {"simulated": simulated, "survey": survey}
-    class_data_figures({name: given[name] for name in DOMAINS if given[name]}, figures)
-
-
-@stage
-def variant_figures(
-    predictions: Inputs, embeddings: Inputs, survey_scatter: Output, feature_maps: Output
-) -> None:
+@stage(loads=lambda config, _: [KINDS[config.answer_kind].figures])
+def variant_figures(run: Input, predictions: Inputs, embeddings: Inputs, figures: Outputs) -> None:
     """One variant's methods side by side."""
-    from galadapt.report.comparison import feature_maps as draw_features
-    from galadapt.report.comparison import survey_scatter as draw_scatter
+    from galadapt.answers.registry import record_of
+    from galadapt.core.files import read_json
+    from galadapt.report.comparison import variant_figures as draw
 
-    # A run folder is <variant>/<method>/seed<seed>.
-    draw_scatter({path.parent.parent.name: path for path in predictions}, survey_scatter)
-    draw_features({path.parent.parent.name: path for path in embeddings}, feature_maps)
+    def by_method(paths: list[Path]) -> dict[str, Path]:
+        # A run folder is <variant>/<method>/seed<seed>.
+        return {path.parent.parent.name: path for path in paths}
 
-
-@stage
-def comparison_figures(comparison: Input, detail: Input, figures: Outputs) -> None:
-    """The comparison table, drawn."""
-    from galadapt.report.comparison import r2_by_method, scatter_by_magnitude
-
-    bars, scatter = figures
-    r2_by_method(comparison, bars)
-    scatter_by_magnitude(detail, scatter)
+    record = record_of(read_json(run), run)
+    draw(record, by_method(predictions), by_method(embeddings), figures)
 
 
-@stage
-def comparison_figures_classes(comparison: Input, detail: Input, figures: Outputs) -> None:
-    """The comparison tables of a task that classifies, drawn."""
-    from galadapt.report.class_comparison import class_comparison_figures
+@stage(loads=lambda config, _: [KINDS[config.answer_kind].figures, _words(config)])
+def comparison_figures(
+    task: str, run: Input, comparison: Input, breakdown: Input, figures: Outputs
+) -> None:
+    """The comparison tables, drawn."""
+    from galadapt.answers import registry as answers
+    from galadapt.answers.published import read_published
+    from galadapt.core.files import read_json
 
-    class_comparison_figures(comparison, detail, figures)
+    words = task_named(task).words
+    record = answers.record_of(read_json(run), run)
+    answers.figures(record["kind"]).comparison_figures(
+        record, comparison, breakdown, read_published(words.published), words.work, figures
+    )

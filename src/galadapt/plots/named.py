@@ -23,7 +23,7 @@ def draw_named(outputs: Sequence[Path], drawers: Mapping[str, Callable[[Path], N
         drawers[output.stem](output)
 
 
-def run_title(metrics: Path) -> str:
-    """Name a run by its metrics.json, for the titles of its figures."""
-    content = read_json(metrics)
+def run_title(run: Path) -> str:
+    """Name a run by its run.json, for the titles of its figures."""
+    content = read_json(run)
     return " / ".join(str(content.get(key, "?")) for key in ("task", "variant", "method", "seed"))

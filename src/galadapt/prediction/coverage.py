@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import check_predictions, labelled
+from galadapt.answers.numbers.metrics import labelled, read_predictions
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json, read_table
+from galadapt.core.files import read_json
 from galadapt.core.quantity import QUANTITIES
 from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing, empty
@@ -92,8 +92,7 @@ def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxi
         raise DataError("no predictions to draw; name the predictions of the package's networks")
     tables = []
     for path in paths:
-        table = read_table(path)
-        check_predictions(table, str(path))
+        table = read_predictions(path)
         tables.append(labelled(table[table["split"] == "test"]).set_index(["domain", "id"]))
         if not tables[-1].index.equals(tables[0].index):
             raise DataError(

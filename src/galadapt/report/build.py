@@ -18,30 +18,15 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from galadapt.answers.classes.votes_of_groups import survey_answers
+from galadapt.answers.classes.groups import survey_predictions
+from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
-from galadapt.evaluation.headline import classifies, counts, headings, headline
+from galadapt.evaluation.runs import Metrics
+from galadapt.report.words import Words
 
 #: What of an environment.json differs between two equal runs, or is no version.
 _NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", "backend")
-
-#: Title and first sentence of each task's page.
-TITLES = {
-    "galaxies": (
-        "How far can the networks be trusted?",
-        "Galaxy structure measured by networks trained on simulations, tested on simulated "
-        "galaxies and on a survey.",
-    ),
-    "stars": (
-        "Which frames can be used?",
-        "Star images told apart by networks: circular, comet or donut, split by frame.",
-    ),
-    "screening": (
-        "Which fields need an expert's eye?",
-        "X-ray fields screened by networks for regions that spoil the detection of sources.",
-    ),
-}
 
 #: Longest table that is shown whole.
 _MAX_ROWS = 60
@@ -58,6 +43,7 @@ class Picture:
 def build_report(
     output: Path,
     configuration: Mapping[str, Any],
+    words: Words,
     comparison_html: Path,
     pictures: Mapping[str, Sequence[Picture]],
     tables: Sequence[Path],
@@ -73,6 +59,7 @@ def build_report(
     Args:
         output: HTML file to write.
         configuration: The whole configuration, as plain values.
+        words: Those of the task.
         comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
         pictures: {section title: pictures}, in the order to be shown.
         tables: CSV files of what was left out of the data and of what it was made from, each
@@ -103,12 +90,12 @@ def build_report(
     appendix = [_run_row(Path(run)) for run in runs]
     page = template.render(
         style=Markup(folder.joinpath("report.css").read_text("utf-8")),
-        facts=_facts(configuration),
+        facts=_facts(configuration, words),
         # Fragments were escaped by the stages that wrote them.
         comparison=Markup(fragment),
         sections=sections,
-        title=TITLES.get(str(configuration.get("task")), TITLES["galaxies"]),
-        answers=_answers(runs),
+        title=(words.title, words.lead),
+        own_images=_own_images(runs),
         tables=[_shown(Path(path)) for path in tables],
         coverage=None if package is None else _coverage(package),
         coverage_pictures=_inlined(package_pictures),
@@ -116,7 +103,7 @@ def build_report(
         fits=None if fits_html is None else Markup(_text(fits_html)),
         appendix=appendix,
         headings=appendix[0]["headings"] if appendix else [],
-        caveats=_caveats(configuration, appendix),
+        caveats=_caveats(configuration, words, appendix),
         versions=_versions(runs),
         code=sorted(code.items()),
         configuration=json.dumps(configuration, indent=2, sort_keys=True, default=str),
@@ -201,10 +188,10 @@ def _shown(path: Path) -> dict[str, Any]:
     }
 
 
-def _answers(runs: Sequence[Path]) -> dict[str, Any] | None:
-    """What networks that classify say of the user's own images; None where there are none."""
-    found = [(read_json(run / "run.json"), run / "answers.csv") for run in map(Path, runs)]
-    table = survey_answers([(record, path) for record, path in found if path.is_file()])
+def _own_images(runs: Sequence[Path]) -> dict[str, Any] | None:
+    """Tabulate predicted classes of the user's own images; None where there are none."""
+    found = [(read_json(run / "run.json"), run / "groups.csv") for run in map(Path, runs)]
+    table = survey_predictions([(record, path) for record, path in found if path.is_file()])
     return None if table.empty else _rows(table)
 
 
@@ -232,17 +219,15 @@ def _coverage(package: Path) -> dict[str, Any]:
         raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
 
 
-def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Say in a few lines what was run."""
+def _facts(configuration: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
+    """State in a few lines what was run."""
 
     def listed(key: str) -> str:
         return ", ".join(map(str, configuration.get(key) or [])) or "none"
 
-    galaxies = configuration.get("task", "galaxies") == "galaxies"
-    data = _galaxies(configuration) if galaxies else _classified(configuration)
     return [
         ("Preset", str(configuration.get("preset", "unnamed"))),
-        *data,
+        *words.facts(configuration),
         ("Variants", listed("variants")),
         ("Methods", listed("methods")),
         ("Training seeds", listed("seeds")),
@@ -250,87 +235,29 @@ def _facts(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _galaxies(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    image = configuration.get("image") or {}
-    survey = configuration.get("survey") or {}
-    return [
-        ("Survey", str(survey.get("kind", "unknown"))),
-        (
-            "Stamps",
-            f"{image.get('stamp_size')} px of {image.get('pixel_scale')} arcsec, "
-            f"{image.get('band')}, zero point {image.get('zero_point')} AB",
-        ),
-        ("Simulated", _sizes(configuration.get("simulation") or {})),
-        *_sources(configuration),
-    ]
-
-
-def _sizes(simulation: Mapping[str, Any]) -> str:
-    splits = (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
-    counts = [(simulation[key], label) for key, label in splits if key in simulation]
-    return ", ".join(f"{count:,} {label}".replace(",", " ") for count, label in counts)
-
-
-def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Say which methods learn from another simulation than the experiment's."""
-    users: dict[str, list[str]] = {}
-    for name in configuration.get("methods") or []:
-        method = (configuration.get("method_settings") or {}).get(name, {})
-        if method.get("simulation"):
-            users.setdefault(method["simulation"], []).append(name)
-    usual = _sizes(configuration.get("simulation") or {})
-    found = []
-    for simulation, names in users.items():
-        sizes = _sizes((configuration.get("simulations") or {}).get(simulation, {}))
-        # Said where they are not those of the line above.
-        count = "" if sizes in ("", usual) else f"{sizes}; "
-        text = f"{count}of {', '.join(names)} and what starts from it"
-        found.append((f"Simulation {simulation}", text))
-    return found
-
-
-def _classified(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    def domain(name: str) -> str:
-        return "none" if configuration.get(name) is None else str(configuration[name]["kind"])
-
-    return [
-        ("Task", str(configuration["task"])),
-        ("Simulated", domain("simulated")),
-        ("Own images", domain("survey")),
-    ]
-
-
 def _run_row(folder: Path) -> dict[str, Any]:
-    run, metrics = read_json(folder / "run.json"), read_json(folder / "metrics.json")
+    run, metrics = read_json(folder / "run.json"), Metrics(folder / "metrics.json")
+    columns, first = metrics.headline(), metrics.items[0]
     try:
-        tests = {
-            name: splits["test"] for name, splits in metrics["domains"].items() if "test" in splits
-        }
-        counted = {name: counts(metrics, test) for name, test in tests.items()}
         return {
             "variant": run["variant"],
             "method": run["method"],
             "seed": run["seed"],
             "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
             "parameters": run.get("parameter_count", "?"),
-            "n": {name: n for name, (n, _) in counted.items()},
-            "failed": sum(failed for _, failed in counted.values()),
-            "separability": _number((metrics.get("separability") or {}).get("auc")),
-            "headings": headings(metrics),
-            "classifies": classifies(metrics),
+            "n": {name: int(metrics.value(name, first, "n")) for name in metrics.domains},
+            "failed": sum(int(metrics.value(name, first, "failed")) for name in metrics.domains),
+            "separability": number(metrics.separability),
+            "headings": [column.head for column in columns],
             "headline": {
-                name: [_number(value) for value in headline(metrics, test)]
-                for name, test in tests.items()
+                name: [number(metrics.figure(name, column)) for column in columns]
+                for name in metrics.domains
             },
         }
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise DataError(
             f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
         ) from None
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"
 
 
 def _versions(runs: Sequence[Path]) -> list[tuple[str, str]]:
@@ -343,81 +270,15 @@ def _versions(runs: Sequence[Path]) -> list[tuple[str, str]]:
     return [(key, ", ".join(sorted(values))) for key, values in sorted(found.items())]
 
 
-def _caveats(configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what the numbers do not say."""
-    lines = []
+def _caveats(
+    configuration: Mapping[str, Any], words: Words, appendix: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """State what the numbers do not show."""
+    lines = words.caveats(configuration, [row["n"] for row in appendix])
     seeds = len(configuration.get("seeds") or [])
     if seeds < 3:
         lines.append(
             f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "
             "not known well enough to rank methods; use at least 3."
         )
-    if any(row["classifies"] for row in appendix):
-        return lines + _class_caveats(configuration)
-    return _galaxy_caveats(configuration, appendix) + lines
-
-
-def _class_caveats(configuration: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "Classes are unequally common: accuracy mostly tells how common the largest is. Balanced "
-        "accuracy is the mean recall of the classes.",
-        "Stamps of one frame or observation are alike: intervals come from drawing these anew, "
-        "not stamps, and few of them make wide intervals.",
-        "R2's and R3's published figures hold for their own images.",
-    ]
-    if configuration.get("simulated") is not None:
-        lines.append(
-            "Simulated images hold the defects that were thought of. Success on them is "
-            "necessary, not sufficient, for real ones."
-        )
-    leaking = [
-        name
-        for name in configuration.get("methods") or []
-        if configuration["method_settings"][name].get("split") == "stamp"
-    ]
-    if leaking:
-        lines.append(
-            f"{', '.join(leaking)}: split by stamp, so that stamps of one frame train and test. "
-            "The score is what R2 warns against, and stands here to show by how much it flatters."
-        )
-    return lines
-
-
-def _galaxy_caveats(
-    configuration: Mapping[str, Any], appendix: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    lines = []
-    sizes = {row["n"]["survey"] for row in appendix if "survey" in row["n"]}
-    if sizes:
-        count = min(sizes)
-        lines.append(
-            f"The survey's test set holds {count} galaxies. How far R² would move with other "
-            "galaxies is the bootstrap interval below each table; smaller differences are not "
-            "established."
-        )
-    if (configuration.get("splits") or {}).get("by") == "id":
-        lines.append(
-            "Survey galaxies are split by their identifier: stamps of training and test galaxies "
-            "can overlap on the mosaic, which flatters methods that use its labels."
-        )
-    if (configuration.get("survey") or {}).get("kind") == "mock":
-        lines.append(
-            "The survey is a mock: its galaxies, PSF and sky differ from the simulations in ways "
-            "that were chosen. Success on it is necessary, not sufficient, for the real sky."
-        )
-        lines.append(
-            "The mock is more crowded than the sky (survey.density) and default simulations hold "
-            "no neighbours: where extraction.neighbours keeps them, part of what the baseline "
-            "loses is crowding."
-        )
-    lines += [
-        "Reference values of survey galaxies are catalogue fits with errors of their own; no "
-        "method can score higher than those errors allow.",
-        "R² depends on the spread of the test set: the same errors give a lower R² on a narrower "
-        "population. Compare methods within a column, not columns with each other.",
-        "The AUC tells the domains apart by the network's features. Unlike populations alone keep "
-        "it above 0.5, and 0.5 says that the domains look alike, not that measurements are right.",
-        "R1 is the published system this pipeline reproduces (single-Sersic simulations, CANDELS "
-        "F160W galaxies of van der Wel et al. 2012); its figures hold for its own galaxies.",
-    ]
     return lines

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
+from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.config.base import DOMAINS, Name
-from galadapt.config.classes import ClassEvaluation, ClassMethod
+from galadapt.config.classes import ClassMethod
 from galadapt.tasks.experiment import Experiment
 
 
@@ -16,8 +15,6 @@ class ClassExperiment(Experiment):
 
     method_settings: dict[Name, ClassMethod] = Field(description="Named ways to train.")
     evaluation: ClassEvaluation = Field(ClassEvaluation(), description="Metrics.")
-
-    CLASSIFIES: ClassVar[bool] = True
 
     @property
     def domains(self) -> tuple[str, ...]:

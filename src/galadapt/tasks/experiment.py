@@ -46,8 +46,6 @@ class Experiment(Section):
         Downloads(), description="Published data; never part of a result's identity."
     )
 
-    #: Whether the answer is a class, and not numbers.
-    CLASSIFIES: ClassVar[bool] = True
     #: Fewest pixels on a side that a variant may leave.
     SMALLEST: ClassVar[int] = 16
 
@@ -60,6 +58,13 @@ class Experiment(Section):
                 "must be a relative path inside the project, so that a clone does not rerun"
             )
         return value
+
+    @property
+    def answer_kind(self) -> str:
+        """Kind of answer of the methods; kinds of one task are judged and drawn alike."""
+        own: Any = self
+        kind: str = own.method_settings[self.methods[0]].answer_kind
+        return kind
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from galadapt.core.quantity import Quantity
 from galadapt.tasks.experiment import Experiment
+
+if TYPE_CHECKING:
+    # Better words must not rerun what depends on the task alone.
+    from galadapt.report.words import Words
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task. Its stages are in the module ``stages`` beside, its rules in ``data_<task>.smk``.
+    """One task.
+
+    Its stages are in the module ``stages`` beside, the words of its report in ``words``, its rules
+    in ``workflow/rules/data_<task>.smk``.
 
     Attributes:
+        package: The package that holds it.
         settings: Its experiment.
+        data_figures: Names of the figures of its stamps (`galadapt.report.data`).
+        quantities: What is measured, where it measures numbers, in the order of every table.
         parts: Names of the optional rules it takes from ``workflow/rules/parts``.
-        plots: Columns that ``dvc plots show`` draws, by the file in ``tables`` they are in.
     """
 
+    package: str
     settings: type[Experiment]
+    data_figures: tuple[str, ...]
+    quantities: tuple[Quantity, ...] = ()
     parts: tuple[str, ...] = ()
-    plots: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Words:
+        """The words of its report."""
+        found: Words = import_module(f"{self.package}.words").WORDS
+        return found

@@ -6,20 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from class_runs import GROUPING, STARS, fabricate_class_run
+from comparing import compared
 from matplotlib.image import imread
 
-from galadapt.answers.classes.figures import class_run_figures
-from galadapt.config.classes import ClassEvaluation
-from galadapt.core.errors import ConfigError, DataError
-from galadapt.evaluation.compare_classes import compare_classes
-from galadapt.report.class_comparison import class_comparison_figures, errors_by_class, quality
-from galadapt.report.class_data import (
-    class_contact_sheet,
-    class_counts,
-    class_data_figures,
-    moments,
+from galadapt.answers.classes.figures import (
+    comparison_figures,
+    errors_by_class,
+    quality,
+    run_figures,
 )
+from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.answers.published import read_published
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.report.data import class_contact_sheet, class_counts, data_figures, moments
 from galadapt.stamps.format import write_stamps
+from galadapt.tasks.registry import task
 
 RUN = ("confusion", "roc", "scores", "learning")
 DATA = ("counts", "moments", "contact_sheet")
@@ -38,8 +39,8 @@ def ink(path):
 
 
 def draw_run(folder, outputs):
-    class_run_figures(
-        folder / "predictions.parquet", folder / "history.csv", folder / "metrics.json", outputs
+    run_figures(
+        folder / "run.json", folder / "predictions.parquet", folder / "history.csv", outputs
     )
 
 
@@ -113,41 +114,42 @@ def tables(tmp_path):
         )
         for variant, method in (("none", "kernel3"), ("minmax_sqrt", "ordinal"))
     ]
-    comparison, detail = tmp_path / "comparison.csv", tmp_path / "by_class.csv"
-    compare_classes(
-        [run / "metrics.json" for run in runs],
-        [run / "metrics_by_class.csv" for run in runs],
-        "screening",
-        comparison,
-        detail,
-        *(tmp_path / name for name in ("c.md", "c.html", "plot.csv", "metrics")),
-    )
-    return comparison, detail
+    paths = compared(runs, tmp_path, "screening")
+    return paths["comparison"], paths["breakdown"]
+
+
+def published():
+    words = task("screening").words
+    return read_published(words.published), words.work
+
+
+def draw_comparison(tables, outputs):
+    comparison_figures({}, *tables, *published(), outputs)
 
 
 def test_comparison_figures_repeat_and_show_a_changed_figure(tables, tmp_path):
     outputs = [tmp_path / "figures" / f"{name}.png" for name in ("quality", "errors")]
-    class_comparison_figures(*tables, outputs)
+    draw_comparison(tables, outputs)
     before = [path.read_bytes() for path in outputs]
     assert all(ink(path) > 0.01 for path in outputs)
-    class_comparison_figures(*tables, outputs)
+    draw_comparison(tables, outputs)
     assert before == [path.read_bytes() for path in outputs]
     for path in tables:
         table = pd.read_csv(path)
         table["mean"] = 0.7 * table["mean"]
         table.to_csv(path, index=False)
-    class_comparison_figures(*tables, outputs)
+    draw_comparison(tables, outputs)
     assert all(old != path.read_bytes() for old, path in zip(before, outputs, strict=True))
 
 
 def test_groups_shared_between_splits_are_marked(tables, tmp_path):
     output = tmp_path / "quality.png"
-    quality(tables[0], output)
+    quality(tables[0], *published(), output)
     before = output.read_bytes()
     table = pd.read_csv(tables[0])
     table.loc[table["metric"] == "shared_groups", "mean"] = 3
     table.to_csv(tables[0], index=False)
-    quality(tables[0], output)
+    quality(tables[0], *published(), output)
     assert output.read_bytes() != before
 
 
@@ -164,10 +166,10 @@ def test_data_figures_of_two_domains_and_unlabelled_stamps(tmp_path):
     second = write_set(tmp_path / "b.h5", ["comet", ""], "survey", **drawn(2))
     outputs = [tmp_path / f"{name}.png" for name in DATA]
     stamps = {"simulated": [first], "survey": [second]}
-    class_data_figures(stamps, outputs)
+    data_figures(stamps, {}, outputs)
     before = [path.read_bytes() for path in outputs]
     assert all(ink(path) > 0.01 for path in outputs)
-    class_data_figures(stamps, outputs)
+    data_figures(stamps, {}, outputs)
     assert before == [path.read_bytes() for path in outputs]
 
 
@@ -185,15 +187,15 @@ def test_figures_that_cannot_be_drawn_say_why(tables, tmp_path):
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: confusion, roc"):
         draw_run(folder, [tmp_path / "pie.png"])
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: quality, errors"):
-        class_comparison_figures(*tables, [tmp_path / "pie.png"])
-    with pytest.raises(ConfigError, match="no figure is called 'pie'; known: counts, moments"):
-        class_data_figures({}, [tmp_path / "pie.png"])
+        draw_comparison(tables, [tmp_path / "pie.png"])
+    with pytest.raises(ConfigError, match="no figure is called 'pie'; known: parameters, stamps"):
+        data_figures({}, {}, [tmp_path / "pie.png"])
     with pytest.raises(DataError, match="no stamp set to draw"):
         class_counts({}, tmp_path / "counts.png")
     path = write_set(tmp_path / "a.h5", ["comet"])
     with pytest.raises(DataError, match=r"a\.h5: lacks the column\(s\) std, skewness, kurtosis"):
         moments({"simulated": [path]}, tmp_path / "moments.png")
-    with pytest.raises(DataError, match=r"by_class\.csv: lacks the column.*domain"):
+    with pytest.raises(DataError, match=r"breakdown\.csv: lacks the column.*domain"):
         pd.DataFrame({"task": ["stars"]}).to_csv(tables[1], index=False)
-        errors_by_class(tables[1], tmp_path / "errors.png")
+        errors_by_class(tables[1], *published(), tmp_path / "errors.png")
     assert not list(tmp_path.glob("*.png"))

@@ -3,20 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from comparing import compared
 from matplotlib.image import imread
 
 from galadapt.answers.numbers import figures as runs
+from galadapt.answers.published import read_published
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.evaluation.compare import compare
+from galadapt.core.quantity import SERSIC
 from galadapt.report import comparison, data
 from galadapt.stamps.format import write_stamps
+from galadapt.tasks.registry import task
 
 NAMES = ("scatter", "distributions", "residuals", "learning")
 
 
 def draw_run(folder, outputs):
     runs.run_figures(
-        folder / "predictions.parquet", folder / "history.csv", folder / "metrics.json", outputs
+        folder / "run.json", folder / "predictions.parquet", folder / "history.csv", outputs
     )
 
 
@@ -29,16 +32,7 @@ def content(path):
 
 @pytest.fixture
 def tables(tmp_path, all_runs):
-    names = ("comparison", "by_magnitude", "markdown", "html", "metrics_folder", "plot")
-    paths = {name: tmp_path / name for name in names}
-    paths["comparison"] = tmp_path / "comparison.csv"
-    paths["by_magnitude"] = tmp_path / "by_magnitude.csv"
-    compare(
-        [run / "metrics.json" for run in all_runs],
-        [run / "metrics_by_magnitude.csv" for run in all_runs],
-        **paths,
-    )
-    return paths
+    return compared(all_runs, tmp_path)
 
 
 @pytest.fixture
@@ -102,11 +96,14 @@ def test_a_run_without_survey_and_with_failures_is_still_drawn(make_run, tmp_pat
 
 def test_comparison_figures(tables, all_runs, tmp_path):
     first = {run.parent.name: run for run in all_runs if run.name == "seed1"}
+    words = task("galaxies").words
     draw = {
-        "r2.png": lambda out: comparison.r2_by_method(tables["comparison"], out),
-        "mag.png": lambda out: comparison.scatter_by_magnitude(tables["by_magnitude"], out),
-        "survey.png": lambda out: comparison.survey_scatter(
-            {name: run / "predictions.parquet" for name, run in first.items()}, out
+        "r2.png": lambda out: runs.r2_by_method(
+            tables["comparison"], SERSIC, read_published(words.published), words.work, out
+        ),
+        "mag.png": lambda out: runs.scatter_by_magnitude(tables["breakdown"], SERSIC, out),
+        "survey.png": lambda out: runs.survey_scatter(
+            {name: run / "predictions.parquet" for name, run in first.items()}, SERSIC, out
         ),
         "features.png": lambda out: comparison.feature_maps(
             {name: run / "embeddings.parquet" for name, run in first.items()}, out
@@ -131,10 +128,10 @@ def test_bad_inputs_write_nothing(make_run, tables, tmp_path):
     folder = make_run()
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: scatter"):
         draw_run(folder, [tmp_path / "pie.png"])
-    with pytest.raises(DataError, match=r"comparison\.csv: lacks the column.*magnitude_low"):
-        comparison.scatter_by_magnitude(tables["comparison"], tmp_path / "x.png")
+    with pytest.raises(DataError, match=r"comparison\.csv: lacks the column.*level"):
+        runs.scatter_by_magnitude(tables["comparison"], SERSIC, tmp_path / "x.png")
     with pytest.raises(DataError, match="no predictions to draw"):
-        comparison.survey_scatter({}, tmp_path / "x.png")
+        runs.survey_scatter({}, SERSIC, tmp_path / "x.png")
     (folder / "history.csv").write_text("epoch,loss\n")
     with pytest.raises(DataError, match=r"history\.csv: holds no epoch or no curve"):
         draw_run(folder, [tmp_path / "learning.png"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from galadapt.answers.numbers import metrics
+from galadapt.core.quantity import QUANTITIES
 
 
 def test_r2_is_one_for_truth_zero_for_the_mean_and_negative_for_worse():
@@ -22,8 +23,8 @@ def test_r2_ignores_missing_predictions_and_is_undefined_without_variance():
 
 def test_a_negative_sersic_index_is_an_outlier_and_does_not_poison_the_rest():
     true = np.full(5, 2.0)
-    found = metrics.parameter_metrics(
-        "sersic_index", true, np.array([2.0, 2.0, 2.2, 1.9, -1.0]), 0.3, (0.1, 10)
+    found = metrics.quantity_metrics(
+        QUANTITIES["sersic_index"], true, np.array([2.0, 2.0, 2.2, 1.9, -1.0]), 0.3, (0.1, 10)
     )
     assert found["outlier_fraction"] == 0.2
     assert found["completeness"] == 0.8
@@ -38,10 +39,10 @@ def test_nmad_is_the_standard_deviation_of_a_gaussian_and_ignores_outliers():
     assert np.isnan(metrics.nmad(np.array([])))
 
 
-def test_parameter_metrics_by_hand():
+def test_metrics_by_hand():
     true = np.array([20.0, 21.0, 22.0, 23.0])
     predicted = np.array([20.1, 21.1, 23.1, np.nan])
-    found = metrics.parameter_metrics("magnitude", true, predicted, 0.5, (10, 23))
+    found = metrics.quantity_metrics(QUANTITIES["magnitude"], true, predicted, 0.5, (10, 23))
     assert found["n"] == 4
     assert found["failed"] == 1
     assert found["completeness"] == 0.5

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from class_runs import GROUPING, fabricate_class_run
+from comparing import compared
+from metric_rows import value
 
-from galadapt.config.classes import ClassEvaluation
+from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.answers.published import beside, read_published
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
-from galadapt.evaluation.compare_classes import COLUMNS, compare_classes, console_table_classes
-from galadapt.evaluation.published_classes import beside, published_classes
+from galadapt.evaluation.compare import COLUMNS
+from galadapt.tasks.registry import task
 
 
 @pytest.fixture(autouse=True)
@@ -23,22 +26,12 @@ def no_warning():
         yield
 
 
-def write(runs, task, folder):
-    paths = {
-        "comparison": folder / "comparison.csv",
-        "detail": folder / "by_class.csv",
-        "markdown": folder / "comparison.md",
-        "html": folder / "comparison.html",
-        "plot": folder / "quality.csv",
-        "metrics_folder": folder / "metrics",
-    }
-    compare_classes(
-        [run / "metrics.json" for run in runs],
-        [run / "metrics_by_class.csv" for run in runs],
-        task,
-        **paths,
-    )
-    return paths
+def write(runs, of_task, folder):
+    return compared(runs, folder, of_task)
+
+
+def published_classes(of_task):
+    return read_published(task(of_task).words.published)
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +88,14 @@ def test_every_figure_of_the_reference_is_there():
         "0": 0.0045, "1": 0.049, "2": 0.837, "3": 0.56, "4": 0.456, "5": 0.3
     }  # fmt: skip
     assert screening.query("metric == 'observations'")["value"].sum() == 8643 + 2161 + 400
-    assert published_classes("galaxies").empty
+    assert read_published(None).empty
 
 
 def test_a_published_figure_stands_only_where_it_can_be_told_which_of_ours_it_is():
     table = published_classes("screening")
     assert beside(table, "minmax_sqrt", "rotation", ["minmax_sqrt"])["value"].tolist() == [0.866]
     assert beside(table, "none", "rotation", ["none"]).empty
-    # R3 does not say with which stretch it compared kernels.
+    # The study does not say with which stretch it compared kernels.
     assert beside(table, "none", "kernel9", ["none"])["value"].tolist() == [0.807, 341]
     assert beside(table, "none", "kernel9", ["none", "minmax_log"]).empty
     assert beside(table, "zscale_log", "", [])["value"].tolist() == [0.829]
@@ -111,17 +104,17 @@ def test_a_published_figure_stands_only_where_it_can_be_told_which_of_ours_it_is
 def test_tidy_table_has_the_columns_and_statistics_promised(stars, tmp_path):
     paths = write(stars, "stars", tmp_path)
     tidy = pd.read_csv(paths["comparison"])
-    assert list(tidy.columns) == COLUMNS
-    assert not tidy.duplicated(COLUMNS[:6]).any()
+    assert list(tidy.columns) == [*COLUMNS, "mean", "std", "n_seeds"]
+    assert not tidy.duplicated(COLUMNS).any()
     row = tidy.query("method == 'network_a' and metric == 'auc'").iloc[0]
     seeds = [
-        read_json(run / "metrics.json")["domains"]["simulated"]["test"]["auc"]
+        value(run, "simulated", "circular/comet/donut", "auc")
         for run in stars
         if run.parent.name == "network_a"
     ]
     assert row["mean"] == pytest.approx(np.mean(seeds))
     assert row["std"] == pytest.approx(abs(seeds[0] - seeds[1]) / math.sqrt(2))
-    assert (row["n_seeds"], row["classes"]) == (2, "circular/comet/donut")
+    assert (row["n_seeds"], row["item"]) == (2, "circular/comet/donut")
     whole = tidy.query("domain == 'both' and metric == 'seconds_per_epoch'")
     assert whole["mean"].tolist() == pytest.approx([2.15] * 3)
     vote = tidy.query("method == 'network_a' and metric == 'vote_accuracy'")["mean"].iloc[0]
@@ -132,10 +125,10 @@ def test_every_form_shows_the_same_numbers_and_the_published_ones(stars, tmp_pat
     paths = write(stars, "stars", tmp_path)
     tidy = pd.read_csv(paths["comparison"])
     row = tidy.query("method == 'network_b' and metric == 'balanced_accuracy'").iloc[0]
-    console = console_table_classes(paths["comparison"], paths["detail"])
-    for text in (paths["markdown"].read_text(), paths["html"].read_text(), console):
+    for form in ("markdown", "html", "text"):
+        text = paths[form].read_text()
         assert f"{row['mean']:.3f} ± {row['std']:.3f}" in text
-        assert "R2 published: network B" in text
+        assert "star-image study published: network B" in text
         assert "accuracy train 0.958" in text
     assert "*0.897*" in lines_of(paths, "network_b")[0][1]
     assert "training, stamps: circular 2040, comet 303, donut 16" in paths["markdown"].read_text()
@@ -159,17 +152,19 @@ def test_classes_with_few_groups_are_named(stars, screening, tmp_path):
 def test_published_rows_stand_beside_their_method_and_the_rest_below(screening, tmp_path):
     paths = write(screening, "screening", tmp_path)
     text = paths["markdown"].read_text()
-    assert "R3 published: dropout .2" in lines_of(paths, "dropout2")[0][1]
-    assert "R3 published: kernel 3" in lines_of(paths, "kernel3")[0][1]
+    assert "4XMM study published: dropout .2" in lines_of(paths, "dropout2")[0][1]
+    assert "4XMM study published: kernel 3" in lines_of(paths, "kernel3")[0][1]
     assert "*0.774*" in lines_of(paths, "kernel3")[0][1]
-    # Run in two variants: there is no telling which of them R3's figure belongs to.
-    others = text.split("## Other figures R3 published")[1]
+    # Run in two variants: there is no telling which of them the study's figure belongs to.
+    others = text.split("## Other figures published by 4XMM study")[1]
     assert "- 2 convolutions, AUC: 0.864" in others
     assert "- rotation, AUC: 0.866" in others
     assert "dropout .2" not in others
     # Of the stretch as a whole, at the end of its section.
-    assert "*R3 published: MinMax sqrt*" in text
-    errors = [line for line in text.splitlines() if line.startswith("|  | *R3 published* |")]
+    assert "*4XMM study published: MinMax sqrt*" in text
+    errors = [
+        line for line in text.splitlines() if line.startswith("|  | *4XMM study published* |")
+    ]
     cells = "| *0.0045* | *0.049* | *0.837* | *0.56* | *0.456* | *0.3* |"
     assert len(errors) == 2 and all(cells in line for line in errors)
 
@@ -191,12 +186,11 @@ def test_finer_classes_have_a_row_of_their_own_and_are_ranked_apart(screening, t
 
 def test_errors_per_class_are_averaged_under_names_and_not_numbers(screening, tmp_path):
     paths = write(screening, "screening", tmp_path)
-    detail = pd.read_csv(paths["detail"], dtype={"class": str})
-    found = detail.query("metric == 'error' and kind == 'original' and method == 'kernel3'")
-    assert found["class"].tolist() == ["0", "1", "2", "3", "4"]
-    test = read_json(screening[0] / "metrics.json")["domains"]["simulated"]["test"]
-    expected = [values["error"] for values in test["original"].values()]
-    assert found["mean"].tolist() == pytest.approx(expected)
+    parts = pd.read_csv(paths["breakdown"], dtype={"level": str})
+    found = parts.query("metric == 'error' and by == 'label' and method == 'kernel3'")
+    assert found["level"].tolist() == ["0", "1", "2", "3", "4"]
+    own = pd.read_csv(screening[0] / "breakdown.csv").query("metric == 'error' and by == 'label'")
+    assert found["mean"].tolist() == pytest.approx(own["value"].tolist())
 
 
 def test_columns_without_any_figure_are_left_out(screening, tmp_path):
@@ -212,13 +206,14 @@ def test_text_from_names_is_escaped_in_html(tmp_path):
 
 def test_repeating_gives_the_same_bytes(stars, tmp_path):
     first, second = (write(stars, "stars", tmp_path / name) for name in "ab")
-    for name in ("comparison", "detail", "markdown", "html", "plot"):
+    for name in ("comparison", "breakdown", "text", "markdown", "html", "plot"):
         assert first[name].read_bytes() == second[name].read_bytes()
 
 
 def test_runs_that_cannot_be_compared_are_refused(stars, tmp_path):
-    with pytest.raises(DataError, match="is a run of task stars, not screening; leave it out"):
-        write(stars, "screening", tmp_path)
+    other = fabricate_class_run(tmp_path / "other", "screening", method="kernel3")
+    with pytest.raises(DataError, match="is a run of task screening, not stars; leave it out"):
+        write([*stars, other], "stars", tmp_path)
     with pytest.raises(DataError, match=r"is the same run \(stars/none/network_a/1\)"):
         write([stars[0], stars[0]], "stars", tmp_path)
     with pytest.raises(DataError, match="no metrics to compare"):
@@ -229,10 +224,3 @@ def test_runs_that_cannot_be_compared_are_refused(stars, tmp_path):
     with pytest.raises(DataError, match=r"metrics\.json: lacks variant.*rerun the evaluation"):
         write([broken], "stars", tmp_path)
     assert not (tmp_path / "comparison.csv").exists()
-
-
-def test_a_console_table_of_something_else_is_refused(stars, tmp_path):
-    paths = write(stars, "stars", tmp_path)
-    with pytest.raises(DataError, match=r"by_class\.csv: lacks domain, classes.*rerun"):
-        pd.DataFrame({"a": [1]}).to_csv(paths["detail"], index=False)
-        console_table_classes(paths["comparison"], paths["detail"])

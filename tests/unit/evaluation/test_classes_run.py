@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from class_runs import GROUPING, fabricate_class_run, judge_class_run
+from metric_rows import domains, value
 
-from galadapt.config.classes import ClassEvaluation
+from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 
@@ -24,84 +25,90 @@ def edit(folder, change):
     table = pd.read_parquet(path)
     change(table).to_parquet(path, index=False)
     judge_class_run(folder)
-    return read_json(folder / "metrics.json")
+
+
+#: The classes of the fabricated stars, as an item of metrics.
+STARS = "circular/comet/donut"
+
+
+def part(folder, level, by="class"):
+    """Return the figures of one part of the test set."""
+    table = pd.read_csv(folder / "breakdown.csv", dtype={"level": str})
+    rows = table[(table["by"] == by) & (table["level"] == level)]
+    return dict(zip(rows["metric"], rows["value"], strict=True))
 
 
 def test_metrics_hold_identity_splits_votes_and_intervals(tmp_path):
     folder = fabricate_class_run(tmp_path, method="network_a")
     metrics = read_json(folder / "metrics.json")
     assert (metrics["task"], metrics["method"], metrics["seed"]) == ("stars", "network_a", 1)
-    assert metrics["class_names"] == ["circular", "comet", "donut"]
+    assert metrics["kind"] == "classes"
     # The first epoch compiles: its 30 s must not count.
-    assert metrics["seconds_per_epoch"] == pytest.approx(2.1)
-    splits = metrics["domains"]["simulated"]
-    assert set(splits) == {"train", "validation", "test"}
-    test = splits["test"]
+    assert value(folder, "both", "run", "seconds_per_epoch") == pytest.approx(2.1)
+    assert {row["split"] for row in metrics["rows"]} == {"train", "validation", "test"}
+    test = {row["metric"]: row["value"] for row in metrics["rows"] if row["split"] == "test"}
     assert test["accuracy_low"] <= test["accuracy"] <= test["accuracy_high"]
-    assert "accuracy_low" not in splits["validation"]
-    assert test["vote"]["n"] == test["groups"] == 13
-    assert test["vote"]["accuracy"] > test["accuracy"]
-    assert test["classes"]["donut"]["groups"] == 2
+    with pytest.raises(KeyError):
+        value(folder, "simulated", STARS, "accuracy_low", "validation")
+    assert test["vote_n"] == test["groups"] == 13
+    assert test["vote_accuracy"] > test["accuracy"]
+    assert part(folder, "donut")["groups"] == 2
     assert test["shared_groups"] == 0
-    assert sum(map(sum, test["confusion"])) == test["n"]
-    assert metrics["separability"]["auc"] is None
+    assert test["separability_auc"] is None
 
 
 def test_both_domains_give_a_separability(tmp_path):
     folder = fabricate_class_run(tmp_path, domains=("simulated", "survey"))
-    metrics = read_json(folder / "metrics.json")
-    assert metrics["separability"]["auc"] > 0.8
-    domains = metrics["domains"]
-    assert domains["simulated"]["test"]["accuracy"] > domains["survey"]["test"]["accuracy"]
+    assert value(folder, "both", "run", "separability_auc") > 0.8
+    simulated, survey = (value(folder, d, STARS, "accuracy") for d in ("simulated", "survey"))
+    assert simulated > survey
 
 
-def test_errors_are_told_per_class_before_grouping(tmp_path):
+def test_errors_are_given_per_label_before_grouping(tmp_path):
     folder = fabricate_class_run(tmp_path, "screening", method="kernel3")
-    test = read_json(folder / "metrics.json")["domains"]["simulated"]["test"]
     table = pd.read_parquet(folder / "predictions.parquet").query("split == 'test'")
     twos = table[table["label_original"] == "2"]
-    assert test["original"]["2"]["error"] == pytest.approx((twos["p_good"] > 0.5).mean())
-    assert list(test["original"]) == ["0", "1", "2", "3", "4"]
-    assert test["vote"] is None
-    detail = pd.read_csv(folder / "metrics_by_class.csv", dtype={"class": str})
-    row = detail.query("kind == 'original' and `class` == '2'").iloc[0]
-    assert (row["n"], row["classes"]) == (58, "good/bad")
-    assert row["error"] == pytest.approx(test["original"]["2"]["error"])
+    found = part(folder, "2", "label")
+    assert found["error"] == pytest.approx((twos["p_good"] > 0.5).mean())
+    assert found["n"] == 58
+    parts = pd.read_csv(folder / "breakdown.csv", dtype={"level": str}).query("by == 'label'")
+    assert list(parts["level"].unique()) == ["0", "1", "2", "3", "4"]
+    assert set(parts["item"]) == {"good/bad"}
+    with pytest.raises(KeyError):
+        value(folder, "simulated", "good/bad", "vote_n")
 
 
 def test_finer_classes_are_judged_in_the_coarser_too(tmp_path):
     evaluation = ClassEvaluation(bootstrap=50, grouping=GROUPING)
     folder = fabricate_class_run(tmp_path, "screening", method="ordinal", evaluation=evaluation)
-    test = read_json(folder / "metrics.json")["domains"]["simulated"]["test"]
     table = pd.read_parquet(folder / "predictions.parquet").query("split == 'test'")
     bad = table[[f"p_{name}" for name in GROUPING["bad"]]].sum(axis=1) > 0.5
     truth = table["label_original"].isin(GROUPING["bad"])
-    assert test["grouped"]["accuracy"] == pytest.approx((bad == truth).mean())
-    assert test["grouped"]["class_names"] == ["good", "bad"]
-    assert test["grouped"]["auc_low"] < test["grouped"]["auc"]
-    # No test observation has class 5: nothing is said of it, and nothing breaks.
-    assert test["classes"]["5"] == {
-        "n": 0,
-        "groups": 0,
-        "recall": None,
-        "precision": None,
-        "f1": None,
-        "auc": None,
-    }
-    detail = pd.read_csv(folder / "metrics_by_class.csv")
-    assert set(detail["classes"]) == {"0/1/2/3/4/5", "good/bad"}
+    accuracy = value(folder, "simulated", "good/bad", "accuracy")
+    assert accuracy == pytest.approx((bad == truth).mean())
+    low, auc = (value(folder, "simulated", "good/bad", name) for name in ("auc_low", "auc"))
+    assert low < auc
+    # No test observation has class 5: its figures are undefined, and nothing breaks.
+    five = part(folder, "5")
+    assert (five["n"], five["groups"]) == (0, 0)
+    assert all(np.isnan(five[name]) for name in ("recall", "precision", "f1", "auc"))
+    items = set(pd.read_csv(folder / "breakdown.csv")["item"])
+    assert items == {"0/1/2/3/4/5", "good/bad"}
 
 
 def test_a_grouping_of_other_classes_is_not_applied(tmp_path):
     evaluation = ClassEvaluation(bootstrap=50, grouping=GROUPING)
     folder = fabricate_class_run(tmp_path, "screening", method="kernel3", evaluation=evaluation)
-    assert "grouped" not in read_json(folder / "metrics.json")["domains"]["simulated"]["test"]
+    rows = read_json(folder / "metrics.json")["rows"]
+    assert {row["item"] for row in rows} == {"good/bad", "run"}
 
 
-def test_groups_in_several_splits_are_counted_and_said(tmp_path, capsys):
+def test_groups_in_several_splits_are_counted_and_reported(tmp_path, capsys):
     folder = fabricate_class_run(tmp_path, method="network_b_leaking")
-    test = read_json(folder / "metrics.json")["domains"]["simulated"]["test"]
-    assert test["shared_groups"] > 0.8 * test["groups"]
+    shared, groups = (
+        value(folder, "simulated", STARS, name) for name in ("shared_groups", "groups")
+    )
+    assert shared > 0.8 * groups
     assert (
         "also occur in other splits: these figures do not hold for new ones"
         in capsys.readouterr().err
@@ -110,7 +117,7 @@ def test_groups_in_several_splits_are_counted_and_said(tmp_path, capsys):
 
 def test_unlabelled_rows_count_nowhere(tmp_path):
     folder = fabricate_class_run(tmp_path, domains=("simulated", "survey"))
-    before = read_json(folder / "metrics.json")["domains"]["simulated"]["test"]
+    before = value(folder, "simulated", STARS, "n")
 
     def strip(table):
         table.loc[table["domain"] == "survey", ["label_true", "label_original"]] = ""
@@ -118,11 +125,11 @@ def test_unlabelled_rows_count_nowhere(tmp_path):
         table.loc[test[0], ["label_true", "label_original"]] = None
         return table
 
-    metrics = edit(folder, strip)
-    assert set(metrics["domains"]) == {"simulated"}
-    test = metrics["domains"]["simulated"]["test"]
-    assert (test["n"], test["unlabelled"]) == (before["n"] - 1, 1)
-    assert metrics["separability"]["auc"] > 0.8
+    edit(folder, strip)
+    assert domains(folder) == {"simulated"}
+    assert value(folder, "simulated", STARS, "n") == before - 1
+    assert value(folder, "simulated", STARS, "unlabelled") == 1
+    assert value(folder, "both", "run", "separability_auc") > 0.8
 
 
 def test_a_failed_prediction_is_counted_and_said(tmp_path, capsys):
@@ -132,20 +139,21 @@ def test_a_failed_prediction_is_counted_and_said(tmp_path, capsys):
         table.loc[table["split"] == "test", "p_comet"] = np.nan
         return table
 
-    test = edit(folder, lose)["domains"]["simulated"]["test"]
-    assert test["failed"] == test["n"]
-    assert test["accuracy"] is None
-    assert test["vote"]["failed"] == 13
+    edit(folder, lose)
+    n, failed = (value(folder, "simulated", STARS, name) for name in ("n", "failed"))
+    assert failed == n
+    assert value(folder, "simulated", STARS, "accuracy") is None
+    assert value(folder, "simulated", STARS, "vote_failed") == 13
     assert "simulated test stamps have no finite prediction" in capsys.readouterr().err
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
     folder = fabricate_class_run(tmp_path)
-    before = (folder / "metrics.json").read_bytes(), (folder / "metrics_by_class.csv").read_bytes()
+    before = (folder / "metrics.json").read_bytes(), (folder / "breakdown.csv").read_bytes()
     path = folder / "predictions.parquet"
     pd.read_parquet(path).sample(frac=1, random_state=3).to_parquet(path, index=False)
     judge_class_run(folder)
-    after = (folder / "metrics.json").read_bytes(), (folder / "metrics_by_class.csv").read_bytes()
+    after = (folder / "metrics.json").read_bytes(), (folder / "breakdown.csv").read_bytes()
     assert before == after
 
 
@@ -179,7 +187,7 @@ def test_a_history_without_seconds_gives_none(tmp_path):
     folder = fabricate_class_run(tmp_path)
     pd.DataFrame({"epoch": [1], "loss": [0.5]}).to_csv(folder / "history.csv", index=False)
     judge_class_run(folder)
-    assert read_json(folder / "metrics.json")["seconds_per_epoch"] is None
+    assert value(folder, "both", "run", "seconds_per_epoch") is None
 
 
 @pytest.mark.parametrize(

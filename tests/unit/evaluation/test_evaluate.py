@@ -5,22 +5,25 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from metric_rows import value
 
-from galadapt.core.errors import DataError
+from galadapt.answers.numbers.settings import Evaluation
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import read_json
 from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.evaluate import evaluate_run
-from galadapt.tasks.galaxies.settings import Evaluation
 
 
-def again(folder):
+def again(folder, more=()):
     evaluate_run(
         folder / "predictions.parquet",
         folder / "embeddings.parquet",
         folder / "run.json",
-        Evaluation(magnitude_bins=[18, 20, 22, 23.5], bootstrap=50),
+        folder / "history.csv",
+        {"magnitude_bins": [18, 20, 22, 23.5], "bootstrap": 50},
         folder / "metrics.json",
-        folder / "metrics_by_magnitude.csv",
+        folder / "breakdown.csv",
+        more,
     )
 
 
@@ -29,21 +32,26 @@ def edit(path, change):
 
 
 def test_metrics_hold_identity_domains_splits_and_intervals(make_run):
-    metrics = read_json(make_run(method="baseline") / "metrics.json")
+    run = make_run(method="baseline")
+    metrics = read_json(run / "metrics.json")
     assert (metrics["task"], metrics["method"], metrics["seed"]) == ("galaxies", "baseline", 1)
-    simulated = metrics["domains"]["simulated"]["test"]["magnitude"]
-    survey = metrics["domains"]["survey"]["test"]["magnitude"]
-    assert simulated["r2"] > 0.9 > survey["r2"]
-    assert simulated["r2_low"] < simulated["r2"] < simulated["r2_high"]
-    assert "r2_low" not in metrics["domains"]["survey"]["validation"]["magnitude"]
-    assert metrics["separability"]["auc"] > 0.9
+    simulated = value(run, "simulated", "magnitude", "r2")
+    assert simulated > 0.9 > value(run, "survey", "magnitude", "r2")
+    low, high = (value(run, "simulated", "magnitude", f"r2_{end}") for end in ("low", "high"))
+    assert low < simulated < high
+    value(run, "survey", "magnitude", "r2", "validation")
+    with pytest.raises(KeyError):
+        value(run, "survey", "magnitude", "r2_low", "validation")
+    assert value(run, "both", "run", "separability_auc") > 0.9
 
 
 def test_bins_add_up_to_the_test_split(make_run):
-    folder = make_run()
-    bins = pd.read_csv(folder / "metrics_by_magnitude.csv")
-    assert len(bins) == 2 * len(PARAMETERS) * 3
-    assert bins.groupby(["domain", "parameter"])["n"].sum().eq(300).all()
+    bins = pd.read_csv(make_run() / "breakdown.csv")
+    assert set(bins["by"]) == {"magnitude"}
+    assert list(bins["level"].unique()) == ["18 to 20", "20 to 22", "22 to 23.5"]
+    counts = bins[bins["metric"] == "n"]
+    assert len(counts) == 2 * len(PARAMETERS) * 3
+    assert counts.groupby(["domain", "item"])["value"].sum().eq(300).all()
 
 
 def test_a_missing_prediction_is_counted_and_not_fatal(make_run, capsys):
@@ -55,10 +63,9 @@ def test_a_missing_prediction_is_counted_and_not_fatal(make_run, capsys):
 
     edit(folder / "predictions.parquet", lose)
     again(folder)
-    magnitude = read_json(folder / "metrics.json")["domains"]["simulated"]["test"]["magnitude"]
-    assert magnitude["failed"] == 1
-    assert magnitude["n"] == 300
-    assert "1 test galaxies have no finite prediction" in capsys.readouterr().err
+    assert value(folder, "simulated", "magnitude", "failed") == 1
+    assert value(folder, "simulated", "magnitude", "n") == 300
+    assert "1 test objects have no finite prediction" in capsys.readouterr().err
 
 
 def test_galaxies_outside_the_bins_are_said(make_run, capsys):
@@ -70,7 +77,7 @@ def test_galaxies_outside_the_bins_are_said(make_run, capsys):
 
     edit(folder / "predictions.parquet", brighten)
     again(folder)
-    assert "1 of 300 simulated test galaxies lie outside" in capsys.readouterr().err
+    assert "1 of 300 simulated test objects lie outside" in capsys.readouterr().err
 
 
 def test_repeated_evaluation_gives_the_same_bytes(make_run):
@@ -85,7 +92,7 @@ def test_repeated_evaluation_gives_the_same_bytes(make_run):
     [
         (lambda t: t.drop(columns="magnitude_true"), "lack the column.*magnitude_tr"),
         (lambda t: t.iloc[:0], "holds no prediction"),
-        (lambda t: t.assign(split="train"), "no row of split 'test'"),
+        (lambda t: t.assign(split="train"), "no labelled row of split 'test'"),
         (lambda t: t.assign(sersic_index_true=0.0), "sersic_index_true of id 0 is 0"),
     ],
 )
@@ -106,6 +113,12 @@ def test_embeddings_without_features_are_refused(make_run):
         again(folder)
 
 
+def test_an_unknown_further_table_is_refused(make_run, tmp_path):
+    folder = make_run(evaluate=False)
+    with pytest.raises(ConfigError, match="no table is called 'votes"):
+        again(folder, [folder / "votes.csv"])
+
+
 def test_run_json_without_its_method_is_refused(make_run):
     folder = make_run(evaluate=False)
     (folder / "run.json").write_text(json.dumps({"task": "galaxies", "variant": "a", "seed": 1}))
@@ -117,7 +130,7 @@ def test_run_json_without_its_method_is_refused(make_run):
     ("values", "message"),
     [
         ({"magnitude_bins": [18, 18]}, "edges must increase"),
-        ({"outlier": {"magnitude": 1.0}}, "must name exactly magnitude, effective_radius"),
+        ({"outlier": {"colour": 1.0}}, "no quantity 'colour'; known: magnitude, effective_radius"),
     ],
 )
 def test_impossible_settings_are_refused(values, message):

@@ -6,12 +6,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from comparing import compared
+from metric_rows import value
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json
 from galadapt.core.quantity import PARAMETERS
-from galadapt.evaluation.compare import compare
 from galadapt.report.build import Picture, build_report
+from galadapt.tasks.registry import task
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -31,13 +32,7 @@ CONFIGURATION = {
 @pytest.fixture
 def inputs(tmp_path, make_run):
     runs = [make_run(method=m, seed=s) for m in ("baseline", "transfer") for s in (1, 2)]
-    names = ("comparison", "by_magnitude", "markdown", "html", "metrics_folder", "plot")
-    paths = {name: tmp_path / "tables" / name for name in names}
-    compare(
-        [run / "metrics.json" for run in runs],
-        [run / "metrics_by_magnitude.csv" for run in runs],
-        **paths,
-    )
+    paths = compared(runs, tmp_path / "tables")
     (tmp_path / "figure.png").write_bytes(PIXEL)
     (tmp_path / "cuts.csv").write_text(
         "cut,condition,removed,remaining\ncatalog,all rows,0,150\nflag,f <= 0,17,133\n"
@@ -61,6 +56,7 @@ def inputs(tmp_path, make_run):
     return {
         "output": tmp_path / "report.html",
         "configuration": CONFIGURATION,
+        "words": task("galaxies").words,
         "comparison_html": paths["html"],
         "pictures": {"The data": [Picture(tmp_path / "figure.png", "Labels of <both> domains.")]},
         "tables": [tmp_path / "cuts.csv", tmp_path / "rejected.csv"],
@@ -112,12 +108,11 @@ def test_the_page_is_whole_and_needs_nothing_else(inputs):
 def test_the_page_says_what_was_run_and_what_came_out(inputs):
     build_report(**inputs)
     text = " ".join(Page(inputs["output"].read_text()).text.split())
-    metrics = read_json(inputs["runs"][0] / "metrics.json")
     for name in PARAMETERS:
-        assert f"{metrics['domains']['survey']['test'][name]['r2']:.3f}" in text
+        assert f"{value(inputs['runs'][0], 'survey', name, 'r2'):.3f}" in text
     for wanted in (
         "50 000 train",
-        "R1 published",
+        "CANDELS study published",
         "f <= 0",
         "Labels of <both> domains.",
         "0123456789abcdef",
@@ -200,7 +195,7 @@ def test_a_long_table_is_cut_and_says_so(inputs):
         ("figure.png", None, r"figure\.png: no such figure; rerun"),
         ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the column\(s\) cut, removed"),
         ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column\(s\) reason"),
-        ("tables/html", None, "html: no such file; rerun"),
+        ("tables/comparison.html", None, "html: no such file; rerun"),
         ("choice.html", None, r"choice\.html: no such file; rerun"),
         ("package.json", b'{"name": "x"}', r"package\.json: lacks 'coverage'; rerun the stage"),
     ],
@@ -217,5 +212,5 @@ def test_broken_inputs_write_nothing(inputs, tmp_path, name, content, message):
 
 def test_metrics_of_another_shape_are_refused(inputs):
     (inputs["runs"][1] / "metrics.json").write_text('{"domains": {"survey": {"test": {"x": 1}}}}')
-    with pytest.raises(DataError, match=r"metrics\.json lacks 'magnitude'; rerun training and ev"):
+    with pytest.raises(DataError, match=r"metrics\.json: lacks task.*rerun the evaluation"):
         build_report(**inputs)

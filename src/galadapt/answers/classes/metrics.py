@@ -20,7 +20,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from galadapt.evaluation.bootstrap import central_interval, resamples
+from galadapt.answers.bootstrap import central_interval, resamples
 
 #: Figures whose uncertainty `class_intervals` gives.
 WITH_INTERVALS = ("accuracy", "balanced_accuracy", "auc")

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score
 
+from galadapt.answers.bootstrap import central_interval, resamples
 from galadapt.core.errors import DataError
-from galadapt.core.quantity import PARAMETERS, QUANTITIES
-from galadapt.evaluation.bootstrap import central_interval, resamples
+from galadapt.core.files import read_table
+from galadapt.core.quantity import SERSIC, Quantity
+
+#: Suffixes of the columns of one quantity.
+KINDS = ("true", "predicted")
+
+
+def quantities_of(record: Mapping[str, Any]) -> tuple[Quantity, ...]:
+    """Return the quantities that a run predicts, from its record."""
+    return tuple(map(Quantity.from_dict, record["quantities"]))
 
 
 def nmad(values: np.ndarray) -> float:
@@ -68,29 +79,29 @@ def r2_interval(
     return central_interval(np.concatenate(draws))
 
 
-def parameter_metrics(
-    parameter: str,
+def quantity_metrics(
+    quantity: Quantity,
     true: np.ndarray,
     predicted: np.ndarray,
     outlier: float,
     valid: tuple[float, float],
 ) -> dict[str, float]:
-    """Metrics of one parameter on one set of galaxies.
+    """Metrics of one quantity on one set of objects.
 
     Args:
-        parameter: Name of the quantity.
+        quantity: What is measured.
         true: Reference values, shape (n,).
-        predicted: Predictions, shape (n,); NaN marks a galaxy without one.
-        outlier: Largest |error| that is not an outlier, in the parameter's error convention.
-        valid: Closed range outside which a prediction cannot be meant.
+        predicted: Predictions, shape (n,); NaN marks an object without one.
+        outlier: Largest |error| that is not an outlier, in the quantity's error convention.
+        valid: Closed range outside which a prediction is impossible.
 
     Returns:
-        ``n`` (galaxies), ``failed`` (predictions that are not finite), ``completeness`` (share of
-        galaxies with a finite prediction inside `valid`), and over the finite predictions ``r2``,
+        ``n`` (objects), ``failed`` (predictions that are not finite), ``completeness`` (share of
+        objects with a finite prediction inside `valid`), and over the finite predictions ``r2``,
         ``bias`` (median error), ``scatter`` (NMAD of the errors) and ``outlier_fraction``.
     """
     finite = np.isfinite(predicted)
-    error = QUANTITIES[parameter].errors(true[finite], predicted[finite])
+    error = quantity.errors(true[finite], predicted[finite])
     inside = finite & (predicted >= valid[0]) & (predicted <= valid[1])
     bias = float(np.median(error)) if len(error) else float("nan")
     return {
@@ -104,69 +115,60 @@ def parameter_metrics(
     }
 
 
-def columns(table: pd.DataFrame, parameter: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (true, predicted) of one parameter as float64 arrays of shape (n,)."""
+def columns(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (true, predicted) of one quantity as float64 arrays of shape (n,)."""
     return (
-        table[f"{parameter}_true"].to_numpy(np.float64),
-        table[f"{parameter}_predicted"].to_numpy(np.float64),
+        table[f"{name}_true"].to_numpy(np.float64),
+        table[f"{name}_predicted"].to_numpy(np.float64),
     )
 
 
-def check_predictions(table: pd.DataFrame, where: str) -> None:
-    """Refuse a table that is not a predictions table.
+def read_predictions(path: Path, quantities: Sequence[Quantity] = SERSIC) -> pd.DataFrame:
+    """Read a predictions table.
 
-    A reference value may be NaN: the galaxy is unlabelled (see `labelled`).
+    A reference value may be NaN: the object is unlabelled (see `labelled`).
 
     Raises:
-        DataError: a column is missing, there is no row, or a reference value is infinite or
-            (radius, index) not positive.
+        DataError: the table is missing, lacks a column or has no row, or a reference value is
+            infinite or (where only positive ones have an error) not positive.
     """
+    table = read_table(path)
     wanted = ["id", "domain", "split"]
-    wanted += [f"{name}_{kind}" for name in PARAMETERS for kind in ("true", "predicted")]
+    wanted += [f"{quantity.name}_{kind}" for quantity in quantities for kind in KINDS]
     missing = [name for name in wanted if name not in table]
     if missing:
         raise DataError(
-            f"{where}: predictions lack the column(s) {', '.join(missing)}; rerun the prediction"
+            f"{path}: predictions lack the column(s) {', '.join(missing)}; rerun the prediction"
         )
     if table.empty:
-        raise DataError(f"{where}: holds no prediction; rerun the prediction")
-    for name in PARAMETERS:
-        true = table[f"{name}_true"].to_numpy(np.float64)
-        bad = np.isinf(true)
-        if QUANTITIES[name].positive:
-            bad |= true <= 0
+        raise DataError(f"{path}: holds no prediction; rerun the prediction")
+    for quantity in quantities:
+        true = table[f"{quantity.name}_true"].to_numpy(np.float64)
+        bad = np.isinf(true) | (quantity.positive & (true <= 0))
         if bad.any():
             first = table["id"].iloc[int(np.argmax(bad))]
             raise DataError(
-                f"{where}: {name}_true of id {first} is {true[bad][0]:g}, which is no reference "
-                "value; remove the object from the stamp set"
+                f"{path}: {quantity.name}_true of id {first} is {true[bad][0]:g}, which is no "
+                "reference value; remove the object from the stamp set"
             )
+    return table
 
 
-def labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a predictions table that have a reference value of every parameter."""
-    return table.dropna(subset=[f"{name}_true" for name in PARAMETERS])
+def labelled(table: pd.DataFrame, quantities: Sequence[Quantity] = SERSIC) -> pd.DataFrame:
+    """Return the rows of a predictions table that have a reference value of every quantity."""
+    return table.dropna(subset=[f"{quantity.name}_true" for quantity in quantities])
 
 
-def table_metrics(
-    table: pd.DataFrame,
-    outlier: Mapping[str, float],
-    valid: Mapping[str, tuple[float, float]],
-) -> dict[str, dict[str, float]]:
-    """Metrics of every parameter: {parameter: {metric: value}}."""
-    return {
-        name: parameter_metrics(name, *columns(table, name), outlier[name], valid[name])
-        for name in PARAMETERS
-    }
-
-
-def magnitude_bins(
-    table: pd.DataFrame, edges: Sequence[float]
-) -> Iterator[tuple[float, float, pd.DataFrame]]:
-    """Yield (low, high, rows) per bin of TRUE magnitude; the last bin includes its upper edge."""
-    magnitude = table["magnitude_true"].to_numpy(np.float64)
+def bins(values: np.ndarray, edges: Sequence[float]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the level ("16 to 20") and the rows of each bin; the last one has its upper edge."""
     for low, high in itertools.pairwise(edges):
-        inside = (magnitude >= low) & (magnitude < high)
+        inside = (values >= low) & (values < high)
         if high == edges[-1]:
-            inside |= magnitude == high
-        yield low, high, table[inside]
+            inside |= values == high
+        yield f"{low:g} to {high:g}", np.flatnonzero(inside)
+
+
+def level_edges(level: str) -> tuple[float, float]:
+    """Return the edges of a bin from its level."""
+    low, high = level.split(" to ")
+    return float(low), float(high)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.numbers.metrics import nmad, r2, r2_interval
+from galadapt.answers.view import Cell, best, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_text
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
-from galadapt.evaluation.verdicts import Cell, best, number
 
 #: `method` of the fit's rows; its variant is empty.
 FIT = "profile fit"

@@ -25,14 +25,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from galadapt.answers.numbers.metrics import check_predictions
+from galadapt.answers.numbers.metrics import read_predictions
+from galadapt.answers.view import Cell, number
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json, read_table, write_csv, write_text
+from galadapt.core.files import read_json, write_csv, write_text
 from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
-from galadapt.evaluation.runs import read_identity
+from galadapt.evaluation.runs import Metrics, read_identity
 from galadapt.evaluation.tables import render_html
-from galadapt.evaluation.verdicts import Cell, number
 from galadapt.learners.matching import matching_weights
 
 #: What each criterion measures; the smallest value is chosen.
@@ -153,11 +153,9 @@ class _Candidate:
 
 def _read(folder: Path) -> _Run:
     identity = read_identity(folder / "run.json")
-    metrics = read_json(folder / "metrics.json")
+    metrics = Metrics(folder / "metrics.json")
     try:
         settings = read_json(folder / "run.json")["settings"]
-        tested = metrics["domains"].get("survey", {}).get("test", {})
-        r2 = [tested[name]["r2"] if tested else None for name in PARAMETERS]
         return _Run(
             variant=str(identity["variant"]),
             method=str(identity["method"]),
@@ -165,17 +163,13 @@ def _read(folder: Path) -> _Run:
             folder=folder,
             settings={key: settings[key] for key in _SETTINGS}
             | {"simulation": settings.get("simulation")},
-            auc=_float(metrics["separability"]["auc"]),
-            r2=np.array([_float(value) for value in r2]),
+            auc=metrics.separability,
+            r2=np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
         ) from None
-
-
-def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
@@ -191,8 +185,7 @@ def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
 def _predictions(run: _Run) -> pd.DataFrame:
     """Read the validation galaxies of both domains, without any truth of the survey's."""
     path = run.folder / "predictions.parquet"
-    table = read_table(path)
-    check_predictions(table, str(path))
+    table = read_predictions(path)
     table = table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
     table.loc[table.index.get_level_values("domain") == "survey", _names("true")] = np.nan
     return table

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from galadapt.config.base import Interval, Name, Positive, Section, merge
+from galadapt.answers.numbers.settings import Evaluation
+from galadapt.config.base import Interval, Name, Section, merge
 from galadapt.config.image import Image, OpticalPsf, Psf
 from galadapt.config.simulation import FurtherSimulation, Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Method, Predictor
-from galadapt.core.quantity import PARAMETERS, SERSIC
+from galadapt.core.quantity import PARAMETERS
 from galadapt.tasks.experiment import Experiment, Run
 
 #: Stamp sets of further simulations are named this and their name.
 _FURTHER = "simulated_"
-
-
-class Evaluation(Section):
-    """How predictions are judged."""
-
-    magnitude_bins: list[float] = Field(
-        [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."
-    )
-    outlier: dict[str, Positive] = Field(
-        {quantity.name: quantity.outlier for quantity in SERSIC},
-        description="|error| beyond which a value is an outlier (relative for re, dex for n).",
-    )
-    valid: dict[str, Interval] = Field(
-        {
-            quantity.name: Interval(low=quantity.bounds[0], high=quantity.bounds[1])
-            for quantity in SERSIC
-        },
-        description="A prediction outside cannot be meant, and counts against completeness.",
-    )
-    bootstrap: int = Field(
-        500, ge=50, le=100_000, description="Resamples of the test set for the interval of R2."
-    )
-
-    @field_validator("magnitude_bins")
-    @classmethod
-    def _increasing(cls, value: list[float]) -> list[float]:
-        if any(low >= high for low, high in itertools.pairwise(value)):
-            raise ValueError(f"edges must increase, not {value}")
-        return value
-
-    @field_validator("outlier", "valid")
-    @classmethod
-    def _every_parameter(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if set(value) != set(PARAMETERS):
-            raise ValueError(f"must name exactly {', '.join(PARAMETERS)}, not {sorted(value)}")
-        return value
 
 
 class ProfileFit(Section):
@@ -66,8 +30,6 @@ class ProfileFit(Section):
 
 class Config(Experiment):
     """Task galaxies: magnitude, radius, index and ellipticity of galaxies (R1)."""
-
-    CLASSIFIES: ClassVar[bool] = False
 
     task: Literal["galaxies"] = Field("galaxies", description="What is predicted.")
     image: Image = Field(Image(), description="What a stamp is.")

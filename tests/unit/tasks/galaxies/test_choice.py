@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from metric_rows import change, value
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
@@ -33,11 +34,15 @@ def edit(path, change):
 
 
 def set_r2(run, value):
-    def change(content):
-        for values in content["domains"]["survey"]["test"].values():
-            values["r2"] = value
+    def new(row):
+        here = (row["domain"], row["split"], row["metric"]) == ("survey", "test", "r2")
+        return value if here else row["value"]
 
-    edit(run / "metrics.json", change)
+    change(run, new)
+
+
+def set_auc(run, auc):
+    change(run, lambda row: auc if row["metric"] == "separability_auc" else row["value"])
 
 
 def change_predictions(run, change):
@@ -95,7 +100,7 @@ def test_criteria_are_what_they_say(make, chosen):
     survey = np.stack([one.loc[one["domain"] == "survey", PREDICTED].to_numpy() for one in tables])
     expected = (survey.var(axis=0, ddof=1) / width**2).mean()
     assert values(table, "seed_disagreement")["asinh", "baseline"] == pytest.approx(expected)
-    auc = [read_json(run / "metrics.json")["separability"]["auc"] for run in runs]
+    auc = [value(run, "both", "run", "separability_auc") for run in runs]
     assert values(table, "domain_auc")["asinh", "baseline"] == pytest.approx(np.mean(auc))
 
 
@@ -231,7 +236,7 @@ def test_one_seed_has_no_disagreement_and_the_next_criterion_is_recommended(make
 def test_a_survey_without_labels_still_has_a_choice(make, chosen):
     runs = [make(method, seed) for method in ("baseline", "dann_supervised") for seed in (1, 2)]
     for run in runs:
-        edit(run / "metrics.json", lambda content: content["domains"].pop("survey"))
+        change(run, lambda row: ... if row["domain"] == "survey" else row["value"])
     table, page = chosen(runs)
     assert table["regret"].isna().all()
     assert table["chosen"].sum() == len(CRITERIA)
@@ -242,7 +247,7 @@ def test_a_survey_without_labels_still_has_a_choice(make, chosen):
 def test_an_auc_below_one_half_is_chance(make, chosen):
     runs = [make(variant="asinh"), make(variant="div255")]
     for run, auc in zip(runs, (0.5, 0.4), strict=True):
-        edit(run / "metrics.json", lambda content, auc=auc: content["separability"].update(auc=auc))
+        set_auc(run, auc)
     table, _ = chosen(runs)
     rows = table[table["chosen"]].set_index("criterion")
     assert rows.loc["domain_auc", "variant"] == "asinh"
@@ -271,8 +276,8 @@ def test_bad_inputs_are_one_sentence_and_write_nothing(make, chosen, tmp_path):
     with pytest.raises(DataError, match="lacks 'survey_labels'; rerun training and evaluation"):
         chosen([run])
     run = make()
-    edit(run / "metrics.json", lambda content: content.pop("separability"))
-    with pytest.raises(DataError, match="lacks 'separability'; rerun training and evaluation"):
+    edit(run / "metrics.json", lambda content: content.pop("rows"))
+    with pytest.raises(DataError, match="lacks rows; rerun the evaluation"):
         chosen([run])
     run = make()
     pd.DataFrame({"id": [1]}).to_parquet(run / "predictions.parquet")
@@ -309,7 +314,7 @@ def test_a_plainer_simulation_does_not_win_by_being_plain(make, chosen):
             settings["domains"] = ["simulated", "survey"]
         edit(run / "run.json", lambda content, name=method: content.update(method=name))
         edit(run / "run.json", lambda content, new=settings: content["settings"].update(new))
-        edit(run / "metrics.json", lambda content, new=auc: content["separability"].update(auc=new))
+        set_auc(run, auc)
     for run in real:
         change_predictions(
             run, lambda table: table.update({name: table[name] * 1.02 for name in PREDICTED})
@@ -331,7 +336,7 @@ def test_simulations_need_not_share_their_galaxies(make, chosen):
     for run in real:
         edit(run / "run.json", lambda content: content.update(method="real"))
         edit(run / "run.json", lambda content: content["settings"].update(simulation="real"))
-        edit(run / "metrics.json", lambda content: content["separability"].update(auc=0.6))
+        set_auc(run, 0.6)
     before, _ = chosen([*plain, *real])
 
     def renumber(table):

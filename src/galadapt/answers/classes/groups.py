@@ -1,4 +1,4 @@
-"""What a network says of whole frames and observations, whose stamps answer together."""
+"""Predictions of whole frames and observations: the mean of their stamps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from galadapt.answers.classes.predictions import class_names, probabilities
 from galadapt.core.files import read_table
 
 #: Columns before the probabilities.
-PLACES = ("domain", "split", "group", "label", "stamps", "failed", "answer")
+PLACES = ("domain", "split", "group", "label", "stamps", "failed", "predicted")
 
 
-def group_answers(table: pd.DataFrame) -> pd.DataFrame:
+def group_predictions(table: pd.DataFrame) -> pd.DataFrame:
     """Average the probabilities of each group's stamps.
 
     Args:
@@ -25,7 +25,7 @@ def group_answers(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per domain, split and group with `PLACES` and ``p_<class>``: `label` is the one its
         stamps share ("" where unknown or several), `failed` counts stamps without a prediction,
-        `answer` is the likeliest class ("" where all failed).
+        `predicted` is the likeliest class ("" where all failed).
     """
     names = class_names(table)
     rows = []
@@ -42,18 +42,18 @@ def group_answers(table: pd.DataFrame) -> pd.DataFrame:
                 "label": labels.pop() if len(labels) == 1 else "",
                 "stamps": len(stamps),
                 "failed": int((~good).sum()),
-                "answer": names[int(mean.argmax())] if good.any() else "",
+                "predicted": names[int(mean.argmax())] if good.any() else "",
                 **{f"p_{name}": value for name, value in zip(names, mean, strict=True)},
             }
         )
     return pd.DataFrame(rows, columns=[*PLACES, *(f"p_{name}" for name in names)])
 
 
-def survey_answers(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.DataFrame:
-    """Put side by side what every method says of the user's own images.
+def survey_predictions(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.DataFrame:
+    """Put the predictions of every method for the user's own images side by side.
 
     Args:
-        runs: The run.json of each run, and its answers.csv.
+        runs: The run.json of each run, and its groups.csv.
 
     Returns:
         One row per group of the survey: group, label, stamps, and per variant and method the
@@ -73,13 +73,13 @@ def survey_answers(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.DataFra
     found = about.reset_index()
     for name, seeds in columns.items():
         mean = sum(seeds[1:], seeds[0]) / len(seeds)
-        answers = [
+        texts = [
             f"{column.removeprefix('p_')} {row[column]:.2f}"
             if (column := _likeliest(row)) is not None
             else "failed"
             for _, row in mean.iterrows()
         ]
-        found[name] = pd.Series(answers, index=mean.index).reindex(found["group"]).to_numpy()
+        found[name] = pd.Series(texts, index=mean.index).reindex(found["group"]).to_numpy()
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a network says of groups, and of the user's own images."""
+"""Predictions of groups, and of the user's own images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.answers.classes.votes_of_groups import group_answers, survey_answers
+from galadapt.answers.classes.groups import group_predictions, survey_predictions
 
 
 def predictions() -> pd.DataFrame:
@@ -24,9 +24,9 @@ def predictions() -> pd.DataFrame:
     )
 
 
-def test_stamps_of_a_group_answer_together() -> None:
-    found = group_answers(predictions()).set_index("group")
-    assert found["answer"].to_dict() == {"a": "comet", "m13": "donut", "m67": "", "m92": "comet"}
+def test_stamps_of_a_group_are_averaged() -> None:
+    found = group_predictions(predictions()).set_index("group")
+    assert found["predicted"].to_dict() == {"a": "comet", "m13": "donut", "m67": "", "m92": "comet"}
     assert found.loc["m13", ["p_comet", "p_donut"]].tolist() == pytest.approx([0.3, 0.7])
     assert found["failed"].to_dict() == {"a": 0, "m13": 0, "m67": 1, "m92": 0}
     # Stamps of several classes have no one label.
@@ -39,9 +39,9 @@ def test_methods_stand_side_by_side_and_seeds_are_averaged(tmp_path) -> None:
         table = predictions()
         table["p_comet"] += shift
         table["p_donut"] -= shift
-        group_answers(table).to_csv(tmp_path / f"{seed}.csv", index=False)
+        group_predictions(table).to_csv(tmp_path / f"{seed}.csv", index=False)
         runs.append(({"variant": "peak", "method": "b", "seed": seed}, tmp_path / f"{seed}.csv"))
-    found = survey_answers(runs).set_index("group")
+    found = survey_predictions(runs).set_index("group")
     assert found["peak / b"].to_dict() == {
         "m13": "donut 0.55",
         "m67": "failed",
@@ -53,5 +53,5 @@ def test_methods_stand_side_by_side_and_seeds_are_averaged(tmp_path) -> None:
 
 def test_without_a_survey_there_is_nothing_to_show(tmp_path) -> None:
     table = predictions()
-    group_answers(table[table["domain"] == "simulated"]).to_csv(tmp_path / "a.csv", index=False)
-    assert survey_answers([({"variant": "v", "method": "m"}, tmp_path / "a.csv")]).empty
+    group_predictions(table[table["domain"] == "simulated"]).to_csv(tmp_path / "a.csv", index=False)
+    assert survey_predictions([({"variant": "v", "method": "m"}, tmp_path / "a.csv")]).empty

@@ -1,0 +1,275 @@
+"""How predicted classes are judged and compared (`galadapt.answers.view.Judging`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.answers.classes.groups import group_predictions
+from galadapt.answers.classes.metrics import (
+    answered,
+    answers,
+    class_intervals,
+    class_metrics,
+    group_vote,
+    merged,
+)
+from galadapt.answers.classes.predictions import (
+    class_names,
+    class_numbers,
+    probabilities,
+    read_class_predictions,
+)
+from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.view import Cell, Column, Line, Place, Table, View, best, quoted
+from galadapt.config.base import DOMAINS
+
+NOTE = (
+    "Mean ± standard deviation over training seeds, on the test sets. Balanced accuracy: mean "
+    "recall of the classes that occur. AUC: of the last of two classes, or the mean of each class "
+    "against the rest. Vote: all stamps of a frame decide together. Seconds depend on the machine. "
+    "Published figures were measured on other data and are for orientation."
+)
+
+ITEM_PER_ROW = True
+COUNTED = "groups"
+SMALL = 0
+GROUPED = ("loss", "vote_balanced_accuracy", "vote_accuracy")
+
+#: Figures by which methods are ranked: {metric: how a sentence calls it}.
+_RANKED = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
+
+#: Below this many test groups, a class is judged on too few for its error bars to hold.
+_FEW_GROUPS = 5
+
+#: Parts of a test set: the predicted classes, and the labels before any grouping.
+_BY_CLASS, _BY_LABEL = "class", "label"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labelled predictions in one set of classes.
+
+    Attributes:
+        names: The k classes.
+        true: Class numbers, shape (n,).
+        probabilities: Shape (n, k).
+        group: What must not be split, shape (n,).
+        original: Classes before any grouping, shape (n,).
+    """
+
+    names: list[str]
+    true: np.ndarray
+    probabilities: np.ndarray
+    group: np.ndarray
+    original: np.ndarray
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Judged:
+        """Take the rows of a predictions table, all labelled."""
+        group = table["group"].to_numpy(object)
+        # A stamp that belongs to nothing stands for itself.
+        own = np.array([f"id {number}" for number in table["id"]], object)
+        original = table["label_original"].where(table["label_original"] != "", table["label_true"])
+        return cls(
+            class_names(table),
+            class_numbers(table),
+            probabilities(table),
+            np.where(group == "", own, group).astype(str),
+            original.to_numpy(str),
+        )
+
+    def grouped(self, grouping: Mapping[str, Sequence[str]]) -> Judged | None:
+        """Return the same in coarser classes; None where these do not divide ours."""
+        if {name for of in grouping.values() for name in of} != set(self.names):
+            return None
+        # In the order of their first classes: settings pass through JSON, which has no order.
+        coarse = sorted(grouping, key=lambda name: min(map(self.names.index, grouping[name])))
+        home = {name: k for k, key in enumerate(coarse) for name in grouping[key]}
+        place = np.array([home[name] for name in self.names])
+        numbers = [np.flatnonzero(place == k) for k in range(len(coarse))]
+        return Judged(
+            coarse,
+            place[self.true],
+            merged(self.probabilities, numbers),
+            self.group,
+            self.original,
+        )
+
+    def metrics(self, settings: ClassEvaluation, seed: int | None) -> dict[str, Any]:
+        """Return the figures of all stamps, with intervals where a seed for them is given."""
+        found = class_metrics(self.true, self.probabilities, self.names)
+        vote = group_vote(self.true, self.probabilities, self.group, settings.vote) or {}
+        figures = {name: found[name] for name in found if name not in ("classes", "confusion")}
+        figures |= {"groups": len(np.unique(self.group))}
+        figures |= {f"vote_{name}": value for name, value in vote.items()}
+        if seed is not None:
+            figures |= class_intervals(
+                self.true, self.probabilities, self.group, settings.bootstrap, seed
+            )
+        return figures
+
+    def parts(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield the figures of each class, and the errors of each label before any grouping."""
+        found = class_metrics(self.true, self.probabilities, self.names)["classes"]
+        for k, (name, values) in enumerate(found.items()):
+            groups = len(np.unique(self.group[self.true == k]))
+            yield _BY_CLASS, name, {**values, "groups": groups, "error": 1 - values["recall"]}
+        for name, values in self._errors().items():
+            yield _BY_LABEL, name, values
+
+    def _errors(self) -> dict[str, dict[str, Any]]:
+        """Share of wrong answers per original class, in the order of `names`, others after."""
+        good = answered(self.probabilities)
+        wrong = np.zeros(len(self.true), bool)
+        wrong[good] = answers(self.probabilities[good]) != self.true[good]
+        present = set(self.original.tolist())
+        order = [name for name in self.names if name in present]
+        order += sorted(present - set(order))
+        errors = {}
+        for name in order:
+            here = self.original == name
+            judged = here & good
+            error = float(wrong[judged].mean()) if judged.any() else float("nan")
+            groups = len(np.unique(self.group[here]))
+            errors[name] = {"n": int(here.sum()), "groups": groups, "error": error}
+        return errors
+
+
+def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Read the predictions table of a run."""
+    return read_class_predictions(path)
+
+
+def evaluate(
+    table: pd.DataFrame, record: Mapping[str, Any], settings: ClassEvaluation, seed: int
+) -> Judgement:
+    """Compute the metrics of `class_metrics`, `group_vote` and, for test sets, `class_intervals`.
+
+    The item is the set of classes ("a/b/c"); where ``settings.grouping`` divides them, the coarser
+    ones are another item. Unlabelled rows count nowhere, and a domain without any label has no
+    metrics. ``shared_groups`` counts groups of the test set that occur in another split too: above
+    0 the figures do not hold for new groups. ``groups.csv`` holds the prediction of each group.
+    """
+    judgement = Judgement(files={"groups.csv": group_predictions(table)})
+    for domain in DOMAINS:
+        here = table[table["domain"] == domain]
+        for split in SPLITS:
+            rows = here[here["split"] == split]
+            labelled = rows[rows["label_true"] != ""]
+            if labelled.empty:
+                continue
+            own = Judged.of(labelled)
+            coarse = own.grouped(settings.grouping)
+            shared: dict[str, Any] = {}
+            if split == "test":
+                elsewhere = here.loc[here["split"] != "test", "group"]
+                shared = {"shared_groups": len((set(rows["group"]) & set(elsewhere)) - {""})}
+            for judged in (own, coarse) if coarse else (own,):
+                item = "/".join(judged.names)
+                found = judged.metrics(settings, seed if split == "test" else None)
+                found |= {**shared, "unlabelled": len(rows) - len(labelled)}
+                judgement.add(domain, split, item, found)
+                if split == "test":
+                    for by, level, values in judged.parts():
+                        judgement.add_part(domain, item, by, level, values)
+            if split == "test":
+                judgement.notes += _notes(domain, found)
+    return judgement
+
+
+def _notes(domain: str, found: Mapping[str, Any]) -> Iterator[str]:
+    if found["failed"]:
+        yield f"{found['failed']} {domain} test stamps have no finite prediction"
+    if found["shared_groups"]:
+        yield (
+            f"{found['shared_groups']} of {found['groups']} {domain} test groups also occur in "
+            "other splits: these figures do not hold for new ones"
+        )
+
+
+def columns(items: Sequence[str]) -> list[Column]:
+    """Show accuracies, AUC, votes and costs."""
+    return [
+        Column("accuracy", "accuracy", headline=True, interval=True),
+        Column("balanced_accuracy", "balanced accuracy", headline=True, interval=True),
+        Column("auc", "AUC", headline=True, interval=True),
+        Column("loss", "loss"),
+        Column("vote_accuracy", "vote: accuracy"),
+        Column("vote_balanced_accuracy", "vote: balanced"),
+        Column("n", "stamps", digits=0),
+        Column("seconds_per_epoch", "s / epoch", digits=1, of_run=True),
+        Column("separability_auc", "domain AUC", of_run=True),
+    ]
+
+
+def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
+    """State which method leads, which ones cannot be ranked, and what rests on few groups."""
+    for test_set in dict.fromkeys(view.test_set(place) for place in places):
+        here = [place for place in places if view.test_set(place) == test_set]
+        leaking = [place for place in here if view.cell(place, "shared_groups").mean > 0]
+        ranked = [place for place in here if place not in leaking]
+        title = test_set.capitalize()
+        if len(ranked) > 1:
+            for metric, name in _RANKED.items():
+                cells = [(place.method, view.cell(place, metric)) for place in ranked]
+                yield best(f"{title}, {name}", name, cells)
+        for place in leaking:
+            yield (
+                f"{title}: {place.method} is not ranked: "
+                f"{view.cell(place, 'shared_groups').mean:.0f} of its {view.counted(place):.0f} "
+                "test groups also occur in its other splits, so that its figures do not hold for "
+                "new ones."
+            )
+        few = dict(item for place in ranked for item in _few_groups(view, place))
+        if few:
+            counts = ", ".join(f"{name} {count}" for name, count in few.items())
+            yield (
+                f"{title}: few test groups ({counts}): the figures of these classes rest on them, "
+                "and error bars understate it."
+            )
+
+
+def _parts(view: View, by: str, metric: str) -> dict[Place, dict[str, Cell]]:
+    """Return one metric of every part: {row: {class: figure}}."""
+    table = view.breakdown
+    found: dict[Place, dict[str, Cell]] = {}
+    for row in table[(table["by"] == by) & (table["metric"] == metric)].to_dict("records"):
+        place = Place(row["variant"], row["method"], row["domain"], row["item"])
+        found.setdefault(place, {})[str(row["level"])] = Cell(row["mean"], row["std"])
+    return found
+
+
+def _few_groups(view: View, place: Place) -> Iterator[tuple[str, int]]:
+    for name, cell in _parts(view, _BY_CLASS, "groups").get(place, {}).items():
+        if 0 < cell.mean < _FEW_GROUPS:
+            yield name, round(cell.mean)
+
+
+def tables(view: View, places: Sequence[Place]) -> list[Table]:
+    """Arrange the share of wrong predictions per label before any grouping."""
+    parts = _parts(view, _BY_LABEL, "error")
+    classes = sorted({name for place in places for name in parts.get(place, {})})
+    known = view.published
+    known = known[(known["metric"] == "error") & (known["method"] == "") & (known["class"] != "")]
+    values = dict(zip(known["class"], known["value"], strict=True))
+    # Classes that only others have had stamps of get their column too.
+    extra = sorted(set(values) - set(classes)) if set(classes) <= set(values) else []
+    lines: list[Line] = []
+    for place in places:
+        cells = parts.get(place, {})
+        texts = [cells[name].text if name in cells else "n/a" for name in (*classes, *extra)]
+        first = not lines or lines[-1].cells[0] != place.method
+        lines.append(Line([place.method, view.test_set(place), *texts], place.domain, first))
+    if values and set(classes) <= set(values):
+        published = [quoted(values[name]) for name in (*classes, *extra)]
+        lines.append(Line(["", f"{view.work} published", *published]))
+        view.used |= set(known.index)
+    head = ["method", "test set", *classes, *extra]
+    return [Table(head, lines, "Share of wrong predictions per class")]

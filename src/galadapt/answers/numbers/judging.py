@@ -1,0 +1,172 @@
+"""How measured numbers are judged and compared (`galadapt.answers.view.Judging`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.numbers.metrics import (
+    bins,
+    labelled,
+    quantities_of,
+    quantity_metrics,
+    r2_interval,
+    read_predictions,
+)
+from galadapt.answers.numbers.metrics import (
+    columns as pair,
+)
+from galadapt.answers.numbers.settings import Evaluation
+from galadapt.answers.view import Column, Place, Table, View, best, number
+from galadapt.config.base import DOMAINS
+from galadapt.core.quantity import Quantity
+
+NOTE = (
+    "Mean ± standard deviation over training seeds. Domain AUC: how well a fresh linear classifier "
+    "tells simulated from survey objects by the network's features (0.5: not at all). Published "
+    "figures were measured on other galaxies and are for orientation."
+)
+
+ITEM_PER_ROW = False
+COUNTED = "n"
+SMALL = 500
+GROUPED = ("bias", "scatter", "outlier_fraction", "completeness")
+
+#: The method that is trained on simulations alone: others are read against it.
+_UNADAPTED = "baseline"
+
+
+def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Read the predictions table of a run."""
+    return read_predictions(path, quantities_of(record))
+
+
+def evaluate(
+    table: pd.DataFrame, record: Mapping[str, Any], settings: Evaluation, seed: int
+) -> Judgement:
+    """Compute the metrics of `quantity_metrics`, for the test sets with intervals and bins.
+
+    Objects without labels count nowhere, and a domain without any label has no metrics. Bins are
+    of the true value of the first quantity where that is the magnitude.
+    """
+    quantities = quantities_of(record)
+    judgement = Judgement()
+    known = labelled(table, quantities)
+    if len(known) < len(table):
+        judgement.notes.append(
+            f"{len(table) - len(known)} objects without labels are left out of the metrics"
+        )
+    failed = 0
+    for domain in DOMAINS:
+        for split in SPLITS:
+            rows = known[(known["domain"] == domain) & (known["split"] == split)]
+            if rows.empty:
+                continue
+            for quantity in quantities:
+                true, predicted = pair(rows, quantity.name)
+                found = quantity_metrics(quantity, true, predicted, *settings.limits(quantity))
+                if split == "test":
+                    low, high = r2_interval(true, predicted, settings.bootstrap, seed)
+                    found |= {"r2_low": low, "r2_high": high}
+                    failed = max(failed, int(found["failed"]))
+                judgement.add(domain, split, quantity.name, found)
+            if split == "test" and quantities[0].name == "magnitude":
+                _bins(judgement, domain, rows, quantities, settings)
+    if failed:
+        judgement.notes.append(
+            f"{failed} test objects have no finite prediction (counted as failed)"
+        )
+    return judgement
+
+
+def _bins(
+    judgement: Judgement,
+    domain: str,
+    rows: pd.DataFrame,
+    quantities: Sequence[Quantity],
+    settings: Evaluation,
+) -> None:
+    by = quantities[0].name
+    true = pair(rows, by)[0]
+    counted = 0
+    for level, inside in bins(true, settings.magnitude_bins):
+        counted += len(inside)
+        for quantity in quantities:
+            values = pair(rows.iloc[inside], quantity.name)
+            found = quantity_metrics(quantity, *values, *settings.limits(quantity))
+            judgement.add_part(domain, quantity.name, by, level, found)
+    if counted < len(rows):
+        judgement.notes.append(
+            f"{len(rows) - counted} of {len(rows)} {domain} test objects lie outside "
+            "evaluation.magnitude_bins and are in no bin"
+        )
+
+
+def columns(items: Sequence[str]) -> list[Column]:
+    """Show R² of each quantity."""
+    return [
+        *(
+            Column("r2", f"R² {name.replace('_', ' ')}", name, headline=True, interval=True)
+            for name in items
+        ),
+        Column("n", "objects", next(iter(items), None), digits=0),
+        Column("separability_auc", "domain AUC", of_run=True),
+    ]
+
+
+def _headline(view: View) -> list[Column]:
+    return [column for column in view.columns if column.headline]
+
+
+def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
+    """State what is lost from simulated to survey, what methods recover, and which one leads."""
+    by_place = {(place.method, place.domain): place for place in places}
+    home, away = (by_place.get((_UNADAPTED, domain)) for domain in DOMAINS)
+    if home and away:
+        yield from _loss_and_recovery(view, home, away, places)
+    survey = [place for place in places if place.domain == "survey"]
+    if len(survey) < 2:
+        return
+    for column in _headline(view):
+        cells = [(place.method, view.cell(place, column)) for place in survey]
+        yield best(f"Survey, {column.item}", "R²", cells)
+
+
+def _loss_and_recovery(
+    view: View, home: Place, away: Place, places: Sequence[Place]
+) -> Iterator[str]:
+    pairs = [(c, view.cell(home, c), view.cell(away, c)) for c in _headline(view)]
+    falls = [f"{c.item} {number(a.mean)} to {number(b.mean)}" for c, a, b in pairs]
+    yield f"R² of the baseline from simulated to survey: {', '.join(falls)}."
+    # A share of a loss that the error bars do not establish would be noise over noise.
+    lost = [
+        (c, a.mean, b.mean) for c, a, b in pairs if a.mean - b.mean > math.hypot(a.error, b.error)
+    ]
+    if not lost:
+        yield "This loss is within the error bars: there is nothing to recover."
+        return
+    for place in places:
+        if place.domain != "survey" or place.method == _UNADAPTED:
+            continue
+        means = [(c, a, b, view.cell(place, c).mean) for c, a, b in lost]
+        shares = [
+            f"{c.item} {_share((mean - b) / (a - b))}"
+            for c, a, b, mean in means
+            if not math.isnan(mean)
+        ]
+        if shares:
+            yield f"Share of that loss recovered by {place.method}: {', '.join(shares)}."
+
+
+def _share(recovered: float) -> str:
+    return f"{100 * recovered:.0f} %" if recovered >= 0 else "none (it lost more)"
+
+
+def tables(view: View, places: Sequence[Place]) -> list[Table]:
+    """Arrange no further tables."""
+    return []

@@ -1,0 +1,75 @@
+"""What the report of a task needs besides its results: title, facts, caveats, published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Configuration = Mapping[str, Any]
+
+#: Lines of a list of terms: (term, text).
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a task.
+
+    Attributes:
+        title: Title of the page.
+        lead: Its first sentence.
+        facts: What the configuration states about the data.
+        caveats: What the figures do not show, from the configuration and the numbers of test
+            objects per domain of each run.
+        work: Short name of the published work whose figures stand beside ours.
+        published: Its figures (`galadapt.answers.published`).
+    """
+
+    title: str
+    lead: str
+    facts: Callable[[Configuration], Facts]
+    caveats: Callable[[Configuration, Sequence[Mapping[str, int]]], list[str]]
+    work: str
+    published: Path
+
+
+def class_facts(configuration: Configuration) -> Facts:
+    """State where the stamps of a task with classes come from."""
+
+    def domain(name: str) -> str:
+        return "none" if configuration.get(name) is None else str(configuration[name]["kind"])
+
+    return [
+        ("Task", str(configuration["task"])),
+        ("Simulated", domain("simulated")),
+        ("Own images", domain("survey")),
+    ]
+
+
+def class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
+    """State what the figures of predicted classes do not show."""
+    lines = [
+        "Classes are unequally common: accuracy mostly reflects how common the largest is. "
+        "Balanced accuracy is the mean recall of the classes.",
+        "Stamps of one frame or observation are alike: intervals come from drawing these anew, "
+        "not stamps, and few of them make wide intervals.",
+        "Published figures hold for the images of their own work.",
+    ]
+    if configuration.get("simulated") is not None:
+        lines.append(
+            "Simulated images contain only the defects that were thought of. Success on them is "
+            "necessary, not sufficient, for real ones."
+        )
+    leaking = [
+        name
+        for name in configuration.get("methods") or []
+        if configuration["method_settings"][name].get("split") == "stamp"
+    ]
+    if leaking:
+        lines.append(
+            f"{', '.join(leaking)}: split by stamp, so that stamps of one frame train and test. "
+            "The score shows by how much such a split flatters."
+        )
+    return lines

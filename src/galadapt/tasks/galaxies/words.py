@@ -1,0 +1,100 @@
+"""What the report states about galaxies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from galadapt.report.words import Configuration, Facts, Words
+
+
+def _facts(configuration: Configuration) -> Facts:
+    image = configuration.get("image") or {}
+    survey = configuration.get("survey") or {}
+    return [
+        ("Survey", str(survey.get("kind", "unknown"))),
+        (
+            "Stamps",
+            f"{image.get('stamp_size')} px of {image.get('pixel_scale')} arcsec, "
+            f"{image.get('band')}, zero point {image.get('zero_point')} AB",
+        ),
+        ("Simulated", _sizes(configuration.get("simulation") or {})),
+        *_sources(configuration),
+    ]
+
+
+def _sizes(simulation: Mapping[str, Any]) -> str:
+    splits = (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
+    counts = [(simulation[key], label) for key, label in splits if key in simulation]
+    return ", ".join(f"{count:,} {label}".replace(",", " ") for count, label in counts)
+
+
+def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say which methods learn from another simulation than the experiment's."""
+    users: dict[str, list[str]] = {}
+    for name in configuration.get("methods") or []:
+        method = (configuration.get("method_settings") or {}).get(name, {})
+        if method.get("simulation"):
+            users.setdefault(method["simulation"], []).append(name)
+    usual = _sizes(configuration.get("simulation") or {})
+    found = []
+    for simulation, names in users.items():
+        sizes = _sizes((configuration.get("simulations") or {}).get(simulation, {}))
+        # Said where they are not those of the line above.
+        count = "" if sizes in ("", usual) else f"{sizes}; "
+        text = f"{count}of {', '.join(names)} and what starts from it"
+        found.append((f"Simulation {simulation}", text))
+    return found
+
+
+def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
+    lines = []
+    sizes = {counts["survey"] for counts in tests if "survey" in counts}
+    if sizes:
+        count = min(sizes)
+        lines.append(
+            f"The survey's test set holds {count} galaxies. How far R² would move with other "
+            "galaxies is the bootstrap interval below each table; smaller differences are not "
+            "established."
+        )
+    if (configuration.get("splits") or {}).get("by") == "id":
+        lines.append(
+            "Survey galaxies are split by their identifier: stamps of training and test galaxies "
+            "can overlap on the mosaic, which flatters methods that use its labels."
+        )
+    if (configuration.get("survey") or {}).get("kind") == "mock":
+        lines.append(
+            "The survey is a mock: its galaxies, PSF and sky differ from the simulations in ways "
+            "that were chosen. Success on it is necessary, not sufficient, for the real sky."
+        )
+        lines.append(
+            "The mock is more crowded than the sky (survey.density) and default simulations hold "
+            "no neighbours: where extraction.neighbours keeps them, part of what the baseline "
+            "loses is crowding."
+        )
+    lines += [
+        "Reference values of survey galaxies are catalogue fits with errors of their own; no "
+        "method can score higher than those errors allow.",
+        "R² depends on the spread of the test set: the same errors give a lower R² on a narrower "
+        "population. Compare methods within a column, not columns with each other.",
+        "The AUC tells the domains apart by the network's features. Unlike populations alone keep "
+        "it above 0.5, and 0.5 says that the domains look alike, not that measurements are right.",
+        "The published figures are those of the work this pipeline reproduces (single-Sersic "
+        "simulations, CANDELS F160W galaxies of van der Wel et al. 2012) and hold for its own "
+        "galaxies.",
+    ]
+    return lines
+
+
+WORDS = Words(
+    title="How far can the networks be trusted?",
+    lead=(
+        "Galaxy structure measured by networks trained on simulations, tested on simulated "
+        "galaxies and on a survey."
+    ),
+    facts=_facts,
+    caveats=_caveats,
+    work="CANDELS study",
+    published=Path(__file__).with_name("published.csv"),
+)
