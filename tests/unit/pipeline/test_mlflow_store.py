@@ -103,11 +103,11 @@ def test_a_run_holds_everything_of_its_folder(store, make, tiny_model):
     uses = {data.dataset.name: data.tags[0].value for data in run.inputs.dataset_inputs}
     assert uses == {"simulated": "training, testing", "survey": "testing"}
     assert artifacts(store, run.info.run_id) == [
+        "breakdown.csv",
         "environment.json",
         "figures/scatter.png",
         "history.csv",
         "metrics.json",
-        "breakdown.csv",
         "model.keras",
         "predictions.json",
         "predictions.parquet",
