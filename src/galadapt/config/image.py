@@ -1,4 +1,4 @@
-"""What a stamp is, and the PSF it was seen through."""
+"""The stamps and the PSF they are seen through."""
 
 from __future__ import annotations
 

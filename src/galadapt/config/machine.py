@@ -1,4 +1,4 @@
-"""Sections that are set for a machine: no part of any result."""
+"""Settings of the machine; they change no result."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Tracking(Section):
 
 
 class Downloads(Section):
-    """Where published data lie or are fetched to. Not part of any result's identity."""
+    """Where published data are, or are downloaded to. Changes no result."""
 
     folder: str = Field(
         "data/downloads", description="Folder of the files; environment variables expand."
     )
     mirrors: list[str] = Field(
-        [], description="Folders or base URLs that hold the files, tried before the archives."
+        [], description="Folders or base URLs with the files, tried before the archives."
     )
-    offline: bool = Field(False, description="Never use the network: say what is missing.")
+    offline: bool = Field(False, description="Never use the network; list what is missing.")
     archives: str = Field(
         "config/archives.yaml", description="Table of addresses, sizes and checksums."
     )
     checksums: str = Field(
         "config/checksums.txt",
-        description="Where first downloads record their checksums; keep it under version control.",
+        description="Record of the checksums of first downloads; keep it under version control.",
     )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What single-Sersic stamps lack: composite galaxies, the instrument, the archive."""
+"""Realistic simulations: composite galaxies, the instrument, the archive."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ Strength = Interval
 
 
 class BulgeDisc(Section):
-    """Some galaxies are a bulge and a disc; labels are those of the single Sersic that fits."""
+    """Some galaxies are a bulge and a disc; labels are the best single Sersic fit."""
 
     probability: Fraction = Field(0.5, description="Share of the galaxies that are composite.")
-    bulge_fraction: Annotated[Strength, inside(0, 1)] = interval(0.1, 0.7, "Bulge over total.")
+    bulge_fraction: Annotated[Strength, inside(0, 1)] = interval(
+        0.1, 0.7, "Flux of the bulge over the total."
+    )
     bulge_index: Annotated[Strength, inside(*SERSIC_INDEX_LIMITS)] = interval(
         1.5, 5.0, "Sersic index of the bulge."
     )
@@ -37,7 +39,9 @@ class Clumps(Section):
     """Part of a disc's light (or of a galaxy of index up to 2.5) gathered into compact knots."""
 
     fraction: Annotated[Strength, inside(0, 0.9)] = interval(0.0, 0.25, "Share of the light.")
-    count: int = Field(6, ge=1, le=50, description="Most knots per galaxy; the least is 1.")
+    count: int = Field(
+        6, ge=1, le=50, description="Largest number of knots per galaxy (smallest: 1)."
+    )
     radius: Annotated[Strength, inside(0.01, 1)] = interval(
         0.05, 0.25, "Effective radius of a knot over the galaxy's."
     )
@@ -50,7 +54,7 @@ class Spiral(Section):
         0.0, 0.6, "Relative amplitude, before the PSF blurs it."
     )
     pitch: Annotated[Strength, inside(2, 80)] = interval(10.0, 35.0, "Pitch angle [deg].")
-    max_arms: int = Field(4, ge=2, le=6, description="Most arms; the least is 2.")
+    max_arms: int = Field(4, ge=2, le=6, description="Largest number of arms (smallest: 2).")
 
 
 class Neighbours(Section):
@@ -68,7 +72,9 @@ class Neighbours(Section):
         0.27, description="d log10 N / d mag; 0.27 between 22 and 25 mag in the same catalogue."
     )
     min_separation: float = Field(
-        0.5, ge=0, description="Nearer ones would be one catalogue object [arcsec]."
+        0.5,
+        ge=0,
+        description="Smallest distance [arcsec]; closer pairs would be one catalogue object.",
     )
 
     @model_validator(mode="after")
@@ -92,14 +98,14 @@ class PsfJitter(Section):
 
 
 class SkyResidual(Section):
-    """A background that the reduction left: a constant and a gradient."""
+    """Background left by the reduction: a constant and a gradient."""
 
     level: Strength = interval(-0.2, 0.2, "Constant [pixel rms], of either sign.")
     gradient: Strength = interval(0.0, 0.3, "Rise from side to side of the stamp [pixel rms].")
 
 
 class IsophoteBox(Section):
-    """A rectangle around the galaxy's isophote: how the COSMOS archive cut its stamps.
+    """A rectangle around an isophote of the galaxy, like the stamps of the COSMOS archive.
 
     Measured on 81 of GalSim's 82 example galaxies (F814W < 22.5) against their Sersic fits: the
     half-sides are 1.00 times the extents of the isophote of 24.5 mag/arcsec^2, with a scatter of
@@ -121,7 +127,7 @@ class IsophoteBox(Section):
 class RatioBox(Section):
     """A rectangle that scales with the galaxy's half-light extents, whatever its brightness.
 
-    The same boxes described this way: median 2.2, scatter 0.33 in the logarithm.
+    The boxes of the COSMOS archive have a median of 2.2 and a scatter of 0.33 in the logarithm.
     """
 
     kind: Literal["ratio"] = "ratio"
@@ -135,29 +141,32 @@ Box = Annotated[IsophoteBox | RatioBox, Field(discriminator="kind")]
 
 
 class Masks(Section):
-    """Neighbours cut out of the stamp and replaced by noise."""
+    """Neighbours replaced by noise."""
 
-    probability: Fraction = Field(1.0, description="Share of the stamps whose neighbours are cut.")
+    probability: Fraction = Field(
+        1.0, description="Share of the stamps whose neighbours are masked."
+    )
     threshold: Positive = Field(
-        1.0, description="Cut where a neighbour outshines this [pixel rms] and the galaxy."
+        1.0,
+        description="Masked where a neighbour exceeds this [pixel rms] and the galaxy.",
     )
     growth: int = Field(2, ge=0, le=32, description="Pixels by which the masks grow.")
 
 
 class OverSubtraction(Section):
-    """The galaxy's own wings taken for background: the light at the box's edge is subtracted."""
+    """The galaxy's own wings subtracted as background: the light at the edge of its box."""
 
     fraction: Annotated[Strength, inside(-1, 2)] = interval(
         0.0,
         1.0,
-        "Share of the median at the edge subtracted. Negative: background left in the box.",
+        "Subtracted share of the median at the edge. Negative: background left in the box.",
     )
 
 
 class Edges(Section):
     """Stamps at the border of the mosaic: a strip at one side has no data."""
 
-    probability: Fraction = Field(0.05, description="Share of the stamps that lack a strip.")
+    probability: Fraction = Field(0.05, description="Share of the stamps with such a strip.")
     width: Annotated[Strength, inside(0, 0.5)] = interval(
         0.05, 0.3, "Width of the strip over the stamp's side."
     )
@@ -167,19 +176,19 @@ class Edges(Section):
 
 
 class Archive(Section):
-    """What cutting, masking and cleaning did to archived stamps."""
+    """Effects of cutting, masking and cleaning on archived stamps."""
 
-    box: Box | None = Field(None, description="Light outside a box is gone.")
+    box: Box | None = Field(None, description="Pixels outside a box are removed.")
     masks: Masks | None = Field(None, description="Neighbours are masked; needs neighbours.")
     over_subtraction: OverSubtraction | None = Field(None, description="Wings subtracted as sky.")
     edges: Edges | None = Field(None, description="Strips without data.")
 
 
 class Realism(Section):
-    """What separates a real stamp from a single Sersic profile plus noise. All off: R1.
+    """Differences between a real stamp and a single Sersic profile plus noise. All off by default.
 
-    Each ingredient draws from its own random stream: switching one on changes no other draw. None
-    shares code or recipe with the mock survey, which would make that survey a test of itself.
+    Each ingredient has its own random stream: switching one on does not change the others. None
+    shares code or recipes with the mock survey, so that the survey is an independent test.
     """
 
     bulge_disc: BulgeDisc | None = Field(None, description="Composite galaxies.")
@@ -188,7 +197,7 @@ class Realism(Section):
     neighbours: Neighbours | None = Field(None, description="Other galaxies in the stamp.")
     psf: PsfJitter | None = Field(None, description="PSF varying from stamp to stamp.")
     depth: Annotated[Strength, inside(0.1, 10)] | None = Field(
-        None, description="Factor on the sky rms; the exposure goes with its inverse square."
+        None, description="Factor on the sky rms; the exposure time scales with its inverse square."
     )
     sky: SkyResidual | None = Field(None, description="Background residuals.")
     archive: Archive | None = Field(None, description="Effects of the archive.")

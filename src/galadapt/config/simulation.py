@@ -29,20 +29,20 @@ class LogUniform(Section):
 
 
 class Empirical(Section):
-    """Values of a catalogue's galaxies; parameters naming the same file come from one galaxy."""
+    """Values from a catalogue; parameters with the same file are taken from the same galaxy."""
 
     distribution: Literal["empirical"] = "empirical"
     path: str = Field(description="CSV, FITS or Parquet; environment variables are expanded.")
     column: str = Field(description="Column of this parameter.")
     factor: Positive = Field(
-        1.0, description="What the column is multiplied by: 16.667 for arcsec to 0.06 arcsec px."
+        1.0, description="Factor on the column: 16.667 converts arcsec to pixels of 0.06 arcsec."
     )
     low: float = Field(description="Galaxies below are left out.")
     high: float = Field(description="Galaxies above are left out.")
 
 
 class MagnitudeRelation(Section):
-    """A log-normal radius whose median follows the magnitude, cut at the limits."""
+    """A log-normal radius whose median depends on the magnitude, cut at the limits."""
 
     distribution: Literal["magnitude_relation"] = "magnitude_relation"
     median: Positive = Field(description="Median semi-major radius at `at_magnitude` [px].")
@@ -60,7 +60,7 @@ RadiusPrior = Annotated[Prior | MagnitudeRelation, Field(discriminator="distribu
 
 
 class Priors(Section):
-    """Distributions the simulated galaxies are drawn from. Defaults: R1's ranges."""
+    """Distributions of the simulated galaxies. Defaults: ranges of the CANDELS study."""
 
     magnitude: Prior = Field(
         Uniform(low=16.0, high=27.0), description="Total AB magnitude of the profile."
@@ -72,7 +72,7 @@ class Priors(Section):
     sersic_index: Prior = Field(Uniform(low=0.3, high=6.2), description="Sersic index n.")
     ellipticity: Prior = Field(
         Uniform(low=0.0, high=0.95),
-        description="1 - b/a. R1 prints 0 to 1; e = 1 has no image, so 0.95 is the default.",
+        description="1 - b/a. The CANDELS study goes up to 1, which has no image.",
     )
 
     @model_validator(mode="after")
@@ -168,7 +168,8 @@ class Simulation(Section):
         ),
     )
     memory_limit: Positive = Field(
-        2048.0, description="Memory one galaxy's transform may take [MiB]; more is an error."
+        2048.0,
+        description="Largest memory for the transform of one galaxy [MiB]; more is an error.",
     )
     priors: Priors = Field(Priors(), description="Where the parameters are drawn from.")
     sersic_index_step: Annotated[float, Field(ge=0, le=0.5)] = Field(
@@ -204,6 +205,6 @@ class Simulation(Section):
 
 
 class FurtherSimulation(Simulation):
-    """Another simulation of the same stamps, for methods to learn from instead."""
+    """A further simulation that methods can learn from."""
 
     psf: Psf | None = Field(None, description="Its PSF; null: the experiment's.")

@@ -13,7 +13,7 @@ from galadapt.cutouts.flags import FLAGS
 
 
 class MockSurvey(Section):
-    """A survey in CANDELS' file formats, of galaxies the training simulator does not make."""
+    """A survey simulated with galaxies that the training simulator cannot make."""
 
     kind: Literal["mock"] = "mock"
     n_galaxies: int = Field(
@@ -22,8 +22,8 @@ class MockSurvey(Section):
     density: Positive = Field(
         125.0,
         description=(
-            "Galaxies brighter than catalog_limit per square arcmin. The real sky holds about 35 "
-            "to 23.5 mag: the default packs 3.5 skies into one mosaic, to keep it small."
+            "Galaxies brighter than catalog_limit per square arcmin. The real sky has about 35 "
+            "to 23.5 mag: the default is 3.5 times denser, to keep the mosaic small."
         ),
     )
     faint_ratio: float = Field(
@@ -34,7 +34,7 @@ class MockSurvey(Section):
     )
     bright_limit: float = Field(18.0, description="Brightest magnitude drawn.")
     catalog_limit: float = Field(
-        23.5, description="Magnitude beyond which galaxies are on the mosaic but not catalogued."
+        23.5, description="Fainter galaxies are on the mosaic but not in the catalogue."
     )
     faint_limit: float = Field(25.5, description="Faintest magnitude drawn.")
     magnitude_slope: Positive = Field(0.26, description="d log10 N / d mag of the number counts.")
@@ -87,15 +87,18 @@ class CosmosSurvey(Section):
     source_zero_point: float = Field(25.94, description="AB zero point of the stamps [for 1 s].")
     source_pixel_scale: Positive = Field(0.03, description="Pixel scale of the fits [arcsec/px].")
     max_galaxies: int = Field(
-        2000, ge=1, le=100_000, description="Only the first so many galaxies of the catalogue."
+        2000,
+        ge=1,
+        le=100_000,
+        description="Use only this many galaxies, the first of the catalogue.",
     )
     box_cut: list[Positive] = Field(
         [3.0, 6.0],
         min_length=2,
         max_length=2,
         description=(
-            "Steps at the edge of the source box [pixel rms] from which on a galaxy gets flag 1 "
-            "and flag 2: how bright its Sersic model still is where its image was cut off."
+            "A galaxy gets flag 1, or flag 2, if its Sersic model is brighter than this "
+            "[pixel rms] at the edge of its source image, where the archive cut it off."
         ),
     )
     noise: Noise = Field(Noise(), description="Noise added after the PSF.")
@@ -118,11 +121,11 @@ class MapFile(Section):
 class MaskFile(MapFile):
     """A mask."""
 
-    invert: bool = Field(False, description="Whether zero is bad, instead of all but zero.")
+    invert: bool = Field(False, description="Whether zero marks bad pixels, instead of non-zero.")
 
 
 class ObjectCatalog(Section):
-    """The user's catalogue: FITS, VOTable, Parquet, ECSV, CSV, SExtractor's or GALFIT's text."""
+    """Your catalogue: FITS, VOTable, Parquet, ECSV, CSV, or SExtractor or GALFIT text."""
 
     path: str = Field(description="The catalogue; environment variables expand.")
     columns: dict[str, str] = Field(
@@ -131,14 +134,14 @@ class ObjectCatalog(Section):
             "Its columns by galadapt's names: id, name, ra, dec, x, y, magnitude, "
             "effective_radius (semi-major), sersic_index, ellipticity or axis_ratio (b/a), their "
             "errors (magnitude_error...), position_angle (north through east), flag, sn. "
-            "Positions and identifiers under their usual names need none; labels always do, but "
-            "for a GALFIT catalogue of van der Wel et al."
+            "Not needed for positions and identifiers with usual names, nor for a GALFIT "
+            "catalogue of van der Wel et al.; always needed for other labels."
         ),
     )
     units: dict[str, str] = Field(
         {},
         description=(
-            "Units by galadapt's names where the catalogue says none: effective_radius in arcsec "
+            "Units by galadapt's names where the catalogue has none: effective_radius in arcsec "
             "or pix, ra in hourangle or deg."
         ),
     )
@@ -148,7 +151,7 @@ class ObjectCatalog(Section):
 
 
 class ImagesSurvey(Section):
-    """The user's own image, or small images of one object each, with a catalogue.
+    """Your own image, or small images of one object each, with a catalogue.
 
     The experiment's `psf` must be the PSF of these images, in the network's pixels.
     """
@@ -158,9 +161,9 @@ class ImagesSurvey(Section):
     cutouts: MapFile | None = Field(
         None,
         description=(
-            "Instead of an image, small ones of one object each: a folder of FITS files, or one "
-            "file with an extension or a plane each. They belong to the catalogue's rows by name "
-            "(column name) or by order."
+            "Instead of an image, small images of one object each: a folder of FITS files, or "
+            "one file with an extension or a plane each. They are matched to the catalogue's rows "
+            "by name (column name) or by order."
         ),
     )
     catalog: ObjectCatalog = Field(description="The objects.")
@@ -256,7 +259,7 @@ Survey = Annotated[
 
 
 class Selection(Section):
-    """Which catalogue objects are measured: good flags, values inside the simulated ranges."""
+    """Catalogue objects to measure: good flags, values inside the simulated ranges."""
 
     max_flag: int = Field(
         0, ge=0, le=3, description="Largest GALFIT flag kept (0 good, 1 suspicious)."
@@ -269,7 +272,7 @@ class Selection(Section):
 
 
 class Extraction(Section):
-    """Cutting stamps out of the mosaic and judging them."""
+    """Cutting stamps out of the mosaic, and flagging or rejecting them."""
 
     background: Literal["mesh", "annulus", "none"] = Field(
         "mesh",
@@ -286,9 +289,9 @@ class Extraction(Section):
     neighbours: Literal["keep", "mask"] = Field(
         "keep",
         description=(
-            "keep: stamps as the sky shows them. mask: neighbours become what lies on the other "
-            "side of the object, or noise where that is taken too, so that stamps resemble "
-            "simulations without neighbours, which need no masking."
+            "keep: stamps as observed. mask: neighbours are replaced by the pixels on the other "
+            "side of the object, or by noise where those are masked too, so that stamps resemble "
+            "simulations without neighbours."
         ),
     )
     max_neighbour_fraction: Fraction = Field(
@@ -301,8 +304,8 @@ class Extraction(Section):
     psf_fwhm: Positive | None = Field(
         0.2,
         description=(
-            "FWHM of the mosaic's PSF [arcsec]; what is no wider gets the flag star. null: no "
-            "such flag."
+            "FWHM of the mosaic's PSF [arcsec]; objects that are not wider get the flag star. "
+            "null: no such flag."
         ),
     )
     saturation: Positive | None = Field(
@@ -321,16 +324,18 @@ class Extraction(Section):
 
 
 class Splits(Shares):
-    """How survey objects are split: by a hash of their identifier, or by where they lie."""
+    """How survey objects are split: by position, or by a hash of their identifier."""
 
     by: Literal["cell", "id"] = Field(
         "cell",
         description=(
-            "cell: square cells of the mosaic go to one split each, and of stamps of different "
-            "splits that still overlap the one for training is left out. id: a hash of the "
+            "cell: square cells of the mosaic belong to one split each; where stamps of different "
+            "splits still overlap, the one for training is left out. id: a hash of the "
             "identifier; stamps of different splits may share pixels."
         ),
     )
     cell: float = Field(4.0, ge=1, description="Side of a cell [stamp sides].")
-    train: Fraction = Field(0.5, description="Share for training (labels used if a method may).")
+    train: Fraction = Field(
+        0.5, description="Share for training (labels are used only by methods that may)."
+    )
     validation: Fraction = Field(0.15, description="Share for early stopping.")

@@ -25,13 +25,13 @@ _SHARE_TOLERANCE = 0.002
 
 
 class FieldSplit(Section):
-    """How many fields a split holds, and of which class."""
+    """Number of fields in a split, and their classes."""
 
     n: int = Field(ge=0, le=1_000_000, description="Fields.")
     shares: list[Fraction] = Field(
         min_length=6,
         max_length=6,
-        description="Shares of OBS_CLASS 0 to 5. They add up to 1; counts are rounded fairly.",
+        description="Shares of OBS_CLASS 0 to 5. They add up to 1.",
     )
 
     @field_validator("shares")
@@ -98,7 +98,7 @@ class Defect(Section):
     share: float = Field(
         ge=0,
         allow_inf_nan=False,
-        description="How often, relative to the other kinds that fit the area of a class.",
+        description="Relative frequency among the kinds that fit the area of a class.",
     )
     strength: LogInterval = Field(
         description=(
@@ -123,7 +123,7 @@ _FITTING = {
 
 
 class FieldDefects(Section):
-    """The defects that screening looks for; default strengths begin where the eye can see them."""
+    """Defects to detect; default strengths begin where the eye can see them."""
 
     hot_pixels: Defect = _defect(3, 5.0, 60.0, "Hot pixels: class 1.")
     hot_column: Defect = _defect(2, 1.0, 12.0, "A hot column of a CCD: class 2.")
@@ -148,20 +148,20 @@ class FieldDefects(Section):
 
 
 class SimulatedFields(Section):
-    """EPIC fields from physics, with defects whose area gives the class."""
+    """Simulated EPIC fields, with defects whose area gives the class."""
 
     kind: Literal["simulated"] = "simulated"
     train: FieldSplit = Field(
         FieldSplit(n=1600, shares=[0.3896, 0.3105, 0.1412, 0.1072, 0.0492, 0.0023]),
-        description="Fields for training; the default shares are R3's.",
+        description="Fields for training; default shares of the 4XMM study.",
     )
     validation: FieldSplit = Field(
         FieldSplit(n=400, shares=[0.3989, 0.3193, 0.1356, 0.0990, 0.0467, 0.0005]),
-        description="Fields for validation; the default shares are R3's.",
+        description="Fields for validation; default shares of the 4XMM study.",
     )
     test: FieldSplit = Field(
         FieldSplit(n=800, shares=[0.3925, 0.2750, 0.1450, 0.1425, 0.0450, 0.0]),
-        description="Fields for testing; the default shares are R3's.",
+        description="Fields for testing; default shares of the 4XMM study.",
     )
     binning: Literal[1, 2, 4, 8] = Field(
         4, description="Pixels of 4 arcsec binned into one; the side is 648 / binning px."
@@ -174,13 +174,16 @@ class SimulatedFields(Section):
         description="sky: north is up. detector: the chips of one camera stand upright.",
     )
     outside: bool = Field(
-        False, description="Whether the image holds particles outside the field of view."
+        False, description="Whether the image shows particles outside the field of view."
     )
     exposure: LogInterval = interval(
-        6_000.0, 60_000.0, "Exposure [s], uniform in logarithm; dead time and windows come on top."
+        6_000.0,
+        60_000.0,
+        "Exposure time [s], uniform in logarithm; dead time and windows shorten it.",
     )
     window: Fraction = Field(
-        0.15, description="Share of cameras whose central CCD (of pn: all) is read in a window."
+        0.15,
+        description="Share of cameras whose central CCD (pn: all CCDs) is read in window mode.",
     )
     lost_chips: Fraction = Field(
         0.6, description="Share of fields after MOS1 lost one CCD or two to micrometeoroids."
@@ -225,13 +228,13 @@ class SimulatedFields(Section):
 
 
 class TableFile(Section):
-    """The list of the user's images."""
+    """A list of your images."""
 
     path: str = Field(
         description=(
             "CSV or Parquet with a column image (path, relative to the table) and where known "
             "exposure [s], label or obs_class (0 to 5), split (train, validation, test) and group "
-            "(kept in one split; else the header's OBS_ID or the file's name). Environment "
+            "(kept in one split; by default the header's OBS_ID or the file's name). Environment "
             "variables expand."
         )
     )
@@ -244,10 +247,10 @@ class ImageFolder(Section):
 
 
 class FieldFiles(Section):
-    """The user's own X-ray images of counts, labelled or not."""
+    """Your own X-ray counts images, labelled or not."""
 
     kind: Literal["files"] = "files"
-    table: TableFile | None = Field(None, description="A list of images with what is known.")
+    table: TableFile | None = Field(None, description="A list of images, with labels where known.")
     folder: ImageFolder | None = Field(
         None, description="Instead of a table: all FITS files of a folder, unlabelled."
     )
@@ -270,7 +273,7 @@ Fields = Annotated[SimulatedFields | FieldFiles, Field(discriminator="kind")]
 
 
 class FieldSplits(Shares):
-    """How the user's fields are split: each class by the same shares, observations whole."""
+    """Splits of your fields: each class by the same shares; observations are never divided."""
 
     train: Fraction = Field(0.7, description="Share for training.")
     validation: Fraction = Field(0.15, description="Share for early stopping.")
@@ -280,18 +283,18 @@ def field_pixels(binning: int | None) -> tuple[int, float]:
     """Side [px] and pixel scale [arcsec/px] of a field, simulated or from a file.
 
     Args:
-        binning: Of the simulated fields; None: there are none, and R3's 4x4 pixels are taken.
+        binning: Of the simulated fields; None: 4, as in the 4XMM study.
     """
     factor = binning or 4
     return FULL_SIDE // factor, FULL_SCALE * factor
 
 
 class ScreeningConfig(ClassExperiment):
-    """Task screening: how much of an X-ray field is spoilt (R3)?"""
+    """Task screening: how much of an X-ray field is affected by defects (4XMM study)?"""
 
-    task: Literal["screening"] = Field("screening", description="What is told apart.")
+    task: Literal["screening"] = Field("screening", description="Name of the task.")
     simulated: SimulatedFields | None = Field(
-        SimulatedFields(), description="EPIC fields made from physics; null: none."
+        SimulatedFields(), description="Simulated EPIC fields; null: none."
     )
     survey: FieldFiles | None = Field(None, description="Your own images; null: none.")
     splits: FieldSplits = Field(FieldSplits(), description="Training, validation and test.")

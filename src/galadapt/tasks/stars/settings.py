@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from galadapt.config.base import Fraction, Interval, Positive, Section, Shares, inside, interval
 from galadapt.tasks.class_experiment import ClassExperiment
 
-#: What the shape of the stars tells of a frame, in the order of every table.
+#: Classes of the shape of stars, in the order of every table.
 STAR_CLASSES = ("circular", "comet", "donut")
 
 
@@ -30,7 +30,7 @@ class FrameCounts(Section):
 
 
 class SimulatedFrames(Section):
-    """CCD frames of star fields made from physics: atmosphere, optics, tracking and detector."""
+    """Simulated CCD frames of star fields: atmosphere, optics, tracking and detector."""
 
     kind: Literal["simulated"] = "simulated"
     circular: FrameCounts = Field(
@@ -56,14 +56,14 @@ class SimulatedFrames(Section):
         60_000.0, gt=0, le=65_535, description="Largest value a pixel reaches [ADU]."
     )
     bleed: bool = Field(
-        False, description="Whether charge above saturation runs along the column, or is lost."
+        False, description="Whether charge above saturation bleeds along the column, or is lost."
     )
     sky: Interval = interval(18.5, 21.0, "Sky brightness of a frame [mag/arcsec^2].")
     sky_gradient: Fraction = Field(
         0.05, description="Largest change of the sky from centre to edge, as a share of it."
     )
     star_density: Positive = Field(
-        1.5, description="Stars per square arcmin between the limits; a frame's own is jittered."
+        1.5, description="Mean number of stars per square arcmin between the limits."
     )
     crowding: Positive = Field(
         1.5, ge=1, description="A frame's density is higher or lower by up to this factor."
@@ -165,7 +165,7 @@ class SimulatedFrames(Section):
 
 
 class FrameFiles(Section):
-    """The user's own CCD frames: a table of FITS files, each with one label or none."""
+    """Your own CCD frames: a table of FITS files, each with one label or none."""
 
     kind: Literal["files"] = "files"
     path: str = Field(
@@ -178,8 +178,7 @@ class FrameFiles(Section):
     directory: str | None = Field(
         None,
         description=(
-            "Folder of the frames, instead of the table's; changes of its content rerun the "
-            "extraction."
+            "Folder of the frames, if not the table's; changes of its content rerun the extraction."
         ),
     )
     hdu: int | str | None = Field(
@@ -219,7 +218,9 @@ class StarDetection(Section):
         25.0, description="Detection threshold [sigma of the frame; if smoothed, of that]."
     )
     min_stars: int = Field(
-        3, ge=1, description="With fewer stars the threshold and fwhm are lowered and tried again."
+        3,
+        ge=1,
+        description="With fewer stars, detection is repeated with a lower threshold and fwhm.",
     )
     threshold_step: float = Field(
         0.8, gt=0, lt=1, description="Factor of the threshold at each new try."
@@ -236,7 +237,7 @@ class StarDetection(Section):
         5.0, description="FWHM of the kernel that smooths a frame for segmentation [px]."
     )
     overlap: Literal["keep_brightest", "drop_all", "keep"] = Field(
-        "keep_brightest", description="Stars kept of those whose boxes overlap."
+        "keep_brightest", description="Stars kept among those with overlapping boxes."
     )
     border: int = Field(
         0, ge=0, description="Least distance of a box to the edge of the frame [px]."
@@ -265,11 +266,11 @@ class FrameSplits(Shares):
 
 
 class StarsConfig(ClassExperiment):
-    """Task stars: is a star image circular, a comet or a donut (R2)?"""
+    """Task stars: star images classified as circular, comet or donut (star-image study)."""
 
-    task: Literal["stars"] = Field("stars", description="What is told apart.")
+    task: Literal["stars"] = Field("stars", description="Name of the task.")
     simulated: SimulatedFrames | None = Field(
-        SimulatedFrames(), description="Frames made from physics; null: none."
+        SimulatedFrames(), description="Simulated frames; null: none."
     )
     survey: FrameFiles | None = Field(None, description="Your own frames; null: none.")
     detection: StarDetection = Field(StarDetection(), description="From frames to stamps.")
