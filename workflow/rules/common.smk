@@ -66,12 +66,12 @@ wildcard_constraints:
     source="|".join(CONFIG.sources),
 
 
-def job_settings(stage, **fixed):
+def job_settings(stage):
     """Return the params function of a stage: one canonical value holding all the job depends on."""
 
     def of_job(wildcards):
         try:
-            values = jobs.settings(CONFIG, stage, **{**dict(wildcards), **fixed})
+            values = jobs.settings(CONFIG, stage, **dict(wildcards))
         except GaladaptError as error:
             raise WorkflowError(str(error))
         return canonical_json(values)
@@ -109,75 +109,69 @@ def of_runs(names):
     return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]
 
 
-def stamps_of_method(wildcards, domain):
-    source = CONFIG.source(wildcards.method, domain)
-    return [VARIANT.format(variant=wildcards.variant, source=source)]
+def of_run(names, wildcards, **others):
+    """List the files `names` of the run of a job's wildcards, or of `others` in their place."""
+    folder = RUN.format(**{**dict(wildcards), **others})
+    return [f"{folder}/{name}" for name in names]
 
 
-def training_stamps(domain):
-    """Return the input function of `train` for a domain: nothing where a method leaves it out."""
+def of_seeds(names, wildcards, **others):
+    """List the files `names` of the run of a job's wildcards, in every seed."""
+    return [
+        path
+        for seed in CONFIG.seeds
+        for path in of_run(names, wildcards, **others, seed=seed)
+    ]
+
+
+def of_first_seed(name):
+    """Return the input function for one file of every method's first run of a variant."""
+    return lambda wildcards: [
+        f"{RUN.format(**run._asdict())}/{name}"
+        for run in CONFIG.runs()
+        if run.variant == wildcards.variant and run.seed == CONFIG.seeds[0]
+    ]
+
+
+def stamps_of(domain, domains):
+    """Return the input function for the stamps of a domain: nothing where a job has none of it.
+
+    Args:
+        domains: Function of a method's name: the domains that a job of this method reads.
+    """
 
     def of_method(wildcards):
-        if domain not in CONFIG.method_settings[wildcards.method].domains:
+        if domain not in domains(wildcards.method):
             return []
-        return stamps_of_method(wildcards, domain)
+        source = CONFIG.source(wildcards.method, domain)
+        return VARIANT.format(variant=wildcards.variant, source=source)
 
     return of_method
 
 
-def testing_stamps(domain):
-    """Return the input function of `predict`: nothing where the experiment has none of a domain."""
+# What other trainings read of one.
+MODEL = ("model.keras", "run.json")
 
-    def of_method(wildcards):
-        return stamps_of_method(wildcards, domain) if domain in CONFIG.domains else []
 
-    return of_method
+def trained_on(method):
+    return CONFIG.method_settings[method].domains
+
+
+def tested_on(method):
+    return CONFIG.domains
 
 
 def start_model(wildcards):
     start = CONFIG.method_settings[wildcards.method].starts_from
-    if start is None:
-        return []
-    folder = RUN.format(**{**dict(wildcards), "method": start})
-    return [f"{folder}/model.keras", f"{folder}/run.json"]
+    return [] if start is None else of_run(MODEL, wildcards, method=start)
 
 
 def teacher_models(wildcards):
-    """Return the input of `train` that a method learns from: its start, in every seed."""
+    """Return what a method learns from that trains itself: its start, in every seed."""
     settings = CONFIG.method_settings[wildcards.method]
     if getattr(settings, "self_training", None) is None:
         return []
-    names = {**dict(wildcards), "method": settings.starts_from}
-    return [
-        f"{RUN.format(**{**names, 'seed': seed})}/{name}"
-        for seed in CONFIG.seeds
-        for name in ("model.keras", "run.json")
-    ]
-
-
-def first_seed(name):
-    """Return the input function for one file of every method's first run of a variant."""
-
-    def of_variant(wildcards):
-        return [
-            f"{RUN.format(**run._asdict())}/{name}"
-            for run in CONFIG.runs()
-            if run.variant == wildcards.variant and run.seed == CONFIG.seeds[0]
-        ]
-
-    return of_variant
-
-
-def seeds_of(name):
-    """Return the input function for one file of every seed's run of a variant and method."""
-
-    def of_package(wildcards):
-        return [
-            f"{RUN.format(**dict(wildcards), seed=seed)}/{name}"
-            for seed in CONFIG.seeds
-        ]
-
-    return of_package
+    return of_seeds(MODEL, wildcards, method=settings.starts_from)
 
 
 # Files of each stamp set.

@@ -71,8 +71,8 @@ if OF_VARIANT:
     rule variant_figures:
         input:
             run=FIRST_RUN,
-            predictions=first_seed("predictions.parquet"),
-            embeddings=first_seed("embeddings.parquet"),
+            predictions=of_first_seed("predictions.parquet"),
+            embeddings=of_first_seed("embeddings.parquet"),
         output:
             figures=OF_VARIANT,
         log:

@@ -4,8 +4,8 @@
 
 rule train:
     input:
-        simulated=training_stamps("simulated"),
-        survey=training_stamps("survey"),
+        simulated=stamps_of("simulated", trained_on),
+        survey=stamps_of("survey", trained_on),
         start=start_model,
         teachers=teacher_models,
     output:
@@ -33,8 +33,8 @@ rule predict:
     input:
         run=rules.train.output.run,
         model=rules.train.output.model,
-        simulated=testing_stamps("simulated"),
-        survey=testing_stamps("survey"),
+        simulated=stamps_of("simulated", tested_on),
+        survey=stamps_of("survey", tested_on),
     output:
         predictions=f"{RUN}/predictions.parquet",
         embeddings=f"{RUN}/embeddings.parquet",
