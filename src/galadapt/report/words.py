@@ -24,7 +24,7 @@ class Words:
         caveats: What the figures do not show, from the configuration and the numbers of test
             objects per domain of each run.
         work: Short name of the published work whose figures stand beside ours.
-        published: Its figures (`galadapt.answers.published`).
+        published: Its figures (`galadapt.answers.published`); None: there are none.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Words:
     facts: Callable[[Configuration], Facts]
     caveats: Callable[[Configuration, Sequence[Mapping[str, int]]], list[str]]
     work: str
-    published: Path
+    published: Path | None
 
 
 def class_facts(configuration: Configuration) -> Facts:
