@@ -94,10 +94,10 @@ mlflow: env ## compare runs in the browser, on this machine only
 	-galadapt track config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
-lock: ## compile envs/*.in into hash-locked files (needs uv)
+lock: ## compile pyproject.toml and envs/*.in into hash-locked files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/bootstrap.in --output-file envs/bootstrap.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/cpu.in --output-file envs/cpu.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/gpu.in --output-file envs/gpu.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra dev --output-file envs/cpu.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra dev --extra gpu --output-file envs/gpu.txt
 	uv pip compile --universal --python-version 3.12 --generate-hashes --no-annotate --no-header --excludes envs/fitters-without.txt envs/fitters.in --output-file envs/fitters.txt
 
 clean: ## remove everything computed

@@ -12,6 +12,9 @@ from galadapt.cli import configuration, downloads, models, predict, simulate, wo
 from galadapt.core.errors import OF_THE_MACHINE, GaladaptError, RunError
 from galadapt.core.log import to_stderr
 
+#: The extra of pyproject.toml that brings what a verb needs; `workflow` brings everything.
+_EXTRAS = {"predict": "predict", "fit-check": "predict", "models": "models"}
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command line.
@@ -46,6 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"galadapt: {where}{error.strerror}; make room or correct the permissions, and run "
             "the command again",
+            file=sys.stderr,
+        )
+        return RunError.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "galadapt":
+            raise
+        extra = _EXTRAS.get(parsed.verb, "workflow")
+        print(
+            f"galadapt: {error.name} is not installed, which `galadapt {parsed.verb}` needs; "
+            f"install galadapt[{extra}]",
             file=sys.stderr,
         )
         return RunError.exit_code
