@@ -128,8 +128,7 @@ def _fit(fitter: SersicFitter, stamp: Stamp, record: Record) -> dict[str, Any]:
         stamp.pixels,
         stamp.local_rms,
         (stamp.x_offset, stamp.y_offset),
-        record.extraction.detection_threshold,
-        record.extraction.detection_area,
+        record.extraction,
     )
 
 

@@ -60,14 +60,8 @@ def draw_sample(task: Task, table: pd.DataFrame, count: int, output: Path) -> No
     panels = []
     for row in [row for row in rows.tolist() if row in stamps]:
         stamp, values = stamps[row], table.iloc[row]
-        extraction = record.extraction
-        shape = shape_of(
-            stamp.pixels,
-            stamp.local_rms,
-            (stamp.x_offset, stamp.y_offset),
-            extraction.detection_threshold,
-            extraction.detection_area,
-        )
+        offset = (stamp.x_offset, stamp.y_offset)
+        shape = shape_of(stamp.pixels, stamp.local_rms, offset, record.extraction)
         parameters = {
             "magnitude": float(values["magnitude"]),
             "effective_radius": max(float(ratio[row]), _LEAST_RADIUS),

@@ -26,13 +26,7 @@ _ROUNDING = 1e-9
 
 
 def obs_class_of_fraction(fraction: np.ndarray | float) -> np.ndarray:
-    """OBS_CLASS of the flagged share of the field.
-
-    Args:
-        fraction: Flagged over exposed area, 0 to 1, any shape.
-
-    Returns:
-        0 to 5, of the same shape.
+    """OBS_CLASS, 0 to 5, of flagged over exposed area (0 to 1, any shape).
 
     Raises:
         DataError: a share is not between 0 and 1.

@@ -60,27 +60,16 @@ _FARTHEST = 9.0
 
 @dataclass(frozen=True)
 class Scene:
-    """A field before anything goes wrong.
-
-    Attributes:
-        grid: Its pixels.
-        views: What each camera sees.
-        modes: Mode of each camera.
-        seconds: Live time of each camera [s].
-        sensitivity: Counts per count/s of a source in pn on its axis (n, n) [s].
-        background: Counts per pixel (n, n).
-        level: Background as surface brightness of the sky [counts/s/arcmin2 of pn on its axis].
-        exposed: Pixels of the field (n, n).
-    """
+    """A field before anything goes wrong; images are (n, n)."""
 
     grid: Grid
-    views: dict[str, View]
-    modes: dict[str, str]
-    seconds: dict[str, float]
-    sensitivity: np.ndarray
-    background: np.ndarray
-    level: float
-    exposed: np.ndarray
+    views: dict[str, View]  #: what each camera sees
+    modes: dict[str, str]  #: mode of each camera
+    seconds: dict[str, float]  #: live time of each camera [s]
+    sensitivity: np.ndarray  #: counts per count/s of a source in pn on its axis [s]
+    background: np.ndarray  #: counts per pixel
+    level: float  #: background as brightness of the sky [counts/s/arcmin2 of pn on its axis]
+    exposed: np.ndarray  #: pixels of the field
 
     def source(self, x: float, y: float, rate: float, spokes: float) -> np.ndarray:
         """Counts of a bright source, with its out-of-time events (n, n)."""
@@ -120,7 +109,7 @@ class Scene:
     def position(self, rng: np.random.Generator, farthest: float) -> tuple[float, float]:
         """Draw the middle of an exposed pixel, not too far from the axis."""
         x, y = self.grid.axes()
-        rows, columns = np.nonzero(self.exposed & (np.hypot(x, y) < farthest))
+        rows, columns = np.nonzero(self.exposed & (self.grid.distance() < farthest))
         if len(rows) == 0:
             rows, columns = np.nonzero(self.exposed)
         pick = rng.integers(len(rows))
@@ -134,7 +123,7 @@ Injected = tuple[np.ndarray, np.ndarray] | None
 def inject(
     kind: str, scene: Scene, pixels: int, strength: float, rng: np.random.Generator
 ) -> Injected:
-    """Draw a defect.
+    """Draw a defect: mask (n, n) and counts per pixel (n, n); None where the field cannot have it.
 
     Args:
         kind: One of `KINDS`.
@@ -143,9 +132,6 @@ def inject(
         strength: Surface brightness over the background, as
             `galadapt.tasks.screening.settings.Defect`.
         rng: Random generator.
-
-    Returns:
-        Mask (n, n) and counts per pixel (n, n); None where the field cannot have it.
     """
     return _INJECTORS[kind](scene, pixels, strength, rng)
 
@@ -161,11 +147,6 @@ def _lowest(score: np.ndarray, scene: Scene, pixels: int) -> tuple[np.ndarray, f
     return mask, float(values[order[-1]])
 
 
-def _distance(scene: Scene, x: float, y: float) -> np.ndarray:
-    ax, ay = scene.grid.axes()
-    return np.hypot(ax - x, ay - y)
-
-
 def _chip(
     scene: Scene, rng: np.random.Generator, cameras: tuple[str, ...] = CAMERAS
 ) -> tuple[View, int] | None:
@@ -179,7 +160,7 @@ def _chip(
 
 
 def _hot_pixels(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) -> Injected:
-    near = _distance(scene, *scene.position(rng, FIELD_RADIUS))
+    near = scene.grid.distance(*scene.position(rng, FIELD_RADIUS))
     mask, _ = _lowest(near + 0.5 * scene.grid.pixel * rng.random(near.shape), scene, pixels)
     return mask, strength * mask * scene.background[scene.exposed].mean()
 
@@ -207,7 +188,7 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
     u, _ = view.to_detector(*scene.grid.axes())
     ax, ay = scene.grid.axes()
     on_chip = scene.exposed & (view.chip == number)
-    rows, columns = np.nonzero(on_chip & (np.hypot(ax, ay) < _FARTHEST))
+    rows, columns = np.nonzero(on_chip & (scene.grid.distance() < _FARTHEST))
     if len(rows) == 0:
         return None
     pick = rng.integers(len(rows))
@@ -215,7 +196,7 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
     x, y = float(ax[0, column]), float(ay[row, 0])
     across = np.where(view.chip == number, np.abs(u - u[row, column]), np.inf)
     share = rng.uniform(*_STREAK_SHARE)
-    mask, edge = _lowest(np.minimum(across, share * _distance(scene, x, y)), scene, pixels)
+    mask, edge = _lowest(np.minimum(across, share * scene.grid.distance(x, y)), scene, pixels)
     # Brightness is meant over the flagged strip: a wide one belongs to a bright source.
     width = max(_STREAK_WIDTH, 2 * edge)
     per_count = OUT_OF_TIME["full"] * scene.sensitivity[row, column] / (READOUT_LENGTH * width)
@@ -226,7 +207,7 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
 
 def _wings(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) -> Injected:
     x, y = scene.position(rng, _FARTHEST)
-    mask, radius = _lowest(_distance(scene, x, y), scene, pixels)
+    mask, radius = _lowest(scene.grid.distance(x, y), scene, pixels)
     rate = strength * scene.level / wing_level(radius, float(np.hypot(x, y)))
     return mask, scene.source(x, y, rate, 2 * np.pi * rng.random())
 
@@ -260,13 +241,11 @@ def _extended(scene: Scene, pixels: int, strength: float, rng: np.random.Generat
     tilt, ratio = np.pi * rng.random(), rng.uniform(0.6, 1.0)
     along = np.cos(tilt) * (ax - x) + np.sin(tilt) * (ay - y)
     across = np.cos(tilt) * (ay - y) - np.sin(tilt) * (ax - x)
-    mask, edge = _lowest(np.hypot(along, across / ratio), scene, pixels)
-    edge = max(edge, scene.grid.pixel)
-    shape = beta_model(
-        np.hypot(along, across / ratio), edge / (1.2 * _CONCENTRATION ** rng.random())
-    )
-    at_edge = shape[mask].min()
-    bright = strength * scene.level / at_edge
+    distance = np.hypot(along, across / ratio)
+    mask, edge = _lowest(distance, scene, pixels)
+    core = max(edge, scene.grid.pixel) / (1.2 * _CONCENTRATION ** rng.random())
+    shape = beta_model(distance, core)
+    bright = strength * scene.level / shape[mask].min()
     return mask, scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)
 
 
@@ -274,8 +253,7 @@ def _noisy_chip(scene: Scene, pixels: int, strength: float, rng: np.random.Gener
     found = _chip(scene, rng)
     if found is None:
         return None
-    view, number = found
-    mask = scene.exposed & (view.chip == number)
+    mask = scene.exposed & (found[0].chip == found[1])
     return mask, strength * scene.background * mask
 
 

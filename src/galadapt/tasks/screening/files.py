@@ -24,7 +24,7 @@ from galadapt.sky.fits_files import open_fits, science_plane
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
 from galadapt.tasks.screening.classes import CLASSES
-from galadapt.tasks.screening.moments import MOMENTS, moments_of
+from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
 from galadapt.tasks.screening.splits import stratified_splits
 
@@ -43,17 +43,17 @@ _SCALE_TOLERANCE = 1e-3
 #: Share of the counts that may lie beyond the field.
 _CROPPED = 0.5
 
-#: Counts expected in the box within which the field is told from what lies outside.
+#: Counts expected in the box that closes the holes between the counts of a field.
 _BOX_COUNTS = 6.0
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """An image of counts and what its file says of it."""
+    """An image of counts and what is known of it."""
 
     pixels: np.ndarray
-    exposure: float
-    pixel_scale: float
+    exposure: float  #: [s]
+    pixel_scale: float  #: [arcsec/px]
     group: str
     camera: str
     mode: str
@@ -82,8 +82,8 @@ def read_fields(
         seed: Seed of the split.
         output: Stamp set to write; images in counts/s. The columns are those of
             `galadapt.tasks.screening.simulate.simulate_fields` and `image`, the file. `id` is the
-            number of the image in the list. masked_fraction is NaN and defects is empty: nobody
-            said; exposed_fraction is estimated from where counts are.
+            number of the image in the list. masked_fraction is NaN and defects is empty, because
+            they are unknown; exposed_fraction is estimated from where counts are.
         rejected: CSV of the images that cannot be used: id, image, reason.
         provenance: Stored in the metadata.
 
@@ -138,7 +138,7 @@ def _source(files: FieldFiles) -> Path:
 
 
 def _list_images(files: FieldFiles) -> pd.DataFrame:
-    """The images and what the table says of them: image, path, and id, the number in the list."""
+    """The images and their columns in the table; also path, and id, the number in the list."""
     path = _source(files)
     if files.folder is not None:
         if not path.is_dir():
@@ -160,7 +160,7 @@ def _list_images(files: FieldFiles) -> pd.DataFrame:
 
 
 def _text(row: dict[str, Any], *columns: str) -> str:
-    """The first of these columns that says something."""
+    """The first of these columns that is not empty."""
     for column in columns:
         value = row.get(column)
         if value is not None and not pd.isna(value) and str(value).strip():
@@ -334,7 +334,7 @@ def _described(
         "exposed_fraction": _exposed_fraction(counts),
         "defects": "",
         "counts": round(float(counts.sum())),
-        **moments_of(picture),
+        **moments(picture),
     }
 
 

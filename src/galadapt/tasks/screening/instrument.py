@@ -65,21 +65,13 @@ _HALF_AREA = 10.5
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera's constants.
+    """A camera's constants."""
 
-    Attributes:
-        area: Effective area, pn being 1.
-        particles: Particle background, pn being 1.
-        live: Share of the exposure it is live.
-        axis: Optical axis (u, v).
-        turn: Angle of its chips against those of the others [deg].
-    """
-
-    area: float
-    particles: float
-    live: float
-    axis: tuple[float, float]
-    turn: float
+    area: float  #: effective area, pn being 1
+    particles: float  #: particle background, pn being 1
+    live: float  #: share of the exposure it is live
+    axis: tuple[float, float]  #: optical axis (u, v)
+    turn: float  #: angle of its chips against those of the others [deg]
 
 
 CAMERA = {
@@ -115,7 +107,7 @@ def _chip_map(camera: str, mode: str, lost: tuple[int, ...]) -> np.ndarray:
     return chips
 
 
-def _pn_chips(mode: str) -> dict[int, tuple[float, float, float, float]]:
+def _pn_chips(mode: str) -> dict[int, tuple[float, ...]]:
     """Edges of the chips of pn: 1 to 6 in the upper row, 7 to 12 in the lower."""
     boxes = {}
     height = {"full": 1.0, "large": 0.5, "small": 64 / 200}[mode] * _PN_HEIGHT
@@ -125,35 +117,28 @@ def _pn_chips(mode: str) -> dict[int, tuple[float, float, float, float]]:
         edges = (left, left + _PN_WIDTH, low, low + height)
         if mode != "small" or number == 4:
             boxes[number] = tuple(edge * _PN_PIXEL for edge in edges)
-    return boxes  # type: ignore[return-value]
+    return boxes
 
 
-def _mos_chips(mode: str) -> dict[int, tuple[float, float, float, float]]:
+def _mos_chips(mode: str) -> dict[int, tuple[float, ...]]:
     """Edges of the chips of MOS; windows leave 300 or 100 of 600 px of the middle one."""
-    boxes = {}
+    boxes: dict[int, tuple[float, ...]] = {}
     for number, (x, y) in enumerate(_MOS_CHIPS, start=1):
         share = {"full": 1.0, "large": 0.5, "small": 1 / 6}[mode] if number == 1 else 1.0
         half = _MOS_SIDE * share / 2
-        middle = (x * _MOS_PITCH, y * _MOS_PITCH)
-        boxes[number] = (middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half)
+        u, v = x * _MOS_PITCH, y * _MOS_PITCH
+        boxes[number] = (u - half, u + half, v - half, v + half)
     return boxes
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels that can see anything, with coordinates relative to the optical axis.
+    """The pixels that can see anything, with coordinates relative to the optical axis."""
 
-    Attributes:
-        n: Side [px].
-        pixel: Side of a pixel.
-        origin: Middle of the grid (x, y).
-        samples: Points per pixel and axis at which chips are looked up.
-    """
-
-    n: int
-    pixel: float
-    origin: tuple[float, float]
-    samples: int
+    n: int  #: side [px]
+    pixel: float  #: side of a pixel
+    origin: tuple[float, float]  #: middle of the grid (x, y)
+    samples: int  #: points per pixel and axis at which chips are looked up
 
     @property
     def area(self) -> float:
@@ -171,35 +156,26 @@ class Grid:
         row = np.floor((y - self.origin[1]) / self.pixel + self.n / 2)
         return row.astype(int), column.astype(int)
 
+    def distance(self, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+        """Distance of each pixel from a position (n, n)."""
+        ax, ay = self.axes()
+        return np.asarray(np.hypot(ax - x, ay - y))
+
 
 @dataclass(frozen=True)
 class View:
-    """What one camera sees of a grid.
+    """What one camera sees of a grid; images are (n, n)."""
 
-    Attributes:
-        angle: Position angle of its chips [rad].
-        axis: Optical axis (u, v).
-        chip: Chip in the middle of each pixel, 0 for none (n, n).
-        inside: Share of a pixel on chips in the field of view (n, n).
-        covered: The same, or with chips outside of the field of view, if these are asked for.
-    """
-
-    angle: float
-    axis: tuple[float, float]
-    chip: np.ndarray
-    inside: np.ndarray
-    covered: np.ndarray
+    angle: float  #: position angle of its chips [rad]
+    axis: tuple[float, float]  #: optical axis (u, v)
+    chip: np.ndarray  #: chip in the middle of each pixel, 0 for none
+    inside: np.ndarray  #: share of a pixel on chips in the field of view
+    covered: np.ndarray  #: the same, with chips outside of the field of view if these are wanted
 
     def to_detector(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Detector coordinates of positions."""
         c, s = np.cos(self.angle), np.sin(self.angle)
         return c * x + s * y + self.axis[0], c * y - s * x + self.axis[1]
-
-    def to_sky(self, u: float, v: float) -> tuple[float, float]:
-        """Position of detector coordinates."""
-        c, s = np.cos(self.angle), np.sin(self.angle)
-        u, v = u - self.axis[0], v - self.axis[1]
-        return float(c * u - s * v), float(s * u + c * v)
 
 
 def look(
@@ -265,11 +241,7 @@ def wing_level(radius: float, distance: float) -> float:
 def point_source(x: float, y: float, spokes: float, grid: Grid) -> np.ndarray:
     """Share of a source's photons in each pixel of a grid (n, n).
 
-    Args:
-        x: Position.
-        y: Position.
-        spokes: Phase of the spider's spokes [rad].
-        grid: The pixels.
+    `spokes` is the phase of the spider's spokes [rad].
     """
     ax, ay = grid.axes()
     image = _profile(ax - x, ay - y, x, y, spokes) * grid.area
@@ -307,12 +279,8 @@ def _profile(dx: np.ndarray, dy: np.ndarray, x: float, y: float, spokes: float) 
 def readout_streak(u: np.ndarray, source_u: float, pixel: float) -> np.ndarray:
     """Out-of-time events per arcmin2 for one of them spread over a chip's column.
 
-    The profile across is that of the PSF, seen along one direction: a Lorentzian.
-
-    Args:
-        u: Detector coordinates of pixels.
-        source_u: That of the source.
-        pixel: Side of a pixel, over which it is averaged.
+    The profile across is that of the PSF, seen along one direction: a Lorentzian. `u` are detector
+    coordinates of pixels, whose side is `pixel`.
     """
     high, low = ((u - source_u + half) / _CORE for half in (pixel / 2, -pixel / 2))
     return np.asarray((np.arctan(high) - np.arctan(low)) / (np.pi * pixel * READOUT_LENGTH))

@@ -42,7 +42,7 @@ def image_name(obs_id: str, camera: str = "sum", exposure: str = "S003", band: i
     if camera not in INSTRUMENTS:
         raise DataError(f"camera {camera!r}: none of {', '.join(INSTRUMENTS)}; name one of them")
     if band not in BANDS or (camera == "sum" and band != 8):
-        raise DataError(f"band {band}: camera {camera} has no image of it; ask for band 8")
+        raise DataError(f"band {band}: camera {camera} has no image of it; use band 8")
     if camera == "sum":
         return f"P{obs_id}EPX000OIMAGE8000.FTZ"
     if not re.fullmatch(r"[SU]\d{3}", exposure):
@@ -115,7 +115,7 @@ def list_observations(
 
 
 def _addresses(files: list[Path], numbers: list[str], present: list[bool]) -> pd.DataFrame:
-    """Say where the images that are not there can be fetched."""
+    """Where the images that are not there can be fetched."""
     absent = [
         (number, str(file), *image_urls(number))
         for file, number, there in zip(files, numbers, present, strict=True)

@@ -32,7 +32,7 @@ from galadapt.tasks.screening.instrument import (
     look,
     vignetting,
 )
-from galadapt.tasks.screening.moments import MOMENTS, moments_of
+from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import SimulatedFields
 from galadapt.tasks.screening.sky import beta_model, draw_pointing, draw_sources, log_uniform
 
@@ -63,25 +63,15 @@ _LIVE_SCATTER = 0.08
 
 @dataclass(frozen=True)
 class Field:
-    """A simulated field.
+    """A simulated field."""
 
-    Attributes:
-        image: Counts per second and pixel (side, side) float32.
-        mask: Flagged pixels (side, side).
-        row: Its columns in the table.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    row: dict[str, Any]
+    image: np.ndarray  #: counts per second and pixel (side, side) float32
+    mask: np.ndarray  #: flagged pixels (side, side)
+    row: dict[str, Any]  #: its columns in the table
 
 
 def wanted_classes(settings: SimulatedFields, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split and class of every field: the shares, rounded fairly, in a shuffled order.
-
-    Returns:
-        Names of splits (N,) and classes 0 to 5 (N,).
-    """
+    """Splits (N,) and classes 0 to 5 (N,) of all fields: the shares in a shuffled order."""
     names, classes = [], []
     for k, name in enumerate(SPLITS):
         split = getattr(settings, name)
@@ -95,12 +85,8 @@ def wanted_classes(settings: SimulatedFields, seed: int) -> tuple[np.ndarray, np
 def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int) -> Field:
     """Simulate one field; it depends on nothing but the arguments.
 
-    Args:
-        settings: What fields are like.
-        seed: Seed of the experiment.
-        index: Number of the field.
-        wanted: OBS_CLASS it should have. A field too small for it (a window of pn in coarse
-            pixels) has the class its flagged area makes.
+    A field too small for the OBS_CLASS `wanted` (a window of pn in coarse pixels) has the class its
+    flagged area makes.
     """
     rng = generator(seed, _FIELD, index)
     made = None
@@ -133,7 +119,7 @@ def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int
         "defects": " ".join(names),
         "counts": int(counts.sum()),
     }
-    row |= moments_of(image)
+    row |= moments(image)
     return Field(image, _place(mask, settings.side), row)
 
 
@@ -234,8 +220,7 @@ def _scene(
     sky: float,
     particles: float,
 ) -> Scene:
-    x, y = grid.axes()
-    seen = vignetting(np.hypot(x, y))
+    seen = vignetting(grid.distance())
     sensitivity = sum(
         seconds[name] * CAMERA[name].area * view.inside for name, view in views.items()
     )
@@ -300,12 +285,11 @@ def _expose(
 
 
 def _diffuse(settings: SimulatedFields, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Counts of an extended source that nobody flags, the target or another."""
+    """Counts of an extended source that is not flagged, the target or another."""
     x, y = draw_pointing(rng) if rng.random() < 0.5 else scene.position(rng, DRAWN_RADIUS)
     core = log_uniform(settings.diffuse.core_radius, rng)
     bright = scene.level * log_uniform(settings.diffuse.brightness, rng)
-    ax, ay = scene.grid.axes()
-    shape = beta_model(np.hypot(ax - x, ay - y), core)
+    shape = beta_model(scene.grid.distance(x, y), core)
     return scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)
 
 
@@ -338,13 +322,6 @@ def _batch(
     return images, np.stack([field.mask for field in fields]), [field.row for field in fields]
 
 
-def _batches(
-    settings: SimulatedFields, seed: int, classes: np.ndarray, processes: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]]:
-    starts = range(0, len(classes), _BATCH)
-    return mapped(partial(_batch, settings, seed, classes), starts, processes)
-
-
 def simulate_fields(
     settings: SimulatedFields,
     seed: int,
@@ -375,10 +352,9 @@ def simulate_fields(
     rows: list[dict[str, Any]] = []
 
     def images() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        made = _batches(settings, seed, classes, processes)
-        for pictures, masks, described in progress(
-            made, -(-total // _BATCH), output.name, "batches"
-        ):
+        starts = range(0, total, _BATCH)
+        made = mapped(partial(_batch, settings, seed, classes), starts, processes)
+        for pictures, masks, described in progress(made, len(starts), output.name, "batches"):
             rows.extend(described)
             if len(rows) == total:
                 # The table is stored after the last batch.

@@ -25,10 +25,8 @@ def draw_sources(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the serendipitous point sources of a field.
 
-    Args:
-        counts: The broken power law: N(>S) = density (S / break)^-slope, with the faint slope
-            below the break and the bright one above.
-        rng: Random generator.
+    Counts follow N(>S) = density (S / break)^-slope, with the faint slope below the break and the
+    bright one above.
 
     Returns:
         Positions x and y from the optical axis [arcmin], and rates in pn on its axis [counts/s].

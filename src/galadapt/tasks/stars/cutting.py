@@ -13,7 +13,7 @@ from galadapt.tasks.stars.frames import Frame
 from galadapt.tasks.stars.fwhm import fit_fwhm
 from galadapt.tasks.stars.settings import StarDetection
 
-#: Why a star has no stamp, and what its value tells. They are asked in this order.
+#: Why a star has no stamp, in the order of the checks; and the meaning of the value beside it.
 REASONS = {
     "border": "pixels by which the box reaches beyond the border",
     "bad_pixels": "pixels without a value in the box",
@@ -30,10 +30,8 @@ class Cut:
     #: `PROPERTIES` (photutils' units, ADU), sky [ADU], noise [ADU], saturated, fit_failed, fwhm
     #: [px] and fwhm_arcsec, the brightest first.
     stars: pd.DataFrame
-    #: (N, size, size) float32 [ADU]. Pixel (size / 2, size / 2) holds the centroid.
-    stamps: np.ndarray
-    #: x_centroid, y_centroid, reason, value.
-    rejected: pd.DataFrame
+    stamps: np.ndarray  #: (N, size, size) float32 [ADU]; pixel (size / 2, size / 2): the centroid
+    rejected: pd.DataFrame  #: x_centroid, y_centroid, reason, value
 
 
 def cut(frame: Frame, found: Found, detection: StarDetection) -> Cut:
@@ -102,11 +100,7 @@ def _core(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
 def _overlaps(left: np.ndarray, bottom: np.ndarray, size: int, rule: str) -> np.ndarray:
     """With how many boxes each one overlaps that is to leave for it, by a rule of `overlap`.
 
-    Args:
-        left: First column of each box (N,), the brightest star first.
-        bottom: First row (N,).
-        size: Side of a box [px].
-        rule: keep, drop_all or keep_brightest.
+    `left` and `bottom` are the first column and row of each box (N,), the brightest star first.
     """
     counts = np.zeros(len(left))
     if rule == "keep" or len(left) < 2:

@@ -18,7 +18,7 @@ from galadapt.core.photometry import magnitude_of
 from galadapt.tasks.stars.frames import Frame
 from galadapt.tasks.stars.settings import StarDetection
 
-#: What is known of a detected star, by photutils' names; NaN where its detector does not say.
+#: What is measured of a star, by photutils' names; NaN where its detector does not measure it.
 PROPERTIES = (
     *("x_centroid", "y_centroid", "sharpness", "roundness1", "roundness2"),
     *("n_pixels", "peak", "flux", "mag"),
@@ -35,16 +35,12 @@ _MEAN_OF = 25
 class Found:
     """Stars of a frame and how they were found."""
 
-    #: `PROPERTIES`, the brightest first.
-    stars: pd.DataFrame
-    #: "daofind" or "segmentation".
-    detector: str
-    #: Threshold [sigma] and FWHM [px] of the last try.
-    threshold: float
-    fwhm: float
+    stars: pd.DataFrame  #: `PROPERTIES`, the brightest first
+    detector: str  #: "daofind" or "segmentation"
+    threshold: float  #: of the last try [sigma]
+    fwhm: float  #: of the last try [px]
     tries: int
-    #: Centre of the mean star over its brightest ring, NaN where it was not asked for.
-    hollowness: float = math.nan
+    hollowness: float = math.nan  #: centre of the mean star over its brightest ring, if measured
 
 
 def find_stars(frame: Frame, detection: StarDetection) -> Found:
@@ -158,11 +154,10 @@ def _segments(
 
 def hollowness(frame: Frame, stars: pd.DataFrame, radius: int) -> float:
     """Centre of the typical bright star over the brightest ring around it.
-
     Args:
         frame: The stars' frame.
         stars: With x_centroid and y_centroid [px], the brightest first.
-        radius: Within which rings are looked at [px].
+        radius: Of the largest ring [px].
 
     Returns:
         Median over up to 25 bright stars without saturated or missing pixels; near 1 for stars in

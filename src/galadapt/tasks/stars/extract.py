@@ -234,7 +234,7 @@ def _frame_table(records: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _nothing(table: Path, summary: pd.DataFrame) -> str:
-    """Say why no frame gave a star: the commonest reason, by its first frame."""
+    """Message that no frame gave a star: the commonest reason, by its first frame."""
     what = summary["reason"].str.split(": ", n=1).str[1].str.split(r"[;(]").str[0]
     commonest = Counter(what).most_common(1)[0][0]
     first = summary.loc[what == commonest, "reason"].iloc[0]

@@ -36,7 +36,7 @@ def fit_fwhm(frame: Frame, stars: pd.DataFrame, fwhm: float, box: int) -> np.nda
     """
     if len(stars) == 0:
         return np.empty(0)
-    side = fit_side(fwhm, box)
+    side = min(2 * round(_REACH * fwhm / 2) + 1, box - 1 + box % 2)
     model = CircularGaussianPRF(fwhm=fwhm)
     model.fwhm.fixed = False
     start = Table(
@@ -47,7 +47,7 @@ def fit_fwhm(frame: Frame, stars: pd.DataFrame, fwhm: float, box: int) -> np.nda
         }
     )
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # What goes wrong with one star stands in its flags.
+        # What goes wrong with one star is in its flags.
         warnings.simplefilter("ignore")
         fitted = PSFPhotometry(model, side)(
             frame.pixels, mask=frame.bad | frame.saturated, init_params=start
@@ -57,8 +57,3 @@ def fit_fwhm(frame: Frame, stars: pd.DataFrame, fwhm: float, box: int) -> np.nda
     good = (np.asarray(fitted["flags"]) & ~_PARTIAL) == 0
     good &= (width > _NARROWEST) & (width < side) & np.asarray(moved < side / 2)
     return np.where(good, width, np.nan)
-
-
-def fit_side(fwhm: float, box: int) -> int:
-    """Side of the fitted box [px], odd."""
-    return min(2 * round(_REACH * fwhm / 2) + 1, box - 1 + box % 2)

@@ -25,24 +25,17 @@ _SHORTEST_TRAIL = 0.05
 class Optics:
     """What shapes the stars of one frame. Lengths in arcsec, angles in radians."""
 
-    #: FWHM of the atmosphere at the centre (Kolmogorov profile).
-    seeing: float
-    #: Its growth from centre to corner, as a share.
-    growth: float
-    #: Its shear (g1, g2).
-    shear: tuple[float, float]
+    seeing: float  #: FWHM of the atmosphere at the centre (Kolmogorov profile)
+    growth: float  #: its growth from centre to corner, as a share
+    shear: tuple[float, float]  #: its shear (g1, g2)
     obscuration: float
-    #: Comatic flare at the centre as a vector, from the head to the end of the tail.
-    coma: tuple[float, float]
-    #: Length of the radial coma that is added at the corner.
-    coma_corner: float
-    #: Length and direction of the trail, and the share of the exposure before it begins.
-    drift: float
+    coma: tuple[float, float]  #: flare at the centre, from the head to the end of the tail
+    coma_corner: float  #: length of the radial coma that is added at the corner
+    drift: float  #: length of the trail
     drift_angle: float
-    steady: float
-    #: Outer radius of the defocused image at the centre; its gradient as a share per half side.
-    defocus: float
-    tilt: tuple[float, float]
+    steady: float  #: share of the exposure before the drift begins
+    defocus: float  #: outer radius of the defocused image at the centre
+    tilt: tuple[float, float]  #: gradient of the defocus as a share per half side
 
     def psf(self, u: float, v: float, settings: SimulatedFrames) -> galsim.GSObject:
         """PSF at a place of the field, without the pixel.
@@ -51,11 +44,7 @@ class Optics:
         edge of the pupil (Noll 1976 for the polynomials): a defocus of a waves spreads light
         over a radius of 8 sqrt(3) a wavelength / diameter, a coma of a waves over a flare of
         18 sqrt(8) a wavelength / diameter.
-
-        Args:
-            u: Column from the centre in half sides, -1 to 1.
-            v: Row, likewise.
-            settings: Aperture, wavelength and pixel scale.
+        Columns u and rows v are in half sides from the centre, -1 to 1.
         """
         distance = math.hypot(u, v) / math.sqrt(2)
         atmosphere = galsim.Kolmogorov(fwhm=self.seeing * (1 + self.growth * distance**2))
@@ -83,11 +72,7 @@ class Optics:
 
 
 def transform(psf: galsim.GSObject, pixel_scale: float) -> np.ndarray:
-    """Fourier transform of a PSF with its pixel, on the grid that `draw` uses.
-
-    Args:
-        psf: Of unit flux, without the pixel.
-        pixel_scale: [arcsec/px].
+    """Fourier transform of a PSF of unit flux with its pixel, on the grid that `draw` uses.
 
     Returns:
         Half plane (side, side // 2 + 1) complex, zero frequency first.
@@ -101,15 +86,9 @@ def transform(psf: galsim.GSObject, pixel_scale: float) -> np.ndarray:
 
 
 def draw(spectrum: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Draw a star of unit flux into a box.
+    """Draw a star of unit flux into a box (BOX, BOX), from the spectrum by `transform`.
 
-    Args:
-        spectrum: From `transform`.
-        x: Column of the star from the centre of the box's pixel (BOX / 2, BOX / 2) [px].
-        y: Row, likewise.
-
-    Returns:
-        (BOX, BOX) float64.
+    The star is at column x and row y [px] from the centre of pixel (BOX / 2, BOX / 2).
     """
     side = BOX * _FINER
     place = np.array([x, y]) * _FINER

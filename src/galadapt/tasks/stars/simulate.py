@@ -47,6 +47,18 @@ _PLACES = 6150
 _STEPS = 1.1673039782614187 ** -np.arange(1.0, 5.0)
 
 
+#: What a frame was made with.
+_TRUTH = {
+    "seeing": "FWHM of the atmosphere [arcsec]",
+    "coma": "flare at the centre [arcsec]",
+    "drift": "trail [arcsec]",
+    "defocus": "outer radius at the centre [arcsec]",
+    "mild": "weak case of its class",
+    "mixed": "two aberrations",
+    "stars": "drawn",
+}
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Identity of one simulated frame: number `index` of its class and split."""
@@ -80,7 +92,7 @@ class Drawn:
 
 
 def frames_of(settings: SimulatedFrames) -> list[Drawn]:
-    """List the frames that a configuration asks for, split by split."""
+    """List the frames of a configuration, split by split."""
     return [
         Drawn(label, split, index, getattr(settings, label).density)
         for split in SPLITS
@@ -106,8 +118,7 @@ def simulate_frames(
         seed: Data seed.
         folder: One FITS file of uint16 [ADU] per frame, its truth in the header.
         table: CSV, written last: frame (relative to the table), label, split; then what the frame
-            was made with: seeing, coma, drift, defocus (each at the frame's centre [arcsec]),
-            mild, mixed and stars (drawn, also those too faint to see).
+            was made with, as `_TRUTH` (stars also count if too faint to see).
         provenance: Written into each header.
         processes: Processes to share the frames among.
 
@@ -138,34 +149,29 @@ def _write(
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     pixels, truth = simulate_frame(frame, settings, seed)
-    header = fits.Header()
-    header["BUNIT"] = "adu"
-    header["EXPTIME"] = (settings.exposure, "[s]")
-    header["GAIN"] = (settings.gain, "[electron/adu]")
-    header["RDNOISE"] = (settings.read_noise, "[electron]")
-    header["SATURATE"] = (settings.saturation, "[adu]")
-    middle = (settings.side + 1) / 2
+    cards: list[tuple[Any, ...]] = [
+        ("BUNIT", "adu"),
+        ("EXPTIME", settings.exposure, "[s]"),
+        ("GAIN", settings.gain, "[electron/adu]"),
+        ("RDNOISE", settings.read_noise, "[electron]"),
+        ("SATURATE", settings.saturation, "[adu]"),
+    ]
     for axis, (kind, sign) in enumerate((("RA---TAN", -1), ("DEC--TAN", 1)), start=1):
-        header[f"CTYPE{axis}"] = kind
-        header[f"CRPIX{axis}"] = middle
-        header[f"CRVAL{axis}"] = 0.0
-        header[f"CDELT{axis}"] = sign * settings.pixel_scale / 3600
-        header[f"CUNIT{axis}"] = "deg"
-    header["LABEL"] = (frame.label, "class")
-    header["SPLIT"] = frame.split
-    header["SEED"] = (str(seed), "data seed")
-    header["INDEX"] = (frame.index, "number in its class and split")
-    comments = {
-        "seeing": "FWHM of the atmosphere [arcsec]",
-        "coma": "flare at the centre [arcsec]",
-        "drift": "trail [arcsec]",
-        "defocus": "outer radius at the centre [arcsec]",
-        "mild": "weak case of its class",
-        "mixed": "two aberrations",
-        "stars": "drawn",
-    }
-    for name, comment in comments.items():
-        header[name.upper()] = (truth[name], comment)
+        cards += [
+            (f"CTYPE{axis}", kind),
+            (f"CRPIX{axis}", (settings.side + 1) / 2),
+            (f"CRVAL{axis}", 0.0),
+            (f"CDELT{axis}", sign * settings.pixel_scale / 3600),
+            (f"CUNIT{axis}", "deg"),
+        ]
+    cards += [
+        ("LABEL", frame.label, "class"),
+        ("SPLIT", frame.split),
+        ("SEED", str(seed), "data seed"),
+        ("INDEX", frame.index, "number in its class and split"),
+    ]
+    cards += [(name.upper(), truth[name], comment) for name, comment in _TRUTH.items()]
+    header = fits.Header(cards)
     header["HISTORY"] = f"galadapt {canonical_json(dict(provenance))}"
     with atomic(folder / frame.name) as temporary:
         fits.PrimaryHDU(pixels, header).writeto(temporary)
@@ -175,12 +181,7 @@ def _write(
 def simulate_frame(
     frame: Drawn, settings: SimulatedFrames, seed: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Make one frame.
-
-    Returns:
-        Pixels (side, side) uint16 [ADU] and the row of truth: seeing, coma, drift, defocus
-        [arcsec], mild, mixed, stars.
-    """
+    """Make one frame: pixels (side, side) uint16 [ADU] and the row of truth, as `_TRUTH`."""
     rng = frame.generator(seed)
     optics, mild, mixed = optics_of(frame.label, settings, rng, frame.place(seed))
     x, y, flux = _stars(settings, frame.density, rng)

@@ -109,7 +109,7 @@ def test_without_labels_the_table_is_empty(tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"pixel_rms": None}, r"stamps\.h5: says no noise \(pixel_rms\).*extract again"),
+        ({"pixel_rms": None}, r"stamps\.h5: has no noise \(pixel_rms\).*extract again"),
         ({"variant_steps": []}, r"stamps\.h5: a variant's stamps; give those before"),
     ],
 )
@@ -123,7 +123,7 @@ def test_stamps_that_cannot_be_fitted_are_refused(tmp_path, metadata, message):
 def test_a_stamp_without_a_galaxy_says_why_it_failed():
     fitter = SersicFitter(make_psf(PSF, 0.06), SIDE, 0.06, ZERO_POINT, psf_side=41)
     empty = -np.abs(RMS * np.random.default_rng(1).standard_normal((SIDE, SIDE)))
-    found = fit_stamp(fitter, empty, RMS, (0.0, 0.0), 1.5, 8, start_indices=(1.0, 3.5))
+    found = fit_stamp(fitter, empty, RMS, (0.0, 0.0), Extraction(), start_indices=(1.0, 3.5))
     assert found["failure"].startswith("the profile fit")
 
 
@@ -133,5 +133,5 @@ def test_of_several_starts_the_best_fit_counts(monkeypatch):
         fitter, "fit", lambda pixels, sigma, guess, mask: {"chi2": abs(guess["sersic_index"] - 3)}
     )
     pixels = np.ones((SIDE, SIDE))
-    found = fit_stamp(fitter, pixels, RMS, (0.0, 0.0), 1.5, 8, start_indices=(1.0, 3.5))
+    found = fit_stamp(fitter, pixels, RMS, (0.0, 0.0), Extraction(), start_indices=(1.0, 3.5))
     assert found["chi2"] == 0.5

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.survey import Extraction
 from galadapt.core.errors import RunError
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
@@ -60,7 +61,7 @@ def test_noise_is_no_galaxy(fitter):
 
 def test_moments_tell_the_orientation_and_neighbours():
     pixels = drawn() + drawn(x_offset=15.0, y_offset=15.0, effective_radius=1.5)
-    shape = shape_of(pixels, RMS, (0.3, -0.2), 1.5, 8)
+    shape = shape_of(pixels, RMS, (0.3, -0.2), Extraction())
     assert shape.position_angle == pytest.approx(30, abs=5)
     assert shape.neighbours[34, 34]
     assert not shape.neighbours[20, 20]

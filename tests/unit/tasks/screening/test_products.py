@@ -37,8 +37,8 @@ def test_addresses_lead_to_the_name() -> None:
         (("505720401",), "must have 10 digits"),
         (("0505720401", "rgs"), "none of sum, pn, mos1, mos2"),
         (("0505720401", "pn", "3"), "must be S or U and three digits"),
-        (("0505720401", "pn", "S003", 7), "ask for band 8"),
-        (("0505720401", "sum", "S003", 2), "ask for band 8"),
+        (("0505720401", "pn", "S003", 7), "use band 8"),
+        (("0505720401", "sum", "S003", 2), "use band 8"),
     ],
 )
 def test_wrong_arguments(arguments: tuple, sentence: str) -> None:  # type: ignore[type-arg]

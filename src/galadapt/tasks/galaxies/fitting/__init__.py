@@ -1,1 +1,1 @@
-"""Profile fits: what networks are read against."""
+"""Profile fits, to compare networks with."""

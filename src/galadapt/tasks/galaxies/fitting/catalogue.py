@@ -1,4 +1,4 @@
-"""Fit a profile to many labelled galaxies of a stamp set, to read networks against."""
+"""Fit a profile to many labelled galaxies of a stamp set, to compare networks with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from galadapt.stamps.format import StampSet
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
 
-#: A disc and a spheroid: one of them is near enough to the answer.
+#: A disc and a spheroid: one of them is near enough.
 START_INDICES = (1.0, 3.5)
 
 #: Purpose of the random numbers that choose the galaxies.
@@ -40,9 +40,8 @@ def fit_galaxies(
 ) -> None:
     """Fit a single Sersic profile to labelled test galaxies of a survey.
 
-    The fit is given what a careful user has: the PSF the simulations are made with, the noise of
-    the sky and of the galaxy, masks on what else the stamp shows, and two starts that do not know
-    the answer.
+    Known to the fit are the PSF of the simulations, the noise of the sky and of the galaxy, and
+    masks on other sources; it starts twice, independently of the labels.
 
     Args:
         stamps: Stamp set of the survey, before any variant.
@@ -86,8 +85,7 @@ def fit_galaxies(
             images[number],
             float(rms[number]),
             (float(offsets[number, 0]), float(offsets[number, 1])),
-            extraction.detection_threshold,
-            extraction.detection_area,
+            extraction,
             exposure_time=exposure_time,
             start_indices=START_INDICES,
         )
@@ -110,5 +108,5 @@ def _noise(table: pd.DataFrame, metadata: dict[str, Any], stamps: Path) -> np.nd
         return table["local_rms"].to_numpy(float)
     given = metadata.get("pixel_rms")
     if not given:
-        raise DataError(f"{stamps}: says no noise (pixel_rms), which a fit needs; extract again")
+        raise DataError(f"{stamps}: has no noise (pixel_rms), which a fit needs; extract again")
     return np.full(len(table), float(given))

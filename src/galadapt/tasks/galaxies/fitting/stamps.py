@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from photutils.segmentation import detect_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from galadapt.config.survey import Extraction
 from galadapt.core.errors import RunError
 from galadapt.cutouts.neighbours import central_label
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
@@ -19,25 +19,19 @@ from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 #: Smoothing before the segmentation and growth of the neighbours' mask [px].
 _SMOOTHING, _GROWTH = 1.2, 3
 
-#: Where fits start, whatever a network says: a fit that starts at the answer may stay there.
+#: Where fits start, never at a prediction: a fit that starts at the answer may stay there.
 START_INDEX, _START_ELLIPTICITY = 1.5, 0.3
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What moments say of a stamp's central source: where to start a fit.
+class Shape(NamedTuple):
+    """Moments of a stamp's central source, to start a fit from."""
 
-    Attributes:
-        position_angle: [deg] from +y, counter-clockwise.
-        neighbours: Pixels that belong to other sources (S, S).
-    """
-
-    position_angle: float
-    neighbours: np.ndarray
+    position_angle: float  #: [deg] from +y, counter-clockwise
+    neighbours: np.ndarray  #: pixels that belong to other sources (S, S)
 
 
 def shape_of(
-    pixels: np.ndarray, rms: float, offset: tuple[float, float], threshold: float, area: int
+    pixels: np.ndarray, rms: float, offset: tuple[float, float], extraction: Extraction
 ) -> Shape:
     """Segment a stamp and take the second moments of its central source.
 
@@ -45,14 +39,15 @@ def shape_of(
         pixels: The stamp (S, S), background-subtracted.
         rms: Noise of a pixel.
         offset: Position (x, y) of the galaxy from the stamp's centre [px].
-        threshold: Of the segmentation [sigma].
-        area: Smallest segment [px].
+        extraction: Threshold and smallest area of the segmentation.
     """
     side = len(pixels)
     smooth = gaussian_filter(pixels, _SMOOTHING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = detect_sources(smooth, threshold * rms, area)
+        found = detect_sources(
+            smooth, extraction.detection_threshold * rms, extraction.detection_area
+        )
     if found is None:
         return Shape(0.0, np.zeros(pixels.shape, bool))
     segments = found.data
@@ -76,8 +71,7 @@ def fit_stamp(
     pixels: np.ndarray,
     rms: float,
     offset: tuple[float, float],
-    threshold: float,
-    area: int,
+    extraction: Extraction,
     exposure_time: float | None = None,
     start_indices: Sequence[float] = (START_INDEX,),
 ) -> dict[str, Any]:
@@ -88,15 +82,14 @@ def fit_stamp(
         pixels: The stamp (S, S), background-subtracted.
         rms: Sky noise of a pixel.
         offset: Position (x, y) of the galaxy from the stamp's centre [px].
-        threshold: Of the segmentation that finds neighbours [sigma].
-        area: Smallest segment [px].
+        extraction: How neighbours are found.
         exposure_time: Adds the galaxy's own photon noise to the weights [s]; None: sky alone.
         start_indices: Sersic indices to start from; the best fit counts.
 
     Returns:
         What `SersicFitter.fit` returns, or ``{"failure": why}`` if no start succeeds.
     """
-    shape = shape_of(pixels, rms, offset, threshold, area)
+    shape = shape_of(pixels, rms, offset, extraction)
     own = np.where(shape.neighbours, 0.0, pixels)
     guess = {
         "magnitude": fitter.magnitude(max(float(own.sum()), 10 * rms)),
