@@ -60,6 +60,14 @@ class Interval(Section):
     def _pair(self) -> list[float]:
         return [self.low, self.high]
 
+    def at(self, share: float) -> float:
+        """Value at a share, 0 to 1, of the way from low to high."""
+        return float(self.low + share * (self.high - self.low))
+
+    def at_log(self, share: float) -> float:
+        """The same in logarithm, for positive intervals."""
+        return float(self.low * (self.high / self.low) ** share)
+
     def within(self, other: Interval) -> bool:
         """Tell whether this interval lies inside `other`."""
         return other.low <= self.low and self.high <= other.high

@@ -135,10 +135,8 @@ class Simulator:
         """Draw and write the galaxies of a table, in bounded memory.
 
         Args:
-            output: Stamp set to write.
             table: Columns id, split, the parameters, position_angle, x_offset, y_offset; the radius
                 is the semi-major axis. Noise depends on the seed and the id.
-            provenance: Stored in the metadata.
             radius_convention: Of the stored radius: ``semimajor`` or ``circularised``.
 
         Raises:

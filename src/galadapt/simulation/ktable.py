@@ -35,8 +35,7 @@ from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, first_piece, sers
 #: Largest error of folding allowed per pixel [e-/s]: 1/50 of the noise of CANDELS wide.
 FOLDED = 1e-4
 
-#: Largest error of folding allowed in the stamp's light, over the galaxy's flux.
-FOLDED_FLUX = 2e-3
+FOLDED_FLUX = 2e-3  #: largest error of folding allowed in the stamp's light, over the galaxy's flux
 
 #: Largest error per pixel of leaving out the frequencies beyond those a galaxy needs [e-/s].
 CUT = 1e-5
@@ -45,8 +44,7 @@ CUT = 1e-5
 _SHORT = (1.25, 1.375, 1.5, 1.625, 1.75, 1.875, 2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 6)
 _PERIODS = (*_SHORT, 8, 12, 16, 24, 32, 48, 64)
 
-# Copies of the galaxy on each side that are summed; beyond, their sum is an integral.
-_RINGS = 3
+_RINGS = 3  #: copies of the galaxy on each side that are summed; beyond, their sum is an integral
 
 # Nodes per axis on which the nearest ring of copies, and the farther ones, are evaluated.
 _NEAR, _FAR = 16, 6
@@ -68,8 +66,7 @@ _REACH, _CONTRAST = 1.2, 0.1
 # Directions uniform in the frame in which the profile is round, over one half.
 _ROUND = (np.cos((np.arange(24) + 0.5) * np.pi / 24), np.sin((np.arange(24) + 0.5) * np.pi / 24))
 
-# Samples beyond this multiple of the Nyquist frequency are refused.
-_MAX_OVERSAMPLING = 8.0
+_MAX_OVERSAMPLING = 8.0  #: samples beyond this multiple of the Nyquist frequency are refused
 
 
 # --- prepared in float64, one galaxy or many -------------------------------------------------

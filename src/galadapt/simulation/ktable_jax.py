@@ -29,8 +29,7 @@ from galadapt.simulation.sersic import OCTAVES, first_piece, line_pieces, sersic
 # Samples of spectra transformed at once, a power of two: bounds the memory of a batch.
 _SAMPLES = 2**22
 
-# Stamps looked at together to find those of equal period.
-_CHUNK = 1024
+_CHUNK = 1024  #: stamps looked at together to find those of equal period
 
 _FIELDS = ("psf", "wings", "copies_x", "copies_y", "near_matrix", "far_matrix")
 

@@ -25,17 +25,13 @@ from galadapt.simulation.streams import stream
 from galadapt.sky import open_mosaic
 from galadapt.stamps.format import SPLITS
 
-#: Shares of the mosaic's length for training, validation and test.
-SHARES = (0.7, 0.15, 0.15)
+SHARES = (0.7, 0.15, 0.15)  #: shares of the mosaic's length for training, validation and test
 
 # The three bands recur after this many stamp sides: every split sees every part of a large mosaic.
 _CYCLE = 10
 
-#: Most pixels of a mosaic: several arrays of that size are held at once.
-MAX_PIXELS = 4096**2
-
-# Mesh of the background [px] and smoothing before detection [px].
-_MESH, _SMOOTHING = 48, 1.2
+MAX_PIXELS = 4096**2  #: most pixels of a mosaic: several arrays of that size are held at once
+_MESH, _SMOOTHING = 48, 1.2  #: mesh of the background [px] and smoothing before detection [px]
 
 _SCALE_TOLERANCE = 0.01
 

@@ -105,8 +105,6 @@ def add_noise(
 
     Args:
         image: Noiseless image (H, W) [e-/s].
-        levels: From `resolve`.
-        rng: Random stream of this image.
         rms_map: Sky rms of each pixel (H, W) [e-/s] where it varies; replaces `levels.pixel_rms`.
 
     Returns:

@@ -23,8 +23,7 @@ from galadapt.simulation.streams import stream
 #: Columns of a parameter table after `PARAMETERS`.
 GEOMETRY = ("position_angle", "x_offset", "y_offset")
 
-# Rounding to a step leaves 0.15000000000000002.
-_DIGITS = 9
+_DIGITS = 9  #: rounding to a step leaves 0.15000000000000002
 
 
 def draw_parameters(simulation: Simulation, seed: int, start: int, stop: int) -> pd.DataFrame:

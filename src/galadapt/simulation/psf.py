@@ -21,20 +21,14 @@ from galadapt.core.files import expand
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
 _STRUT_THICKNESS = 0.022
 
-# Headers give scales to a few digits; a real contradiction is a factor.
-_SCALE_TOLERANCE = 0.01
-
-# How far from the middle of its image a PSF may sit [px].
-_MAX_OFF_CENTRE = 2.0
+_SCALE_TOLERANCE = 0.01  #: headers give scales to a few digits; a real contradiction is a factor
+_MAX_OFF_CENTRE = 2.0  #: how far from the middle of its image a PSF may sit [px]
 
 # Order of the interpolant of FITS PSFs; its roll-off ends 2 / order beyond the Nyquist frequency.
 _LANCZOS = 15
 
-# Period of a FITS PSF's tabulated transform, in sides of its image.
-_PADDING = 4
-
-# PSFs of a set that its average is taken over.
-_AVERAGED = 16
+_PADDING = 4  #: period of a FITS PSF's tabulated transform, in sides of its image
+_AVERAGED = 16  #: PSFs of a set that its average is taken over
 
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
@@ -43,7 +37,6 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
     """Build the effective PSF of an image.
 
     Args:
-        psf: Which PSF.
         pixel_scale: Pixel scale of the image to be drawn [arcsec/px]; sets the pixel that analytic
             PSFs are convolved with. A FITS PSF includes its own.
 

@@ -15,8 +15,7 @@ from galadapt.core.errors import ConfigError, DataError
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.renderer import Renderer
 
-# Pixels of the stamps a set of PSFs draws before it yields them.
-_CHUNK_PIXELS = 2**24
+_CHUNK_PIXELS = 2**24  #: pixels of the stamps a set of PSFs draws before it yields them
 
 # Settings at which GalSim itself is exact to a few hundredths of the noise.
 _TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
@@ -80,13 +79,9 @@ class PsfSetRenderer(Renderer):
         kind: str,
         memory_limit: float = 2048.0,
     ) -> None:
-        """Prepare.
+        """Prepare; `psfs` are those of `psf.make_psfs`, `kind` is ``simulation.renderer``.
 
-        Args:
-            image: Stamp size, pixel scale and zero point.
-            psfs: From `galadapt.simulation.psf.make_psfs`.
-            kind: ``simulation.renderer``.
-            memory_limit: ``simulation.memory_limit`` [MiB], of one galaxy and of all renderers.
+        The memory limit [MiB] is that of one galaxy and of all renderers.
         """
         self._image, self._psfs, self._kind, self._limit = image, psfs, kind, memory_limit
         self._chunk = max(1, min(1024, _CHUNK_PIXELS // image.stamp_size**2))

@@ -38,8 +38,7 @@ _NODES = 128
 # Values of the table are multiples of this: a hundredth of the error of interpolation.
 _QUANTUM = 2.0**-27
 
-# Points of the spline between exact values and pieces, per octave of x^2.
-_PER_OCTAVE = 32
+_PER_OCTAVE = 32  #: points of the spline between exact values and pieces, per octave of x^2
 
 # The contour s = 0.75 + iy: its residual period in ln x leaves 1e-12 at this step.
 _CONTOUR = 0.75

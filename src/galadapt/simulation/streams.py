@@ -25,8 +25,7 @@ PURPOSES = {
     "psf": 28,
 }
 
-# An index fills the low bits of the second key word, the purpose the high ones.
-_INDEX_BITS = 48
+_INDEX_BITS = 48  #: an index fills the low bits of the second key word, the purpose the high ones
 
 
 def stream(seed: int, index: int, purpose: str) -> np.random.Generator:

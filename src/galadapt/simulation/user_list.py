@@ -25,8 +25,7 @@ COLUMNS = ("id", *PARAMETERS, *GEOMETRY)
 #: A list without these means galaxies centred in their stamps.
 DEFAULTS = {"x_offset": 0.0, "y_offset": 0.0}
 
-# Random streams are numbered with 48 bits.
-_MAX_ID = 2**48 - 1
+_MAX_ID = 2**48 - 1  #: random streams are numbered with 48 bits
 
 #: Which values are good, and the same in words.
 Rule = tuple[Callable[[np.ndarray], np.ndarray], str]
@@ -43,24 +42,14 @@ def simulate_list(
     provenance: dict[str, Any],
     radius_convention: str = "semimajor",
 ) -> int:
-    """Render every galaxy of a list into a stamp set, all of them in the split ``test``.
+    """Render every galaxy of a list into a stamp set, in the split ``test``; returns their number.
 
     The noise of a galaxy depends on the seed and its id only: adding rows changes no other stamp.
 
     Args:
         parameters: Table with `COLUMNS`: CSV, FITS or Parquet.
         output: Stamp set to write.
-        image: What a stamp is.
-        psf: Optics, or a FITS image of the effective PSF, pixel included.
-        noise: Depth.
-        renderer: As ``simulation.renderer``.
-        seed: Seed of the noise.
-        provenance: Stored in the metadata.
-        radius_convention: Of the radius stored as label: ``semimajor``, as in the list, or
-            ``circularised`` (that times sqrt(b/a)).
-
-    Returns:
-        The number of stamps.
+        radius_convention: Of the stored radius: ``semimajor`` or ``circularised`` (times sqrt(q)).
 
     Raises:
         DataError: the table or a row is wrong (the message names row and column), or the PSF is

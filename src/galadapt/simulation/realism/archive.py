@@ -16,10 +16,8 @@ from scipy.special import erf, gamma, gammaincinv
 from galadapt.config.image import Image
 from galadapt.config.realism import Box, Edges, Masks, OverSubtraction
 from galadapt.core.photometry import magnitude_of
-from galadapt.simulation.realism.galaxies import draw_strength
 
-# Width of the frame inside the box where a background would be estimated [px].
-_FRAME = 2
+_FRAME = 2  #: width of the frame inside the box where a background would be estimated [px]
 
 
 def box_half_sides(
@@ -62,9 +60,7 @@ def box_window(
     Archives cut before the survey's PSF is applied, so the box's edges are as soft as that PSF.
 
     Args:
-        row: The galaxy; the box is centred on it.
         half_sides: From `box_half_sides` [px].
-        side: Side of the stamp [px].
         softness: Gaussian sigma of the PSF [px].
     """
     axis = np.arange(side) - (side - 1) / 2
@@ -106,12 +102,9 @@ def over_subtraction(
 
     Args:
         light: Noiseless stamp before the box is cut (S, S).
-        row: The galaxy in the middle of the box.
         half_sides: The box, or None for the whole stamp.
-        settings: Share of the light at the edge that is subtracted.
-        rng: Stream of this galaxy and purpose.
     """
-    share = draw_strength(settings.fraction, rng)
+    share = settings.fraction.at(rng.random())
     side = len(light)
     inner, outer = np.ones((2, side, side), bool)
     axis = np.arange(side)
@@ -133,7 +126,7 @@ def missing_strip(side: int, settings: Edges, rng: np.random.Generator) -> np.nd
     """Draw the strip without data (side, side), at one of the four sides; None if it has none."""
     if rng.random() >= settings.probability:
         return None
-    width = round(draw_strength(settings.width, rng) * side)
+    width = round(settings.width.at(rng.random()) * side)
     strip = np.zeros((side, side), bool)
     strip[:width] = True
     return np.rot90(strip, int(rng.integers(4)))

@@ -15,7 +15,7 @@ from scipy.special import gammaincinv
 
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
-from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral, Strength
+from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral
 from galadapt.core.photometry import draw_magnitude, fainter, flux_of, magnitude_of
 from galadapt.simulation.noise import NoiseLevels
 from galadapt.simulation.profiles import fit_single_sersic, half_light_radius
@@ -27,14 +27,12 @@ DISC_INDEX = 2.5
 # Indices of added components are rounded, because GalSim caches one transform per index.
 _INDEX_STEP = 0.05
 
-# Labels are rounded: the fit's last bits may depend on the machine's linear algebra.
-_DIGITS = 6
+_DIGITS = 6  #: labels are rounded: the fit's last bits may depend on the machine's linear algebra
 
 # Knots lie inside this share of the disc's light; beyond, they would be galaxies of their own.
 _KNOT_LIGHT = 0.9
 
-# Neighbours may sit this far outside the stamp [px]; their wings reach in.
-_MARGIN = 16
+_MARGIN = 16  #: neighbours may sit this far outside the stamp [px]; their wings reach in
 
 # Sizes and shapes of the 3,101 flag-0 galaxies of 19-26 mag in 6,000 rows of the F160W catalogue of
 # van der Wel et al. (2014): log10 of the median effective radius [arcsec] at 23 mag, its slope
@@ -45,11 +43,6 @@ _RATIO, _RATIO_SCATTER = 0.53, 0.20
 _SIZE_LIMITS = (0.05, 1.5)
 
 Row = Mapping[str, Any]
-
-
-def draw_strength(strength: Strength, rng: np.random.Generator) -> float:
-    """Draw one galaxy's strength."""
-    return strength.low + (strength.high - strength.low) * float(rng.random())
 
 
 def _round_index(index: float) -> float:
@@ -66,7 +59,7 @@ def compose(
     seed: int,
     start: int,
 ) -> pd.DataFrame:
-    """Turn some galaxies into a bulge and an exponential disc, and relabel them.
+    """Turn some of galaxies start, start + 1, ... into a bulge and an exponential disc.
 
     The composite keeps the drawn magnitude and half-light radius. Its labels (magnitude,
     effective_radius, sersic_index) become those of the single Sersic profile that fits its light
@@ -75,13 +68,8 @@ def compose(
     galaxy stays a single profile.
 
     Args:
-        parameters: Drawn parameters of galaxies start, start + 1, ...
-        settings: Which share, and how strong the bulges are.
-        image: Zero point.
         levels: Noise the fit weighs pixels with.
         psf_sigma: Gaussian sigma of the PSF [px].
-        seed: Seed of the experiment.
-        start: Index of the first galaxy.
 
     Returns:
         A copy with relabelled parameters and the columns total_magnitude [mag], bulge_fraction
@@ -126,9 +114,9 @@ def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float
     composite = bool(rng.random() < settings.probability)
     return (
         composite,
-        draw_strength(settings.bulge_fraction, rng),
-        _round_index(draw_strength(settings.bulge_index, rng)),
-        draw_strength(settings.bulge_radius, rng),
+        settings.bulge_fraction.at(rng.random()),
+        _round_index(settings.bulge_index.at(rng.random())),
+        settings.bulge_radius.at(rng.random()),
     )
 
 
@@ -160,7 +148,7 @@ def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[st
     Knots are round exponential profiles placed at random where the disc's own light is, so on
     average the light profile, hence the label, stays as it is. The fluxes add up to that of `disc`.
     """
-    share = draw_strength(settings.fraction, rng)
+    share = settings.fraction.at(rng.random())
     if share <= 0:
         return [dict(disc)]
     count = int(rng.integers(1, settings.count + 1))
@@ -179,7 +167,7 @@ def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[st
         result.append(
             {
                 "magnitude": fainter(disc["magnitude"], max(float(weights[k]), 1e-9)),
-                "effective_radius": radius * draw_strength(settings.radius, rng),
+                "effective_radius": radius * settings.radius.at(rng.random()),
                 "sersic_index": 1.0,
                 "ellipticity": 0.0,
                 "position_angle": 0.0,
@@ -206,15 +194,11 @@ def spiral_arms(
     (see the tests). The wave averages out around each ellipse.
 
     Args:
-        disc: The component.
-        settings: Amplitude, pitch and number of arms.
-        side: Side of the stamp [px].
         damping: The PSF's transfer function of the wavenumber [rad/px].
-        rng: Stream of this galaxy and purpose.
     """
-    amplitude = draw_strength(settings.amplitude, rng)
+    amplitude = settings.amplitude.at(rng.random())
     arms = int(rng.integers(2, settings.max_arms + 1))
-    tangent = np.tan(np.radians(draw_strength(settings.pitch, rng))) * (1 - 2 * rng.integers(2))
+    tangent = np.tan(np.radians(settings.pitch.at(rng.random()))) * (1 - 2 * rng.integers(2))
     phase = rng.uniform(0, 2 * np.pi)
     axis = np.arange(side) - (side - 1) / 2
     x, y = axis[None, :] - disc["x_offset"], axis[:, None] - disc["y_offset"]
@@ -243,7 +227,7 @@ def neighbours(
     """
     half = image.stamp_size / 2 + _MARGIN
     area = (2 * half * image.pixel_scale / 60) ** 2
-    count = int(rng.poisson(draw_strength(settings.density, rng) * area))
+    count = int(rng.poisson(settings.density.at(rng.random()) * area))
     limits = settings.bright_limit, settings.faint_limit
     found = []
     for _ in range(count):

@@ -11,10 +11,8 @@ from scipy import fft
 
 from galadapt.config.realism import PsfJitter, SkyResidual, Strength
 from galadapt.simulation.noise import NoiseLevels
-from galadapt.simulation.realism.galaxies import draw_strength
 
-# Sampling of a PSF's transfer function.
-_WAVENUMBERS, _DIRECTIONS = 128, 12
+_WAVENUMBERS, _DIRECTIONS = 128, 12  #: sampling of a PSF's transfer function
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,11 @@ def jitter_psf(
     like the edge.
 
     Args:
-        images: Noiseless images seen through one PSF.
-        settings: Ranges.
         psf_sigma: Gaussian sigma of the PSF [px].
         pixel_scale: [arcsec/px].
-        rng: Stream of this galaxy and purpose.
     """
-    blur = draw_strength(settings.blur, rng) / pixel_scale
-    ellipticity = draw_strength(settings.ellipticity, rng)
+    blur = settings.blur.at(rng.random()) / pixel_scale
+    ellipticity = settings.ellipticity.at(rng.random())
     angle = rng.uniform(0, np.pi)
     # Variance added along one axis: (a^2 - b^2) / (a^2 + b^2) of the sum is the ellipticity.
     stretch = 2 * (psf_sigma**2 + blur**2) * ellipticity / (1 - ellipticity)
@@ -82,7 +77,7 @@ def jitter_psf(
 
 def jitter_depth(levels: NoiseLevels, depth: Strength, rng: np.random.Generator) -> NoiseLevels:
     """Multiply the sky rms by a drawn factor; rms ~ exposure^(-1/2) sets the exposure."""
-    factor = draw_strength(depth, rng)
+    factor = depth.at(rng.random())
     return replace(
         levels,
         pixel_rms=levels.pixel_rms * factor,
@@ -94,8 +89,8 @@ def sky_residual(
     side: int, settings: SkyResidual, pixel_rms: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Background (side, side) that a reduction leaves: a constant and a gradient."""
-    level = draw_strength(settings.level, rng)
-    gradient = draw_strength(settings.gradient, rng)
+    level = settings.level.at(rng.random())
+    gradient = settings.gradient.at(rng.random())
     angle = rng.uniform(0, 2 * np.pi)
     axis = (np.arange(side) - (side - 1) / 2) / side
     slope = axis[None, :] * np.cos(angle) + axis[:, None] * np.sin(angle)

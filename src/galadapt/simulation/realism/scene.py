@@ -34,8 +34,7 @@ COMPOSITION = ("total_magnitude", "bulge_fraction", "bulge_radius", "disc_radius
 # otherwise a label would depend on where a shard begins.
 _BLOCK = 64
 
-# Galaxies whose components are drawn at once; each may have dozens.
-_CHUNK = 64
+_CHUNK = 64  #: galaxies whose components are drawn at once; each may have dozens
 
 # Weighs the fits of composite galaxies when there is no noise [e-/s]: CANDELS wide's.
 _FIT_RMS = 0.0051
@@ -72,13 +71,8 @@ class Scenes:
     ) -> pd.DataFrame:
         """Draw galaxies [start, stop) with their labels.
 
-        Args:
-            draw_parameters: Gives the drawn parameters of any range of galaxies.
-            start: First index.
-            stop: Index after the last one.
-
-        Returns:
-            Labels and geometry; with composite galaxies also `COMPOSITION`.
+        `draw_parameters` gives the drawn parameters of any range of galaxies. The table holds
+        labels and geometry; with composite galaxies also `COMPOSITION`.
         """
         settings = self._realism.bulge_disc
         if settings is None:
@@ -98,9 +92,8 @@ class Scenes:
     def scenes(self, rows: Sequence[dict[str, Any]], draw: Draw) -> Iterator[Scene]:
         """Yield the scenes of galaxies in order, in bounded memory.
 
-        Args:
-            rows: Rows of `parameters` with their `id`, the index in the global list.
-            draw: Renders components; its errors are passed on.
+        `rows` are those of `parameters` with their `id`, the index in the global list; `draw`
+        renders components.
         """
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]

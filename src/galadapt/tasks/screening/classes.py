@@ -12,17 +12,10 @@ import numpy as np
 
 from galadapt.core.errors import DataError
 
-#: Names of the classes, in order.
-CLASSES = ("0", "1", "2", "3", "4", "5")
-
-#: From these shares on a field is of the next class.
-_BOUNDS = np.array([1e-3, 1e-2, 1e-1, 1.0])
-
-#: Flagged share at which each class begins.
-BEGINS = (0.0, 0.0, *_BOUNDS.tolist())
-
-#: Rounding of a share that counts pixels.
-_ROUNDING = 1e-9
+CLASSES = ("0", "1", "2", "3", "4", "5")  #: names of the classes, in order
+_BOUNDS = np.array([1e-3, 1e-2, 1e-1, 1.0])  #: from these shares on a field is of the next class
+BEGINS = (0.0, 0.0, *_BOUNDS.tolist())  #: flagged share at which each class begins
+_ROUNDING = 1e-9  #: rounding of a share that counts pixels
 
 
 def obs_class_of_fraction(fraction: np.ndarray | float) -> np.ndarray:

@@ -41,8 +41,7 @@ KINDS = {
 #: source with wings would have a streak that is brighter still.
 PN_MODE = {"streak": ("full",), "wings": ("large", "small")}
 
-#: Narrowest strip over which the brightness of a streak is meant [arcmin].
-_STREAK_WIDTH = 0.4
+_STREAK_WIDTH = 0.4  #: narrowest strip over which the brightness of a streak is meant [arcmin]
 
 #: Width of a streak over the radius around its source that is flagged with it.
 _STREAK_SHARE = (0.15, 0.4)
@@ -127,11 +126,9 @@ def inject(
 
     Args:
         kind: One of `KINDS`.
-        scene: The field.
         pixels: How many pixels are flagged; a noisy chip has its own area.
         strength: Surface brightness over the background, as
             `galadapt.tasks.screening.settings.Defect`.
-        rng: Random generator.
     """
     return _INJECTORS[kind](scene, pixels, strength, rng)
 

@@ -34,17 +34,13 @@ _SUFFIXES = (".fits", ".fit", ".fts", ".ftz", ".fits.gz", ".fit.gz", ".fits.fz")
 #: Header cards with the exposure, the best first [s].
 _EXPOSURE_CARDS = ("EXPOSURE", "LIVETIME", "ONTIME")
 
-#: Unit of event coordinates of XMM-Newton [arcsec].
-_EVENT_UNIT = 0.05
+_EVENT_UNIT = 0.05  #: unit of event coordinates of XMM-Newton [arcsec]
 
 #: How far pixel scales may differ and still count as the same, or as a whole multiple.
 _SCALE_TOLERANCE = 1e-3
 
-#: Share of the counts that may lie beyond the field.
-_CROPPED = 0.5
-
-#: Counts expected in the box that closes the holes between the counts of a field.
-_BOX_COUNTS = 6.0
+_CROPPED = 0.5  #: share of the counts that may lie beyond the field
+_BOX_COUNTS = 6.0  #: counts expected in the box that closes the holes between the counts of a field
 
 
 @dataclass(frozen=True)
@@ -75,17 +71,13 @@ def read_fields(
     scales are summed up, a pixel across a border by its parts, so that no count is lost.
 
     Args:
-        files: A table of images or a folder.
         side: Side of a field [px].
         pixel_scale: Pixel scale of a field [arcsec/px].
-        splits: Shares, where the table names no split.
-        seed: Seed of the split.
         output: Stamp set to write; images in counts/s. The columns are those of
             `galadapt.tasks.screening.simulate.simulate_fields` and `image`, the file. `id` is the
             number of the image in the list. masked_fraction is NaN and defects is empty, because
             they are unknown; exposed_fraction is estimated from where counts are.
         rejected: CSV of the images that cannot be used: id, image, reason.
-        provenance: Stored in the metadata.
 
     Raises:
         DataError: the list is missing or broken, or no image of it can be used.

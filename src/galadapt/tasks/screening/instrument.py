@@ -13,17 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-#: Names of the cameras, in order.
-CAMERAS = ("pn", "mos1", "mos2")
+CAMERAS = ("pn", "mos1", "mos2")  #: names of the cameras, in order
 
 #: Radius of the field of view, and of what is drawn outside of it.
 FIELD_RADIUS, DRAWN_RADIUS = 15.4, 17.6
 
-#: Half side of a chip map and its pixel.
-_HALF, _CELL = 20.0, 1 / 30
-
-#: Added to the number of a chip outside of the field of view.
-_OUTSIDE = 128
+_HALF, _CELL = 20.0, 1 / 30  #: half side of a chip map and its pixel
+_OUTSIDE = 128  #: added to the number of a chip outside of the field of view
 
 #: Pixel of the pn images in which gaps and dead columns were counted, and the array's middle there.
 _PN_PIXEL, _PN_MIDDLE = 4 / 60, 200.7
@@ -37,20 +33,17 @@ _PN_DEAD = {
     False: ((93, 94), (129, 131), (151, 152), (190, 192), (196, 199), (235, 236)),
 }
 
-#: A chip of MOS, and the distance of neighbours.
-_MOS_SIDE, _MOS_PITCH = 11.0, 11.15
+_MOS_SIDE, _MOS_PITCH = 11.0, 11.15  #: a chip of MOS, and the distance of neighbours
 
 #: Chips of MOS in units of the pitch: the middle one, and six around it.
 _MOS_CHIPS = ((0, 0), (-0.5, -1), (-1, 0), (-0.5, 1), (0.5, 1), (1, 0), (0.5, -1))
 
-#: MOS1 lost CCD6 in 2005 and CCD3 in 2012.
-LOST = ((), (6,), (6, 3))
+LOST = ((), (6,), (6, 3))  #: MOS1 lost CCD6 in 2005 and CCD3 in 2012
 
 #: Share of a source's events that pn detects while it shifts charge, by mode.
 OUT_OF_TIME = {"full": 0.063, "large": 0.0016, "small": 0.011}
 
-#: Height of a pn chip, over which these events are spread.
-READOUT_LENGTH = _PN_HEIGHT * _PN_PIXEL
+READOUT_LENGTH = _PN_HEIGHT * _PN_PIXEL  #: height of a pn chip, over which these events are spread
 
 #: Radius of the PSF's core on the axis (King's profile of index 1.5, HEW 17 arcsec), how it grows
 #: off-axis, and how much longer than wide it becomes per arcminute.
@@ -59,8 +52,7 @@ _CORE, _CORE_GROWTH, _ELONGATION = 5 / 60, 0.008, 0.04
 #: Spokes of the spider that holds the mirrors, and how deeply they modulate the wings.
 _SPOKES, _SPOKE_DEPTH = 16, 0.5
 
-#: Distance from the axis at which vignetting halves the effective area.
-_HALF_AREA = 10.5
+_HALF_AREA = 10.5  #: distance from the axis at which vignetting halves the effective area
 
 
 @dataclass(frozen=True)
@@ -184,11 +176,9 @@ def look(
     """Lay a camera's chips over a grid.
 
     Args:
-        camera: One of `CAMERAS`.
         mode: full, large (window) or small (window).
         lost: Numbers of chips without data.
         angle: Position angle of the observation [rad].
-        grid: The pixels.
         outside: Whether chips outside of the field of view count as covered.
     """
     constants = CAMERA[camera]

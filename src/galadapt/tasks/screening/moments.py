@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-#: Columns, in order.
-MOMENTS = ("std", "skewness", "kurtosis")
+MOMENTS = ("std", "skewness", "kurtosis")  #: columns, in order
 
 
 def moments(image: np.ndarray) -> dict[str, float]:

@@ -69,7 +69,7 @@ def image_urls(
 def list_observations(
     observations: Path, images: Path, output: Path, missing: Path | None = None
 ) -> pd.DataFrame:
-    """Join the 4XMM list of observations with the images that were fetched.
+    """Join the 4XMM list of observations with the images that were fetched; returns the table.
 
     Args:
         observations: The list (FITS) with the columns OBS_ID and OBS_CLASS.
@@ -78,9 +78,6 @@ def list_observations(
             exposure is left to the headers.
         missing: CSV for the observations without an image, if wanted: group, image (the file to
             make), address, other_address.
-
-    Returns:
-        What was written.
 
     Raises:
         DataError: the list is missing, broken or lacks a column, or no image of it is there.

@@ -20,8 +20,7 @@ from galadapt.tasks.class_experiment import ClassExperiment
 #: Side of an EPIC image of the XMM-Newton pipeline [px] and its pixel scale [arcsec/px].
 FULL_SIDE, FULL_SCALE = 648, 4.0
 
-#: How far the shares of a split may miss 1.
-_SHARE_TOLERANCE = 0.002
+_SHARE_TOLERANCE = 0.002  #: how far the shares of a split may miss 1
 
 
 class FieldSplit(Section):

@@ -34,13 +34,10 @@ from galadapt.tasks.screening.instrument import (
 )
 from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import SimulatedFields
-from galadapt.tasks.screening.sky import beta_model, draw_pointing, draw_sources, log_uniform
+from galadapt.tasks.screening.sky import beta_model, draw_pointing, draw_sources
 
-# Random stream purposes: which class a field gets, and all that is in it.
-_ORDER, _FIELD = 1, 2
-
-# Fields per task and batch.
-_BATCH = 32
+_ORDER, _FIELD = 1, 2  #: random stream purposes: which class a field gets, and all that is in it
+_BATCH = 32  #: fields per task and batch
 
 #: Draws of a field until its flagged area makes the wanted class; then it has the class it makes.
 _ATTEMPTS = 20
@@ -54,11 +51,8 @@ _BRIGHT = 2000.0
 #: A target whose streak would exceed so much of the background is observed in a window.
 _STREAK_AVOIDED = 0.3
 
-#: Width over which a streak is compared with the background [arcmin].
-_STREAK_WIDTH = 0.4
-
-#: Scatter of the cameras' live times.
-_LIVE_SCATTER = 0.08
+_STREAK_WIDTH = 0.4  #: width over which a streak is compared with the background [arcmin]
+_LIVE_SCATTER = 0.08  #: scatter of the cameras' live times
 
 
 @dataclass(frozen=True)
@@ -162,12 +156,12 @@ def _observe(
 ) -> tuple[Scene, float, _Target | None]:
     """Draw an observation: cameras, modes, exposure, background, target."""
     cameras = CAMERAS if settings.camera == "sum" else (settings.camera,)
-    exposure = log_uniform(settings.exposure, rng)
-    sky = log_uniform(settings.background.sky, rng)
-    particles = log_uniform(settings.background.particles, rng)
+    exposure = settings.exposure.at_log(rng.random())
+    sky = settings.background.sky.at_log(rng.random())
+    particles = settings.background.particles.at_log(rng.random())
     target = None
     if rng.random() < settings.sources.target:
-        rate = log_uniform(settings.sources.target_rate, rng)
+        rate = settings.sources.target_rate.at_log(rng.random())
         target = _Target(rate, *draw_pointing(rng))
     windowed = rng.random(len(cameras)) < settings.window
     small = rng.random(len(cameras)) < 0.4
@@ -254,7 +248,7 @@ def _spoil(
         if k > 0:
             # The second is smaller than the first, wherever that ended.
             pixels = max(int(mask.sum() * rng.uniform(0.1, 0.5)), 1)
-        strength = log_uniform(settings.defects.kind(kind).strength, rng)
+        strength = settings.defects.kind(kind).strength.at_log(rng.random())
         injected = inject(kind, scene, min(pixels, most), strength, rng)
         if injected is None:
             return None
@@ -287,8 +281,8 @@ def _expose(
 def _diffuse(settings: SimulatedFields, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Counts of an extended source that is not flagged, the target or another."""
     x, y = draw_pointing(rng) if rng.random() < 0.5 else scene.position(rng, DRAWN_RADIUS)
-    core = log_uniform(settings.diffuse.core_radius, rng)
-    bright = scene.level * log_uniform(settings.diffuse.brightness, rng)
+    core = settings.diffuse.core_radius.at_log(rng.random())
+    bright = scene.level * settings.diffuse.brightness.at_log(rng.random())
     shape = beta_model(scene.grid.distance(x, y), core)
     return scene.read_out(bright * shape * scene.sensitivity * scene.grid.area)
 
@@ -331,16 +325,14 @@ def simulate_fields(
 ) -> None:
     """Simulate all fields of the settings into one stamp set with masks.
 
+    A field depends on the settings, the seed and its number only.
+
     Args:
-        settings: How many fields, of which classes, and what they are like.
-        seed: Seed of the experiment. A field depends on it, the settings and its number only.
         output: Stamp set to write; images in counts/s, masks of the flagged pixels. Columns: id,
             split, label (OBS_CLASS of the flagged area), group, exposure [s], camera, mode,
             masked_fraction (flagged over exposed pixels), exposed_fraction (exposed over all),
             defects (names, the largest first; empty for none), counts, std [counts/s], skewness
             and kurtosis of the image.
-        provenance: Stored in the metadata.
-        processes: Processes that simulate.
 
     Raises:
         DataError: nothing can be written at `output`.

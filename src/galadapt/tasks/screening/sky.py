@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from galadapt.config.base import Interval
 from galadapt.tasks.screening.instrument import DRAWN_RADIUS
 from galadapt.tasks.screening.settings import SourceCounts
 
-#: Scatter of a target's position around the optical axis [arcmin].
-_POINTING = 0.5
-
-#: Exponent of a beta model's surface brightness with beta = 2/3.
-_BETA_EXPONENT = -1.5
-
-
-def log_uniform(interval: Interval, rng: np.random.Generator) -> float:
-    """Draw one value, uniform in its logarithm."""
-    return float(interval.low * (interval.high / interval.low) ** rng.random())
+_POINTING = 0.5  #: scatter of a target's position around the optical axis [arcmin]
+_BETA_EXPONENT = -1.5  #: exponent of a beta model's surface brightness with beta = 2/3
 
 
 def draw_sources(

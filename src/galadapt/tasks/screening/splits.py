@@ -13,7 +13,7 @@ from galadapt.tasks.screening.settings import FieldSplits
 def stratified_splits(
     groups: pd.Series, labels: pd.Series, splits: FieldSplits, seed: int
 ) -> np.ndarray:
-    """Split fields by group, stratified by class.
+    """Split fields by group (N,), stratified by class, whatever their order.
 
     A group has the class of its worst field. The groups of a class are ordered by a hash of their
     name and dealt out by the shares; a class with three groups or more is in all splits that have
@@ -22,11 +22,6 @@ def stratified_splits(
     Args:
         groups: What must not be split (N,).
         labels: Classes as text, empty where unknown (N,).
-        splits: Shares.
-        seed: Seed of the hash.
-
-    Returns:
-        Names of splits (N,), the same for any order of the fields.
     """
     shares = np.array(splits.all)
     worst = labels.astype(str).groupby(groups.to_numpy()).max()

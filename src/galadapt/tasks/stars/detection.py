@@ -24,11 +24,8 @@ PROPERTIES = (
     *("n_pixels", "peak", "flux", "mag"),
 )
 
-#: DAOStarFinder needs a kernel that pixels can sample [px].
-_NARROWEST = 1.5
-
-#: As many of the brightest stars make the mean star.
-_MEAN_OF = 25
+_NARROWEST = 1.5  #: DAOStarFinder needs a kernel that pixels can sample [px]
+_MEAN_OF = 25  #: as many of the brightest stars make the mean star
 
 
 @dataclass(frozen=True)
@@ -154,10 +151,8 @@ def _segments(
 
 def hollowness(frame: Frame, stars: pd.DataFrame, radius: int) -> float:
     """Centre of the typical bright star over the brightest ring around it.
-    Args:
-        frame: The stars' frame.
-        stars: With x_centroid and y_centroid [px], the brightest first.
-        radius: Of the largest ring [px].
+    Stars have x_centroid and y_centroid [px], the brightest first; `radius` is that of the largest
+    ring [px].
 
     Returns:
         Median over up to 25 bright stars without saturated or missing pixels; near 1 for stars in

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import write_csv, write_parquet
+from galadapt.core.files import expand, write_csv, write_parquet
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.stamps.format import write_stamps
@@ -21,7 +21,7 @@ from galadapt.stamps.spool import Spool
 from galadapt.tasks.stars.cutting import REASONS, Cut, cut
 from galadapt.tasks.stars.detection import find_stars
 from galadapt.tasks.stars.frames import Frame, read_frame, read_frame_table
-from galadapt.tasks.stars.settings import STAR_CLASSES, FrameSplits, StarDetection
+from galadapt.tasks.stars.settings import STAR_CLASSES, FrameFiles, FrameSplits, StarDetection
 from galadapt.tasks.stars.splits import split_frames, split_stamps
 
 #: Pixel scales this close are one, as a share: WCS solutions differ from frame to frame.
@@ -33,7 +33,7 @@ _FRAME = 100_000
 
 @dataclass(frozen=True)
 class _Result:
-    """What became of one frame."""
+    """Row of the table of frames, and the stamps of a frame that could be read."""
 
     record: dict[str, Any]
     cut: Cut | None = None
@@ -42,7 +42,7 @@ class _Result:
 
 
 def extract_stars(
-    table: Path,
+    source: FrameFiles,
     detection: StarDetection,
     splits: FrameSplits,
     seed: int,
@@ -51,22 +51,15 @@ def extract_stars(
     frames: Path,
     rejected: Path,
     provenance: Mapping[str, Any],
-    folder: Path | None = None,
-    hdu: int | str | None = None,
-    pixel_scale: float | None = None,
-    saturation: float | None = None,
     processes: int = 1,
 ) -> pd.DataFrame:
-    """Detect the stars of every frame, cut their stamps and write them.
+    """Detect the stars of every frame, cut their stamps and write them; returns their table.
 
     A frame that cannot be used is skipped with a reason and counted; an error of the table is an
-    error of the run. One frame per process is in memory at a time.
+    error of the run. One frame per process is in memory at a time; the result is the same for any
+    number of processes.
 
     Args:
-        table: Frames, as `galadapt.tasks.stars.frames.read_frame_table` reads them.
-        detection: Sky, detector, stamps and limits.
-        splits: Shares of the frames where the table gives no split.
-        seed: Seed of the splits.
         domain: "simulated" or "survey".
         output: Stamp set [ADU], sky subtracted. Beside id, split, split_by_stamp, label and group
             (the frame) its table holds the columns of `Cut.stars`.
@@ -76,28 +69,18 @@ def extract_stars(
             n_saturated_kept, n_fit_failed_kept, background and noise [ADU], pixel_scale, fwhm (mean
             of the fits [arcsec]), seeing (good, poor, or "" without a fit).
         rejected: CSV with a row per star left out: frame, x_centroid, y_centroid, reason, value.
-        provenance: Stored in the stamp set's metadata.
-        folder: That the frames' paths are relative to; None: the table's own.
-        hdu: Extension of the frames.
-        pixel_scale: Of frames without WCS [arcsec/px].
-        saturation: [ADU]; None: the header's.
-        processes: Processes to share the frames among; the result is the same.
-
-    Returns:
-        The stamp set's table.
 
     Raises:
         DataError: the table is wrong, two frames hold the same pixels, pixel scales differ, or no
             frame gives a star.
     """
-    listed = read_frame_table(table, folder)
+    table = expand(source.path)
+    listed = read_frame_table(table, expand(source.directory) if source.directory else None)
     if (listed["split"] == "").all():
         listed["split"] = split_frames(
             listed["frame"].to_numpy(), listed["label"].to_numpy(), seed, splits
         )
-    work = partial(
-        _one, detection=detection, hdu=hdu, pixel_scale=pixel_scale, saturation=saturation
-    )
+    work = partial(_one, detection=detection, source=source)
     records, tables, refused = [], [], []
     scales: dict[str, float] = {}
     digests: dict[str, str] = {}
@@ -155,15 +138,9 @@ def extract_stars(
     return stars
 
 
-def _one(
-    path: str,
-    detection: StarDetection,
-    hdu: int | str | None,
-    pixel_scale: float | None,
-    saturation: float | None,
-) -> _Result:
+def _one(path: str, detection: StarDetection, source: FrameFiles) -> _Result:
     try:
-        frame = read_frame(Path(path), detection, hdu, pixel_scale, saturation)
+        frame = read_frame(Path(path), detection, source)
     except DataError as error:
         return _Result({"status": "skipped", "reason": str(error)})
     found = find_stars(frame, detection)

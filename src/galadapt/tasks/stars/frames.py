@@ -18,7 +18,7 @@ from galadapt.core.tables import check_names, read_user_table
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.sky import celestial
 from galadapt.stamps.format import SPLITS
-from galadapt.tasks.stars.settings import STAR_CLASSES, StarDetection
+from galadapt.tasks.stars.settings import STAR_CLASSES, FrameFiles, StarDetection
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,9 @@ class Frame:
 
 
 def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
-    """Read which frames there are.
+    """Read a table of frames, with the columns frame, label and, optionally, split.
 
-    Args:
-        path: CSV or ECSV with the columns frame, label and, optionally, split.
-        folder: That the frames' paths are relative to; None: the table's own.
+    Paths are relative to `folder`, or to the table's own.
 
     Returns:
         One row per frame: frame (as written), path, label (a class or ""), split (of `SPLITS`, or
@@ -77,31 +75,19 @@ def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
     return table
 
 
-def read_frame(
-    path: Path,
-    detection: StarDetection,
-    hdu: int | str | None = None,
-    pixel_scale: float | None = None,
-    saturation: float | None = None,
-) -> Frame:
-    """Read a frame and subtract its sky.
-
-    Args:
-        path: FITS file, plain or compressed.
-        detection: How the sky is estimated.
-        hdu: Extension; None: the only 2-D image, or the one named SCI.
-        pixel_scale: Used where the header has no celestial WCS [arcsec/px].
-        saturation: [ADU]; None: SATURATE of the header, if there.
+def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Frame:
+    """Read a frame (FITS, plain or compressed) and subtract its sky.
 
     Raises:
         DataError: unreadable, no 2-D image, nothing but NaN, an empty exposure, or no pixel scale.
     """
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "frame")
-        plane = science_plane(hdus, path, hdu)
+        plane = science_plane(hdus, path, source.hdu)
         header = plane.header
         data = np.array(plane_of(stack, plane, path)[:, :], dtype=np.float32)
         wcs = celestial(header, hdus, path)
+    pixel_scale = source.pixel_scale
     if wcs is not None:
         pixel_scale = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600
     if pixel_scale is None:
@@ -114,6 +100,7 @@ def read_frame(
     bad = ~np.isfinite(data)
     if bad.all():
         raise DataError(f"{path}: no pixel has a value (all are NaN); leave the frame out")
+    saturation = source.saturation
     if saturation is None:
         saturation = _number(header.get("SATURATE"))
     saturated = ~bad & (data >= saturation)

@@ -11,14 +11,9 @@ from photutils.psf import CircularGaussianPRF, PSFPhotometry
 
 from galadapt.tasks.stars.frames import Frame
 
-#: The only flag of photutils' fits that leaves a measurement: some pixels were masked.
-_PARTIAL = 1
-
-#: No optics gives a narrower star [px].
-_NARROWEST = 0.5
-
-#: Side of the fitted box where stars have one peak, in units of the detector's FWHM.
-_REACH = 5
+_PARTIAL = 1  #: the only flag of photutils' fits that leaves a measurement: some pixels were masked
+_NARROWEST = 0.5  #: no optics gives a narrower star [px]
+_REACH = 5  #: side of the fitted box where stars have one peak, in units of the detector's FWHM
 
 
 def fit_fwhm(frame: Frame, stars: pd.DataFrame, fwhm: float, box: int) -> np.ndarray:

@@ -17,8 +17,7 @@ BOX = 128
 #: The k-space grid reaches twice the pixels' Nyquist frequency, where seeing leaves nothing.
 _FINER = 2
 
-#: Trails shorter than this do not show [arcsec].
-_SHORTEST_TRAIL = 0.05
+_SHORTEST_TRAIL = 0.05  #: trails shorter than this do not show [arcsec]
 
 
 @dataclass(frozen=True)

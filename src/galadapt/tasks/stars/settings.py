@@ -14,8 +14,7 @@ from galadapt.tasks.class_experiment import ClassExperiment
 STAR_CLASSES = ("circular", "comet", "donut")
 
 
-#: Largest expected number of stars in a frame.
-_MAX_STARS = 200_000
+_MAX_STARS = 200_000  #: largest expected number of stars in a frame
 
 
 class FrameCounts(Section):

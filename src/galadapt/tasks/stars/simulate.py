@@ -25,14 +25,9 @@ from galadapt.stamps.format import SPLITS
 from galadapt.tasks.stars.optics import BOX, Optics, draw, transform
 from galadapt.tasks.stars.settings import STAR_CLASSES, SimulatedFrames
 
-#: Cells along a side of the frame in each of which the PSF is constant.
-_CELLS = 4
-
-#: Distance within which a companion stands [arcsec].
-_COMPANION = 10.0
-
-#: Share of its strength that an aberration has in a mixed comet.
-_SHARED = 0.6
+_CELLS = 4  #: cells along a side of the frame in each of which the PSF is constant
+_COMPANION = 10.0  #: distance within which a companion stands [arcsec]
+_SHARED = 0.6  #: share of its strength that an aberration has in a mixed comet
 
 #: Coma of a mixed donut over its radius: a flare as long as the ring is wide leaves no hole.
 _LOPSIDED = Interval(low=0.25, high=0.5)
@@ -114,13 +109,9 @@ def simulate_frames(
     A frame depends on the settings, the seed, its class, split and number; not on the others.
 
     Args:
-        settings: Numbers of frames and everything that shapes them.
-        seed: Data seed.
         folder: One FITS file of uint16 [ADU] per frame, its truth in the header.
         table: CSV, written last: frame (relative to the table), label, split; then what the frame
             was made with, as `_TRUTH` (stars also count if too faint to see).
-        provenance: Written into each header.
-        processes: Processes to share the frames among.
 
     Raises:
         DataError: the folder holds something else, such as frames of other settings.
@@ -204,27 +195,23 @@ def optics_of(
 ) -> tuple[Optics, bool, bool]:
     """Draw what shapes the stars of a frame of one class.
 
-    Args:
-        label: The class.
-        settings: Ranges.
-        rng: Decides all but the next.
-        place: Which case it is (mild, mixed, neither), coma or drift, strength of its aberration
-            and seeing, each from 0 to 1.
+    `place` decides which case it is (mild, mixed, neither), coma or drift, the strength of its
+    aberration and the seeing, each from 0 to 1; `rng` all else.
 
     Returns:
         The optics, and whether the frame is a mild and whether it is a mixed case.
     """
     kind = place[0] if label != "circular" else 1.0
     mild, mixed = kind < settings.mild, settings.mild <= kind < settings.mild + settings.mixed
-    seeing = _between(settings.seeing, place[3])
+    seeing = settings.seeing.at(place[3])
     growth = settings.field_variation * rng.random()
     shear = rng.normal(0, settings.ellipticity, 2).clip(-0.3, 0.3)
-    obscuration, steady = _within(settings.obscuration, rng), _within(settings.steady, rng)
+    obscuration, steady = settings.obscuration.at(rng.random()), settings.steady.at(rng.random())
     left = (settings.residual * rng.random(3)).tolist()
     weak = settings.mild_strength + (1 - settings.mild_strength) * place[2]
 
     def strength(interval: Interval) -> float:
-        return float(interval.low * weak if mild else _between(interval, place[2]))
+        return float(interval.low * weak if mild else interval.at(place[2]))
 
     coma, drift, defocus = (
         strength(interval) for interval in (settings.coma, settings.drift, settings.defocus)
@@ -237,7 +224,7 @@ def optics_of(
     if label == "comet" and mixed:
         # Less of each where both flare: together they show about as much as one.
         coma, drift = _SHARED * coma, _SHARED * drift
-    lopsided = _within(_LOPSIDED, rng)
+    lopsided = _LOPSIDED.at(rng.random())
     if label == "donut" and mixed:
         coma, has_coma = lopsided * defocus, True
     coma = coma if has_coma else left[0]
@@ -258,14 +245,6 @@ def optics_of(
         bool(mild),
         bool(mixed),
     )
-
-
-def _within(interval: Interval, rng: np.random.Generator) -> float:
-    return _between(interval, rng.random())
-
-
-def _between(interval: Interval, share: float) -> float:
-    return float(interval.low + share * (interval.high - interval.low))
 
 
 def _stars(
@@ -289,7 +268,7 @@ def _stars(
 
 def _sky(settings: SimulatedFrames, rng: np.random.Generator) -> np.ndarray:
     """Mean electrons of the sky in each pixel (side, side), a plane."""
-    brightness = _within(settings.sky, rng)
+    brightness = settings.sky.at(rng.random())
     level = settings.exposure * settings.pixel_scale**2 * flux_of(brightness, settings.zero_point)
     angle = rng.uniform(0, 2 * math.pi)
     slope = settings.sky_gradient * rng.random()
@@ -340,12 +319,9 @@ def _expose(
 
 
 def bleed(charge: np.ndarray, full: float) -> None:
-    """Move what a pixel cannot hold up and down its column, half each way.
+    """Move what a pixel cannot hold (`full`) up and down its column, half each way.
 
-    Args:
-        charge: (rows, columns), changed in place; charge that reaches an end of the column is
-            lost.
-        full: Charge a pixel holds.
+    `charge` (rows, columns) is changed in place; what reaches an end of the column is lost.
     """
     for column in np.flatnonzero((charge > full).any(axis=0)):
         line = charge[:, column]

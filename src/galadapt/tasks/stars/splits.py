@@ -8,8 +8,7 @@ from galadapt.core.random import generator
 from galadapt.stamps.splits import deal, none_empty, rounded
 from galadapt.tasks.stars.settings import FrameSplits
 
-#: Purpose of the random numbers that split stamps, not frames.
-_PURPOSE = 6200
+_PURPOSE = 6200  #: purpose of the random numbers that split stamps, not frames
 
 
 def split_frames(
@@ -34,14 +33,6 @@ def split_stamps(splits: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarra
 
     Stamps of one frame then stand in several splits, which flatters a network that recognises the
     frame. All else is equal, so the difference between the two protocols is the leak.
-
-    Args:
-        splits: Splits by frame (N,).
-        labels: Classes (N,).
-        seed: Seed of the shuffle.
-
-    Returns:
-        Names of splits (N,), object.
     """
     rng = generator(seed, _PURPOSE)
     shuffled = np.empty(len(splits), object)

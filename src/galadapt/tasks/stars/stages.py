@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from galadapt.core.parallel import Threads
 from galadapt.core.stage import Input, Key, Output, Provenance, Wildcard, stage
@@ -52,20 +52,10 @@ def star_stamps(
     provenance: Provenance,
 ) -> None:
     """Stamps of the stars of one domain's frames."""
-    from galadapt.core.files import expand
     from galadapt.tasks.stars.extract import extract_stars
 
-    where: dict[str, Any] = {"table": table}
-    if isinstance(source, FrameFiles):
-        where = {
-            "table": expand(source.path),
-            "folder": expand(source.directory) if source.directory else None,
-            "hdu": source.hdu,
-            "pixel_scale": source.pixel_scale,
-            "saturation": source.saturation,
-        }
     extract_stars(
-        **where,
+        source=source if isinstance(source, FrameFiles) else FrameFiles(path=str(table)),
         detection=detection,
         splits=splits,
         seed=seed,

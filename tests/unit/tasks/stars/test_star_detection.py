@@ -11,17 +11,18 @@ from star_fields import SCALE, field, ring
 from galadapt.tasks.stars.cutting import REASONS, cut
 from galadapt.tasks.stars.detection import find_stars
 from galadapt.tasks.stars.frames import Frame, read_frame
-from galadapt.tasks.stars.settings import SimulatedFrames, StarDetection
+from galadapt.tasks.stars.settings import FrameFiles, SimulatedFrames, StarDetection
 from galadapt.tasks.stars.simulate import Drawn, simulate_frame
 
 Saved = Callable[..., Path]
 
 PLACES = [(60.2, 55.0), (140.0, 60.7), (100.5, 140.1)]
+FILES = FrameFiles(path="frames.csv", pixel_scale=SCALE)
 
 
 def frame_of(pixels: np.ndarray, saved: Saved, **settings: object) -> tuple[Frame, StarDetection]:
     detection = StarDetection.model_validate({"stamp_size": 40, **settings})
-    return read_frame(saved("frame.fits", pixels), detection, pixel_scale=SCALE), detection
+    return read_frame(saved("frame.fits", pixels), detection, FILES), detection
 
 
 @pytest.mark.parametrize("detector", ["daofind", "segmentation", "auto"])
@@ -57,7 +58,7 @@ def test_auto_chooses_by_the_class(label: str, small: SimulatedFrames, saved: Sa
     right = 0
     for index in range(2):
         pixels, _ = simulate_frame(Drawn(label, "train", index, 0.7), settings, 11)
-        frame = read_frame(saved("frame.fits", pixels), StarDetection(), pixel_scale=SCALE)
+        frame = read_frame(saved("frame.fits", pixels), StarDetection(), FILES)
         chosen = find_stars(frame, StarDetection()).detector
         right += chosen == ("segmentation" if label == "donut" else "daofind")
     assert right == 2
@@ -103,7 +104,8 @@ def test_stars_leave_with_their_reason(saved: Saved) -> None:
     pixels[pixels > 1000] = 1000
     pixels[60, 140] = 5000
     frame, detection = frame_of(pixels, saved, reject=["saturated"], detector="segmentation")
-    frame = read_frame(saved("frame.fits", pixels), detection, pixel_scale=SCALE, saturation=4000.0)
+    files = FILES.model_copy(update={"saturation": 4000.0})
+    frame = read_frame(saved("frame.fits", pixels), detection, files)
     done = cut(frame, find_stars(frame, detection), detection)
     reasons = {
         (round(row.x_centroid), round(row.y_centroid)): row.reason

@@ -33,10 +33,15 @@ def listed(folder: Path, rows: list[tuple[Any, ...]], columns: str = "frame,labe
     return path
 
 
+def files(**reading: Any) -> FrameFiles:
+    return FrameFiles(path="frames.csv", pixel_scale=SCALE, **reading)
+
+
 def extracted(into: Path, table: Path, **settings: Any) -> pd.DataFrame:
-    given = {"pixel_scale": SCALE, "detection": DETECTION, **settings}
+    detection, processes = settings.pop("detection", DETECTION), settings.pop("processes", 1)
     return extract_stars(
-        table=table,
+        FrameFiles(path=str(table), **{"pixel_scale": SCALE, **settings}),
+        detection,
         splits=FrameSplits(),
         seed=3,
         domain="survey",
@@ -44,7 +49,7 @@ def extracted(into: Path, table: Path, **settings: Any) -> pd.DataFrame:
         frames=into / "per_frame.csv",
         rejected=into / "rejected.csv",
         provenance={"version": "1"},
-        **given,
+        processes=processes,
     )
 
 
@@ -241,10 +246,10 @@ def test_integers_with_an_offset_and_a_named_extension(tmp_path: Path) -> None:
     fits.HDUList(
         [fits.PrimaryHDU(), fits.ImageHDU(other, name="A"), fits.ImageHDU(counts, name="B")]
     ).writeto(path)
-    frame = read_frame(path, DETECTION, hdu="B", pixel_scale=SCALE)
+    frame = read_frame(path, DETECTION, files(hdu="B"))
     assert np.median(frame.sky) == pytest.approx(40_500, abs=3)
     with pytest.raises(DataError, match="holds 2 images"):
-        read_frame(path, DETECTION, pixel_scale=SCALE)
+        read_frame(path, DETECTION, files())
 
 
 @pytest.mark.parametrize("background", ["median", "mesh"])
@@ -252,7 +257,7 @@ def test_missing_pixels_leave_the_sky_alone(background: str, saved: Saved) -> No
     pixels = field(PLACES)
     pixels[:, 150:] = np.nan
     detection = DETECTION.model_copy(update={"background": background, "background_box": 50})
-    frame = read_frame(saved("frame.fits", pixels), detection, pixel_scale=SCALE)
+    frame = read_frame(saved("frame.fits", pixels), detection, files())
     assert frame.bad.sum() == 200 * 50
     assert np.isfinite(frame.pixels).all()
     assert np.median(frame.pixels[~frame.bad]) == pytest.approx(0, abs=0.5)
@@ -262,22 +267,23 @@ def test_a_mesh_follows_a_gradient(saved: Saved) -> None:
     pixels = field(PLACES) + np.linspace(0, 100, 200)
     path = saved("frame.fits", pixels.astype(np.float32))
     mesh = DETECTION.model_copy(update={"background_box": 25})
-    assert read_frame(path, mesh, pixel_scale=SCALE).noise == pytest.approx(5, rel=0.3)
+    assert read_frame(path, mesh, files()).noise == pytest.approx(5, rel=0.3)
     flat = DETECTION.model_copy(update={"background": "median"})
-    assert read_frame(path, flat, pixel_scale=SCALE).noise > 20
+    assert read_frame(path, flat, files()).noise > 20
 
 
 def test_saturation_is_read_from_the_header(saved: Saved) -> None:
     path = saved("frame.fits", field(PLACES), SATURATE=800.0)
-    assert read_frame(path, DETECTION, pixel_scale=SCALE).saturated.any()
-    assert not read_frame(path, DETECTION, pixel_scale=SCALE, saturation=1e5).saturated.any()
+    assert read_frame(path, DETECTION, files()).saturated.any()
+    assert not read_frame(path, DETECTION, files(saturation=1e5)).saturated.any()
 
 
 @pytest.mark.realdata
 def test_a_real_crowded_plate(galadapt_data: Path, tmp_path: Path) -> None:
     folder = galadapt_data / "starfields"
     table = listed(tmp_path, [("M6707HH.fits", "circular")])
-    stars = extracted(tmp_path, table, folder=folder, pixel_scale=1.7, detection=StarDetection())
+    source = {"directory": str(folder), "pixel_scale": 1.7}
+    stars = extracted(tmp_path, table, detection=StarDetection(), **source)
     frames = pd.read_csv(tmp_path / "per_frame.csv")
     assert frames["detector"].tolist() == ["daofind"]
     assert frames["n_detected"][0] > 500

@@ -21,11 +21,8 @@ from galadapt.stamps.format import StampSet
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
 
-#: A disc and a spheroid: one of them is near enough.
-START_INDICES = (1.0, 3.5)
-
-#: Purpose of the random numbers that choose the galaxies.
-_SAMPLE = 0x0F18
+START_INDICES = (1.0, 3.5)  #: a disc and a spheroid: one of them is near enough
+_SAMPLE = 0x0F18  #: purpose of the random numbers that choose the galaxies
 
 
 def fit_galaxies(
@@ -45,11 +42,8 @@ def fit_galaxies(
 
     Args:
         stamps: Stamp set of the survey, before any variant.
-        psf: Effective PSF.
-        extraction: How neighbours are found.
         exposure_time: Of the photon noise in the weights [s]; None: sky noise alone.
         galaxies: How many test galaxies, drawn at random; fewer if there are fewer.
-        seed: Of the draw.
         output: Parquet, one row per galaxy: id, ``<parameter>_true``, ``<parameter>_fitted`` (NaN
             where it failed), chi2 (reduced), failure (why; empty: none).
         processes: Processes to share the galaxies among; the bytes do not depend on it.
