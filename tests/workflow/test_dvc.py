@@ -99,4 +99,4 @@ def test_metrics_params_and_plots_say_something(committed):
     assert "effective_radius" in text
     committed.run("dvc", "plots", "show", "--out", "plots_out")
     page = (committed.folder / "plots_out" / "index.html").read_text()
-    assert "survey_r2" in page
+    assert "effective_radius" in page

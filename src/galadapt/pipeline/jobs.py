@@ -14,6 +14,7 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.stage import Paths, Settings, Stage
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import TASKS
+from galadapt.tasks.registry import task as task_named
 
 _SHARED = "galadapt.pipeline.stages"
 
@@ -55,11 +56,15 @@ def find(name: str) -> Stage:
 
 
 def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
-    """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`."""
+    """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`.
+
+    A stage may read `quantities`, the names of what the task measures, as a key of the experiment.
+    """
     stage = find(full_name(config.task, name))
     config = config.seen_by(wildcards)
     loaded = stage.loads(config, wildcards) if stage.loads else ()
     values = config.model_dump(mode="json")
+    values["quantities"] = [quantity.name for quantity in task_named(config.task).quantities]
     return stage.settings(values, wildcards, loaded, of_task(config.task).values())
 
 

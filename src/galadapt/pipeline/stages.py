@@ -27,7 +27,7 @@ from galadapt.tasks.registry import TASKS, method_of_task
 from galadapt.tasks.registry import task as task_named
 
 #: All that an experiment is, as plain values.
-Configuration = Annotated[dict[str, Any], Whole(without=NON_RESULT_SECTIONS)]
+Configuration = Annotated[dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, "quantities"))]
 
 
 def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:
@@ -35,12 +35,8 @@ def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:
     return KINDS[config.method_settings[wildcards["method"]].answer_kind]
 
 
-def _task(config: Any) -> str:
-    """Name the module that declares what the task measures."""
-    return f"{TASKS[config.task]}.task"
-
-
 def _words(config: Any) -> str:
+    """Name the module of the words of the task's report."""
     return f"{TASKS[config.task]}.words"
 
 
@@ -60,13 +56,14 @@ def variant(
     make_variant(paths=stamp_set, steps=steps, output=stamps, provenance=provenance)
 
 
-@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0], _task(config)])
+@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0]])
 def train(
     task: Annotated[str, Wildcard],
     variant: Annotated[str, Wildcard],
     method: Annotated[str, Wildcard],
     seed: Annotated[int, Wildcard],
     settings: Annotated[dict[str, Any], Key("method_settings.{method}")],
+    quantities: list[str],
     simulated: Input | None,
     survey: Input | None,
     start: Inputs,
@@ -84,7 +81,7 @@ def train(
         variant=variant,
         method_name=method,
         method=method_of_task(task, settings),
-        parameters=[quantity.name for quantity in task_named(task).quantities],
+        parameters=quantities,
         seed=seed,
         simulated=simulated,
         survey=survey,

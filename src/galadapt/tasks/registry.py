@@ -39,7 +39,6 @@ def experiments() -> dict[str, type[Experiment]]:
 
 def method_of_task(name: str, values: dict[str, Any]) -> Training:
     """Read the settings of a method of a task."""
-    kind: type[Training] = get_args(task(name).settings.model_fields["method_settings"].annotation)[
-        1
-    ]
+    methods = task(name).settings.model_fields["method_settings"].annotation
+    kind: type[Training] = get_args(methods)[1]
     return kind.model_validate(values)

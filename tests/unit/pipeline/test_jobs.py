@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from galadapt.core.errors import ConfigError
 from galadapt.pipeline import jobs
 from galadapt.tasks import registry
+from galadapt.tasks.reading import load
 
 
 def test_a_task_has_its_own_stages_and_the_shared_ones() -> None:
@@ -35,3 +38,11 @@ def test_every_task_is_loaded_by_its_name() -> None:
     for name, kind in registry.experiments().items():
         assert kind.model_fields["task"].default == name
         assert registry.task(name).settings is kind
+
+
+def test_what_a_task_measures_is_a_setting_of_its_trainings(repository: Path) -> None:
+    run = {"variant": "asinh", "method": "baseline", "seed": "1"}
+    demo = load(repository / "config/config.yaml")
+    job = jobs.settings(demo, "train", task="galaxies", **run)
+    assert job["config"]["quantities"] == [one.name for one in registry.task("galaxies").quantities]
+    assert "quantities" not in jobs.settings(demo, "report")["config"]

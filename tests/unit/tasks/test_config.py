@@ -211,6 +211,7 @@ def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affec
         "simulate": {"source": "simulated", "shard": "0"},
         "variant": {"variant": "asinh", "source": "survey"},
         "train": TRAIN,
+        "evaluate": TRAIN,
     }
     # Tracking and the report print the whole experiment, so any of these changes reaches them.
     names = {"simulate", "survey", "select", "extract", "variant", "train", "evaluate"}
