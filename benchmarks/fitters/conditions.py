@@ -28,6 +28,7 @@ from galadapt.simulation.noise import resolve
 from galadapt.simulation.priors import draw_parameters
 from galadapt.simulation.psf import make_psf
 from galadapt.stamps.format import StampSet
+from galadapt.surveys.field import Field
 from galadapt.surveys.mock import make_mock
 from galadapt.surveys.selection import select
 from galadapt.tasks.galaxies.settings import Config
@@ -209,25 +210,22 @@ def _crowded(
 def _survey_stamps(config: Config, survey: MockSurvey, seed: int, path: Path) -> pd.DataFrame:
     """Make a mock survey and cut its stamps; return their table, with what is true of them."""
     image = config.image.model_copy(update={"stamp_size": SIDE})
-    files = {name: path.with_name(f"mock_{name}") for name in ("drz.fits", "wht.fits")}
-    drz, wht = files.values()
-    catalog, truth, selected = (
-        path.with_name(f"mock_{name}")
-        for name in ("catalog.txt", "truth.parquet", "selected.parquet")
-    )
-    make_mock(survey, image, config.psf, seed, drz, wht, catalog, truth, {"seed": seed})
+    names = ("drz.fits", "wht.fits", "catalogue.parquet", "truth.parquet")
+    field = Field(*(path.with_name(f"mock_{name}") for name in names))
+    selected = path.with_name("mock_selected.parquet")
+    make_mock(survey, image, config.psf, seed, field, {"seed": seed})
     # Flags follow crowding: a benchmark of crowded stamps keeps what a catalogue calls bad.
     wide = {name: {"low": -1e3, "high": 1e3} for name in PARAMETERS}
     select(
-        catalog=catalog,
+        catalogue=field.catalogue,
         selection=Selection.model_validate({"max_flag": 2, **wide}),
         image=image,
         selected=selected,
         cuts=path.with_name("mock_cuts.csv"),
     )
     extract(
-        drz=drz,
-        wht=wht,
+        drz=field.drz,
+        wht=field.wht,
         selected=selected,
         image=image,
         extraction=config.extraction,

@@ -19,7 +19,7 @@ rule simulate:
         command("simulate")
 
 
-# A survey is a field: mosaic, weight and catalogue in CANDELS' formats; then the catalogue's cuts.
+# A survey is a field: mosaic, weight, catalogue and what is known beyond it; then the cuts.
 FIELD = f"{DATA}/survey/field"
 
 
@@ -27,7 +27,7 @@ rule survey:
     output:
         drz=f"{FIELD}/drz.fits",
         wht=f"{FIELD}/wht.fits",
-        catalog=f"{FIELD}/catalog.galfit",
+        catalogue=f"{FIELD}/catalogue.parquet",
         truth=f"{FIELD}/truth.parquet",
     log:
         f"{LOGS}/survey.log",
@@ -43,7 +43,7 @@ rule survey:
 
 rule select:
     input:
-        catalog=rules.survey.output.catalog,
+        catalogue=rules.survey.output.catalogue,
     output:
         selected=f"{DATA}/survey/selected.parquet",
         cuts=f"{DATA}/survey/cuts.csv",

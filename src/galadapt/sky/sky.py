@@ -64,7 +64,7 @@ class Sky:
         return np.asarray(lon), np.asarray(lat)
 
 
-def celestial(header: fits.Header, hdus: fits.HDUList, path: Path) -> WCS | None:
+def celestial(header: fits.Header, hdus: fits.HDUList | None, path: Path) -> WCS | None:
     """Celestial WCS of a plane, None when the header has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)

@@ -1,8 +1,8 @@
 """CANDELS: HST/WFC3 F160W mosaics from MAST and the GALFIT catalogues of van der Wel et al.
 
 The mosaics (1 to 2 GB each) are never held in memory: they are judged by their headers and given a
-second name, or, for a part of the sky, copied row by row. The catalogue (2014, 2012, or VizieR's
-form of the latter) becomes one GALFIT text; what cannot be a label gets a flag and a reason.
+second name, or, for a part of the sky, copied row by row. What of the catalogue (2014, 2012, or
+VizieR's form of the latter) cannot be a label gets a flag and a reason.
 """
 
 from __future__ import annotations
@@ -15,30 +15,29 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from galadapt.config.image import Image, Psf
+from galadapt.config.image import Image
 from galadapt.config.machine import Downloads
 from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, canonical_json, expand, write_parquet
+from galadapt.core.files import atomic, expand
 from galadapt.core.log import log
 from galadapt.sky.archives import Archives, read_archives, unpack
 from galadapt.sky.calibration import unit_kind
-from galadapt.sky.downloads import fetch, link_or_copy
-from galadapt.sky.headers import without_stale_distortion
-from galadapt.surveys.field import (
+from galadapt.sky.catalogues import (
     FLAG_BAD,
     FLAG_GOOD,
     FLAG_NO_FIT,
     FLAG_SUSPICIOUS,
-    NO_FIT,
-    read_catalog,
-    write_catalog,
+    read_galfit,
 )
+from galadapt.sky.downloads import fetch, link_or_copy
+from galadapt.sky.headers import without_stale_distortion
+from galadapt.sky.sky import Sky, celestial
+from galadapt.surveys.field import FITTED, Field
 
-#: Why an object is flagged and with which GALFIT flag at least, the worst first. The flags of the
+#: Why an object is flagged and with which flag at least, the worst first. The flags of the
 #: catalogue itself stay; objects off the mosaic are left out and counted only.
 REASONS = {
     "no_fit": FLAG_NO_FIT,
@@ -60,38 +59,29 @@ _RADIUS_FLOOR = 0.018 * 1.02
 #: Magnitudes no CANDELS galaxy has.
 _MAGNITUDES = (12.0, 32.0)
 
-#: Columns of a fit: where one is missing, there is none.
-_FITTED = ("mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa")
-
 #: Rows of pixels copied at once.
 _ROWS = 256
+
+#: Rows and columns [first, past the last).
+Box = tuple[tuple[int, int], tuple[int, int]]
 
 
 def make_candels(
     survey: CandelsSurvey,
     image: Image,
-    psf: Psf,
-    seed: int,
-    drz: Path,
-    wht: Path,
-    catalog: Path,
-    truth: Path,
+    field: Field,
     provenance: dict[str, Any],
     downloads: Downloads,
 ) -> None:
-    """Provide one field's mosaic, weight map, GALFIT catalogue and table of flags.
+    """Make a field of CANDELS.
 
     Args:
         survey: Field, catalogue and part of the sky.
         image: Pixel scale the mosaic must have, and side of a stamp.
-        psf: Not used: the mosaic has its own.
-        seed: Not used: nothing is drawn.
-        drz: Mosaic [e-/s]: another name of the downloaded file, or a part of it (`survey.region`).
-        wht: Weight map [(e-/s)^-2], likewise.
-        catalog: GALFIT text of the objects on it.
-        truth: Parquet, one row per object of `catalog`: id, x, y [0-based px], catalog_flag, flag,
-            reason (a key of `REASONS`).
-        provenance: Written into the catalogue's header.
+        field: Files to write; the images may be another name of the downloaded ones. truth has a
+            row per object of the catalogue: id, x, y [0-based px], catalog_flag, flag, reason (a
+            key of `REASONS`).
+        provenance: Written into the catalogue.
         downloads: Where the files are and where they may be fetched.
 
     Raises:
@@ -100,38 +90,28 @@ def make_candels(
         ConfigError: the table of archives is broken.
     """
     archives = read_archives(expand(downloads.archives))
-    fetched = {
-        kind: _fetched(f"candels-{survey.field}-{kind}", archives, downloads)
-        for kind in ("drz", "wht")
-    }
-    header = _judge(fetched["drz"], fetched["wht"], image)
+    drz, wht = (
+        _fetched(f"candels-{survey.field}-{kind}", archives, downloads) for kind in ("drz", "wht")
+    )
+    header, sky = _judge(drz, wht, image)
     source = _catalog_source(survey, archives, downloads)
-    table = read_catalog(source)
-    box = None if survey.region is None else _pixels(survey.region, header, fetched["drz"])
-    wcs = _celestial(header)
-    if box is None:
-        shape = (int(header["NAXIS2"]), int(header["NAXIS1"]))
-    else:
-        (y0, y1), (x0, x1) = box
-        shape, wcs = (y1 - y0, x1 - x0), wcs[y0:y1, x0:x1]
-    if min(shape) < image.stamp_size:
+    table = read_galfit(source)
+    box = _pixels(survey.region, header, sky, drz)
+    ny, nx = (stop - start for start, stop in box)
+    if min(ny, nx) < image.stamp_size:
         raise DataError(
-            f"{fetched['drz']}: the part used is {shape[1]} x {shape[0]} px, smaller than a stamp "
+            f"{drz}: the part used is {nx} x {ny} px, smaller than a stamp "
             f"of {image.stamp_size} px; widen survey.region"
         )
-    found = _flagged(_on_mosaic(table, wcs, shape, source, survey))
-    for kind, path in (("drz", drz), ("wht", wht)):
-        if box is None:
-            link_or_copy(fetched[kind], path, symbolic=True)
+    found = _flagged(_on_mosaic(table, sky, box, source, survey))
+    for fetched, path in ((drz, field.drz), (wht, field.wht)):
+        if survey.region is None:
+            link_or_copy(fetched, path, symbolic=True)
         else:
-            _cut(fetched[kind], path, box)
-    comments = [
-        f"CANDELS {survey.field}, F160W: objects of {source.name} on {fetched['drz'].name}",
-        f"provenance {canonical_json(provenance)}",
-    ]
-    write_catalog(catalog, found, comments)
-    columns = {"NUMBER": "id", "x": "x", "y": "y", "catalog_flag": "catalog_flag", "f": "flag"}
-    write_parquet(truth, found[[*columns, "reason"]].rename(columns=columns))
+            _cut(fetched, path, box)
+    about = f"CANDELS {survey.field}, F160W: objects of {source.name} on {drz.name}"
+    truth = found[["id", "x", "y", "catalog_flag", "flag", "reason"]]
+    field.write_tables(found, truth, about, provenance)
     counts = found["reason"].replace("", "good").value_counts()
     summary = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
     log.info(
@@ -185,8 +165,8 @@ def _header(path: Path) -> fits.Header:
     return header
 
 
-def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
-    """Check the mosaic by its headers alone; return the image's."""
+def _judge(drz: Path, wht: Path, image: Image) -> tuple[fits.Header, Sky]:
+    """Check the mosaic by its headers alone; return the image's, and its places on the sky."""
     header, weight = _header(drz), _header(wht)
     shapes = [(h["NAXIS1"], h["NAXIS2"]) for h in (header, weight)]
     if shapes[0] != shapes[1]:
@@ -197,8 +177,8 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
     unit = str(header.get("BUNIT", "")).strip()
     if unit_kind(unit) != "e-/s":
         raise DataError(f"{drz}: BUNIT is '{unit}', not ELECTRONS/S; fetch the drz mosaic again")
-    wcs = _celestial(header)
-    if not wcs.has_celestial:
+    wcs = celestial(header, None, drz)
+    if wcs is None:
         raise DataError(f"{drz}: no celestial WCS in the header; fetch the drz mosaic again")
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
     if abs(scale / image.pixel_scale - 1) > 0.01:
@@ -206,36 +186,29 @@ def _judge(drz: Path, wht: Path, image: Image) -> fits.Header:
             f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale says "
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
-    return header
+    return header, Sky(wcs, np.ones(2))
 
 
-def _celestial(header: fits.Header) -> WCS:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        wcs = WCS(without_stale_distortion(header))
-    return wcs.celestial if wcs.has_celestial else wcs
-
-
-def _pixels(
-    region: SkyBox, header: fits.Header, path: Path
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns [first, past the last) of the part of the mosaic that covers a region."""
+def _pixels(region: SkyBox | None, header: fits.Header, sky: Sky, path: Path) -> Box:
+    """Rows and columns of the part of the mosaic that covers a region; all without a region."""
+    sides = int(header["NAXIS2"]), int(header["NAXIS1"])
+    if region is None:
+        return (0, sides[0]), (0, sides[1])
     edges = np.linspace(0, 1, 9)
     ra = region.ra.low + (region.ra.high - region.ra.low) * edges
     dec = region.dec.low + (region.dec.high - region.dec.low) * edges
-    grid = np.meshgrid(ra, dec)
-    x, y = _celestial(header).world_to_pixel_values(grid[0].ravel(), grid[1].ravel())
+    x, y = sky.world_to_pixel_values(*np.meshgrid(ra, dec))
     box = []
-    for values, side in ((y, header["NAXIS2"]), (x, header["NAXIS1"])):
+    for values, side in zip((y, x), sides, strict=True):
         finite = values[np.isfinite(values)]
-        low, high = (0.0, 0.0) if not len(finite) else (finite.min(), finite.max())
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
         box.append((int(max(np.floor(low), 0)), int(min(np.ceil(high) + 1, side))))
     if any(high <= low for low, high in box) or not np.isfinite(x).any():
         raise DataError(f"{path}: survey.region lies outside the mosaic; move it")
     return box[0], box[1]
 
 
-def _cut(source: Path, target: Path, box: tuple[tuple[int, int], tuple[int, int]]) -> None:
+def _cut(source: Path, target: Path, box: Box) -> None:
     """Copy a part of an image, some rows at a time, with its header."""
     (y0, y1), (x0, x1) = box
     with warnings.catch_warnings():
@@ -258,61 +231,46 @@ def _cut(source: Path, target: Path, box: tuple[tuple[int, int], tuple[int, int]
 
 
 def _on_mosaic(
-    table: pd.DataFrame, wcs: WCS, shape: tuple[int, int], source: Path, survey: CandelsSurvey
+    table: pd.DataFrame, sky: Sky, box: Box, source: Path, survey: CandelsSurvey
 ) -> pd.DataFrame:
-    """Keep the objects on the mosaic, with their pixel positions."""
-    ra, dec = table["RA"].to_numpy(), table["DEC"].to_numpy()
-    x, y = _positions(wcs, ra, dec)
-    inside = _inside(x, y, shape)
+    """Keep the objects on the part of the mosaic that is used, with their pixel positions."""
+    (y0, y1), (x0, x1) = box
+
+    def located(ra: pd.Series, dec: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y = sky.world_to_pixel_values(ra, dec)
+        x, y = x - x0, y - y0
+        inside = (x >= -0.5) & (x <= x1 - x0 - 0.5) & (y >= -0.5) & (y <= y1 - y0 - 0.5)
+        return x, y, inside
+
+    x, y, inside = located(table["ra"], table["dec"])
     if not inside.any():
-        swapped = _inside(*_positions(wcs, dec, ra), shape).any()
         why = (
             "RA and DEC seem to be swapped; swap them"
-            if swapped
+            if located(table["dec"], table["ra"])[2].any()
             else f"give the catalogue of field {survey.field}"
         )
         raise DataError(f"{source}: none of {len(table)} objects lies on the mosaic; {why}")
     found = table.assign(x=x, y=y)[inside].reset_index(drop=True)
-    if found["NUMBER"].duplicated().any():
-        twice = found.loc[found["NUMBER"].duplicated(), "NUMBER"].iloc[0]
+    if found["id"].duplicated().any():
+        twice = found.loc[found["id"].duplicated(), "id"].iloc[0]
         raise DataError(f"{source}: NUMBER {twice} stands twice; give every object its own")
     return found
 
 
-def _positions(wcs: WCS, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    valid = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90) & (ra >= 0) & (ra <= 360)
-    x, y = np.full(len(ra), np.nan), np.full(len(ra), np.nan)
-    if valid.any():
-        x[valid], y[valid] = wcs.world_to_pixel_values(ra[valid], dec[valid])
-        # The far side of the sky projects onto the tangent plane, too.
-        back = np.full(len(ra), np.nan), np.full(len(ra), np.nan)
-        back[0][valid], back[1][valid] = wcs.pixel_to_world_values(x[valid], y[valid])
-        with np.errstate(invalid="ignore"):
-            x[~(np.abs(back[1] - dec) < 1e-3)] = np.nan
-    return x, y
-
-
-def _inside(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return (x >= -0.5) & (x <= shape[1] - 0.5) & (y >= -0.5) & (y <= shape[0] - 0.5)
-
-
 def _flagged(table: pd.DataFrame) -> pd.DataFrame:
     """Add catalog_flag and reason, and raise the flag where the values ask for it."""
-    fit = table[list(_FITTED)].to_numpy()
-    absent = (~np.isfinite(fit) | (fit == NO_FIT)).any(axis=1)
-    mag, radius, index, ratio = (table[name].to_numpy() for name in ("mag", "re", "n", "q"))
+    radius, ellipticity, given = table["effective_radius"], table["ellipticity"], table["flag"]
+    absent = ~np.isfinite(table[list(FITTED)].to_numpy()).all(axis=1)
     conditions = {
-        "no_fit": absent | (table["f"] >= FLAG_NO_FIT),
-        "impossible_values": ~((radius > 0) & (index > 0) & (ratio > 0) & (ratio <= 1)),
-        "bad_fit": table["f"] == FLAG_BAD,
+        "no_fit": absent | (given >= FLAG_NO_FIT),
+        "impossible_values": ~(
+            (radius > 0) & (table["sersic_index"] > 0) & (ellipticity >= 0) & (ellipticity < 1)
+        ),
+        "bad_fit": given == FLAG_BAD,
         "radius_at_floor": radius <= _RADIUS_FLOOR,
-        "absurd_magnitude": ~((mag > _MAGNITUDES[0]) & (mag < _MAGNITUDES[1])),
-        "suspicious_fit": table["f"] == FLAG_SUSPICIOUS,
+        "absurd_magnitude": ~table["magnitude"].between(*_MAGNITUDES, inclusive="neither"),
+        "suspicious_fit": given == FLAG_SUSPICIOUS,
     }
     reason = np.select(list(map(np.asarray, conditions.values())), list(conditions), default="")
-    flag = np.maximum(table["f"], pd.Series(reason, index=table.index).map(REASONS))
-    flagged = table.assign(catalog_flag=table["f"], f=flag.astype(np.int64), reason=reason)
-    flagged.loc[reason == "no_fit", list(_FITTED)] = NO_FIT
-    flagged["sn"] = flagged["sn"].where(np.isfinite(flagged["sn"]), 0.0)
-    return flagged
+    flag = np.maximum(given, pd.Series(reason, index=table.index).map(REASONS))
+    return table.assign(catalog_flag=given, flag=flag.astype(np.int64), reason=reason)

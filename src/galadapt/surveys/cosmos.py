@@ -23,7 +23,7 @@ from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
-from galadapt.core.files import canonical_json, expand, write_parquet
+from galadapt.core.files import expand
 from galadapt.core.log import log, progress
 from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
@@ -31,17 +31,9 @@ from galadapt.simulation import profiles
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
-from galadapt.surveys import galfit
-from galadapt.surveys.field import (
-    FLAG_BAD,
-    FLAG_GOOD,
-    FLAG_NO_FIT,
-    FLAG_SUSPICIOUS,
-    NO_FIT,
-    tangent_wcs,
-    write_bands,
-    write_catalog,
-)
+from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS
+from galadapt.surveys.field import Band, Field, tangent_wcs
+from galadapt.surveys.fit_errors import signal_to_noise
 
 #: Why a galaxy is flagged, and with which GALFIT flag.
 REASONS = {
@@ -66,25 +58,20 @@ def make_cosmos(
     image: Image,
     psf: Psf,
     seed: int,
-    drz: Path,
-    wht: Path,
-    catalog: Path,
-    truth: Path,
+    field: Field,
     provenance: dict[str, Any],
 ) -> None:
-    """Make mosaic, weight map, GALFIT catalogue and truth table from a RealGalaxyCatalog.
+    """Make a field from a RealGalaxyCatalog.
 
     Args:
         survey: The catalogue and its calibration.
         image: Stamp side (a cell is twice as wide), pixel scale and zero point of the mosaic.
         psf: Effective PSF of the mosaic.
         seed: Seed of sub-pixel offsets and noise.
-        drz: Mosaic [e-/s].
-        wht: Inverse variance per pixel.
-        catalog: GALFIT catalogue; quoted errors are 0, as the Sersic fits come without any.
-        truth: Parquet, one row per galaxy: id, x, y, fit, box_cut [step in pixel rms],
-            flag, reason (a key of `REASONS`).
-        provenance: Written into the catalogue's header.
+        field: Files to write. The catalogue has no errors, as the Sersic fits come without any;
+            truth has a row per galaxy: id, x, y, fit, box_cut [step in pixel rms], flag, reason
+            (a key of `REASONS`).
+        provenance: Written into the catalogue.
 
     Raises:
         DataError: the catalogue, its images or its Sersic fits are missing or broken.
@@ -99,7 +86,7 @@ def make_cosmos(
     wcs = tangent_wcs(shape, image.pixel_scale)
     found = []
 
-    def bands() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def bands() -> Iterator[Band]:
         """One row of cells after the other."""
         numbers = iter(progress(range(len(rows)), len(rows), "cosmos survey", "galaxies"))
         for first in range(0, len(rows), columns):
@@ -123,25 +110,23 @@ def make_cosmos(
                 found.append((x, y + offset[1], seen.cut, seen.reason))
             yield data, weight
 
-    cards = {
-        "TELESCOP": "HST",
-        "FILTER": image.band,
-        "EXPTIME": (levels.exposure_time, "[s]"),
-        "ABZP": (image.zero_point, "AB magnitude of 1 e-/s"),
-        "ORIGIN": "galadapt: COSMOS galaxies seen again",
-    }
-    write_bands(drz, wht, shape, wcs, cards, bands())
+    origin = "galadapt: COSMOS galaxies seen again"
+    field.write_images(shape, wcs, image, levels.exposure_time, origin, bands())
     rows["x"], rows["y"], rows["box_cut"], rows["reason"] = zip(*found, strict=True)
     rows["flag"] = rows["reason"].map(REASONS)
-    write_catalog(
-        catalog,
-        _catalog(rows, wcs, image, levels.pixel_rms, levels.exposure_time),
-        [
-            f"COSMOS galaxies in the PSF and noise of {image.band}; values of their F814W fits",
-            f"provenance {canonical_json(provenance)}",
-        ],
+    ra, dec = wcs.pixel_to_world_values(rows["x"].to_numpy(), rows["y"].to_numpy())
+    sn = signal_to_noise(
+        flux_of(rows["magnitude"].to_numpy(), image.zero_point),
+        rows["radius"].to_numpy() / image.pixel_scale,
+        rows["axis_ratio"].to_numpy(),
+        np.full(len(rows), levels.pixel_rms),
+        levels.exposure_time,
     )
-    write_parquet(truth, rows)
+    catalogue = rows.assign(
+        ra=ra, dec=dec, effective_radius=rows["radius"], ellipticity=1 - rows["axis_ratio"], sn=sn
+    )
+    about = f"COSMOS galaxies in the PSF and noise of {image.band}; values of their F814W fits"
+    field.write_tables(catalogue, rows, about, provenance)
     log.info(
         f"cosmos survey: {len(rows)} galaxies, "
         f"{int((rows['flag'] == FLAG_GOOD).sum())} with a good flag"
@@ -335,40 +320,3 @@ def _reason(row: pd.Series, cut: float, limits: list[float]) -> str:
     if cut >= limits[0]:
         return "box_cut"
     return "" if row["fit_status"] <= 4 else "fit_not_converged"
-
-
-def _catalog(
-    rows: pd.DataFrame, wcs: Any, image: Image, pixel_rms: float, exposure_time: float
-) -> pd.DataFrame:
-    ra, dec = wcs.pixel_to_world_values(rows["x"].to_numpy(), rows["y"].to_numpy())
-    flux = flux_of(rows["magnitude"].to_numpy(), image.zero_point)
-    sn = galfit.signal_to_noise(
-        flux,
-        rows["radius"].to_numpy() / image.pixel_scale,
-        rows["axis_ratio"].to_numpy(),
-        np.full(len(rows), pixel_rms),
-        exposure_time,
-    )
-    table = pd.DataFrame(
-        {
-            "NUMBER": rows["id"],
-            "RA": ra,
-            "DEC": dec,
-            "f": rows["flag"],
-            "mag": rows["magnitude"],
-            "dmag": 0.0,
-            "re": rows["radius"],
-            "dre": 0.0,
-            "n": rows["sersic_index"],
-            "dn": 0.0,
-            "q": rows["axis_ratio"],
-            "dq": 0.0,
-            "pa": rows["position_angle"],
-            "dpa": 0.0,
-            "sn": np.where(np.isfinite(sn), sn, 0.0),
-        }
-    )
-    unfitted = table["f"] == FLAG_NO_FIT
-    fitted = ["mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa"]
-    table.loc[unfitted, fitted] = NO_FIT
-    return table

@@ -1,38 +1,138 @@
-"""The files of a survey field, as CANDELS publishes them.
+"""A survey field: what every kind of survey hands on.
 
-A field is a mosaic (``drz``, e-/s, with a celestial WCS), its weight map (``wht``, inverse variance
-in the mosaic's unit) and a GALFIT text catalogue in the format of van der Wel et al. (2012, 2014):
-comment lines starting with ``#``, the last commented line with words naming the columns.
+It is a mosaic (``drz``) with a celestial WCS and its zero point (ABZP), its weight map (``wht``), a
+catalogue, and a table of what the survey knows beyond it (``truth``).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from astropy.io import ascii as text_tables
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from galadapt.config.image import Image
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, write_text
-from galadapt.surveys import vizier
+from galadapt.core.files import atomic, read_table, write_parquet
+from galadapt.core.quantity import PARAMETERS
+from galadapt.sky.catalogues import FLAG_NO_FIT
 
-#: Columns of the GALFIT catalogues of van der Wel et al.; `re` [arcsec] is the semi-major axis.
-CATALOG_COLUMNS = (
-    *("NUMBER", "RA", "DEC", "f", "mag", "dmag", "re", "dre"),
-    *("n", "dn", "q", "dq", "pa", "dpa", "sn"),
-)
+#: Columns of ``catalogue.parquet`` and their units; NaN where a value is missing.
+#: effective_radius is the semi-major axis of the half-light ellipse, ellipticity 1 - b/a,
+#: position_angle from north through east, flag one of `galadapt.sky.catalogues`, sn the
+#: signal-to-noise ratio.
+CATALOGUE = {
+    **{"id": "", "ra": "deg", "dec": "deg"},
+    **{"magnitude": "mag", "effective_radius": "arcsec", "sersic_index": "", "ellipticity": ""},
+    "position_angle": "deg",
+    **{"magnitude_error": "mag", "effective_radius_error": "arcsec", "sersic_index_error": ""},
+    **{"ellipticity_error": "", "position_angle_error": "deg"},
+    **{"flag": "", "sn": ""},
+}
 
-#: Value of every fitted column when GALFIT gave no fit (flag 3).
-NO_FIT = -999.0
+#: Columns that a fit gives.
+FITTED = tuple(name for one in (*PARAMETERS, "position_angle") for name in (one, f"{one}_error"))
 
-#: GALFIT flags of van der Wel et al. (2012), section 3.
-FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
+Band = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The files of a field.
+
+    Attributes:
+        drz: Mosaic [unit of which its ABZP is the zero point; e-/s], FITS.
+        wht: Inverse variance per pixel, correlation included [unit^-2]; 0 where there is no data.
+        catalogue: Parquet, `CATALOGUE`, one row per object.
+        truth: Parquet; its columns depend on the kind of survey.
+    """
+
+    drz: Path
+    wht: Path
+    catalogue: Path
+    truth: Path
+
+    def write_images(
+        self,
+        shape: tuple[int, int],
+        wcs: WCS,
+        image: Image,
+        exposure_time: float | None,
+        origin: str,
+        bands: Iterable[Band],
+    ) -> None:
+        """Write mosaic and weight map some rows at a time, atomically.
+
+        Args:
+            shape: (ny, nx).
+            wcs: Celestial WCS.
+            image: Band and zero point.
+            exposure_time: [s]; None unknown.
+            origin: What the header calls the survey.
+            bands: Pixels and weights of consecutive rows, (rows, nx) each.
+        """
+        cards: dict[str, Any] = {
+            "FILTER": image.band,
+            "ABZP": (image.zero_point, "AB magnitude of 1 e-/s"),
+            "ORIGIN": origin,
+        }
+        if exposure_time is not None:
+            cards["EXPTIME"] = (exposure_time, "[s]")
+        with contextlib.ExitStack() as stack:
+            streams = []
+            for path, unit in ((self.drz, "ELECTRONS/S"), (self.wht, "1/(ELECTRONS/S)^2")):
+                header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2)])
+                header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+                header.update(wcs_header(wcs))
+                header.update({"BUNIT": unit, **cards})
+                temporary = stack.enter_context(atomic(path))
+                streams.append(stack.enter_context(fits.StreamingHDU(str(temporary), header)))
+            for band in bands:
+                for stream, values in zip(streams, band, strict=True):
+                    stream.write(values.astype(np.float32))
+
+    def write_tables(
+        self, catalogue: pd.DataFrame, truth: pd.DataFrame, about: str, provenance: dict[str, Any]
+    ) -> None:
+        """Write the catalogue, units and provenance in its metadata, and the truth.
+
+        Args:
+            catalogue: What there is of `CATALOGUE`, at least id and flag; what has flag 3 (no fit)
+                loses all values of the fit.
+            truth: As it is written.
+            about: A sentence for the metadata.
+            provenance: Likewise.
+        """
+        table = catalogue.reindex(columns=list(CATALOGUE))
+        table.loc[table["flag"] == FLAG_NO_FIT, list(FITTED)] = np.nan
+        table.attrs = {"about": about, "units": CATALOGUE, "provenance": provenance}
+        write_parquet(self.catalogue, table)
+        write_parquet(self.truth, truth)
+
+
+def read_catalogue(path: Path) -> pd.DataFrame:
+    """Read a field's catalogue.
+
+    Raises:
+        DataError: it is missing or broken, lacks a column, or an id stands twice.
+    """
+    table = read_table(path)
+    table.attrs = {}
+    missing = [name for name in CATALOGUE if name not in table]
+    if missing:
+        raise DataError(
+            f"{path}: catalogue lacks the column(s) {', '.join(missing)}; rerun the survey"
+        )
+    twice = table.loc[table["id"].duplicated(), "id"]
+    if len(twice):
+        raise DataError(f"{path}: id {twice.iloc[0]} stands twice; give every object its own")
+    return table
 
 
 def tangent_wcs(
@@ -48,154 +148,13 @@ def tangent_wcs(
     return wcs
 
 
-def write_mosaic(
-    path: str | Path, image: np.ndarray, wcs: WCS, cards: Mapping[str, Any], unit: str
-) -> None:
-    """Write one float32 FITS image, atomically.
-
-    Args:
-        path: Destination.
-        image: (ny, nx).
-        wcs: Celestial WCS.
-        cards: Further header cards.
-        unit: BUNIT.
-    """
-    with atomic(path) as temporary:
-        fits.PrimaryHDU(image.astype(np.float32), _header(wcs, cards, unit)).writeto(temporary)
-
-
-def write_bands(
-    drz: str | Path,
-    wht: str | Path,
-    shape: tuple[int, int],
-    wcs: WCS,
-    cards: Mapping[str, Any],
-    bands: Iterable[tuple[np.ndarray, np.ndarray]],
-) -> None:
-    """Write a mosaic and its weight map some rows at a time, atomically.
-
-    Args:
-        drz: Destination of the mosaic.
-        wht: Destination of the weight map.
-        shape: (ny, nx).
-        wcs: Celestial WCS.
-        cards: Further header cards of both.
-        bands: Pixels [e-/s] and weights [(e-/s)^-2] of consecutive rows, (rows, nx) each.
-    """
-    with contextlib.ExitStack() as stack:
-        streams = []
-        for path, unit in ((drz, "ELECTRONS/S"), (wht, "1/(ELECTRONS/S)^2")):
-            header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2)])
-            header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
-            header.update(_header(wcs, cards, unit))
-            temporary = stack.enter_context(atomic(path))
-            streams.append(stack.enter_context(fits.StreamingHDU(str(temporary), header)))
-        for band in bands:
-            for stream, values in zip(streams, band, strict=True):
-                stream.write(values.astype(np.float32))
-
-
-def _header(wcs: WCS, cards: Mapping[str, Any], unit: str) -> fits.Header:
+def wcs_header(wcs: WCS) -> fits.Header:
+    """Cards of a WCS, with the CD matrix: not every old tool reads PC with CDELT."""
     header = wcs.to_header(relax=True)
-    # CANDELS gives the CD matrix; PC with CDELT says the same but not to every old tool.
     for key in ("CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"):
         header.remove(key, ignore_missing=True)
     matrix = wcs.pixel_scale_matrix
     for row in range(2):
         for column in range(2):
             header[f"CD{row + 1}_{column + 1}"] = float(matrix[row, column])
-    header["BUNIT"] = unit
-    header.update(dict(cards))
     return header
-
-
-def write_catalog(path: str | Path, table: pd.DataFrame, comments: Sequence[str] = ()) -> None:
-    """Write a GALFIT catalogue in the format of van der Wel et al.
-
-    Args:
-        path: Destination, written atomically.
-        table: At least `CATALOG_COLUMNS`.
-        comments: Lines put above the column names.
-    """
-    lines = [f"# {line}" for line in comments]
-    lines += ["#   " + "  ".join(f"{name:>9}" for name in CATALOG_COLUMNS), "#"]
-    for row in table[list(CATALOG_COLUMNS)].itertuples(index=False):
-        number, ra, dec, flag, *values = row
-        fields = [f"{int(number)}", f"{ra:.7f}", f"{dec:.7f}", f"{int(flag)}"]
-        lines.append(" ".join(fields + [f"{value:.6g}" for value in values]))
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def read_catalog(path: str | Path) -> pd.DataFrame:
-    """Read a GALFIT catalogue in the format of van der Wel et al., or in VizieR's forms of it.
-
-    Absurd values and rows without a fit (-999) are kept: judging them is the selection's work.
-
-    Returns:
-        `CATALOG_COLUMNS`; NUMBER and f as integers, the rest float64. What VizieR leaves empty is
-        NaN; an empty flag is 3, no fit.
-
-    Raises:
-        DataError: the file is missing, is not such a catalogue, lacks a column or has no row, a
-            value is not a number, or NUMBER or f is not an integer.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such catalogue; check the path or rerun the stage that writes it"
-        )
-    if vizier.is_table(path):
-        table = vizier.read_table(path)
-        table["f"] = table["f"].fillna(FLAG_NO_FIT)
-        if not len(table):
-            raise DataError(f"{path}: catalogue has no rows; check that it was written completely")
-        return pd.DataFrame({name: _typed(path, name, table[name]) for name in CATALOG_COLUMNS})
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path}: not a text catalogue; give a GALFIT catalogue with a # header"
-        ) from None
-    names = _column_names(lines, path)
-    missing = [name for name in CATALOG_COLUMNS if name not in names]
-    if missing:
-        raise DataError(
-            f"{path}: catalogue lacks the column(s) {', '.join(missing)}; name them in the # header"
-        )
-    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not rows:
-        raise DataError(f"{path}: catalogue has no rows; check that it was written completely")
-    try:
-        table = text_tables.read(rows, format="no_header", names=names, guess=False)
-    except (text_tables.InconsistentTableError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise DataError(
-            f"{path}: rows do not match the {len(names)} columns of the header ({reason}); "
-            "repair the row"
-        ) from None
-    columns: dict[str, np.ndarray] = {}
-    for name in CATALOG_COLUMNS:
-        values = np.ma.filled(table[name], np.nan) if table[name].dtype.kind in "if" else None
-        if values is None:
-            raise DataError(f"{path}: column '{name}' holds text; it must hold numbers only")
-        columns[name] = _typed(path, name, values)
-    return pd.DataFrame(columns)
-
-
-def _typed(path: Path, name: str, values: Any) -> np.ndarray:
-    if name not in ("NUMBER", "f"):
-        return np.asarray(values, np.float64)
-    if not np.array_equal(values, np.round(values)):
-        raise DataError(f"{path}: column '{name}' must hold integers; repair it")
-    return np.asarray(values).astype(np.int64)
-
-
-def _column_names(lines: list[str], path: Path) -> list[str]:
-    for line in lines:
-        words = line.lstrip().lstrip("#").split()
-        if line.lstrip().startswith("#") and words[:1] == ["NUMBER"]:
-            return words
-    raise DataError(
-        f"{path}: no header line '# NUMBER RA DEC ...'; give a GALFIT catalogue in the format of "
-        "van der Wel et al."
-    )

@@ -1,13 +1,14 @@
 """The user's own images as a survey field.
 
 An image is copied band by band onto the experiment's pixel grid, zero point and unit; small images
-of one object each are laid out as the cells of one mosaic. The catalogue becomes a GALFIT
-catalogue; an object without labels keeps flag 0 and has NaN for each.
+of one object each are laid out as the cells of one mosaic. An object without labels keeps flag 0
+and has NaN for each.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import tempfile
 import warnings
@@ -20,27 +21,21 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from photutils.aperture import CircularAnnulus, CircularAperture
 
-from galadapt.config.image import Image, Psf
+from galadapt.config.image import Image
 from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, canonical_json, expand, write_parquet
+from galadapt.core.files import atomic, expand
 from galadapt.core.log import log, progress
 from galadapt.core.photometry import known_zero_point, magnitude_of, rescaling
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
-from galadapt.sky.catalogues import locate, read_objects
-from galadapt.surveys.field import (
-    FLAG_NO_FIT,
-    FLAG_SUSPICIOUS,
-    NO_FIT,
-    tangent_wcs,
-    write_bands,
-    write_catalog,
-)
+from galadapt.sky.catalogues import FLAG_NO_FIT, FLAG_SUSPICIOUS, locate, read_objects
+from galadapt.surveys.field import Band, Field, tangent_wcs
+
+_ORIGIN = "galadapt: the user's images"
 
 #: Rows of a mosaic that are copied at once.
 _BAND = 256
@@ -60,33 +55,23 @@ _HOPELESS = 20
 #: Names of FITS files in a folder of cutouts.
 _SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 
-Band = tuple[np.ndarray, np.ndarray]
-
 
 def make_images(
     survey: ImagesSurvey,
     image: Image,
-    psf: Psf,
     seed: int,
-    drz: Path,
-    wht: Path,
-    catalog: Path,
-    truth: Path,
+    field: Field,
     provenance: dict[str, Any],
 ) -> None:
-    """Make mosaic, weight map, GALFIT catalogue and truth table from the user's files.
+    """Make a field from the user's files; the experiment's PSF must be that of the images.
 
     Args:
         survey: The files and what their headers do not say.
         image: Stamp side (a cell of cutouts is twice as wide), pixel scale and zero point.
-        psf: Not used: the experiment's PSF must be that of the images.
         seed: Seed of the noise around cutouts (`survey.fill`).
-        drz: Mosaic [e-/s, or what gives `image.zero_point` in the image's own photons].
-        wht: Inverse variance per pixel; 0 where there is no data.
-        catalog: GALFIT catalogue. Without labels the fitted columns are NaN; unknown errors are 0.
-        truth: Parquet, one row per object: id, x, y [px of `drz`], flag, labelled, source (file),
-            filled; name, if the catalogue has one.
-        provenance: Written into the catalogue's header.
+        field: Files to write. truth has a row per object: id, x, y [px of the mosaic], flag,
+            labelled, source (file), filled; name, if the catalogue has one.
+        provenance: Written into the catalogue.
 
     Raises:
         DataError: a file is missing or broken, contradicts another, or lacks what cannot be
@@ -99,24 +84,24 @@ def make_images(
         cat.columns,
         units=cat.units,
         one_based=cat.one_based,
-        pixel_scale=image.pixel_scale,
-        native_pixel_scale=survey.native_pixel_scale,
+        pixel_scale=survey.native_pixel_scale or image.pixel_scale,
+        galfit_labels=True,
         placed=survey.image is not None,
     )
     # Nothing takes its place before the fluxes are found to fit.
-    with atomic(drz) as new_drz, atomic(wht) as new_wht:
+    with atomic(field.drz) as drz, atomic(field.wht) as wht:
+        new = dataclasses.replace(field, drz=drz, wht=wht)
         if survey.image is not None:
-            rows, placed = _copy(survey, image, objects, new_drz, new_wht)
+            rows, placed = _copy(survey, image, objects, new)
         else:
-            rows, placed = _lay_out(survey, image, objects, path, seed, new_drz, new_wht)
-        _compare_fluxes(rows, image, new_drz, new_wht, path)
-    comments = [f"objects of {path.name}, on images at zero point {image.zero_point:g}"]
+            rows, placed = _lay_out(survey, image, objects, path, seed, new)
+        _compare_fluxes(rows, image, new, path)
+    about = f"objects of {path.name}, on images at zero point {image.zero_point:g}"
     if not placed:
-        comments.append("images without a common sky: RA and DEC say where in the mosaic")
-    comments.append(f"provenance {canonical_json(provenance)}")
-    write_catalog(catalog, _galfit_rows(rows, image), comments)
+        about += "; images without a common sky: ra and dec are places in the mosaic"
     kept = ["id", "name", "x", "y", "flag", "labelled", "source", "filled"]
-    write_parquet(truth, rows[[name for name in kept if name in rows]])
+    truth = rows[[name for name in kept if name in rows]]
+    field.write_tables(rows, truth, about, provenance)
     log.info(
         f"images survey: {len(rows)} objects, {int(rows['labelled'].sum())} with labels, "
         f"{int((rows['flag'] == 0).sum())} with a good flag"
@@ -154,7 +139,7 @@ def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:
 
 
 def _copy(
-    survey: ImagesSurvey, image: Image, objects: pd.DataFrame, drz: Path, wht: Path
+    survey: ImagesSurvey, image: Image, objects: pd.DataFrame, field: Field
 ) -> tuple[pd.DataFrame, bool]:
     """Copy an image onto the experiment's grid; returns the objects and whether it has a sky."""
     assert survey.image is not None
@@ -191,30 +176,9 @@ def _copy(
                 data, weight = mosaic.read(y, min(y + _BAND, ny), 0, nx)
                 yield data * np.float32(factor), weight / np.float32(factor**2)
 
-        total = -(-ny // _BAND)
-        _write(drz, wht, mosaic.shape, wcs, image, mosaic.exposure_time, bands(), total)
+        steps = progress(bands(), -(-ny // _BAND), "images survey", "bands")
+        field.write_images(mosaic.shape, wcs, image, mosaic.exposure_time, _ORIGIN, steps)
         return rows, mosaic.has_wcs
-
-
-def _write(
-    drz: Path,
-    wht: Path,
-    shape: tuple[int, int],
-    wcs: WCS,
-    image: Image,
-    exposure_time: float | None,
-    bands: Iterator[Band],
-    total: int,
-) -> None:
-    """Write mosaic and weight map, whose bands of rows come in their order."""
-    cards: dict[str, Any] = {
-        "FILTER": image.band,
-        "ABZP": (image.zero_point, "AB magnitude of 1 e-/s"),
-        "ORIGIN": "galadapt: the user's images",
-    }
-    if exposure_time is not None:
-        cards["EXPTIME"] = (exposure_time, "[s]")
-    write_bands(drz, wht, shape, wcs, cards, progress(bands, total, "images survey", "bands"))
 
 
 # --- cutouts --------------------------------------------------------------------------------
@@ -320,8 +284,7 @@ def _lay_out(
     objects: pd.DataFrame,
     catalog: Path,
     seed: int,
-    drz: Path,
-    wht: Path,
+    field: Field,
 ) -> tuple[pd.DataFrame, bool]:
     """Lay cutouts out as the cells of a mosaic, one row of cells after the other."""
     assert survey.cutouts is not None
@@ -361,7 +324,8 @@ def _lay_out(
                     placed.append((x0 + x, line * cell + y, angle, filled, True))
                 yield data, weight
 
-        _write(drz, wht, shape, wcs, image, None, strips(), lines)
+        steps = progress(strips(), lines, "images survey", "rows of cells")
+        field.write_images(shape, wcs, image, None, _ORIGIN, steps)
         rows["source"] = [cut.name for cut in cutouts]
     rows["x"], rows["y"], rows["position_angle"], rows["filled"], used = zip(*placed, strict=True)
     usable = np.array(used)
@@ -454,16 +418,16 @@ def _centre(mosaic: Mosaic, row: pd.Series) -> tuple[float, float]:
 # --- the catalogue --------------------------------------------------------------------------
 
 
-def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, catalog: Path) -> None:
+def _compare_fluxes(rows: pd.DataFrame, image: Image, field: Field, catalog: Path) -> None:
     """Compare fluxes with the catalogue's magnitudes: a wrong unit or zero point shows here."""
     bright = rows[(rows["flag"] == 0) & rows["labelled"] & rows["x"].notna()]
     bright = bright.nsmallest(_COMPARED, "magnitude")
     offsets = []
-    with open_mosaic(drz, wht) as mosaic:
+    with open_mosaic(field.drz, field.wht) as mosaic:
         ny, nx = mosaic.shape
         columns = [bright[n].to_numpy(float) for n in ("x", "y", "effective_radius", "magnitude")]
         for x, y, half_light, magnitude in zip(*columns, strict=True):
-            radius = float(np.clip(3 * half_light, 5, 40))
+            radius = float(np.clip(3 * half_light / image.pixel_scale, 5, 40))
             reach = int(1.5 * radius) + 4
             x0, y0 = round(x) - reach, round(y) - reach
             x1, y1 = x0 + 2 * reach + 1, y0 + 2 * reach + 1
@@ -492,32 +456,3 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, drz: Path, wht: Path, cata
         raise DataError(f"{catalog}: {what}; correct survey.unit or survey.zero_point")
     if abs(offset) > _OFFSET_WARNING:
         log.info(f"images survey: {what}; check unit, zero point and band")
-
-
-def _galfit_rows(rows: pd.DataFrame, image: Image) -> pd.DataFrame:
-    def error(name: str) -> pd.Series | float:
-        return rows[name].fillna(0.0) if name in rows else 0.0
-
-    table = pd.DataFrame(
-        {
-            "NUMBER": rows["id"],
-            "RA": rows["ra"],
-            "DEC": rows["dec"],
-            "f": rows["flag"],
-            "mag": rows["magnitude"],
-            "dmag": error("magnitude_error"),
-            "re": rows["effective_radius"] * image.pixel_scale,
-            "dre": error("effective_radius_error") * image.pixel_scale,
-            "n": rows["sersic_index"],
-            "dn": error("sersic_index_error"),
-            "q": 1 - rows["ellipticity"],
-            "dq": error("ellipticity_error"),
-            "pa": rows["position_angle"],
-            "dpa": 0.0,
-            "sn": rows["sn"],
-        }
-    )
-    unfitted = table["f"] == FLAG_NO_FIT
-    fitted = ["mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa"]
-    table.loc[unfitted, fitted] = NO_FIT
-    return table

@@ -9,7 +9,6 @@ errors and flags that grow with faintness and crowding.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import galsim
@@ -20,15 +19,14 @@ from scipy.spatial import cKDTree
 
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import MockSurvey
-from galadapt.core.files import canonical_json, write_parquet
 from galadapt.core.log import log, progress
 from galadapt.core.photometry import draw_magnitude, flux_of, magnitude_of
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
-from galadapt.surveys import galfit
-from galadapt.surveys.field import tangent_wcs, write_catalog, write_mosaic
+from galadapt.surveys import fit_errors
+from galadapt.surveys.field import Field, tangent_wcs
 
 #: Sides of the boxes galaxies are drawn in [px]; the PSF is transformed once for each.
 _BOXES = (64, 128, 256, 512, 1024)
@@ -54,25 +52,19 @@ def make_mock(
     image: Image,
     psf: Psf,
     seed: int,
-    drz: Path,
-    wht: Path,
-    catalog: Path,
-    truth: Path,
+    field: Field,
     provenance: dict[str, Any],
 ) -> None:
-    """Make the mosaic, weight map, GALFIT catalogue and truth table of a mock survey.
+    """Make a mock survey.
 
     Args:
         survey: What the survey holds.
         image: Pixel scale and zero point.
         psf: The training PSF, which the survey's PSF broadens and distorts.
         seed: Seed; the same seed gives the same bytes.
-        drz: Mosaic [e-/s], FITS.
-        wht: Inverse variance per pixel of the mosaic [(e-/s)^-2], FITS. It holds the variance of
-            a pixel as it is, correlation included.
-        catalog: GALFIT catalogue (van der Wel et al.) of the galaxies above the catalogue limit.
-        truth: Parquet, one row per galaxy drawn: components, best single Sersic, catalogued or not.
-        provenance: Written into the header of the mosaic and the catalogue.
+        field: Files to write. The catalogue lists the galaxies above the catalogue limit; truth
+            has a row per galaxy drawn: components, best single Sersic, catalogued or not.
+        provenance: Written into the catalogue.
     """
     side = _side(survey, image)
     levels = resolve(survey.noise)
@@ -81,7 +73,7 @@ def make_mock(
     rms_map = _depth(side, levels.pixel_rms)
     optics = _FieldPsf(survey, image, psf, side)
     table = _best_fits(galaxies, image, levels.pixel_rms, levels.exposure_time, optics.sigma)
-    rows = _catalog(table, survey, image, wcs, rms_map, levels.exposure_time, seed)
+    rows = _catalogue(table, survey, image, wcs, rms_map, levels.exposure_time, seed)
 
     mosaic = _draw(table, optics, image, seed, side, levels.pixel_rms)
     sky = survey.sky_residual * levels.pixel_rms * _smooth_field(side, seed)
@@ -90,29 +82,13 @@ def make_mock(
     mosaic = np.where(has_data, mosaic + sky, 0).astype(np.float32)
     weight = np.where(has_data, 1 / rms_map**2, 0).astype(np.float32)
 
-    cards = {
-        "TELESCOP": "MOCK",
-        "INSTRUME": "WFC3",
-        "DETECTOR": "IR",
-        "FILTER": image.band,
-        "EXPTIME": (levels.exposure_time, "[s]"),
-        "ABZP": (image.zero_point, "AB magnitude of 1 e-/s"),
-        "ORIGIN": "galadapt mock survey",
-    }
-    write_mosaic(drz, mosaic, wcs, cards, "ELECTRONS/S")
-    write_mosaic(wht, weight, wcs, cards, "1/(ELECTRONS/S)^2")
-    write_catalog(
-        catalog,
-        rows,
-        [
-            f"Mock survey in {image.band}: single Sersic values of composite galaxies",
-            f"provenance {canonical_json(provenance)}",
-        ],
-    )
-    write_parquet(truth, table)
+    origin, bands = "galadapt mock survey", [(mosaic, weight)]
+    field.write_images(mosaic.shape, wcs, image, levels.exposure_time, origin, bands)
+    about = f"mock survey in {image.band}: single Sersic values of composite galaxies"
+    field.write_tables(rows, table, about, provenance)
     log.info(
         f"mock survey: {len(table)} galaxies on {side}x{side} px, {len(rows)} catalogued, "
-        f"{int((rows['f'] == 0).sum())} with a good fit"
+        f"{int((rows['flag'] == 0).sum())} with a good fit"
     )
 
 
@@ -458,7 +434,7 @@ def _has_data(side: int, seed: int) -> np.ndarray:
 # --- the catalogue --------------------------------------------------------------------------
 
 
-def _catalog(
+def _catalogue(
     table: pd.DataFrame,
     survey: MockSurvey,
     image: Image,
@@ -467,7 +443,7 @@ def _catalog(
     exposure_time: float,
     seed: int,
 ) -> pd.DataFrame:
-    """GALFIT rows of the galaxies above the limit; marks them `catalogued` in `table`."""
+    """Catalogue of the galaxies above the limit; marks them `catalogued` in `table`."""
     positions = table[["x", "y"]].to_numpy()
     flux = table["flux"].to_numpy()
     tree = cKDTree(positions)
@@ -485,26 +461,34 @@ def _catalog(
     kept = table[chosen]
     rms = rms_map[kept["y"].astype(int), kept["x"].astype(int)]
     ratio = kept["axis_ratio"].to_numpy()
-    sn = galfit.signal_to_noise(
+    sn = fit_errors.signal_to_noise(
         kept["flux"].to_numpy(), kept["best_radius"].to_numpy(), ratio, rms, exposure_time
     )
     rng = generator(seed, _CATALOG)
     best = pd.DataFrame(
         {
-            "mag": kept["best_magnitude"].to_numpy(),
-            "re": kept["best_radius"].to_numpy() * image.pixel_scale,
-            "n": kept["best_index"].to_numpy(),
-            "q": ratio,
-            "pa": kept["position_angle"].to_numpy(),
+            "magnitude": kept["best_magnitude"].to_numpy(),
+            "effective_radius": kept["best_radius"].to_numpy() * image.pixel_scale,
+            "sersic_index": kept["best_index"].to_numpy(),
+            "axis_ratio": ratio,
+            "position_angle": kept["position_angle"].to_numpy(),
         }
     )
-    rows = galfit.scattered(best, sn, survey.fit_scatter, rng)
-    rows, flags = galfit.flagged(rows, crowding[chosen], rng)
+    rows = fit_errors.scattered(best, sn, survey.fit_scatter, rng)
+    rows, flags = fit_errors.flagged(rows, crowding[chosen], rng)
     # A centroid is known to about the half width of the image over its S/N.
     jitter = rng.standard_normal((len(kept), 2)) * (2.0 / sn)[:, None]
-    sky = wcs.pixel_to_world_values(kept["x"] + jitter[:, 0], kept["y"] + jitter[:, 1])
-    rows.insert(0, "NUMBER", kept["id"].to_numpy())
-    rows.insert(1, "RA", sky[0])
-    rows.insert(2, "DEC", sky[1])
-    rows.insert(3, "f", flags)
-    return rows
+    ra, dec = wcs.pixel_to_world_values(kept["x"] + jitter[:, 0], kept["y"] + jitter[:, 1])
+    rows = _as_printed(rows.assign(ra=ra, dec=dec))
+    return rows.assign(
+        id=kept["id"].to_numpy(),
+        flag=flags,
+        ellipticity=1 - rows["axis_ratio"],
+        ellipticity_error=rows["axis_ratio_error"],
+    )
+
+
+def _as_printed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Round to the digits that the published catalogues print: 7 decimals of degrees, 6 digits."""
+    forms = {name: ".7f" if name in ("ra", "dec") else ".6g" for name in rows}
+    return rows.apply(lambda column: [float(format(one, forms[column.name])) for one in column])

@@ -12,41 +12,44 @@ from galadapt.config.survey import Selection
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv, write_parquet
 from galadapt.core.quantity import PARAMETERS
-from galadapt.surveys.field import FLAG_NO_FIT, read_catalog
+from galadapt.sky.catalogues import FLAG_NO_FIT
+from galadapt.surveys.field import read_catalogue
+
+#: A known one must have a value.
+_NEEDED = ["ra", "dec", *PARAMETERS, "position_angle"]
 
 
 def select(
-    catalog: Path, selection: Selection, image: Image, selected: Path, cuts: Path
+    catalogue: Path, selection: Selection, image: Image, selected: Path, cuts: Path
 ) -> pd.DataFrame:
-    """Cut a GALFIT catalogue down to the objects to measure.
+    """Cut a field's catalogue down to the objects to measure.
 
     Args:
-        catalog: GALFIT catalogue (van der Wel et al.).
+        catalogue: Of a field (`galadapt.surveys.field.CATALOGUE`).
         selection: The cuts.
         image: Gives the pixel scale that turns arcsec into pixels.
         selected: Parquet, one row per kept object: id, ra, dec [deg], `PARAMETERS` (magnitude,
             effective_radius [px, semi-major], sersic_index, ellipticity), `<parameter>_error`,
-            position_angle [deg, north through east], flag, sn. A column that no object with a
-            fit has a value of, as in catalogues without labels, is not cut by, and stays NaN.
+            position_angle [deg, north through east], flag, sn. A label that no object with a fit
+            has, as in catalogues without labels, is not cut by, and stays NaN.
         cuts: CSV of the cuts in their order: cut, condition, removed, remaining.
 
     Returns:
         The selected table.
 
     Raises:
-        DataError: the catalogue is unreadable, a NUMBER stands twice, or nothing is left.
+        DataError: the catalogue is unreadable, an id stands twice, or nothing is left.
     """
-    table = read_catalog(catalog)
-    if table["NUMBER"].duplicated().any():
-        twice = table.loc[table["NUMBER"].duplicated(), "NUMBER"].iloc[0]
-        raise DataError(f"{catalog}: NUMBER {twice} stands twice; give every object its own")
-    objects = _in_pixels(table, image.pixel_scale)
+    objects = read_catalogue(catalogue).drop(columns="position_angle_error")
+    for name in ("effective_radius", "effective_radius_error"):
+        objects[name] /= image.pixel_scale
     # A user's catalogue may have no labels, or only some: no object is judged by what none has.
-    known = objects.columns[objects[objects["flag"] < FLAG_NO_FIT].notna().any()]
-    finite = np.isfinite(objects[known].to_numpy(dtype=float)).all(axis=1)
-    fitted = (objects["flag"] < FLAG_NO_FIT) & ~(table["n"] <= 0) & ~(table["re"] <= 0)
+    has_fit = objects["flag"] < FLAG_NO_FIT
+    known = objects.columns[objects[has_fit].notna().any()]
+    finite = np.isfinite(objects[known.intersection(_NEEDED)].to_numpy(float)).all(axis=1)
+    positive = ~(objects["sersic_index"] <= 0) & ~(objects["effective_radius"] <= 0)
     conditions: list[tuple[str, str, pd.Series]] = [
-        ("fit", "GALFIT gave finite, positive values", fitted & finite),
+        ("fit", "GALFIT gave finite, positive values", has_fit & finite & positive),
         ("flag", f"flag <= {selection.max_flag}", objects["flag"] <= selection.max_flag),
     ]
     for name in (name for name in PARAMETERS if name in known):
@@ -60,7 +63,7 @@ def select(
         )
     limit = selection.min_signal_to_noise
     if "sn" in known:
-        conditions.append(("signal_to_noise", f"sn >= {limit:g}", objects["sn"] >= limit))
+        conditions.append(("signal_to_noise", f"sn >= {limit:g}", objects["sn"].fillna(0) >= limit))
     kept = pd.Series(True, index=objects.index)
     rows = [{"cut": "catalog", "condition": "all rows", "removed": 0, "remaining": len(objects)}]
     for cut, condition, passes in conditions:
@@ -84,32 +87,10 @@ def select(
             else f"widen selection.{keys.get(str(emptied['cut']), emptied['cut'])}"
         )
         raise DataError(
-            f"{catalog}: no object is left; the cut '{emptied['condition']}' removes "
+            f"{catalogue}: no object is left; the cut '{emptied['condition']}' removes "
             f"{emptied['removed']} of {len(objects)}; {remedy}"
         )
     result = objects[kept].reset_index(drop=True)
     write_parquet(selected, result)
     write_csv(cuts, pd.DataFrame(rows))
     return result
-
-
-def _in_pixels(table: pd.DataFrame, pixel_scale: float) -> pd.DataFrame:
-    """GALFIT's columns under galadapt's names and units."""
-    return pd.DataFrame(
-        {
-            "id": table["NUMBER"],
-            "ra": table["RA"],
-            "dec": table["DEC"],
-            "magnitude": table["mag"],
-            "effective_radius": table["re"] / pixel_scale,
-            "sersic_index": table["n"],
-            "ellipticity": 1 - table["q"],
-            "position_angle": table["pa"],
-            "magnitude_error": table["dmag"],
-            "effective_radius_error": table["dre"] / pixel_scale,
-            "sersic_index_error": table["dn"],
-            "ellipticity_error": table["dq"],
-            "flag": table["f"],
-            "sn": table["sn"],
-        }
-    )

@@ -44,8 +44,8 @@ OUTPUTS = ["--output", "selected", "a", "--output", "cuts", "b"]
     ("arguments", "message"),
     [
         (["--settings", "{not json"], "--settings: not valid JSON"),
-        (["--settings", "{}", "--input", "catalog", "a", "b", *OUTPUTS], "give exactly one path"),
-        (["--settings", "{}", "--input", "catalogue", "a"], "takes --input catalog, not catalogue"),
+        (["--settings", "{}", "--input", "catalogue", "a", "b", *OUTPUTS], "give exactly one path"),
+        (["--settings", "{}", "--input", "catalog", "a"], "takes --input catalogue, not catalog"),
     ],
 )
 def test_stage_refuses_bad_arguments(demo, arguments, message, capsys, tmp_path):
@@ -56,11 +56,11 @@ def test_stage_refuses_bad_arguments(demo, arguments, message, capsys, tmp_path)
 
 
 def test_a_broken_catalogue_leaves_no_output(demo, tmp_path, capsys):
-    catalog = tmp_path / "catalog.galfit"
+    catalog = tmp_path / "catalogue.parquet"
     catalog.write_bytes(b"\x00\x01 not a catalogue")
     job = json.dumps(jobs.settings(demo, "select"))
     outputs = {"selected": "out/selected.parquet", "cuts": "out/cuts.csv"}
-    command = ["stage", "galaxies.select", "--settings", job, "--input", "catalog", str(catalog)]
+    command = ["stage", "galaxies.select", "--settings", job, "--input", "catalogue", str(catalog)]
     for name, path in outputs.items():
         command += ["--output", name, str(tmp_path / path)]
     code = main(command)

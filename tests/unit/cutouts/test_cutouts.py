@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS as Coordinates
+from field_files import write_mosaic
 from photutils.detection import find_peaks
 
 from galadapt.config.image import Image
@@ -18,7 +19,7 @@ from galadapt.cutouts import cutouts, tiles
 from galadapt.cutouts.flags import FLAGS, Flag, names
 from galadapt.sky import open_mosaic
 from galadapt.stamps.format import StampSet
-from galadapt.surveys.field import tangent_wcs, write_mosaic
+from galadapt.surveys.field import tangent_wcs
 
 SIDE, RMS = 400, 0.005
 

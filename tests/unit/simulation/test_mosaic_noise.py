@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
+from field_files import write_mosaic
 
 from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.realism import Realism, Strength
@@ -14,7 +15,7 @@ from galadapt.simulation.engine import simulate_shard
 from galadapt.simulation.mosaic_noise import MosaicNoiseSource
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.stamps.format import SPLITS, StampSet
-from galadapt.surveys.field import tangent_wcs, write_mosaic
+from galadapt.surveys.field import tangent_wcs
 from galadapt.tasks.reading import validate
 
 IMAGE = Image(stamp_size=32)

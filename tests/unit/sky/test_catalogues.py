@@ -10,11 +10,12 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
+from field_files import write_galfit, write_mosaic
 
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import locate, read_objects
-from galadapt.surveys.field import tangent_wcs, write_catalog, write_mosaic
+from galadapt.surveys.field import CATALOGUE, tangent_wcs
 
 ID = np.array([11, 12, 15])
 RA = np.array([150.101, 150.102, 150.0995])
@@ -62,9 +63,8 @@ def _vizier(path, table):
 
 
 def _galfit(path, table):
-    names = ("mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa", "sn")
-    frame = pd.DataFrame({"NUMBER": ID, "RA": RA, "DEC": DEC, "f": 0} | dict.fromkeys(names, 0.5))
-    write_catalog(path, frame, ["a comment"])
+    frame = pd.DataFrame(dict.fromkeys(CATALOGUE, 0.5) | {"flag": 0}, index=range(3))
+    write_galfit(path, frame.assign(id=ID, ra=RA, dec=DEC), ["a comment"])
 
 
 def _commented(path, table):
@@ -128,6 +128,7 @@ def test_every_format_gives_the_same_objects(tmp_path, kind):
         (b"just some words\nof a letter\n", "no columns for ra and dec or x and y"),
         (b"id ra dec\n1 2 3\n2 3\n", "row 2 has not the header's 3 columns"),
         (b"id,ra,ra\n1,2,3\n", "column 'ra' stands twice"),
+        (b"id,ra,dec\n1,2,3\n2,3\n", "row 2 has not the header's 3 columns"),
         (b"id,ra\n1,2\n", "it has id, ra"),
         (b"id,ra,dec\n1,one,2\n", "row 1 of column 'ra' is 'one', no angle"),
         (b"id,x,y\n1,1,left\n", r"column 'y' holds text \('left'\), not numbers"),
@@ -303,29 +304,29 @@ def _labelled(tmp_path, unit="arcsec", **changes):
 
 def test_labels_under_our_names_and_units(tmp_path, capsys):
     path = _labelled(tmp_path)
-    objects = read_objects(path, LABELLED, pixel_scale=0.06)
-    np.testing.assert_allclose(objects["effective_radius"], [10, 5, 1 / 0.06])
+    objects = read_objects(path, LABELLED)
+    np.testing.assert_allclose(objects["effective_radius"], [0.6, 0.3, 1])
     np.testing.assert_allclose(objects["ellipticity"], [0.3, 0, 0.8])
     np.testing.assert_allclose(objects["position_angle"], [10, -30, 0])
     np.testing.assert_allclose(objects["magnitude"], [21, 22, np.nan])
     assert objects["flag"].tolist() == [0, 0, 3]
     assert "1 of 3 objects lack a label: flag 3" in capsys.readouterr().err
-    _refused("radii in arcsec need the pixel scale", path, LABELLED)
     path = _labelled(tmp_path, "pix")
-    radii = read_objects(path, LABELLED, pixel_scale=0.06, native_pixel_scale=0.03)
-    np.testing.assert_allclose(radii["effective_radius"], [0.3, 0.15, 0.5])
+    radii = read_objects(path, LABELLED, pixel_scale=0.03)
+    np.testing.assert_allclose(radii["effective_radius"], [0.018, 0.009, 0.03])
+    _refused("column 'R' is in 'pix', which is no unit of effective_radius", path, LABELLED)
     path = _labelled(tmp_path, None)
     _refused("column 'R' has no unit; say in units whether effective_radius is in arcsec or pix",
-             path, LABELLED, pixel_scale=0.06)  # fmt: skip
-    told = read_objects(path, LABELLED, pixel_scale=0.06, units={"effective_radius": "arcsec"})
-    np.testing.assert_allclose(told["effective_radius"], [10, 5, 1 / 0.06])
+             path, LABELLED)  # fmt: skip
+    told = read_objects(path, LABELLED, units={"effective_radius": "arcsec"})
+    np.testing.assert_allclose(told["effective_radius"], [0.6, 0.3, 1])
 
 
 def test_ratios_of_the_wrong_way_round_are_refused(tmp_path):
     path = _labelled(tmp_path, BA=[1.5, 2.0, 3.0])
-    _refused("axis_ratio has a median of 2.00; it must be b/a", path, LABELLED, pixel_scale=0.06)
+    _refused("axis_ratio has a median of 2.00; it must be b/a", path, LABELLED)
     path = _labelled(tmp_path, BA=[0.5, 0.5, 3.0])
-    assert np.isnan(read_objects(path, LABELLED, pixel_scale=0.06)["ellipticity"].iloc[2])
+    assert np.isnan(read_objects(path, LABELLED)["ellipticity"].iloc[2])
 
 
 def test_flags_that_are_missing_are_no_good(tmp_path):
@@ -339,12 +340,12 @@ def test_flags_that_are_missing_are_no_good(tmp_path):
 @pytest.mark.realdata
 def test_the_real_galfit_catalogue(galadapt_data):
     path = galadapt_data / "vdw2014" / "cosmos_3dhst.v4.1_f160w_sample.galfit"
-    objects = read_objects(path, pixel_scale=0.06)
+    objects = read_objects(path, galfit_labels=True)
     assert len(objects) == 6000
     missing = objects[["magnitude", "effective_radius", "ellipticity"]].isna().any(axis=1)
     assert (objects.loc[missing, "flag"] == 3).all()
     good = objects[objects["flag"] == 0]
-    assert 0.1 < (good["effective_radius"] * 0.06).median() < 0.5
+    assert 0.1 < good["effective_radius"].median() < 0.5
     assert read_objects(path).columns.tolist() == ["id", "ra", "dec"]
 
 

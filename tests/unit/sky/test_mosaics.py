@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, Sip
+from field_files import write_mosaic
 from scipy.ndimage import center_of_mass
 
 from galadapt.core.errors import DataError
 from galadapt.sky import edge_level, once, open_mosaic
-from galadapt.surveys.field import tangent_wcs, write_mosaic
+from galadapt.surveys.field import tangent_wcs
 
 SIGMA = 0.01
 

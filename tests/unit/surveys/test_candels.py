@@ -16,16 +16,19 @@ import pandas as pd
 import pytest
 import yaml
 from astropy.io import fits
+from field_files import write_galfit
 from pydantic import ValidationError
 
-from galadapt.config.image import GaussianPsf, Image, OpticalPsf
+from galadapt.config.image import Image, OpticalPsf
 from galadapt.config.machine import Downloads
 from galadapt.config.survey import CandelsSurvey, Extraction, MockSurvey, Selection, Splits
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.cutouts.cutouts import extract
+from galadapt.sky.catalogues import read_galfit
 from galadapt.sky.headers import without_stale_distortion
 from galadapt.stamps.format import StampSet
-from galadapt.surveys import candels, field
+from galadapt.surveys import candels
+from galadapt.surveys.field import Field, read_catalogue
 from galadapt.surveys.mock import make_mock
 from galadapt.surveys.selection import select
 from galadapt.tasks.reading import load
@@ -45,10 +48,15 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def mock(tmp_path_factory) -> Path:
     """A small mock field: the mosaic and catalogue the archive of the tests publishes."""
     folder = tmp_path_factory.mktemp("mock")
-    names = ("drz.fits", "wht.fits", "catalog.galfit", "truth.parquet")
-    survey = MockSurvey(n_galaxies=30, faint_ratio=0.0)
-    make_mock(survey, IMAGE, OpticalPsf(), 3, *(folder / name for name in names), provenance={})
+    survey, field = MockSurvey(n_galaxies=30, faint_ratio=0.0), _field(folder)
+    make_mock(survey, IMAGE, OpticalPsf(), 3, field, provenance={})
+    write_galfit(folder / "catalog.galfit", read_catalogue(field.catalogue))
     return folder
+
+
+def _field(folder: Path) -> Field:
+    names = ("drz.fits", "wht.fits", "catalogue.parquet", "truth.parquet")
+    return Field(*(folder / name for name in names))
 
 
 def _tar(path: Path, members: dict[str, bytes]) -> None:
@@ -92,7 +100,7 @@ def _table(folder: Path, base: str = "http://127.0.0.1:9") -> Path:
     return path
 
 
-def _make(folder: Path, image: Image = IMAGE, **settings: object) -> dict[str, Path]:
+def _make(folder: Path, image: Image = IMAGE, **settings: object) -> Field:
     given = {
         "folder": str(folder / "downloads"),
         "archives": str(folder / "archives.yaml"),
@@ -104,28 +112,26 @@ def _make(folder: Path, image: Image = IMAGE, **settings: object) -> dict[str, P
     own = {name: settings.pop(name) for name in list(settings) if name in Downloads.model_fields}
     survey = CandelsSurvey.model_validate(settings)
     downloads = Downloads.model_validate({**given, **own})
-    names = ("drz.fits", "wht.fits", "catalog.galfit", "truth.parquet")
-    paths = {name.split(".")[0]: folder / "field" / name for name in names}
-    psf = GaussianPsf(fwhm=0.2)
-    candels.make_candels(survey, image, psf, 1, **paths, provenance={"a": 1}, downloads=downloads)
-    return paths
+    field = _field(folder / "field")
+    candels.make_candels(survey, image, field, {"a": 1}, downloads)
+    return field
 
 
 def test_from_the_archive_to_stamps(server, mock, tmp_path, capfd):
     _table(tmp_path, server)
     paths = _make(tmp_path)
-    assert paths["drz"].read_bytes() == (mock / "drz.fits").read_bytes()
-    assert paths["drz"].stat().st_ino == (tmp_path / "downloads" / DRZ).stat().st_ino
-    count = len(field.read_catalog(mock / "catalog.galfit"))
+    assert paths.drz.read_bytes() == (mock / "drz.fits").read_bytes()
+    assert paths.drz.stat().st_ino == (tmp_path / "downloads" / DRZ).stat().st_ino
+    count = len(read_catalogue(mock / "catalogue.parquet"))
     recorded = (tmp_path / "checksums.txt").read_text()
     assert [line.split()[1] for line in recorded.splitlines()] == ["allfields.tar", DRZ, WHT]
     assert f"{count} objects on the mosaic, 0 of the catalogue outside" in capfd.readouterr().err
     selected = tmp_path / "selected.parquet"
-    kept = select(paths["catalog"], Selection(max_flag=1), IMAGE, selected, tmp_path / "cuts.csv")
+    kept = select(paths.catalogue, Selection(max_flag=1), IMAGE, selected, tmp_path / "cuts.csv")
     stamps = tmp_path / "stamps.h5"
     table = extract(
-        drz=paths["drz"],
-        wht=paths["wht"],
+        drz=paths.drz,
+        wht=paths.wht,
         selected=selected,
         image=IMAGE,
         extraction=Extraction(),
@@ -146,9 +152,9 @@ def test_from_the_archive_to_stamps(server, mock, tmp_path, capfd):
 def test_a_second_run_needs_no_server_and_links_again(server, tmp_path):
     _table(tmp_path, server)
     first = _make(tmp_path)
-    before = {name: path.read_bytes() for name, path in first.items()}
+    before = [path.read_bytes() for path in vars(first).values()]
     again = _make(tmp_path, offline=True)
-    assert {name: path.read_bytes() for name, path in again.items()} == before
+    assert [path.read_bytes() for path in vars(again).values()] == before
 
 
 def test_offline_without_the_files(tmp_path):
@@ -160,11 +166,11 @@ def test_offline_without_the_files(tmp_path):
 
 
 def test_a_part_of_the_sky_is_cut_out(archive, mock, tmp_path):
-    table = field.read_catalog(mock / "catalog.galfit")
-    ra, dec = table["RA"].median(), table["DEC"].median()
+    table = read_catalogue(mock / "catalogue.parquet")
+    ra, dec = table["ra"].median(), table["dec"].median()
     region = {"ra": [ra - 0.003, ra + 0.003], "dec": [dec - 0.004, dec + 0.004]}
     paths = _make(tmp_path, region=region)
-    with fits.open(paths["drz"]) as part, fits.open(mock / "drz.fits") as whole:
+    with fits.open(paths.drz) as part, fits.open(mock / "drz.fits") as whole:
         small, large = part[0].data, whole[0].data
         assert part[0].header["BUNIT"] == "ELECTRONS/S"
         x0 = round(whole[0].header["CRPIX1"] - part[0].header["CRPIX1"])
@@ -173,12 +179,12 @@ def test_a_part_of_the_sky_is_cut_out(archive, mock, tmp_path):
         ny, nx = small.shape
         assert abs(nx - 0.006 * 3600 / 0.06) < 5
         np.testing.assert_array_equal(small, large[y0 : y0 + ny, x0 : x0 + nx])
-    with fits.open(paths["wht"]) as weight:
+    with fits.open(paths.wht) as weight:
         assert weight[0].data.shape == (ny, nx)
-    truth = pd.read_parquet(paths["truth"])
+    truth = pd.read_parquet(paths.truth)
     assert 0 < len(truth) < len(table)
     assert truth["x"].between(-0.5, nx - 0.5).all()
-    everything = pd.read_parquet(_make(tmp_path, offline=True, mirrors=[str(archive)])["truth"])
+    everything = pd.read_parquet(_make(tmp_path, offline=True, mirrors=[str(archive)]).truth)
     known = everything.set_index("id").loc[truth["id"]]
     np.testing.assert_allclose(truth["x"] + x0, known["x"], atol=1e-6)
     np.testing.assert_allclose(truth["y"] + y0, known["y"], atol=1e-6)
@@ -237,7 +243,7 @@ def test_headers_that_disagree_are_refused(archive, tmp_path, name, cards, messa
     _edit(archive / name, **cards)
     with pytest.raises(DataError, match=message):
         _make(tmp_path)
-    assert not (tmp_path / "field" / "catalog.galfit").exists()
+    assert not (tmp_path / "field" / "catalogue.parquet").exists()
 
 
 @pytest.mark.parametrize("photflam", [1.9275602e-20, 1.9275602e-19])
@@ -245,7 +251,7 @@ def test_any_calibration_is_accepted(archive, tmp_path, photflam):
     """The extraction brings the fluxes to the experiment's zero point."""
     # The archive's files hold no ABZP, unlike the mock's that stand in for them.
     _edit(archive / DRZ, ABZP=None, PHOTFLAM=photflam, PHOTPLAM=15369.176)
-    assert _make(tmp_path)["catalog"].exists()
+    assert _make(tmp_path).catalogue.exists()
 
 
 def test_truncated_foreign_and_swapped_files_are_refused(archive, tmp_path):
@@ -261,12 +267,12 @@ def test_truncated_foreign_and_swapped_files_are_refused(archive, tmp_path):
 
 
 def test_stale_distortion_is_ignored(archive, mock, tmp_path):
-    plain = pd.read_parquet(_make(tmp_path)["truth"])
+    plain = pd.read_parquet(_make(tmp_path).truth)
     (tmp_path / "downloads" / DRZ).unlink()
     (tmp_path / "checksums.txt").unlink()
     _edit(archive / DRZ, A_ORDER=2, B_ORDER=2, A_2_0=1e-4, B_0_2=1e-4)
     paths = _make(tmp_path, offline=True, mirrors=[str(archive)])
-    pd.testing.assert_frame_equal(pd.read_parquet(paths["truth"]), plain)
+    pd.testing.assert_frame_equal(pd.read_parquet(paths.truth), plain)
     header = fits.getheader(archive / DRZ)
     assert "A_2_0" in header
     assert "A_2_0" not in without_stale_distortion(header)
@@ -299,7 +305,7 @@ def test_values_that_cannot_be_labels_get_a_flag_and_a_reason(archive, tmp_path,
     ]
     (tmp_path / "cat.txt").write_text(HEADER + "".join(rows))
     paths = _make(tmp_path, catalog=str(tmp_path / "cat.txt"))
-    truth = pd.read_parquet(paths["truth"]).set_index("id")
+    truth = pd.read_parquet(paths.truth).set_index("id")
     assert list(truth.index) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 13]
     assert truth["reason"].to_dict() == {
         1: "",
@@ -315,7 +321,7 @@ def test_values_that_cannot_be_labels_get_a_flag_and_a_reason(archive, tmp_path,
     }
     assert truth["flag"].to_list() == [0, 1, 2, 3, 2, 2, 3, 3, 3, 2]
     assert truth["catalog_flag"].to_list() == [0, 1, 2, 3, 0, 0, 0, 0, 0, 1]
-    assert (field.read_catalog(paths["catalog"])["f"].to_numpy() == truth["flag"]).all()
+    assert (read_catalogue(paths.catalogue)["flag"].to_numpy() == truth["flag"]).all()
     told = capfd.readouterr().err
     assert "10 objects on the mosaic, 3 of the catalogue outside; 2 absurd_magnitude, 1 bad" in told
 
@@ -344,7 +350,7 @@ def test_the_archive_of_another_release_is_named(archive, tmp_path):
 
 
 def test_the_release_of_2012_is_vizier(archive, mock, tmp_path):
-    table = field.read_catalog(mock / "catalog.galfit")
+    table = pd.read_csv(mock / "catalog.galfit", sep=r"\s+", skiprows=2, header=None)
     names = ["Seq", "RAJ2000", "DEJ2000", "Q", "mag", "e_mag", "r", "e_r", "n", "e_n"]
     names += ["q", "e_q", "PA", "e_PA", "S/N"]
     frame = table.set_axis(names, axis=1)
@@ -359,8 +365,8 @@ def test_the_release_of_2012_is_vizier(archive, mock, tmp_path):
     rule = "\t".join("----" for _ in frame.columns)
     text = f"#\n#   VizieR\n#Table\tJ_ApJS_203_24\n{head}\n{units}\n{rule}\n{rows}\n"
     (archive / "vdw2012.tsv").write_text(text)
-    found = field.read_catalog(_make(tmp_path, release=2012)["catalog"])
-    pd.testing.assert_frame_equal(found, table, rtol=1e-4)
+    found = read_catalogue(_make(tmp_path, release=2012).catalogue)
+    pd.testing.assert_frame_equal(found, read_catalogue(mock / "catalogue.parquet"), rtol=1e-9)
 
 
 def test_settings_that_cannot_be_are_refused():
@@ -380,8 +386,7 @@ def test_a_missing_table_of_archives_is_named(tmp_path):
 @pytest.mark.realdata
 def test_the_real_catalogue(galadapt_data, repository, tmp_path):
     source = galadapt_data / "vdw2014" / "cosmos_3dhst.v4.1_f160w_sample.galfit"
-    table = field.read_catalog(source)
-    flagged = candels._flagged(table)
+    flagged = candels._flagged(read_galfit(source))
     counts = flagged["reason"].value_counts().to_dict()
     assert counts == {
         "": 3407,
@@ -391,14 +396,13 @@ def test_the_real_catalogue(galadapt_data, repository, tmp_path):
         "radius_at_floor": 6,
         "absurd_magnitude": 5,
     }
-    field.write_catalog(tmp_path / "cat.galfit", flagged)
+    field = _field(tmp_path)
+    field.write_tables(flagged, flagged, "", {})
     paper = load(
         repository / "config" / "config.yaml", repository / "config" / "presets" / "paper.yaml"
     )
     cuts = tmp_path / "cuts.csv"
-    kept = select(
-        tmp_path / "cat.galfit", paper.selection, paper.image, tmp_path / "s.parquet", cuts
-    )
+    kept = select(field.catalogue, paper.selection, paper.image, tmp_path / "s.parquet", cuts)
     assert pd.read_csv(cuts).set_index("cut")["remaining"].to_dict() == {
         "catalog": 6000,
         "fit": 5988,

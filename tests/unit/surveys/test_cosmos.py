@@ -13,9 +13,10 @@ from galadapt.config.image import FitsPsf, GaussianPsf, Image
 from galadapt.config.simulation import Noise
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.sky import open_mosaic
 from galadapt.surveys import cosmos
-from galadapt.surveys.field import read_catalog
+from galadapt.surveys.field import Field, read_catalogue
 
 pytestmark = pytest.mark.realdata
 
@@ -24,15 +25,11 @@ COUNT = 12
 
 
 def _make(folder, directory, psf, seed=1, **settings):
-    paths = {
-        "drz": folder / "drz.fits",
-        "wht": folder / "wht.fits",
-        "catalog": folder / "cat.txt",
-        "truth": folder / "truth.parquet",
-    }
+    names = ("drz.fits", "wht.fits", "catalogue.parquet", "truth.parquet")
+    field = Field(*(folder / name for name in names))
     survey = CosmosSurvey(**({"directory": str(directory), "max_galaxies": COUNT} | settings))
-    cosmos.make_cosmos(survey, Image(), psf, seed, **paths, provenance={})
-    return paths
+    cosmos.make_cosmos(survey, Image(), psf, seed, field, provenance={})
+    return field
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +50,8 @@ def copy(galadapt_data, tmp_path):
 
 
 def _cells(paths):
-    truth = pd.read_parquet(paths["truth"])
-    with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
+    truth = pd.read_parquet(paths.truth)
+    with open_mosaic(paths.drz, paths.wht) as mosaic:
         image = mosaic.read()[0].astype(float)
     for row in truth.to_dict("records"):
         y0, x0 = (int(row[axis] // 128) * 128 for axis in ("y", "x"))
@@ -88,20 +85,22 @@ def test_angles_and_centres_are_galfits(made):
 
 
 def test_catalogue_holds_the_published_fits(made, galadapt_data):
-    table = read_catalog(made["catalog"])
+    table = read_catalogue(made.catalogue)
     published = fits.getdata(galadapt_data / "cosmos_f814w" / f"{NAME}_fits.fits")[:COUNT]
-    assert table["NUMBER"].tolist() == published["IDENT"].tolist()
-    np.testing.assert_allclose(table["re"], published["sersicfit"][:, 1] * 0.03, rtol=1e-5)
-    np.testing.assert_allclose(table["n"], published["sersicfit"][:, 2], rtol=1e-5)
+    assert table["id"].tolist() == published["IDENT"].tolist()
+    fit = published["sersicfit"]
+    np.testing.assert_array_equal(table["effective_radius"], fit[:, 1] * 0.03)
+    np.testing.assert_array_equal(table["sersic_index"], fit[:, 2])
+    assert table["magnitude_error"].isna().all()
     # Total flux of the fit, as the catalogue itself integrates it.
     expected = 25.94 - 2.5 * np.log10(published["flux"][:, 0])
-    np.testing.assert_allclose(table["mag"], expected, atol=2e-4)
+    np.testing.assert_allclose(table["magnitude"], expected, atol=2e-4)
 
 
 def test_noise_fills_the_cells_evenly(galadapt_data, tmp_path):
     psf = GaussianPsf(fwhm=0.2)
     paths = _make(tmp_path, galadapt_data / "cosmos_f814w", psf, max_galaxies=3)
-    with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
+    with open_mosaic(paths.drz, paths.wht) as mosaic:
         corner = mosaic.read()[0][128 + 20 : 256, 128 + 20 : 256]
         assert corner.std() == pytest.approx(0.0051, rel=0.05)
         assert np.unique(np.round(1 / np.sqrt(mosaic.read()[1]), 6)) == pytest.approx([0.0051])
@@ -109,7 +108,7 @@ def test_noise_fills_the_cells_evenly(galadapt_data, tmp_path):
 
 def test_cut_boxes_are_flagged(galadapt_data, tmp_path):
     directory, psf = galadapt_data / "cosmos_f814w", GaussianPsf(fwhm=0.2)
-    truth = pd.read_parquet(_make(tmp_path, directory, psf)["truth"])
+    truth = pd.read_parquet(_make(tmp_path, directory, psf).truth)
     assert set(truth["reason"]) <= set(cosmos.REASONS)
     assert (truth["flag"] == truth["reason"].map(cosmos.REASONS)).all()
     cut = truth["box_cut"].to_numpy()
@@ -117,14 +116,15 @@ def test_cut_boxes_are_flagged(galadapt_data, tmp_path):
     assert (truth.loc[(cut >= 3) & (cut < 6), "reason"] == "box_cut").all()
     assert {0, 1} <= set(truth["flag"])
     strict = _make(tmp_path / "strict", directory, psf, max_galaxies=4, box_cut=[0.01, 0.02])
-    assert (pd.read_parquet(strict["truth"])["flag"] == 2).sum() > (truth["flag"] == 2)[:4].sum()
+    assert (pd.read_parquet(strict.truth)["flag"] == 2).sum() > (truth["flag"] == 2)[:4].sum()
 
 
 def test_equal_seeds_give_equal_bytes(galadapt_data, tmp_path):
     directory, psf = galadapt_data / "cosmos_f814w", GaussianPsf(fwhm=0.2)
     first = _make(tmp_path / "a", directory, psf, max_galaxies=2)
     again = _make(tmp_path / "b", directory, psf, max_galaxies=2)
-    assert all(first[name].read_bytes() == again[name].read_bytes() for name in first)
+    for name, path in vars(first).items():
+        assert getattr(again, name).read_bytes() == path.read_bytes(), name
 
 
 def test_one_bad_galaxy_is_flagged_not_fatal(copy, tmp_path):
@@ -137,14 +137,14 @@ def test_one_bad_galaxy_is_flagged_not_fatal(copy, tmp_path):
         hdus[1].data["viable_sersic"][4] = 0
         hdus[1].data["sersicfit"][5, 1] = 1e6
     paths = _make(tmp_path, copy, GaussianPsf(fwhm=0.2), max_galaxies=6, box_cut=[50, 60])
-    truth = pd.read_parquet(paths["truth"])
+    truth = pd.read_parquet(paths.truth)
     assert truth["reason"].tolist() == [
         *("", "unreadable", "fit_failed", "fit_not_converged", "not_viable", "fit_failed")
     ]
-    table = read_catalog(paths["catalog"])
-    assert table["f"].tolist() == [0, 3, 3, 1, 2, 3]
-    assert (table.loc[table["f"] == 3, ["mag", "re", "n", "q"]] == -999).all(axis=None)
-    with open_mosaic(paths["drz"], paths["wht"]) as mosaic:
+    table = read_catalogue(paths.catalogue)
+    assert table["flag"].tolist() == [0, 3, 3, 1, 2, 3]
+    assert table.loc[table["flag"] == 3, list(PARAMETERS)].isna().all(axis=None)
+    with open_mosaic(paths.drz, paths.wht) as mosaic:
         assert np.isfinite(mosaic.read()[0]).all()
 
 

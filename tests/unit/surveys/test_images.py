@@ -14,17 +14,18 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from pydantic import ValidationError
 
-from galadapt.config.image import GaussianPsf, Image
+from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, ImagesSurvey, Selection, Splits
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.cutouts import extract
 from galadapt.sky import open_mosaic
-from galadapt.surveys.field import read_catalog, tangent_wcs
+from galadapt.surveys import field as fields
+from galadapt.surveys.field import read_catalogue, tangent_wcs
 from galadapt.surveys.images import make_images
 from galadapt.surveys.selection import select
 
 SIGMA = 0.005
-PSF = GaussianPsf(fwhm=0.2)
 COLUMNS = {
     **{"magnitude": "MAG", "effective_radius": "RE", "sersic_index": "N"},
     **{"axis_ratio": "Q", "position_angle": "PA"},
@@ -85,21 +86,16 @@ class Field:
 
 
 def _make(folder, survey, image, seed=1):
-    paths = {
-        name: folder / f"{name}{suffix}"
-        for name, suffix in (
-            *(("drz", ".fits"), ("wht", ".fits")),
-            *(("catalog", ".txt"), ("truth", ".parquet")),
-        )
-    }
-    make_images(survey, image, PSF, seed, **paths, provenance={"of": "a test"})
-    return paths
+    names = ("drz.fits", "wht.fits", "catalogue.parquet", "truth.parquet")
+    made = fields.Field(*(folder / name for name in names))
+    make_images(survey, image, seed, made, provenance={"of": "a test"})
+    return made
 
 
 def _extract(folder, made, image):
-    select(made["catalog"], Selection(), image, folder / "s.parquet", folder / "c.csv")
+    select(made.catalogue, Selection(), image, folder / "s.parquet", folder / "c.csv")
     return extract(
-        *(made["drz"], made["wht"], folder / "s.parquet", image, Extraction(), Splits(), 1),
+        *(made.drz, made.wht, folder / "s.parquet", image, Extraction(), Splits(), 1),
         *(folder / "stamps.h5", folder / "rejected.csv", {}),
     )
 
@@ -110,16 +106,15 @@ def _extract(folder, made, image):
 def test_an_image_arrives_with_its_objects(tmp_path):
     field = Field(tmp_path)
     made = field.make()
-    with open_mosaic(made["drz"], made["wht"]) as mosaic:
+    with open_mosaic(made.drz, made.wht) as mosaic:
         data, weight = mosaic.read()
         assert (mosaic.zero_point, mosaic.unit) == (25.9463, "e-/s")
     np.testing.assert_allclose(data, field.image, atol=1e-6)
     assert np.median(weight**-0.5) == pytest.approx(SIGMA, rel=0.05)
-    table = read_catalog(made["catalog"])
-    np.testing.assert_allclose(table[["RA", "DEC"]], np.stack([field.ra, field.dec], 1), atol=1e-7)
-    assert table[["f", "mag", "re", "n", "q", "pa"]].drop_duplicates().to_numpy().tolist() == [
-        [0, 20.0, 0.5, 1.0, 0.6, 30.0]
-    ]
+    table = read_catalogue(made.catalogue)
+    np.testing.assert_array_equal(table[["ra", "dec"]], np.stack([field.ra, field.dec], 1))
+    names = ["flag", *PARAMETERS, "position_angle"]
+    assert table[names].drop_duplicates().to_numpy().tolist() == [[0, 20.0, 0.5, 1.0, 0.4, 30.0]]
     stamps = _extract(tmp_path, made, Image())
     assert len(stamps) == 9
     assert stamps["effective_radius"].tolist() == pytest.approx([0.5 / 0.06] * 9)
@@ -130,10 +125,10 @@ def test_an_image_arrives_with_its_objects(tmp_path):
 def test_another_scale_and_zero_point_are_brought_to_the_experiments(tmp_path, scale):
     field = Field(tmp_path, scale=scale, zero_point=28.5)
     made = field.make(zero_point=28.5)
-    truth = pd.read_parquet(made["truth"])
+    truth = pd.read_parquet(made.truth)
     ratio = scale / 0.06
     np.testing.assert_allclose(truth["x"], (field.x + 0.5) * ratio - 0.5, atol=1e-4)
-    with open_mosaic(made["drz"], made["wht"]) as mosaic:
+    with open_mosaic(made.drz, made.wht) as mosaic:
         data, weight = mosaic.read()
         x, y = mosaic.positions(field.ra, field.dec)
         np.testing.assert_allclose(x, truth["x"], atol=1e-4)
@@ -149,7 +144,7 @@ def test_another_scale_and_zero_point_are_brought_to_the_experiments(tmp_path, s
 def test_an_image_without_labels_reaches_the_stamps(tmp_path):
     field = Field(tmp_path)
     made = field.make(labelled=False)
-    truth = pd.read_parquet(made["truth"])
+    truth = pd.read_parquet(made.truth)
     assert not truth["labelled"].any()
     assert (truth["flag"] == 0).all()
     stamps = _extract(tmp_path, made, Image())
@@ -161,10 +156,10 @@ def test_objects_by_pixel_need_no_sky(tmp_path):
     field = Field(tmp_path, wcs=False)
     field.catalog({"NUMBER": np.arange(9), "X_IMAGE": field.x + 1, "Y_IMAGE": field.y + 1})
     made = field.make(labelled=False, native_pixel_scale=0.06)
-    truth = pd.read_parquet(made["truth"])
+    truth = pd.read_parquet(made.truth)
     np.testing.assert_allclose(truth["x"], field.x, atol=1e-6)
-    table = read_catalog(made["catalog"])
-    x, _ = WCS(fits.getheader(made["drz"])).world_to_pixel_values(table["RA"], table["DEC"])
+    table = read_catalogue(made.catalogue)
+    x, _ = WCS(fits.getheader(made.drz)).world_to_pixel_values(table["ra"], table["dec"])
     np.testing.assert_allclose(x, field.x, atol=0.01)
     assert len(_extract(tmp_path, made, Image())) == 9
 
@@ -178,7 +173,7 @@ def test_masks_and_objects_without_a_place(tmp_path):
     ra[0] = -999
     field.catalog({"ID": np.arange(1, 10), "RA": ra, "DEC": field.dec, **_labels(9)})
     made = field.make(mask={"path": str(tmp_path / "mask.fits")})
-    assert read_catalog(made["catalog"])["f"].tolist() == [3] + [0] * 8
+    assert read_catalogue(made.catalogue)["flag"].tolist() == [3] + [0] * 8
     stamps = _extract(tmp_path, made, Image())
     assert stamps["id"].tolist() == [4, 7]
     rejected = pd.read_csv(tmp_path / "rejected.csv")
@@ -257,8 +252,8 @@ def test_cutouts_become_cells(tmp_path, kind):
     """Twelve: in a folder gal10 comes after gal9, not after gal1."""
     path = _cutouts(tmp_path, kind)
     made = _make(tmp_path / "out", _survey(tmp_path, path), Image())
-    truth = pd.read_parquet(made["truth"])
-    with open_mosaic(made["drz"], made["wht"]) as mosaic:
+    truth = pd.read_parquet(made.truth)
+    with open_mosaic(made.drz, made.wht) as mosaic:
         data, weight = mosaic.read()
     assert data.shape == (3 * 128, 4 * 128)
     for number, row in enumerate(truth.to_dict("records")):
@@ -279,12 +274,12 @@ def test_small_cutouts_are_filled_when_told(tmp_path):
     with pytest.raises(DataError, match="none of 12 objects gives a usable stamp"):
         _extract(tmp_path, made, image)
     filled = [_make(tmp_path / n, _survey(tmp_path, path, fill=True), image, 5) for n in "bc"]
-    sums = [hashlib.sha256(made["drz"].read_bytes()).hexdigest() for made in filled]
+    sums = [hashlib.sha256(made.drz.read_bytes()).hexdigest() for made in filled]
     assert sums[0] == sums[1]
-    truth = pd.read_parquet(filled[0]["truth"])
+    truth = pd.read_parquet(filled[0].truth)
     assert truth["filled"].all()
     assert (truth["flag"] == 1).all()
-    with open_mosaic(filled[0]["drz"], filled[0]["wht"]) as mosaic:
+    with open_mosaic(filled[0].drz, filled[0].wht) as mosaic:
         data, weight = mosaic.read()
     assert (weight > 0).all()
     assert data[:20, :20].std() == pytest.approx(SIGMA, rel=0.25)
@@ -303,7 +298,7 @@ def test_one_bad_cutout_is_flagged_not_fatal(tmp_path, capsys):
         path / "gal5.fits", overwrite=True
     )
     made = _make(tmp_path / "out", _survey(tmp_path, path), Image())
-    assert read_catalog(made["catalog"]).query("f == 3")["NUMBER"].tolist() == [103, 105]
+    assert read_catalogue(made.catalogue).query("flag == 3")["id"].tolist() == [103, 105]
     said = capsys.readouterr().err
     assert "2 cutouts get flag 3, the first as" in said
     assert "gal3.fits: not a readable FITS file" in said
@@ -317,7 +312,7 @@ def test_cutouts_by_name(tmp_path):
     survey = _survey(tmp_path, path)
     catalog = survey.catalog.model_copy(update={"columns": {**COLUMNS, "name": "FILE"}})
     made = _make(tmp_path / "out", survey.model_copy(update={"catalog": catalog}), Image())
-    assert pd.read_parquet(made["truth"])["source"].tolist() == ["gal5", "gal3", "gal0"]
+    assert pd.read_parquet(made.truth)["source"].tolist() == ["gal5", "gal3", "gal0"]
     columns["FILE"] = ["gal5", "gal3", "gal77"]
     Table(columns).write(tmp_path / "cat.fits", overwrite=True)
     with pytest.raises(DataError, match="1 of 3 objects have no cutout, the first 'gal77'"):
@@ -383,7 +378,7 @@ def test_faint_real_galaxies_as_unlabelled_cutouts(galadapt_data, tmp_path):
         }
     )
     made = _make(tmp_path, survey, Image())
-    truth = pd.read_parquet(made["truth"])
+    truth = pd.read_parquet(made.truth)
     assert len(truth) == 100
     assert (truth["flag"] < 3).all()
     assert truth["filled"].mean() > 0.9

@@ -13,23 +13,23 @@ from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.simulation import Noise
 from galadapt.config.survey import MockSurvey
 from galadapt.sky import open_mosaic
-from galadapt.surveys import galfit, mock
-from galadapt.surveys.field import read_catalog
+from galadapt.sky.catalogues import read_galfit
+from galadapt.surveys import fit_errors, mock
+from galadapt.surveys.field import Field, read_catalogue
 
-FILES = ("drz", "wht", "catalog", "truth")
 PSF = GaussianPsf(fwhm=0.18)
+BEST = {
+    **{"magnitude": 22.0, "effective_radius": 0.3, "sersic_index": 1.5, "axis_ratio": 0.6},
+    "position_angle": 10.0,
+}
 
 
 def _make(folder, seed=5, **settings):
-    paths = {
-        "drz": folder / "drz.fits",
-        "wht": folder / "wht.fits",
-        "catalog": folder / "cat.txt",
-        "truth": folder / "truth.parquet",
-    }
+    names = ("drz.fits", "wht.fits", "catalogue.parquet", "truth.parquet")
+    field = Field(*(folder / name for name in names))
     survey = MockSurvey(**({"n_galaxies": 60, "density": 60.0} | settings))
-    mock.make_mock(survey, Image(), PSF, seed, **paths, provenance={"code": "abc"})
-    return paths
+    mock.make_mock(survey, Image(), PSF, seed, field, provenance={"code": "abc"})
+    return field
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def made(tmp_path_factory):
 
 def test_equal_seeds_give_equal_bytes(made, tmp_path):
     again = _make(tmp_path)
-    for name in FILES:
-        assert again[name].read_bytes() == made[name].read_bytes(), name
+    for name, path in vars(made).items():
+        assert getattr(again, name).read_bytes() == path.read_bytes(), name
     other = _make(tmp_path / "other", seed=6)
-    assert other["drz"].read_bytes() != made["drz"].read_bytes()
+    assert other.drz.read_bytes() != made.drz.read_bytes()
 
 
 def test_files_are_those_of_a_survey(made):
-    with open_mosaic(made["drz"], made["wht"]) as mosaic:
+    with open_mosaic(made.drz, made.wht) as mosaic:
         assert mosaic.pixel_scale == pytest.approx(0.06)
         drz, wht = mosaic.read()
-        wcs = WCS(fits.getheader(made["drz"]))
-    header = fits.getheader(made["drz"])
+        wcs = WCS(fits.getheader(made.drz))
+    header = fits.getheader(made.drz)
     assert (header["FILTER"], header["ABZP"]) == ("F160W", 25.9463)
     assert np.isfinite(drz).all()
     # Depth is uneven, and what has no weight holds no data.
@@ -59,22 +59,28 @@ def test_files_are_those_of_a_survey(made):
     depths = np.unique(np.round(1 / np.sqrt(wht[wht > 0]), 5))
     np.testing.assert_allclose(depths, 0.0051 * np.sqrt([1, 2, 4]), atol=2e-5)
 
-    table, truth = read_catalog(made["catalog"]), pd.read_parquet(made["truth"])
+    table, truth = read_catalogue(made.catalogue), pd.read_parquet(made.truth)
     assert len(table) == truth["catalogued"].sum() > 45
-    joined = table.merge(truth, left_on="NUMBER", right_on="id")
-    x, y = wcs.world_to_pixel_values(joined["RA"], joined["DEC"])
+    joined = table.merge(truth, on="id")
+    x, y = wcs.world_to_pixel_values(joined["ra"], joined["dec"])
     assert np.hypot(x - joined["x"], y - joined["y"]).median() < 0.1
-    assert made["catalog"].read_text().splitlines()[1].startswith("# provenance")
+    # Its values have the digits that a published catalogue prints.
+    for name in ("magnitude", "effective_radius", "sn"):
+        assert (
+            table[name].dropna().map(lambda one: float(f"{one:.6g}")) == table[name].dropna()
+        ).all()
+    assert (table["ra"].round(7) == table["ra"]).all()
+    assert table.loc[table["flag"] == 3, ["magnitude", "ellipticity_error"]].isna().all(axis=None)
 
 
 def test_faint_galaxies_are_drawn_but_not_catalogued(made):
-    truth = pd.read_parquet(made["truth"])
+    truth = pd.read_parquet(made.truth)
     assert truth["magnitude"].max() > 24.5
     assert truth.loc[truth["catalogued"], "magnitude"].max() < 23.5
 
 
 def test_sky_noise_is_that_of_the_weight_map(made):
-    drz, wht = fits.getdata(made["drz"]), fits.getdata(made["wht"])
+    drz, wht = fits.getdata(made.drz), fits.getdata(made.wht)
     shallow = np.isclose(wht, wht.max() / 2)
     # Differences of pixels far apart beyond the correlation are free of sources' slow light.
     for where, expected in ((np.isclose(wht, wht.max()), 0.0051), (shallow, 0.0072)):
@@ -151,37 +157,39 @@ def test_impossible_surveys_are_refused():
 
 
 def test_errors_scatter_as_quoted():
-    best = pd.DataFrame({"mag": 22.0, "re": 0.3, "n": 1.5, "q": 0.6, "pa": 10.0}, index=range(4000))
+    best = pd.DataFrame(BEST, index=range(4000))
     sn = np.full(4000, 100.0)
-    rows = galfit.scattered(best, sn, 1.0, np.random.default_rng(0))
-    assert (rows["mag"] - 22).std() == pytest.approx(rows["dmag"].iloc[0], rel=0.05)
-    assert np.log(rows["re"] / 0.3).std() == pytest.approx(0.031, rel=0.05)
-    assert np.corrcoef(rows["mag"], np.log(rows["re"]))[0, 1] == pytest.approx(-0.8, abs=0.03)
-    none = galfit.scattered(best, sn, 0.0, np.random.default_rng(0))
-    assert (none["n"] == 1.5).all()
+    rows = fit_errors.scattered(best, sn, 1.0, np.random.default_rng(0))
+    assert (rows["magnitude"] - 22).std() == pytest.approx(rows["magnitude_error"][0], rel=0.05)
+    size = np.log(rows["effective_radius"] / 0.3)
+    assert size.std() == pytest.approx(0.031, rel=0.05)
+    assert np.corrcoef(rows["magnitude"], size)[0, 1] == pytest.approx(-0.8, abs=0.03)
+    none = fit_errors.scattered(best, sn, 0.0, np.random.default_rng(0))
+    assert (none["sersic_index"] == 1.5).all()
 
 
 @pytest.mark.realdata
 def test_errors_are_those_of_the_real_catalogue(galadapt_data):
     path = galadapt_data / "vdw2014" / "cosmos_3dhst.v4.1_f160w_sample.galfit"
-    real = read_catalog(path)
+    real = read_galfit(path)
     for low in (20, 21, 22, 23):
-        here = real[(real["f"] == 0) & real["mag"].between(low, low + 1)]
-        ours = galfit.quoted_errors(here["sn"].to_numpy(), here["q"].to_numpy()).median()
-        assert ours["dmag"] == pytest.approx(here["dmag"].median(), rel=0.25)
-        assert ours["dre"] == pytest.approx((here["dre"] / here["re"]).median(), rel=0.25)
-        assert ours["dn"] == pytest.approx((here["dn"] / here["n"]).median(), rel=0.3)
-        assert ours["dq"] == pytest.approx(here["dq"].median(), rel=0.3)
+        here = real[(real["flag"] == 0) & real["magnitude"].between(low, low + 1)]
+        ratio = 1 - here["ellipticity"].to_numpy()
+        ours = fit_errors.quoted_errors(here["sn"].to_numpy(), ratio).median()
+        assert ours["magnitude"] == pytest.approx(here["magnitude_error"].median(), rel=0.25)
+        for name, tolerance in (("effective_radius", 0.25), ("sersic_index", 0.3)):
+            relative = (here[f"{name}_error"] / here[name]).median()
+            assert ours[name] == pytest.approx(relative, rel=tolerance)
+        assert ours["axis_ratio"] == pytest.approx(here["ellipticity_error"].median(), rel=0.3)
 
 
 def test_flags_grow_with_crowding_and_spoil_values():
-    best = pd.DataFrame({"mag": 22.0, "re": 0.3, "n": 1.5, "q": 0.6, "pa": 10.0}, index=range(4000))
-    rows = galfit.scattered(best, np.full(4000, 60.0), 0.0, np.random.default_rng(0))
-    alone, flags_alone = galfit.flagged(rows, np.zeros(4000), np.random.default_rng(1))
-    _, flags_crowded = galfit.flagged(rows, np.ones(4000), np.random.default_rng(1))
+    best = pd.DataFrame(BEST, index=range(4000))
+    rows = fit_errors.scattered(best, np.full(4000, 60.0), 0.0, np.random.default_rng(0))
+    alone, flags_alone = fit_errors.flagged(rows, np.zeros(4000), np.random.default_rng(1))
+    _, flags_crowded = fit_errors.flagged(rows, np.ones(4000), np.random.default_rng(1))
     assert 0.03 < (flags_alone > 0).mean() < 0.15
     assert (flags_crowded > 0).mean() > 4 * (flags_alone > 0).mean()
-    assert (alone.loc[flags_alone == 3, "mag"] == -999).all()
     assert (alone.loc[flags_alone == 3, "sn"] == 60).all()
-    assert alone.loc[flags_alone == 2, "n"].isin([0.2, 8.0]).all()
-    assert (alone.loc[flags_alone == 0, "n"] == 1.5).all()
+    assert alone.loc[flags_alone == 2, "sersic_index"].isin([0.2, 8.0]).all()
+    assert (alone.loc[flags_alone == 0, "sersic_index"] == 1.5).all()

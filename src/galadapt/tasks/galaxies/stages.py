@@ -60,49 +60,41 @@ def survey(
     seed: int,
     drz: Output,
     wht: Output,
-    catalog: Output,
+    catalogue: Output,
     truth: Output,
     downloads: Downloads,
     provenance: Provenance,
 ) -> None:
     """The survey's field: mosaic, weight, catalogue and what is known of the truth."""
-    arguments: dict[str, Any] = {
-        "survey": survey,
-        "image": image,
-        "psf": psf,
-        "seed": seed,
-        "drz": drz,
-        "wht": wht,
-        "catalog": catalog,
-        "truth": truth,
-        "provenance": provenance,
-    }
+    from galadapt.surveys.field import Field
+
+    field = Field(drz, wht, catalogue, truth)
     if survey.kind == "mock":
         from galadapt.surveys.mock import make_mock
 
-        make_mock(**arguments)
+        make_mock(survey, image, psf, seed, field, provenance)
     elif survey.kind == "images":
         from galadapt.surveys.images import make_images
 
-        make_images(**arguments)
+        make_images(survey, image, seed, field, provenance)
     elif survey.kind == "candels":
         from galadapt.surveys.candels import make_candels
 
-        make_candels(**arguments, downloads=downloads)
+        make_candels(survey, image, field, provenance, downloads)
     else:
         from galadapt.surveys.cosmos import make_cosmos
 
-        make_cosmos(**arguments)
+        make_cosmos(survey, image, psf, seed, field, provenance)
 
 
 @stage
 def select(
-    image: Image, selection: Selection, catalog: Input, selected: Output, cuts: Output
+    image: Image, selection: Selection, catalogue: Input, selected: Output, cuts: Output
 ) -> None:
     """The catalogue's cuts."""
     from galadapt.surveys.selection import select as cut
 
-    cut(catalog=catalog, selection=selection, image=image, selected=selected, cuts=cuts)
+    cut(catalogue, selection, image, selected, cuts)
 
 
 @stage

@@ -1,8 +1,8 @@
-"""Errors and flags of a GALFIT catalogue, after those published for CANDELS.
+"""Errors and flags of a catalogue of fits, after those published for CANDELS.
 
 The laws below reproduce the medians of the flag-0 objects of the 3D-HST COSMOS F160W catalogue
-(van der Wel et al. 2014), from 20 to 24 mag to about 20 per cent: S/N 374, 215, 109, 52 and dmag
-.008, .013, .023, .049 at 20.5, 21.5, 22.5, 23.5 mag.
+(van der Wel et al. 2014), from 20 to 24 mag to about 20 per cent: S/N 374, 215, 109, 52 and errors
+of .008, .013, .023, .049 mag at 20.5, 21.5, 22.5, 23.5 mag.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 
 from galadapt.simulation.profiles import INDEX_BOUNDS
-from galadapt.surveys.field import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, NO_FIT
+from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS
 
 #: Correlation of the errors in (magnitude, ln re, ln n): an extended fit is brighter, larger and
 #: steeper at once.
 _CORRELATION = np.array([[1.0, -0.8, -0.6], [-0.8, 1.0, 0.6], [-0.6, 0.6, 1.0]])
-
-_FITTED = ("mag", "dmag", "re", "dre", "n", "dn", "q", "dq", "pa", "dpa")
 
 
 def signal_to_noise(
@@ -46,16 +44,17 @@ def quoted_errors(sn: np.ndarray, axis_ratio: np.ndarray) -> pd.DataFrame:
     """1-sigma errors a catalogue quotes at a signal-to-noise ratio.
 
     Returns:
-        dmag [mag], dre (relative), dn (relative), dq, dpa [deg].
+        magnitude [mag], effective_radius and sersic_index (relative), axis_ratio, position_angle
+        [deg].
     """
     roundness = np.maximum(1 - axis_ratio, 0.05)
     return pd.DataFrame(
         {
-            "dmag": np.hypot(2.5 / sn, 0.003),
-            "dre": np.hypot(3.1 / sn, 0.003),
-            "dn": np.hypot(7.5 / sn, 0.005),
-            "dq": np.hypot(1.8 / sn, 0.002),
-            "dpa": np.minimum(np.degrees(np.hypot(1.2 / sn, 0.001) / roundness), 90.0),
+            "magnitude": np.hypot(2.5 / sn, 0.003),
+            "effective_radius": np.hypot(3.1 / sn, 0.003),
+            "sersic_index": np.hypot(7.5 / sn, 0.005),
+            "axis_ratio": np.hypot(1.8 / sn, 0.002),
+            "position_angle": np.minimum(np.degrees(np.hypot(1.2 / sn, 0.001) / roundness), 90.0),
         }
     )
 
@@ -66,36 +65,38 @@ def scattered(
     """Catalogue rows of good fits: the best values, scattered by their quoted errors.
 
     Args:
-        best: mag, re [any unit], n, q, pa [deg] without noise, (N,).
+        best: magnitude, effective_radius [any unit], sersic_index, axis_ratio, position_angle [deg]
+            without noise, (N,).
         sn: Signal-to-noise ratio (N,).
         scatter: In units of the quoted errors.
         rng: Random numbers.
 
     Returns:
-        mag, dmag, re, dre, n, dn, q, dq, pa, dpa and sn.
+        The same columns, each with its ``_error``, and sn.
     """
-    errors = quoted_errors(sn, best["q"].to_numpy())
+    errors = quoted_errors(sn, best["axis_ratio"].to_numpy())
     joint = rng.standard_normal((len(best), 3)) @ np.linalg.cholesky(_CORRELATION).T * scatter
     single = rng.standard_normal((len(best), 2)) * scatter
-    mag = best["mag"].to_numpy() + joint[:, 0] * errors["dmag"]
-    re = best["re"].to_numpy() * np.exp(joint[:, 1] * errors["dre"])
-    n = np.clip(best["n"].to_numpy() * np.exp(joint[:, 2] * errors["dn"]), *INDEX_BOUNDS)
-    q = best["q"].to_numpy() + single[:, 0] * errors["dq"]
+    magnitude = best["magnitude"].to_numpy() + joint[:, 0] * errors["magnitude"]
+    radius = best["effective_radius"].to_numpy() * np.exp(joint[:, 1] * errors["effective_radius"])
+    index = best["sersic_index"].to_numpy() * np.exp(joint[:, 2] * errors["sersic_index"])
+    index = np.clip(index, *INDEX_BOUNDS)
+    ratio = best["axis_ratio"].to_numpy() + single[:, 0] * errors["axis_ratio"]
     # An axis ratio above one is the same ellipse with its axes exchanged.
-    q = np.clip(np.where(q > 1, 2 - q, q), 0.05, 1.0)
-    pa = best["pa"].to_numpy() + single[:, 1] * errors["dpa"]
+    ratio = np.clip(np.where(ratio > 1, 2 - ratio, ratio), 0.05, 1.0)
+    angle = best["position_angle"].to_numpy() + single[:, 1] * errors["position_angle"]
     return pd.DataFrame(
         {
-            "mag": mag,
-            "dmag": errors["dmag"],
-            "re": re,
-            "dre": re * errors["dre"],
-            "n": n,
-            "dn": n * errors["dn"],
-            "q": q,
-            "dq": errors["dq"],
-            "pa": (pa + 90) % 180 - 90,
-            "dpa": errors["dpa"],
+            "magnitude": magnitude,
+            "magnitude_error": errors["magnitude"],
+            "effective_radius": radius,
+            "effective_radius_error": radius * errors["effective_radius"],
+            "sersic_index": index,
+            "sersic_index_error": index * errors["sersic_index"],
+            "axis_ratio": ratio,
+            "axis_ratio_error": errors["axis_ratio"],
+            "position_angle": (angle + 90) % 180 - 90,
+            "position_angle_error": errors["position_angle"],
             "sn": sn,
         }
     )
@@ -107,8 +108,8 @@ def flagged(
     """Spoil some fits as faintness and neighbours do, and flag them.
 
     Suspicious fits (1) scatter by a tenth more in every value, bad fits (2) end at a bound of the
-    index, and objects without a fit (3) hold -999. Rates are below those of the real catalogue
-    (10-20 per cent bad), in which stars and artefacts are counted too.
+    index, and objects without a fit (3) lose all values when they are written. Rates are below
+    those of the real catalogue (10-20 per cent bad), in which stars and artefacts are counted too.
 
     Args:
         rows: From `scattered`.
@@ -136,12 +137,11 @@ def flagged(
     noise = rng.standard_normal((len(rows), 3)) * 0.1
     high = rng.random(len(rows)) < 0.6
     rows = rows.copy()
-    suspicious, bad, none = (flags == value for value in (1, 2, 3))
-    rows.loc[suspicious, "mag"] += noise[suspicious, 0]
-    rows.loc[suspicious, "re"] *= np.exp(noise[suspicious, 1])
-    rows.loc[suspicious, "n"] *= np.exp(noise[suspicious, 2])
-    rows.loc[bad, "n"] = np.where(high, *reversed(INDEX_BOUNDS))[bad]
-    rows.loc[bad, "re"] *= np.where(high, 3.0, 0.6)[bad]
-    rows["n"] = rows["n"].clip(*INDEX_BOUNDS)
-    rows.loc[none, list(_FITTED)] = NO_FIT
+    suspicious, bad = flags == FLAG_SUSPICIOUS, flags == FLAG_BAD
+    rows.loc[suspicious, "magnitude"] += noise[suspicious, 0]
+    rows.loc[suspicious, "effective_radius"] *= np.exp(noise[suspicious, 1])
+    rows.loc[suspicious, "sersic_index"] *= np.exp(noise[suspicious, 2])
+    rows.loc[bad, "sersic_index"] = np.where(high, *reversed(INDEX_BOUNDS))[bad]
+    rows.loc[bad, "effective_radius"] *= np.where(high, 3.0, 0.6)[bad]
+    rows["sersic_index"] = rows["sersic_index"].clip(*INDEX_BOUNDS)
     return rows, flags

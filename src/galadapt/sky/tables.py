@@ -1,0 +1,268 @@
+"""Tables in files of every kind, and their columns as numbers in one unit."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import re
+import warnings
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy import units as u
+from astropy.coordinates import Angle
+from astropy.io import fits
+from astropy.table import Table, vstack
+
+from galadapt.core.errors import ConfigError, DataError
+
+#: Words for units that astropy does not know.
+_UNIT_WORDS = {"px": "pix", "pixel": "pix", "pixels": "pix", "hours": "hourangle", "h": "hourangle"}
+
+#: First bytes of packed FITS files, and what unpacks them.
+_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}
+
+#: What stands for a missing number in text, beside nothing.
+_MISSING_WORDS = ("", "nan", "null", "--")
+
+
+def read_any_table(path: Path, known: Collection[str]) -> Table:
+    """Read FITS, VOTable, Parquet, ECSV, SExtractor's or VizieR's text, or separated values.
+
+    Args:
+        path: The file; its format is recognised by its content.
+        known: Names of columns in upper case: of several tables the one with most of them is
+            read, and a comment with one of them is the header of a text that has no other.
+
+    Raises:
+        DataError: the file is missing, empty, or not a whole table.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such catalogue; check the path")
+    try:
+        with path.open("rb") as file:
+            start = file.read(65536)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    if not start.strip():
+        raise DataError(f"{path}: catalogue is empty; check that it was written completely")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = _read(path, start, known)
+    except DataError:
+        raise
+    except Exception as error:
+        # Readers of many formats fail in as many ways.
+        reason = " ".join(str(error).split()).rstrip(".")[:200]
+        raise DataError(
+            f"{path}: not a readable catalogue ({reason}); fetch it again, or give FITS, VOTable, "
+            "Parquet, ECSV or CSV"
+        ) from None
+    if len(table) == 0:
+        raise DataError(f"{path}: catalogue has no rows; check that it was written completely")
+    return table
+
+
+def _read(path: Path, start: bytes, known: Collection[str]) -> Table:
+    if start.startswith((b"SIMPLE  =", *_PACKED)):
+        return _from_fits(path, known)
+    if start.startswith(b"PAR1"):
+        return Table.from_pandas(pd.read_parquet(path))
+    if start.lstrip().startswith((b"<?xml", b"<VOTABLE")):
+        return Table.read(path, format="votable", table_id=0)
+    text = path.read_text(encoding="utf-8-sig")
+    if text.startswith("# %ECSV"):
+        return Table.read(text, format="ascii.ecsv")
+    if text.split(maxsplit=2)[:2] == ["#", "1"]:
+        return Table.read(text, format="ascii.sextractor")
+    lines = text.splitlines()
+    rules = [number for number, line in enumerate(lines) if _is_rule(line)]
+    return _from_vizier(lines, rules, known) if rules else _from_text(lines, known)
+
+
+def _count(names: Sequence[str], known: Collection[str]) -> int:
+    return sum(name.upper() in known for name in names)
+
+
+def _from_fits(path: Path, known: Collection[str]) -> Table:
+    content = path.read_bytes()
+    # Astropy reads what there is of a packed file that was cut short, and does not complain.
+    unpack = next((way for magic, way in _PACKED.items() if content.startswith(magic)), bytes)
+    with fits.open(io.BytesIO(unpack(content))) as hdus:
+        tables = [
+            k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+            and not isinstance(hdu, fits.CompImageHDU)
+        ]  # fmt: skip
+        if not tables:
+            raise DataError(f"{path}: holds no table; give the catalogue, not the image")
+        # SExtractor's LDAC files hold a table with the image's header before the objects.
+        best = max(tables, key=lambda k: (_count(hdus[k].columns.names, known), -k))
+        table = Table.read(hdus[best], unit_parse_strict="silent")
+    return table[[name for name in table.colnames if table[name].ndim == 1]]
+
+
+def _is_rule(line: str) -> bool:
+    """Tell whether a line is the row of dashes between units and values in VizieR's text."""
+    return "-" in line and any(sign in line for sign in "\t|;") and not set(line) - set("-\t|; ")
+
+
+def _from_vizier(lines: list[str], rules: list[int], known: Collection[str]) -> Table:
+    """VizieR's text: tables of names, units, a rule, and rows up to a blank line or a comment."""
+    tables = []
+    for rule in rules:
+        sign = next(sign for sign in "\t;|" if sign in lines[rule])
+        rows = []
+        for line in lines[rule + 1 :]:
+            if not line.strip() or line.startswith("#"):
+                break
+            rows.append(line)
+        table = _separated(lines[rule - 2], rows, sign)
+        for name, unit in zip(table.colnames, lines[rule - 1].split(sign), strict=False):
+            table[name].unit = u.Unit(unit, parse_strict="silent") if unit.strip() else None
+        tables.append(table)
+    most = max(_count(table.colnames, known) for table in tables)
+    alike = [table for table in tables if _count(table.colnames, known) == most]
+    return vstack(alike, metadata_conflicts="silent")
+
+
+def _from_text(lines: list[str], known: Collection[str]) -> Table:
+    """Comma-, tab-, semicolon- or blank-separated text; the names may stand in a comment."""
+    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    comments = [line.strip("# \t") for line in lines if line.lstrip().startswith("#")]
+    first = rows[0] if rows else ""
+    sign = next((sign for sign in ",\t;" if sign in first), " ")
+
+    def count(line: str) -> int:
+        return _count(_split(line, sign), known)
+
+    header = max(reversed(comments), key=count, default="")
+    if count(header) and not count(first):
+        return _separated(header, rows, sign)
+    return _separated(first, rows[1:], sign)
+
+
+def _split(line: str, sign: str) -> list[str]:
+    return [word.strip().strip('"') for word in (line.split(sign) if sign != " " else line.split())]
+
+
+def _separated(header: str, rows: list[str], sign: str) -> Table:
+    names = _split(header, sign)
+    if not any(re.search("[A-Za-z]", name) for name in names):
+        raise ValueError("no line names the columns")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"column '{twice[0]}' stands twice")
+    if not rows:
+        return Table(names=names)
+    options: dict[str, Any] = {"format": "ascii.no_header", "delimiter": sign}
+    if sign in "\t|":
+        rows = ["\t".join(_split(line, sign)) for line in rows]
+        options = {"format": "ascii.tab", "data_start": 0}
+    try:
+        return Table.read(rows, names=names, guess=False, **options)
+    except ValueError as error:
+        found = re.search(r"data line (\d+)", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"row {int(found[1]) + 1} has not the header's {len(names)} columns"
+        ) from None
+
+
+# --- columns --------------------------------------------------------------------------------
+
+
+def plain(column: Any) -> np.ndarray:
+    """Values of a column: numbers as float64, missing ones NaN; text as str, missing ones empty."""
+    if column.dtype.kind in "SUO":
+        values = column.filled("") if hasattr(column, "filled") else column
+        return np.array(
+            [one.decode() if isinstance(one, bytes) else "" if one is None else str(one)
+             for one in values]
+        )  # fmt: skip
+    return np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
+
+
+def numbers(column: Any, name: str, path: Path) -> np.ndarray:
+    """Values of a column as float64, missing ones NaN.
+
+    Args:
+        column: Of a table.
+        name: What it is, for the message.
+        path: The table, for the message.
+
+    Raises:
+        DataError: it holds text.
+    """
+    values = plain(column)
+    if values.dtype.kind != "U":
+        return values
+    found = _parsed(values)
+    text = ~np.isfinite(found) & ~np.isin(np.char.lower(np.char.strip(values)), _MISSING_WORDS)
+    if text.any():
+        raise DataError(
+            f"{path}: column '{column.name}' holds text ('{values[np.argmax(text)]}'), not "
+            f"numbers; name another column for {name}"
+        )
+    return found
+
+
+def _parsed(texts: np.ndarray) -> np.ndarray:
+    return pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float, copy=True)
+
+
+def unit_named(text: str, name: str) -> u.UnitBase:
+    """Unit that a user gives for `name`.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    try:
+        return u.Unit(_UNIT_WORDS.get(text.strip().lower(), text))
+    except ValueError:
+        raise ConfigError(f"units.{name}: '{text}' is no unit; give deg, arcsec, pix...") from None
+
+
+def unit_of_column(column: Any) -> u.UnitBase | None:
+    """Unit of a column; None where the table has none, or none that is known."""
+    unit = getattr(column, "unit", None)
+    if isinstance(unit, u.UnrecognizedUnit):
+        try:
+            unit = u.Unit(_UNIT_WORDS.get(str(unit).strip().lower(), str(unit)))
+        except ValueError:
+            return None
+    return unit if isinstance(unit, u.UnitBase) and unit != u.dimensionless_unscaled else None
+
+
+def sky_angles(column: Any, name: str, given: u.UnitBase | None, path: Path) -> np.ndarray:
+    """Right ascension or declination [deg] from text: degrees, or with colons, letters or blanks.
+
+    Args:
+        column: Of text.
+        name: ra or dec; ra is taken to be in hours unless it is a plain number.
+        given: Unit a user gives.
+        path: The table, for the message.
+
+    Raises:
+        DataError: a row is no angle.
+    """
+    texts = np.char.strip(plain(column))
+    found = _parsed(texts)
+    written = ~np.isin(np.char.lower(texts), _MISSING_WORDS)
+    if np.isfinite(found[written]).all():
+        return found * (u.deg if given is None else given).to(u.deg)
+    unit = given or (u.hourangle if name == "ra" else u.deg)
+    for row in np.flatnonzero(written):
+        try:
+            found[row] = Angle(str(texts[row]), unit=unit).deg
+        except (ValueError, TypeError, u.UnitsError):
+            raise DataError(
+                f"{path}: row {row + 1} of column '{column.name}' is '{texts[row]}', no angle; "
+                "write degrees with a decimal point, or hours as 10:20:30.4"
+            ) from None
+    return found
