@@ -4,4 +4,4 @@ The package is a library: it knows nothing of Snakemake, DVC or the layout of ``
 stage of the pipeline is one function, called by `galadapt.pipeline.stages` with explicit paths.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -108,7 +108,10 @@ def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
     """
     record = run.get("answer") or {}
     if record.get("kind") not in KINDS:
-        raise DataError(f"{where}: lacks 'answer'; delete its run folder and train again")
+        raise DataError(
+            f"{where}: lacks 'answer', as those of galadapt 0.1.0 do; delete its run folder and "
+            "train again"
+        )
     found: Mapping[str, Any] = record
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from galadapt.core.errors import ConfigError
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import DEFAULT, TASKS
 from galadapt.tasks.registry import task as task_named
+
+#: What galadapt 0.1.0 called otherwise: dotted keys, or ``key: value``, and their present names.
+RENAMED = {"structure": "galaxies", "task: structure": "task: galaxies"}
 
 
 def load(*paths: str | Path) -> Experiment:
@@ -62,6 +67,7 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
     Raises:
         ConfigError: the first problem, as one sentence.
     """
+    _refuse_old_names(values, where)
     task = values.get("task", DEFAULT)
     if task not in TASKS:
         raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
@@ -70,6 +76,27 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
         return kind.model_validate(of_task(values, task))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
+
+
+def _refuse_old_names(values: dict[str, Any], where: str) -> None:
+    found = [
+        f"'{name}' is called '{new}' now"
+        for name in _names(values)
+        for old, new in RENAMED.items()
+        if fnmatchcase(name, old)
+    ]
+    if found:
+        raise ConfigError(f"{where}: written for galadapt 0.1.0: {', '.join(found)}; rename it")
+
+
+def _names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key, and ``key: value`` where the value is a text."""
+    for key, value in values.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, str):
+            yield f"{prefix}{key}: {value}"
+        elif isinstance(value, dict):
+            yield from _names(value, f"{prefix}{key}.")
 
 
 #: Required keys that only the default experiment gives.

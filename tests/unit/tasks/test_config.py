@@ -148,6 +148,16 @@ def test_broken_file_is_refused(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_what_0_1_0_called_otherwise_is_named(values):
+    old = changed(changed(values, "task", "structure"), "structure", {"seeds": [1]})
+    with pytest.raises(ConfigError) as error:
+        validate(old, "old.yaml")
+    assert str(error.value) == (
+        "old.yaml: written for galadapt 0.1.0: 'task: structure' is called 'task: galaxies' now, "
+        "'structure' is called 'galaxies' now; rename it"
+    )
+
+
 def test_shipped_configurations_are_valid(repository):
     folder = repository / "config"
     presets = sorted((folder / "presets").glob("*.yaml"))
