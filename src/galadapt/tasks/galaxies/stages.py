@@ -10,16 +10,7 @@ from galadapt.config.simulation import Noise, Simulation
 from galadapt.config.survey import Extraction, Selection, Splits, Survey
 from galadapt.config.training import Compute, Predictor
 from galadapt.core.parallel import Threads
-from galadapt.core.stage import (
-    Input,
-    Inputs,
-    Key,
-    Output,
-    Outputs,
-    Provenance,
-    Wildcard,
-    stage,
-)
+from galadapt.core.stage import Input, Inputs, Key, Output, Outputs, Provenance, Wildcard, stage
 from galadapt.tasks.galaxies.settings import ProfileFit
 
 SurveyKind = Annotated[str, Key("survey.kind")]
@@ -171,11 +162,7 @@ def package_figures(
 
     curve, scatter = figures
     coverage_figures(
-        package=package,
-        reference=reference,
-        predictions=predictions,
-        curve=curve,
-        scatter=scatter,
+        package=package, reference=reference, predictions=predictions, curve=curve, scatter=scatter
     )
 
 

@@ -11,21 +11,13 @@ from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, Simulated
 
 @stage
 def simulated_fields(
-    simulated: SimulatedFields,
-    seed: int,
-    stamps: Output,
-    threads: Threads,
-    provenance: Provenance,
+    simulated: SimulatedFields, seed: int, stamps: Output, threads: Threads, provenance: Provenance
 ) -> None:
     """Simulated X-ray fields."""
     from galadapt.tasks.screening.simulate import simulate_fields
 
     simulate_fields(
-        settings=simulated,
-        seed=seed,
-        output=stamps,
-        provenance=provenance,
-        processes=threads,
+        settings=simulated, seed=seed, output=stamps, provenance=provenance, processes=threads
     )
 
 
