@@ -186,8 +186,8 @@ CHOICE = []
 FITS = []
 ABLATION = []
 
-# The durable outputs of each milestone. The rules of a task's data define DATA_TABLES, which tell
-# of its stamps, and DATA_FILES, what else they leave.
+# The durable outputs of each milestone. The rules of a task's data define DATA_TABLES, shown
+# in the report, and DATA_FILES, what else they leave.
 
 
 def data_outputs():

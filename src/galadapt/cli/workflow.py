@@ -27,6 +27,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
     verb = verbs.add_parser("modules", help="list the modules whose edits rerun each stage")
     verb.add_argument("name", nargs="?")
+    verb.add_argument("files", nargs="*", help="an experiment, for what only its jobs load")
     verb.set_defaults(act=_modules)
 
     verb = verbs.add_parser("show", help="print the comparison table")
@@ -59,9 +60,11 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 def _modules(arguments: argparse.Namespace) -> None:
     from galadapt.pipeline import jobs
+    from galadapt.tasks.reading import load
 
+    config = load(*arguments.files) if arguments.files else None
     for name in [arguments.name] if arguments.name else jobs.names():
-        print(f"{name}: {', '.join(jobs.modules(name))}")
+        print(f"{name}: {', '.join(jobs.modules(name, config))}")
 
 
 def _show(arguments: argparse.Namespace) -> None:

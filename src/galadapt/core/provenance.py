@@ -147,9 +147,9 @@ def code_digest(source: str, loaded: Iterable[str] = ()) -> str:
     return digest(parts)
 
 
-def code_modules(source: str) -> list[str]:
-    """Name the galadapt modules that `code_digest` of the same `source` covers."""
-    return _closure(_imports(ast.parse(source)))
+def code_modules(source: str, loaded: Iterable[str] = ()) -> list[str]:
+    """Name the galadapt modules that `code_digest` of the same arguments covers."""
+    return _closure(_imports(ast.parse(source)) | set(loaded))
 
 
 def environment(packages: Iterable[str]) -> dict[str, str]:

@@ -108,10 +108,6 @@ class Stage:
     function: Callable[..., None]
     loads: Loads | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Call the function itself."""
-        self.function(*args, **kwargs)
-
     @property
     def name(self) -> str:
         """Name of the function."""
@@ -146,9 +142,9 @@ class Stage:
         """Digest the function, every module reached from its imports and the `loaded` ones."""
         return _code(self._source, tuple(sorted(loaded)))
 
-    def modules(self) -> list[str]:
-        """Name the modules whose edits rerun the stage in every job."""
-        return code_modules(self._source)
+    def modules(self, loaded: Iterable[str] = ()) -> list[str]:
+        """Name the modules whose edits rerun the stage, the `loaded` ones and theirs included."""
+        return code_modules(self._source, loaded)
 
     def settings(
         self,

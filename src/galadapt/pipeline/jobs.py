@@ -68,14 +68,19 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     return stage.settings(values, wildcards, loaded, of_task(config.task).values())
 
 
-def code(name: str) -> str:
-    """Digest the code of a stage, but for what a registry loads in some of its jobs."""
-    return find(name).code()
+def modules(name: str, config: Experiment | None = None) -> list[str]:
+    """Name the modules whose edits rerun a stage.
 
-
-def modules(name: str) -> list[str]:
-    """Name the modules whose edits rerun a stage."""
-    return find(name).modules()
+    Args:
+        name: Of the stage.
+        config: An experiment: what registries load in any of its jobs is named too.
+    """
+    stage = find(name)
+    loaded: set[str] = set()
+    if stage.loads and config is not None:
+        for job in config.runs():
+            loaded |= set(stage.loads(config, job._asdict()))
+    return stage.modules(loaded)
 
 
 def run(name: str, job: Settings, inputs: Paths, outputs: Paths) -> None:

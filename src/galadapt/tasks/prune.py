@@ -28,7 +28,7 @@ def stale(results: Path, config: Experiment) -> list[Path]:
         if parts not in runs:
             wanted = [other for other in runs if other[:3] == parts[:3]]
             found.add(path if wanted else path.parent)
-    # A package of any method may be asked for; of one that is gone, nothing asks.
+    # A package can be made of any method of the experiment.
     methods = {run[:3] for run in runs}
     members = {f"member-{k}.keras" for k in range(1, len(config.seeds) + 1)}
     for path in results.glob("models/*/*/*"):

@@ -1,4 +1,4 @@
-"""From YAML files to a validated experiment, or to one sentence saying what is wrong."""
+"""From YAML files to a validated experiment, or to one sentence that names the mistake."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def load(*paths: str | Path) -> Experiment:
 
 
 def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:
-    """Return what plain values say of the experiment of one task.
+    """Return the part of plain values that is about the experiment of one task.
 
     A key named after a task holds changes to that task's experiment, so that one file (a preset, or
-    what Snakemake merges) may speak of several.
+    what Snakemake merges) may hold several.
 
     Raises:
         ConfigError: such a key does not hold keys and values.

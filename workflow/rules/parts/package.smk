@@ -1,5 +1,5 @@
 # The networks of one variant and method, all seeds together, as `galadapt predict` wants them. Any
-# may be asked for; `all` makes the one that `predictor` names.
+# can be made; `all` makes the one that `predictor` names.
 
 
 PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
