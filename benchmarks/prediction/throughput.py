@@ -25,9 +25,9 @@ from galadapt.core.files import write_csv, write_json, write_parquet
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
+from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
 from galadapt.prediction.predict import predict
-from galadapt.prediction.task import Inputs
 from galadapt.stamps.preprocess import NoiseAsinh, Rebin
 from galadapt.surveys.field import tangent_wcs
 

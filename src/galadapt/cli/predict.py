@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galadapt.core.errors import ConfigError
-from galadapt.prediction.flags import MEANING
+from galadapt.prediction.flags import Flag
 
 if TYPE_CHECKING:
-    from galadapt.prediction.task import Inputs
+    from galadapt.prediction.inputs import Inputs
 
 
 #: Where a checkout makes its packages.
@@ -26,13 +26,8 @@ _MAPS = {
 
 
 def _flag_help() -> str:
-    lines = ["bits of the column flags:"]
-    lines += [
-        f"  {int(flag):>6}  {flag.name.lower():<20} {meaning}"
-        for flag, meaning in MEANING.items()
-        if flag.name
-    ]
-    return "\n".join(lines)
+    lines = [f"  {int(flag):>6}  {flag.label:<20} {flag.meaning}" for flag in Flag]
+    return "\n".join(["bits of the column flags:", *lines])
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +40,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     _add_inputs(verb)
     verb.add_argument("--level", type=float, default=0.68, help="coverage of the errors")
-    verb.add_argument("--members", type=int, help="use only so many of the package's networks")
+    verb.add_argument("--members", type=int, help="run only so many of the package's networks")
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
@@ -98,7 +93,7 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
-    from galadapt.prediction.task import Inputs
+    from galadapt.prediction.inputs import Inputs
 
     hdu = arguments.hdu
     options = {

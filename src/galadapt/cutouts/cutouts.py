@@ -47,9 +47,6 @@ _MEASURED = (
     *("neighbour_fraction", "signal_to_noise", "fwhm"),
 )
 
-#: Those in the image's unit.
-_FLUXES = frozenset({"background", "local_rms", "empty_rms"})
-
 Batch = tuple[np.ndarray, list[Stamp | Rejection]]
 
 
@@ -190,11 +187,10 @@ def extract(
                 if isinstance(found, Rejection):
                     refused[row] = found
                     continue
-                measured[row] = [
-                    getattr(found, name) * (factor if name in _FLUXES else 1) for name in _MEASURED
-                ]
+                found = found.scaled(factor)
+                measured[row] = [getattr(found, name) for name in _MEASURED]
                 corners[row], flags[row] = (found.x, found.y), found.flags
-                spool.put(row, found.pixels * np.float32(factor))
+                spool.put(row, found.pixels)
         kept = np.array([row for row in range(len(objects)) if row not in refused], int)
         if len(kept) == 0:
             counts = pd.Series([found.reason for found in refused.values()]).value_counts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,18 @@ class Stamp:
     signal_to_noise: float
     fwhm: float
     flags: int
+
+    def scaled(self, factor: float) -> Stamp:
+        """Return the stamp with all its fluxes multiplied: in another unit."""
+        if factor == 1:
+            return self
+        return dataclasses.replace(
+            self,
+            pixels=self.pixels * np.float32(factor),
+            local_rms=self.local_rms * factor,
+            empty_rms=self.empty_rms * factor,
+            background=self.background * factor,
+        )
 
 
 @dataclass(frozen=True)

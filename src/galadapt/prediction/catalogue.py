@@ -1,27 +1,27 @@
-"""The catalogue that a prediction ends in: its columns, its flags and its files."""
+"""The catalogue of a prediction: its columns, flags and files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
-from astropy.table import Table
+from astropy.table import Column, Table
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import atomic, write_csv, write_json, write_parquet
-from galadapt.prediction.flags import MEANING, Flag
+from galadapt.core.quantity import QUANTITIES
+from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
 
 #: Suffixes of outputs.
 SUFFIXES = (".fits", ".csv", ".parquet", ".vot", ".xml")
 
-#: Units of the columns (`_err` columns have those of their parameter) and what they hold.
+#: Unit and description of every column; `<parameter>_err` has those of its parameter.
 COLUMNS = {
     "id": ("", "identifier of the catalogue"),
     "ra": ("deg", "right ascension"),
@@ -43,9 +43,6 @@ COLUMNS = {
 #: Share of the training range by which a prediction may lie outside: scatter at its edges.
 _MARGIN = 0.01
 
-#: Parameters of which no value is zero or below.
-_POSITIVE = frozenset({"effective_radius", "sersic_index"})
-
 #: Noise may differ by this factor from the training's.
 _NOISE_FACTOR = 3.0
 
@@ -57,54 +54,50 @@ def assemble(
     level: float,
     common: int = 0,
 ) -> pd.DataFrame:
-    """Turn what the networks said into the catalogue.
+    """Turn the networks' outputs into the catalogue.
 
     Args:
-        package: The package that was asked.
-        objects: One row per object: id, ra, dec, x, y.
-        raw: One row per object, in the same order; see `galadapt.prediction.run`.
+        package: The package they come from.
+        objects: One row per object, with its id.
+        raw: One row per object, in the same order; see `galadapt.prediction.measure`.
         level: Coverage of the errors.
         common: Flags of all objects.
 
     Returns:
         `COLUMNS`, with `<parameter>_err` beside each parameter: NaN for objects out of the training
-        range, where no error is known.
+        range, where no error is reported.
     """
     record = package.record
     parameters = record.parameters
-    predicted = raw[[f"{name}_predicted" for name in parameters]].to_numpy(float)
+    predicted = raw[[f"{name}_predicted" for name in parameters]].to_numpy(float, copy=True)
     spread = raw[[f"{name}_spread" for name in parameters]].to_numpy(float)
     errors = package.intervals.errors(predicted, spread, level)
     measured = np.isfinite(predicted).all(axis=1)
-    # No galaxy has these: the network extrapolates. What is left carries the flag out_of_range.
-    for column, name in enumerate(parameters):
-        values = predicted[:, column]
-        if name in _POSITIVE:
-            predicted[:, column] = np.where(values > 0, values, np.nan)
-        elif name == "ellipticity":
-            predicted[:, column] = np.clip(values, 0.0, 1.0)
-
-    flags = raw["flags"].to_numpy(np.int64) | common
     outside = np.zeros(len(raw), bool)
     for column, name in enumerate(parameters):
+        values = predicted[:, column]
+        # No galaxy has these: the network extrapolates. The flag out_of_range stays.
+        if QUANTITIES[name].positive:
+            values[~(values > 0)] = np.nan
+        elif name == "ellipticity":
+            np.clip(values, 0.0, 1.0, out=values)
         interval = record.training_ranges[name]
         margin = _MARGIN * (interval.high - interval.low)
-        value = predicted[:, column]
-        inside = (value >= interval.low - margin) & (value <= interval.high + margin)
+        inside = (values >= interval.low - margin) & (values <= interval.high + margin)
         outside |= measured & ~inside
     # The reference has no galaxy out there whose scatter could be theirs.
     errors[outside] = np.nan
     noise = raw["local_rms"].to_numpy(float) / record.pixel_rms
     unusual = measured & ~((noise > 1 / _NOISE_FACTOR) & (noise < _NOISE_FACTOR))
-    twice = objects["id"].duplicated(keep=False).to_numpy()
+    flags = raw["flags"].to_numpy(np.int64) | common
     for flag, rows in (
         (Flag.NO_STAMP, ~measured),
         (Flag.OUT_OF_RANGE, outside),
         (Flag.UNLIKE_TRAINING, measured & (raw["unlike"].to_numpy(float) > 1)),
         (Flag.NOISE_UNLIKE, unusual),
-        (Flag.DUPLICATE_ID, twice),
+        (Flag.DUPLICATE_ID, objects["id"].duplicated(keep=False).to_numpy()),
     ):
-        flags = flags | np.where(rows, int(flag), 0)
+        flags |= np.where(rows, int(flag), 0)
 
     table = pd.DataFrame({"id": objects["id"].to_numpy()})
     for name in ("ra", "dec", "x", "y", "image"):
@@ -125,38 +118,24 @@ def assemble(
     return table
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:
     """Refuse an output that could not be written.
 
     Raises:
-        ConfigError: the suffix is none of `SUFFIXES`, or the folder cannot be written to.
+        ConfigError: its suffix is none of `suffixes`, or the folder cannot be written to.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise ConfigError(
-            f"{path}: unknown suffix '{path.suffix}'; end the output's name in one of "
-            f"{', '.join(SUFFIXES)}"
+            f"{path}: unknown suffix '{path.suffix}'; end the {what}'s name in one of "
+            f"{', '.join(suffixes)}"
         )
-    _check_place(path)
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be written.
-
-    Raises:
-        ConfigError: the suffix is not .png, or the folder cannot be written to.
-    """
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"{path}: a plot is a PNG; end its name in .png")
-    _check_place(path)
-
-
-def _check_place(path: Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name a file to write")
+    trial = path.with_name(f"{path.name}.try")
     try:
-        with atomic(path.with_name(f"{path.name}.try")) as temporary:
+        with atomic(trial) as temporary:
             temporary.touch()
-        path.with_name(f"{path.name}.try").unlink()
+        trial.unlink()
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror}); choose another output"
@@ -175,12 +154,9 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
         about: Provenance, by keywords of up to 8 characters.
     """
     suffix = path.suffix.lower()
-    bits = {
-        f"FLAG{flag.bit_length() - 1}": f"{int(flag)} {flag.name.lower()}: {meaning}"
-        for flag, meaning in MEANING.items()
-        if flag.name
-    }
-    notes = {**about, **bits}
+    notes = dict(about)
+    for bit, flag in enumerate(Flag):
+        notes[f"FLAG{bit}"] = f"{int(flag)} {flag.label}: {flag.meaning}"
     if suffix == ".csv":
         write_json(path.with_name(f"{path.name}.json"), notes)
         write_csv(path, table)
@@ -190,20 +166,17 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
         stored.attrs.update(notes)
         write_parquet(path, stored)
         return
-    columns: dict[str, Any] = {}
-    for name in table.columns:
+    made = Table()
+    for name in map(str, table):
         values = table[name].to_numpy()
         if values.dtype.kind in "OU":
             values = values.astype(str)
             if suffix == ".fits":
                 # FITS knows ASCII only.
                 values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
-        columns[name] = values
-    made = Table(columns)
-    for name in made.colnames:
         unit, meaning = COLUMNS[name.removesuffix("_err")]
-        made[name].unit = unit or None
-        made[name].description = f"error of {meaning}" if name.endswith("_err") else meaning
+        meaning = f"error of {meaning}" if name.endswith("_err") else meaning
+        made[name] = Column(values, unit=unit or None, description=meaning)
     with atomic(path) as temporary:
         if suffix == ".fits":
             _fits(made, notes).writeto(temporary)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from galadapt.answers.numbers.metrics import labelled, read_predictions
+from galadapt.answers.numbers.metrics import read_predictions
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.core.quantity import QUANTITIES
 from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing, empty
-from galadapt.prediction.intervals import Intervals, coverage
+from galadapt.prediction.intervals import KINDS, Intervals, arrays, coverage, labelled
 
 #: Stated levels of the curve; `Intervals` knows none beyond.
 LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
@@ -29,12 +29,9 @@ _MARKED = "#000000"
 
 @dataclass(frozen=True)
 class Galaxies:
-    """One domain's labelled test galaxies as the package's networks measure them together.
+    """One domain's labelled test galaxies as the package's networks measure them together (n, p).
 
-    Attributes:
-        true: (n, p).
-        predicted: Mean over the networks (n, p); NaN where one of them failed.
-        spread: Standard deviation between the networks (n, p).
+    Predictions are the mean over the networks, NaN where one of them failed.
     """
 
     true: np.ndarray
@@ -75,16 +72,14 @@ def coverage_figures(
 
 
 def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
-    kinds = ("predicted", "true", "spread")
-    names = {kind: [f"{name}_{kind}" for name in parameters] for kind in kinds}
-    table = read_columns(path, ["domain", *(name for of in names.values() for name in of)])
-    table = table[table["domain"] == domain].dropna(subset=names["true"])
+    columns = [f"{name}_{kind}" for name in parameters for kind in KINDS]
+    table = labelled(read_columns(path, ["domain", *columns]), domain, parameters)
     if len(table) < 2:
         raise DataError(
             f"{path}: {len(table)} {domain} galaxies are too few to take errors from; rerun the "
             "stage 'package'"
         )
-    return Intervals.of(parameters, *(table[names[kind]].to_numpy(np.float64) for kind in kinds))
+    return Intervals(parameters, *arrays(table, parameters))
 
 
 def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxies]:
@@ -93,33 +88,26 @@ def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxi
     tables = []
     for path in paths:
         table = read_predictions(path)
-        tables.append(labelled(table[table["split"] == "test"]).set_index(["domain", "id"]))
-        if not tables[-1].index.equals(tables[0].index):
-            raise DataError(
-                f"{path}: other test galaxies than in {paths[0]}; rerun the predictions of both"
-            )
-
-    def values(table: pd.DataFrame, kind: str) -> np.ndarray:
-        return table[[f"{name}_{kind}" for name in parameters]].to_numpy(np.float64)
-
+        tables.append(table[table["split"] == "test"])
     found = {}
     for domain in DOMAINS:
-        here = [table[table.index.get_level_values("domain") == domain] for table in tables]
-        each = np.stack([values(table, "predicted") for table in here])
-        found[domain] = Galaxies(values(here[0], "true"), each.mean(axis=0), each.std(axis=0))
+        each = [labelled(table, domain, parameters) for table in tables]
+        for path, table in zip(paths, each, strict=True):
+            if not np.array_equal(table["id"], each[0]["id"]):
+                raise DataError(
+                    f"{path}: other test galaxies than in {paths[0]}; rerun the predictions of both"
+                )
+        true = each[0][[f"{name}_true" for name in parameters]].to_numpy(np.float64)
+        predicted = [f"{name}_predicted" for name in parameters]
+        stacked = np.stack([table[predicted].to_numpy(np.float64) for table in each])
+        found[domain] = Galaxies(true, stacked.mean(axis=0), stacked.std(axis=0))
     return found
 
 
 def shares(intervals: Intervals, tests: Galaxies, levels: Sequence[float] = LEVELS) -> np.ndarray:
     """Share of truths inside the errors of each level, shape (levels, p); NaN without galaxies."""
-    return np.array(
-        [
-            coverage(
-                intervals.errors(tests.predicted, tests.spread, level), tests.predicted, tests.true
-            )
-            for level in levels
-        ]
-    )
+    errors = (intervals.errors(tests.predicted, tests.spread, level) for level in levels)
+    return np.array([coverage(one, tests.predicted, tests.true) for one in errors])
 
 
 def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, output: Path) -> None:
@@ -129,29 +117,17 @@ def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, outp
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
             panel.plot([0, 1], [0, 1], color="black", lw=1, ls="--")
             for domain, rows in tests.items():
-                count = len(rows.true)
+                count, colour = len(rows.true), COLOURS[domain]
                 if count == 0:
                     continue
                 chance = np.sqrt(levels * (1 - levels) / count)
-                panel.fill_between(
-                    levels,
-                    levels - chance,
-                    levels + chance,
-                    color=COLOURS[domain],
-                    alpha=0.15,
-                    lw=0,
-                )
-                panel.plot(
-                    levels,
-                    inside[domain][:, column],
-                    color=COLOURS[domain],
-                    marker="o",
-                    ms=3,
-                    lw=1.4,
-                    label=f"{domain} ({count} galaxies)",
-                )
+                band = levels - chance, levels + chance
+                panel.fill_between(levels, *band, color=colour, alpha=0.15, lw=0)
+                line: dict[str, Any] = {"color": colour, "marker": "o", "ms": 3, "lw": 1.4}
+                label = f"{domain} ({count} galaxies)"
+                panel.plot(levels, inside[domain][:, column], label=label, **line)
             panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="stated level")
-            panel.set_title(name.replace("_", " "))
+            panel.set_title(QUANTITIES[name].words)
         axes[0, 0].set_ylabel("share inside")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         if handles:
@@ -163,24 +139,17 @@ def _scatter(intervals: Intervals, tests: Galaxies, title: str, output: Path) ->
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
             true, predicted = tests.true[:, column], tests.predicted[:, column]
-            heading = name.replace("_", " ")
+            heading = QUANTITIES[name].words
             panel.set_title(heading)
             if len(true) == 0:
                 empty(panel, "no labelled galaxy")
                 continue
             good = np.isfinite(bars[:, column])
             beyond = good & (np.abs(predicted - true) > wide[:, column])
+            look: dict[str, Any] = {"fmt": "o", "ms": 2.6, "lw": 0.6, "alpha": 0.7}
             for rows, colour in ((good & ~beyond, COLOURS["survey"]), (beyond, _MARKED)):
-                panel.errorbar(
-                    true[rows],
-                    predicted[rows],
-                    yerr=bars[rows, column],
-                    fmt="o",
-                    ms=2.6,
-                    lw=0.6,
-                    alpha=0.7,
-                    color=colour,
-                )
+                bar = bars[rows, column]
+                panel.errorbar(true[rows], predicted[rows], yerr=bar, color=colour, **look)
             shown = np.concatenate([true, predicted[good]])
             air = 0.06 * max(float(np.ptp(shown)), 1e-6)
             low, high = float(shown.min()) - air, float(shown.max()) + air

@@ -13,7 +13,7 @@ from galadapt.config.survey import Extraction
 from galadapt.core.log import progress
 from galadapt.cutouts.tiles import read_tile
 from galadapt.cutouts.tiles import side as tile_side
-from galadapt.prediction.fields import native
+from galadapt.prediction.stamps import native
 from galadapt.sky import Mosaic
 
 #: photutils.deblend_sources: levels and contrast. Fewer levels than its default of 32, for speed.

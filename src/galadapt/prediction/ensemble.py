@@ -1,4 +1,4 @@
-"""Asking the networks of a package."""
+"""Running the networks of a package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Measured:
-    """What an ensemble says of n stamps.
+    """The outputs of an ensemble for n stamps.
 
     Attributes:
         predicted: Mean over members (n, p) in the parameters' units.
@@ -49,14 +49,14 @@ def _network(path: Path) -> keras.Model:
 
 
 class Ensemble:
-    """The networks of a package, ready to be asked."""
+    """The networks of a package, ready to predict."""
 
     def __init__(self, package: Package, members: int | None = None) -> None:
         """Load.
 
         Args:
             package: The package.
-            members: Ask only so many networks (faster, no worse than one training); None: all.
+            members: Load only so many networks (faster, no worse than one training); None: all.
 
         Raises:
             DataError: a network is broken or does not fit the package.
@@ -72,10 +72,10 @@ class Ensemble:
                 "package again"
             ) from None
         self._start(package.record, models, scalers[: len(models)], [str(path) for path in paths])
-        given, known = self._first.outputs[1].shape[-1], len(features_of(package.reference))
-        if given != known:
+        width, known = self._first.outputs[1].shape[-1], len(features_of(package.reference))
+        if width != known:
             raise DataError(
-                f"{package.folder / REFERENCE}: {known} features, the network has {given}; make or "
+                f"{package.folder / REFERENCE}: {known} features, the network has {width}; make or "
                 "fetch the package again"
             )
 
@@ -112,7 +112,7 @@ class Ensemble:
         self._others = models[1:]
         self._averages = bool(record.method.get("average_orientations", False))
 
-    def _ask(self, model: keras.Model, prepared: np.ndarray) -> Any:
+    def _predict(self, model: keras.Model, prepared: np.ndarray) -> Any:
         if self._averages:
             return mean_output(model.predict_on_batch, prepared)
         return model.predict_on_batch(prepared)
@@ -130,8 +130,8 @@ class Ensemble:
             prepared = apply_chain(some, record.variant_steps, record.pixel_rms, record.name)
             padded = np.zeros((BATCH, *prepared.shape[1:], 1), np.float32)
             padded[: len(some), ..., 0] = prepared
-            first, features = self._ask(self._first, padded)
-            others = [self._ask(model, padded) for model in self._others]
+            first, features = self._predict(self._first, padded)
+            others = [self._predict(model, padded) for model in self._others]
             outputs.append([np.asarray(part)[: len(some)] for part in (features, first, *others)])
         parts = [np.concatenate(part) for part in zip(*outputs, strict=True)]
         values = np.stack(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,19 @@ from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import Stamp
 from galadapt.learners.keras import backend
-from galadapt.prediction.catalogue import check_output, check_plot
+from galadapt.plots.style import axis_range, drawing, empty
+from galadapt.prediction.catalogue import check_output
+from galadapt.prediction.inputs import Inputs, check_overwriting, prepare
 from galadapt.prediction.package import Record
-from galadapt.prediction.sample import stamps_of
-from galadapt.prediction.task import Inputs, check_overwriting, prepare
 from galadapt.simulation.psf import make_psf
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
 
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
+
+#: What the report holds of the differences between predictions and fits.
+_STATISTICS = ("median_difference", "nmad", "outliers", "expected_error", "within_error")
 
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
@@ -53,7 +57,7 @@ def fit_check(
         model: Folder of a prediction package.
         inputs: What to measure; without a PSF the training's is used.
         output: CSV to write, one row per magnitude bin (of equal numbers) and parameter, the first
-            for all: magnitude_low, magnitude_high, parameter, unit, asked, measured, fitted,
+            for all: magnitude_low, magnitude_high, parameter, unit, sampled, measured, fitted,
             failed, median_difference, nmad, outliers (share), expected_error (median `_err`) and
             within_error (share). Beside it ``<name>_objects.csv``, one row per object.
         sample: Objects to compare.
@@ -76,28 +80,27 @@ def fit_check(
     objects = output.with_name(f"{output.stem}_objects.csv")
     check_output(output)
     if plot is not None:
-        check_plot(plot)
+        check_output(plot, (".png",), "plot")
     check_overwriting(inputs, [output, objects, *([plot] if plot else [])])
     backend.prepare(compute or Compute())
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
 
-    task = prepare(model, inputs)
-    record = task.package.record
-    chosen = generator(seed, _SAMPLE).permutation(len(task.objects))[:sample]
-    rows = np.sort(chosen)
-    stamps = stamps_of(task, rows)
+    prepared = prepare(model, inputs)
+    package, record = prepared.package, prepared.package.record
+    rows = np.sort(generator(seed, _SAMPLE).permutation(len(prepared.objects))[:sample])
+    stamps = prepared.stamps(rows)
     if not stamps:
         raise DataError(
             f"none of {len(rows)} sampled objects gives a stamp; `galadapt predict` on the same "
             "input says why"
         )
     kept = sorted(stamps)
-    result = Ensemble(task.package)(np.stack([stamps[row].pixels for row in kept]))
-    widths = task.package.intervals.errors(result.predicted, result.spread, level)
-    psf = make_psf(task.psf, record.pixel_scale)
+    result = Ensemble(package)(np.stack([stamps[row].pixels for row in kept]))
+    widths = package.intervals.errors(result.predicted, result.spread, level)
+    psf = make_psf(prepared.psf, record.pixel_scale)
     fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
-    table = pd.DataFrame({"id": task.objects["id"].iloc[kept].to_numpy()})
+    table = pd.DataFrame({"id": prepared.objects["id"].iloc[kept].to_numpy()})
     for column, name in enumerate(record.parameters):
         table[name] = result.predicted[:, column]
         table[f"{name}_err"] = widths[:, column]
@@ -108,7 +111,7 @@ def fit_check(
     for name in (*record.parameters, "position_angle", "chi2"):
         table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
     table["failure"] = [one.get("failure", "") for one in found]
-    report = compare(table, record, len(rows))
+    report = compare(table, record.parameters, len(rows))
     write_csv(objects, table)
     write_csv(output, report)
     failed = int((table["failure"] != "").sum())
@@ -116,9 +119,7 @@ def fit_check(
     for line in report.to_string(index=False, float_format="{:.3f}".format).splitlines():
         log.info(line)
     if plot is not None:
-        from galadapt.prediction.figures import agreement
-
-        agreement(table, plot)
+        _draw(table, record.parameters, plot)
     return report
 
 
@@ -132,7 +133,7 @@ def _fit(fitter: SersicFitter, stamp: Stamp, record: Record) -> dict[str, Any]:
     )
 
 
-def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:
+def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
     """Judge predictions by fits, over all and per bin of fitted magnitude; see `fit_check`."""
     fitted = table[table["failure"] == ""]
     magnitude = fitted["magnitude_fitted"].to_numpy(float)
@@ -144,29 +145,52 @@ def compare(table: pd.DataFrame, record: Record, asked: int) -> pd.DataFrame:
     rows = []
     for number, (low, high) in enumerate(bins):
         here = fitted[(magnitude >= low) & (magnitude < high)]
-        for name in record.parameters:
-            true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
+        whole = number == 0
+        counts = {
+            "sampled": sampled if whole else np.nan,
+            "measured": len(table) if whole else len(here),
+            "fitted": len(here),
+            "failed": len(table) - len(fitted) if whole else 0,
+        }
+        for name in parameters:
             quantity, width = QUANTITIES[name], here[f"{name}_err"].to_numpy()
-            difference = quantity.errors(true, predicted)
-            expected = quantity.errors(predicted, predicted + width)
-            inside = np.abs(predicted - true) <= here[f"{name}_err"]
-            far = np.abs(difference) > quantity.outlier
-            nothing = len(here) == 0
+            true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
+            values = dict.fromkeys(_STATISTICS, np.nan)
+            if len(here):
+                difference = quantity.errors(true, predicted)
+                values = {
+                    "median_difference": np.median(difference),
+                    "nmad": nmad(difference),
+                    "outliers": np.mean(np.abs(difference) > quantity.outlier),
+                    "expected_error": np.median(quantity.errors(predicted, predicted + width)),
+                    "within_error": np.mean(np.abs(predicted - true) <= width),
+                }
             rows.append(
                 {
-                    "magnitude_low": np.nan if number == 0 else round(low, 3),
-                    "magnitude_high": np.nan if number == 0 else round(high, 3),
+                    "magnitude_low": np.nan if whole else round(low, 3),
+                    "magnitude_high": np.nan if whole else round(high, 3),
                     "parameter": name,
                     "unit": quantity.error_unit,
-                    "asked": asked if number == 0 else np.nan,
-                    "measured": len(table) if number == 0 else len(here),
-                    "fitted": len(here),
-                    "failed": len(table) - len(fitted) if number == 0 else 0,
-                    "median_difference": np.nan if nothing else float(np.median(difference)),
-                    "nmad": nmad(difference),
-                    "outliers": np.nan if nothing else float(np.mean(far)),
-                    "expected_error": np.nan if nothing else float(np.median(expected)),
-                    "within_error": np.nan if nothing else float(inside.mean()),
+                    **counts,
+                    **values,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _draw(table: pd.DataFrame, parameters: Sequence[str], output: Path) -> None:
+    """Draw predicted against fitted values of each parameter."""
+    with drawing(output, 1, len(parameters), (2.8, 2.8)) as (_, axes):
+        for axis, name in zip(axes[0], parameters, strict=True):
+            known = table.dropna(subset=[f"{name}_fitted", name])
+            if known.empty:
+                empty(axis, "no object fitted")
+                continue
+            fitted, predicted = known[f"{name}_fitted"], known[name]
+            look: dict[str, Any] = {"fmt": ".", "ms": 4, "lw": 0.6, "color": "#0072B2"}
+            axis.errorbar(fitted, predicted, known[f"{name}_err"], **look)
+            low, high = axis_range(np.concatenate([fitted, predicted]))
+            axis.plot([low, high], [low, high], color="#000000", lw=0.8)
+            axis.set(xlim=(low, high), ylim=(low, high))
+            axis.set_xlabel(f"fitted {QUANTITIES[name].axis}")
+        axes[0, 0].set_ylabel("predicted")

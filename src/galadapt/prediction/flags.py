@@ -4,60 +4,59 @@ from __future__ import annotations
 
 from enum import IntFlag
 
+from galadapt.cutouts.flags import names as extraction_names
+
 
 class Flag(IntFlag):
-    """Bits of the column `flags`; 0 means that nothing speaks against the measurement."""
+    """Bits of the column `flags`; 0 means that nothing speaks against the measurement.
 
-    NO_STAMP = 1 << 0
-    OUT_OF_RANGE = 1 << 1
-    UNLIKE_TRAINING = 1 << 2
-    NOISE_UNLIKE = 1 << 3
-    PSF_UNLIKE = 1 << 4
-    DUPLICATE_ID = 1 << 5
-    NEIGHBOUR = 1 << 6
-    BLENDED = 1 << 7
-    EDGE = 1 << 8
-    BAD_PIXELS = 1 << 9
-    LOW_SIGNAL_TO_NOISE = 1 << 10
-    NOISE_DISAGREES = 1 << 11
-    STAR_LIKE = 1 << 12
-    SATURATED = 1 << 13
-    COINCIDENT = 1 << 14
+    Attributes:
+        meaning: For headers and documentation.
+        extraction: Name of the same bit in `galadapt.cutouts.flags`, which decides it; "" for the
+            bits that the measurement itself decides.
+    """
 
+    meaning: str
+    extraction: str
 
-#: What each bit says, for headers and documentation.
-MEANING = {
-    Flag.NO_STAMP: "not measured; the column reason says why",
-    Flag.OUT_OF_RANGE: "a prediction lies outside the training's range; no error is given",
-    Flag.UNLIKE_TRAINING: "the stamp is unlike those the network knows",
-    Flag.NOISE_UNLIKE: "noise below 1/3 or above 3 times the training's",
-    Flag.PSF_UNLIKE: "the PSF's width differs by over 10 % from the training's",
-    Flag.DUPLICATE_ID: "another row of the catalogue has the same id",
-    Flag.NEIGHBOUR: "neighbours hold over 10 % of the detected flux",
-    Flag.BLENDED: "part of the light has no counterpart across the centre",
-    Flag.EDGE: "close to the edge of the data",
-    Flag.BAD_PIXELS: "pixels without data or weight in the stamp",
-    Flag.LOW_SIGNAL_TO_NOISE: "signal-to-noise below 10",
-    Flag.NOISE_DISAGREES: "pixels scatter twice or half as much as the weight says",
-    Flag.STAR_LIKE: "no wider than the PSF",
-    Flag.SATURATED: "saturated pixels",
-    Flag.COINCIDENT: "another object of the catalogue within one pixel",
-}
+    def __new__(cls, bit: int, meaning: str, extraction: str = "") -> Flag:
+        """Make the member of one bit."""
+        flag = int.__new__(cls, bit)
+        flag._value_, flag.meaning, flag.extraction = bit, meaning, extraction
+        return flag
 
-#: Bits that the extraction decides, by its own names of them.
-OF_EXTRACTION = {
-    "neighbour": Flag.NEIGHBOUR,
-    "blended": Flag.BLENDED,
-    "near_edge": Flag.EDGE,
-    "bad_pixels": Flag.BAD_PIXELS,
-    "low_signal_to_noise": Flag.LOW_SIGNAL_TO_NOISE,
-    "noise_disagrees": Flag.NOISE_DISAGREES,
-    "star": Flag.STAR_LIKE,
-    "saturated": Flag.SATURATED,
-    "coincident": Flag.COINCIDENT,
-}
+    NO_STAMP = 1 << 0, "not measured; the column reason says why"
+    OUT_OF_RANGE = 1 << 1, "a prediction lies outside the training's range; no error is reported"
+    UNLIKE_TRAINING = 1 << 2, "the stamp is unlike those of the training"
+    NOISE_UNLIKE = 1 << 3, "noise below 1/3 or above 3 times the training's"
+    PSF_UNLIKE = 1 << 4, "the PSF's width differs by over 10 % from the training's"
+    DUPLICATE_ID = 1 << 5, "another row of the catalogue has the same id"
+    NEIGHBOUR = 1 << 6, "neighbours hold over 10 % of the detected flux", "neighbour"
+    BLENDED = 1 << 7, "part of the light has no counterpart across the centre", "blended"
+    EDGE = 1 << 8, "close to the edge of the data", "near_edge"
+    BAD_PIXELS = 1 << 9, "pixels without data or weight in the stamp", "bad_pixels"
+    LOW_SIGNAL_TO_NOISE = 1 << 10, "signal-to-noise below 10", "low_signal_to_noise"
+    NOISE_DISAGREES = (
+        1 << 11,
+        "pixels scatter twice or half as much as the weight says",
+        "noise_disagrees",
+    )
+    STAR_LIKE = 1 << 12, "no wider than the PSF", "star"
+    SATURATED = 1 << 13, "saturated pixels", "saturated"
+    COINCIDENT = 1 << 14, "another object of the catalogue within one pixel", "coincident"
+
+    @property
+    def label(self) -> str:
+        """The bit's name in lower case, as catalogues and messages spell it."""
+        return str(self.name).lower()
 
 
-def names(flags: int) -> list[str]:
+def of_extraction(bits: int) -> int:
+    """Translate the extraction's bits (`galadapt.cutouts.flags`) into bits of `Flag`."""
+    found = extraction_names(bits)
+    return sum(int(flag) for flag in Flag if flag.extraction in found)
+
+
+def names(bits: int) -> list[str]:
     """Name the bits that are set."""
-    return [flag.name.lower() for flag in Flag if flag & flags and flag.name]
+    return [flag.label for flag in Flag if flag & bits]

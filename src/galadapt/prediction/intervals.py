@@ -1,9 +1,9 @@
-"""Errors for predictions that come without: local split-conformal intervals.
+"""Errors of predictions: local split-conformal intervals.
 
 The reference are galaxies the network was not trained on and whose parameters are known. For an
 object with predictions p the k reference objects nearest in standardised predictions (magnitude
-above all, the radius by its logarithm) show how
-wrong the network is for galaxies it takes to be alike. Per parameter,
+above all, the radius by its logarithm) show how wrong the network is for galaxies it predicts to be
+alike. Per parameter,
 
     u(p, s) = sqrt(Q(p)^2 + max(0, s^2 - S(p)^2)),    error = c u
 
@@ -19,11 +19,16 @@ The promise holds for objects drawn like the reference, and on average over them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from sklearn.neighbors import NearestNeighbors
+
+from galadapt.core.quantity import QUANTITIES
+
+#: What a reference table holds of each parameter, in columns ``<parameter>_<kind>``.
+KINDS = ("predicted", "true", "spread")
 
 #: Share of the reference that is one object's neighbourhood, and its bounds.
 _SHARE, _FEWEST, _MOST = 1 / 8, 30, 200
@@ -36,42 +41,46 @@ _WEIGHTS = {"magnitude": 8.0}
 #: Percentile of the neighbours' spread beyond which disagreement counts.
 _USUAL = 90
 
-#: Parameters whose errors are relative, and whose logarithm tells who is alike.
-_RELATIVE = frozenset({"effective_radius"})
+
+def arrays(table: pd.DataFrame, parameters: Sequence[str]) -> list[np.ndarray]:
+    """Predictions, truths and spreads of a reference table's rows, each (n, p) float64."""
+    return [table[[f"{name}_{kind}" for name in parameters]].to_numpy(np.float64) for kind in KINDS]
 
 
-@dataclass(frozen=True)
 class Intervals:
-    """Errors from a reference sample.
+    """Errors from a reference sample."""
 
-    Attributes:
-        parameters: Names of the columns of all arrays.
-        predicted: Predictions for the reference (n, p).
-        residuals: |prediction - truth| (n, p), relative to the prediction for the radius.
-        spread: Standard deviation between members (n, p), relative likewise.
-    """
-
-    parameters: tuple[str, ...]
-    predicted: np.ndarray
-    residuals: np.ndarray
-    spread: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         parameters: Sequence[str],
         predicted: np.ndarray,
         truth: np.ndarray,
         spread: np.ndarray,
-    ) -> Intervals:
-        """Build from predictions, truths and spreads (n, p), all in the parameters' units."""
-        unit = _units(parameters, predicted)
-        return cls(
-            tuple(parameters),
-            predicted,
-            np.abs(predicted - truth) / unit,
-            np.asarray(spread) / unit,
+    ) -> None:
+        """Prepare from the reference's predictions, truths and spreads between members (n, p).
+
+        Residuals and spreads of quantities with relative errors are relative to the prediction.
+        """
+        self.parameters = tuple(parameters)
+        self._relative = [QUANTITIES[name].error == "relative" for name in parameters]
+        unit = self._unit(predicted)
+        self._residuals, self._spread = np.abs(predicted - truth) / unit, spread / unit
+        places = self._logarithmic(predicted)
+        weights = [_WEIGHTS.get(name, 1.0) for name in parameters]
+        self._centre = places.mean(axis=0)
+        self._width = np.maximum(places.std(axis=0), 1e-9) / weights
+        count = len(predicted)
+        neighbours = int(np.clip(_SHARE * count, min(_FEWEST, count - 1), _MOST))
+        self._tree = NearestNeighbors(n_neighbors=neighbours, algorithm="kd_tree").fit(
+            (places - self._centre) / self._width
         )
+
+    @classmethod
+    def of_reference(
+        cls, reference: pd.DataFrame, domain: str, parameters: Sequence[str]
+    ) -> Intervals:
+        """Take the labelled galaxies of one domain of a reference table."""
+        return cls(parameters, *arrays(labelled(reference, domain, parameters), parameters))
 
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
         """Half-widths of the intervals that hold the truth with probability `level`.
@@ -84,51 +93,36 @@ class Intervals:
         Returns:
             (n, p) in the parameters' units; NaN where the prediction is.
         """
-        unit = _units(self.parameters, predicted)
+        unit = self._unit(predicted)
         errors = np.full(predicted.shape, np.nan)
         usable = np.isfinite(predicted).all(axis=1) & np.isfinite(spread).all(axis=1)
         if usable.any():
-            rows = self._tree.kneighbors(self._place(predicted[usable]), return_distance=False)
+            places = (self._logarithmic(predicted[usable]) - self._centre) / self._width
+            rows = self._tree.kneighbors(places, return_distance=False)
             scale = self._scale(rows, (spread / unit)[usable], level)
             errors[usable] = self._factor(level) * scale * unit[usable]
         return errors
 
-    @property
-    def neighbours(self) -> int:
-        """Size of a neighbourhood."""
-        count = len(self.predicted)
-        return int(np.clip(_SHARE * count, min(_FEWEST, count - 1), _MOST))
-
-    @cached_property
-    def _tree(self) -> NearestNeighbors:
-        return NearestNeighbors(n_neighbors=self.neighbours, algorithm="kd_tree").fit(
-            self._place(self.predicted)
-        )
-
-    def _place(self, predicted: np.ndarray) -> np.ndarray:
-        """Standardise predictions by the reference's mean and deviation, and weigh them."""
-        reference = _logarithmic(self.parameters, self.predicted)
-        weights = [_WEIGHTS.get(name, 1.0) for name in self.parameters]
-        width = np.maximum(reference.std(axis=0), 1e-9) / weights
-        place: np.ndarray = (
-            _logarithmic(self.parameters, predicted) - reference.mean(axis=0)
-        ) / width
-        return place
-
     def _scale(self, rows: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
-        local = _quantile(self.residuals[rows], level)
-        usual = np.percentile(self.spread[rows], _USUAL, axis=1)
+        local = _quantile(self._residuals[rows], level)
+        usual = np.percentile(self._spread[rows], _USUAL, axis=1)
         return np.sqrt(local**2 + np.maximum(0, spread**2 - usual**2))
 
     @cached_property
     def _others(self) -> np.ndarray:
-        # Without points to ask for, the tree leaves each object out of its own neighbours.
+        # Without points given, the tree leaves each object out of its own neighbours.
         rows: np.ndarray = self._tree.kneighbors(return_distance=False)
         return rows
 
     def _factor(self, level: float) -> np.ndarray:
-        scale = np.maximum(self._scale(self._others, self.spread, level), 1e-12)
-        return _quantile((self.residuals / scale)[None], level)[0]
+        scale = np.maximum(self._scale(self._others, self._spread, level), 1e-12)
+        return _quantile((self._residuals / scale)[None], level)[0]
+
+    def _unit(self, predicted: np.ndarray) -> np.ndarray:
+        return np.where(self._relative, np.maximum(np.abs(predicted), 1e-3), 1.0)
+
+    def _logarithmic(self, predicted: np.ndarray) -> np.ndarray:
+        return np.where(self._relative, np.log(np.maximum(predicted, 1e-3)), predicted)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:
@@ -138,20 +132,11 @@ def _quantile(values: np.ndarray, level: float) -> np.ndarray:
     return np.partition(values, rank, axis=1)[:, rank]
 
 
-def _units(parameters: Sequence[str], predicted: np.ndarray) -> np.ndarray:
-    unit = np.ones(predicted.shape)
-    for column, name in enumerate(parameters):
-        if name in _RELATIVE:
-            unit[:, column] = np.maximum(np.abs(predicted[:, column]), 1e-3)
-    return unit
-
-
-def _logarithmic(parameters: Sequence[str], predicted: np.ndarray) -> np.ndarray:
-    places = np.array(predicted, float)
-    for column, name in enumerate(parameters):
-        if name in _RELATIVE:
-            places[:, column] = np.log(np.maximum(places[:, column], 1e-3))
-    return places
+def labelled(reference: pd.DataFrame, domain: str, parameters: Sequence[str]) -> pd.DataFrame:
+    """Rows of one domain whose truths are all known."""
+    truths = reference[[f"{name}_true" for name in parameters]].to_numpy(np.float64)
+    known = np.isfinite(truths).all(axis=1)
+    return reference.loc[known & (reference["domain"] == domain).to_numpy()]
 
 
 def coverage(errors: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The prediction package: a folder with all that measuring a galaxy takes.
 
-- ``package.json``: what the networks expect and promise (`Record`), written last;
+- ``package.json``: what the networks expect and how good they are (`Record`), written last;
 - ``member-<k>.keras``: the networks, one per training seed; a prediction is their mean;
 - ``reference.parquet``: validation galaxies of both domains with truths (``<parameter>_true``), the
   ensemble's predictions (``_predicted``), the members' standard deviation (``_spread``) and the
@@ -20,6 +20,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 from sklearn.neighbors import NearestNeighbors
 
+from galadapt import __version__
 from galadapt.config.base import Interval, Section
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
@@ -27,14 +28,14 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
-from galadapt.prediction.intervals import Intervals
+from galadapt.prediction.intervals import KINDS, Intervals
 from galadapt.stamps.preprocess import Step
 
 SCHEMA = "galadapt-package-2"
 RECORD, REFERENCE = "package.json", "reference.parquet"
 
-#: Neighbours whose mean distance says how unlike the training a stamp is, and the percentile of
-#: the reference's own distances beyond which it is flagged.
+#: Neighbours whose mean distance measures how unlike the training a stamp is, and the percentile
+#: of the reference's own distances beyond which it is flagged.
 _NEAREST, _UNLIKE = 5, 99
 
 
@@ -48,10 +49,9 @@ class Member(Section):
 
 
 class Quality(Section):
-    """How good the ensemble is on one domain's test galaxies, in one parameter.
+    """How good the ensemble is on one domain's `n` test galaxies, in one parameter.
 
-    `n` galaxies; R2; the median and the NMAD of the errors in the convention of
-    `galadapt.answers.numbers.metrics`. None where a number is not defined.
+    R2, and median and NMAD of the errors (`galadapt.core.quantity`); None where not defined.
     """
 
     domain: str
@@ -63,68 +63,40 @@ class Quality(Section):
 
 
 class Record(Section):
-    """What package.json says.
+    """The content of package.json."""
 
-    Attributes:
-        name: task/variant/method.
-        parameters: What is predicted, in order.
-        members: The networks.
-        reference_digest: SHA-256 of reference.parquet.
-        size: Bytes of the networks and the reference.
-        variant_steps: Chain from a stamp to the networks' input.
-        stamp_size: Side of a stamp before the chain [px].
-        pixel_scale: Of stamps and radii [arcsec/px].
-        zero_point: AB magnitude of 1 unit of a stamp.
-        band: Name of the band.
-        pixel_rms: Noise the chain scales by, that of the training [unit of a stamp].
-        psf: PSF of the simulations.
-        psf_fwhm: Its width [arcsec], as `galadapt.prediction.psf.fwhm` measures it.
-        extraction: How stamps are cut out.
-        training_ranges: Smallest and largest label of each parameter in training.
-        method: Settings of the training.
-        labels_of: Domains whose labels it saw.
-        survey: Kind of the survey it was adapted to or tested on.
-        reference_domain: Domain of the reference galaxies that errors come from.
-        feature_domains: Domains whose reference galaxies say what is like the training.
-        coverage: Rows (domain, level, magnitude_low, magnitude_high, n, one share per parameter)
-            measured on the test galaxies of both domains.
-        quality: How good it is on the same galaxies.
-        licence: Of the package.
-        citation: What to cite.
-        version: galadapt's.
-        provenance: Settings and code that made the package.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
+    name: str  #: task/variant/method.
+    parameters: tuple[str, ...]  #: What is predicted, in order.
     members: tuple[Member, ...] = Field(min_length=1)
-    reference_digest: str
-    size: int = Field(ge=0)
-    variant_steps: tuple[Step, ...]
-    stamp_size: int = Field(ge=8)
-    pixel_scale: float = Field(gt=0)
-    zero_point: float
+    reference_digest: str  #: SHA-256 of reference.parquet.
+    size: int = Field(ge=0)  #: Bytes of the networks and the reference.
+    variant_steps: tuple[Step, ...]  #: Chain from a stamp to the networks' input.
+    stamp_size: int = Field(ge=8)  #: Side of a stamp before the chain [px].
+    pixel_scale: float = Field(gt=0)  #: Of stamps and radii [arcsec/px].
+    zero_point: float  #: AB magnitude of 1 unit of a stamp.
     band: str
-    pixel_rms: float = Field(gt=0)
-    psf: Psf
-    psf_fwhm: float = Field(gt=0)
-    extraction: Extraction
-    training_ranges: dict[str, Interval]
-    method: dict[str, Any]
-    labels_of: tuple[str, ...]
-    survey: str
-    reference_domain: str
-    feature_domains: tuple[str, ...]
+    pixel_rms: float = Field(gt=0)  #: Noise the chain scales by, the training's [unit of a stamp].
+    psf: Psf  #: Of the simulations.
+    psf_fwhm: float = Field(gt=0)  #: Its `galadapt.simulation.psf.fwhm` [arcsec].
+    extraction: Extraction  #: How stamps are cut out.
+    training_ranges: dict[str, Interval]  #: Smallest and largest training label, by parameter.
+    method: dict[str, Any]  #: Settings of the training.
+    labels_of: tuple[str, ...]  #: Domains whose labels were trained on.
+    survey: str  #: Kind of the survey it was adapted to or tested on.
+    reference_domain: str  #: Domain of the reference galaxies that errors come from.
+    feature_domains: tuple[str, ...]  #: Domains whose reference galaxies are like the training.
+    #: Rows (domain, level, magnitude_low, magnitude_high, n, one share per parameter) measured on
+    #: the test galaxies of both domains.
     coverage: tuple[dict[str, Any], ...]
-    quality: tuple[Quality, ...]
+    quality: tuple[Quality, ...]  #: On the same galaxies.
     licence: str
     citation: str
-    version: str
-    provenance: dict[str, Any]
+    version: str  #: Of galadapt.
+    provenance: dict[str, Any]  #: Settings and code that made the package.
 
     @property
     def digest(self) -> str:
-        """Digest of all it says, and so of the networks and the reference galaxies."""
+        """Digest of all its values, and so of the networks and the reference galaxies."""
         return digest(self.model_dump(mode="json"))
 
 
@@ -135,13 +107,7 @@ def features_of(reference: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class Package:
-    """An open package.
-
-    Attributes:
-        folder: Where it lies.
-        record: What it says.
-        reference: Its reference galaxies.
-    """
+    """An open package: its folder, package.json and reference.parquet."""
 
     folder: Path
     record: Record
@@ -155,16 +121,8 @@ class Package:
     @cached_property
     def intervals(self) -> Intervals:
         """Errors from the reference galaxies of the reference domain."""
-        rows = self.reference[self.reference["domain"] == self.record.reference_domain]
-        columns = {
-            kind: rows[[f"{name}_{kind}" for name in self.record.parameters]].to_numpy(float)
-            for kind in ("predicted", "true", "spread")
-        }
-        known = np.isfinite(columns["true"]).all(axis=1)
-        return Intervals.of(
-            self.record.parameters,
-            *(columns[kind][known] for kind in ("predicted", "true", "spread")),
-        )
+        record = self.record
+        return Intervals.of_reference(self.reference, record.reference_domain, record.parameters)
 
     @cached_property
     def familiarity(self) -> Familiarity:
@@ -174,20 +132,16 @@ class Package:
 
 
 class Familiarity:
-    """How far a stamp's features lie from those of the stamps a network knows.
+    """How far a stamp's features lie from those of the reference galaxies.
 
     The mean distance to the nearest reference galaxies in standardised features, over its 99th
     percentile among these galaxies (k-nearest-neighbour detection: Sun et al. 2022, ICML).
     """
 
     def __init__(self, features: np.ndarray) -> None:
-        """Prepare.
-
-        Args:
-            features: Of the reference galaxies (n, f).
-        """
+        """Prepare from the features of the reference galaxies (n, f)."""
         self._mean, width = features.mean(axis=0), features.std(axis=0)
-        # A feature that never changed says nothing, and would divide by zero.
+        # A feature that never changes would divide by zero.
         self._width = np.where(width > 1e-6, width, np.inf)
         self._tree = NearestNeighbors(
             n_neighbors=min(_NEAREST, len(features) - 1), algorithm="ball_tree"
@@ -244,13 +198,14 @@ def parse_record(text: bytes, path: str | Path) -> Record:
     """
     try:
         values = json.loads(text.decode("utf-8"))
-        schema = values.pop("schema", None)
+        schema, version = values.pop("schema", None), values.get("version", "of unknown version")
     except (ValueError, AttributeError, TypeError):
         raise DataError(f"{path}: not valid JSON; make or fetch the package again") from None
     if schema != SCHEMA:
         raise DataError(
-            f"{path}: schema is {schema!r}, this version reads {SCHEMA!r}; make the package again "
-            "with this version"
+            f"{path}: made by galadapt {version}, whose schema is {schema!r}, while galadapt "
+            f"{__version__} reads {SCHEMA!r}; make the package again with this version, or fetch "
+            "a newer one"
         )
     try:
         record = Record.model_validate(values)
@@ -277,16 +232,15 @@ def parse_record(text: bytes, path: str | Path) -> Record:
 
 
 def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> None:
-    kinds = ("true", "predicted", "spread")
-    needed = ["domain", *(f"{p}_{k}" for p in record.parameters for k in kinds), "f000"]
+    columns = {kind: [f"{name}_{kind}" for name in record.parameters] for kind in KINDS}
+    needed = ["domain", *(name for names in columns.values() for name in names), "f000"]
     missing = [name for name in needed if name not in reference]
     if missing:
         raise DataError(
             f"{path}: lacks the column(s) {', '.join(missing)}; make or fetch the package again"
         )
-    features = features_of(reference)
-    told = [f"{p}_{k}" for p in record.parameters for k in kinds[1:]]
-    if not np.isfinite(reference[[*features, *told]].to_numpy(float)).all():
+    finite = [*features_of(reference), *columns["predicted"], *columns["spread"]]
+    if not np.isfinite(reference[finite].to_numpy(float)).all():
         raise DataError(f"{path}: holds values that are not finite; make or fetch it again")
     for what, domains in (
         ("reference_domain", (record.reference_domain,)),

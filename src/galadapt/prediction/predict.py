@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,15 @@ import pandas as pd
 from galadapt import __version__
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
+from galadapt.core.files import canonical_json
 from galadapt.core.log import log
+from galadapt.core.provenance import digest
 from galadapt.learners.keras import backend
-from galadapt.prediction.catalogue import assemble, check_output, check_plot, write_catalogue
+from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
 from galadapt.prediction.flags import Flag
+from galadapt.prediction.inputs import Inputs, Prepared, check_overwriting, prepare
+from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
-from galadapt.prediction.task import Inputs, check_overwriting, prepare
 
 
 def predict(
@@ -35,7 +40,7 @@ def predict(
         inputs: What to measure.
         output: Catalogue to write (.fits, .csv, .parquet, .vot or .xml).
         level: Coverage of the errors, 0.05 to 0.95.
-        members: Ask only so many of the package's networks; None: all.
+        members: Run only so many of the package's networks; None: all.
         plot: PNG of image, model and residual of a sample.
         plot_count: Objects on it.
         compute: Backend, threads and GPUs; None: defaults.
@@ -51,84 +56,100 @@ def predict(
         raise ConfigError(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
     check_output(output)
     if plot is not None:
-        check_plot(plot)
+        check_output(plot, (".png",), "plot")
         if plot_count < 1:
             raise ConfigError(f"--plot-count: must be at least 1, not {plot_count}; correct it")
     check_overwriting(inputs, [output, *([plot] if plot else [])])
     backend.prepare(compute or Compute())
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
-    from galadapt.prediction.run import forget, input_digest, measure, reserved
 
-    task = prepare(model, inputs)
-    if members is not None and not 1 <= members <= len(task.package.record.members):
+    prepared = prepare(model, inputs)
+    package, objects = prepared.package, prepared.objects
+    available = len(package.record.members)
+    if members is not None and not 1 <= members <= available:
         raise ConfigError(
-            f"--members: {members} of the package's {len(task.package.record.members)} networks; "
-            "ask for 1 or more of them"
+            f"--members: {members} of the package's {available} networks; name 1 or more of them"
         )
-    ensemble = Ensemble(task.package, members)
+    ensemble = Ensemble(package, members)
     parts = output.with_name(f".{output.name}.parts")
-    settings = {
-        "members": members,
-        "fill": inputs.fill,
-        "options": {name: str(value) for name, value in inputs.options.items()},
-        "psf": task.psf.model_dump(mode="json"),
-        "version": __version__,
-    }
-    about = {
-        "GA_VERS": __version__,
-        "GA_MODEL": task.package.record.name,
-        "GA_DIGST": task.package.digest,
-        "GA_LEVEL": f"{level:g}",
-        "GA_MEMBR": str(members or len(task.package.record.members)),
-        "GA_INPUT": ", ".join(name for name in dict.fromkeys(f.name for f in task.fields)),
-        "GA_CATLG": inputs.catalog.name if inputs.catalog else "none",
-        "GA_CATDG": input_digest(inputs.catalog)[:16] if inputs.catalog else "none",
-        "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
-        "GA_REFER": f"errors from {task.package.record.reference_domain} galaxies",
-        "GA_CITE": task.package.record.citation,
-        "GA_LICNC": task.package.record.licence,
-    }
     with reserved(parts):
-        raw = measure(task.package, ensemble, task.fields, task.objects, parts, settings)
-        table = assemble(task.package, task.objects, raw, level, int(task.common))
-        write_catalogue(output, table, about)
-        forget(parts)
-    _summarise(task.package, table, raw, output)
+        key = _resume_key(prepared, inputs, members)
+        raw = measure(package, ensemble, prepared.sources, objects, parts, key)
+        table = assemble(package, objects, raw, level, prepared.common)
+        write_catalogue(output, table, _provenance(prepared, inputs, level, members))
+        shutil.rmtree(parts, ignore_errors=True)
+    _summarise(package, table, raw, output)
     if plot is not None:
-        from galadapt.prediction.residuals import draw_sample
+        from galadapt.prediction.sheet import draw_sample
 
-        draw_sample(task, table, plot_count, plot)
+        draw_sample(prepared, table, plot_count, plot)
     return table
+
+
+def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None) -> str:
+    """All that decides a measurement; a run with another key does not continue this one's parts.
+
+    The errors' level is missing: errors are computed when the measurements are complete.
+    """
+    objects = pd.util.hash_pandas_object(prepared.objects, index=False)
+    return canonical_json(
+        {
+            "version": __version__,
+            "package": prepared.package.digest,
+            "members": members,
+            "inputs": [[input_digest(path) for path in one.inputs] for one in prepared.sources],
+            "options": {name: str(value) for name, value in inputs.options.items()},
+            "fill": inputs.fill,
+            "psf": prepared.psf.model_dump(mode="json"),
+            "objects": digest(objects.to_numpy()),
+        }
+    )
+
+
+def _provenance(
+    prepared: Prepared, inputs: Inputs, level: float, members: int | None
+) -> dict[str, Any]:
+    """Header cards of the catalogue."""
+    package, catalog = prepared.package, inputs.catalog
+    return {
+        "GA_VERS": __version__,
+        "GA_MODEL": package.record.name,
+        "GA_DIGST": package.digest,
+        "GA_LEVEL": f"{level:g}",
+        "GA_MEMBR": str(members or len(package.record.members)),
+        "GA_INPUT": ", ".join(dict.fromkeys(source.name for source in prepared.sources)),
+        "GA_CATLG": catalog.name if catalog else "none",
+        "GA_CATDG": input_digest(catalog)[:16] if catalog else "none",
+        "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
+        "GA_REFER": f"errors from {package.record.reference_domain} galaxies",
+        "GA_CITE": package.record.citation,
+        "GA_LICNC": package.record.licence,
+    }
 
 
 def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output: Path) -> None:
     flags = table["flags"].to_numpy()
     measured = (flags & int(Flag.NO_STAMP)) == 0
-    clean = int((flags == 0).sum())
     log.info(
-        f"{output}: {len(table)} objects, {int(measured.sum())} measured, {clean} of them without "
-        "any flag"
+        f"{output}: {len(table)} objects, {int(measured.sum())} measured, "
+        f"{int((flags == 0).sum())} of them without any flag"
     )
     reasons = table.loc[~measured, "reason"].value_counts()
     if len(reasons):
-        said = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
-        log.info(f"{output}: not measured: {said}")
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.head(6).items())
+        log.info(f"{output}: not measured: {listed}")
     if reasons.get("edge", 0):
         side, scale = package.record.stamp_size, package.record.pixel_scale
         log.info(
             f"{output}: edge: a stamp is {side} px of {scale:g} arcsec; images must reach "
             f"{side * scale / 2:.2f} arcsec to all sides of an object (cutouts: --fill frames them)"
         )
-    raised = {
-        flag.name.lower(): int(np.count_nonzero(flags[measured] & int(flag)))
-        for flag in Flag
-        if flag.name
-    }
-    if any(raised.values()):
-        said = ", ".join(f"{count} {name}" for name, count in raised.items() if count)
-        log.info(f"{output}: flags: {said}")
-    if measured.any() and raised["noise_unlike"] > measured.sum() / 2:
+    counts = {flag: int(np.count_nonzero(flags[measured] & int(flag))) for flag in Flag}
+    if any(counts.values()):
+        listed = ", ".join(f"{count} {flag.label}" for flag, count in counts.items() if count)
+        log.info(f"{output}: flags: {listed}")
+    if measured.any() and counts[Flag.NOISE_UNLIKE] > measured.sum() / 2:
         ratio = float(np.median(raw.loc[measured, "local_rms"])) / package.record.pixel_rms
         log.info(
             f"{output}: the images' noise is {ratio:.3g} times the training's once brought to its "

@@ -30,6 +30,9 @@ _LANCZOS = 15
 _PADDING = 4  #: period of a FITS PSF's tabulated transform, in sides of its image
 _AVERAGED = 16  #: PSFs of a set that its average is taken over
 
+# Samples per pixel and side of the image that widths are measured on.
+_FINE, _SIDE = 8, 400
+
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
 
@@ -94,6 +97,19 @@ def _analytic(psf: OpticalPsf | GaussianPsf | MoffatPsf, pixel_scale: float) -> 
     else:
         optics = galsim.Gaussian(fwhm=psf.fwhm, gsparams=_GSPARAMS)
     return galsim.Convolve(optics, galsim.Pixel(pixel_scale), gsparams=_GSPARAMS)
+
+
+def fwhm(psf: galsim.GSObject, pixel_scale: float) -> float:
+    """Full width at half maximum [arcsec] of a circle as large as the area above half maximum.
+
+    Args:
+        psf: Effective PSF [arcsec].
+        pixel_scale: Of its image [arcsec/px].
+    """
+    scale = pixel_scale / _FINE
+    image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
+    area = np.count_nonzero(image > image.max() / 2)
+    return 2 * math.sqrt(area / math.pi) * scale
 
 
 def _optics(psf: OpticalPsf) -> galsim.GSObject:

@@ -14,7 +14,7 @@ from galadapt.config.image import GaussianPsf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Method, Network, Predictor
 from galadapt.learners.keras import backend
-from galadapt.prediction.build import write_package
+from galadapt.prediction.make_package import write_package
 from galadapt.stamps.format import write_stamps
 
 

@@ -69,7 +69,7 @@ def package(tmp_path):
 
 def test_the_curve_follows_what_errors_promise_and_falls_where_they_do_not_hold():
     reference = galaxies(1500, 0.2, 1)
-    intervals = Intervals.of(PARAMETERS, *(reference[kind] for kind in KINDS))
+    intervals = Intervals(PARAMETERS, *(reference[kind] for kind in KINDS))
 
     def of(width):
         values = galaxies(1500, width, 2)

@@ -25,8 +25,8 @@ from galaxies import ZERO_POINT
 
 from galadapt.cli import main
 from galadapt.core.provenance import file_digest
+from galadapt.prediction import measure
 from galadapt.prediction import predict as predict_module
-from galadapt.prediction import run
 from galadapt.prediction.flags import Flag
 
 
@@ -931,7 +931,7 @@ def test_an_interrupt_leaves_no_output(world, capsys, monkeypatch):
 
 
 def test_two_runs_do_not_share_an_output(world, capsys, clean):
-    with run.reserved(world.folder / ".out.csv.parts"):
+    with measure.reserved(world.folder / ".out.csv.parts"):
         assert main(world.arguments()) == 4
         assert "another run is writing it" in capsys.readouterr().err.splitlines()[-1]
     assert not (world.folder / "out.csv").exists()
@@ -945,7 +945,7 @@ def test_spoilt_parts_are_thrown_away(world, clean, spoil, monkeypatch):
         raise KeyboardInterrupt
 
     parts = world.folder / ".out.csv.parts"
-    monkeypatch.setattr(run, "_joined", interrupt)
+    monkeypatch.setattr(measure, "_joined", interrupt)
     main(world.arguments())
     monkeypatch.undo()
     (part,) = parts.glob("*.parquet")
@@ -966,13 +966,13 @@ def test_a_killed_run_continues_to_the_same_bytes(world):
     line = world.arguments(output="out.fits")
     slow = (
         "import sys, time\n"
-        "from galadapt.prediction import run\n"
-        "ask, run.PART = run._ask, 1\n"
+        "from galadapt.prediction import measure\n"
+        "really, measure.PART = measure._measured, 1\n"
         "def slow(*given):\n"
-        "    time.sleep(0.2 if run.said else 0)\n"
-        "    run.said = True\n"
-        "    return ask(*given)\n"
-        "run.said, run._ask = False, slow\n"
+        "    time.sleep(0.2 if measure.begun else 0)\n"
+        "    measure.begun = True\n"
+        "    return really(*given)\n"
+        "measure.begun, measure._measured = False, slow\n"
         "from galadapt.cli import main\n"
         "main(sys.argv[1:])\n"
     )

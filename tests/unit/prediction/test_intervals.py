@@ -22,7 +22,7 @@ def sample(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def intervals() -> Intervals:
     truth, predicted = sample(1500, 1)
-    return Intervals.of(NAMES, predicted, truth, np.full(predicted.shape, 0.01))
+    return Intervals(NAMES, predicted, truth, np.full(predicted.shape, 0.01))
 
 
 @pytest.mark.parametrize("level", [0.5, 0.68, 0.95])

@@ -17,10 +17,11 @@ from conftest import write_set
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.prediction import run
-from galadapt.prediction.flags import MEANING, OF_EXTRACTION, Flag
+from galadapt.cutouts.flags import FLAGS
+from galadapt.prediction import measure
+from galadapt.prediction.flags import Flag
+from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.predict import predict
-from galadapt.prediction.task import Inputs
 from galadapt.stamps.format import StampSet, write_stamps
 
 
@@ -33,11 +34,10 @@ def has(table: pd.DataFrame, flag: Flag) -> np.ndarray:
     return (table["flags"].to_numpy() & int(flag)) > 0
 
 
-def test_every_bit_has_a_meaning():
-    assert set(MEANING) == set(Flag)
-    from galadapt.cutouts.flags import FLAGS
-
-    assert set(OF_EXTRACTION) == set(FLAGS)
+def test_every_bit_has_a_meaning_and_every_bit_of_the_extraction_one_here():
+    assert [int(flag) for flag in Flag] == [1 << bit for bit in range(len(Flag))]
+    assert all(flag.meaning for flag in Flag)
+    assert sorted(flag.extraction for flag in Flag if flag.extraction) == sorted(FLAGS)
 
 
 def test_every_row_of_the_catalogue_has_a_row(package, inputs, tmp_path):
@@ -100,10 +100,10 @@ def _votable(package, inputs, folder: Path) -> Path:
 
 
 def test_an_interrupted_run_continues_to_the_same_bytes(package, inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "PART", 1)
+    monkeypatch.setattr(measure, "PART", 1)
     paths = [tmp_path / f"{name}.fits" for name in ("whole", "broken")]
     predict(package, inputs, paths[0])
-    ask = run._ask
+    ask = measure._measured
     asked = []
 
     def fail_at_the_second(*arguments):
@@ -112,7 +112,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(package, inputs, tmp_pat
         asked.append(True)
         return ask(*arguments)
 
-    monkeypatch.setattr(run, "_ask", fail_at_the_second)
+    monkeypatch.setattr(measure, "_measured", fail_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         predict(package, inputs, paths[1])
     parts = tmp_path / ".broken.fits.parts"
@@ -124,7 +124,7 @@ def test_an_interrupted_run_continues_to_the_same_bytes(package, inputs, tmp_pat
         rows.extend(row for batch in batches for row in batch.rows.tolist())
         return ask(package, ensemble, field, batches)
 
-    monkeypatch.setattr(run, "_ask", count)
+    monkeypatch.setattr(measure, "_measured", count)
     predict(package, inputs, paths[1])
     assert 0 < len(rows) < len(pd.read_csv(inputs.catalog))
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -135,7 +135,7 @@ def test_a_changed_input_starts_anew(package, inputs, tmp_path, monkeypatch, rew
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_joined", stop)
+    monkeypatch.setattr(measure, "_joined", stop)
     with pytest.raises(KeyboardInterrupt):
         predict(package, inputs, tmp_path / "out.csv")
     monkeypatch.undo()

@@ -137,7 +137,7 @@ def package(
     provenance: Provenance,
 ) -> None:
     """The networks of one variant and method, as `galadapt predict` wants them."""
-    from galadapt.prediction.build import write_package
+    from galadapt.prediction.make_package import write_package
 
     write_package(
         runs=[path.parent for path in runs],

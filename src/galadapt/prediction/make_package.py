@@ -1,11 +1,12 @@
-"""The work of `galadapt.prediction.build.write_package`."""
+"""Making a prediction package of finished runs, and measuring how good it is."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,20 +18,21 @@ from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.base import DOMAINS, Interval
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
-from galadapt.config.training import Predictor
+from galadapt.config.training import Compute, Predictor
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
-from galadapt.learners.keras import networks
-from galadapt.prediction.ensemble import Ensemble
-from galadapt.prediction.intervals import Intervals, coverage
+from galadapt.learners.keras import backend
+from galadapt.prediction.intervals import Intervals, arrays, coverage, labelled
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
-from galadapt.prediction.psf import fwhm
-from galadapt.simulation.psf import make_psf
+from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.stamps.format import StampSet
 from galadapt.stamps.preprocess import Step
+
+if TYPE_CHECKING:
+    from galadapt.prediction.ensemble import Ensemble
 
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)
@@ -41,31 +43,60 @@ _ENOUGH_SURVEY, _ENOUGH = 50, 20
 #: Stamps read at once.
 _BATCH = 512
 
-#: Magnitude bins of the coverage table hold this many test galaxies or more.
+#: Magnitude bins of the coverage table, and the fewest test galaxies of one.
 _BINS, _PER_BIN = 4, 50
 
 #: What all runs of a package share.
 _SHARED = ("task", "variant", "method", "settings", "variant_steps", "stamps")
 
 
-def build(
+def write_package(
     runs: Sequence[Path],
-    paths: dict[str, list[Path]],
+    simulated: Sequence[Path],
+    survey: Path,
     psf: Psf,
     extraction: Extraction,
     predictor: Predictor,
     survey_kind: str,
     output: Path,
-    provenance: dict[str, Any],
+    compute: Compute,
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Write a package; see `galadapt.prediction.build.write_package`."""
+    """Write the folder that `galadapt predict` measures with.
+
+    Args:
+        runs: Run folders (run.json, model.keras) of the seeds of one task, variant and method.
+        simulated: Stamp sets (shards) of the simulated domain BEFORE any variant: what is measured
+            here goes the whole way that a user's stamps go.
+        survey: Stamp set of the survey before any variant.
+        psf: PSF of the simulations.
+        extraction: How stamps are cut out of mosaics.
+        predictor: Licence and citation of the package.
+        survey_kind: Kind of the survey.
+        output: Folder to write; see `galadapt.prediction.package`.
+        compute: Backend, threads and GPUs.
+        provenance: Stored in package.json; no time and no path.
+
+    Raises:
+        ConfigError: the backend is not installed.
+        DataError: a run or stamp set is missing or broken, runs differ in more than their seed, or
+            there are too few validation galaxies to measure errors with.
+    """
+    backend.prepare(compute)
+    # Keras must not be imported before its backend is chosen.
+    from galadapt.learners.keras import networks
+    from galadapt.prediction.ensemble import Ensemble
+
     records = _read_runs(runs)
     run = records[0]
     settings = run["settings"]
     parameters = [quantity["name"] for quantity in run["answer"]["quantities"]]
     with contextlib.ExitStack() as opened:
-        sets = {domain: opened.enter_context(StampSet(paths[domain])) for domain in DOMAINS}
-        stamps = next(iter(sets.values()))
+        sets = {
+            domain: opened.enter_context(StampSet(paths))
+            for domain, paths in zip(DOMAINS, (simulated, [survey]), strict=True)
+        }
+        stamps = sets["simulated"]
         pixel_scale = float(stamps.metadata["pixel_scale"])
         if "variant_steps" in stamps.metadata:
             raise DataError(
@@ -106,7 +137,7 @@ def build(
             licence=predictor.licence,
             citation=predictor.citation,
             version=__version__,
-            provenance=provenance,
+            provenance=dict(provenance),
         )
         models = [networks.load(folder / "model.keras") for folder in runs]
         scalers = [TargetScaler.from_dict(one["answer"]["scaling"]) for one in records]
@@ -120,7 +151,9 @@ def build(
             ignore_index=True,
         )
     reference = measured[measured["split"] == "validation"].drop(columns="split")
-    record, table = _judge(record, measured, reference)
+    test = measured[measured["split"] == "test"]
+    domain = _reference_domain(record, reference)
+    coverage_rows = _coverage_rows(record, reference, domain, test)
     for member, folder in zip(record.members, runs, strict=True):
         with atomic(output / member.file) as temporary:
             temporary.write_bytes((folder / "model.keras").read_bytes())
@@ -129,12 +162,15 @@ def build(
     record = record.model_copy(
         update={
             "reference_digest": file_digest(output / REFERENCE),
+            "reference_domain": domain,
+            "coverage": tuple(coverage_rows),
             "size": sum(file.stat().st_size for file in files),
-            "quality": _quality(measured[measured["split"] == "test"], record.parameters),
+            "quality": _quality(test, record.parameters),
         }
     )
     write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
     log.info(f"package {record.name}: errors from {record.reference_domain} galaxies")
+    table = pd.DataFrame(coverage_rows)
     for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
         log.info(line)
 
@@ -182,11 +218,14 @@ def _measure(
     record: Record,
     max_magnitude: float | None,
 ) -> pd.DataFrame:
+    """Predictions, truths and features of one split of a domain; see `package` for the columns."""
     rows = stamps.rows(split)
     if max_magnitude is not None:
         rows = rows[stamps.table["magnitude"].to_numpy(float)[rows] <= max_magnitude]
-    about = pd.DataFrame({"id": stamps.table["id"].to_numpy()[rows]})
-    about["domain"], about["split"] = domain, split
+    labels = stamps.table.iloc[rows].reset_index(drop=True)
+    table = pd.DataFrame({"id": labels["id"], "domain": domain, "split": split})
+    for name in record.parameters:
+        table[f"{name}_true"] = labels[name].astype(float) if name in labels else np.nan
     parts = []
     for start in range(0, len(rows), _BATCH):
         result = ensemble(stamps.images(rows[start : start + _BATCH]))
@@ -197,57 +236,27 @@ def _measure(
         features = result.features.astype(np.float32)
         columns |= {f"f{k:03d}": features[:, k] for k in range(features.shape[1])}
         parts.append(pd.DataFrame(columns))
-    truths = pd.DataFrame(
-        {
-            f"{name}_true": (
-                stamps.table[name].to_numpy(float)[rows]
-                if name in stamps.table
-                else np.full(len(rows), np.nan)
-            )
-            for name in record.parameters
-        }
-    )
-    return pd.concat(
-        [about, truths, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1
-    )
+    return pd.concat([table, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1)
 
 
-def _judge(
-    record: Record, measured: pd.DataFrame, reference: pd.DataFrame
-) -> tuple[Record, pd.DataFrame]:
-    """Choose the reference domain and measure what its errors cover of both domains' tests."""
-    truths = [f"{name}_true" for name in record.parameters]
-    known = reference[np.isfinite(reference[truths]).all(axis=1)]
-    counts = known["domain"].value_counts()
-    domain = "simulated"
-    if "survey" in record.labels_of and counts.get("survey", 0) >= _ENOUGH_SURVEY:
-        domain = "survey"
-    if counts.get(domain, 0) < _ENOUGH:
+def _reference_domain(record: Record, reference: pd.DataFrame) -> str:
+    """The domain errors are taken from: the survey where its labels were trained on and suffice."""
+    counts = {domain: len(labelled(reference, domain, record.parameters)) for domain in DOMAINS}
+    enough = "survey" in record.labels_of and counts["survey"] >= _ENOUGH_SURVEY
+    domain = "survey" if enough else "simulated"
+    if counts[domain] < _ENOUGH:
         raise DataError(
-            f"package {record.name}: {counts.get(domain, 0)} {domain} validation galaxies are too "
-            f"few to measure errors with; {_ENOUGH} are needed"
+            f"package {record.name}: {counts[domain]} {domain} validation galaxies are too few to "
+            f"measure errors with; {_ENOUGH} are needed"
         )
-    chosen = known.loc[known["domain"] == domain]
-    predicted, true, spread = (
-        chosen[[f"{name}_{kind}" for name in record.parameters]].to_numpy(float)
-        for kind in ("predicted", "true", "spread")
-    )
-    intervals = Intervals.of(record.parameters, predicted, true, spread)
-    rows: list[dict[str, Any]] = []
-    for where in DOMAINS:
-        tested = (measured["split"] == "test") & (measured["domain"] == where)
-        test = measured.loc[tested].dropna(subset=truths)
-        for level in LEVELS:
-            rows += _coverage(record, intervals, test, where, level)
-    record = record.model_copy(update={"reference_domain": domain, "coverage": tuple(rows)})
-    return record, pd.DataFrame(rows)
+    return domain
 
 
 def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ...]:
     """R2, median and NMAD of the errors of both domains' test galaxies."""
     rows = []
     for domain in DOMAINS:
-        table = test[test["domain"] == domain].dropna(subset=[f"{p}_true" for p in parameters])
+        table = labelled(test, domain, parameters)
         for name in parameters:
             true, predicted = columns(table, name)
             error = QUANTITIES[name].errors(true, predicted)
@@ -261,34 +270,37 @@ def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ..
     return tuple(rows)
 
 
-def _coverage(
-    record: Record, intervals: Intervals, test: pd.DataFrame, domain: str, level: float
+def _coverage_rows(
+    record: Record, reference: pd.DataFrame, domain: str, test: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    predicted, truth, spread = (
-        test[[f"{name}_{kind}" for name in record.parameters]].to_numpy(float)
-        for kind in ("predicted", "true", "spread")
-    )
-    errors = intervals.errors(predicted, spread, level)
+    """What the errors from a domain's reference galaxies cover of both domains' test galaxies."""
+    intervals = Intervals.of_reference(reference, domain, record.parameters)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
-    magnitude = predicted[:, record.parameters.index("magnitude")]
-    low, high = record.training_ranges["magnitude"].low, record.training_ranges["magnitude"].high
-    bins = [(-np.inf, np.inf)]
-    edges = np.linspace(low, high, _BINS + 1)
-    bins += list(zip([-np.inf, *edges[1:-1]], [*edges[1:-1], np.inf], strict=True))
+    limits = record.training_ranges["magnitude"]
+    edges = [-np.inf, *np.linspace(limits.low, limits.high, _BINS + 1)[1:-1], np.inf]
+    bins = [(-np.inf, np.inf), *itertools.pairwise(edges)]
     rows = []
-    for number, (bottom, top) in enumerate(bins):
-        here = (magnitude >= bottom) & (magnitude < top)
-        if here.sum() < (_PER_BIN if number else 1):
-            continue
-        shares = coverage(errors[here], predicted[here], truth[here])
-        rows.append(
-            {
-                "domain": domain,
-                "level": level,
-                "magnitude_low": None if np.isinf(bottom) else round(float(bottom), 2),
-                "magnitude_high": None if np.isinf(top) else round(float(top), 2),
-                "n": int(here.sum()),
-                **{n: round(float(s), 4) for n, s in zip(record.parameters, shares, strict=True)},
-            }
-        )
+    for tested, level in itertools.product(DOMAINS, LEVELS):
+        table = labelled(test, tested, record.parameters)
+        predicted, truth, spread = arrays(table, record.parameters)
+        errors = intervals.errors(predicted, spread, level)
+        magnitude = predicted[:, record.parameters.index("magnitude")]
+        for number, (bottom, top) in enumerate(bins):
+            here = (magnitude >= bottom) & (magnitude < top)
+            if here.sum() < (_PER_BIN if number else 1):
+                continue
+            shares = coverage(errors[here], predicted[here], truth[here])
+            rows.append(
+                {
+                    "domain": tested,
+                    "level": level,
+                    "magnitude_low": None if np.isinf(bottom) else round(float(bottom), 2),
+                    "magnitude_high": None if np.isinf(top) else round(float(top), 2),
+                    "n": int(here.sum()),
+                    **{
+                        name: round(float(share), 4)
+                        for name, share in zip(record.parameters, shares, strict=True)
+                    },
+                }
+            )
     return rows

@@ -1,7 +1,6 @@
 """Where stamps come from: images, cutouts of one object each, a stamp set.
 
-Each field gives stamps at the package's pixel scale and zero point, so that whoever asks the
-networks need not know what they were cut from.
+Every source gives stamps at the package's pixel scale and zero point, whatever they are cut from.
 """
 
 from __future__ import annotations
@@ -9,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -37,61 +37,44 @@ _TOLERANCE = 0.01
 #: Purpose of the random numbers in frames.
 _FRAME = 0x0F18
 
+#: Stamps of a stamp set read at once.
+_BATCH = 512
+
 
 @dataclass(frozen=True)
-class Seen:
-    """Objects on one field, in the field's own pixels.
+class Batch:
+    """Some objects, what became of them, and where they lie.
 
     Attributes:
-        x: 0-based columns (n,); NaN where unknown.
-        y: 0-based rows (n,).
-        ra: [deg] (n,); NaN without WCS.
-        dec: [deg] (n,).
-        pixel_scale: Of the field [arcsec/px].
+        rows: Their rows in the table of objects (n,).
+        judged: A stamp or a rejection of each.
+        places: One row each: x, y [0-based px of the image itself], ra, dec [deg] and
+            image_pixel_scale [arcsec/px]; NaN where unknown.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    pixel_scale: np.ndarray
+    rows: np.ndarray
+    judged: list[Judged]
+    places: pd.DataFrame
 
 
-class Field(Protocol):
+class StampSource(Protocol):
     """Something that stamps can be cut from."""
 
     @property
     def name(self) -> str:
-        """What the catalogue calls it."""
+        """Name of the image in the catalogue."""
 
     @property
     def inputs(self) -> list[Path]:
         """The files it reads."""
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Cut out the objects at the positions `rows` of a table, in any order."""
+        """Cut out the objects in some rows of a table, in any order."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Some objects: their positions in the table, what became of them, where they were seen."""
-
-    rows: np.ndarray
-    judged: list[Judged]
-    seen: Seen
-
-
-def scaled(judged: Judged, factor: float) -> Judged:
-    """Multiply a stamp's fluxes."""
-    if isinstance(judged, Rejection) or factor == 1:
-        return judged
-    return dataclasses.replace(
-        judged,
-        pixels=judged.pixels * np.float32(factor),
-        local_rms=judged.local_rms * factor,
-        empty_rms=judged.empty_rms * factor,
-        background=judged.background * factor,
-    )
+def usable(judged: Judged) -> TypeGuard[Stamp]:
+    """Whether there is a stamp, and every pixel of it is a number."""
+    return isinstance(judged, Stamp) and bool(np.isfinite(judged.pixels).all())
 
 
 def brightening(record: Record, zero_point: float | None, path: Path) -> float:
@@ -100,7 +83,7 @@ def brightening(record: Record, zero_point: float | None, path: Path) -> float:
 
 
 @dataclass(frozen=True)
-class ImageField:
+class ImageStamps:
     """An image with any number of objects.
 
     Attributes:
@@ -110,7 +93,7 @@ class ImageField:
         options: Further arguments of `galadapt.sky.open_mosaic`.
         processes: That share the cutting.
         alone: Whether it is the only image: then objects that all lie outside are an error.
-        remark: What is told of doubts, each once however often the image is opened.
+        remark: Called with each doubt about the image, once however often it is opened.
     """
 
     path: Path
@@ -132,17 +115,22 @@ class ImageField:
         maps = [self.options.get(kind) for kind in ("weight", "rms", "mask", "exposure")]
         return [self.path, *(Path(path) for path in maps if path is not None)]
 
-    def open(self) -> Any:
+    def open(self) -> AbstractContextManager[Mosaic]:
         """Open the image on the network's pixel grid."""
         scale = self.record.pixel_scale
         return open_mosaic(self.path, pixel_scale=scale, remark=self.remark, **self.options)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Cut out objects; see `Field.stamps`."""
+        """Cut out objects; see `StampSource.stamps`."""
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
-            x, y = locate(objects, mosaic) if self.alone else place(mosaic, objects)
-            # The extraction knows only the objects it is asked for, after a restart not all.
+            if self.alone:
+                x, y = locate(objects, mosaic)
+            elif "x" in objects:
+                x, y = mosaic.regrid(objects["x"], objects["y"])
+            else:
+                x, y = mosaic.positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
+            # The extraction compares only the objects it is given, after a restart not all.
             twice = coincident(x, y)
             x, y = x[rows], y[rows]
             found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
@@ -151,51 +139,43 @@ class ImageField:
                 yield Batch(
                     rows[some],
                     [
-                        _marked(scaled(one, factor), twice[row])
+                        _flagged(_scaled(one, factor), ExtractionFlag.COINCIDENT, twice[row])
                         for one, row in zip(judged, rows[some], strict=True)
                     ],
-                    seen(mosaic, x[some], y[some]),
+                    _places(mosaic, x[some], y[some]),
                 )
 
 
-def _marked(judged: Judged, twice: bool) -> Judged:
+def _scaled(judged: Judged, factor: float) -> Judged:
+    return judged.scaled(factor) if isinstance(judged, Stamp) else judged
+
+
+def _flagged(judged: Judged, flag: ExtractionFlag, raised: bool) -> Judged:
     if isinstance(judged, Rejection):
         return judged
-    flags = judged.flags & ~int(ExtractionFlag.COINCIDENT)
-    return dataclasses.replace(judged, flags=flags | (ExtractionFlag.COINCIDENT if twice else 0))
+    flags = judged.flags | int(flag) if raised else judged.flags & ~int(flag)
+    return dataclasses.replace(judged, flags=flags)
 
 
-def _flagged(judged: Judged, flag: ExtractionFlag) -> Judged:
-    if isinstance(judged, Rejection):
-        return judged
-    return dataclasses.replace(judged, flags=judged.flags | int(flag))
-
-
-def place(mosaic: Mosaic, objects: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Find objects on the network's pixel grid: by ra and dec, or by x and y [px of the image]."""
-    if "x" in objects:
-        return mosaic.regrid(objects["x"].to_numpy(float), objects["y"].to_numpy(float))
-    return mosaic.positions(objects["ra"].to_numpy(float), objects["dec"].to_numpy(float))
-
-
-def seen(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> Seen:
-    """Turn places on the network's grid into what the catalogue says."""
+def _places(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
+    """Where positions on the network's grid lie; see `Batch`."""
     finite = np.isfinite(x) & np.isfinite(y)
     ra, dec = np.full(len(x), np.nan), np.full(len(x), np.nan)
     if finite.any():
         ra[finite], dec[finite] = mosaic.sky(x[finite], y[finite])
-    scale = np.full(len(x), mosaic.native_pixel_scale)
-    return Seen(*native(mosaic, x, y), ra, dec, scale)
+    own_x, own_y = native(mosaic, x, y)
+    scale = mosaic.native_pixel_scale
+    return pd.DataFrame({"x": own_x, "y": own_y, "ra": ra, "dec": dec, "image_pixel_scale": scale})
 
 
 def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn places on the network's grid into the image's own pixels."""
+    """Turn positions on the network's grid into the image's own pixels."""
     (x0, x1), (y0, y1) = mosaic.regrid(np.arange(2), np.arange(2))
     return (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
 
 
 @dataclass(frozen=True)
-class CutoutsField:
+class CutoutStamps:
     """Small images with one object each, at the centre; row k of the table is file k.
 
     A file that cannot be read is one object that is not measured. `fill` frames those that are
@@ -220,30 +200,35 @@ class CutoutsField:
         return list(self.paths)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Cut out objects; see `Field.stamps`."""
-        record = self.record
+        """Cut out objects; see `StampSource.stamps`."""
         for row in progress(rows.tolist(), len(rows), "extraction", "cutouts"):
-            path = self.paths[row]
-            image = ImageField(path, record, self.extraction, self.options, remark=self.remark)
             try:
-                with image.open() as mosaic:
-                    factor = brightening(record, mosaic.zero_point, path)
-                    ny, nx = mosaic.shape
-                    x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
-                    framed = Framed(mosaic, record.stamp_size) if self.fill else mosaic
-                    pad = framed.pad if isinstance(framed, Framed) else 0
-                    found = cutouts(framed, x + pad, y + pad, record.stamp_size, self.extraction)
-                    judged = [scaled(one, factor) for _, some in found for one in some]
-                    if isinstance(framed, Framed) and framed.filled:
-                        judged = [_flagged(one, ExtractionFlag.NEAR_EDGE) for one in judged]
-                    batch = Batch(np.array([row]), judged, seen(mosaic, x, y))
+                judged, places = self._cut(self.paths[row])
             except DataError as error:
                 # The row's identifier names the file already.
-                reason = str(error).removeprefix(f"{path}: ")
-                nothing = np.full(1, np.nan)
-                where = Seen(nothing, nothing, nothing, nothing, np.full(1, record.pixel_scale))
-                batch = Batch(np.array([row]), [Rejection(reason, np.nan)], where)
-            yield batch
+                reason = str(error).removeprefix(f"{self.paths[row]}: ")
+                judged = Rejection(reason, np.nan)
+                places = pd.DataFrame([{"image_pixel_scale": self.record.pixel_scale}])
+                places[["x", "y", "ra", "dec"]] = np.nan
+            yield Batch(np.array([row]), [judged], places)
+
+    def _cut(self, path: Path) -> tuple[Judged, pd.DataFrame]:
+        size = self.record.stamp_size
+        image = ImageStamps(path, self.record, self.extraction, self.options, remark=self.remark)
+        with image.open() as mosaic:
+            factor = brightening(self.record, mosaic.zero_point, path)
+            ny, nx = mosaic.shape
+            x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
+            if self.fill:
+                framed = Framed(mosaic, size)
+                found = cutouts(framed, x + framed.pad, y + framed.pad, size, self.extraction)
+            else:
+                found = cutouts(mosaic, x, y, size, self.extraction)
+            ((_, (judged,)),) = found
+            judged = _scaled(judged, factor)
+            if self.fill and framed.filled:
+                judged = _flagged(judged, ExtractionFlag.NEAR_EDGE, True)
+            return judged, _places(mosaic, x, y)
 
 
 class Framed:
@@ -293,7 +278,7 @@ class Framed:
         return self._data[y0:y1, x0:x1], self._weight[y0:y1, x0:x1]
 
 
-class StampSetField:
+class StampSetStamps:
     """A stamp set as `galadapt` writes them; row k of the table is stamp k."""
 
     def __init__(self, path: Path, record: Record) -> None:
@@ -304,7 +289,7 @@ class StampSetField:
         """
         self.path, self._record = path, record
         with StampSet(path) as stamps:
-            scale = float(stamps.metadata["pixel_scale"])
+            self._scale = float(stamps.metadata["pixel_scale"])
             if "variant_steps" in stamps.metadata:
                 raise DataError(
                     f"{path}: holds stamps after a variant's chain; give the stamps before it"
@@ -314,16 +299,13 @@ class StampSetField:
                     f"{path}: stamps of {stamps.side} px; {record.name} needs "
                     f"{record.stamp_size} px, or more by an even number"
                 )
-            if abs(scale / record.pixel_scale - 1) > _TOLERANCE:
+            if abs(self._scale / record.pixel_scale - 1) > _TOLERANCE:
                 raise DataError(
-                    f"{path}: pixels of {scale:g} arcsec; {record.name} needs "
+                    f"{path}: pixels of {self._scale:g} arcsec; {record.name} needs "
                     f"{record.pixel_scale:g}: cut the stamps from a resampled image, or give the "
                     "image itself with --images"
                 )
-            table = stamps.table
-        nothing = np.full(len(table), np.nan)
-        columns = {name: table.get(name, nothing) for name in ("ra", "dec")}
-        self.objects = pd.DataFrame({"id": table["id"].to_numpy(), **columns})
+            self.objects = stamps.table.reindex(columns=["id", "ra", "dec"])
 
     @property
     def name(self) -> str:
@@ -336,47 +318,31 @@ class StampSetField:
         return [self.path]
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Read stamps; see `Field.stamps`."""
-        record = self._record
+        """Read stamps; see `StampSource.stamps`."""
+        size = self._record.stamp_size
         with StampSet(self.path) as stamps:
-            factor = brightening(record, stamps.metadata["zero_point"], self.path)
-            cut = (stamps.side - record.stamp_size) // 2
-            inner = slice(cut, cut + record.stamp_size)
-            typical = float(stamps.metadata.get("pixel_rms") or np.nan)
-            for start in range(0, len(rows), 512):
-                some = rows[start : start + 512]
+            factor = brightening(self._record, stamps.metadata["zero_point"], self.path)
+            cut = (stamps.side - size) // 2
+            # What a column holds that the stamp set lacks.
+            unknown = {
+                **dict.fromkeys(("signal_to_noise", "empty_rms", "fwhm"), np.nan),
+                **dict.fromkeys(("neighbour_fraction", "background", "x_offset", "y_offset"), 0.0),
+                "local_rms": float(stamps.metadata.get("pixel_rms") or np.nan),
+                "extraction_flags": 0,
+            }
+            for start in range(0, len(rows), _BATCH):
+                some = rows[start : start + _BATCH]
                 table = stamps.table.iloc[some]
-                columns = {
-                    name: table[name].to_numpy(float) if name in table else default
-                    for name, default in (
-                        ("local_rms", np.full(len(some), typical)),
-                        ("neighbour_fraction", np.zeros(len(some))),
-                        ("signal_to_noise", np.full(len(some), np.nan)),
-                        ("empty_rms", np.full(len(some), np.nan)),
-                        ("fwhm", np.full(len(some), np.nan)),
-                        ("background", np.zeros(len(some))),
-                        ("x_offset", np.zeros(len(some))),
-                        ("y_offset", np.zeros(len(some))),
-                    )
-                }
-                flags = (
-                    table["extraction_flags"] if "extraction_flags" in table else [0] * len(some)
-                )
-                images = stamps.images(some)[:, inner, inner]
+                measured = pd.DataFrame(
+                    {name: table.get(name, value) for name, value in unknown.items()}, table.index
+                ).astype(float)
+                flags = measured.pop("extraction_flags")
+                images = stamps.images(some)[:, cut : cut + size, cut : cut + size]
+                values: Any = measured.to_dict("records")
                 judged: list[Judged] = [
-                    scaled(
-                        Stamp(
-                            pixels=images[k],
-                            x=0,
-                            y=0,
-                            flags=int(flag),
-                            **{name: float(values[k]) for name, values in columns.items()},
-                        ),
-                        factor,
-                    )
-                    for k, flag in enumerate(flags)
+                    Stamp(pixels=image, x=0, y=0, flags=int(bits), **row).scaled(factor)
+                    for image, bits, row in zip(images, flags, values, strict=True)
                 ]
-                nothing = np.full(len(some), np.nan)
-                ra, dec = (objects[name].to_numpy(float)[some] for name in ("ra", "dec"))
-                scale = np.full(len(some), float(stamps.metadata["pixel_scale"]))
-                yield Batch(some, judged, Seen(nothing, nothing, ra, dec, scale))
+                places = objects[["ra", "dec"]].iloc[some].astype(float)
+                places = places.assign(x=np.nan, y=np.nan, image_pixel_scale=self._scale)
+                yield Batch(some, judged, places)

@@ -1,0 +1,259 @@
+"""What is to be measured, opened and checked before any network is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+
+from galadapt.config.image import FitsPsf, Psf
+from galadapt.config.survey import Extraction
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.log import log
+from galadapt.cutouts.cutouts import Stamp
+from galadapt.prediction.describe import scope
+from galadapt.prediction.detection import detect
+from galadapt.prediction.flags import Flag
+from galadapt.prediction.package import Package, Record, read_package
+from galadapt.prediction.stamps import (
+    CutoutStamps,
+    ImageStamps,
+    StampSetStamps,
+    StampSource,
+    usable,
+)
+from galadapt.simulation.psf import fwhm, make_psf
+from galadapt.sky.catalogues import read_objects
+
+#: Suffixes of images in a folder of cutouts.
+_IMAGES = (".fits", ".fit", ".fits.gz", ".fits.fz")
+
+#: Relative difference of the PSF's width from the package's that is worth a flag.
+_PSF_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be measured; exactly one of images, cutouts and stamps."""
+
+    images: Sequence[Path] = ()  #: Images with any number of objects.
+    cutouts: Sequence[Path] = ()  #: Images, or a folder of them, with one object at the centre.
+    stamps: Path | None = None  #: A stamp set.
+    catalog: Path | None = None  #: Positions on the images; without it sources are detected.
+    columns: Mapping[str, str] = field(default_factory=dict)  #: Its names of id, ra, dec, x, y.
+    units: Mapping[str, str] = field(default_factory=dict)  #: Of its columns, over its own.
+    one_based: bool | None = None  #: Its first pixel is 1; None: depends on its columns' names.
+    #: weight, rms, exposure, mask: one path per image, or none.
+    maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    psf: Path | None = None  #: FITS image of the images' effective PSF.
+    psf_pixel_scale: float | None = None  #: Its sampling [arcsec/px]; None: the package's stamps'.
+    #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fill: bool = False  #: Frame cutouts smaller than a stamp by noise like theirs.
+    processes: int = 1  #: That share the cutting of stamps.
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Inputs that are open and checked.
+
+    Attributes:
+        package: The package to measure with.
+        sources: Where stamps come from, in the order they are tried.
+        objects: What is measured: id, and ra, dec [deg] or x, y [px].
+        psf: The images' PSF: the one given, else that of the training.
+        common: Flags of all objects.
+    """
+
+    package: Package
+    sources: Sequence[StampSource]
+    objects: pd.DataFrame
+    psf: Psf
+    common: int
+
+    def stamps(self, rows: np.ndarray) -> dict[int, Stamp]:
+        """Cut out some objects, each from the first source that gives a stamp: {row: stamp}."""
+        found: dict[int, Stamp] = {}
+        for source in self.sources:
+            left = np.array([row for row in rows.tolist() if row not in found], int)
+            for batch in source.stamps(self.objects, left):
+                for row, one in zip(batch.rows.tolist(), batch.judged, strict=True):
+                    if usable(one):
+                        found[row] = one
+        return found
+
+
+def prepare(model: Path, inputs: Inputs) -> Prepared:
+    """Open a package and find out what is to be measured with it.
+
+    Raises:
+        ConfigError: not exactly one kind of input, or options that contradict each other.
+        DataError: a file is missing, broken or unfit.
+    """
+    package = read_package(model)
+    record = package.record
+    for line in scope(record):
+        log.info(f"{package.folder}: {line}")
+    _check_options(inputs)
+    psf, psf_fwhm, common = _compare_psf(record, inputs)
+    # A user wants a crowded galaxy measured and flagged, where a training set leaves it out.
+    extraction = record.extraction.model_copy(
+        update={"psf_fwhm": psf_fwhm, "max_neighbour_fraction": 1.0}
+    )
+    sources: Sequence[StampSource]
+    if inputs.stamps is not None:
+        stamp_set = StampSetStamps(inputs.stamps, record)
+        sources, objects = [stamp_set], stamp_set.objects
+    elif inputs.cutouts:
+        paths = _cutout_paths(inputs.cutouts)
+        sources = [CutoutStamps(paths, record, extraction, inputs.options, inputs.fill)]
+        objects = pd.DataFrame({"id": [path.name.split(".fit")[0] for path in paths]})
+    else:
+        sources = images = _images(inputs, record, extraction)
+        if inputs.catalog is not None:
+            objects = _read_catalog(inputs, inputs.catalog)
+        else:
+            objects = _detect(images, extraction)
+    return Prepared(package, sources, objects, psf, common)
+
+
+def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
+    """Refuse to write over an input, or twice to one file.
+
+    Raises:
+        ConfigError: one of `outputs` is another one or an input.
+    """
+    maps = [path for paths in inputs.maps.values() for path in paths]
+    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
+    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
+    for output in outputs:
+        if output.resolve() in taken:
+            raise ConfigError(
+                f"{output}: would overwrite an input or another output; choose another name"
+            )
+        taken.add(output.resolve())
+
+
+def _check_options(inputs: Inputs) -> None:
+    """Refuse options that would be ignored, and values out of range."""
+    kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
+    if sum(kinds) != 1:
+        raise ConfigError("give exactly one of --images, --cutouts and --stamps")
+    if inputs.catalog is not None and not inputs.images:
+        raise ConfigError("--catalog: belongs to --images; leave it out")
+    for kind, paths in inputs.maps.items():
+        if paths and not inputs.images:
+            raise ConfigError(f"--{kind}: belongs to --images; leave it out")
+        if paths and len(paths) != len(inputs.images):
+            raise ConfigError(
+                f"--{kind}: {len(paths)} maps for {len(inputs.images)} images; give one each"
+            )
+    if inputs.fill and not inputs.cutouts:
+        raise ConfigError("--fill: belongs to --cutouts; leave it out")
+    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
+        raise ConfigError("--columns, --units and --one-based: belong to --catalog; give one")
+    if inputs.psf is None and inputs.psf_pixel_scale is not None:
+        raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
+    if inputs.stamps is not None and inputs.options:
+        raise ConfigError(
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them; leave "
+            "them out"
+        )
+    scales = {
+        "--psf-pixel-scale": inputs.psf_pixel_scale,
+        "--native-pixel-scale": inputs.options.get("native_pixel_scale"),
+    }
+    for name, scale in scales.items():
+        if scale is not None and not 0 < scale < np.inf:
+            raise ConfigError(f"{name}: must be positive [arcsec], not {scale:g}; correct it")
+    if inputs.processes < 1:
+        raise ConfigError(f"--processes: must be at least 1, not {inputs.processes}; correct it")
+
+
+def _images(inputs: Inputs, record: Record, extraction: Extraction) -> list[ImageStamps]:
+    sources = []
+    for number, path in enumerate(inputs.images):
+        maps = {kind: paths[number] for kind, paths in inputs.maps.items() if paths}
+        options, alone = {**inputs.options, **maps}, len(inputs.images) == 1
+        sources.append(ImageStamps(path, record, extraction, options, inputs.processes, alone))
+    return sources
+
+
+def _read_catalog(inputs: Inputs, catalog: Path) -> pd.DataFrame:
+    objects = read_objects(catalog, inputs.columns, units=inputs.units, one_based=inputs.one_based)
+    if "name" in objects:
+        objects["id"] = objects["name"]
+    return objects[[name for name in ("id", "ra", "dec", "x", "y") if name in objects]]
+
+
+def _detect(images: Sequence[ImageStamps], extraction: Extraction) -> pd.DataFrame:
+    if len(images) > 1:
+        raise ConfigError("--images: without --catalog give one image at a time")
+    (image,) = images
+    with image.open() as mosaic:
+        found = detect(mosaic, image.record.stamp_size, extraction)
+    log.info(f"{image.path}: no catalogue given; {len(found)} sources detected in the image itself")
+    if found.empty:
+        raise DataError(f"{image.path}: no source detected; check the image, or give a catalogue")
+    found.insert(0, "id", np.arange(1, len(found) + 1))
+    return found
+
+
+def _cutout_paths(given: Sequence[Path]) -> list[Path]:
+    paths: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            paths += sorted(p for p in path.iterdir() if p.name.lower().endswith(_IMAGES))
+        else:
+            paths.append(path)
+    if not paths:
+        raise DataError(f"{given[0]}: holds no FITS image; give the folder of the cutouts")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"{missing[0]}: no such cutout; check the path")
+    return paths
+
+
+def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
+    """Measure the PSF given: it, its FWHM [arcsec], and a flag if it is not the training's."""
+    path, scale = inputs.psf, inputs.psf_pixel_scale
+    if path is None:
+        log.info(
+            f"no PSF given: taken as that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
+        )
+        return record.psf, record.psf_fwhm, 0
+    if scale is None:
+        scale = record.pixel_scale
+        log.info(
+            f"{path}: taken as sampled at {scale:g} arcsec/px; give --psf-pixel-scale if it is not"
+        )
+    images = _count_images(path)
+    if images > 1:
+        raise DataError(
+            f"{path}: holds {images} images; give one PSF, that of the middle of the field, in a "
+            "file of its own"
+        )
+    psf = FitsPsf(path=str(path), pixel_scale=scale)
+    coarsest = max(scale, record.pixel_scale)
+    width = fwhm(make_psf(psf, coarsest), coarsest)
+    if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
+        return psf, width, 0
+    log.info(
+        f"{path}: the PSF is {width:.3f} arcsec wide (FWHM), the training's "
+        f"{record.psf_fwhm:.3f}; all objects get the flag psf_unlike: train with this PSF"
+    )
+    return psf, width, int(Flag.PSF_UNLIKE)
+
+
+def _count_images(path: Path) -> int:
+    """Number of images in a FITS file; 0 when it is none, which `make_psf` explains."""
+    try:
+        with fits.open(path) as hdus:
+            return sum(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
+    except (OSError, ValueError, TypeError):
+        return 0
