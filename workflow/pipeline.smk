@@ -27,6 +27,7 @@ rule models:
     input:
         data_outputs(),
         run_outputs(),
+        model_outputs(),
         package_outputs(),
 
 
@@ -34,5 +35,6 @@ rule all:
     input:
         data_outputs(),
         run_outputs(),
+        model_outputs(),
         package_outputs(),
         table_outputs(),

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter
 from galadapt.config.base import Interval
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError, GaladaptError
-from galadapt.core.files import read_json, write_parquet
+from galadapt.core.files import write_parquet
 from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
 from galadapt.stamps.preprocess import Step, apply_chain
@@ -71,11 +72,10 @@ def package_measure(model: Path) -> tuple[Measure, int]:
 
 def run_measure(model: Path) -> tuple[Measure, int]:
     """Return what measures with the network of a run folder, and the side of its stamps [px]."""
-    from galadapt.learners import test as testing
-    from galadapt.learners.keras import networks
+    from galadapt.learners import run_folder
 
-    network = testing.read_network(model / "run.json", model / "model.keras")
-    record = read_json(model / "run.json")
+    run: Any = run_folder.load(model / "run.json", Compute())
+    record = run.record
     try:
         steps = TypeAdapter(list[Step]).validate_python(record["variant_steps"])
         rms = float(record["stamps"]["pixel_rms"])
@@ -88,9 +88,10 @@ def run_measure(model: Path) -> tuple[Measure, int]:
 
     def measure(images: np.ndarray) -> np.ndarray:
         prepared = apply_chain(images, steps, rms, str(model))
-        return network.scaler.inverse(networks.predict(network.regressor, prepared[..., None]))
+        predicted: np.ndarray = run.answer.fit.inverse(run.outputs(prepared[..., None]))
+        return predicted
 
-    return measure, round(network.regressor.input_shape[1] * scales)
+    return measure, round(run.learner.side * scales)
 
 
 def middle(images: np.ndarray, side: int) -> np.ndarray:

@@ -119,7 +119,8 @@ def fabricate_run(
     }
     (folder / "environment.json").write_text(json.dumps(environment))
     if model is not None:
-        (folder / "model.keras").write_bytes(model.read_bytes())
+        (folder / "model").mkdir(exist_ok=True)
+        (folder / "model" / "network.keras").write_bytes(model.read_bytes())
     if evaluate:
         evaluate_run(
             folder / "predictions.parquet",

@@ -61,7 +61,7 @@ def test_repro_after_snakemake_computes_nothing(project):
 
 
 def test_one_change_redoes_only_what_it_affects_and_can_be_taken_back(project):
-    names = ("model.keras", "predictions.parquet")
+    names = ("network.keras", "predictions.parquet")
     before = {name: project.bytes_of(f"runs/**/{name}") for name in names}
     project.configure(method_settings={"transfer": {"learning_rate": 3.0e-4}})
     assert project.planned()["train"] == 2

@@ -149,10 +149,6 @@ def stamps_of(domain, domains):
     return of_method
 
 
-# What other trainings read of one.
-MODEL = ("model.keras", "run.json")
-
-
 def trained_on(method):
     return CONFIG.method_settings[method].domains
 
@@ -161,17 +157,18 @@ def tested_on(method):
     return CONFIG.domains
 
 
-def start_model(wildcards):
-    start = CONFIG.method_settings[wildcards.method].starts_from
-    return [] if start is None else of_run(MODEL, wildcards, method=start)
+def start_run(wildcards):
+    """Return what a method builds on: its start, or where its features are from."""
+    start = CONFIG.method_settings[wildcards.method].builds_on
+    return [] if start is None else of_run(["run.json"], wildcards, method=start)
 
 
-def teacher_models(wildcards):
+def teacher_runs(wildcards):
     """Return what a method learns from that trains itself: its start, in every seed."""
     settings = CONFIG.method_settings[wildcards.method]
     if getattr(settings, "self_training", None) is None:
         return []
-    return of_seeds(MODEL, wildcards, method=settings.starts_from)
+    return of_seeds(["run.json"], wildcards, method=settings.starts_from)
 
 
 # Files of each stamp set.
@@ -204,11 +201,14 @@ def package_outputs():
 
 
 def run_outputs():
+    """Files of all run folders; the models, which are folders, stand beside."""
     files = (*rules.train.output, *rules.predict.output, *rules.evaluate.output)
-    return of_runs(
-        [Path(path).name for path in files]
-        + [f"figures/{name}.png" for name in KIND.run_figures]
-    )
+    names = [Path(path).name for path in files if path != rules.train.output.model]
+    return of_runs(names + [f"figures/{name}.png" for name in KIND.run_figures])
+
+
+def model_outputs():
+    return of_runs([Path(rules.train.output.model).name])
 
 
 def summary_outputs():

@@ -1,15 +1,17 @@
-# One network per variant, method and seed. A method that starts from another one waits for it, and
-# none waits for a domain it does not train on; then every network measures both domains.
+# One learner per variant, method and seed. A method that builds on another one waits for it, and
+# none waits for a domain it does not train on; then every learner predicts both domains. Snakemake
+# knows no checksum of a folder: what depends on a model depends on run.json, which has that of its
+# weights.
 
 
 rule train:
     input:
         simulated=stamps_of("simulated", trained_on),
         survey=stamps_of("survey", trained_on),
-        start=start_model,
-        teachers=teacher_models,
+        start=start_run,
+        teachers=teacher_runs,
     output:
-        model=f"{RUN}/model.keras",
+        model=directory(f"{RUN}/model"),
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
         environment=f"{RUN}/environment.json",
@@ -32,7 +34,6 @@ rule train:
 rule predict:
     input:
         run=rules.train.output.run,
-        model=rules.train.output.model,
         simulated=stamps_of("simulated", tested_on),
         survey=stamps_of("survey", tested_on),
     output:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import keras
 import numpy as np
 
 from galadapt.stamps.format import StampSet
+
+if TYPE_CHECKING:
+    # It is imported once its backend is chosen, by those who learn with it.
+    import keras
 
 
 class Answer(Protocol):

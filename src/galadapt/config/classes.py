@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -13,7 +14,7 @@ KernelSize = Annotated[int, Field(ge=1, le=15)]
 
 
 class ClassNetwork(Section):
-    """A network from the registry in `galadapt.learners.keras.networks`."""
+    """A network from the registry in `galadapt.learners.keras.architectures`."""
 
     architecture: Literal["r2_a", "r2_b", "r3", "moments", "residual", "compact", "unet"] = Field(
         "r2_b",
@@ -87,6 +88,11 @@ class ClassMethod(Training):
     def split_column(self) -> str:
         """Column of the stamp set that says which stamps train."""
         return "split" if self.split == "group" else "split_by_stamp"
+
+    @property
+    def label_copies(self) -> Mapping[str, int]:
+        """How often a training stamp of a label is shown per epoch, where not once."""
+        return self.copies
 
     @model_validator(mode="after")
     def _answerable(self) -> ClassMethod:

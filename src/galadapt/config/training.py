@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,7 +13,7 @@ from galadapt.config.machine import section_of
 
 
 class Network(Section):
-    """A network from the registry in `galadapt.learners.keras.networks`."""
+    """A network from the registry in `galadapt.learners.keras.architectures`."""
 
     architecture: Literal["compact", "residual", "vit", "r1_baseline", "r1_dann"] = Field(
         "compact",
@@ -123,13 +124,77 @@ class DareGram(_Alignment):
 Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
 
 
+class Keras(Section):
+    """A network, trained by Keras."""
+
+    kind: Literal["keras"] = "keras"
+
+    @property
+    def features_from(self) -> Name | None:
+        """Method whose learned features it reads: none, it learns its own."""
+        return None
+
+    def check(self, method: Training) -> None:
+        """Raise ValueError where the method's settings do not fit this learner."""
+
+
+class Sklearn(Section):
+    """An estimator of scikit-learn, which learns from labels alone.
+
+    What makes it smooth (the penalty, the number of neighbours, the size of a leaf) is chosen by
+    the validation stamps.
+    """
+
+    kind: Literal["sklearn"] = "sklearn"
+    estimator: Literal["ridge", "logistic", "svm", "k_nearest", "random_forest"] = Field(
+        "ridge", description="ridge measures numbers, logistic tells classes apart, others do both."
+    )
+    features_from: Name | None = Field(
+        None,
+        description=(
+            "Method whose learned features it reads, of the same variant and seed; null: the "
+            "pixels, as the variant leaves them."
+        ),
+    )
+
+    #: Settings of a method that it reads; of all others it needs the defaults.
+    READS: ClassVar = frozenset(
+        {
+            *("description", "learner", "variants", "domains", "survey_labels", "simulation"),
+            *("n_simulated", "n_survey", "max_magnitude", "split", "average_orientations"),
+            *("logarithmic", "groups", "class_weights"),
+        }
+    )
+
+    def check(self, method: Training) -> None:
+        """Raise ValueError where the method's settings do not fit this learner."""
+        for key, field in type(method).model_fields.items():
+            if key not in self.READS and getattr(method, key) != field.get_default():
+                raise ValueError(f"{key}: learner sklearn knows no such thing; leave it out")
+        if "survey" in method.domains and not method.survey_labels:
+            raise ValueError("domains: learner sklearn needs survey_labels: true for the survey")
+        unfit = {"numbers": "logistic", "classes": "ridge"}[method.answer_kind]
+        if self.estimator == unfit:
+            raise ValueError(
+                f"learner.estimator: {unfit} does not predict {method.answer_kind}; choose another"
+            )
+        weighs = getattr(method, "class_weights", "none") != "none"
+        if self.estimator == "k_nearest" and weighs:
+            raise ValueError("class_weights: k_nearest takes no weights; use none")
+
+
+#: The kinds of learner, as `galadapt.learners.registry` names them.
+LearnerKind = Annotated[Keras | Sklearn, Field(discriminator="kind")]
+
+
 Augment = Literal["none", "rotations", "vertical", "horizontal", "all"]
 
 
 class Training(Section):
-    """How one network is trained: on which domains, with which labels, from which start."""
+    """How one learner is trained: on which domains, with which labels, from which start."""
 
     description: str = Field("", description="One line for tables and the MLflow page.")
+    learner: LearnerKind = Field(Keras(), description="What is trained.")
     variants: list[Name] | None = Field(
         None, description="Train on these of the experiment's variants only; null: on all."
     )
@@ -217,6 +282,16 @@ class Training(Section):
         """Column of the stamp set that says which stamps train."""
         return "split"
 
+    @property
+    def label_copies(self) -> Mapping[str, int]:
+        """How often a training stamp of a label is shown per epoch, where not once."""
+        return {}
+
+    @property
+    def builds_on(self) -> Name | None:
+        """Method whose trained network it takes: its start, or where its features are from."""
+        return self.starts_from or self.learner.features_from
+
     @model_validator(mode="after")
     def _possible(self) -> Training:
         if len(set(self.domains)) != len(self.domains):
@@ -235,6 +310,7 @@ class Training(Section):
             raise ValueError("match_population: needs both domains and starts_from")
         if self.adapt_batch_norm and "survey" not in self.domains:
             raise ValueError("adapt_batch_norm: needs 'survey' in domains")
+        self.learner.check(self)
         return self
 
 

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,20 @@ def _alive(process: int) -> bool:
     return True
 
 
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
 
-    The temporary name keeps the suffixes of `path`, because writers choose formats by them. What a
-    killed writer of the same path left behind on this machine is removed first.
+    The block may write a file or make a folder. The temporary name keeps the suffixes of `path`,
+    because writers choose formats by them. What a killed writer of the same path left behind on
+    this machine is removed first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +61,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
     for left in path.parent.glob(f".{glob.escape(host)}-*-*-{glob.escape(path.name)}"):
         process = left.name.removeprefix(f".{host}-").split("-")[0]
         if process.isdigit() and not _alive(int(process)):
-            left.unlink(missing_ok=True)
+            _delete(left)
     temporary = path.with_name(f".{host}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
+        if temporary.is_dir():
+            # A folder takes the place of an empty one only.
+            _delete(path)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _delete(temporary)
 
 
 @contextlib.contextmanager

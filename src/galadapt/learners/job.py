@@ -1,35 +1,56 @@
-"""What a training is asked for."""
+"""One training: what decides its result, and where it is written."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from galadapt.config.base import DOMAINS
 from galadapt.config.training import Compute, Training
 from galadapt.core.errors import DataError
 from galadapt.core.provenance import digest, file_digest
+from galadapt.core.quantity import Quantity
+from galadapt.learners import run_folder
 
 
 @dataclass(frozen=True)
 class Job:
-    """The arguments of `galadapt.learners.train.train`."""
+    """The arguments of a training.
+
+    Attributes:
+        task: What is predicted, for the records.
+        variant: Name of the variant the stamp sets hold.
+        method_name: Name of the method, for the records.
+        method: Its settings.
+        quantities: What a method that measures numbers measures.
+        seed: Of weights, batches and orientations.
+        given: Stamp set of each domain there is. Only those that `method.domains` names are read:
+            a method that trains on simulations alone does not depend on any survey.
+        output: Run folder.
+        checkpoint: Folder of the state an interrupted training continues from; removed at the end.
+        start: run.json of the run that the method builds on: its start, or where its features are
+            from.
+        teachers: run.json of every seed of that run, where `method.self_training` learns from them.
+        compute: Backend, threads and GPUs.
+        provenance: What made this run; part of its identity, so it holds no time and no path.
+    """
 
     task: str
     variant: str
     method_name: str
     method: Training
-    parameters: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
     seed: int
-    simulated: Path | None
-    survey: Path | None
+    given: Mapping[str, Path]
     output: Path
     checkpoint: Path
-    start_model: Path | None
+    start: Path | None
+    teachers: tuple[Path, ...]
     compute: Compute
-    provenance: dict[str, Any]
-    teachers: tuple[Path, ...] = ()
+    provenance: Mapping[str, Any]
 
     @property
     def label(self) -> str:
@@ -43,40 +64,48 @@ class Job:
         Raises:
             DataError: one of them was not given.
         """
-        given = {"simulated": self.simulated, "survey": self.survey}
-        found: dict[str, Path] = {}
-        for domain, path in given.items():
-            if domain not in self.method.domains:
-                continue
-            if path is None:
+        for domain in self.method.domains:
+            if domain not in self.given:
                 raise DataError(
                     f"{self.label}: trains on domain '{domain}' but was given no stamps of it; "
                     f"give its stamp set, or leave it out of method_settings.{self.method_name}"
                     ".domains"
                 )
-            found[domain] = path
-        return found
+        return {domain: self.given[domain] for domain in DOMAINS if domain in self.method.domains}
 
     @cached_property
     def datasets(self) -> dict[str, str]:
         """Digest of each stamp set the method trains on."""
         return {domain: file_digest(path) for domain, path in self.stamps.items()}
 
-    def identity(self, start: str | None) -> str:
-        """Digest everything that decides the weights: another training's state is never resumed.
+    @cached_property
+    def built_on(self) -> dict[str, Any] | None:
+        """The record of the run the method builds on; None: it builds on none.
 
-        Args:
-            start: Identity of the run whose weights are the start; None: random weights.
+        Raises:
+            DataError: it was not given, or is broken.
         """
+        if self.method.builds_on is None:
+            return None
+        if self.start is None:
+            raise DataError(
+                f"{self.label}: builds on '{self.method.builds_on}' but was given no run of it; "
+                "train that method first"
+            )
+        return run_folder.read(self.start)
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of everything that decides the weights: no other training's state is resumed."""
         return digest(
             {
                 "task": self.task,
                 "variant": self.variant,
                 "method": self.method.model_dump(mode="json", exclude={"description"}),
-                "parameters": self.parameters,
+                "quantities": [quantity.name for quantity in self.quantities],
                 "seed": self.seed,
                 "datasets": self.datasets,
-                "start": start,
+                "start": None if self.built_on is None else self.built_on["identity"],
                 "teachers": [file_digest(path) for path in self.teachers],
                 "backend": self.compute.backend,
                 "provenance": self.provenance,

@@ -1,49 +1,107 @@
-"""Test a trained network on both domains: the entry that is light to import."""
+"""Predictions of a finished training."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from galadapt.config.base import DOMAINS
 from galadapt.config.training import Compute
-from galadapt.learners.keras import backend
+from galadapt.core.errors import DataError
+from galadapt.core.files import write_json, write_parquet
+from galadapt.core.provenance import file_digest
+from galadapt.learners import run_folder
+from galadapt.learners.data import chosen_rows
+from galadapt.stamps.format import StampSet
+
+#: Rows per domain of embeddings.parquet.
+EMBEDDED = 1000
+
+#: Stamps in memory at once.
+_AT_ONCE = 4096
+
+#: Splits that are predicted.
+SPLITS = ("test", "validation")
 
 
 def predict(
     run: Path,
-    model: Path,
     domains: Mapping[str, Path],
     predictions: Path,
     embeddings: Path,
     record: Path,
     compute: Compute,
 ) -> None:
-    """Ask a trained network about the test and validation stamps of all domains there are.
+    """Predict the test and validation stamps of all domains there are.
 
-    Apart from training, so that another survey asks every network again but trains again only
+    Apart from training, so that another survey is predicted by every learner but trains again only
     those that learned from it.
 
     Args:
-        run: The training's run.json: what it learned, magnitude limit.
-        model: Its model.keras.
-        domains: Stamp set of each domain there is, of the variant the network was trained on.
-        predictions: Parquet table to write: id, domain, split and, per parameter in its own unit,
-            ``<parameter>_true`` and ``<parameter>_predicted``; of a classifier group, label_true,
-            label_original and ``p_<class>``.
+        run: The training's run.json.
+        domains: Stamp set of each domain there is, of the variant of the training.
+        predictions: Parquet table to write: id, domain, split and the columns of the answer.
         embeddings: Parquet table to write: id, domain, split and, for the first test stamps of
-            each domain, the features all heads share (f000, f001, ...) as float32.
+            each domain, the learner's features (f000, f001, ...) as float32.
         record: JSON to write last: ``datasets``, the digest of each domain's stamp set.
         compute: Backend, threads and GPUs.
 
     Raises:
         ConfigError: the backend is not installed.
-        DataError: an input is missing or broken, or stamps and network do not fit.
+        DataError: an input is missing or broken, or stamps and learner do not fit.
         RunError: this process already runs another backend.
     """
-    backend.prepare(compute)
-    # Keras must not be imported before its backend is chosen.
-    from galadapt.learners import test as testing
+    loaded = run_folder.load(run, compute)
+    with contextlib.ExitStack() as opened:
+        sets = {
+            domain: opened.enter_context(StampSet(domains[domain]))
+            for domain in DOMAINS
+            if domain in domains
+        }
+        side = loaded.learner.side
+        for stamps in sets.values():
+            if stamps.side != side:
+                raise DataError(
+                    f"{stamps.paths[0]}: stamps of {stamps.side} px for a learner of {side} px; "
+                    "give it the variant it was trained on"
+                )
+        predicted = _predictions(loaded, sets)
+        features = _embeddings(loaded, sets)
+    write_parquet(predictions, predicted)
+    write_parquet(embeddings, features)
+    write_json(record, {"datasets": {name: file_digest(domains[name]) for name in sets}})
 
-    network = testing.read_network(Path(run), Path(model))
-    paths = {domain: Path(path) for domain, path in domains.items()}
-    testing.write(network, paths, Path(predictions), Path(embeddings), Path(record))
+
+def _rows(run: run_folder.Run, stamps: StampSet, split: str) -> np.ndarray:
+    return chosen_rows(stamps, split, run.split_column, run.magnitude_limit)
+
+
+def _about(stamps: StampSet, rows: np.ndarray, domain: str, split: str) -> pd.DataFrame:
+    ids = stamps.table["id"].to_numpy()[rows]
+    return pd.DataFrame({"id": ids, "domain": domain, "split": split})
+
+
+def _predictions(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFrame:
+    tables = []
+    for domain, stamps in sets.items():
+        for split in SPLITS:
+            rows = _rows(run, stamps, split)
+            for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
+                outputs = run.outputs(stamps.images(some)[..., None])
+                columns = pd.DataFrame(run.answer.columns(outputs, stamps, some))
+                tables.append(pd.concat([_about(stamps, some, domain, split), columns], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _embeddings(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFrame:
+    tables = []
+    for domain, stamps in sets.items():
+        rows = _rows(run, stamps, "test")[:EMBEDDED]
+        features = run.features(stamps.images(rows)[..., None]).astype(np.float32)
+        table = pd.DataFrame(features, columns=[f"f{k:03d}" for k in range(features.shape[1])])
+        tables.append(pd.concat([_about(stamps, rows, domain, "test"), table], axis=1))
+    return pd.concat(tables, ignore_index=True)

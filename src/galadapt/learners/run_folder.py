@@ -1,49 +1,132 @@
-"""The run folder: what a finished training leaves."""
+"""The run folder: what a finished training leaves, written, read and loaded.
+
+- ``model/``: the learner;
+- ``history.csv``: one row per epoch;
+- ``environment.json``: versions, machine and times;
+- ``run.json``, written last: what was trained on what, and the digest of the weights. Whatever
+  depends on the model depends on this file.
+"""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
+import numpy as np
 import pandas as pd
 
+from galadapt.answers import registry as answers
 from galadapt.answers.base import Answer
-from galadapt.core.files import atomic, write_csv, write_json
+from galadapt.config.training import Compute
+from galadapt.core.errors import DataError
+from galadapt.core.files import atomic, read_json, write_csv, write_json
 from galadapt.core.provenance import environment
-from galadapt.learners.job import Job
-from galadapt.learners.keras.checkpoint import Progress
-from galadapt.stamps.format import StampSet
+from galadapt.learners import registry
+from galadapt.learners.base import Learner
+from galadapt.learners.orientations import mean_output
+
+if TYPE_CHECKING:
+    from galadapt.learners.job import Job
+
+#: The learner beside run.json.
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training, ready to predict stamps (n, side, side, 1)."""
+
+    record: Mapping[str, Any]
+    learner: Learner
+    answer: Answer
+
+    @property
+    def magnitude_limit(self) -> float | None:
+        """Fainter stamps are left out of testing as of training [mag]."""
+        limit: float | None = self.record["settings"].get("max_magnitude")
+        return limit
+
+    @property
+    def split_column(self) -> str:
+        """Column of the stamp sets that says which stamps are for testing."""
+        return "split_by_stamp" if self.record["settings"].get("split") == "stamp" else "split"
+
+    def outputs(self, images: np.ndarray) -> np.ndarray:
+        """Predict, (n, ...): the mean over the stamps' eight orientations where it is set."""
+        return self._oriented(self.learner.predict, images)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the learner's features (n, f), averaged as the outputs are."""
+        return self._oriented(self.learner.features, images)
+
+    def _oriented(self, run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+        averages = self.record["settings"].get("average_orientations", False)
+        found: np.ndarray = mean_output(run, images) if averages else run(images)
+        return found
+
+
+def read(run: Path) -> dict[str, Any]:
+    """Read a run.json.
+
+    Raises:
+        DataError: it is missing, broken, or of another version.
+    """
+    record = read_json(run)
+    if not isinstance(record, dict) or "learner" not in record:
+        raise DataError(
+            f"{run}: made by galadapt 0.1.0, whose run folders are no longer read; delete "
+            f"{run.parent} and run the workflow again"
+        )
+    missing = [key for key in ("settings", "answer", "weights", "identity") if key not in record]
+    if missing:
+        raise DataError(f"{run}: lacks '{missing[0]}'; delete its run folder and train again")
+    return record
+
+
+def load(run: Path, compute: Compute) -> Run:
+    """Load the learner of a run.json.
+
+    Raises:
+        DataError: a file is missing or broken, or they do not belong together.
+    """
+    record = read(run)
+    answer = answers.of_run(record, run)
+    folder = run.parent / MODEL
+    learner = registry.load(record["learner"]).load(folder, compute)
+    if learner.digest != record["weights"] or learner.outputs != answer.outputs:
+        raise DataError(f"{folder}: not the model of {run}; delete its run folder and train again")
+    return Run(record, learner, answer)
 
 
 def write(
     job: Job,
-    sets: dict[str, StampSet],
-    network: keras.Model,
-    target: Answer,
-    progress: Progress,
-    identity: str,
+    learner: Learner,
+    answer: Answer,
+    metadata: Mapping[str, Any],
     started: datetime.datetime,
 ) -> None:
-    """Write every file of a finished training, run.json last.
+    """Write every file of a finished training.
 
     Args:
         job: What was trained.
-        sets: The open stamp sets it was trained on; the first one's metadata go into run.json.
-        network: With the weights of the best epoch.
-        target: What it has learned.
-        progress: With its history.
-        identity: Of the training.
+        learner: Just fitted.
+        answer: What it has learned.
+        metadata: Of the first of its stamp sets.
         started: When it (or its last part) began.
     """
-    metadata = next(iter(sets.values())).metadata
-    with atomic(job.output / "model.keras") as temporary:
-        network.save(temporary)
-    write_csv(job.output / "history.csv", pd.DataFrame(progress.history))
+    with atomic(job.output / MODEL) as temporary:
+        temporary.mkdir()
+        learner.save(temporary)
+    write_csv(job.output / "history.csv", pd.DataFrame(learner.history))
     finished = datetime.datetime.now(datetime.UTC)
+    packages = ["galadapt", "keras", "numpy", "scikit-learn", job.compute.backend]
     write_json(
         job.output / "environment.json",
         {
-            **environment(["galadapt", "keras", "numpy", job.compute.backend]),
+            **environment(packages),
             "backend": job.compute.backend,
             "threads": job.compute.threads_per_training,
             "gpus": job.compute.gpus_per_training,
@@ -61,18 +144,16 @@ def write(
             "method": job.method_name,
             "seed": job.seed,
             "settings": job.method.model_dump(mode="json"),
-            "identity": identity,
+            "identity": job.identity,
             "provenance": job.provenance,
             "datasets": job.datasets,
             "variant_steps": metadata.get("variant_steps", []),
             "stamps": {
                 key: value for key, value in metadata.items() if not key.endswith("provenance")
             },
-            "answer": target.record(),
-            "output_shape": network.output_shape[1:],
-            "parameter_count": network.count_params(),
-            "best_epoch": progress.best_epoch,
-            "best_monitored": progress.best,
-            "epochs_run": progress.epoch,
+            "answer": answer.record(),
+            "learner": job.method.learner.kind,
+            "weights": learner.digest,
+            **learner.record,
         },
     )

@@ -1,78 +1,51 @@
-"""Train one network: the entry that is light to import."""
+"""Train one learner."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import contextlib
+import datetime
+import shutil
 
-from galadapt.config.training import Compute, Training
-from galadapt.learners.keras import backend
+from galadapt.answers import registry as answers
+from galadapt.core.errors import DataError
+from galadapt.learners import registry, run_folder
+from galadapt.learners.data import read
+from galadapt.learners.job import Job
+from galadapt.stamps.format import StampSet
 
 
-def train(
-    task: str,
-    variant: str,
-    method_name: str,
-    method: Training,
-    parameters: Sequence[str],
-    seed: int,
-    simulated: Path | None,
-    survey: Path | None,
-    output: Path,
-    checkpoint: Path,
-    start_model: Path | None,
-    compute: Compute,
-    provenance: Mapping[str, Any],
-    teachers: Sequence[Path] = (),
-) -> None:
-    """Train one network and write its run folder.
-
-    Args:
-        task: What is predicted, for the records.
-        variant: Name of the variant the stamp sets hold.
-        method_name: Name of the method, for the records.
-        method: Its settings.
-        parameters: Label columns to predict, in order; none where the method classifies.
-        seed: Of weights, batches and orientations.
-        simulated: Stamp set of the simulated domain; read only if `method.domains` names it.
-        survey: Stamp set of the survey; read only if `method.domains` names it, so that a method
-            that trains on simulations alone does not depend on any survey.
-        output: Run folder: model.keras, history.csv, environment.json, run.json, each written
-            atomically, run.json last. `galadapt.learners.predict` tests the network.
-        checkpoint: Folder of the state an interrupted training continues from; removed at the end.
-        start_model: model.keras of the run `method.starts_from` names (its run.json stands
-            beside it), or None.
-        compute: Backend, threads and GPUs.
-        provenance: What made this run; part of its identity, so it holds no time and no path.
-        teachers: model.keras of every seed of that method (its run.json beside each), where
-            `method.self_training` learns from them.
+def train(job: Job) -> None:
+    """Train, and write the run folder (`galadapt.learners.run_folder`).
 
     Raises:
-        ConfigError: the backend is not installed.
-        DataError: a stamp set or the start model is missing or does not fit.
+        ConfigError: the settings do not fit what is learned, or the backend is not installed.
+        DataError: a stamp set or the run to build on is missing or does not fit.
         RunError: training diverged, or this process already runs another backend.
     """
-    backend.prepare(compute)
-    # Keras must not be imported before its backend is chosen.
-    from galadapt.learners.job import Job
-    from galadapt.learners.keras.trainer import run
-
-    run(
-        Job(
-            task=task,
-            variant=variant,
-            method_name=method_name,
-            method=method,
-            parameters=tuple(parameters),
-            seed=seed,
-            simulated=None if simulated is None else Path(simulated),
-            survey=None if survey is None else Path(survey),
-            output=Path(output),
-            checkpoint=Path(checkpoint),
-            start_model=None if start_model is None else Path(start_model),
-            compute=compute,
-            provenance=dict(provenance),
-            teachers=tuple(map(Path, teachers)),
-        )
-    )
+    started = datetime.datetime.now(datetime.UTC)
+    with contextlib.ExitStack() as opened:
+        sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
+        first, *others = sets.values()
+        for other in others:
+            if other.side != first.side:
+                raise DataError(
+                    f"{other.paths[0]}: stamps of {other.side} px beside {first.paths[0]} with "
+                    f"{first.side} px; give both the same variant"
+                )
+        answer = answers.of_method(job.method, job.quantities, first)
+        data = read(sets, answer, job.method)
+        metadata = first.metadata
+    start = job.built_on if job.method.starts_from else None
+    where, remedy = job.label, ""
+    if start is not None:
+        where, remedy = str(job.start), "; start from a run of the same variant"
+    # Fitted to simulated labels where there are any: they cover the whole range, and no survey
+    # label can leak through the fit.
+    labels = data.training[next(iter(sets))].labels
+    try:
+        answer = answer.fitted(labels, start and start["answer"])
+    except DataError as error:
+        raise DataError(f"{where}: {error}{remedy}") from None
+    learner = registry.load(job.method.learner.kind).fit(job, data, answer)
+    run_folder.write(job, learner, answer, metadata, started)
+    shutil.rmtree(job.checkpoint, ignore_errors=True)

@@ -60,7 +60,7 @@ _LEFT_OUT = "embeddings.parquet"
 
 #: Differ between two equal trainings (times, the date of saving), so that a fingerprint leaves
 #: them out; two models that differ also differ in their predictions.
-_TIMED = ("environment.json", "history.csv", "model.keras", "model")
+_TIMED = ("environment.json", "history.csv", "model")
 
 #: MLflow takes at most 1000 metrics at a time.
 _BATCH = 900

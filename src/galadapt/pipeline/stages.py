@@ -22,6 +22,7 @@ from galadapt.core.stage import (
     Wildcard,
     stage,
 )
+from galadapt.learners import registry as learners
 from galadapt.stamps.preprocess import Step
 from galadapt.tasks.registry import TASKS, method_of_task
 from galadapt.tasks.registry import task as task_named
@@ -33,6 +34,11 @@ Configuration = Annotated[dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, "
 def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:
     """Return the kind of answer of a job's method."""
     return KINDS[config.method_settings[wildcards["method"]].answer_kind]
+
+
+def _learned(config: Any, wildcards: Mapping[str, Any]) -> set[str]:
+    """Name the modules that are loaded to train or run a job's method."""
+    return learners.modules(config.method_settings, wildcards["method"])
 
 
 def _words(config: Any) -> str:
@@ -56,7 +62,7 @@ def variant(
     make_variant(paths=stamp_set, steps=steps, output=stamps, provenance=provenance)
 
 
-@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0]])
+@stage(loads=_learned)
 def train(
     task: Annotated[str, Wildcard],
     variant: Annotated[str, Wildcard],
@@ -66,38 +72,41 @@ def train(
     quantities: list[str],
     simulated: Input | None,
     survey: Input | None,
-    start: Inputs,
+    start: Input | None,
     teachers: Inputs,
     run: Output,
     checkpoint: Output,
     compute: Compute,
     provenance: Provenance,
 ) -> None:
-    """One network, trained on the domains its method names."""
-    from galadapt.learners.train import train as train_network
+    """One learner, trained on the domains its method names."""
+    from galadapt.core.quantity import QUANTITIES
+    from galadapt.learners.job import Job
+    from galadapt.learners.train import train as train_learner
 
-    train_network(
-        task=task,
-        variant=variant,
-        method_name=method,
-        method=method_of_task(task, settings),
-        parameters=quantities,
-        seed=seed,
-        simulated=simulated,
-        survey=survey,
-        output=run.parent,
-        checkpoint=checkpoint,
-        start_model=start[0] if start else None,
-        compute=compute,
-        provenance=provenance,
-        teachers=[path for path in teachers if path.name == "model.keras"],
+    given = {"simulated": simulated, "survey": survey}
+    train_learner(
+        Job(
+            task=task,
+            variant=variant,
+            method_name=method,
+            method=method_of_task(task, settings),
+            quantities=tuple(QUANTITIES[name] for name in quantities),
+            seed=seed,
+            given={name: path for name, path in given.items() if path is not None},
+            output=run.parent,
+            checkpoint=checkpoint,
+            start=start,
+            teachers=tuple(teachers),
+            compute=compute,
+            provenance=provenance,
+        )
     )
 
 
-@stage(loads=lambda config, wildcards: [_kind(config, wildcards).learning[0]])
+@stage(loads=_learned)
 def predict(
     run: Input,
-    model: Input,
     simulated: Input | None,
     survey: Input | None,
     predictions: Output,
@@ -105,14 +114,13 @@ def predict(
     record: Output,
     compute: Compute,
 ) -> None:
-    """One network's predictions and embeddings of both domains."""
+    """One learner's predictions and embeddings of both domains."""
     from galadapt.learners.predict import predict as predict_stamps
 
-    stamps = {"simulated": simulated, "survey": survey}
+    given = {"simulated": simulated, "survey": survey}
     predict_stamps(
         run=run,
-        model=model,
-        domains={name: path for name in DOMAINS if (path := stamps[name])},
+        domains={name: path for name, path in given.items() if path is not None},
         predictions=predictions,
         embeddings=embeddings,
         record=record,

@@ -20,11 +20,13 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Predictor
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, read_json, write_json, write_parquet
+from galadapt.core.files import atomic, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
+from galadapt.learners import run_folder
 from galadapt.learners.keras import backend
+from galadapt.learners.keras.learner import NETWORK
 from galadapt.prediction.intervals import Intervals, arrays, coverage, labelled
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
@@ -65,7 +67,7 @@ def write_package(
     """Write the folder that `galadapt predict` measures with.
 
     Args:
-        runs: Run folders (run.json, model.keras) of the seeds of one task, variant and method.
+        runs: Run folders (run.json, model/) of the seeds of one task, variant and method.
         simulated: Stamp sets (shards) of the simulated domain BEFORE any variant: what is measured
             here goes the whole way that a user's stamps go.
         survey: Stamp set of the survey before any variant.
@@ -110,7 +112,7 @@ def write_package(
                 Member(
                     file=f"member-{number}.keras",
                     seed=one["seed"],
-                    digest=file_digest(folder / "model.keras"),
+                    digest=file_digest(_network(folder)),
                     target_scaling=one["answer"]["scaling"],
                 )
                 for number, (one, folder) in enumerate(zip(records, runs, strict=True), start=1)
@@ -139,7 +141,7 @@ def write_package(
             version=__version__,
             provenance=dict(provenance),
         )
-        models = [networks.load(folder / "model.keras") for folder in runs]
+        models = [networks.load(_network(folder)) for folder in runs]
         scalers = [TargetScaler.from_dict(one["answer"]["scaling"]) for one in records]
         ensemble = Ensemble.of_models(record, models, scalers)
         measured: pd.DataFrame = pd.concat(
@@ -156,7 +158,7 @@ def write_package(
     coverage_rows = _coverage_rows(record, reference, domain, test)
     for member, folder in zip(record.members, runs, strict=True):
         with atomic(output / member.file) as temporary:
-            temporary.write_bytes((folder / "model.keras").read_bytes())
+            temporary.write_bytes(_network(folder).read_bytes())
     write_parquet(output / REFERENCE, reference.reset_index(drop=True))
     files = [output / name for name in (REFERENCE, *(member.file for member in record.members))]
     record = record.model_copy(
@@ -175,16 +177,25 @@ def write_package(
         log.info(line)
 
 
+def _network(run: Path) -> Path:
+    return run / run_folder.MODEL / NETWORK
+
+
 def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
     if not runs:
         raise DataError("no run folder was given; name those of one method's seeds")
-    records = [read_json(folder / "run.json") for folder in runs]
+    records = [run_folder.read(folder / "run.json") for folder in runs]
     for folder, record in zip(runs, records, strict=True):
         missing = [key for key in (*_SHARED, "seed", "answer") if key not in record]
         if missing:
             raise DataError(
                 f"{folder / 'run.json'}: lacks {', '.join(missing)}; delete its run folder and "
                 "train again"
+            )
+        if record["learner"] != "keras":
+            raise DataError(
+                f"{folder / 'run.json'}: of learner {record['learner']}; a package holds networks, "
+                "give the runs of a method with learner keras"
             )
         for key in _SHARED:
             if record[key] != records[0][key]:

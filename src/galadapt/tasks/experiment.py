@@ -150,33 +150,38 @@ class Experiment(Section):
         """
         for name in self.methods:
             seen = [name]
-            while (start := methods[seen[-1]].starts_from) is not None:
+            while (start := methods[seen[-1]].builds_on) is not None:
                 here: Any = methods[seen[-1]]
+                where = f"method_settings.{seen[-1]}"
+                key = "starts_from" if here.starts_from else "learner.features_from"
                 if start not in self.methods:
                     raise ValueError(
-                        f"method_settings.{seen[-1]}.starts_from: '{start}' must be one of "
-                        f"methods {self.methods}"
+                        f"{where}.{key}: '{start}' must be one of methods {self.methods}"
                     )
                 if start in seen:
-                    raise ValueError(f"method_settings.{name}.starts_from: goes in a circle")
+                    raise ValueError(f"{where}.{key}: goes in a circle")
                 there: Any = methods[start]
                 if not set(here.variants or self.variants) <= set(there.variants or self.variants):
                     raise ValueError(
-                        f"method_settings.{seen[-1]}.variants: starts from '{start}', which is "
-                        "not trained on all of them"
+                        f"{where}.variants: {key} is '{start}', which is not trained on all of them"
                     )
-                if there.network != here.network:
-                    raise ValueError(
-                        f"method_settings.{seen[-1]}: starts from '{start}' but has another network"
-                    )
-                for key in alike:
-                    learned = getattr(there, key)
-                    if _unordered(learned) != _unordered(getattr(here, key)):
-                        raise ValueError(
-                            f"method_settings.{seen[-1]}.{key}: starts from '{start}', which "
-                            f"learns {learned}; give the same"
-                        )
+                if there.learner.kind != "keras":
+                    raise ValueError(f"{where}.{key}: '{start}' is no network; name one that is")
+                if here.starts_from:
+                    self._check_start(where, here, start, there, alike)
                 seen.append(start)
+
+    @staticmethod
+    def _check_start(where: str, here: Any, start: str, there: Any, alike: Sequence[str]) -> None:
+        """Refuse a start that has another network or learns something else."""
+        if there.network != here.network:
+            raise ValueError(f"{where}: starts from '{start}' but has another network")
+        for key in alike:
+            learned = getattr(there, key)
+            if _unordered(learned) != _unordered(getattr(here, key)):
+                raise ValueError(
+                    f"{where}.{key}: starts from '{start}', which learns {learned}; give the same"
+                )
 
 
 def _unordered(value: Any) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from trainings import job_in
 
-from galadapt.config.training import Compute, Method
-from galadapt.core.quantity import PARAMETERS
+from galadapt.config.training import Method
 from galadapt.learners.train import train
 from galadapt.stamps.format import write_stamps
 
@@ -46,19 +46,6 @@ def write_domain(
 
 def train_baseline(folder: Path, simulated: Path, seed: int, epochs: int) -> Path:
     """Train what other methods start from, and return its run folder."""
-    train(
-        task="galaxies",
-        variant="tiny",
-        method_name="baseline",
-        method=Method(epochs=epochs, batch_size=8, learning_rate=1e-3),
-        parameters=PARAMETERS,
-        seed=seed,
-        simulated=simulated,
-        survey=None,
-        output=folder / "run",
-        checkpoint=folder / "checkpoint",
-        start_model=None,
-        compute=Compute(),
-        provenance={},
-    )
+    method = Method(epochs=epochs, batch_size=8, learning_rate=1e-3)
+    train(job_in(folder, method, {"simulated": simulated}, seed=seed, provenance={}))
     return folder / "run"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from blob_stamps import write_domain
+from trainings import job_in
 
 from galadapt.config.training import Compute, Method, Network
-from galadapt.core.quantity import PARAMETERS
+from galadapt.learners.job import Job
 from galadapt.learners.keras import backend
 
 
@@ -26,27 +27,14 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def job(domains: dict[str, Path], tmp_path: Path) -> Callable[..., Any]:
-    """Make the arguments of `train`; keywords replace settings of the method or arguments."""
+def job(domains: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
+    """Make a training; keywords replace settings of the method, stamp sets, or arguments."""
 
-    def make(method: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    def make(method: dict[str, Any], **changes: Any) -> Job:
         settings = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-3, "patience": 3} | method
-        arguments = {
-            "task": "galaxies",
-            "variant": "tiny",
-            "method_name": "baseline",
-            "method": Method(**settings),
-            "parameters": PARAMETERS,
-            "seed": 1,
-            "simulated": domains["simulated"],
-            "survey": domains["survey"],
-            "output": tmp_path / "run",
-            "checkpoint": tmp_path / "checkpoint",
-            "start_model": None,
-            "compute": Compute(),
-            "provenance": {"stage": "test"},
-        }
-        return arguments | changes
+        given = {name: changes.pop(name, path) for name, path in domains.items()}
+        given = {name: path for name, path in given.items() if path is not None}
+        return job_in(tmp_path, Method(**settings), given, **changes)
 
     return make
 

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from trainings import job_in, predict_into
 
 from galadapt.config.classes import ClassMethod
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
 from galadapt.learners.keras import backend
-from galadapt.learners.predict import predict
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps
 
 backend.prepare(Compute())
 
 from galadapt.answers.registry import of_method  # noqa: E402
+from galadapt.learners.data import read_split  # noqa: E402
 from galadapt.learners.keras.batches import Batches  # noqa: E402
-from galadapt.learners.keras.data import read_training  # noqa: E402
 
 SIDE = 16
 CLASSES = ("empty", "line", "block")
@@ -68,36 +68,17 @@ def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_patterns(tmp_path_factory.mktemp("patterns") / "simulated.h5", "simulated")
 
 
-def run(folder: Path, stamps: Path, method: dict[str, Any], **changes: Any) -> pd.DataFrame:
+def run(
+    folder: Path, stamps: Path, method: dict[str, Any], survey: Path | None = None, **changes: Any
+) -> pd.DataFrame:
     """Train and test; return the predictions."""
     settings = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 12, "patience": 12} | method
-    train(
-        **{
-            "task": "screening",
-            "variant": "plain",
-            "method_name": "one",
-            "method": ClassMethod(**settings),
-            "parameters": (),
-            "seed": 1,
-            "simulated": stamps,
-            "survey": None,
-            "output": folder,
-            "checkpoint": folder / "checkpoint",
-            "start_model": None,
-            "compute": Compute(),
-            "provenance": {},
-        }
-        | changes
+    names = {"task": "screening", "variant": "plain", "method_name": "one", "quantities": ()}
+    given = {"simulated": stamps} | (
+        {"survey": changes.pop("survey")} if "survey" in changes else {}
     )
-    predict(
-        run=folder / "run.json",
-        model=folder / "model.keras",
-        domains={"simulated": stamps},
-        predictions=folder / "predictions.parquet",
-        embeddings=folder / "embeddings.parquet",
-        record=folder / "predictions.json",
-        compute=Compute(),
-    )
+    train(job_in(folder, ClassMethod(**settings), given, output=folder, **names, **changes))
+    predict_into(folder, given)
     return pd.read_parquet(folder / "predictions.parquet")
 
 
@@ -140,7 +121,7 @@ def test_a_classifier_learns_on_from_a_network_that_draws(patterns: Path, tmp_pa
         tmp_path / "classify",
         patterns,
         {"network": {"architecture": "unet"}, "starts_from": "draw", "epochs": 8},
-        start_model=tmp_path / "draw" / "model.keras",
+        start=tmp_path / "draw" / "run.json",
     )
     assert accuracy(table) > 0.9
     assert "flagged_share" not in table
@@ -174,35 +155,21 @@ def test_a_survey_without_labels_is_predicted_and_not_learned(
         "alignment": {"kind": "coral"},
         "epochs": 2,
     }
-    run(tmp_path / "run", patterns, method, survey=survey)
-    predict(
-        run=tmp_path / "run" / "run.json",
-        model=tmp_path / "run" / "model.keras",
-        domains={"simulated": patterns, "survey": survey},
-        predictions=tmp_path / "p.parquet",
-        embeddings=tmp_path / "e.parquet",
-        record=tmp_path / "r.json",
-        compute=Compute(),
-    )
-    table = pd.read_parquet(tmp_path / "p.parquet")
+    table = run(tmp_path / "run", patterns, method, survey=survey)
     assert set(table.loc[table["domain"] == "survey", "label_true"]) == {""}
     assert table.filter(like="p_").notna().all(axis=None)
 
 
-def batches_of(stamps: Path, **method: Any) -> tuple[Batches, StampSet, np.ndarray]:
-    settings = ClassMethod(network={"architecture": "r3"}, batch_size=16, **method)
+def batches_of(stamps: Path, **method: Any) -> Batches:
+    settings = ClassMethod(**{"network": {"architecture": "r3"}, "batch_size": 16} | method)
     with StampSet(stamps) as opened:
-        target = of_method(settings, (), opened)
-        training = read_training({"simulated": opened}, "train", target, settings)
-        target = target.fitted(training["simulated"].labels, None)
-        labels = opened.table["label"].to_numpy(object)[training["simulated"].rows]
-    times = np.array([settings.copies.get(label, 1) for label in labels])
-    copies = {"simulated": times} if settings.copies else None
-    return Batches(training, target, settings, 1, copies), opened, labels
+        answer = of_method(settings, (), opened)
+        training = read_split({"simulated": opened}, "train", answer, settings)
+    return Batches(training, answer.fitted(training["simulated"].labels, None), settings, 1)
 
 
 def test_copies_are_shown_more_often_and_turned(patterns: Path) -> None:
-    batches, _, _ = batches_of(patterns, copies={"block": 3})
+    batches = batches_of(patterns, copies={"block": 3})
     assert len(batches) == (128 + 3 * 64) // 16
     shown: dict[bytes, int] = {}
     for images, targets, _ in batches:
@@ -215,7 +182,7 @@ def test_copies_are_shown_more_often_and_turned(patterns: Path) -> None:
 
 
 def test_balanced_classes_weigh_the_same(patterns: Path) -> None:
-    batches, _, _ = batches_of(
+    batches = batches_of(
         patterns, class_weights="balanced", groups={"clean": ["empty"], "not": ["line", "block"]}
     )
     weights: dict[float, float] = {}
@@ -226,13 +193,8 @@ def test_balanced_classes_weigh_the_same(patterns: Path) -> None:
 
 
 def test_masks_turn_with_their_stamps(patterns: Path) -> None:
-    settings = ClassMethod(
-        network={"architecture": "unet"}, answer="mask", augment="all", batch_size=16
-    )
-    with StampSet(patterns) as stamps:
-        target = of_method(settings, (), stamps)
-        training = read_training({"simulated": stamps}, "train", target, settings)
-    batches = Batches(training, target, settings, 1)
+    network = {"architecture": "unet"}
+    batches = batches_of(patterns, network=network, answer="mask", augment="all")
     for images, masks, _ in batches:
         inside = images[masks > 0.5]
         outside = images[masks < 0.5]
@@ -265,5 +227,5 @@ def test_a_start_that_tells_other_classes_apart(patterns: Path, tmp_path: Path) 
             tmp_path / "second",
             patterns,
             {**network, "groups": groups, "starts_from": "one"},
-            start_model=tmp_path / "first" / "model.keras",
+            start=tmp_path / "first" / "run.json",
         )

@@ -10,7 +10,7 @@ from galadapt.learners.keras import backend
 
 backend.prepare(Compute())
 
-from galadapt.learners.keras.data import turn  # noqa: E402
+from galadapt.learners.keras.batches import turn  # noqa: E402
 from galadapt.learners.orientations import COUNT, mean_output, oriented  # noqa: E402
 
 STAMPS = np.random.default_rng(3).standard_normal((5, 6, 6, 1)).astype(np.float32)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from same_runs import assert_same_run
+from trainings import assert_same_run
 
 from galadapt.config.training import Compute, Network
 from galadapt.core.errors import RunError
+from galadapt.learners.job import Job
 from galadapt.learners.keras import backend, checkpoint
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet
@@ -21,10 +23,10 @@ backend.prepare(Compute())
 import keras  # noqa: E402
 
 from galadapt.learners.keras import compiling  # noqa: E402
+from galadapt.learners.keras.batches import turn  # noqa: E402
 from galadapt.learners.keras.compiling import oriented_each  # noqa: E402
-from galadapt.learners.keras.data import turn  # noqa: E402
 
-MakeJob = Callable[..., dict[str, Any]]
+MakeJob = Callable[..., Job]
 
 ON_DEVICE = Compute(stamps_on_device=True)
 ADVERSARIAL = {
@@ -63,7 +65,7 @@ def test_the_same_bits_come_out(
 ) -> None:
     settings = {**settings, "network": with_dropout, "epochs": 2}
     for name, compute in (("host", Compute()), ("device", ON_DEVICE)):
-        train(**job(settings, output=tmp_path / name, compute=compute))
+        train(job(settings, output=tmp_path / name, compute=compute))
     assert_same_run(tmp_path / "host", tmp_path / "device")
 
 
@@ -72,7 +74,7 @@ def test_an_interrupted_training_may_go_on_the_other_way(
 ) -> None:
     """The state on disk holds what is learned and no stamp."""
     settings = {**ADVERSARIAL, "epochs": 2}
-    train(**job(settings, output=tmp_path / "whole"))
+    train(job(settings, output=tmp_path / "whole"))
     arguments = job(settings, output=tmp_path / "halves", compute=ON_DEVICE)
     save = checkpoint.Checkpoint.save
 
@@ -83,11 +85,14 @@ def test_an_interrupted_training_may_go_on_the_other_way(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoint, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
-            train(**arguments)
-    with np.load(arguments["checkpoint"] / "state.npz") as state, StampSet(job({})["survey"]) as s:
+            train(arguments)
+    with (
+        np.load(arguments.checkpoint / "state.npz") as state,
+        StampSet(job({}).given["survey"]) as s,
+    ):
         shapes = [state[name].shape for name in state.files]
         assert not any(s.side in shape for shape in shapes)
-    train(**arguments | {"compute": Compute()})
+    train(replace(arguments, compute=Compute()))
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
 
@@ -97,7 +102,7 @@ def test_a_full_device_is_said(job: MakeJob, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(compiling.Resident, "add_weight", full)
     with pytest.raises(RunError, match=r"no room for 0\.0 GiB of .*stamps_on_device: false"):
-        train(**job({}, compute=ON_DEVICE))
+        train(job({}, compute=ON_DEVICE))
 
 
 def test_other_errors_stay_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

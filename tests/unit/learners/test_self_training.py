@@ -12,10 +12,10 @@ import pytest
 from blob_stamps import train_baseline, write_domain
 from pydantic import ValidationError
 
-from galadapt.config.training import Compute, Method, SelfTraining
+from galadapt.config.training import Compute, Method
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_json
-from galadapt.core.quantity import SERSIC
+from galadapt.learners.job import Job
 from galadapt.learners.keras import backend
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps
@@ -24,10 +24,8 @@ backend.prepare(Compute())
 
 from galadapt.answers.base import known  # noqa: E402
 from galadapt.answers.numbers.answer import Numbers  # noqa: E402
-from galadapt.answers.numbers.scaler import TargetScaler  # noqa: E402
-from galadapt.learners.job import Job  # noqa: E402
-from galadapt.learners.keras.data import read_examples  # noqa: E402
-from galadapt.learners.keras.self_training import pseudo_labelled  # noqa: E402
+from galadapt.learners.data import read_examples  # noqa: E402
+from galadapt.learners.keras.adaptation import pseudo_labelled  # noqa: E402
 
 SELF = {
     "domains": ["simulated", "survey"],
@@ -44,31 +42,31 @@ def teachers(
     """The starts of two seeds."""
     return tuple(
         train_baseline(tmp_path_factory.mktemp("teacher"), domains["simulated"], seed, epochs=1)
-        / "model.keras"
+        / "run.json"
         for seed in (1, 2)
     )
 
 
-def survey_part(domains: dict[str, Path], teacher: Path) -> tuple[Any, Numbers]:
-    scaler = TargetScaler.from_dict(read_json(teacher.parent / "run.json")["answer"]["scaling"])
-    target = Numbers(SERSIC, scaler=scaler)
-    with StampSet(domains["survey"]) as stamps:
-        part = read_examples(stamps, stamps.rows("train"), target, with_labels=False)
-    return part, target
+def learned(job: Job) -> Any:
+    """What the survey's training stamps of a job come to be labelled as."""
+    answer = Numbers.of_record(read_json(job.teachers[0])["answer"])
+    with StampSet(job.given["survey"]) as stamps:
+        part = read_examples(stamps, stamps.rows("train"), answer, job.method, False)
+    return part, pseudo_labelled(part, job, answer)
 
 
-def test_the_answers_that_scatter_least_are_kept(domains, teachers):
-    part, target = survey_part(domains, teachers[0])
-    one = pseudo_labelled(part, teachers, target, SelfTraining(keep=0.4), "self/tiny/seed1")
-    every = pseudo_labelled(part, teachers, target, SelfTraining(keep=1.0), "self/tiny/seed1")
+def test_the_predictions_that_scatter_least_are_kept(job, teachers):
+    def keeping(share: float, some: tuple[Path, ...] = teachers) -> Any:
+        return learned(job({**SELF, "self_training": {"keep": share}}, teachers=some))
+
+    (part, one), (_, every) = keeping(0.4), keeping(1.0)
     kept = known(one.labels)
     assert kept.sum() == round(0.4 * len(part))
     assert known(every.labels).all()
     np.testing.assert_array_equal(one.labels[kept], every.labels[kept])
     np.testing.assert_array_equal(one.images, part.images)
-    # A single network in a single orientation would say something else.
-    alone = pseudo_labelled(part, teachers[:1], target, SelfTraining(keep=1.0), "self/tiny/seed1")
-    assert not np.allclose(alone.labels, every.labels)
+    # A single network predicts something else.
+    assert not np.allclose(keeping(1.0, teachers[:1])[1].labels, every.labels)
 
 
 def test_labels_of_the_survey_change_nothing(job: Callable[..., Any], domains, teachers, tmp_path):
@@ -82,42 +80,27 @@ def test_labels_of_the_survey_change_nothing(job: Callable[..., Any], domains, t
                 images, metadata = stamps.images(np.arange(len(stamps))), dict(stamps.metadata)
             write_stamps(survey, [images], table, metadata)
         output = tmp_path / f"run{number}"
-        train(
-            **job(
-                SELF,
-                start_model=teachers[0],
-                teachers=teachers,
-                survey=survey,
-                output=output,
-            )
-        )
+        settings = {"start": teachers[0], "teachers": teachers, "survey": survey}
+        train(job(SELF, output=output, **settings))
         runs.append((output / "history.csv").read_text().splitlines()[1].split(",")[:3])
     assert runs[0] == runs[1]
 
 
 def test_another_teacher_is_another_run(job, teachers):
-    settings = job(SELF, start_model=teachers[0])
-    identities = {
-        Job(**{**settings, "teachers": some}).identity("x") for some in (teachers, teachers[:1])
-    }
-    assert len(identities) == 2
+    settings = {"start": teachers[0]}
+    assert len({job(SELF, teachers=t, **settings).identity for t in (teachers, teachers[:1])}) == 2
 
 
-def test_what_cannot_teach_is_refused(job, domains, teachers, tmp_path):
+def test_what_cannot_teach_is_refused(job, teachers, tmp_path):
     with pytest.raises(DataError, match="self_training was given no network to learn from"):
-        train(**job(SELF, start_model=teachers[0]))
-    part, target = survey_part(domains, teachers[0])
-    folder = tmp_path / "other"
-    shutil.copytree(teachers[0].parent, folder)
-    record = read_json(folder / "run.json")
-    record["answer"]["quantities"] = record["answer"]["quantities"][:2]
-    record["answer"]["scaling"] = {
-        key: value[:2] if isinstance(value, list) and len(value) == 4 else value
-        for key, value in record["answer"]["scaling"].items()
-    }
-    write_json(folder / "run.json", record)
+        train(job(SELF, start=teachers[0]))
+    other = tmp_path / "other" / "run.json"
+    shutil.copytree(teachers[0].parent, other.parent)
+    record = read_json(other)
+    record["answer"]["quantities"][0]["name"] = "mass"
+    write_json(other, record)
     with pytest.raises(DataError, match="learned something else than magnitude"):
-        pseudo_labelled(part, [folder / "model.keras"], target, SelfTraining(), "self")
+        learned(job(SELF, teachers=(teachers[0], other)))
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from blob_stamps import SIDE, train_baseline, write_domain
-from same_runs import assert_same_run, weights
+from trainings import assert_same_run, network, predict_into, weights
 
 from galadapt.config.training import Compute, Method, Network
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import PARAMETERS, SERSIC
 from galadapt.learners.keras import backend
-from galadapt.learners.predict import predict
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet, write_stamps
 
@@ -31,16 +30,16 @@ import keras  # noqa: E402
 
 from galadapt.answers.numbers.answer import Numbers  # noqa: E402
 from galadapt.answers.numbers.scaler import TargetScaler  # noqa: E402
+from galadapt.learners.data import Examples  # noqa: E402
 from galadapt.learners.job import Job  # noqa: E402
-from galadapt.learners.keras import batch_norm, trainer  # noqa: E402
+from galadapt.learners.keras import adaptation, trainer  # noqa: E402
 from galadapt.learners.keras.batches import Batches  # noqa: E402
 from galadapt.learners.keras.checkpoint import Checkpoint  # noqa: E402
 from galadapt.learners.keras.checkpoint import Progress as CheckpointProgress  # noqa: E402
-from galadapt.learners.keras.data import Examples  # noqa: E402
 from galadapt.learners.keras.networks import build, feature_variables  # noqa: E402
 from galadapt.learners.orientations import oriented  # noqa: E402
 
-MakeJob = Callable[..., dict[str, Any]]
+MakeJob = Callable[..., Job]
 
 BOTH = {"domains": ["simulated", "survey"]}
 SEMI = {**BOTH, "alignment": {"kind": "dann", "weight": 0.1}, "loss": "mse"}
@@ -48,19 +47,11 @@ MATCHED = {**SEMI, "alignment": {"kind": "dann", "match_labels": True}}
 SUPERVISED = {**SEMI, "survey_labels": True}
 
 
-def ask(run: Path, domains: dict[str, Path], **changes: Path) -> None:
-    """Test the network of a run folder on both domains, into the folder."""
-    files = {"run": "run.json", "model": "model.keras", "predictions": "predictions.parquet"}
-    files |= {"embeddings": "embeddings.parquet", "record": "predictions.json"}
-    paths = {name: run / file for name, file in files.items()} | changes
-    predict(**paths, domains=domains, compute=Compute())
-
-
 @pytest.fixture(scope="module")
 def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished and tested baseline, for every test that starts from one."""
     run = train_baseline(tmp_path_factory.mktemp("trained"), domains["simulated"], 1, epochs=2)
-    ask(run, domains)
+    predict_into(run, domains)
     return run
 
 
@@ -68,7 +59,7 @@ def trained(domains: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 def start(trained: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     shutil.copytree(trained, tmp_path / "start")
-    return tmp_path / "start" / "model.keras"
+    return tmp_path / "start" / "run.json"
 
 
 # --- what it writes --------------------------------------------------------------------------
@@ -77,7 +68,7 @@ def start(trained: Path, tmp_path: Path) -> Path:
 def test_run_folder(trained: Path, domains: dict[str, Path]) -> None:
     run = trained
     assert sorted(path.name for path in run.iterdir()) == [
-        *("embeddings.parquet", "environment.json", "history.csv", "model.keras"),
+        *("embeddings.parquet", "environment.json", "history.csv", "model"),
         *("predictions.json", "predictions.parquet", "run.json"),
     ]
     assert not (run.parent / "checkpoint").exists()
@@ -115,7 +106,7 @@ def test_saved_model_predicts_standardised_parameters_in_safe_mode(
     trained: Path, domains: dict[str, Path]
 ) -> None:
     run = trained
-    model = keras.saving.load_model(run / "model.keras", safe_mode=True)
+    model = keras.saving.load_model(run / "model" / "network.keras", safe_mode=True)
     record = json.loads((run / "run.json").read_text())
     scaler = TargetScaler.from_dict(record["answer"]["scaling"])
     with StampSet(domains["survey"]) as stamps:
@@ -133,8 +124,8 @@ def test_saved_model_predicts_standardised_parameters_in_safe_mode(
 
 def test_learns(job: MakeJob) -> None:
     arguments = job({"epochs": 12, "learning_rate": 5e-3, "augment": "all", "patience": 12})
-    train(**arguments)
-    history = pd.read_csv(arguments["output"] / "history.csv")
+    train(arguments)
+    history = pd.read_csv(arguments.output / "history.csv")
     assert history["val_simulated"].min() < 0.6 * history["val_simulated"].iloc[0]
 
 
@@ -142,9 +133,9 @@ def test_magnitude_limit_drops_faint_stamps_everywhere(
     job: MakeJob, domains: dict[str, Path]
 ) -> None:
     arguments = job({"max_magnitude": 20.5, "epochs": 1})
-    train(**arguments)
-    ask(arguments["output"], domains)
-    predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    train(arguments)
+    predict_into(arguments.output, domains)
+    predictions = pd.read_parquet(arguments.output / "predictions.parquet")
     assert predictions["magnitude_true"].max() <= 20.5
     assert set(predictions["domain"]) == {"simulated", "survey"}
 
@@ -155,8 +146,8 @@ def test_magnitude_limit_drops_faint_stamps_everywhere(
 def test_same_seed_same_run(job: MakeJob, domains: dict[str, Path], tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     for run in (first, second):
-        train(**job({**SEMI, "augment": "all", "epochs": 2}, output=run))
-        ask(run, domains)
+        train(job({**SEMI, "augment": "all", "epochs": 2}, output=run))
+        predict_into(run, domains)
     assert_same_run(first, second)
     for name in ("predictions.parquet", "embeddings.parquet"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -166,18 +157,26 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing may catch it."""
 
 
-def interrupt(arguments: dict[str, Any], epoch: int) -> None:
-    class Kill(keras.callbacks.Callback):
-        def on_epoch_end(self, finished: int, logs: Any = None) -> None:
-            if finished + 1 == epoch:
-                raise Killed
+def interrupt(job: Job, epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, and stop after so many epochs, once the state is saved."""
+    save = Checkpoint.save
 
-    with pytest.raises(Killed):
-        trainer.run(Job(**arguments), extra=[Kill()])
+    def save_and_stop(self: Checkpoint, model: Any, progress: CheckpointProgress) -> None:
+        save(self, model, progress)
+        if progress.epoch == epoch:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        train(job)
 
 
 def test_interrupted_training_ends_like_an_uninterrupted_one(
-    job: MakeJob, tmp_path: Path, with_dropout: Network, capfd: pytest.CaptureFixture[str]
+    job: MakeJob,
+    tmp_path: Path,
+    with_dropout: Network,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Dropout, moments, schedules, orientations and early stopping all continue where they were."""
     settings = {
@@ -187,11 +186,11 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
         "learning_rate_schedule": "cosine",
         "epochs": 3,
     }
-    train(**job(settings, output=tmp_path / "whole"))
+    train(job(settings, output=tmp_path / "whole"))
     arguments = job(settings, output=tmp_path / "halves")
-    interrupt(arguments, epoch=1)
-    assert not arguments["output"].exists()
-    train(**arguments)
+    interrupt(arguments, 1, monkeypatch)
+    assert not arguments.output.exists()
+    train(arguments)
     assert "continues after epoch 1" in capfd.readouterr().err
     assert_same_run(tmp_path / "whole", tmp_path / "halves")
 
@@ -199,23 +198,25 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
 def test_half_precision_trains_and_leaves_an_exact_network(
     job: MakeJob, trained: Path, tmp_path: Path
 ) -> None:
-    start_model = trained / "model.keras"
+    start = trained / "run.json"
     for name, precision in (("half", "bfloat16"), ("exact", "float32")):
         settings = {"precision": precision, "epochs": 2, "starts_from": "baseline"}
-        train(**job(settings, output=tmp_path / name, start_model=start_model))
+        train(job(settings, output=tmp_path / name, start=start))
     half, exact = (pd.read_csv(tmp_path / name / "history.csv") for name in ("half", "exact"))
     assert (half["loss"] != exact["loss"]).all()
     np.testing.assert_allclose(half["loss"], exact["loss"], rtol=0.05)
-    model = keras.saving.load_model(tmp_path / "half" / "model.keras", compile=False)
+    model = network(tmp_path / "half")
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
 
 
-def test_training_killed_after_its_last_epoch_only_writes_its_run(job: MakeJob) -> None:
+def test_training_killed_after_its_last_epoch_only_writes_its_run(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Steps too small for float32 bring no second best epoch, so patience ends the training."""
     arguments = job({"epochs": 9, "patience": 1, "learning_rate": 1e-12})
-    interrupt(arguments, epoch=2)
-    train(**arguments)
-    record = json.loads((arguments["output"] / "run.json").read_text())
+    interrupt(arguments, 2, monkeypatch)
+    train(arguments)
+    record = json.loads((arguments.output / "run.json").read_text())
     assert (record["epochs_run"], record["best_epoch"]) == (2, 1)
 
 
@@ -247,9 +248,9 @@ def test_useless_checkpoint_is_deleted_and_ignored(
 
 def test_early_stopping_keeps_the_best_weights(job: MakeJob, domains: dict[str, Path]) -> None:
     arguments = job({"learning_rate": 0.05, "epochs": 30, "patience": 2})
-    train(**arguments)
-    run = arguments["output"]
-    ask(run, domains)
+    train(arguments)
+    run = arguments.output
+    predict_into(run, domains)
     record = json.loads((run / "run.json").read_text())
     assert record["epochs_run"] == record["best_epoch"] + 2 < 30
     predictions = pd.read_parquet(run / "predictions.parquet")
@@ -277,21 +278,21 @@ def test_no_survey_label_reaches_a_label_free_training(job: MakeJob, tmp_path: P
     for name, settings in (("semi", MATCHED), ("supervised", supervised)):
         settings = {**settings, "epochs": 1}
         same = name == "semi"
-        train(**job(settings, output=tmp_path / name))
-        train(**job(settings, output=tmp_path / f"{name}-corrupted", survey=corrupted))
+        train(job(settings, output=tmp_path / name))
+        train(job(settings, output=tmp_path / f"{name}-corrupted", survey=corrupted))
         pairs = zip(weights(tmp_path / name), weights(tmp_path / f"{name}-corrupted"), strict=True)
         assert all((one == other).all() for one, other in pairs) == same
 
 
-def test_missing_labels_cost_their_stamps_only(job: MakeJob) -> None:
+def test_missing_labels_cost_their_stamps_only(job: MakeJob, tmp_path: Path) -> None:
     def forget(table: pd.DataFrame) -> pd.DataFrame:
         table.loc[::2, "sersic_index"] = np.nan
         return table
 
-    arguments = job({**SUPERVISED, "epochs": 1})
-    arguments["survey"] = write_domain(arguments["output"] / "holes.h5", "survey", forget)
-    train(**arguments)
-    assert np.isfinite(pd.read_csv(arguments["output"] / "history.csv")["val_survey"]).all()
+    survey = write_domain(tmp_path / "holes.h5", "survey", forget)
+    arguments = job({**SUPERVISED, "epochs": 1}, survey=survey)
+    train(arguments)
+    assert np.isfinite(pd.read_csv(arguments.output / "history.csv")["val_survey"]).all()
 
 
 @pytest.mark.parametrize(
@@ -304,20 +305,19 @@ def test_missing_labels_cost_their_stamps_only(job: MakeJob) -> None:
 )
 def test_what_stops_training(job: MakeJob, settings: dict[str, Any], monitored: list[str]) -> None:
     arguments = job({**settings, "epochs": 1})
-    train(**arguments)
-    history = pd.read_csv(arguments["output"] / "history.csv")
+    train(arguments)
+    history = pd.read_csv(arguments.output / "history.csv")
     assert [name for name in ("val_simulated", "val_survey") if name in history] == monitored
     np.testing.assert_allclose(history["val_monitored"], history[monitored].mean(axis=1))
 
 
 def batch_weights(masking: str) -> np.ndarray:
-    images = np.zeros((8, SIDE, SIDE, 1), np.float32)
+    images, once = np.zeros((8, SIDE, SIDE, 1), np.float32), np.ones(8, int)
     labels = np.random.default_rng(1).standard_normal((8, 4))
+    hidden = labels if masking == "fixed_vector" else labels * np.nan
     training = {
-        "simulated": Examples(images, labels, np.arange(8)),
-        "survey": Examples(
-            images, labels if masking == "fixed_vector" else labels * np.nan, np.arange(8)
-        ),
+        "simulated": Examples(images, labels, np.arange(8), once),
+        "survey": Examples(images, hidden, np.arange(8), once),
     }
     method = Method(**BOTH, alignment={"kind": "dann", "masking": masking}, batch_size=8)
     batches = Batches(training, Numbers(SERSIC).fitted(labels, None), method, seed=1)
@@ -340,8 +340,8 @@ def test_the_printed_mask_hides_places_not_stamps() -> None:
 
 def test_strength_and_rate_reach_the_training(job: MakeJob) -> None:
     arguments = job({**SEMI, "learning_rate_schedule": "cosine"})
-    train(**arguments)
-    history = pd.read_csv(arguments["output"] / "history.csv")
+    train(arguments)
+    history = pd.read_csv(arguments.output / "history.csv")
     progress = history["epoch"] / 3
     np.testing.assert_allclose(
         history["learning_rate"], 1e-3 * 0.5 * (1 + np.cos(np.pi * progress)), atol=1e-9
@@ -357,25 +357,25 @@ def test_transfer_starts_from_weights_and_scaling(
 ) -> None:
     """A step too small to see leaves the start's predictions."""
     settings = {"domains": ["survey"], "survey_labels": True, "starts_from": "baseline"}
-    arguments = job({**settings, "epochs": 1, "learning_rate": 1e-9}, start_model=start)
-    train(**arguments)
-    ask(arguments["output"], domains)
+    arguments = job({**settings, "epochs": 1, "learning_rate": 1e-9}, start=start)
+    train(arguments)
+    predict_into(arguments.output, domains)
     before = pd.read_parquet(start.parent / "predictions.parquet").drop(columns=["split", "domain"])
-    after = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    after = pd.read_parquet(arguments.output / "predictions.parquet")
     np.testing.assert_allclose(after[before.columns], before, rtol=1e-4, atol=1e-4)
 
 
 def test_dense_freezes_the_convolutions(job: MakeJob, start: Path) -> None:
     settings = {**SUPERVISED, "starts_from": "baseline", "trainable": "dense"}
-    arguments = job(settings, start_model=start)
-    train(**arguments)
-    before, after = weights(start.parent), weights(arguments["output"])
+    arguments = job(settings, start=start)
+    train(arguments)
+    before, after = weights(start.parent), weights(arguments.output)
     same = [bool((one == other).all()) for one, other in zip(before, after, strict=True)]
     convolutional = [one.ndim == 4 for one in before]
     assert all(same[index] for index, found in enumerate(convolutional) if found)
     assert not same[-2]
     # Only that training was frozen: the next one, from its result, is free again.
-    saved = keras.saving.load_model(arguments["output"] / "model.keras", compile=False)
+    saved = network(arguments.output)
     assert all(layer.trainable for layer in saved.layers)
 
 
@@ -383,11 +383,11 @@ def test_the_features_take_shorter_steps(job: MakeJob, start: Path, tmp_path: Pa
     """One step of Adam is as long as its rate, whatever the gradient: rates show in weights."""
     settings = {**SUPERVISED, "alignment": None, "starts_from": "baseline", "epochs": 1}
     settings |= {"batch_size": 64, "learning_rate": 1e-3, "feature_rate": 0.01}
-    arguments = job(settings, start_model=start)
-    train(**arguments)
+    arguments = job(settings, start=start)
+    train(arguments)
     moved = [
         float(np.abs(after - before).max())
-        for before, after in zip(weights(start.parent), weights(arguments["output"]), strict=True)
+        for before, after in zip(weights(start.parent), weights(arguments.output), strict=True)
     ]
     # The last two layers of two variables each are the heads'; all others lead to the features.
     assert max(moved[:-4]) < 3e-5
@@ -409,7 +409,7 @@ def test_the_population_is_matched_without_a_label(
         table = stamps.table.iloc[rows].reset_index(drop=True).assign(magnitude=np.nan)
         write_stamps(tmp_path / "bright.h5", [stamps.images(rows)], table, stamps.metadata)
     settings = {**BOTH, "starts_from": "baseline", "match_population": True, "epochs": 1}
-    arguments = job(settings, start_model=start, survey=tmp_path / "bright.h5")
+    arguments = job(settings, start=start, survey=tmp_path / "bright.h5")
     original = trainer.Batches
 
     def watched(*given: Any) -> Batches:
@@ -419,7 +419,7 @@ def test_the_population_is_matched_without_a_label(
 
     batches: list[Batches] = []
     monkeypatch.setattr(trainer, "Batches", watched)
-    train(**arguments)
+    train(arguments)
     with StampSet(domains["simulated"]) as stamps:
         magnitude = stamps.table["magnitude"].to_numpy()[stamps.rows("train")]
     found = batches[0].population_weights
@@ -444,7 +444,7 @@ def test_every_term_brings_the_domains_closer(job: MakeJob, kind: str, tmp_path:
         settings = {**BOTH, "alignment": alignment, "epochs": 20, "batch_size": 20, "patience": 20}
         settings |= {"learning_rate": 3e-3}
         arguments = job(settings, output=tmp_path / name)
-        train(**arguments)
+        train(arguments)
         terms[name] = pd.read_csv(tmp_path / name / "history.csv")["domain_loss"].tail(5).mean()
     assert 0 <= terms["with"] < 0.7 * terms["without"]
 
@@ -454,8 +454,8 @@ def test_batch_normalisations_take_the_surveys_moments(
 ) -> None:
     network = Network(architecture="r1_baseline")
     arguments = job({**BOTH, "network": network, "adapt_batch_norm": True, "epochs": 1})
-    train(**arguments)
-    model = keras.saving.load_model(arguments["output"] / "model.keras", compile=False)
+    train(arguments)
+    model = network(arguments.output)
     with StampSet(domains["survey"]) as stamps:
         images = stamps.images(stamps.rows("train"))[..., None]
     found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -474,18 +474,17 @@ def test_one_network_per_parameter_goes_through_every_training(
     """Frozen, slowed and aligned: the joined features stand for all trunks."""
     network = Network(per_parameter=True)
     settings = {"network": network, "epochs": 1, "batch_size": 32}
-    train(**job(settings, output=tmp_path / "first"))
-    ask(tmp_path / "first", domains)
+    train(job(settings, output=tmp_path / "first"))
+    predict_into(tmp_path / "first", domains)
     embeddings = pd.read_parquet(tmp_path / "first" / "embeddings.parquet")
     assert sum(name.startswith("f") for name in embeddings) == 4 * 128
-    start = tmp_path / "first" / "model.keras"
+    start = tmp_path / "first" / "run.json"
     settings |= {**SUPERVISED, "starts_from": "baseline", "alignment": {"kind": "coral"}}
 
     def moved(name: str, **changes: Any) -> dict[bool, list[float]]:
         """Say how far each weight of the heads (False) and of the trunks (True) went."""
-        train(**job({**settings, **changes}, start_model=start, output=tmp_path / name))
-        paths = (start, tmp_path / name / "model.keras")
-        before, after = (keras.saving.load_model(path, compile=False) for path in paths)
+        train(job({**settings, **changes}, start=start, output=tmp_path / name))
+        before, after = network(start.parent), network(tmp_path / name)
         trunks = {variable.path for variable in feature_variables(before)}
         found: dict[bool, list[float]] = {True: [], False: []}
         for one, other in zip(before.weights, after.weights, strict=True):
@@ -512,9 +511,8 @@ def test_answers_averaged_over_orientations_do_not_depend_on_them(
         with StampSet(domains["survey"]) as stamps:
             images = np.ascontiguousarray(oriented(stamps.images(), orientation))
             write_stamps(tmp_path / "turned.h5", [images], stamps.table, stamps.metadata)
-        tables = {name: tmp_path / f"{name}.parquet" for name in ("predictions", "embeddings")}
-        ask(run, {"survey": tmp_path / "turned.h5"}, **tables, record=tmp_path / "record.json")
-        found = [pd.read_parquet(path) for path in tables.values()]
+        predict_into(run, {"survey": tmp_path / "turned.h5"}, tmp_path)
+        found = [pd.read_parquet(tmp_path / f"{n}.parquet") for n in ("predictions", "embeddings")]
         return [
             found[0].filter(like="_predicted").to_numpy(),
             found[1].filter(regex=r"^f\d").to_numpy(),
@@ -532,7 +530,7 @@ def test_normalisations_of_every_trunk_are_adapted() -> None:
     keras.utils.set_random_seed(1)
     model = build(Network(architecture="residual", per_parameter=True), 16, 2)
     images = np.random.default_rng(1).gamma(2.0, size=(40, 16, 16, 1)).astype(np.float32)
-    batch_norm.adapt(model, images)
+    adaptation.adapt_batch_norm(model, images)
     found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(found) == 2 * 7
     normalised = keras.Model(model.input, [layer.output for layer in found])(images)
@@ -544,11 +542,11 @@ def test_normalisations_of_every_trunk_are_adapted() -> None:
 
 def test_logarithms_are_learned_and_undone(job: MakeJob, domains: dict[str, Path]) -> None:
     arguments = job({"logarithmic": ["effective_radius", "sersic_index"], "epochs": 1})
-    train(**arguments)
-    ask(arguments["output"], domains)
-    record = json.loads((arguments["output"] / "run.json").read_text())
+    train(arguments)
+    predict_into(arguments.output, domains)
+    record = json.loads((arguments.output / "run.json").read_text())
     assert record["answer"]["scaling"]["logarithmic"] == ["effective_radius", "sersic_index"]
-    predictions = pd.read_parquet(arguments["output"] / "predictions.parquet")
+    predictions = pd.read_parquet(arguments.output / "predictions.parquet")
     # Untrained, a network says the mean of what it learns: a geometric mean here.
     with StampSet(domains["simulated"]) as stamps:
         radii = stamps.table["effective_radius"].to_numpy()[stamps.rows("train")]
@@ -564,54 +562,54 @@ def test_diverged_training_says_what_to_lower(job: MakeJob) -> None:
     with pytest.raises(
         RunError, match=r"seed1: training diverged .* lower method_settings.baseline.learning_rate"
     ):
-        train(**arguments)
-    assert not arguments["output"].exists()
+        train(arguments)
+    assert not arguments.output.exists()
 
 
 def test_network_without_normalisations_has_none_to_adapt(job: MakeJob) -> None:
     with pytest.raises(ConfigError, match="'compact' has no batch normalisation; choose another"):
-        train(**job({**BOTH, "adapt_batch_norm": True}))
+        train(job({**BOTH, "adapt_batch_norm": True}))
 
 
 def test_start_model_not_given(job: MakeJob) -> None:
-    with pytest.raises(DataError, match=r"starts from 'baseline' but was given no start model"):
-        train(**job({"starts_from": "baseline"}))
+    with pytest.raises(DataError, match=r"builds on 'baseline' but was given no run"):
+        train(job({"starts_from": "baseline"}))
 
 
 def test_start_model_is_broken(job: MakeJob, start: Path) -> None:
-    start.write_bytes(b"not a model")
-    with pytest.raises(DataError, match=r"model.keras: not a readable Keras model"):
-        train(**job({"starts_from": "baseline"}, start_model=start))
+    (start.parent / "model" / "network.keras").write_bytes(b"not a model")
+    with pytest.raises(DataError, match=r"network.keras: not a readable Keras model"):
+        train(job({"starts_from": "baseline"}, start=start))
 
 
 def test_start_model_without_its_record(job: MakeJob, start: Path) -> None:
     (start.parent / "run.json").unlink()
     with pytest.raises(DataError, match=r"run.json: no such file"):
-        train(**job({"starts_from": "baseline"}, start_model=start))
+        train(job({"starts_from": "baseline"}, start=start))
 
 
 def test_start_model_of_other_targets(job: MakeJob, start: Path) -> None:
     with pytest.raises(DataError, match=r"predicts magnitude, .* start from a run of the same"):
-        train(**job({"starts_from": "baseline"}, start_model=start, parameters=PARAMETERS[:2]))
+        train(job({"starts_from": "baseline"}, start=start, quantities=SERSIC[:2]))
 
 
 def test_domains_of_different_size(job: MakeJob, tmp_path: Path) -> None:
-    with StampSet(job({})["survey"]) as stamps:
+    with StampSet(job({}).given["survey"]) as stamps:
         small = stamps.images()[:, 2:-2, 2:-2]
         write_stamps(tmp_path / "small.h5", [small], stamps.table, stamps.metadata)
     with pytest.raises(DataError, match=r"stamps of 12 px beside .* give both the same variant"):
-        train(**job(BOTH, survey=tmp_path / "small.h5"))
+        train(job(BOTH, survey=tmp_path / "small.h5"))
 
 
 @pytest.mark.parametrize("domain", ["simulated", "survey"])
 def test_domain_that_a_method_trains_on_is_not_given(job: MakeJob, domain: str) -> None:
     with pytest.raises(DataError, match=f"trains on domain '{domain}' but was given no stamps"):
-        train(**job(BOTH, **{domain: None}))
+        train(job(BOTH, **{domain: None}))
 
 
 def test_survey_that_a_method_does_not_train_on_is_not_read(job: MakeJob, tmp_path: Path) -> None:
-    train(**job({"epochs": 1}, survey=tmp_path / "absent.h5", output=tmp_path / "named"))
-    train(**job({"epochs": 1}, survey=None, output=tmp_path / "not"))
+    train(job({"epochs": 1}, survey=tmp_path / "absent.h5", output=tmp_path / "named"))
+    train(job({"epochs": 1}, survey=None, output=tmp_path / "not"))
     assert_same_run(tmp_path / "named", tmp_path / "not")
 
 

@@ -11,7 +11,8 @@ from galadapt.answers.numbers.answer import Numbers
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import SERSIC, Quantity
-from galadapt.learners.keras.data import epoch_order, epoch_orientations, read_training, turn
+from galadapt.learners.data import read_split
+from galadapt.learners.keras.batches import epoch_order, epoch_orientations, turn
 from galadapt.stamps.format import StampSet
 
 TARGET = Numbers(SERSIC)
@@ -77,10 +78,8 @@ def test_label_free_methods_read_no_survey_label(domains: dict[str, Path]) -> No
     method = Method(**BOTH, alignment={"kind": "dann"}, max_magnitude=20)
     with StampSet(domains["simulated"]) as simulated, StampSet(domains["survey"]) as survey:
         sets = {"simulated": simulated, "survey": survey}
-        hidden = read_training(sets, "train", TARGET, method)
-        seen = read_training(
-            sets, "train", TARGET, method.model_copy(update={"survey_labels": True})
-        )
+        hidden = read_split(sets, "train", TARGET, method)
+        seen = read_split(sets, "train", TARGET, method.model_copy(update={"survey_labels": True}))
     assert not hidden["survey"].labelled.any()
     assert hidden["simulated"].labelled.all() and seen["survey"].labelled.all()
     # A magnitude limit would be a look at the labels.
@@ -92,8 +91,8 @@ def test_limits_hold_for_training_alone(domains: dict[str, Path]) -> None:
     method = Method(n_simulated=7)
     with StampSet(domains["simulated"]) as simulated:
         sets = {"simulated": simulated}
-        train = read_training(sets, "train", TARGET, method)["simulated"]
-        validation = read_training(sets, "validation", TARGET, method)["simulated"]
+        train = read_split(sets, "train", TARGET, method)["simulated"]
+        validation = read_split(sets, "validation", TARGET, method)["simulated"]
     assert simulated.table["id"].to_numpy()[train.rows].tolist() == list(range(1000, 1007))
     assert len(validation) == 16
 
@@ -103,7 +102,7 @@ def test_nothing_left_of_a_split(domains: dict[str, Path]) -> None:
         StampSet(domains["simulated"]) as simulated,
         pytest.raises(DataError, match=r"simulated has no train stamps after max_magnitude 10"),
     ):
-        read_training({"simulated": simulated}, "train", TARGET, Method(max_magnitude=10))
+        read_split({"simulated": simulated}, "train", TARGET, Method(max_magnitude=10))
 
 
 def test_missing_label_column(domains: dict[str, Path]) -> None:
@@ -112,4 +111,4 @@ def test_missing_label_column(domains: dict[str, Path]) -> None:
         pytest.raises(DataError, match=r"simulated.h5: lacks the label column 'bar'; rerun"),
     ):
         bar = Numbers((SERSIC[0], Quantity("bar", "bar strength", "b")))
-        read_training({"simulated": simulated}, "train", bar, Method())
+        read_split({"simulated": simulated}, "train", bar, Method())

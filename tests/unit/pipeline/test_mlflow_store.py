@@ -108,12 +108,12 @@ def test_a_run_holds_everything_of_its_folder(store, make, tiny_model):
         "figures/scatter.png",
         "history.csv",
         "metrics.json",
-        "model.keras",
+        "model/network.keras",
         "predictions.json",
         "predictions.parquet",
         "run.json",
     ]
-    logged = store.client.download_artifacts(run.info.run_id, "model.keras")
+    logged = store.client.download_artifacts(run.info.run_id, "model/network.keras")
     assert Path(logged).read_bytes() == tiny_model.read_bytes()
 
 

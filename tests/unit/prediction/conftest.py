@@ -32,10 +32,11 @@ def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:
 
     keras.utils.set_random_seed(seed)
     model = networks.build(Network(), SIDE // 2, 4, 0.0, 1.0)
-    folder.mkdir(parents=True)
-    model.save(folder / "model.keras")
+    (folder / "model").mkdir(parents=True)
+    model.save(folder / "model" / "network.keras")
     domains = ["simulated", "survey"] if survey_labels else ["simulated"]
     run = {
+        **{"learner": "keras", "weights": "", "identity": ""},
         "task": "galaxies",
         "variant": "asinh",
         "method": "baseline",

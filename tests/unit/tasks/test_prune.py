@@ -15,9 +15,9 @@ from galadapt.tasks.reading import load
 def results(tmp_path: Path, monkeypatch, repository: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     names = [
-        "runs/galaxies/asinh/baseline/seed1/model.keras",
-        "runs/galaxies/asinh/baseline/seed9/model.keras",
-        "runs/galaxies/asinh/gone/seed1/model.keras",
+        "runs/galaxies/asinh/baseline/seed1/run.json",
+        "runs/galaxies/asinh/baseline/seed9/run.json",
+        "runs/galaxies/asinh/gone/seed1/run.json",
         "models/galaxies/asinh/baseline/member-1.keras",
         "models/galaxies/asinh/baseline/member-4.keras",
         "models/galaxies/asinh/gone/package.json",
@@ -62,5 +62,5 @@ def test_nothing_is_removed_unless_asked(results, repository, capsys):
     assert "8 results of earlier experiments" in capsys.readouterr().out
     assert main(["prune", "--delete", config]) == 0
     assert not [name for name in STALE if (results / name).exists()]
-    assert (results / "runs/galaxies/asinh/baseline/seed1/model.keras").exists()
+    assert (results / "runs/galaxies/asinh/baseline/seed1/run.json").exists()
     assert (results / "figures/stamps.png").exists()

@@ -8,7 +8,6 @@ PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
 rule package:
     input:
         runs=lambda wildcards: of_seeds(["run.json"], wildcards),
-        models=lambda wildcards: of_seeds(["model.keras"], wildcards),
         simulated=lambda wildcards: STAMPS[CONFIG.source(wildcards.method, "simulated")],
         survey=STAMPS["survey"],
     output:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import keras
 import numpy as np
 
 from galadapt.answers.base import known
@@ -15,6 +14,9 @@ from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
+
+if TYPE_CHECKING:
+    import keras
 
 _TINY = 1e-7
 
@@ -153,9 +155,11 @@ class Classes:
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the cross-entropy."""
+        from keras import losses
+
         if self.coder.ordinal:
-            return keras.losses.BinaryCrossentropy(reduction=reduction)
-        return keras.losses.CategoricalCrossentropy(reduction=reduction)
+            return losses.BinaryCrossentropy(reduction=reduction)
+        return losses.CategoricalCrossentropy(reduction=reduction)
 
     def validation_loss(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import keras
 import numpy as np
-from keras import ops
 
 from galadapt.answers.base import known
 from galadapt.answers.classes.answer import coder_of, named, truth
@@ -19,22 +17,10 @@ from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
+if TYPE_CHECKING:
+    import keras
+
 _TINY = 1e-7
-
-
-class Overlap(keras.losses.Loss):
-    """Cross-entropy of pixels plus 1 - the Dice coefficient of the batch.
-
-    Flagged pixels are few: the cross-entropy alone would be content to draw nothing, and the Dice
-    coefficient alone gives no gradient where nothing is flagged (Milletari et al. 2016).
-    """
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare maps (n, side, side, 1); one number per stamp."""
-        y_true = ops.cast(y_true, y_pred.dtype)
-        crossed = ops.mean(ops.binary_crossentropy(y_true, y_pred), axis=(1, 2, 3))
-        shared = 2 * ops.sum(y_true * y_pred) + 1.0
-        return crossed + 1.0 - shared / (ops.sum(y_true) + ops.sum(y_pred) + 1.0)
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,8 @@ class Maps:
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the loss of maps."""
+        from galadapt.answers.maps.loss import Overlap
+
         return Overlap(reduction=reduction)
 
     def validation_loss(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import keras
 import numpy as np
 
 from galadapt.answers.base import known
@@ -16,7 +15,8 @@ from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
-_LOSSES = {"mae": keras.losses.MeanAbsoluteError, "mse": keras.losses.MeanSquaredError}
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ class Numbers:
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the mean absolute or squared error."""
-        return _LOSSES[self.kind](reduction=reduction)
+        from keras import losses
+
+        kinds = {"mae": losses.MeanAbsoluteError, "mse": losses.MeanSquaredError}
+        return kinds[self.kind](reduction=reduction)
 
     def validation_loss(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,14 +11,22 @@ import numpy as np
 from galadapt.answers.base import Answer, known
 from galadapt.config.base import DOMAINS
 from galadapt.config.training import Training
+from galadapt.core.random import generator
+from galadapt.learners.data import Examples, prints_masks
 from galadapt.learners.keras import networks
-from galadapt.learners.keras.data import (
-    Examples,
-    epoch_order,
-    epoch_orientations,
-    prints_masks,
-    turn,
-)
+from galadapt.learners.orientations import COUNT, oriented
+
+#: Streams of random numbers of one seed: each is Philox(key=[seed, stream x 2^32 + epoch]).
+_ORDER, _TURN = 1, 2
+
+#: Orientations of a square that each augmentation draws from: quarter turns, from 4 on mirrored.
+ORIENTATIONS = {
+    "none": (0,),
+    "rotations": (0, 1, 2, 3),
+    "vertical": (0, 4),
+    "horizontal": (0, 6),
+    "all": tuple(range(COUNT)),
+}
 
 #: Names of the inputs that stand for the stamps of a step, both (batch,) int32.
 ROW, ORIENTATION = "row", "orientation"
@@ -40,48 +49,44 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         training: dict[str, Examples],
-        target: Answer,
+        answer: Answer,
         method: Training,
         seed: int,
-        copies: dict[str, np.ndarray] | None = None,
         by_rows: bool = False,
     ) -> None:
         """Gather the stamps, and draw epoch 0.
 
         Args:
             training: Stamps per domain.
-            target: What is learned, fitted.
+            answer: What is learned, fitted.
             method: How.
             seed: Of the order and the orientations.
-            copies: Per domain, how often each stamp is shown in an epoch (n,); None: once.
             by_rows: Give rows and orientations instead of stamps
                 (`galadapt.learners.keras.compiling`).
         """
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())
         self.images = np.concatenate([part.images for part in parts])
-        expected = target.transform(np.concatenate([part.labels for part in parts]))
+        expected = answer.transform(np.concatenate([part.labels for part in parts]))
         labelled = known(expected)
-        self._weights = np.where(labelled, target.weights(expected), 0).astype(np.float32)
+        self._weights = np.where(labelled, answer.weights(expected), 0).astype(np.float32)
         # A weight of zero hides a number, but zero times NaN is NaN.
         expected = expected.astype(np.float32)
         expected[~labelled] = 0
         self._targets = expected
-        self._draws = not target.shape
+        self._draws = not answer.shape
         self._domains = np.concatenate(
             [np.full(len(part), DOMAINS.index(name), np.int32) for name, part in training.items()]
         )
         self.simulated = self._domains == DOMAINS.index("simulated")
         self.domain_weights = np.ones(len(self.images), np.float32)
         self.population_weights = np.ones(len(self.images), np.float32)
-        times = [
-            np.ones(len(part), int) if copies is None else copies[name]
-            for name, part in training.items()
-        ]
         # Copies are further entries of the same stamp; all entries of a domain are consecutive.
-        self._stamps = np.repeat(np.arange(len(self.images)), np.concatenate(times))
+        self._stamps = np.repeat(
+            np.arange(len(self.images)), np.concatenate([part.copies for part in parts])
+        )
         self._is_copy = np.append(False, self._stamps[1:] == self._stamps[:-1])
-        self._counts = [int(part.sum()) for part in times]
+        self._counts = [int(part.copies.sum()) for part in parts]
         self._method = method
         self._seed = seed
         self._by_rows = by_rows
@@ -130,3 +135,59 @@ class Batches(keras.utils.PyDataset):
             {networks.ANSWER: targets, networks.DOMAIN: self._domains[rows]},
             {networks.ANSWER: weights, networks.DOMAIN: self.domain_weights[rows]},
         )
+
+
+def epoch_order(
+    counts: Sequence[int], batch_size: int, balance: bool, seed: int, epoch: int
+) -> np.ndarray:
+    """Draw the batches of one epoch, by the seed and the epoch alone.
+
+    An epoch passes the largest domain once. Balanced batches hold equally many stamps of each
+    domain and repeat the smaller one. A last, partial batch is left out: the next epoch's order
+    differs, and every step costs and weighs the same.
+
+    Args:
+        counts: Stamps per domain; rows of all domains are numbered consecutively.
+        batch_size: Stamps per step.
+        balance: Whether to balance the domains.
+        seed: The training's seed.
+        epoch: From 0.
+
+    Returns:
+        Rows of shape (steps, batch).
+    """
+    random = generator(seed, _ORDER, epoch)
+    if len(counts) == 1 or not balance:
+        total = sum(counts)
+        batch = min(batch_size, total)
+        order = random.permutation(total)
+        return order[: total // batch * batch].reshape(-1, batch)
+    share = min(max(1, batch_size // len(counts)), max(counts))
+    steps = max(counts) // share
+    parts, first = [], 0
+    for count in counts:
+        rounds = -(-steps * share // count)
+        rows = np.concatenate([random.permutation(count) for _ in range(rounds)])
+        parts.append(first + rows[: steps * share].reshape(steps, share))
+        first += count
+    return random.permuted(np.concatenate(parts, axis=1), axis=1)
+
+
+def epoch_orientations(count: int, seed: int, epoch: int, augment: str = "all") -> np.ndarray:
+    """Draw one of the orientations of an augmentation for each of `count` stamps."""
+    allowed = np.array(ORIENTATIONS[augment])
+    return allowed[generator(seed, _TURN, epoch).integers(0, len(allowed), count)]
+
+
+def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:
+    """Rotate stamps (n, side, side, 1) by quarter turns, and mirror those of orientation 4 to 7.
+
+    No parameter and no class depends on the orientation; masks turn with their stamps.
+    """
+    if not orientations.any():
+        return images
+    turned = np.empty_like(images)
+    for orientation in range(COUNT):
+        chosen = orientations == orientation
+        turned[chosen] = oriented(images[chosen], orientation)
+    return turned

@@ -27,8 +27,7 @@ from galadapt.learners.matching import matching_weights
 
 Logs = dict[str, Any]
 
-#: By domain: stamps (n, side, side, 1), what the network should say of them (n, ...), NaN where
-#: unknown, and weights (n,).
+#: By domain: stamps (n, side, side, 1), targets (n, ...), NaN where unknown, and weights (n,).
 LabelledParts = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -67,14 +66,14 @@ class MatchLabels(keras.callbacks.Callback):
 class Validate(keras.callbacks.Callback):
     """Measure the error of each domain whose labels may be used, and their mean."""
 
-    def __init__(self, network: keras.Model, target: Answer, parts: LabelledParts) -> None:
+    def __init__(self, network: keras.Model, answer: Answer, parts: LabelledParts) -> None:
         super().__init__()
-        self._network, self._target, self._parts = network, target, parts
+        self._network, self._answer, self._parts = network, answer, parts
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Add ``val_<domain>`` and ``val_monitored`` to the row."""
         errors = {
-            domain: self._target.validation_loss(predict(self._network, images), expected, weights)
+            domain: self._answer.validation_loss(predict(self._network, images), expected, weights)
             for domain, (images, expected, weights) in self._parts.items()
         }
         logs |= {f"val_{domain}": error for domain, error in errors.items()}

@@ -16,23 +16,23 @@ from keras import layers
 from galadapt.answers.base import Answer
 from galadapt.config.training import Adversarial, Training
 from galadapt.core.errors import RunError
+from galadapt.learners.data import prints_masks
 from galadapt.learners.keras import networks
 from galadapt.learners.keras.alignment import AlignmentLoss
 from galadapt.learners.keras.batches import ORIENTATION, ROW, Batches
-from galadapt.learners.keras.data import prints_masks
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
 STEPS_PER_EXECUTION = 16
 
 
 def compiled(
-    network: keras.Model, target: Answer, method: Training, batches: Batches, by_rows: bool
+    network: keras.Model, answer: Answer, method: Training, batches: Batches, by_rows: bool
 ) -> tuple[keras.Model, keras.Model]:
     """Prepare a network for `fit`; all models share its weights.
 
     Args:
         network: From stamps to answers.
-        target: What it learns.
+        answer: What it learns.
         method: How.
         batches: The stamps `fit` will be given, `by_rows` or not.
         by_rows: Copy the stamps to the device.
@@ -44,7 +44,7 @@ def compiled(
         RunError: the device has no room for the stamps.
     """
     steps = method.epochs * len(batches)
-    joined, losses = _joined(network, target, method, steps)
+    joined, losses = _joined(network, answer, method, steps)
     model = fed_by_rows(joined, batches.images) if by_rows else joined
     rate = method.learning_rate
     if method.learning_rate_schedule == "cosine":
@@ -59,7 +59,7 @@ def compiled(
 
 
 def _joined(
-    network: keras.Model, target: Answer, method: Training, steps: int
+    network: keras.Model, answer: Answer, method: Training, steps: int
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Join the network and what aligns the domains beside it; return them and their losses.
 
@@ -68,10 +68,10 @@ def _joined(
     """
     alignment = method.alignment
     reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"
-    answer = target.loss(reduction)
+    loss = answer.loss(reduction)
     if alignment is None:
         # Another model of the same layers: the network itself is saved without training state.
-        return keras.Model(network.input, network.outputs[0]), {"loss": answer}
+        return keras.Model(network.input, network.outputs[0]), {"loss": loss}
     if isinstance(alignment, Adversarial):
         model = networks.add_domain_head(network, alignment, steps)
         domain: keras.losses.Loss = keras.losses.SparseCategoricalCrossentropy()
@@ -81,7 +81,7 @@ def _joined(
         domain = AlignmentLoss(alignment)
         shares = (1.0, alignment.weight)
     return model, {
-        "loss": {networks.ANSWER: answer, networks.DOMAIN: domain},
+        "loss": {networks.ANSWER: loss, networks.DOMAIN: domain},
         "loss_weights": dict(zip((networks.ANSWER, networks.DOMAIN), shares, strict=True)),
     }
 

@@ -2,152 +2,127 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import keras
 import numpy as np
 
-from galadapt.answers import registry as targets
 from galadapt.answers.base import Answer
-from galadapt.answers.numbers.answer import Numbers
-from galadapt.config.classes import ClassMethod
-from galadapt.config.training import Method, Training
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
-from galadapt.core.quantity import QUANTITIES
 from galadapt.learners import run_folder
+from galadapt.learners.data import Data
 from galadapt.learners.job import Job
-from galadapt.learners.keras import batch_norm, callbacks, networks
+from galadapt.learners.keras import adaptation, callbacks, networks
 from galadapt.learners.keras.batches import Batches
 from galadapt.learners.keras.checkpoint import Checkpoint, Progress
 from galadapt.learners.keras.compiling import compiled
-from galadapt.learners.keras.data import Examples, read_training
 from galadapt.learners.keras.networks import predict
-from galadapt.learners.keras.self_training import pseudo_labelled
-from galadapt.learners.keras.start import start
 from galadapt.learners.matching import matching_weights
-from galadapt.stamps.format import StampSet
 
 
-def run(job: Job, extra: Sequence[keras.callbacks.Callback] = ()) -> None:
-    """Train and write the run folder; see `galadapt.learners.train.train`.
+def fit(job: Job, data: Data, answer: Answer) -> tuple[keras.Model, Progress]:
+    """Train; see `galadapt.learners.base.Learner.fit`.
 
-    Args:
-        job: What to train.
-        extra: Callbacks to call after the trainer's own.
+    Returns:
+        The network with the weights of the best epoch, and how it came to them.
     """
-    started = datetime.datetime.now(datetime.UTC)
+    # Networks are made in this order and no other: each layer draws the seed of its weights.
     keras.utils.clear_session()
     keras.utils.set_random_seed(job.seed)
-    with contextlib.ExitStack() as opened:
-        sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
-        side = _common_side(sets)
-        measured = [QUANTITIES[name] for name in job.parameters]
-        target = targets.of_method(job.method, measured, next(iter(sets.values())))
-        training = read_training(sets, "train", target, job.method)
-        network, target, identity = start(job, side, target, training)
-        network = networks.in_precision(network, job.method.precision)
-        if job.method.adapt_batch_norm:
-            batch_norm.check(network, job.label)
-        if isinstance(job.method, Method) and job.method.self_training is not None:
-            training["survey"] = pseudo_labelled(
-                training["survey"],
-                job.teachers,
-                cast(Numbers, target),
-                job.method.self_training,
-                job.label,
-            )
-        copies = _copies(job.method, sets, training)
-        batches = Batches(
-            training, target, job.method, job.seed, copies, job.compute.keeps_stamps_on_device
+    network = networks.in_precision(_start(job, data, answer), job.method.precision)
+    if job.method.adapt_batch_norm:
+        adaptation.check_batch_norm(network, job.label)
+    training = dict(data.training)
+    if getattr(job.method, "self_training", None) is not None:
+        training["survey"] = adaptation.pseudo_labelled(training["survey"], job, answer)
+    by_rows = job.compute.keeps_stamps_on_device
+    batches = Batches(training, answer, job.method, job.seed, by_rows)
+    validation = _validation(job, data, network, answer)
+    progress = _fit(job, network, answer, batches, validation)
+    if job.method.adapt_batch_norm:
+        adaptation.adapt_batch_norm(network, training["survey"].images)
+    return networks.in_precision(network, "float32"), progress
+
+
+def _start(job: Job, data: Data, answer: Answer) -> keras.Model:
+    """Build a network normalised to the training pixels, or load that of the start."""
+    if job.method.starts_from is None:
+        return _new(job, data, answer)
+    assert job.start is not None
+    start: Any = run_folder.load(job.start, job.compute).learner
+    model: keras.Model = start.model
+    if model.input_shape[1] != data.side:
+        raise DataError(
+            f"{job.start}: was trained on stamps of {model.input_shape[1]} px, not of {data.side} "
+            "px; start from a run of the same variant"
         )
-        validation = _validation(job, sets, network, target, training)
-        checkpoint = Checkpoint(job.checkpoint, identity)
-        progress = _fit(job, network, target, batches, validation, checkpoint, extra)
-        if job.method.adapt_batch_norm:
-            batch_norm.adapt(network, training["survey"].images)
-        network = networks.in_precision(network, "float32")
-        run_folder.write(job, sets, network, target, progress, identity, started)
-    checkpoint.remove()
+    if job.method.trainable == "dense":
+        names = [layer.name for layer in model.layers]
+        for layer in model.layers[: names.index(networks.FEATURES) + 1]:
+            layer.trainable = False
+    if len(model.output_shape) == 4 and answer.shape:
+        model = networks.classify_maps(model, answer.outputs, answer.activation)
+    return model
 
 
-def _copies(
-    method: Training, sets: dict[str, StampSet], training: dict[str, Examples]
-) -> dict[str, np.ndarray] | None:
-    """Say how often each training stamp is shown in an epoch; a hidden label is never counted."""
-    if not isinstance(method, ClassMethod) or not method.copies:
-        return None
-    found = {}
-    for domain, part in training.items():
-        labels = sets[domain].table["label"].to_numpy(object)[part.rows]
-        times = np.array([method.copies.get(str(label), 1) for label in labels])
-        found[domain] = np.where(part.labelled, times, 1)
-    return found
+def _new(job: Job, data: Data, answer: Answer) -> keras.Model:
+    moments = np.array(
+        [
+            (len(part), part.images.mean(dtype=np.float64), part.images.var(dtype=np.float64))
+            for part in data.training.values()
+        ]
+    )
+    count, means, variances = moments.T
+    mean = np.average(means, weights=count)
+    variance = np.average(variances + (means - mean) ** 2, weights=count)
+    if not variance > 0:
+        raise DataError(f"{job.label}: all training pixels are equal; check the variant's steps")
+    network = job.method.network  # type: ignore[attr-defined]
+    scale = float(np.sqrt(variance))
+    return networks.build(network, data.side, answer.outputs, float(mean), scale, answer.activation)
 
 
 def _validation(
-    job: Job,
-    sets: dict[str, StampSet],
-    network: keras.Model,
-    target: Answer,
-    training: dict[str, Examples],
+    job: Job, data: Data, network: keras.Model, answer: Answer
 ) -> callbacks.LabelledParts:
-    """Read the validation stamps whose labels may be used, and weigh them.
+    """Weigh the validation stamps.
 
     Where the population is matched, validation weighs as the start sees it, once and for all:
     errors of different epochs must compare.
     """
-    parts = read_training(sets, "validation", target, job.method)
     found: callbacks.LabelledParts = {}
-    for domain, part in parts.items():
-        if domain == "survey" and not job.method.survey_labels:
-            continue
-        expected = target.transform(part.labels)
-        weights = target.weights(expected)
+    for domain, part in data.validation.items():
+        targets = answer.transform(part.labels)
+        weights = answer.weights(targets)
         if domain == "simulated" and job.method.match_population:
-            survey = predict(network, training["survey"].images)
+            survey = predict(network, data.training["survey"].images)
             weights = weights * matching_weights(predict(network, part.images), survey)
-        found[domain] = (part.images, expected, weights)
+        found[domain] = (part.images, targets, weights)
     return found
-
-
-def _common_side(sets: dict[str, StampSet]) -> int:
-    first, *others = sets.values()
-    for other in others:
-        if other.side != first.side:
-            raise DataError(
-                f"{other.paths[0]}: stamps of {other.side} px beside {first.paths[0]} with "
-                f"{first.side} px; give both the same variant"
-            )
-    return first.side
 
 
 def _fit(
     job: Job,
     network: keras.Model,
-    target: Answer,
+    answer: Answer,
     batches: Batches,
     validation: callbacks.LabelledParts,
-    checkpoint: Checkpoint,
-    extra: Sequence[keras.callbacks.Callback],
 ) -> Progress:
     """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method
-    model, joined = compiled(network, target, method, batches, job.compute.keeps_stamps_on_device)
+    model, joined = compiled(network, answer, method, batches, job.compute.keeps_stamps_on_device)
+    checkpoint = Checkpoint(job.checkpoint, job.identity)
     progress = checkpoint.load(model)
     if progress.epoch:
         log.info(f"{job.label} continues after epoch {progress.epoch}")
     chain: list[keras.callbacks.Callback] = [
         callbacks.DrawBatches(batches),
-        callbacks.Validate(network, target, validation),
+        callbacks.Validate(network, answer, validation),
         callbacks.StopIfDiverged(job),
         callbacks.Record(job, progress, joined),
         callbacks.KeepBest(network, progress, method.patience),
         callbacks.Save(checkpoint, progress),
-        *extra,
     ]
     aligned = method.alignment is not None and method.alignment.match_labels
     if aligned or method.match_population:

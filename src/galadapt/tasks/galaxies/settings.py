@@ -86,6 +86,9 @@ class Config(Experiment):
             raise ValueError(
                 "predictor: its method is not trained on its variant; name another variant"
             )
+        method = self.predictor_runs()[0].method
+        if self.method_settings[method].learner.kind != "keras":
+            raise ValueError(f"predictor.method: '{method}' is no network; name one that is")
         # Before `source` follows the starts: they must not go in a circle.
         self.check_starts(self.method_settings, alike=("logarithmic",))
         noiseless = None
@@ -159,9 +162,9 @@ class Config(Experiment):
         if domain != "simulated":
             return domain
         while (settings := self.method_settings[method]).simulation is None:
-            if settings.starts_from is None:
+            if settings.builds_on is None:
                 return domain
-            method = settings.starts_from
+            method = settings.builds_on
         return f"{_FURTHER}{settings.simulation}"
 
     def stamp_files(self, source: str) -> list[str]:

@@ -1,0 +1,151 @@
+"""What a training reads: stamps and labels of the domains and splits its method names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from galadapt.answers.base import Answer, known
+from galadapt.config.training import Adversarial, Alignment, Training
+from galadapt.core.errors import DataError
+from galadapt.stamps.format import StampSet
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Stamps of one domain and split.
+
+    Attributes:
+        images: (n, side, side, 1) float32, in the unit of the variant.
+        labels: (n, ...) as the answer reads them; NaN where unknown or hidden.
+        rows: (n,) positions in the stamp set.
+        copies: (n,) how often a training stamp is shown in an epoch; a hidden label never counts.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    copies: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Tell for each stamp whether it has all its labels, (n,) bool."""
+        return known(self.labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a learner is fitted to, by domain.
+
+    Attributes:
+        training: Stamps of every domain the method trains on.
+        validation: The same of the domains whose labels may be used.
+    """
+
+    training: dict[str, Examples]
+    validation: dict[str, Examples]
+
+    @property
+    def side(self) -> int:
+        """Side of a stamp [px]."""
+        side: int = next(iter(self.training.values())).images.shape[1]
+        return side
+
+
+def read(sets: Mapping[str, StampSet], answer: Answer, method: Training) -> Data:
+    """Read what a method is fitted to.
+
+    Raises:
+        DataError: as `read_split`.
+    """
+    validation = read_split(sets, "validation", answer, method)
+    if not method.survey_labels:
+        validation.pop("survey", None)
+    return Data(read_split(sets, "train", answer, method), validation)
+
+
+def read_split(
+    sets: Mapping[str, StampSet], split: str, answer: Answer, method: Training
+) -> dict[str, Examples]:
+    """Read one split of every domain a method trains on, hiding labels it may not use.
+
+    A magnitude limit needs the label `magnitude`, so it leaves survey stamps alone when their
+    labels may not be used.
+
+    Raises:
+        DataError: a domain has no stamp in this split, or no label where it needs some.
+    """
+    found: dict[str, Examples] = {}
+    limits = {"simulated": method.n_simulated, "survey": method.n_survey}
+    for domain in method.domains:
+        may_see = domain == "simulated" or method.survey_labels
+        # R1's fixed mask vector needs the labels it then hides from the wrong stamps.
+        leaks = prints_masks(method.alignment) and split == "train"
+        limit = method.magnitude_limit if may_see or leaks else None
+        rows = chosen_rows(sets[domain], split, method.split_column, limit)
+        if split == "train":
+            rows = rows[: limits[domain]]
+        where = f"{sets[domain].paths[0]}: {domain}"
+        if len(rows) == 0:
+            after = "" if limit is None else f" after max_magnitude {limit}"
+            raise DataError(
+                f"{where} has no {split} stamps{after}; widen the selection or its splits"
+            )
+        examples = read_examples(sets[domain], rows, answer, method, may_see or leaks)
+        if may_see and not examples.labelled.any():
+            raise DataError(
+                f"{where} has no {split} stamp with all its labels; check its label columns"
+            )
+        found[domain] = examples
+    return found
+
+
+def read_examples(
+    stamps: StampSet, rows: np.ndarray, answer: Answer, method: Training, with_labels: bool
+) -> Examples:
+    """Read some stamps; without labels they are unread (NaN): some methods must not see them.
+
+    Raises:
+        DataError: the labels are missing.
+    """
+    if with_labels:
+        labels = answer.labels(stamps, rows)
+    else:
+        shape = answer.shape or (stamps.side, stamps.side, answer.outputs)
+        labels = np.full((len(rows), *shape), np.nan, np.float32)
+    copies = np.ones(len(rows), int)
+    if method.label_copies:
+        names = map(str, stamps.table["label"].to_numpy(object)[rows])
+        copies[:] = [method.label_copies.get(name, 1) for name in names]
+        copies[~known(labels)] = 1
+    return Examples(stamps.images(rows)[..., None], labels, rows, copies)
+
+
+def chosen_rows(
+    stamps: StampSet, split: str, column: str = "split", magnitude_limit: float | None = None
+) -> np.ndarray:
+    """Return the positions of the stamps of one split.
+
+    Args:
+        stamps: The open set.
+        split: train, validation or test.
+        column: Column that says which stamp is in which split.
+        magnitude_limit: Leave out fainter stamps [mag]; needs their labels.
+
+    Raises:
+        DataError: the column is missing.
+    """
+    rows = stamps.rows(split, column)
+    if magnitude_limit is not None:
+        rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]
+    return rows
+
+
+def prints_masks(alignment: Alignment | None) -> bool:
+    """Tell whether labels are hidden as R1 printed it: by a vector that the shuffling ignores."""
+    return isinstance(alignment, Adversarial) and alignment.masking == "fixed_vector"

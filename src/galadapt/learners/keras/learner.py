@@ -1,0 +1,93 @@
+"""A network as a learner. Keras is imported once its backend is prepared, not before."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from galadapt.config.training import Compute
+from galadapt.learners.keras import backend
+
+if TYPE_CHECKING:
+    from galadapt.answers.base import Answer
+    from galadapt.learners.data import Data
+    from galadapt.learners.job import Job
+
+#: The network in the folder of a learner.
+NETWORK = "network.keras"
+
+
+class KerasLearner:
+    """A network; see `galadapt.learners.base.Learner`.
+
+    Attributes:
+        model: From stamps to outputs.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.side: int = model.input_shape[1]
+        self.outputs: int = model.output_shape[-1]
+        self.history: list[dict[str, float]] = []
+        self.record: dict[str, Any] = {
+            "output_shape": model.output_shape[1:],
+            "parameter_count": model.count_params(),
+        }
+
+    @classmethod
+    def fit(cls, job: Job, data: Data, answer: Answer) -> KerasLearner:
+        """Train."""
+        backend.prepare(job.compute)
+        from galadapt.learners.keras.trainer import fit
+
+        model, progress = fit(job, data, answer)
+        learner = cls(model)
+        learner.history = progress.history
+        learner.record |= {
+            "best_epoch": progress.best_epoch,
+            "best_monitored": progress.best,
+            "epochs_run": progress.epoch,
+        }
+        return learner
+
+    @classmethod
+    def load(cls, folder: Path, compute: Compute) -> KerasLearner:
+        """Load a network."""
+        backend.prepare(compute)
+        from galadapt.learners.keras import networks
+
+        return cls(networks.load(folder / NETWORK))
+
+    def save(self, folder: Path) -> None:
+        """Save in Keras' own format."""
+        self.model.save(folder / NETWORK)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Run the network."""
+        from galadapt.learners.keras import networks
+
+        return networks.predict(self.model, images)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Run the network up to the features that all heads share."""
+        from galadapt.learners.keras import networks
+
+        return networks.predict(self._extractor, images)
+
+    @cached_property
+    def _extractor(self) -> Any:
+        from galadapt.learners.keras import networks
+
+        return networks.feature_extractor(self.model)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the weights, in the order of the layers."""
+        total = hashlib.sha256()
+        for weights in self.model.get_weights():
+            total.update(np.ascontiguousarray(weights).tobytes())
+        return total.hexdigest()[:16]

@@ -1,0 +1,199 @@
+"""Estimators of scikit-learn as learners: on pixels, or on the features a network has learned."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from galadapt.config.training import Compute
+from galadapt.core.errors import DataError
+from galadapt.core.files import canonical_json, read_json, write_json
+from galadapt.core.log import log
+from galadapt.learners import registry, run_folder
+from galadapt.learners.base import Learner
+
+if TYPE_CHECKING:
+    from galadapt.answers.base import Answer
+    from galadapt.learners.data import Data
+    from galadapt.learners.job import Job
+
+#: What is tried of each estimator, as `_estimator` reads it; the validation stamps choose.
+CHOICES: dict[str, tuple[float, ...]] = {
+    "ridge": (1.0, 10.0, 100.0, 1e3, 1e4),
+    "logistic": (1.0, 0.1, 0.01, 1e-3),
+    "svm": (10.0, 1.0, 0.1),
+    "k_nearest": (3, 10, 30),
+    "random_forest": (1, 3, 10),
+}
+
+
+class SklearnLearner:
+    """An estimator; see `galadapt.learners.base.Learner`.
+
+    A fitted estimator is what its training inputs make of it. Those are saved, as plain arrays, and
+    loading fits again: it is deterministic, takes seconds, and no pickle is ever read.
+    """
+
+    def __init__(
+        self, about: dict[str, Any], arrays: dict[str, np.ndarray], network: Learner | None
+    ) -> None:
+        """Fit.
+
+        Args:
+            about: estimator, choice, classifies, seed, side, outputs, scikit_learn (its version).
+            arrays: Training inputs (n, f), targets (n, outputs) and weights (n,).
+            network: Whose features of the stamps are the inputs; None: the pixels are.
+        """
+        self.side, self.outputs = int(about["side"]), int(about["outputs"])
+        self.history: list[dict[str, float]] = []
+        self.record: dict[str, Any] = {"output_shape": [self.outputs]}
+        self._about, self._arrays, self._network = about, arrays, network
+        self._estimator = _estimator(**about)
+        inputs, targets = arrays["inputs"], arrays["targets"]
+        deviation = inputs.std(axis=0)
+        self._mean, self._scale = inputs.mean(axis=0), np.where(deviation > 0, deviation, 1)
+        # It takes no weights; the configuration refuses what would need them.
+        weighted = about["estimator"] != "k_nearest"
+        self._estimator.fit(
+            (inputs - self._mean) / self._scale,
+            targets.argmax(axis=1) if about["classifies"] else targets,
+            **({"sample_weight": arrays["weights"]} if weighted else {}),
+        )
+
+    @classmethod
+    def fit(cls, job: Job, data: Data, answer: Answer) -> SklearnLearner:
+        """Fit with every choice, and keep that of the smallest validation loss."""
+        network = run_folder.load(job.start, job.compute).learner if job.start else None
+        if network is not None and network.side != data.side:
+            raise DataError(
+                f"{job.start}: was trained on stamps of {network.side} px, not of {data.side} px; "
+                "take the features of a run of the same variant"
+            )
+        parts = list(data.training.values())
+        images = np.concatenate([part.images[part.labelled] for part in parts])
+        targets = answer.transform(np.concatenate([part.labels[part.labelled] for part in parts]))
+        weights = answer.weights(targets)
+        arrays = {"inputs": _inputs(images, network), "targets": targets, "weights": weights}
+        measured = {"loss": (arrays["inputs"], targets)} | {
+            f"val_{domain}": (_inputs(part.images, network), answer.transform(part.labels))
+            for domain, part in data.validation.items()
+        }
+        estimator: str = job.method.learner.estimator  # type: ignore[union-attr]
+        about = {
+            "estimator": estimator,
+            "classifies": job.method.answer_kind == "classes",
+            "seed": job.seed,
+            "side": data.side,
+            "outputs": answer.outputs,
+            "scikit_learn": version("scikit-learn"),
+        }
+        fitted: list[SklearnLearner] = []
+        history: list[dict[str, float]] = []
+        for number, choice in enumerate(CHOICES[estimator], start=1):
+            begun = time.monotonic()
+            fitted.append(cls(about | {"choice": choice}, arrays, network))
+            row: dict[str, float] = {"epoch": number, "choice": choice}
+            for name, (inputs, wanted) in measured.items():
+                outputs = fitted[-1]._outputs(inputs)
+                row[name] = answer.validation_loss(outputs, wanted, answer.weights(wanted))
+            row["val_monitored"] = float(np.mean([row[f"val_{name}"] for name in data.validation]))
+            row["seconds"] = time.monotonic() - begun
+            history.append(row)
+            log.info(f"{job.label} {estimator} {choice:g} val {row['val_monitored']:.4f}")
+        best = int(np.argmin([row["val_monitored"] for row in history]))
+        learner = fitted[best]
+        learner.history = history
+        learner.record |= {
+            "best_epoch": best + 1,
+            "best_monitored": history[best]["val_monitored"],
+            "epochs_run": len(history),
+        }
+        return learner
+
+    @classmethod
+    def load(cls, folder: Path, compute: Compute) -> SklearnLearner:
+        """Fit again to what was saved."""
+        about, path = read_json(folder / "estimator.json"), folder / "training.npz"
+        now = version("scikit-learn")
+        if about.get("scikit_learn") != now:
+            raise DataError(
+                f"{folder}: fitted by scikit-learn {about.get('scikit_learn')}, but {now} is "
+                "installed; delete its run folder and train again"
+            )
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: not readable ({error}); delete its run folder and train again"
+            ) from None
+        features = folder / "features"
+        network = registry.load("keras").load(features, compute) if features.is_dir() else None
+        return cls(about, arrays, network)
+
+    def save(self, folder: Path) -> None:
+        """Save the training inputs, the settings, and the network of the features."""
+        np.savez(folder / "training.npz", allow_pickle=False, **self._arrays)
+        write_json(folder / "estimator.json", self._about)
+        if self._network is not None:
+            (folder / "features").mkdir()
+            self._network.save(folder / "features")
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Apply the estimator."""
+        return self._outputs(self.features(images))
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the estimator's inputs."""
+        return _inputs(images, self._network)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that decides the estimator."""
+        network = None if self._network is None else self._network.digest
+        total = hashlib.sha256(canonical_json([self._about, network]).encode())
+        for array in self._arrays.values():
+            total.update(np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()[:16]
+
+    def _outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Return outputs (n, outputs); of classes, their probabilities."""
+        found = np.zeros((len(inputs), self.outputs), np.float32)
+        if len(inputs) == 0:
+            return found
+        scaled = (inputs - self._mean) / self._scale
+        if self._about["classifies"]:
+            found[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
+        else:
+            found[:] = self._estimator.predict(scaled).reshape(found.shape)
+        return found
+
+
+def _inputs(images: np.ndarray, network: Learner | None) -> np.ndarray:
+    if network is not None:
+        return network.features(images)
+    return images.reshape(len(images), int(np.prod(images.shape[1:])))
+
+
+def _estimator(estimator: str, choice: Any, classifies: bool, seed: int, **_: Any) -> Any:
+    from sklearn import calibration, ensemble, linear_model, multioutput, neighbors, svm
+
+    if estimator == "ridge":
+        return linear_model.Ridge(alpha=choice)
+    if estimator == "logistic":
+        return linear_model.LogisticRegression(C=choice, max_iter=1000)
+    if estimator == "svm":
+        if classifies:
+            return calibration.CalibratedClassifierCV(svm.SVC(C=choice), ensemble=False)
+        return multioutput.MultiOutputRegressor(svm.SVR(C=choice))
+    if estimator == "k_nearest":
+        kind = neighbors.KNeighborsClassifier if classifies else neighbors.KNeighborsRegressor
+        return kind(int(choice), weights="distance")
+    forest = ensemble.RandomForestClassifier if classifies else ensemble.RandomForestRegressor
+    return forest(min_samples_leaf=int(choice), random_state=seed)
