@@ -71,7 +71,7 @@ class Entry:
     """One run of MLflow.
 
     Attributes:
-        key: What tells it from every other: task/variant/method/seed, or task/summary.
+        key: Unique: task/variant/method/seed, or task/summary.
         name: What the runs table shows; its column is narrow, so the method comes first.
         fingerprint: Digest of all that is logged, but for times.
         files: Artifacts by their places.

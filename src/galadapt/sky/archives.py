@@ -33,7 +33,7 @@ class Archive(Section):
     what: str
     citation: str
     licence: str
-    checked: bool = Field(description="Whether the addresses have been seen to answer.")
+    checked: bool = Field(description="Whether the addresses have been seen to respond.")
     note: str = ""
 
 
@@ -73,7 +73,7 @@ def read_archives(path: str | Path) -> Archives:
     """Read and validate the table of archives (YAML).
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or an entry is not as `Archive` says.
+        ConfigError: the file is missing, is not YAML, or an entry is not a valid `Archive`.
     """
     path = Path(path)
     try:

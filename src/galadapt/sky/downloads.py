@@ -180,7 +180,7 @@ class _Part:
 
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[Path]:
-    """Hold the part for this process alone; another one that wants it waits."""
+    """Hold the part for this process alone; another one that needs it waits."""
     while True:
         stream = part.open("ab")
         try:

@@ -122,7 +122,7 @@ def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
         return f"{key}: is required; {hint}{more}"
     if first["type"] == "union_tag_not_found":
         tag = str(first["ctx"]["discriminator"]).strip("'")
-        return f"{key}: lacks '{tag}', which says what it is; see config/README.md{more}"
+        return f"{key}: lacks '{tag}', by which it is read; see config/README.md{more}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{message}{more}" if not keys else f"{key}: {message}{more}"

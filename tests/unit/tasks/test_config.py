@@ -113,7 +113,7 @@ BAD = [
         "'interval' before it leaves none",
     ),
     ("psf.kind", "airy", "psf: input tag 'airy'"),
-    ("psf", {"path": "psf.fits"}, "psf: lacks 'kind', which says what it is"),
+    ("psf", {"path": "psf.fits"}, "psf: lacks 'kind', by which it is read"),
     ("results", "/tmp/elsewhere", "must be a relative path inside the project"),
     ("results", "../up", "must be a relative path inside the project"),
     ("splits", {"train": 0.8, "validation": 0.2}, "must be below 1, to leave a test set"),
