@@ -52,8 +52,8 @@ _NEAR, _FAR = 16, 6
 # Width of the PSF [px] in the estimate of what it does to a copy: generous for its wings.
 _PSF_SIGMA = 3.0
 
-# What the corrections leave, measured on R1's box: of the far copies' mean, of the highest of the
-# PSF's wings, of their light.
+# What the corrections leave, measured over the default priors: of the far copies' mean, of the
+# highest of the PSF's wings, of their light.
 _BEYOND_ERROR, _WING_ERROR, _WING_LIGHT = 0.02, 0.2, 0.3
 
 # Blurs [px] of the wings' copies; that nearest the galaxy's radius stands for the galaxy's own.
@@ -271,7 +271,7 @@ def _tail(power: np.ndarray) -> list[float]:
 
 
 def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows of the nodes, as each copy sees them: nearest copies first, float32."""
+    """Columns and rows of the nodes, relative to each copy: nearest copies first, float32."""
     steps = np.arange(-_RINGS, _RINGS + 1)
     shifts = period * np.array([(i, j) for j in steps for i in steps])
     ring = np.abs(shifts).max(axis=1) // period

@@ -2,7 +2,7 @@
 
 The mosaic's background is subtracted, its sources are masked and its depth is evened out by the
 weight map (`simulation.realism.depth` brings unevenness back, known for every stamp). It is cut
-into bands, each of one split, that share no pixel: no network is judged on noise it was trained on.
+into bands, each of one split, that share no pixel: no network is tested on noise it was trained on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from galadapt.stamps.format import SPLITS
 
 SHARES = (0.7, 0.15, 0.15)  #: shares of the mosaic's length for training, validation and test
 
-# The three bands recur after this many stamp sides: every split sees every part of a large mosaic.
+# The three bands recur after this many stamp sides: each split covers all parts of a large mosaic.
 _CYCLE = 10
 
 MAX_PIXELS = 4096**2  #: most pixels of a mosaic: several arrays of that size are held at once
@@ -126,7 +126,7 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
             )
         if abs(mosaic.pixel_scale / image.pixel_scale - 1) > _SCALE_TOLERANCE:
             raise DataError(
-                f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale says "
+                f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale is "
                 f"{image.pixel_scale:g}; give a mosaic at the stamps' scale"
             )
         data, weight = mosaic.read()

@@ -164,7 +164,7 @@ def _builder(
     stated = _stated_scale(header)
     if stated is not None and abs(stated / sampling - 1) > _SCALE_TOLERANCE:
         raise DataError(
-            f"{path}: the header says {stated:.4g} arcsec/px, psf.pixel_scale says "
+            f"{path}: the header gives {stated:.4g} arcsec/px, psf.pixel_scale is "
             f"{sampling:.4g}; correct one of them"
         )
     if sampling > pixel_scale * (1 + _SCALE_TOLERANCE):
@@ -178,7 +178,7 @@ def _builder(
 def _interpolated(
     image: np.ndarray, sampling: float, offset: tuple[float, float]
 ) -> galsim.GSObject:
-    # A PSF sampled at its band limit wants sinc interpolation: GalSim's default (quintic) lowers
+    # A PSF sampled at its band limit needs sinc interpolation: GalSim's default (quintic) lowers
     # the peak of the F160W PSF by 0.8 %, this by 0.08 %.
     sampled = galsim.InterpolatedImage(
         galsim.Image(image, scale=sampling),

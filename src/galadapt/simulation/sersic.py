@@ -133,7 +133,7 @@ class SersicTable:
 
         Args:
             index: Sersic index inside `SERSIC_INDEX_LIMITS`.
-            octaves: Range of log2 x^2 wanted, inside `OCTAVES`.
+            octaves: Range of log2 x^2, inside `OCTAVES`.
 
         Returns:
             (pieces,) complex64: the value at the start of a piece as the real part, the slope per

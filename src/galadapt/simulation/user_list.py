@@ -95,7 +95,7 @@ def _check(rows: pd.DataFrame, path: Path, image: Image) -> None:
     if twice.any():
         row = int(np.argmax(twice))
         raise DataError(
-            f"{path}: row {row + 1}: id {rows['id'][row]:g} stands twice; make ids unique"
+            f"{path}: row {row + 1}: id {rows['id'][row]:g} is given twice; make ids unique"
         )
 
 

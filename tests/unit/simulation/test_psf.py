@@ -87,7 +87,7 @@ def test_agreeing_or_absent_header_scale_passes(write, header):
     ],
 )
 def test_contradicting_header_scale(write, header):
-    with pytest.raises(DataError, match=r"header says 0.128 arcsec/px, psf.pixel_scale says 0.06"):
+    with pytest.raises(DataError, match=r"header gives 0.128 arcsec/px, psf.pixel_scale is 0.06"):
         make_psf(write(gaussian_image(31), **header), SCALE)
 
 

@@ -85,7 +85,7 @@ BAD = [
     ("effective_radius", -1.0, "row 2: effective_radius is -1 but must be positive"),
     ("magnitude", np.nan, "row 2: magnitude is nan but must be a finite number"),
     ("x_offset", 200.0, r"row 2: x_offset is 200 but must lie in \[-24, 24\]"),
-    ("id", 3, "row 2: id 3 stands twice; make ids unique"),
+    ("id", 3, "row 2: id 3 is given twice; make ids unique"),
     ("id", -4, "row 2: id is -4 but must be a whole number"),
 ]
 

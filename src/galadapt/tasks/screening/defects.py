@@ -1,7 +1,7 @@
 """What goes wrong in a field, and the region that is flagged for it.
 
 Every defect orders the exposed pixels, the most affected first, and flags as many as the class of
-the field wants: so its area is exact. Its light is in counts per pixel.
+the field needs: so its area is exact. Its light is in counts per pixel.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Scene:
     """A field before anything goes wrong; images are (n, n)."""
 
     grid: Grid
-    views: dict[str, View]  #: what each camera sees
+    views: dict[str, View]  #: chips of each camera on the grid
     modes: dict[str, str]  #: mode of each camera
     seconds: dict[str, float]  #: live time of each camera [s]
     sensitivity: np.ndarray  #: counts per count/s of a source in pn on its axis [s]

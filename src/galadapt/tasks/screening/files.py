@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from scipy.ndimage import binary_closing
 
@@ -20,7 +17,8 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.tables import check_names, read_user_table, require_columns
-from galadapt.sky.fits_files import open_fits, science_plane
+from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.sky import celestial
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
 from galadapt.tasks.screening.classes import CLASSES
@@ -176,15 +174,9 @@ def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "image")
         hdu = science_plane(hdus, path, files.hdu)
-        try:
-            pixels = np.asarray(hdu.data, float)
-        except Exception as error:
-            # Each way of compression fails with errors of its own.
-            reason = str(error).split("\n")[0].rstrip(".")
-            raise DataError(
-                f"{path}: not a readable FITS file ({reason}); fetch it again"
-            ) from None
+        pixels = np.asarray(plane_of(stack, hdu, path)[:, :], float)
         header, first = hdu.header, hdus[0].header
+        scale = _scale(header, hdus, files, path)
     _check_counts(pixels, str(header.get("BUNIT", "")), path)
 
     def card(name: str) -> str:
@@ -193,7 +185,7 @@ def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
     return _Counts(
         pixels,
         _exposure(row, header, first),
-        _scale(header, files, path),
+        scale,
         _text(row, "group") or card("OBS_ID") or path.name.split(".")[0],
         card("INSTRUME"),
         card("SUBMODE"),
@@ -242,18 +234,14 @@ def _exposure(row: dict[str, Any], header: fits.Header, first: fits.Header) -> f
     return exposure
 
 
-def _scale(header: fits.Header, files: FieldFiles, path: Path) -> float:
+def _scale(header: fits.Header, hdus: fits.HDUList, files: FieldFiles, path: Path) -> float:
     """Pixel scale [arcsec/px]."""
     scales = None
-    axis = str(header.get("CTYPE1", "")).strip()
-    with warnings.catch_warnings(), contextlib.suppress(ValueError, TypeError):
-        warnings.simplefilter("ignore", AstropyWarning)
-        if axis in ("DETX", "X"):
+    if str(header.get("CTYPE1", "")).strip() in ("DETX", "X"):
+        with contextlib.suppress(ValueError, TypeError):
             scales = np.abs([float(header["CDELT1"]), float(header["CDELT2"])]) * _EVENT_UNIT
-        else:
-            wcs = WCS(header, naxis=2)
-            if wcs.has_celestial:
-                scales = proj_plane_pixel_scales(wcs.celestial) * 3600
+    elif (wcs := celestial(header, hdus, path)) is not None:
+        scales = proj_plane_pixel_scales(wcs.celestial) * 3600
     if scales is None:
         if files.native_pixel_scale is None:
             raise DataError(

@@ -156,13 +156,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class View:
-    """What one camera sees of a grid; images are (n, n)."""
+    """The chips of one camera on a grid; images are (n, n)."""
 
     angle: float  #: position angle of its chips [rad]
     axis: tuple[float, float]  #: optical axis (u, v)
     chip: np.ndarray  #: chip in the middle of each pixel, 0 for none
     inside: np.ndarray  #: share of a pixel on chips in the field of view
-    covered: np.ndarray  #: the same, with chips outside of the field of view if these are wanted
+    covered: np.ndarray  #: the same, with chips outside of the field of view if these are drawn
 
     def to_detector(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Detector coordinates of positions."""

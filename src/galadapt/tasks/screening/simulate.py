@@ -1,4 +1,4 @@
-"""Simulated EPIC fields: an observation, what it sees, what goes wrong, and the class of that."""
+"""Simulated EPIC fields: an observation, its sources, its defects, and the class of those."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ class Found:
 def find_stars(frame: Frame, detection: StarDetection) -> Found:
     """Find stars; with fewer than `min_stars` lower the threshold and try again.
 
-    With detector auto the stars are first found as connected pixels of the smoothed frame. The
-    median over the brightest of (centre / brightest ring) tells hollow images from others: these
-    are kept as found, for others DAOStarFinder looks again. Of its peaks those count that show in
-    the smoothed frame too, at threshold_floor: others are noise or bad pixels. Where fewer than
-    min_stars are left, what was found first is kept.
+    With detector auto the stars are first found as connected pixels of the smoothed frame. Where
+    the median of (centre / brightest ring) of the brightest shows hollow images, these are kept as
+    found; elsewhere DAOStarFinder looks again. Of its peaks those count that show in the smoothed
+    frame too, at threshold_floor: others are noise or bad pixels. Where fewer than min_stars are
+    left, what was found first is kept.
     """
     if detection.detector == "daofind":
         return _retried(frame, detection, "daofind", None)

@@ -26,7 +26,7 @@ from galadapt.tasks.stars.optics import BOX, Optics, draw, transform
 from galadapt.tasks.stars.settings import STAR_CLASSES, SimulatedFrames
 
 _CELLS = 4  #: cells along a side of the frame in each of which the PSF is constant
-_COMPANION = 10.0  #: distance within which a companion stands [arcsec]
+_COMPANION = 10.0  #: largest distance of a companion [arcsec]
 _SHARED = 0.6  #: share of its strength that an aberration has in a mixed comet
 
 #: Coma of a mixed donut over its radius: a flare as long as the ring is wide leaves no hole.
@@ -77,7 +77,7 @@ class Drawn:
         return generator(seed, _PURPOSE + self._kind, self.index)
 
     def place(self, seed: int) -> np.ndarray:
-        """Where this frame stands among those of its class and split: (4,) in [0, 1).
+        """Position of this frame among those of its class and split: (4,) in [0, 1).
 
         A class may have a handful of frames. Independent draws would leave a split without a mild
         case or without any of good seeing; the frames of an evenly filling sequence do not.

@@ -31,7 +31,7 @@ def split_frames(
 def split_stamps(splits: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     """Split every stamp on its own, with as many of each class in each split as there are now.
 
-    Stamps of one frame then stand in several splits, which flatters a network that recognises the
+    Stamps of one frame are then in several splits, which flatters a network that recognises the
     frame. All else is equal, so the difference between the two protocols is the leak.
     """
     rng = generator(seed, _PURPOSE)

@@ -181,7 +181,7 @@ def _light(index: float) -> float:
 
 
 def _model_class(fitter: SersicFitter) -> Any:
-    """Sersic2D seen through the PSF, as astropy's fitters want it; parameters as Sersic2D's."""
+    """Sersic2D seen through the PSF, as a model for astropy's fitters; parameters as Sersic2D's."""
 
     class SeenSersic(Fittable2DModel):
         amplitude = Parameter(default=1.0)
