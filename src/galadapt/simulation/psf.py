@@ -5,6 +5,7 @@ A renderer convolves with the profile and samples at pixel centres (GalSim's ``n
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -197,14 +198,12 @@ def _interpolated(
 
 def _read(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
     """Read every extension; what is no image is None."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such PSF file; correct psf.path")
-    try:
-        with fits.open(path, memmap=False) as hdus:
-            return [(hdu.data if hdu.is_image else None, hdu.header) for hdu in hdus]
-    except (OSError, ValueError, TypeError) as error:
-        line = " ".join(str(error).split())
-        raise DataError(f"{path}: not a readable FITS file ({line}); replace it") from None
+    # Its imports take most of a second, which other PSFs do without.
+    from galadapt.sky.fits_files import open_fits
+
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "PSF")
+        return [(hdu.data if hdu.is_image else None, hdu.header) for hdu in hdus]
 
 
 def _stated_scale(header: fits.Header) -> float | None:

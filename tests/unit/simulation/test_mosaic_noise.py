@@ -177,7 +177,7 @@ def test_missing_mosaic(tmp_path, write):
 
 
 def test_wrong_scale(write):
-    with pytest.raises(DataError, match=r"pixel scale is 0\.1200 arcsec, image\.pixel_scale says"):
+    with pytest.raises(DataError, match=r"pixel scale is 0\.1200 arcsec, image\.pixel_scale is"):
         MosaicNoiseSource(write(scale=0.12), IMAGE, 5)
 
 

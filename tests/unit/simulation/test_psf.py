@@ -92,7 +92,7 @@ def test_contradicting_header_scale(write, header):
 
 
 def test_missing_file():
-    with pytest.raises(DataError, match=r"nowhere.fits: no such PSF file; correct psf.path"):
+    with pytest.raises(DataError, match=r"nowhere.fits: no such PSF file; check the path"):
         make_psf(FitsPsf(path="nowhere.fits"), SCALE)
 
 

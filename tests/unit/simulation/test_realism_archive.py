@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from single_profiles import fixed, galaxy, rng
 
 from galadapt.config.image import GaussianPsf, Image
-from galadapt.config.realism import Edges, IsophoteBox, Masks, OverSubtraction, RatioBox, Strength
+from galadapt.config.realism import Edges, IsophoteBox, Masks, OverSubtraction, RatioBox
 from galadapt.simulation.profiles import surface_brightness
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.realism import archive
@@ -13,27 +14,6 @@ from galadapt.simulation.renderers import make_renderer
 
 IMAGE = Image(stamp_size=64)
 EXACT = {"scatter": 0.0, "axis_scatter": 0.0, "min_half_size": 0.01}
-
-
-def fixed(value):
-    return Strength(low=value, high=value + 1e-9)
-
-
-def rng(seed=1):
-    return np.random.default_rng(seed)
-
-
-def galaxy(**changes):
-    values = {
-        "magnitude": 20.0,
-        "effective_radius": 6.0,
-        "sersic_index": 2.0,
-        "ellipticity": 0.5,
-        "position_angle": 0.0,
-        "x_offset": 0.0,
-        "y_offset": 0.0,
-    }
-    return values | changes
 
 
 @pytest.mark.parametrize("index", [0.6, 1.0, 4.0])

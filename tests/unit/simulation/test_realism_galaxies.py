@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.signal import fftconvolve
+from single_profiles import fixed, rng
+from single_profiles import galaxy as single
 
 from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral, Strength
@@ -20,25 +22,8 @@ PSF = make_psf(GaussianPsf(fwhm=0.19), IMAGE.pixel_scale)
 LEVELS = resolve(Noise())
 
 
-def fixed(value):
-    return Strength(low=value, high=value + 1e-9)
-
-
-def rng(seed=3):
-    return np.random.default_rng(seed)
-
-
 def galaxy(**changes):
-    values = {
-        "magnitude": 20.0,
-        "effective_radius": 6.0,
-        "sersic_index": 1.0,
-        "ellipticity": 0.4,
-        "position_angle": 30.0,
-        "x_offset": 0.0,
-        "y_offset": 0.0,
-    }
-    return values | changes
+    return single(**{"ellipticity": 0.4, "position_angle": 30.0, **changes})
 
 
 def flux(components):

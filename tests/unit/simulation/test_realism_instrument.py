@@ -3,6 +3,7 @@
 import galsim
 import numpy as np
 import pytest
+from single_profiles import fixed, rng
 
 from galadapt.config.realism import PsfJitter, SkyResidual, Strength
 from galadapt.config.simulation import Noise
@@ -10,14 +11,6 @@ from galadapt.simulation.noise import resolve
 from galadapt.simulation.realism import instrument
 
 SIDE, SCALE, SIGMA = 64, 0.06, 1.4
-
-
-def fixed(value):
-    return Strength(low=value, high=value + 1e-9)
-
-
-def rng(seed=1):
-    return np.random.default_rng(seed)
 
 
 def point(sigma=SIGMA):

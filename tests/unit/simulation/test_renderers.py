@@ -2,6 +2,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from single_profiles import galaxy as single
 
 from galadapt.config.image import FitsPsf, GaussianPsf, Image, MoffatPsf, OpticalPsf
 from galadapt.core.errors import ConfigError, DataError
@@ -19,16 +20,7 @@ BOTH = pytest.mark.parametrize("kind", ["ktable", "galsim"])
 
 
 def galaxy(**changes):
-    values = {
-        "magnitude": 20.0,
-        "effective_radius": 5.0,
-        "sersic_index": 1.0,
-        "ellipticity": 0.5,
-        "position_angle": 0.0,
-        "x_offset": 0.0,
-        "y_offset": 0.0,
-    }
-    return values | changes
+    return single(**{"effective_radius": 5.0, **changes})
 
 
 def renderer(image=IMAGE, psf=None, kind="ktable"):
