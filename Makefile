@@ -63,10 +63,10 @@ bench-extraction: env ## stamps cut from a large mosaic per second, with one and
 bench-prediction: env ## galaxies per second of galadapt predict, end to end on one core
 	python benchmarks/prediction/throughput.py
 
-bench-training: env ## stamps per second of training, and whether feeding holds it up
+bench-training: env ## stamps per second of training, and the time spent on feeding
 	python benchmarks/training/throughput.py
 
-bench-fitters: env .venv-fitters/ready ## galadapt against profile fitters: MODEL=folder COUNT=stamps
+bench-fitters: env .venv-fitters/ready ## compare galadapt with profile fitters: MODEL=folder COUNT=stamps
 	python benchmarks/fitters/bench.py --model $(MODEL) --count $(COUNT) $(if $(PRESET),--config config/config.yaml config/presets/$(PRESET).yaml)
 
 .venv-fitters/ready: envs/fitters.txt | env
@@ -82,7 +82,7 @@ lint: env ## every static check
 	mypy
 	snakemake --lint
 
-format: env ## rewrite the sources in their canonical form
+format: env ## format the sources
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow

@@ -2,7 +2,7 @@
 include: "workflow/Snakefile"
 
 
-# An included file cannot say what plain `snakemake` makes; it makes everything.
+# Plain `snakemake` makes everything; an included file cannot set the default target.
 rule default:
     default_target: True
     input:

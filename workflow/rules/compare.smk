@@ -36,11 +36,11 @@ COMPARISON_FIGURES = expand(NAMED, name=KIND.comparison_figures)
 OF_VARIANT = [f"{FIGURES}/{{variant}}/{name}.png" for name in KIND.variant_figures]
 VARIANT_FIGURES = expand(OF_VARIANT, variant=CONFIG.variants)
 
-# All runs predict the same: the record of the first one stands for all.
+# All runs predict the same: the record of the first one is used.
 FIRST_RUN = f"{RUN_FOLDERS[0]}/run.json"
 
 
-# Stamps of every simulation but the one the experiment is named after.
+# Stamps of further simulations.
 FURTHER = [
     path
     for source, paths in STAMPS.items()

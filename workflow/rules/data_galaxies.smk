@@ -1,5 +1,5 @@
-# Galaxies. Simulated stamps lie in shards: each is a job, and an interrupted one is redone alone.
-# Further simulations lie beside the one the experiment is named after.
+# Galaxies. Simulated stamps are made in shards: each is a job, and an interrupted one is repeated
+# alone. Further simulations have folders of their own.
 
 
 rule simulate:

@@ -1,6 +1,6 @@
 # CCD frames of stars, simulated or the user's own -> stamps of the stars on them.
 
-# The simulated frames and their list, in the form of a user's list.
+# The simulated frames and their table, in the form of a user's table.
 FRAMES = f"{DATA}/simulated/frames"
 FRAME_LIST = f"{DATA}/simulated/list.csv"
 
@@ -22,7 +22,7 @@ rule star_frames:
         command("star_frames")
 
 
-# The user's own frames are no input of the DAG: they take part by their digest.
+# The user's own frames are no input of the DAG: their digest is part of the job's settings.
 rule star_stamps:
     input:
         frames=lambda wildcards: FRAMES if wildcards.domain == "simulated" else [],

@@ -1,4 +1,4 @@
-"""What a learner predicts, as it is learned."""
+"""What a learner predicts."""
 
 from __future__ import annotations
 

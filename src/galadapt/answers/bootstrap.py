@@ -1,4 +1,4 @@
-"""The bootstrap: how far a figure could move if the test set were drawn anew (Efron 1979)."""
+"""The bootstrap: scatter of a figure with the choice of the test set (Efron 1979)."""
 
 from __future__ import annotations
 

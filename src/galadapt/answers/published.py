@@ -1,4 +1,4 @@
-"""Figures that other works have published, for orientation beside ours.
+"""Figures published by other works, for orientation beside ours.
 
 They were measured on other data. A figure is shown beside a method of ours when it names that
 method, and below our tables when it names none.
@@ -32,7 +32,7 @@ def beside(
     """Return the figures that stand beside one method of ours.
 
     A figure without a variant stands with its method only where we ran that method in one variant:
-    otherwise there is no telling which of ours it belongs to.
+    otherwise it is unclear which of ours it belongs to.
 
     Args:
         published: As `read_published` returns them.

@@ -58,7 +58,7 @@ def number(value: float) -> str:
 
 
 def best(place: str, figure: str, candidates: Sequence[tuple[str, Cell]]) -> str:
-    """State which method leads in a figure, and whether its error bars carry that.
+    """State which method leads in a figure, and whether the lead is significant.
 
     A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
     (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
@@ -165,10 +165,10 @@ class Judging(Protocol):
     """What a kind of answer brings to the comparison; a module implements it.
 
     Attributes:
-        NOTE: What a reader must know of every table.
+        NOTE: Explanation below every table.
         ITEM_PER_ROW: Whether a row of a table is about one item, or its columns about one each.
         COUNTED: The column that counts what intervals are drawn from.
-        SMALL: Below this many of them, a test set moves the figures visibly.
+        SMALL: Below this many of them, figures depend visibly on the choice of the test set.
         GROUPED: Metrics that MLflow shows in a group per domain.
     """
 
@@ -188,7 +188,7 @@ class Judging(Protocol):
         """Return the figures that tables show."""
 
     def verdicts(self, view: View, places: Sequence[Place]) -> Iterator[str]:
-        """State what a variant's figures show, and only what their error bars carry."""
+        """State what a variant's figures show, as far as it is significant."""
 
     def tables(self, view: View, places: Sequence[Place]) -> list[Table]:
         """Arrange further tables of a variant."""

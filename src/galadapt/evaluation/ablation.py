@@ -1,4 +1,4 @@
-"""Which methods of an experiment differ in how many stamps they are given, and in nothing else."""
+"""Find methods that differ only in their number of training stamps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNTED = {
     "n_simulated": "simulated galaxies in training",
 }
 
-#: Settings that say something to readers and nothing to a training.
+#: Settings without effect on a training.
 _WORDS = ("description",)
 
 

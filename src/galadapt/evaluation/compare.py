@@ -1,4 +1,4 @@
-"""The comparison of all runs: one tidy table, and forms of it to read.
+"""The comparison of all runs: one tidy table, and readable forms of it.
 
 `compare` turns the metrics of many runs into means and scatters over seeds. Every readable form
 (Markdown, HTML, text) is drawn from the same tidy tables, so that they cannot disagree.
@@ -158,7 +158,7 @@ def _markdown(view: View, note: str) -> str:
         for table in section.more:
             lines += [f"{table.title}:", ""]
             lines += [*markdown_table(table.head, _marked(table)), ""]
-        lines += ["With other test objects (bootstrap, 68 % interval):", ""]
+        lines += ["Bootstrap over test objects (68 % interval):", ""]
         lines += [*markdown_table(section.intervals.head, _marked(section.intervals)), ""]
     if view.others:
         lines += [f"## Other figures published by {view.work}", ""]

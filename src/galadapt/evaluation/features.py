@@ -1,4 +1,4 @@
-"""What the features of a network say: can simulated and survey stamps be told apart?"""
+"""Separability of simulated and survey stamps by the features of a network."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def domain_separability(path: Path) -> dict[str, Any]:
 def separability(
     features: np.ndarray, is_survey: np.ndarray, seed: int = 0, folds: int = 5
 ) -> tuple[float, float]:
-    """How well a fresh linear classifier tells the domains apart by the network's features.
+    """How well a linear classifier separates the domains by the network's features.
 
     Area under the ROC curve of a logistic regression on standardised features, cross-validated:
     0.5 means that the domains cannot be told apart, 1 that they never mix.

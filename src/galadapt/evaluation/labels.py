@@ -1,4 +1,4 @@
-"""What has reached a method's network: itself, or in what it starts from."""
+"""What a method's network was trained on, including the methods it starts from."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def _lineage(method: str, settings: Mapping[str, Settings]) -> Iterator[Settings
 
 
 def _sees_labels(settings: Settings) -> bool:
-    # R1's fixed mask vector hides places of a batch, whoever stands there: labels slip through.
+    # A fixed mask vector hides positions of a batch, not stamps: some survey labels are used.
     alignment = settings["alignment"] or {}
     return bool(settings["survey_labels"]) or alignment.get("masking") == "fixed_vector"

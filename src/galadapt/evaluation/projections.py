@@ -1,6 +1,6 @@
-"""Features of a network in two dimensions, for the eye: PCA and UMAP.
+"""Features of a network in two dimensions: PCA and UMAP.
 
-Neither says how well two domains can be told apart; `galadapt.evaluation.features.separability`
+Neither measures how well two domains can be separated; `galadapt.evaluation.features.separability`
 does, in all dimensions.
 """
 

@@ -1,4 +1,4 @@
-"""Many runs as one table: whose metrics they are, and their means over seeds."""
+"""Many runs as one table, and means over seeds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Metrics:
 
     @property
     def separability(self) -> float:
-        """How well a linear classifier tells the domains apart (area under the ROC curve)."""
+        """How well a linear classifier separates the domains (area under the ROC curve)."""
         return self.value(*WHOLE_RUN, "separability_auc")
 
     def headline(self) -> list[Column]:

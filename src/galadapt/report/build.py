@@ -34,7 +34,7 @@ _MAX_ROWS = 60
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and what it shows, in a sentence."""
+    """A PNG and its caption."""
 
     path: Path
     caption: str
@@ -171,9 +171,9 @@ def _frames(table: pd.DataFrame) -> pd.DataFrame:
 #: What of a table is shown: its heading, the columns it needs, and how it is condensed.
 TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "cuts": ("Cuts on the catalogue", ("cut", "removed"), lambda table: table),
-    "rejected": ("Left out when stamps were cut", ("reason",), _reasons),
+    "rejected": ("Objects rejected when stamps were cut", ("reason",), _reasons),
     "frames": (
-        "Frames and the stars used of them",
+        "Frames and their stars",
         ("frame", "label", "split", "status", "detector", "n_stars", "fwhm"),
         _frames,
     ),

@@ -1,4 +1,4 @@
-"""What each figure of the report shows, in a sentence, and under which heading it stands."""
+"""Captions of the report's figures, and the headings they stand under."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from galadapt.report.build import Picture
 
 CAPTIONS = {
     "r2_by_method": (
-        "R² on the test sets, mean and scatter over seeds; open diamonds: R1's published values, "
-        "on other data, for orientation."
+        "R² on the test sets, mean and scatter over seeds; open diamonds: published values, "
+        "measured on other data, for orientation."
     ),
     "ablation": (
         "R² against the number of training stamps, of methods that differ in nothing else; mean "
-        "and scatter over seeds. At 0 stands the method they start from."
+        "and scatter over seeds. At 0: the method they start from."
     ),
     "against_fits": (
-        "R² on the survey galaxies that could be fitted: networks (dots: by seed; circles: the "
-        "seeds' mean prediction) and a profile fit of the same stamps (line; band: its 68 % "
-        "interval when galaxies are drawn anew)."
+        "R² on the survey galaxies with a successful profile fit: networks (dots: by seed; "
+        "circles: mean prediction of the seeds) and the fit of the same stamps (line; band: its "
+        "68 % bootstrap interval)."
     ),
     "coverage": (
-        "Share of test galaxies whose true value lies inside the error, against the level the "
-        "error is stated for. On the dashed line errors mean what they say, above it they are too "
-        "large, below it too small; bands: what chance alone does (one sigma)."
+        "Share of test galaxies with the true value inside the error (coverage), against the "
+        "nominal level. Dashed line: exact coverage; above it errors are too large, below it too "
+        "small. Bands: binomial scatter (one sigma)."
     ),
     "predicted_with_errors": (
-        "Predicted against catalogue values of the survey's test galaxies with 68 % errors, every "
-        "finite prediction shown; black: the catalogue value lies beyond the 95 % error."
+        "Predicted against catalogue values of the survey's test galaxies with 68 % errors; all "
+        "finite predictions are shown. Black: the catalogue value is outside the 95 % error."
     ),
     "scatter_by_magnitude": "Scatter (NMAD) of each method on the survey per magnitude bin.",
     "survey_scatter": (
@@ -37,25 +37,25 @@ CAPTIONS = {
         "(first seed): before and after adaptation."
     ),
     "feature_maps": (
-        "Features of simulated and survey test galaxies, one column per method: two principal "
-        "components, and below them a UMAP embedding, which keeps neighbours together. The AUC "
-        "says how well a linear classifier tells the domains apart (0.5: not at all)."
+        "Features of simulated and survey test galaxies, one column per method: first two "
+        "principal components, and below a UMAP embedding. AUC: how well a linear classifier "
+        "separates the domains (0.5: not at all)."
     ),
     "quality": (
         "Balanced accuracy and AUC on the test sets, mean and scatter over seeds, with published "
         "values on other data for orientation."
     ),
-    "errors": "Share of wrong answers per class and method on the test sets.",
-    "counts": "How many stamps each class has in each split.",
+    "errors": "Share of wrong predictions per class and method on the test sets.",
+    "counts": "Number of stamps of each class in each split.",
     "moments": (
-        "Standard deviation, skewness and kurtosis of the images: R3's first attempt to tell the "
-        "classes apart."
+        "Standard deviation, skewness and kurtosis of the images: the 4XMM study's first attempt "
+        "to separate the classes."
     ),
     "contact_sheet": "Stamps of each class, drawn at random.",
     "parameters": "Parameters of the simulated and of the survey galaxies.",
     "stamps": (
-        "Stamps of both domains from bright to faint, then survey stamps at random, the brightest "
-        "and the worst, all on one asinh scale."
+        "Stamps of both domains from bright to faint, then survey stamps: random ones, the "
+        "brightest and the worst. All on the same asinh scale."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Figures that compare methods, whatever they predict."""
+"""Figures that compare methods of any kind of answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from galadapt.plots.style import COLOURS, corner, drawing, empty, opacity
 #: R² below this is drawn at the edge with an arrow: the table has the number.
 _FLOOR = -0.6
 
-#: Smallest range of R² that an ablation's panel shows: what does not matter shall look flat.
+#: Smallest range of R² that an ablation's panel shows: small differences should look small.
 _LEAST_SPAN = 0.05
 
 
@@ -53,8 +53,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
 
     A column per method: above the first two principal components of both domains together, below
     a UMAP embedding (`galadapt.evaluation.projections`) of as many galaxies as a picture shows. The
-    AUC of a linear classifier (`galadapt.evaluation.features.separability`) says what two
-    dimensions may hide.
+    AUC of a linear classifier (`galadapt.evaluation.features.separability`) uses all dimensions.
 
     Args:
         embeddings: {title of the column: embeddings table}.

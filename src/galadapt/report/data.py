@@ -1,4 +1,4 @@
-"""Figures of the data: what the networks learn from and what they are asked to measure."""
+"""Figures of the data: stamps for training and for testing."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def contact_sheet(
     count: int = 12,
     softening: float = 3.0,
 ) -> None:
-    """Draw stamps of both domains from bright to faint, and what the survey's look like otherwise.
+    """Draw stamps of both domains from bright to faint, and further survey stamps.
 
     Shown is arcsinh(pixel / (softening x pixel rms)), the same scale for all stamps: brightness
     and noise can be compared by eye. Below both domains come the galaxies of the simulation as

@@ -51,15 +51,15 @@ def class_facts(configuration: Configuration) -> Facts:
 def class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
     """State what the figures of predicted classes do not show."""
     lines = [
-        "Classes are unequally common: accuracy mostly reflects how common the largest is. "
+        "Classes are unequally frequent, so that accuracy mostly reflects the most frequent one. "
         "Balanced accuracy is the mean recall of the classes.",
-        "Stamps of one frame or observation are alike: intervals come from drawing these anew, "
-        "not stamps, and few of them make wide intervals.",
-        "Published figures hold for the images of their own work.",
+        "Stamps of one frame or observation are similar: bootstrap intervals therefore resample "
+        "frames or observations, not stamps, and are wide where these are few.",
+        "Published figures were measured on the images of their own work.",
     ]
     if configuration.get("simulated") is not None:
         lines.append(
-            "Simulated images contain only the defects that were thought of. Success on them is "
+            "Simulated images contain only the defects that were simulated. Success on them is "
             "necessary, not sufficient, for real ones."
         )
     leaking = [
@@ -69,7 +69,7 @@ def class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int
     ]
     if leaking:
         lines.append(
-            f"{', '.join(leaking)}: split by stamp, so that stamps of one frame train and test. "
-            "The score shows by how much such a split flatters."
+            f"{', '.join(leaking)}: split by stamp, so that stamps of one frame are in training "
+            "and test sets. The score shows how much such a split inflates it."
         )
     return lines

@@ -59,8 +59,8 @@ def simulate_shard(
 
     The columns are id (the index), split, the parameters, position_angle, x_offset, y_offset and
     signal_to_noise, which is sqrt(sum(noiseless^2)) / pixel_rms: the optimal one if the noise were
-    white (inf without noise). With realism, the noiseless galaxy is what archive and PSF leave of
-    it, without neighbours; composite galaxies add the columns `realism.scene.COMPOSITION`, depth
+    white (inf without noise). With realism, the noiseless galaxy is that after archive and PSF,
+    without neighbours; composite galaxies add the columns `realism.scene.COMPOSITION`, depth
     jitter adds pixel_rms [e-/s], a set of PSFs adds psf_index, the position of the galaxy's PSF.
 
     Raises:

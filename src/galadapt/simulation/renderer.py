@@ -1,4 +1,4 @@
-"""What every renderer is given and does: parameters in, a noiseless stamp out.
+"""The base of all renderers: parameters in, a noiseless stamp out.
 
 To add a renderer, write a subclass of `Renderer` and name it in `renderers.make_renderer` and in
 `config.simulation.Simulation.renderer`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: What a stream is for. The numbers are part of every simulated byte: never reuse or reorder them.
+#: Purposes of streams. Their numbers decide every simulated byte: never reuse or reorder them.
 PURPOSES = {
     "parameters": 0,
     "noise": 1,

@@ -1,4 +1,4 @@
-"""What experiments have in common whose answer is a class."""
+"""Experiments whose methods predict classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from galadapt.tasks.experiment import Experiment
 
 
 class ClassExperiment(Experiment):
-    """What the classifying tasks share: one stage per domain makes labelled stamps."""
+    """Base of the classification tasks: one stage per domain makes labelled stamps."""
 
     method_settings: dict[Name, ClassMethod] = Field(description="Named ways to train.")
     evaluation: ClassEvaluation = Field(ClassEvaluation(), description="Metrics.")
@@ -22,7 +22,7 @@ class ClassExperiment(Experiment):
         return tuple(name for name in DOMAINS if getattr(self, name) is not None)
 
     def check(self, side: int | None) -> None:
-        """Refuse what does not fit together; `side` of a stamp [px], None where files decide."""
+        """Refuse settings that contradict each other; `side` of a stamp [px], None if unknown."""
         if not self.domains:
             raise ValueError("simulated and survey are both null; give one of them")
         self.check_names(self.method_settings)

@@ -23,11 +23,11 @@ from galadapt.tasks.registry import experiments
 
 HEADER = """# Configuration
 
-Generated from `src/galadapt/config/` by `galadapt document`; edit there.
+Generated from the settings classes in `src/galadapt` by `galadapt document`; edit those.
 
 `config.yaml` is the default experiment. A preset replaces keys of it:
-`snakemake all --cores all --configfile config/presets/smoke.yaml` (the target first: this option
-takes every word after it), or `make run PRESET=smoke`. A single key:
+`snakemake all --cores all --configfile config/presets/smoke.yaml` (the target first, because the
+option takes all words after it), or `make run PRESET=smoke`. A single key:
 `snakemake all --cores all --config 'seeds=[1]'`. Nested keys merge, lists are replaced.
 `galadapt check config/config.yaml config/presets/smoke.yaml` validates without running.
 

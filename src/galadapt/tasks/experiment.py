@@ -1,4 +1,4 @@
-"""What every experiment is: a task, its variants, methods and seeds."""
+"""An experiment: a task, its variants, methods and seeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 class Experiment(Section):
     """A whole experiment of one task. Each task adds its data, methods and metrics."""
 
-    task: str = Field(description="What is predicted.")
+    task: str = Field(description="Name of the task.")
     preset: Name = Field("demo", description="Name of the experiment, in tables and MLflow.")
     results: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = Field(
         "results", description="Folder of everything computed (relative)."
@@ -41,10 +41,8 @@ class Experiment(Section):
     methods: list[Name] = Field(min_length=1, description="Methods (of method_settings) to run.")
     variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
-    compute: Compute = Field(Compute(), description="Hardware; never part of a run's identity.")
-    downloads: Downloads = Field(
-        Downloads(), description="Published data; never part of a result's identity."
-    )
+    compute: Compute = Field(Compute(), description="Hardware; changes no result.")
+    downloads: Downloads = Field(Downloads(), description="Published data; changes no result.")
 
     #: Fewest pixels on a side that a variant may leave.
     SMALLEST: ClassVar[int] = 16
@@ -77,7 +75,7 @@ class Experiment(Section):
         return self.domains
 
     def source(self, method: str, domain: str) -> str:
-        """Name the stamp set that a method knows as a domain."""
+        """Name the stamp set of a domain that a method uses."""
         return domain
 
     def stamp_files(self, source: str) -> list[str]:
@@ -85,7 +83,7 @@ class Experiment(Section):
         return ["stamps.h5"]
 
     def seen_by(self, wildcards: Mapping[str, Any]) -> Experiment:
-        """Return the experiment as the job with these wildcards knows it."""
+        """Return the experiment as used by the job with these wildcards."""
         return self
 
     def runs(self) -> Iterator[Run]:

@@ -50,7 +50,7 @@ NETWORK = {"network": {"architecture": "r2_b"}}
     ("task", "changes", "message"),
     [
         ("stars", {"task": "planets"}, "task: no 'planets'; choose one of galaxies, stars"),
-        ("stars", {"stars": [1]}, "stars: must hold keys and values"),
+        ("stars", {"stars": [1]}, "stars: must contain keys and values"),
         ("stars", {"simulated": None}, "simulated and survey are both null"),
         ("stars", {"detektion": {}}, "unknown key; did you mean 'detection'"),
         ("stars", {"detection": {"stamp_size": 61}}, "multiple of 2"),

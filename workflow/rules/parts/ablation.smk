@@ -1,4 +1,4 @@
-# R2 against a number of training stamps, where methods differ in nothing else.
+# R² against a number of training stamps, where methods differ in nothing else.
 from galadapt.evaluation.ablation import curves
 
 if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):

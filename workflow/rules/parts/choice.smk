@@ -1,4 +1,4 @@
-# What a user without survey labels would choose, and what that costs.
+# The method chosen without survey labels, and the loss compared with the best one.
 
 CHOICE = [f"{TABLES}/choice.csv", f"{TABLES}/choice.html"]
 

@@ -1,5 +1,5 @@
-# A careful profile fit of some of the survey's test galaxies, and the networks beside it. Fits
-# depend on no network: another method compares again and fits nothing.
+# A profile fit of some of the survey's test galaxies, compared with the networks. Fits depend on no
+# network: a new method repeats the comparison, not the fits.
 
 if CONFIG.profile_fit.galaxies:
 

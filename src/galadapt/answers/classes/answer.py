@@ -52,7 +52,7 @@ def coder_of(method: ClassMethod, stamps: StampSet) -> ClassCoder:
 
 
 def truth(coder: ClassCoder, stamps: StampSet, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Name the true class, the label as it was, and what must not be split."""
+    """Return the columns true class, original label and group."""
     original = stamp_labels(stamps, rows)
     group = stamps.table["group"].to_numpy(object)[rows] if "group" in stamps.table else original
     return {"group": group, "label_true": coder.group(original), "label_original": original}
@@ -120,7 +120,7 @@ class Classes:
         return (self.outputs,)
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
-        """Read the classes as what the network should say, (n, outputs) float64."""
+        """Return the outputs wanted for these classes, (n, outputs) float64."""
         return self.coder.encode(stamp_labels(stamps, rows))
 
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
@@ -139,7 +139,7 @@ class Classes:
         if np.count_nonzero(counts) < 2:
             raise DataError(
                 f"the training stamps are all of one class ({counts.tolist()} of "
-                f"{', '.join(self.coder.classes)}); it takes two to learn"
+                f"{', '.join(self.coder.classes)}); give stamps of at least two"
             )
         weights = balance(counts) if self.balanced else np.ones(len(counts))
         return replace(self, class_weights=tuple(weights.tolist()))

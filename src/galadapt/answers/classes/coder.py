@@ -1,4 +1,4 @@
-"""Classes as numbers a network learns, and the way back to probabilities."""
+"""Classes as outputs of a network, and back to probabilities."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from galadapt.core.errors import DataError
 
 @dataclass(frozen=True)
 class ClassCoder:
-    """The classes a network tells apart.
+    """The classes a network distinguishes.
 
     Attributes:
         classes: Their names, in order.
-        labels: For each class the labels of stamps it takes.
+        labels: For each class the labels of its stamps.
         ordinal: Whether classes are ordered: then a network gives for each border between two
             classes the probability that a stamp lies beyond it (Frank & Hall 2001), otherwise one
             probability per class. Two classes are always one border.
@@ -31,7 +31,7 @@ class ClassCoder:
     def of(
         cls, known: Sequence[str], groups: Mapping[str, Sequence[str]], ordinal: bool
     ) -> ClassCoder:
-        """Group the labels a stamp set knows.
+        """Group the labels of a stamp set.
 
         Args:
             known: Labels of the stamp set, in order.
@@ -58,7 +58,7 @@ class ClassCoder:
 
     @property
     def outputs(self) -> int:
-        """Numbers a network says of a stamp."""
+        """Number of outputs for a stamp."""
         return len(self.classes) - self.ordinal
 
     def group(self, labels: Iterable[str]) -> np.ndarray:
@@ -71,7 +71,7 @@ class ClassCoder:
         return np.array([of_label.get(str(label), "") for label in labels], object)
 
     def encode(self, labels: Iterable[str]) -> np.ndarray:
-        """Write labels as what the network should say, (n, outputs) float64; NaN where unknown."""
+        """Return the outputs wanted for labels, (n, outputs) float64; NaN where unknown."""
         named = self.group(labels)
         index = np.array([self.classes.index(name) if name else -1 for name in named], int)
         if self.ordinal:
@@ -91,8 +91,8 @@ class ClassCoder:
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Turn a network's outputs (n, outputs) into probabilities (n, classes).
 
-        Borders crossed out of order count as the lower of the two, so that no class gets less than
-        nothing.
+        Where the probabilities of borders are out of order, the lower one is used, so that no class
+        has a negative probability.
         """
         values = np.asarray(outputs, np.float64)
         if not self.ordinal:

@@ -103,7 +103,7 @@ def roc(predictions: Path, output: Path, title: str = "") -> None:
 def scores(predictions: Path, output: Path, title: str = "") -> None:
     """Draw how the scores of each class before any grouping are distributed, on the test sets.
 
-    Of two classes the score is the probability of the last one, above 0.5 its answer; of more,
+    With two classes the score is the probability of the last one, predicted above 0.5; with more,
     each has its own line.
     """
     found = _test_rows(predictions)

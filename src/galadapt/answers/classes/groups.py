@@ -50,7 +50,7 @@ def group_predictions(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def survey_predictions(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.DataFrame:
-    """Put the predictions of every method for the user's own images side by side.
+    """Tabulate every method's predictions for the user's own images.
 
     Args:
         runs: The run.json of each run, and its groups.csv.

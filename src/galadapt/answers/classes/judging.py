@@ -33,7 +33,7 @@ from galadapt.config.base import DOMAINS
 NOTE = (
     "Mean ± standard deviation over training seeds, on the test sets. Balanced accuracy: mean "
     "recall of the classes that occur. AUC: of the last of two classes, or the mean of each class "
-    "against the rest. Vote: all stamps of a frame decide together. Seconds depend on the machine. "
+    "against the rest. Vote: class of a frame from all its stamps. Seconds depend on the machine. "
     "Published figures were measured on other data and are for orientation."
 )
 
@@ -42,7 +42,7 @@ COUNTED = "groups"
 SMALL = 0
 GROUPED = ("loss", "vote_balanced_accuracy", "vote_accuracy")
 
-#: Figures by which methods are ranked: {metric: how a sentence calls it}.
+#: Figures by which methods are ranked: {metric: its name in sentences}.
 _RANKED = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
 #: Below this many test groups, a class is judged on too few for its error bars to hold.
@@ -74,7 +74,7 @@ class Judged:
     def of(cls, table: pd.DataFrame) -> Judged:
         """Take the rows of a predictions table, all labelled."""
         group = table["group"].to_numpy(object)
-        # A stamp that belongs to nothing stands for itself.
+        # A stamp without a group is a group of its own.
         own = np.array([f"id {number}" for number in table["id"]], object)
         original = table["label_original"].where(table["label_original"] != "", table["label_true"])
         return cls(
@@ -125,7 +125,7 @@ class Judged:
             yield _BY_LABEL, name, values
 
     def _errors(self) -> dict[str, dict[str, Any]]:
-        """Share of wrong answers per original class, in the order of `names`, others after."""
+        """Share of wrong predictions per original class, in the order of `names`, others after."""
         good = answered(self.probabilities)
         wrong = np.zeros(len(self.true), bool)
         wrong[good] = answers(self.probabilities[good]) != self.true[good]
@@ -153,7 +153,7 @@ def evaluate(
     """Compute the metrics of `class_metrics`, `group_vote` and, for test sets, `class_intervals`.
 
     The item is the set of classes ("a/b/c"); where ``settings.grouping`` divides them, the coarser
-    ones are another item. Unlabelled rows count nowhere, and a domain without any label has no
+    ones are another item. Unlabelled rows are left out, and a domain without any label has no
     metrics. ``shared_groups`` counts groups of the test set that occur in another split too: above
     0 the figures do not hold for new groups. ``groups.csv`` holds the prediction of each group.
     """

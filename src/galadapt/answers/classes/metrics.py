@@ -1,9 +1,9 @@
-"""Pure functions that say how good predicted classes are.
+"""Metrics of predicted classes.
 
 Truth is an array of class numbers, shape (n,); a prediction is one probability per class, shape
-(n, k), in which a row that is not finite is a failed prediction. The answer of a prediction is its
-most probable class. Figures are taken over the predictions that did not fail, and what a set
-without a class cannot say is NaN.
+(n, k), in which a row that is not finite is a failed prediction. A prediction's class is its
+most probable one. Metrics are taken over the predictions that did not fail; those not defined for
+a set without some class are NaN.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def class_metrics(
         ``n``, ``failed``; ``accuracy``; ``balanced_accuracy`` (mean recall of the classes that
         occur); ``auc`` (see `auc`); ``loss`` (cross-entropy, nat); ``brier`` (squared distance of
         the probabilities from the truth, halved, 0 to 1); ``confusion`` (counts, rows true,
-        columns answered, both in the order of `names`); and under ``classes`` per name ``n``,
+        columns predicted, both in the order of `names`); and under ``classes`` per name ``n``,
         ``recall``, ``precision``, ``f1``, ``auc`` (against the rest).
     """
     good = answered(probabilities)
@@ -98,7 +98,7 @@ def class_metrics(
     precision, recall, f1, support = precision_recall_fscore_support(
         true, answer, labels=everything, zero_division=np.nan
     )
-    # Of a class that does not occur, wrong answers say nothing but that they are wrong.
+    # Precision and F1 of a class that does not occur are not defined.
     precision, f1 = np.where(support > 0, [precision, f1], np.nan)
     return {
         **found,
@@ -128,9 +128,9 @@ def class_intervals(
 ) -> dict[str, float]:
     """Central 68 % intervals of `WITH_INTERVALS` when the GROUPS of the test set are drawn anew.
 
-    Stamps of one frame share its sky and its optics: drawing stamps would count them as so many
-    independent witnesses. A resample in which one of the test set's classes does not occur has no
-    balanced accuracy and no AUC, and is left out of theirs.
+    Stamps of one frame share its sky and its optics, so they are not independent. A resample
+    without one of the test set's classes has no balanced accuracy and no AUC, and is left out of
+    theirs.
 
     Args:
         true: Class numbers, shape (n,).
@@ -180,7 +180,7 @@ def group_vote(
         true: Class numbers, shape (n,).
         probabilities: Shape (n, k); failed predictions have no vote.
         group: What the stamps belong to, shape (n,).
-        kind: mean: the largest mean probability; majority: the most frequent answer, ties by mean
+        kind: mean: the largest mean probability; majority: the most frequent class, ties by mean
             probability.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Predictions of a classification run, as they lie on disk.
+"""Predictions of a classification run, as stored on disk.
 
-One row per stamp with the columns `id`, `domain`, `split`, `group` (what must not be split: a
-frame, an observation), `label_true` ("": unlabelled), `label_original` (the class before any
+One row per stamp with the columns `id`, `domain`, `split`, `group` (a frame or observation, never
+divided between splits), `label_true` ("": unlabelled), `label_original` (the class before any
 grouping) and one column ``p_<class>`` per class, in the order of the classes. A row whose
 probabilities are NaN failed.
 """

@@ -1,4 +1,4 @@
-"""From a predicted map of probabilities to how much of a field is flagged, and how surely."""
+"""From a predicted map of probabilities to the flagged share of a field, with its probability."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def flagged_share(maps: np.ndarray, exposed: np.ndarray) -> np.ndarray:
 
 
 def beyond(maps: np.ndarray, exposed: np.ndarray, borders: Sequence[float]) -> np.ndarray:
-    """How surely at least a certain share of the field is flagged.
+    """Probability that at least a certain share of the field is flagged.
 
     The mean of the highest probabilities, as many as make that share: it is 1 where so many pixels
     are certainly flagged, and a faint glow over the whole map, whose probabilities add up to a

@@ -59,7 +59,7 @@ def _test_rows(predictions: Path, quantities: Sequence[Quantity]) -> dict[str, p
 
 
 def scatter_panel(axes, true: np.ndarray, predicted: np.ndarray, colour: str) -> None:  # type: ignore[no-untyped-def]
-    """Draw predicted against true values with the line y = x, R2 and what lies outside."""
+    """Draw predicted against true values with y = x, R² and the number of points outside."""
     if len(true) == 0:
         empty(axes, "no test galaxy")
         return
@@ -178,7 +178,7 @@ def _residual_panel(  # type: ignore[no-untyped-def]
 
 # --- all runs ---------------------------------------------------------------------------------
 
-#: R2 below this is drawn at the edge with an arrow: how bad it is says the table.
+#: R² below this is drawn at the edge with an arrow; the table has its value.
 _FLOOR = -0.6
 
 

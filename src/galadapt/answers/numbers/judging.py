@@ -27,9 +27,9 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.quantity import Quantity
 
 NOTE = (
-    "Mean ± standard deviation over training seeds. Domain AUC: how well a fresh linear classifier "
-    "tells simulated from survey objects by the network's features (0.5: not at all). Published "
-    "figures were measured on other galaxies and are for orientation."
+    "Mean ± standard deviation over training seeds. Domain AUC: how well a linear classifier "
+    "separates simulated from survey objects by the network's features (0.5: not at all). "
+    "Published figures were measured on other galaxies and are for orientation."
 )
 
 ITEM_PER_ROW = False
@@ -37,7 +37,7 @@ COUNTED = "n"
 SMALL = 500
 GROUPED = ("bias", "scatter", "outlier_fraction", "completeness")
 
-#: The method that is trained on simulations alone: others are read against it.
+#: The method trained on simulations only, to which others are compared.
 _UNADAPTED = "baseline"
 
 
@@ -51,7 +51,7 @@ def evaluate(
 ) -> Judgement:
     """Compute the metrics of `quantity_metrics`, for the test sets with intervals and bins.
 
-    Objects without labels count nowhere, and a domain without any label has no metrics. Bins are
+    Objects without labels are left out, and a domain without any label has no metrics. Bins are
     of the true value of the first quantity where that is the magnitude.
     """
     quantities = quantities_of(record)
@@ -124,7 +124,7 @@ def _headline(view: View) -> list[Column]:
 
 
 def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
-    """State what is lost from simulated to survey, what methods recover, and which one leads."""
+    """State the loss from simulated to survey, how much methods recover, and which one leads."""
     by_place = {(place.method, place.domain): place for place in places}
     home, away = (by_place.get((_UNADAPTED, domain)) for domain in DOMAINS)
     if home and away:

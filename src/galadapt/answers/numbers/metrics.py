@@ -1,4 +1,4 @@
-"""Pure functions that say how good predictions are.
+"""Metrics of predicted quantities.
 
 A predictions table has one row per object with the columns `id`, `domain`, `split` and, for each
 quantity, ``<name>_true`` and ``<name>_predicted``. `galadapt.core.quantity` defines the errors.
@@ -54,7 +54,7 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> float:
 def r2_interval(
     true: np.ndarray, predicted: np.ndarray, number: int, seed: int
 ) -> tuple[float, float]:
-    """Return the central 68 % interval of R2 when the test objects are drawn anew (bootstrap).
+    """Return the central 68 % bootstrap interval of R² over the test objects.
 
     Args:
         true: Reference values, shape (n,).

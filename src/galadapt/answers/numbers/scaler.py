@@ -1,4 +1,4 @@
-"""What a network learns in place of a parameter, and the way back."""
+"""Scaling of parameters for training, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST_LOG = 50.0
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """Standardise each parameter: (value - mean) / standard deviation, as R1 does.
+    """Standardise each parameter: (value - mean) / standard deviation.
 
     A parameter may be standardised as its natural logarithm: relative errors of a radius then
     count alike at every size, and no prediction is negative. (The axis ratio q = 1 - e needs no
@@ -119,7 +119,7 @@ class TargetScaler:
             )
         if not set(logarithmic) <= set(parameters):
             raise DataError(
-                "target scaling takes the logarithm of a parameter it does not know; "
+                "target scaling takes the logarithm of an unknown parameter; "
                 "delete the run folder and train again"
             )
         return cls(parameters, mean, scale, logarithmic)

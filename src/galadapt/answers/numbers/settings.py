@@ -27,7 +27,7 @@ class Evaluation(Section):
     valid: dict[Name, Interval] = Field(
         {},
         description=(
-            "A prediction outside is impossible and counts against completeness; of quantities "
+            "A prediction outside is impossible and lowers the completeness; of quantities "
             "not named: the bounds of `galadapt.core.quantity`."
         ),
     )

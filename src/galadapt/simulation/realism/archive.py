@@ -1,7 +1,7 @@
-"""What archives do to stamps: cut the wings, mask neighbours, take wings for sky, lack an edge.
+"""Effects of archives: cut wings, masked neighbours, wings subtracted as sky, missing edges.
 
 On real COSMOS galaxies this mattered more than any detail of the galaxies: without it a network
-reads the missing wings as a low Sersic index.
+interprets the missing wings as a low Sersic index.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def over_subtraction(
     settings: OverSubtraction,
     rng: np.random.Generator,
 ) -> float:
-    """Draw the constant [e-/s] subtracted because wings passed for background.
+    """Draw the constant [e-/s] of wings subtracted as background.
 
     It is a share of the median of a two-pixel frame inside the edge of the box, or of the stamp
     where the box is larger.

@@ -1,7 +1,7 @@
 """Composite galaxies and their neighbours, as lists of Sersic components.
 
-Everything a galaxy gains here is again a Sersic profile, so any renderer draws it; spiral arms
-alone are a modulation of the drawn disc.
+Every component is a Sersic profile, so any renderer can draw it; only spiral arms are a modulation
+of the drawn disc.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the instrument does to a stamp: a varying PSF, uneven depth, a sky that is left over."""
+"""Effects of the instrument: a varying PSF, uneven depth, residual sky."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def jitter_psf(
     """Blur and elongate the PSF of images (K, S, S) that are already convolved with it.
 
     A second convolution with an elongated Gaussian: flux is kept, and the product of transforms is
-    exact for images sampled beyond their band limit. What the stamp's edge hides is taken to be
-    like the edge.
+    exact for images sampled beyond their band limit. Beyond the stamp's edge the image is
+    taken to be like the edge.
 
     Args:
         psf_sigma: Gaussian sigma of the PSF [px].

@@ -1,4 +1,4 @@
-"""Networks against a careful profile fit of the same stamps."""
+"""Networks compared with a profile fit of the same stamps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = [
     *("mean", "std", "n_seeds", "ensemble", "low", "high", "n"),
 ]
 
-#: What R2 is measured of: the parameters, and logarithms of those whose errors are relative.
+#: What R² is measured of: the parameters, and logarithms of those whose errors are relative.
 FORMS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     **{name: (name, np.asarray) for name in PARAMETERS},
     "ln_effective_radius": ("effective_radius", np.log),
@@ -33,7 +33,7 @@ FORMS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 #: Of these the fit and the best network are compared in words. Of radius and index the logarithms:
-#: the R2 of a radius is that of the few largest galaxies.
+#: the R² of a radius is dominated by the few largest galaxies.
 _JUDGED = ("magnitude", "ln_effective_radius", "ln_sersic_index", "ellipticity")
 
 _RESAMPLES = 500
@@ -48,11 +48,11 @@ def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path) -> N
     Args:
         fits: From `galadapt.tasks.galaxies.fitting.catalogue.fit_galaxies`.
         runs: Run folders (run.json, predictions.parquet), in the order tables shall have.
-        table: CSV with `COLUMNS`: of each quantity the R2, and of each parameter `bias` and
+        table: CSV with `COLUMNS`: of each quantity the R², and of each parameter `bias` and
             `scatter` (NMAD) in the convention of `galadapt.answers.numbers.metrics`. `mean` and
             `std` over seeds; `ensemble` of the seeds' mean prediction; `low` and `high`: 68 %
-            interval of R2 when the galaxies are drawn anew (of the ensemble); `n` galaxies.
-        html: Fragment to inline: the R2 and what they allow to say.
+            bootstrap interval of R² (of the ensemble); `n` galaxies.
+        html: Fragment to inline: table of R² and sentences on it.
 
     Raises:
         DataError: an input is missing or broken.
@@ -160,7 +160,7 @@ def _html(tidy: pd.DataFrame, asked: int, fitted: int) -> str:
 
 
 def _verdicts(scores: pd.DataFrame) -> list[str]:
-    """Say of each judged quantity how the fit and the best network compare."""
+    """Compare the fit with the best network, in a sentence for each quantity."""
     found = []
     for quantity in _JUDGED:
         rows = scores[scores["quantity"] == quantity]
@@ -174,5 +174,5 @@ def _verdicts(scores: pd.DataFrame) -> list[str]:
             )
             for row in pair
         ]
-        found.append(best(f"Survey, {quantity.replace('_', ' ')}", "R2", candidates))
+        found.append(best(f"Survey, {quantity.replace('_', ' ')}", "R²", candidates))
     return found

@@ -1,10 +1,10 @@
 """Choosing a method without survey labels, and what the choice costs.
 
-Who has no labels cannot read a method's R2 off the survey. Criteria order the candidates by what
-such a user has: predictions for simulated galaxies, whose truth is known, and predictions and
+Without survey labels R² on the survey is unknown. Criteria order the candidates by what is
+known: predictions for simulated galaxies, whose truth is known, and predictions and
 features of survey galaxies, whose truth is not. Candidates are the variants and methods that have
 seen no survey label, neither themselves nor in what they start from. Survey labels, where there
-are any, judge the choices and nothing else.
+are any, are used only to evaluate the choices.
 
 Errors on simulated galaxies compare methods that learned from one simulation: the plainer another
 simulation is, the smaller are the errors on it. Where candidates learned from several, the
@@ -39,10 +39,10 @@ from galadapt.learners.matching import matching_weights
 CRITERIA = {
     "validation": "mean squared error of simulated validation galaxies",
     "weighted_validation": (
-        "the same, weighed to the survey's predicted population (importance weighting: Sugiyama "
+        "the same, weighted to the survey's predicted population (importance weighting: Sugiyama "
         "et al. 2007; You et al. 2019)"
     ),
-    "domain_auc": "how well a linear classifier tells the domains apart by the features",
+    "domain_auc": "how well a linear classifier separates the domains by the features",
     "seed_disagreement": "variance between training seeds of the predictions for survey galaxies",
     "expected_error": "weighted_validation plus seed_disagreement",
 }
@@ -56,8 +56,8 @@ RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 
 #: Why, by what each can see.
 REASONS = (
-    "weighted_validation counts what a network gets wrong of simulated galaxies like the survey's, "
-    "and never looks at the survey's images; seed_disagreement is measured on these, where "
+    "weighted_validation measures errors on simulated galaxies like the survey's, and does not use "
+    "the survey's images; seed_disagreement is measured on these, where "
     "networks that were taught the same answer differently as soon as they extrapolate, but a "
     "network that collapsed to one answer agrees with itself. expected_error adds the two errors, "
     "which have one unit, so that each covers what the other cannot see. domain_auc says whether "
@@ -99,12 +99,12 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
         choice: CSV with `COLUMNS`, one row per criterion and candidate: the `simulation` learned
             from (empty: the experiment's), the criterion's `value` (smaller is better; empty where
             it cannot be measured, as disagreement with one seed), `chosen` (true once per criterion
-            at most), R2 of each parameter on the survey's test galaxies as mean over seeds,
+            at most), R² of each parameter on the survey's test galaxies as mean over seeds,
             `r2_mean` of the four, `r2_std` of that between seeds, `regret` (largest `r2_mean` of
             all candidates minus this one) and the `rank_correlation` (Spearman) of the criterion
             with `r2_mean` over all candidates it compares, 1: the criterion orders them as labels
             would. Empty without survey labels.
-        html: Fragment to inline: both tables and what they allow to say.
+        html: Fragment to inline: both tables and sentences on them.
 
     Raises:
         DataError: an input is missing or broken, or a start is not among the runs.
@@ -133,7 +133,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One variant and method: criteria (NaN: not measured) and R2 per seed and parameter."""
+    """One variant and method: criteria (NaN: not measured) and R² per seed and parameter."""
 
     variant: str
     method: str

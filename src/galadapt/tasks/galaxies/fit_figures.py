@@ -11,15 +11,15 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing
 
-#: R2 below this is drawn at the edge.
+#: R² below this is drawn at the edge.
 _FLOOR = 0.0
 
 
 def against_fits(table: Path, output: Path, fit: str) -> None:
-    """Draw R2 of every variant and method beside that of the fit, one panel per parameter.
+    """Draw R² of every variant and method beside that of the fit, one panel per parameter.
 
     Dots: mean and scatter over seeds; circles: the seeds' mean prediction. The band is the fit's
-    68 % interval when the galaxies are drawn anew.
+    68 % bootstrap interval.
 
     Args:
         table: From `galadapt.tasks.galaxies.against_fits.against_fits`.
@@ -33,7 +33,7 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
     rows = read_columns(table, wanted)
     rows = rows[(rows["metric"] == "r2") & rows["quantity"].isin(PARAMETERS)]
     if rows.empty:
-        raise DataError(f"{table}: holds no R2; rerun the stage that writes it")
+        raise DataError(f"{table}: has no R²; rerun the stage that writes it")
     rows = rows.assign(name=rows["method"] + " (" + rows["variant"].fillna("") + ")")
     networks = rows[rows["method"] != fit]
     names = list(networks["name"].unique())
@@ -76,7 +76,7 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
 
 
 def _left_edge(values: np.ndarray) -> float:
-    """Return where an axis of R2 begins: at a tenth below all values, from `_FLOOR` on."""
+    """Return where an axis of R² begins: at a tenth below all values, from `_FLOOR` on."""
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return _FLOOR

@@ -21,7 +21,7 @@ _FURTHER = "simulated_"
 
 
 class ProfileFit(Section):
-    """A profile fit to survey galaxies, which the networks are read against."""
+    """A profile fit to survey galaxies, to compare the networks with."""
 
     galaxies: int = Field(
         0, ge=0, description="Labelled test galaxies to fit, at about a second each; 0: none."
@@ -29,29 +29,29 @@ class ProfileFit(Section):
 
 
 class Config(Experiment):
-    """Task galaxies: magnitude, radius, index and ellipticity of galaxies (R1)."""
+    """Task galaxies: magnitude, radius, Sersic index and ellipticity (CANDELS study)."""
 
-    task: Literal["galaxies"] = Field("galaxies", description="What is predicted.")
-    image: Image = Field(Image(), description="What a stamp is.")
+    task: Literal["galaxies"] = Field("galaxies", description="Name of the task.")
+    image: Image = Field(Image(), description="Size and sampling of stamps.")
     psf: Psf = Field(OpticalPsf(), description="PSF of the simulation.")
     simulation: Simulation = Field(Simulation(), description="The simulated stamps.")
     simulations: dict[Name, FurtherSimulation] = Field(
         {},
         description=(
             "Further simulations for methods to learn from (method_settings.<name>.simulation), "
-            "each given as what it changes in `simulation`. Only those that are used are made."
+            "each with only what differs from `simulation`. Only those in use are made."
         ),
     )
-    survey: Survey = Field(MockSurvey(), description="Where (seemingly) real galaxies come from.")
+    survey: Survey = Field(MockSurvey(), description="The survey: mock or real galaxies.")
     selection: Selection = Field(Selection(), description="Cuts on the survey's catalogue.")
     extraction: Extraction = Field(Extraction(), description="Cutouts from the mosaic.")
     splits: Splits = Field(Splits(), description="Survey training, validation and test.")
     method_settings: dict[Name, Method] = Field(description="Named ways to train.")
     evaluation: Evaluation = Field(Evaluation(), description="Metrics.")
-    profile_fit: ProfileFit = Field(
-        ProfileFit(), description="What a careful fit makes of the same stamps."
+    profile_fit: ProfileFit = Field(ProfileFit(), description="Sersic fits of the same stamps.")
+    predictor: Predictor = Field(
+        Predictor(), description="The model package for `galadapt predict`."
     )
-    predictor: Predictor = Field(Predictor(), description="The package `galadapt predict` uses.")
 
     @model_validator(mode="before")
     @classmethod

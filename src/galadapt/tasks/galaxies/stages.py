@@ -224,7 +224,7 @@ def ablation(
     survey: Inputs,
     figure: Output,
 ) -> None:
-    """R2 against a number of training stamps, where methods differ in nothing else."""
+    """R² against a number of training stamps, where methods differ in nothing else."""
     from galadapt.core.quantity import PARAMETERS
     from galadapt.evaluation.ablation import curves
     from galadapt.report.comparison import ablation as draw

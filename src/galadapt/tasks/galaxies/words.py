@@ -31,7 +31,7 @@ def _sizes(simulation: Mapping[str, Any]) -> str:
 
 
 def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Say which methods learn from another simulation than the experiment's."""
+    """List methods that learn from another simulation than the experiment's."""
     users: dict[str, list[str]] = {}
     for name in configuration.get("methods") or []:
         method = (configuration.get("method_settings") or {}).get(name, {})
@@ -41,9 +41,9 @@ def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     for simulation, names in users.items():
         sizes = _sizes((configuration.get("simulations") or {}).get(simulation, {}))
-        # Said where they are not those of the line above.
+        # Given where they differ from those of the line above.
         count = "" if sizes in ("", usual) else f"{sizes}; "
-        text = f"{count}of {', '.join(names)} and what starts from it"
+        text = f"{count}of {', '.join(names)} and methods that start from it"
         found.append((f"Simulation {simulation}", text))
     return found
 
@@ -54,14 +54,14 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
     if sizes:
         count = min(sizes)
         lines.append(
-            f"The survey's test set holds {count} galaxies. How far R² would move with other "
-            "galaxies is the bootstrap interval below each table; smaller differences are not "
-            "established."
+            f"The survey's test set has {count} galaxies. The bootstrap interval below each table "
+            "shows how R² varies with the choice of galaxies; smaller differences are not "
+            "significant."
         )
     if (configuration.get("splits") or {}).get("by") == "id":
         lines.append(
             "Survey galaxies are split by their identifier: stamps of training and test galaxies "
-            "can overlap on the mosaic, which flatters methods that use its labels."
+            "can overlap on the mosaic, which favours methods that use its labels."
         )
     if (configuration.get("survey") or {}).get("kind") == "mock":
         lines.append(
@@ -69,29 +69,30 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
             "that were chosen. Success on it is necessary, not sufficient, for the real sky."
         )
         lines.append(
-            "The mock is more crowded than the sky (survey.density) and default simulations hold "
-            "no neighbours: where extraction.neighbours keeps them, part of what the baseline "
-            "loses is crowding."
+            "The mock is more crowded than the sky (survey.density), and the default simulations "
+            "have no neighbours: where extraction.neighbours keeps them, part of the baseline's "
+            "loss is due to crowding."
         )
     lines += [
         "Reference values of survey galaxies are catalogue fits with errors of their own; no "
         "method can score higher than those errors allow.",
         "R² depends on the spread of the test set: the same errors give a lower R² on a narrower "
         "population. Compare methods within a column, not columns with each other.",
-        "The AUC tells the domains apart by the network's features. Unlike populations alone keep "
-        "it above 0.5, and 0.5 says that the domains look alike, not that measurements are right.",
-        "The published figures are those of the work this pipeline reproduces (single-Sersic "
-        "simulations, CANDELS F160W galaxies of van der Wel et al. 2012) and hold for its own "
-        "galaxies.",
+        "The domain AUC measures how well the domains can be separated by the network's features. "
+        "Different populations alone keep it above 0.5, and 0.5 means that the domains look alike, "
+        "not that measurements are right.",
+        "The published figures are those of the CANDELS study (docs/references.md): single-Sersic "
+        "simulations and CANDELS F160W galaxies of van der Wel et al. 2012. They were measured on "
+        "its own galaxies.",
     ]
     return lines
 
 
 WORDS = Words(
-    title="How far can the networks be trusted?",
+    title="Galaxy structure: simulations against a survey",
     lead=(
-        "Galaxy structure measured by networks trained on simulations, tested on simulated "
-        "galaxies and on a survey."
+        "Networks trained on simulated galaxies measure galaxy structure on simulations and on a "
+        "survey, with and without domain adaptation."
     ),
     facts=_facts,
     caveats=_caveats,

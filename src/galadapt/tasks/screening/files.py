@@ -1,4 +1,4 @@
-"""The user's own X-ray images as fields: counts over exposure, in the middle of a field."""
+"""The user's own X-ray images as fields: counts over exposure, centred on a field."""
 
 from __future__ import annotations
 

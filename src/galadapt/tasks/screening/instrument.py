@@ -1,4 +1,4 @@
-"""The EPIC cameras: where their chips lie, what the mirrors let through, how they blur.
+"""The EPIC cameras: positions of their chips, vignetting and PSF of the mirrors.
 
 Lengths are arcminutes. Detector coordinates (u, v) have their origin in the middle of a camera's
 field of view. Sources: XMM-Newton Users' Handbook (chip layouts, window modes, out-of-time shares,

@@ -1,4 +1,4 @@
-"""R3's three statistics of an image."""
+"""Three statistics of an image, the 4XMM study's first attempt."""
 
 from __future__ import annotations
 

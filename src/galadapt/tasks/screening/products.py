@@ -1,4 +1,4 @@
-"""What the archives call an observation's EPIC image, and where they keep it.
+"""Names and addresses of EPIC images in the archives.
 
 Source of the form: XMM-Newton Data Files Handbook (P, observation, instrument, exposure, product,
 band, source number); of the addresses: public software that uses them. None could be tried where
@@ -76,7 +76,7 @@ def list_observations(
         write_csv(missing, _addresses(files, numbers, present))
     if not rows:
         raise DataError(
-            f"{images}: holds no image of the {len(numbers)} observations, such as "
+            f"{images}: has no image of the {len(numbers)} observations, such as "
             f"{files[0].name if files else 'P0505720401EPX000OIMAGE8000.FTZ'}; fetch some first"
         )
     found = pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""What there is to see in a field: point sources and diffuse emission."""
+"""Sources in a field: point sources and diffuse emission."""
 
 from __future__ import annotations
 

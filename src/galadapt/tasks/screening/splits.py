@@ -1,4 +1,4 @@
-"""Splitting the user's fields: every class by the same shares, an observation never torn apart."""
+"""Splits of the user's fields: every class by the same shares, observations never divided."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stratified_splits(
     a share. A single group is for training if it is labelled, else for testing.
 
     Args:
-        groups: What must not be split (N,).
+        groups: Observations, never divided (N,).
         labels: Classes as text, empty where unknown (N,).
     """
     shares = np.array(splits.all)

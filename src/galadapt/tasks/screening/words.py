@@ -7,8 +7,8 @@ from pathlib import Path
 from galadapt.report.words import Words, class_caveats, class_facts
 
 WORDS = Words(
-    title="Which fields need an expert's eye?",
-    lead="X-ray fields screened by networks for regions that spoil the detection of sources.",
+    title="Screening of X-ray fields",
+    lead="X-ray fields classified by networks: how much of a field is affected by defects.",
     facts=class_facts,
     caveats=class_caveats,
     work="4XMM study",

@@ -1,4 +1,4 @@
-"""Stamps of detected stars: which are cut, which are left out and why."""
+"""Stamps of detected stars: cut, or left out with a reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Cut:
 def cut(frame: Frame, found: Found, detection: StarDetection) -> Cut:
     """Cut the stamps of one frame.
 
-    Stars leave in the order of `REASONS`; boxes of stars that have left overlap with none.
+    Stars are left out in the order of `REASONS`; boxes of those left out overlap with none.
     """
     size = detection.stamp_size
     stars = found.stars.copy()
@@ -66,7 +66,7 @@ def cut(frame: Frame, found: Found, detection: StarDetection) -> Cut:
     leaves |= value["overlap"] > 0
     width = np.full(len(stars), np.nan)
     kept = np.flatnonzero(~leaves)
-    # A defocused star fills its box; of a star with one peak the wings only bring neighbours in.
+    # A defocused star fills its box; a larger box around a star with one peak adds neighbours.
     guess = size / 5 if found.detector == "segmentation" else found.fwhm
     width[kept] = fit_fwhm(frame, stars.iloc[kept], guess, size)
     value["fit_failed"][kept] = np.isnan(width[kept])
@@ -98,7 +98,7 @@ def _core(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
 
 
 def _overlaps(left: np.ndarray, bottom: np.ndarray, size: int, rule: str) -> np.ndarray:
-    """With how many boxes each one overlaps that is to leave for it, by a rule of `overlap`.
+    """Number of overlapping boxes for which each one is left out, by a rule of `overlap`.
 
     `left` and `bottom` are the first column and row of each box (N,), the brightest star first.
     """

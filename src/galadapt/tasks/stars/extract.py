@@ -71,7 +71,7 @@ def extract_stars(
         rejected: CSV with a row per star left out: frame, x_centroid, y_centroid, reason, value.
 
     Raises:
-        DataError: the table is wrong, two frames hold the same pixels, pixel scales differ, or no
+        DataError: the table is wrong, two frames have the same pixels, pixel scales differ, or no
             frame gives a star.
     """
     table = expand(source.path)
@@ -185,7 +185,7 @@ def _seeing(frame: Frame, stars: pd.DataFrame, detection: StarDetection) -> dict
 def _check_unique(table: Path, name: str, digest: str, digests: dict[str, str]) -> None:
     if digest in digests:
         raise DataError(
-            f"{table}: frames {digests[digest]!r} and {name!r} hold the same pixels; list one of "
+            f"{table}: frames {digests[digest]!r} and {name!r} have the same pixels; list one of "
             "them, or its stars leak from one split into another"
         )
     digests[digest] = name

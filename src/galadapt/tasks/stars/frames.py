@@ -105,7 +105,7 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
         saturation = _number(header.get("SATURATE"))
     saturated = ~bad & (data >= saturation)
     digest = hashlib.sha256(data.tobytes()).hexdigest()
-    # Clipped cores are no measure of the sky, unless a frame has nothing else.
+    # Clipped cores do not measure the sky, unless a frame has nothing else.
     blind = bad if saturated.all() or (bad | saturated).all() else bad | saturated
     if np.ptp(data[~blind]) == 0:
         what = "saturated" if saturated[~bad].all() else f"{data[~bad][0]:g}: an empty exposure"

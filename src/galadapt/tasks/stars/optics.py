@@ -22,7 +22,7 @@ _SHORTEST_TRAIL = 0.05  #: trails shorter than this do not show [arcsec]
 
 @dataclass(frozen=True)
 class Optics:
-    """What shapes the stars of one frame. Lengths in arcsec, angles in radians."""
+    """Parameters of the PSF of one frame. Lengths in arcsec, angles in radians."""
 
     seeing: float  #: FWHM of the atmosphere at the centre (Kolmogorov profile)
     growth: float  #: its growth from centre to corner, as a share

@@ -1,4 +1,4 @@
-"""CCD frames of star fields from physics, in the form that users' frames have."""
+"""Simulated CCD frames of star fields, in the form of users' frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CELLS = 4  #: cells along a side of the frame in each of which the PSF is const
 _COMPANION = 10.0  #: largest distance of a companion [arcsec]
 _SHARED = 0.6  #: share of its strength that an aberration has in a mixed comet
 
-#: Coma of a mixed donut over its radius: a flare as long as the ring is wide leaves no hole.
+#: Coma of a mixed donut over its radius: a longer flare would fill the hole.
 _LOPSIDED = Interval(low=0.25, high=0.5)
 
 #: First purposes of the random numbers, of frames and of `Drawn.place`; one for each class and
@@ -121,7 +121,7 @@ def simulate_frames(
     others = {path.name for path in folder.iterdir()} - {frame.name for frame in drawn}
     if others:
         raise DataError(
-            f"{folder}: holds {min(others)!r}, which is no frame of these settings; empty the "
+            f"{folder}: contains {min(others)!r}, which is no frame of these settings; empty the "
             "folder or give another"
         )
     work = partial(_write, settings=settings, seed=seed, folder=folder, provenance=provenance)

@@ -24,7 +24,7 @@ def star_frames(
     threads: Threads,
     provenance: Provenance,
 ) -> None:
-    """Simulated CCD frames of stars, and their list."""
+    """Simulated CCD frames of stars, and their table."""
     from galadapt.tasks.stars.simulate import simulate_frames
 
     simulate_frames(

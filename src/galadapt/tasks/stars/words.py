@@ -7,8 +7,8 @@ from pathlib import Path
 from galadapt.report.words import Words, class_caveats, class_facts
 
 WORDS = Words(
-    title="Which frames can be used?",
-    lead="Star images classified by networks: circular, comet or donut, split by frame.",
+    title="Quality of star images",
+    lead="Star images classified by networks as circular, comet or donut; splits are by frame.",
     facts=class_facts,
     caveats=class_caveats,
     work="star-image study",

@@ -1,4 +1,4 @@
-"""Fit the galaxy of a stamp: where to start, what to mask, what to make of failures."""
+"""Fit the galaxy of a stamp: starting values, masks, failures."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def fit_stamp(
     exposure_time: float | None = None,
     start_indices: Sequence[float] = (START_INDEX,),
 ) -> dict[str, Any]:
-    """Fit the galaxy of a stamp, starting from its moments; neighbours do not count.
+    """Fit the galaxy of a stamp, starting from its moments; neighbours are masked.
 
     Args:
         fitter: For stamps of this size, seen through this PSF.
@@ -84,7 +84,7 @@ def fit_stamp(
         offset: Position (x, y) of the galaxy from the stamp's centre [px].
         extraction: How neighbours are found.
         exposure_time: Adds the galaxy's own photon noise to the weights [s]; None: sky alone.
-        start_indices: Sersic indices to start from; the best fit counts.
+        start_indices: Sersic indices to start from; the best fit is kept.
 
     Returns:
         What `SersicFitter.fit` returns, or ``{"failure": why}`` if no start succeeds.
