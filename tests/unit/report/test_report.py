@@ -117,13 +117,13 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
         "Labels of <both> domains.",
         "0123456789abcdef",
         "keras 3.15.1",
-        "test set holds 300 galaxies",
+        "test set has 300 galaxies",
         "2 training seeds",
         "The survey is a mock",
     ):
         assert wanted in text, wanted
     assert re.search(r"edge 2 .*neighbours 1", text)
-    assert "2 networks, errors from survey validation galaxies" in text
+    assert "2 networks, errors measured on survey validation galaxies" in text
     assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
     assert "Share of galaxies inside." in text.split("Errors of predictions")[-1]
     assert "Choosing without labels" in text
@@ -163,7 +163,7 @@ def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said
     }
     build_report(**inputs)
     text = Page(inputs["output"].read_text()).text
-    assert " ".join(text.split()).count(f"Simulation real {said} what starts from it") == 1
+    assert " ".join(text.split()).count(f"Simulation real {said} methods that start from it") == 1
 
 
 def test_a_task_without_a_package_and_a_choice_has_no_such_sections(inputs):
