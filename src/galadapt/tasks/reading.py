@@ -40,7 +40,7 @@ def load(*paths: str | Path) -> Experiment:
             line = " ".join(str(error).split())
             raise ConfigError(f"{path}: not valid YAML: {line}") from None
         if not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: must hold keys and values; see config/README.md")
+            raise ConfigError(f"{path}: must contain keys and values; see config/README.md")
         merged = merge(merged, loaded)
     return validate(merged, ", ".join(str(path) for path in paths))
 
@@ -52,12 +52,12 @@ def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:
     what Snakemake merges) may hold several.
 
     Raises:
-        ConfigError: such a key does not hold keys and values.
+        ConfigError: such a key does not contain keys and values.
     """
     own = {key: value for key, value in values.items() if key not in TASKS}
     changes = values.get(task, {})
     if not isinstance(changes, dict):
-        raise ConfigError(f"{task}: must hold keys and values; see config/README.md")
+        raise ConfigError(f"{task}: must contain keys and values; see config/README.md")
     return merge(own if own.get("task", DEFAULT) == task else {}, changes)
 
 

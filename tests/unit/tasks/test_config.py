@@ -135,7 +135,7 @@ def test_bad_value_is_refused_in_one_sentence(values, key, value, message):
     [
         (None, "no such configuration file"),
         ("a: [1", "not valid YAML"),
-        ("- a\n- b\n", "must hold keys and values"),
+        ("- a\n- b\n", "must contain keys and values"),
         ("preset: demo\n", "variants: is required; give the task's own file first"),
     ],
 )
