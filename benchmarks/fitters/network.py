@@ -62,7 +62,7 @@ def package_measure(model: Path) -> tuple[Measure, int]:
     from galadapt.prediction.package import read_package
 
     package = read_package(model)
-    ensemble = Ensemble(package)
+    ensemble = Ensemble.of_package(package)
 
     def measure(images: np.ndarray) -> np.ndarray:
         return ensemble(images).predicted

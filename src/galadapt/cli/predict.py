@@ -154,7 +154,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _fit_check(arguments: argparse.Namespace) -> None:
-    from galadapt.prediction.fit_check import fit_check
+    from galadapt.tasks.galaxies.fitting.check import fit_check
 
     model, inputs = _inputs(arguments)
     fit_check(

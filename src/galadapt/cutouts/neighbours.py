@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
-from photutils.segmentation import SegmentationImage, deblend_sources
-from scipy.ndimage import label, maximum_filter
+from photutils.segmentation import SegmentationImage, deblend_sources, detect_sources
+from photutils.utils.exceptions import NoDetectionsWarning
+from scipy.ndimage import binary_dilation, gaussian_filter, label, maximum_filter
 
+from galadapt.config.survey import Extraction
 from galadapt.core.random import generator
 
 #: A source may sit this far from its catalogue position [px].
@@ -17,6 +19,9 @@ CENTRE_RADIUS = 3.0
 
 #: Growth of a masked neighbour [px]: its wings below the detection threshold.
 _GROWTH = 3
+
+#: Smoothing before a lone stamp is segmented [px].
+_SMOOTHING = 1.2
 
 #: Share of a segment's flux a part of it needs to count as a source of its own.
 _CONTRAST = 0.005
@@ -171,3 +176,46 @@ def _wing(pixels: np.ndarray, empty: np.ndarray) -> float:
     lag = ((first - first.mean()) * (second - second.mean())).mean() / scatter
     lag = float(np.clip(lag, 0.0, 0.7))
     return (1 - np.sqrt(1 - 2 * lag**2)) / (2 * lag) if lag > 0.01 else 0.0
+
+
+class Shape(NamedTuple):
+    """Moments of a stamp's central source, to start a fit from."""
+
+    position_angle: float  #: [deg] from +y, counter-clockwise
+    neighbours: np.ndarray  #: pixels that belong to other sources (S, S)
+
+
+def shape_of(
+    pixels: np.ndarray, rms: float, offset: tuple[float, float], extraction: Extraction
+) -> Shape:
+    """Segment a stamp and take the second moments of its central source.
+
+    Args:
+        pixels: The stamp (S, S), background-subtracted.
+        rms: Noise of a pixel.
+        offset: Position (x, y) of the galaxy from the stamp's centre [px].
+        extraction: Threshold and smallest area of the segmentation.
+    """
+    smooth = gaussian_filter(pixels, _SMOOTHING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        found = detect_sources(
+            smooth, extraction.detection_threshold * rms, extraction.detection_area
+        )
+    if found is None:
+        return Shape(0.0, np.zeros(pixels.shape, bool))
+    segments = found.data
+    middle = (len(pixels) - 1) / 2
+    centre = middle + offset[0], middle + offset[1]
+    central = central_label(segments, smooth, centre)
+    own = segments == central if central else np.zeros(segments.shape, bool)
+    others = binary_dilation((segments > 0) & ~own, iterations=_GROWTH) & ~own
+    if not own.any():
+        return Shape(0.0, others)
+    y, x = np.nonzero(own)
+    light = np.clip(smooth[own], 0, None)
+    dx, dy = x - centre[0], y - centre[1]
+    xx, yy, xy = ((light * product).sum() for product in (dx * dx, dy * dy, dx * dy))
+    # Orientation of the major axis from +x, then from +y.
+    angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) - 90
+    return Shape(float((angle + 90) % 180 - 90), others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
 from galadapt.learners.keras import networks
 from galadapt.learners.orientations import mean_output
-from galadapt.prediction.package import RECORD, REFERENCE, Package, Record, features_of
+from galadapt.prediction.package import REFERENCE, Package, Record, features_of
 from galadapt.stamps.preprocess import apply_chain
 
 #: Stamps per forward pass. Every pass has this size: results do not depend on who comes together.
 BATCH = 128
+
+_REMEDY = "make or fetch the package again"
 
 
 @dataclass(frozen=True)
@@ -35,82 +38,59 @@ class Measured:
     features: np.ndarray
 
 
-def _network(path: Path) -> keras.Model:
-    try:
-        return networks.load(path)
-    except Exception as error:
-        # A damaged archive fails in as many ways as it has parts.
-        line = " ".join(str(error).removeprefix(f"{path}: ").split())[:200].partition(";")[0]
-        if isinstance(error, DataError):
-            raise DataError(f"{path}: {line}; make or fetch the package again") from None
-        raise DataError(
-            f"{path}: not a readable Keras model ({line}); make or fetch the package again"
-        ) from None
-
-
 class Ensemble:
     """The networks of a package, ready to predict."""
 
-    def __init__(self, package: Package, members: int | None = None) -> None:
-        """Load.
+    def __init__(self, record: Record, models: Mapping[str, keras.Model]) -> None:
+        """Take over networks.
 
         Args:
-            package: The package.
-            members: Load only so many networks (faster, no worse than one training); None: all.
+            record: What they expect; its first members are these networks.
+            models: By the names that messages give them.
 
         Raises:
-            DataError: a network is broken or does not fit the package.
+            DataError: a network does not fit the record.
         """
-        paths = [package.folder / member.file for member in package.record.members[:members]]
-        models = [_network(path) for path in paths]
-        scalings = [member.target_scaling for member in package.record.members]
-        try:
-            scalers = [TargetScaler.from_dict(values) for values in scalings]
-        except DataError as error:
-            raise DataError(
-                f"{package.folder / RECORD}: {error.args[0].split(';')[0]}; make or fetch the "
-                "package again"
-            ) from None
-        self._start(package.record, models, scalers[: len(models)], [str(path) for path in paths])
-        width, known = self._first.outputs[1].shape[-1], len(features_of(package.reference))
-        if width != known:
-            raise DataError(
-                f"{package.folder / REFERENCE}: {known} features, the network has {width}; make or "
-                "fetch the package again"
-            )
-
-    @classmethod
-    def of_models(
-        cls, record: Record, models: list[keras.Model], scalers: list[TargetScaler]
-    ) -> Ensemble:
-        """Build from networks that are in no package yet."""
-        ensemble = cls.__new__(cls)
-        ensemble._start(record, models, scalers, [member.file for member in record.members])
-        return ensemble
-
-    def _start(
-        self,
-        record: Record,
-        models: list[keras.Model],
-        scalers: list[TargetScaler],
-        names: list[str],
-    ) -> None:
         self._record = record
-        self._scalers = scalers
+        self._scalers = [
+            TargetScaler.from_dict(member.target_scaling)
+            for member in record.members[: len(models)]
+        ]
         probe = np.zeros((1, record.stamp_size, record.stamp_size))
         side = apply_chain(probe, record.variant_steps, record.pixel_rms).shape[1]
-        for model, name in zip(models, names, strict=True):
+        for name, model in models.items():
             if model.input_shape[1] != side or model.output_shape[-1] != len(record.parameters):
                 raise DataError(
                     f"{name}: a network of {model.input_shape[1]} px and {model.output_shape[-1]} "
                     f"outputs in a package of {side} px and {len(record.parameters)} parameters; "
                     "make the package again"
                 )
-        first = models[0]
+        first, *self._others = models.values()
         features = first.get_layer(networks.FEATURES).output
         self._first = keras.Model(first.input, [first.outputs[0], features])
-        self._others = models[1:]
         self._averages = bool(record.method.get("average_orientations", False))
+
+    @classmethod
+    def of_package(cls, package: Package, members: int | None = None) -> Ensemble:
+        """Load a package's networks; with `members` only so many (faster, as good as one training).
+
+        Raises:
+            DataError: a network is broken or does not fit the package.
+        """
+        paths = [package.folder / member.file for member in package.record.members[:members]]
+        models = {str(path): _network(path) for path in paths}
+        try:
+            ensemble = cls(package.record, models)
+        except DataError as error:
+            problem = error.args[0].removeprefix(f"{package.folder}/").split(";")[0]
+            raise DataError(f"{package.folder}: {problem}; {_REMEDY}") from None
+        width, known = ensemble._first.outputs[1].shape[-1], len(features_of(package.reference))
+        if width != known:
+            raise DataError(
+                f"{package.folder / REFERENCE}: {known} features, the network has {width}; "
+                f"{_REMEDY}"
+            )
+        return ensemble
 
     def _predict(self, model: keras.Model, prepared: np.ndarray) -> Any:
         if self._averages:
@@ -138,3 +118,14 @@ class Ensemble:
             [scaler.inverse(part) for scaler, part in zip(self._scalers, parts[1:], strict=True)]
         )
         return Measured(values.mean(axis=0), values.std(axis=0), parts[0].astype(float))
+
+
+def _network(path: Path) -> keras.Model:
+    try:
+        return networks.load(path)
+    except Exception as error:
+        # A damaged archive fails in as many ways as it has parts.
+        line = " ".join(str(error).removeprefix(f"{path}: ").split())[:200].partition(";")[0]
+        if not isinstance(error, DataError):
+            line = f"not a readable Keras model ({line})"
+        raise DataError(f"{path}: {line}; {_REMEDY}") from None

@@ -106,7 +106,7 @@ def fetch(
                 if found.digest != remote.record.digest:
                     raise DataError(f"{RECORD}: changed while it was fetched; fetch it again")
                 # Networks are opened in Keras' safe mode: what would run code is refused.
-                Ensemble(found)
+                Ensemble.of_package(found)
             except DataError as error:
                 reason = str(error).replace(f"{new}/", "")
                 raise DataError(f"{remote.name}: refused: {reason}") from None

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 
 from galadapt import __version__
 from galadapt.answers.numbers.metrics import columns, nmad, r2
-from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.base import DOMAINS, Interval
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
@@ -141,9 +140,8 @@ def write_package(
             version=__version__,
             provenance=dict(provenance),
         )
-        models = [networks.load(_network(folder)) for folder in runs]
-        scalers = [TargetScaler.from_dict(one["answer"]["scaling"]) for one in records]
-        ensemble = Ensemble.of_models(record, models, scalers)
+        paths = [_network(folder) for folder in runs]
+        ensemble = Ensemble(record, {str(path): networks.load(path) for path in paths})
         measured: pd.DataFrame = pd.concat(
             [
                 _measure(sets[domain], domain, split, ensemble, record, settings["max_magnitude"])

@@ -31,7 +31,7 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction.intervals import KINDS, Intervals
 from galadapt.stamps.preprocess import Step
 
-SCHEMA = "galadapt-package-2"
+SCHEMA = "galadapt-package-3"
 RECORD, REFERENCE = "package.json", "reference.parquet"
 
 #: Neighbours whose mean distance measures how unlike the training a stamp is, and the percentile

@@ -71,7 +71,7 @@ def predict(
         raise ConfigError(
             f"--members: {members} of the package's {available} networks; name 1 or more of them"
         )
-    ensemble = Ensemble(package, members)
+    ensemble = Ensemble.of_package(package, members)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members)

@@ -15,12 +15,12 @@ from galadapt.config.image import Image
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
 from galadapt.cutouts.cutouts import Stamp
+from galadapt.cutouts.neighbours import shape_of
 from galadapt.plots.style import drawing
 from galadapt.prediction.flags import names
 from galadapt.prediction.inputs import Prepared
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer
-from galadapt.tasks.galaxies.fitting.stamps import shape_of
 
 #: What a renderer can draw; predictions beyond are drawn at the limit.
 _LEAST_RADIUS, _LARGEST_ELLIPTICITY = 0.3, 0.95

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -57,19 +57,20 @@ class Batch:
     places: pd.DataFrame
 
 
-class StampSource(Protocol):
-    """Something that stamps can be cut from."""
+class StampSource:
+    """Something that stamps can be cut from.
 
-    @property
-    def name(self) -> str:
-        """Name of the image in the catalogue."""
+    Attributes:
+        name: Its image's name in the catalogue.
+        inputs: The files it reads.
+    """
 
-    @property
-    def inputs(self) -> list[Path]:
-        """The files it reads."""
+    name: str
+    inputs: list[Path]
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out the objects in some rows of a table, in any order."""
+        raise NotImplementedError
 
 
 def usable(judged: Judged) -> TypeGuard[Stamp]:
@@ -82,38 +83,24 @@ def brightening(record: Record, zero_point: float | None, path: Path) -> float:
     return rescaling(known_zero_point(zero_point, path, "--zero-point"), record.zero_point)
 
 
-@dataclass(frozen=True)
-class ImageStamps:
-    """An image with any number of objects.
-
-    Attributes:
-        path: The image.
-        record: Of the package: pixel scale, zero point, stamp size.
-        extraction: How stamps are cut out.
-        options: Further arguments of `galadapt.sky.open_mosaic`.
-        processes: That share the cutting.
-        alone: Whether it is the only image: then objects that all lie outside are an error.
-        remark: Called with each doubt about the image, once however often it is opened.
-    """
+@dataclass
+class ImageStamps(StampSource):
+    """An image with any number of objects."""
 
     path: Path
-    record: Record
-    extraction: Extraction
-    options: Mapping[str, Any]
-    processes: int = 1
-    alone: bool = True
+    record: Record  #: Of the package: pixel scale, zero point, stamp size.
+    extraction: Extraction  #: How stamps are cut out.
+    options: Mapping[str, Any]  #: Further arguments of `galadapt.sky.open_mosaic`.
+    processes: int = 1  #: That share the cutting.
+    alone: bool = True  #: Whether objects that all lie outside are an error.
+    #: Called with each doubt about the image, once however often it is opened.
     remark: Callable[[str], None] = field(default_factory=once)
 
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The image and its maps."""
+    def __post_init__(self) -> None:
+        """Name the image and list it with its maps."""
+        self.name = self.path.name
         maps = [self.options.get(kind) for kind in ("weight", "rms", "mask", "exposure")]
-        return [self.path, *(Path(path) for path in maps if path is not None)]
+        self.inputs = [self.path, *(Path(path) for path in maps if path is not None)]
 
     def open(self) -> AbstractContextManager[Mosaic]:
         """Open the image on the network's pixel grid."""
@@ -121,7 +108,7 @@ class ImageStamps:
         return open_mosaic(self.path, pixel_scale=scale, remark=self.remark, **self.options)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Cut out objects; see `StampSource.stamps`."""
+        """Cut out objects of the image."""
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
             if self.alone:
@@ -174,8 +161,8 @@ def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np
     return (x - x0) / (x1 - x0), (y - y0) / (y1 - y0)
 
 
-@dataclass(frozen=True)
-class CutoutStamps:
+@dataclass
+class CutoutStamps(StampSource):
     """Small images with one object each, at the centre; row k of the table is file k.
 
     A file that cannot be read is one object that is not measured. `fill` frames those that are
@@ -189,18 +176,12 @@ class CutoutStamps:
     fill: bool = False
     remark: Callable[[str], None] = field(default_factory=once)
 
-    @property
-    def name(self) -> str:
-        """The first file's folder."""
-        return self.paths[0].parent.name
-
-    @property
-    def inputs(self) -> list[Path]:
-        """All files."""
-        return list(self.paths)
+    def __post_init__(self) -> None:
+        """Name the folder and list its files."""
+        self.name, self.inputs = self.paths[0].parent.name, list(self.paths)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Cut out objects; see `StampSource.stamps`."""
+        """Cut out the object of each file."""
         for row in progress(rows.tolist(), len(rows), "extraction", "cutouts"):
             try:
                 judged, places = self._cut(self.paths[row])
@@ -278,7 +259,7 @@ class Framed:
         return self._data[y0:y1, x0:x1], self._weight[y0:y1, x0:x1]
 
 
-class StampSetStamps:
+class StampSetStamps(StampSource):
     """A stamp set as `galadapt` writes them; row k of the table is stamp k."""
 
     def __init__(self, path: Path, record: Record) -> None:
@@ -287,7 +268,7 @@ class StampSetStamps:
         Raises:
             DataError: the file is broken, of another pixel scale, too small, or a variant.
         """
-        self.path, self._record = path, record
+        self.name, self.inputs, self._record = path.name, [path], record
         with StampSet(path) as stamps:
             self._scale = float(stamps.metadata["pixel_scale"])
             if "variant_steps" in stamps.metadata:
@@ -307,21 +288,11 @@ class StampSetStamps:
                 )
             self.objects = stamps.table.reindex(columns=["id", "ra", "dec"])
 
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The file."""
-        return [self.path]
-
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
-        """Read stamps; see `StampSource.stamps`."""
-        size = self._record.stamp_size
-        with StampSet(self.path) as stamps:
-            factor = brightening(self._record, stamps.metadata["zero_point"], self.path)
+        """Read stamps."""
+        size, (path,) = self._record.stamp_size, self.inputs
+        with StampSet(path) as stamps:
+            factor = brightening(self._record, stamps.metadata["zero_point"], path)
             cut = (stamps.side - size) // 2
             # What a column holds that the stamp set lacks.
             unknown = {

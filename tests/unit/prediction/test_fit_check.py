@@ -9,9 +9,9 @@ import pytest
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.prediction import fit_check as module
-from galadapt.prediction.fit_check import compare, fit_check
 from galadapt.prediction.inputs import Inputs
+from galadapt.tasks.galaxies.fitting import check as module
+from galadapt.tasks.galaxies.fitting.check import compare, fit_check
 
 
 def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):

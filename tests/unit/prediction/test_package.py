@@ -52,14 +52,14 @@ def test_the_ensemble_is_the_mean_of_its_members(package, sets):
     opened = read_package(package)
     with StampSet(sets["survey"]) as stamps:
         images = stamps.images(np.arange(5))
-    both, first = Ensemble(opened)(images), Ensemble(opened, 1)(images)
+    both, first = Ensemble.of_package(opened)(images), Ensemble.of_package(opened, 1)(images)
     assert (first.spread == 0).all()
     assert (both.spread > 0).all()
     assert np.allclose(np.abs(both.predicted - first.predicted), both.spread)
 
 
 def test_a_stamp_does_not_depend_on_its_company(package, sets):
-    ensemble = Ensemble(read_package(package))
+    ensemble = Ensemble.of_package(read_package(package))
     with StampSet(sets["survey"]) as stamps:
         images = stamps.images(np.arange(200))
     together, alone = ensemble(images), ensemble(images[150:151])
@@ -75,16 +75,16 @@ def test_a_package_may_average_over_orientations(package, sets):
     with StampSet(sets["survey"]) as stamps:
         images = stamps.images(np.arange(20))
     for turned in (np.rot90(images, 1, axes=(1, 2)), images[:, ::-1]):
-        lying, upright = (Ensemble(averaging)(some) for some in (turned, images))
+        lying, upright = (Ensemble.of_package(averaging)(some) for some in (turned, images))
         assert np.allclose(lying.predicted, upright.predicted, rtol=1e-4)
         assert np.allclose(lying.features, upright.features, rtol=1e-3, atol=1e-3)
-        lying, upright = (Ensemble(opened)(some) for some in (turned, images))
+        lying, upright = (Ensemble.of_package(opened)(some) for some in (turned, images))
         assert not np.allclose(lying.predicted, upright.predicted, rtol=1e-3)
 
 
 def test_known_stamps_are_familiar_and_noise_is_not(package, sets):
     opened = read_package(package)
-    ensemble = Ensemble(opened)
+    ensemble = Ensemble.of_package(opened)
     with StampSet(sets["simulated"]) as stamps:
         images = stamps.images(stamps.rows("test")[:200])
     known = opened.familiarity.distance(ensemble(images).features)

@@ -160,7 +160,7 @@ def test_quality_is_that_of_the_test_galaxies(package, sets):
     opened = read_package(package)
     with StampSet(sets["survey"]) as stamps:
         rows = stamps.rows("test")
-        predicted = Ensemble(opened)(stamps.images(rows)).predicted
+        predicted = Ensemble.of_package(opened)(stamps.images(rows)).predicted
         table = stamps.table.iloc[rows]
     found = {q.parameter: q for q in opened.record.quality if q.domain == "survey"}
     for column, name in enumerate(opened.record.parameters):

@@ -8,10 +8,10 @@ import pytest
 from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import RunError
+from galadapt.cutouts.neighbours import shape_of
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
-from galadapt.tasks.galaxies.fitting.stamps import shape_of
 
 RMS, ZERO_POINT = 0.005, 25.9463
 PSF = make_psf(GaussianPsf(fwhm=0.18), 0.06)

@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from photutils.segmentation import detect_sources
-from photutils.utils.exceptions import NoDetectionsWarning
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import RunError
-from galadapt.cutouts.neighbours import central_label
+from galadapt.cutouts.neighbours import shape_of
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 
-#: Smoothing before the segmentation and growth of the neighbours' mask [px].
-_SMOOTHING, _GROWTH = 1.2, 3
+#: Smoothing of the light that photon noise is taken from [px].
+_SMOOTHING = 1.2
 
 #: Where fits start, never at a prediction: a fit that starts at the answer may stay there.
 START_INDEX, _START_ELLIPTICITY = 1.5, 0.3
-
-
-class Shape(NamedTuple):
-    """Moments of a stamp's central source, to start a fit from."""
-
-    position_angle: float  #: [deg] from +y, counter-clockwise
-    neighbours: np.ndarray  #: pixels that belong to other sources (S, S)
-
-
-def shape_of(
-    pixels: np.ndarray, rms: float, offset: tuple[float, float], extraction: Extraction
-) -> Shape:
-    """Segment a stamp and take the second moments of its central source.
-
-    Args:
-        pixels: The stamp (S, S), background-subtracted.
-        rms: Noise of a pixel.
-        offset: Position (x, y) of the galaxy from the stamp's centre [px].
-        extraction: Threshold and smallest area of the segmentation.
-    """
-    side = len(pixels)
-    smooth = gaussian_filter(pixels, _SMOOTHING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = detect_sources(
-            smooth, extraction.detection_threshold * rms, extraction.detection_area
-        )
-    if found is None:
-        return Shape(0.0, np.zeros(pixels.shape, bool))
-    segments = found.data
-    centre = ((side - 1) / 2 + offset[0], (side - 1) / 2 + offset[1])
-    label = central_label(segments, smooth, centre)
-    own = segments == label if label else np.zeros(segments.shape, bool)
-    others = binary_dilation((segments > 0) & ~own, iterations=_GROWTH) & ~own
-    if not own.any():
-        return Shape(0.0, others)
-    y, x = np.nonzero(own)
-    light = np.clip(smooth[own], 0, None)
-    dx, dy = x - centre[0], y - centre[1]
-    xx, yy, xy = ((light * product).sum() for product in (dx * dx, dy * dy, dx * dy))
-    # Orientation of the major axis from +x, then from +y.
-    angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) - 90
-    return Shape(float((angle + 90) % 180 - 90), others)
 
 
 def fit_stamp(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.numbers.metrics import nmad
+from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import write_csv
@@ -22,7 +23,6 @@ from galadapt.learners.keras import backend
 from galadapt.plots.style import axis_range, drawing, empty
 from galadapt.prediction.catalogue import check_output
 from galadapt.prediction.inputs import Inputs, check_overwriting, prepare
-from galadapt.prediction.package import Record
 from galadapt.simulation.psf import make_psf
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
 from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
@@ -96,7 +96,7 @@ def fit_check(
             "input says why"
         )
     kept = sorted(stamps)
-    result = Ensemble(package)(np.stack([stamps[row].pixels for row in kept]))
+    result = Ensemble.of_package(package)(np.stack([stamps[row].pixels for row in kept]))
     widths = package.intervals.errors(result.predicted, result.spread, level)
     psf = make_psf(prepared.psf, record.pixel_scale)
     fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
@@ -105,7 +105,7 @@ def fit_check(
         table[name] = result.predicted[:, column]
         table[f"{name}_err"] = widths[:, column]
     found = [
-        _fit(fitter, stamps[row], record)
+        _fit(fitter, stamps[row], record.extraction)
         for row in progress(kept, len(kept), "fit-check", "fits", every=10)
     ]
     for name in (*record.parameters, "position_angle", "chi2"):
@@ -123,14 +123,9 @@ def fit_check(
     return report
 
 
-def _fit(fitter: SersicFitter, stamp: Stamp, record: Record) -> dict[str, Any]:
-    return fit_stamp(
-        fitter,
-        stamp.pixels,
-        stamp.local_rms,
-        (stamp.x_offset, stamp.y_offset),
-        record.extraction,
-    )
+def _fit(fitter: SersicFitter, stamp: Stamp, extraction: Extraction) -> dict[str, Any]:
+    offset = stamp.x_offset, stamp.y_offset
+    return fit_stamp(fitter, stamp.pixels, stamp.local_rms, offset, extraction)
 
 
 def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
