@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +16,31 @@ from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Method, Network, Predictor
 from galadapt.learners.keras import backend
 from galadapt.prediction.make_package import write_package
+from galadapt.prediction.package import Package
 from galadapt.stamps.format import write_stamps
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     backend.prepare(Compute())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once(one_thread) -> Iterator[None]:
+    """Keep every ensemble: loading and tracing networks takes longer than measuring with them."""
+    from galadapt.prediction.ensemble import Ensemble
+
+    load, known = Ensemble.of_package, {}
+
+    def of_package(package: Package, members: int | None = None) -> Ensemble:
+        key = package.folder, package.digest, members
+        if key not in known:
+            known[key] = load(package, members)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ensemble, "of_package", of_package)
+        yield
 
 
 def write_run(folder: Path, seed: int, survey_labels: bool = False) -> Path:

@@ -66,11 +66,11 @@ def package(tmp_path):
 
 
 def test_the_curve_follows_what_errors_promise_and_falls_where_they_do_not_hold():
-    reference = galaxies(1500, 0.2, 1)
+    reference = galaxies(800, 0.2, 1)
     intervals = Intervals(PARAMETERS, *(reference[kind] for kind in KINDS))
 
     def of(width):
-        values = galaxies(1500, width, 2)
+        values = galaxies(800, width, 2)
         return shares(intervals, Galaxies(values["true"], values["predicted"], values["spread"]))
 
     honest, worse = of(0.2), of(0.4)

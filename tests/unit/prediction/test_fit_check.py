@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,13 +17,17 @@ from galadapt.tasks.galaxies.fitting.check import compare, fit_check
 
 
 def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):
-    fit = module._fit
-    failures = iter([True] + [False] * 100)
+    fit, calls = module._fit, itertools.count()
 
-    def fail_once(*arguments):
-        return {"failure": "the profile fit fails"} if next(failures) else fit(*arguments)
+    def mostly_made_up(*arguments):
+        """The first fit fails, the second is one, the others are made up."""
+        number = next(calls)
+        if number == 1:
+            return fit(*arguments)
+        made_up = dict.fromkeys(PARAMETERS, 1.0 + 0.1 * number)
+        return made_up if number else {"failure": "the profile fit fails"}
 
-    monkeypatch.setattr(module, "_fit", fail_once)
+    monkeypatch.setattr(module, "_fit", mostly_made_up)
     path, picture = tmp_path / "agreement.csv", tmp_path / "agreement.png"
     report = fit_check(package, Inputs(stamps=sets["survey"]), path, sample=9, plot=picture)
     total = report.iloc[: len(PARAMETERS)]
