@@ -29,11 +29,11 @@ def measure(
     """Return stamps per second of real batches, and of one batch repeated."""
     import keras
 
-    from galadapt.answers.registry import Numbers
+    from galadapt.answers.numbers.answer import Numbers
+    from galadapt.learners.data import Examples
     from galadapt.learners.keras import networks
     from galadapt.learners.keras.batches import Batches
     from galadapt.learners.keras.compiling import compiled
-    from galadapt.learners.keras.data import Examples
 
     class Repeated(keras.utils.PyDataset):
         """One step of a training, as often as there are steps."""
@@ -50,7 +50,8 @@ def measure(
 
     keras.utils.set_random_seed(1)
     target = Numbers(SERSIC).fitted(labels, None)
-    training = {"simulated": Examples(images, labels, np.arange(len(images)))}
+    once = np.ones(len(images), int)
+    training = {"simulated": Examples(images, labels, np.arange(len(images)), once)}
     batches = Batches(training, target, method, 1, by_rows=by_rows)
     network = networks.build(method.network, images.shape[1], len(PARAMETERS))
     network = networks.in_precision(network, method.precision)

@@ -102,7 +102,6 @@ def fabricate_run(
                 "logarithmic": [],
             },
         },
-        "output_shape": [len(PARAMETERS)],
         "parameter_count": 12345,
         "best_epoch": 6,
         "epochs_run": 8,

@@ -154,7 +154,7 @@ class MiddleLearner:
     def __init__(self, side, mean):
         self.side, self.outputs, self.mean = side, len(mean), mean
         self.history = [{"epoch": 1, "loss": 1.0, "seconds": 0.0}]
-        self.record = {"output_shape": [len(mean)], "best_epoch": 1, "epochs_run": 1}
+        self.record = {"best_epoch": 1, "epochs_run": 1}
 
     @classmethod
     def fit(cls, job, data, answer):
@@ -179,18 +179,10 @@ class MiddleLearner:
         return hashlib.sha256(str(self.mean).encode()).hexdigest()[:16]
 '''
 
-LEARNER_SETTINGS = '''class Middle(Section):
+LEARNER_SETTINGS = '''class Middle(LearnerSettings):
     """The mean of the labels."""
 
     kind: Literal["middle"] = "middle"
-
-    @property
-    def features_from(self) -> Name | None:
-        """It reads no features."""
-        return None
-
-    def check(self, method: Training) -> None:
-        """Take any settings."""
 
 
 #: The kinds of learner'''

@@ -124,21 +124,25 @@ class DareGram(_Alignment):
 Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
 
 
-class Keras(Section):
-    """A network, trained by Keras."""
-
-    kind: Literal["keras"] = "keras"
+class LearnerSettings(Section):
+    """Base of the settings of a kind of learner."""
 
     @property
-    def features_from(self) -> Name | None:
-        """Method whose learned features it reads: none, it learns its own."""
+    def builds_on(self) -> Name | None:
+        """Method whose trained network it takes; None: of none."""
         return None
 
     def check(self, method: Training) -> None:
         """Raise ValueError where the method's settings do not fit this learner."""
 
 
-class Sklearn(Section):
+class Keras(LearnerSettings):
+    """A network, trained by Keras."""
+
+    kind: Literal["keras"] = "keras"
+
+
+class Sklearn(LearnerSettings):
     """An estimator of scikit-learn, which learns from labels alone.
 
     What makes it smooth (the penalty, the number of neighbours, the size of a leaf) is chosen by
@@ -157,6 +161,11 @@ class Sklearn(Section):
         ),
     )
 
+    @property
+    def builds_on(self) -> Name | None:
+        """Method whose features it reads."""
+        return self.features_from
+
     #: Settings of a method that it reads; of all others it needs the defaults.
     READS: ClassVar = frozenset(
         {
@@ -167,7 +176,7 @@ class Sklearn(Section):
     )
 
     def check(self, method: Training) -> None:
-        """Raise ValueError where the method's settings do not fit this learner."""
+        """Refuse what it does not read, cannot learn from, or cannot predict."""
         for key, field in type(method).model_fields.items():
             if key not in self.READS and getattr(method, key) != field.get_default():
                 raise ValueError(f"{key}: learner sklearn knows no such thing; leave it out")
@@ -290,7 +299,7 @@ class Training(Section):
     @property
     def builds_on(self) -> Name | None:
         """Method whose trained network it takes: its start, or where its features are from."""
-        return self.starts_from or self.learner.features_from
+        return self.starts_from or self.learner.builds_on
 
     @model_validator(mode="after")
     def _possible(self) -> Training:

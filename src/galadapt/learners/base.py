@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Learner(Protocol):
-    """One kind of learner. To add one: a class, its name in `galadapt.learners.registry`, and its
-    settings in the union `LearnerKind` of `galadapt.config.training`.
+    """One kind of learner. Stamps are arrays (n, side, side, 1) float32; n may be 0.
 
-    Stamps are arrays (n, side, side, 1) float32 in the unit of the variant; n may be 0.
+    To add one: a class, its name in `galadapt.learners.registry`, and its settings in the union
+    `LearnerKind` of `galadapt.config.training`.
 
     Attributes:
         side: Side of the stamps it takes [px].
-        outputs: Numbers it predicts for a stamp, or for a pixel where the answer is a map.
-        history: One row per epoch, of one that was just fitted: ``epoch``, losses, ``seconds``.
-        record: What run.json keeps of the fit.
+        outputs: Outputs for a stamp, or for a pixel where the answer is a map.
+        history: After `fit`: one row per epoch (``epoch``, losses, ``seconds``).
+        record: After `fit`: what run.json keeps of it.
     """
 
     side: int
@@ -35,22 +35,18 @@ class Learner(Protocol):
 
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> Self:
-        """Learn the answer from data.
+        """Learn an answer, fitted to the labels, from data.
 
         Raises:
-            ConfigError: the job's settings do not fit what is learned.
-            DataError: the run it starts from is missing or does not fit.
+            ConfigError: the method's settings do not fit what is learned.
+            DataError: the run it builds on is missing or does not fit.
             RunError: training diverged, or this process already runs another backend.
         """
         ...
 
     @classmethod
     def load(cls, folder: Path, compute: Compute) -> Self:
-        """Load what `save` wrote.
-
-        Raises:
-            DataError: a file is missing or broken.
-        """
+        """Load what `save` wrote, or raise DataError."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -58,7 +54,7 @@ class Learner(Protocol):
         ...
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the outputs for stamps, (n, ...) as `Answer.transform` gives them."""
+        """Return the outputs, (n, ...), that `Answer.transform` gives of the labels."""
         ...
 
     def features(self, images: np.ndarray) -> np.ndarray:
@@ -67,5 +63,5 @@ class Learner(Protocol):
 
     @property
     def digest(self) -> str:
-        """Digest of the weights: equal weights, equal outputs."""
+        """Digest of the weights."""
         ...

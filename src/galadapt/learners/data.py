@@ -58,11 +58,7 @@ class Data:
 
 
 def read(sets: Mapping[str, StampSet], answer: Answer, method: Training) -> Data:
-    """Read what a method is fitted to.
-
-    Raises:
-        DataError: as `read_split`.
-    """
+    """Read what a method is fitted to; see `read_split`."""
     validation = read_split(sets, "validation", answer, method)
     if not method.survey_labels:
         validation.pop("survey", None)
@@ -84,7 +80,7 @@ def read_split(
     limits = {"simulated": method.n_simulated, "survey": method.n_survey}
     for domain in method.domains:
         may_see = domain == "simulated" or method.survey_labels
-        # R1's fixed mask vector needs the labels it then hides from the wrong stamps.
+        # The printed, fixed mask vector needs the labels it then hides from the wrong stamps.
         leaks = prints_masks(method.alignment) and split == "train"
         limit = method.magnitude_limit if may_see or leaks else None
         rows = chosen_rows(sets[domain], split, method.split_column, limit)
@@ -129,16 +125,10 @@ def read_examples(
 def chosen_rows(
     stamps: StampSet, split: str, column: str = "split", magnitude_limit: float | None = None
 ) -> np.ndarray:
-    """Return the positions of the stamps of one split.
-
-    Args:
-        stamps: The open set.
-        split: train, validation or test.
-        column: Column that says which stamp is in which split.
-        magnitude_limit: Leave out fainter stamps [mag]; needs their labels.
+    """Return the positions of the stamps of a split, without those fainter than a limit [mag].
 
     Raises:
-        DataError: the column is missing.
+        DataError: the stamp set lacks the column of its splits.
     """
     rows = stamps.rows(split, column)
     if magnitude_limit is not None:
@@ -147,5 +137,5 @@ def chosen_rows(
 
 
 def prints_masks(alignment: Alignment | None) -> bool:
-    """Tell whether labels are hidden as R1 printed it: by a vector that the shuffling ignores."""
+    """Tell whether labels are hidden as printed: by a vector that the shuffling ignores."""
     return isinstance(alignment, Adversarial) and alignment.masking == "fixed_vector"

@@ -108,15 +108,7 @@ def write(
     metadata: Mapping[str, Any],
     started: datetime.datetime,
 ) -> None:
-    """Write every file of a finished training.
-
-    Args:
-        job: What was trained.
-        learner: Just fitted.
-        answer: What it has learned.
-        metadata: Of the first of its stamp sets.
-        started: When it (or its last part) began.
-    """
+    """Write every file of a training; `metadata` are those of its first stamp set."""
     with atomic(job.output / MODEL) as temporary:
         temporary.mkdir()
         learner.save(temporary)

@@ -52,18 +52,16 @@ class SklearnLearner:
         """
         self.side, self.outputs = int(about["side"]), int(about["outputs"])
         self.history: list[dict[str, float]] = []
-        self.record: dict[str, Any] = {"output_shape": [self.outputs]}
+        self.record: dict[str, Any] = {}
         self._about, self._arrays, self._network = about, arrays, network
         self._estimator = _estimator(**about)
-        inputs, targets = arrays["inputs"], arrays["targets"]
-        deviation = inputs.std(axis=0)
-        self._mean, self._scale = inputs.mean(axis=0), np.where(deviation > 0, deviation, 1)
+        targets = arrays["targets"]
         # It takes no weights; the configuration refuses what would need them.
-        weighted = about["estimator"] != "k_nearest"
+        weighs = about["estimator"] != "k_nearest"
         self._estimator.fit(
-            (inputs - self._mean) / self._scale,
+            arrays["inputs"],
             targets.argmax(axis=1) if about["classifies"] else targets,
-            **({"sample_weight": arrays["weights"]} if weighted else {}),
+            **({"estimator__sample_weight": arrays["weights"]} if weighs else {}),
         )
 
     @classmethod
@@ -109,7 +107,7 @@ class SklearnLearner:
         best = int(np.argmin([row["val_monitored"] for row in history]))
         learner = fitted[best]
         learner.history = history
-        learner.record |= {
+        learner.record = {
             "best_epoch": best + 1,
             "best_monitored": history[best]["val_monitored"],
             "epochs_run": len(history),
@@ -165,13 +163,10 @@ class SklearnLearner:
     def _outputs(self, inputs: np.ndarray) -> np.ndarray:
         """Return outputs (n, outputs); of classes, their probabilities."""
         found = np.zeros((len(inputs), self.outputs), np.float32)
-        if len(inputs) == 0:
-            return found
-        scaled = (inputs - self._mean) / self._scale
-        if self._about["classifies"]:
-            found[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
-        else:
-            found[:] = self._estimator.predict(scaled).reshape(found.shape)
+        if len(inputs) and self._about["classifies"]:
+            found[:, self._estimator.classes_] = self._estimator.predict_proba(inputs)
+        elif len(inputs):
+            found[:] = self._estimator.predict(inputs).reshape(found.shape)
         return found
 
 
@@ -183,17 +178,21 @@ def _inputs(images: np.ndarray, network: Learner | None) -> np.ndarray:
 
 def _estimator(estimator: str, choice: Any, classifies: bool, seed: int, **_: Any) -> Any:
     from sklearn import calibration, ensemble, linear_model, multioutput, neighbors, svm
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
 
     if estimator == "ridge":
-        return linear_model.Ridge(alpha=choice)
-    if estimator == "logistic":
-        return linear_model.LogisticRegression(C=choice, max_iter=1000)
-    if estimator == "svm":
-        if classifies:
-            return calibration.CalibratedClassifierCV(svm.SVC(C=choice), ensemble=False)
-        return multioutput.MultiOutputRegressor(svm.SVR(C=choice))
-    if estimator == "k_nearest":
+        found = linear_model.Ridge(alpha=choice)
+    elif estimator == "logistic":
+        found = linear_model.LogisticRegression(C=choice, max_iter=1000)
+    elif estimator == "svm" and classifies:
+        found = calibration.CalibratedClassifierCV(svm.SVC(C=choice), ensemble=False)
+    elif estimator == "svm":
+        found = multioutput.MultiOutputRegressor(svm.SVR(C=choice))
+    elif estimator == "k_nearest":
         kind = neighbors.KNeighborsClassifier if classifies else neighbors.KNeighborsRegressor
-        return kind(int(choice), weights="distance")
-    forest = ensemble.RandomForestClassifier if classifies else ensemble.RandomForestRegressor
-    return forest(min_samples_leaf=int(choice), random_state=seed)
+        found = kind(int(choice), weights="distance")
+    else:
+        forest = ensemble.RandomForestClassifier if classifies else ensemble.RandomForestRegressor
+        found = forest(min_samples_leaf=int(choice), random_state=seed)
+    return Pipeline([("scaler", StandardScaler()), ("estimator", found)])

@@ -14,7 +14,7 @@ from trainings import assert_same_run
 from galadapt.config.training import Compute, Network
 from galadapt.core.errors import RunError
 from galadapt.learners.job import Job
-from galadapt.learners.keras import backend, checkpoint
+from galadapt.learners.keras import backend
 from galadapt.learners.train import train
 from galadapt.stamps.format import StampSet
 
@@ -25,6 +25,7 @@ import keras  # noqa: E402
 from galadapt.learners.keras import compiling  # noqa: E402
 from galadapt.learners.keras.batches import turn  # noqa: E402
 from galadapt.learners.keras.compiling import oriented_each  # noqa: E402
+from galadapt.learners.keras.epochs import Checkpoint  # noqa: E402
 
 MakeJob = Callable[..., Job]
 
@@ -76,14 +77,14 @@ def test_an_interrupted_training_may_go_on_the_other_way(
     settings = {**ADVERSARIAL, "epochs": 2}
     train(job(settings, output=tmp_path / "whole"))
     arguments = job(settings, output=tmp_path / "halves", compute=ON_DEVICE)
-    save = checkpoint.Checkpoint.save
+    save = Checkpoint.save
 
-    def save_and_stop(self: checkpoint.Checkpoint, *state: Any) -> None:
+    def save_and_stop(self: Checkpoint, *state: Any) -> None:
         save(self, *state)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "save", save_and_stop)
+        patch.setattr(Checkpoint, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train(arguments)
     with (

@@ -54,16 +54,7 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         by_rows: bool = False,
     ) -> None:
-        """Gather the stamps, and draw epoch 0.
-
-        Args:
-            training: Stamps per domain.
-            answer: What is learned, fitted.
-            method: How.
-            seed: Of the order and the orientations.
-            by_rows: Give rows and orientations instead of stamps
-                (`galadapt.learners.keras.compiling`).
-        """
+        """Gather the stamps, and draw epoch 0; `by_rows`, steps are rows and orientations."""
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())
         self.images = np.concatenate([part.images for part in parts])

@@ -30,18 +30,11 @@ def compiled(
 ) -> tuple[keras.Model, keras.Model]:
     """Prepare a network for `fit`; all models share its weights.
 
-    Args:
-        network: From stamps to answers.
-        answer: What it learns.
-        method: How.
-        batches: The stamps `fit` will be given, `by_rows` or not.
-        by_rows: Copy the stamps to the device.
-
     Returns:
-        The compiled model, and the model from stamps inside it (the same where stamps are fed).
+        The compiled model, and the model from stamps inside it (the same unless `by_rows`).
 
     Raises:
-        RunError: the device has no room for the stamps.
+        RunError: `by_rows`, and the device has no room for the stamps.
     """
     steps = method.epochs * len(batches)
     joined, losses = _joined(network, answer, method, steps)
@@ -128,7 +121,7 @@ class Resident(layers.Layer):
         return oriented_each(stamps, inputs[ORIENTATION])
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Say (batch, side, side, 1)."""
+        """Return (batch, side, side, 1)."""
         return (input_shape[ROW][0], *self.images.shape[1:])
 
 
@@ -143,11 +136,7 @@ def oriented_each(images: Any, orientations: Any) -> Any:
 
 
 def fed_by_rows(model: keras.Model, images: np.ndarray) -> keras.Model:
-    """Return a model that is given rows and orientations of stamps, and answers as `model`.
-
-    Args:
-        model: From stamps to its answers.
-        images: All stamps it may be asked for (n, side, side, 1); copied to the device.
+    """Return `model` fed by rows and orientations of `images`, which the device keeps.
 
     Raises:
         RunError: the device has no room for them.

@@ -22,14 +22,7 @@ class GradientReversal(keras.layers.Layer):
     def __init__(
         self, lambda_max: float = 1.0, gamma: float | None = None, steps: int = 1, **kwargs: Any
     ) -> None:
-        """Make the layer.
-
-        Args:
-            lambda_max: Lambda at the end of the ramp.
-            gamma: Steepness of the ramp; None: lambda is `lambda_max` throughout.
-            steps: How many training steps the ramp takes.
-            kwargs: Of every layer.
-        """
+        """Ramp over `steps` training steps; without `gamma` lambda is `lambda_max` throughout."""
         super().__init__(**kwargs)
         self.lambda_max = lambda_max
         self.gamma = gamma
@@ -96,5 +89,5 @@ class Moments(keras.layers.Layer):
         return ops.concatenate(parts, axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Say (n, 3)."""
+        """Return (n, 3)."""
         return (input_shape[0], 3)

@@ -33,10 +33,7 @@ class KerasLearner:
         self.side: int = model.input_shape[1]
         self.outputs: int = model.output_shape[-1]
         self.history: list[dict[str, float]] = []
-        self.record: dict[str, Any] = {
-            "output_shape": model.output_shape[1:],
-            "parameter_count": model.count_params(),
-        }
+        self.record: dict[str, Any] = {}
 
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> KerasLearner:
@@ -47,7 +44,8 @@ class KerasLearner:
         model, progress = fit(job, data, answer)
         learner = cls(model)
         learner.history = progress.history
-        learner.record |= {
+        learner.record = {
+            "parameter_count": model.count_params(),
             "best_epoch": progress.best_epoch,
             "best_monitored": progress.best,
             "epochs_run": progress.epoch,

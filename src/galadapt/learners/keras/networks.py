@@ -57,14 +57,14 @@ def build(
     Args:
         network: Which architecture, with its switches: a `Network` or a `ClassNetwork`.
         side: Side of a stamp [px].
-        outputs: How many numbers it says of a stamp, or of each pixel where it draws.
-        input_mean: Mean of the training pixels, subtracted (in the unit of the variant).
-        input_scale: Standard deviation of the training pixels, divided by.
+        outputs: Outputs for a stamp, or for each pixel where it draws.
+        input_mean: Mean of the training pixels.
+        input_scale: Their standard deviation.
         activation: Of the last layer.
 
     Returns:
-        A model from stamps (n, side, side, 1) to its answer (n, outputs), or where it draws
-        (n, side, side, outputs), with the layers `FEATURES` and `ANSWER`.
+        From stamps (n, side, side, 1) to outputs (n, outputs), or where it draws (n, side, side,
+        outputs), with the layers `FEATURES` and `ANSWER`.
 
     Raises:
         ConfigError: the architecture is not registered.
@@ -112,15 +112,7 @@ def _one_network_each(
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:
-    """Return the same network computing in another precision; its weights stay float32.
-
-    Args:
-        model: From `build`, or loaded.
-        precision: float32 or bfloat16.
-
-    Returns:
-        `model` itself where it computes so already, else a copy.
-    """
+    """Return `model`, or a copy that computes in `precision`; its weights stay float32."""
 
     def policy(layer: keras.Layer) -> str:
         mixed = precision != "float32" and layer.name not in _EXACT
@@ -138,13 +130,9 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
 
 
 def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.Model:
-    """Put a classifier on what a network that draws has learned to see.
+    """Put a classifier on the last maps of a network that draws, and on its features.
 
-    The drawing's last maps are pooled (their largest values and their means) and joined to the
-    features; weights are shared with `drawer`.
-
-    Returns:
-        A model from stamps to its answer (n, outputs).
+    The maps are pooled (their largest values and their means); weights are shared.
     """
     maps = drawer.get_layer(ANSWER).input
     # Named, because Keras' automatic names may collide with those of a loaded network.
@@ -157,52 +145,44 @@ def classify_maps(drawer: keras.Model, outputs: int, activation: str) -> keras.M
     return keras.Model(drawer.input, x, name="map_classifier")
 
 
-def add_domain_head(regressor: keras.Model, alignment: Adversarial, steps: int) -> keras.Model:
-    """Join a domain classifier to a regressor; weights of the regressor are shared.
-
-    Args:
-        regressor: From `build`, or loaded.
-        alignment: Which reversal, and the schedule of its lambda.
-        steps: All planned training steps, over which lambda ramps.
+def add_domain_head(network: keras.Model, alignment: Adversarial, steps: int) -> keras.Model:
+    """Join a domain classifier to a network; its weights are shared.
 
     Returns:
-        A model from stamps to ``{ANSWER: (n, parameters), DOMAIN: (n, 2) probabilities}``;
-        with true reversal the layer `REVERSAL` tells its present lambda.
+        From stamps to ``{ANSWER: (n, outputs), DOMAIN: (n, 2) probabilities}``; lambda of the
+        reversal ramps over `steps` training steps.
     """
-    features = regressor.get_layer(FEATURES).output
+    features = network.get_layer(FEATURES).output
     if alignment.reversal == "sign_flip":
         reversal: keras.Layer = SignFlip(name=REVERSAL)
     else:
         gamma = alignment.gamma if alignment.schedule == "ramp" else None
         reversal = GradientReversal(alignment.lambda_max, gamma, steps, name=REVERSAL)
     x = reversal(features)
-    # Named, because Keras' automatic names may collide with those of a loaded regressor.
+    # Named, because Keras' automatic names may collide with those of a loaded network.
     for units in (128, 64):
         x = layers.Dense(
             units, activation="relu", kernel_initializer="he_normal", name=f"{DOMAIN}_{units}"
         )(x)
     x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
-    return keras.Model(
-        regressor.input, {ANSWER: regressor.outputs[0], DOMAIN: x}, name="adversarial"
-    )
+    return keras.Model(network.input, {ANSWER: network.outputs[0], DOMAIN: x}, name="adversarial")
 
 
-def show_features(regressor: keras.Model) -> keras.Model:
-    """Return the regressor with its features as a second output, for losses that compare them."""
-    features = regressor.get_layer(FEATURES).output
-    return keras.Model(
-        regressor.input, {ANSWER: regressor.outputs[0], DOMAIN: features}, name="aligned"
-    )
+def show_features(network: keras.Model) -> keras.Model:
+    """Return the network with its features as a second output, for losses that compare them."""
+    features = network.get_layer(FEATURES).output
+    outputs = {ANSWER: network.outputs[0], DOMAIN: features}
+    return keras.Model(network.input, outputs, name="aligned")
 
 
-def feature_variables(regressor: keras.Model) -> list[Any]:
+def feature_variables(network: keras.Model) -> list[Any]:
     """Return the trainable variables of the layers up to the features."""
-    return feature_extractor(regressor).trainable_variables
+    return feature_extractor(network).trainable_variables
 
 
-def feature_extractor(regressor: keras.Model) -> keras.Model:
-    """Return the part of a regressor from stamps to its features (n, f)."""
-    return keras.Model(regressor.input, regressor.get_layer(FEATURES).output)
+def feature_extractor(network: keras.Model) -> keras.Model:
+    """Return the part of a network from stamps to its features (n, f)."""
+    return keras.Model(network.input, network.get_layer(FEATURES).output)
 
 
 def load(path: Path) -> keras.Model:

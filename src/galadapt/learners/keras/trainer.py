@@ -13,10 +13,10 @@ from galadapt.core.log import log
 from galadapt.learners import run_folder
 from galadapt.learners.data import Data
 from galadapt.learners.job import Job
-from galadapt.learners.keras import adaptation, callbacks, networks
+from galadapt.learners.keras import adaptation, networks
 from galadapt.learners.keras.batches import Batches
-from galadapt.learners.keras.checkpoint import Checkpoint, Progress
 from galadapt.learners.keras.compiling import compiled
+from galadapt.learners.keras.epochs import Checkpoint, Epochs, LabelledParts, Progress
 from galadapt.learners.keras.networks import predict
 from galadapt.learners.matching import matching_weights
 
@@ -83,15 +83,13 @@ def _new(job: Job, data: Data, answer: Answer) -> keras.Model:
     return networks.build(network, data.side, answer.outputs, float(mean), scale, answer.activation)
 
 
-def _validation(
-    job: Job, data: Data, network: keras.Model, answer: Answer
-) -> callbacks.LabelledParts:
+def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> LabelledParts:
     """Weigh the validation stamps.
 
     Where the population is matched, validation weighs as the start sees it, once and for all:
     errors of different epochs must compare.
     """
-    found: callbacks.LabelledParts = {}
+    found: LabelledParts = {}
     for domain, part in data.validation.items():
         targets = answer.transform(part.labels)
         weights = answer.weights(targets)
@@ -107,7 +105,7 @@ def _fit(
     network: keras.Model,
     answer: Answer,
     batches: Batches,
-    validation: callbacks.LabelledParts,
+    validation: LabelledParts,
 ) -> Progress:
     """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method
@@ -116,17 +114,7 @@ def _fit(
     progress = checkpoint.load(model)
     if progress.epoch:
         log.info(f"{job.label} continues after epoch {progress.epoch}")
-    chain: list[keras.callbacks.Callback] = [
-        callbacks.DrawBatches(batches),
-        callbacks.Validate(network, answer, validation),
-        callbacks.StopIfDiverged(job),
-        callbacks.Record(job, progress, joined),
-        callbacks.KeepBest(network, progress, method.patience),
-        callbacks.Save(checkpoint, progress),
-    ]
-    aligned = method.alignment is not None and method.alignment.match_labels
-    if aligned or method.match_population:
-        chain.insert(0, callbacks.MatchLabels(network, batches, method))
+    epochs = Epochs(job, network, joined, answer, batches, validation, checkpoint, progress)
     # A training may have been interrupted between its last epoch and its run folder.
     if not progress.exhausted(method.patience):
         model.fit(
@@ -135,7 +123,7 @@ def _fit(
             initial_epoch=progress.epoch,
             shuffle=False,
             verbose=0,
-            callbacks=chain,
+            callbacks=[epochs],
         )
     network.set_weights(progress.best_weights)
     # One by one: a loaded Keras model does not pass the switch on to its layers, and what was
