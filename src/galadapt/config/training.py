@@ -161,11 +161,6 @@ class Sklearn(LearnerSettings):
         ),
     )
 
-    @property
-    def builds_on(self) -> Name | None:
-        """Method whose features it reads."""
-        return self.features_from
-
     #: Settings of a method that it reads; of all others it needs the defaults.
     READS: ClassVar = frozenset(
         {
@@ -174,6 +169,11 @@ class Sklearn(LearnerSettings):
             *("logarithmic", "groups", "class_weights"),
         }
     )
+
+    @property
+    def builds_on(self) -> Name | None:
+        """Method whose features it reads."""
+        return self.features_from
 
     def check(self, method: Training) -> None:
         """Refuse what it does not read, cannot learn from, or cannot predict."""

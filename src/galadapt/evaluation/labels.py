@@ -35,18 +35,19 @@ def simulation_of(method: str, settings: Mapping[str, Settings]) -> str:
 
 
 def _lineage(method: str, settings: Mapping[str, Settings]) -> Iterator[Settings]:
-    """Yield the settings of a method, of its start, of that one's start and so on."""
+    """Yield the settings of a method, of that it builds on, of that one's and so on."""
     seen: set[str] = set()
     name: str | None = method
     while name is not None and name not in seen:
         seen.add(name)
         if name not in settings:
             raise DataError(
-                f"method '{method}' starts from '{name}', of which no run is given, so that nobody "
+                f"method '{method}' builds on '{name}', of which no run is given, so that nobody "
                 "can tell what it has seen; name its runs too"
             )
         yield settings[name]
-        name = settings[name]["starts_from"]
+        features_from = settings[name].get("learner", {}).get("features_from")
+        name = settings[name]["starts_from"] or features_from
 
 
 def _sees_labels(settings: Settings) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
 from galadapt.pipeline import jobs
 from galadapt.tasks import document
@@ -237,6 +238,50 @@ def test_a_change_reaches_only_the_stages_that_read_it(values, key, value, affec
 def test_settings_are_plain_json(values):
     settings = jobs.settings(validate(values, "test"), "train", **TRAIN)
     assert json.loads(json.dumps(settings)) == settings
+
+
+@pytest.fixture
+def estimators(values):
+    """The experiment with two estimators, one of which reads another method's features."""
+
+    def of(features_from: str, **changes: object) -> dict:
+        settings = {
+            "ridge": {"learner": {"kind": "sklearn"}},
+            "reader": {"learner": {"kind": "sklearn", "features_from": features_from}},
+        }
+        methods = [*values["methods"], *settings]
+        return merge(values, {"methods": methods, "method_settings": settings, **changes})
+
+    return of
+
+
+def test_an_estimator_reads_what_a_network_has_learned(estimators):
+    checked = validate(estimators("baseline"), "test")
+    assert checked.method_settings["reader"].builds_on == "baseline"
+    assert checked.source("reader", "simulated") == checked.source("baseline", "simulated")
+
+
+@pytest.mark.parametrize(
+    ("features_from", "changes", "message"),
+    [
+        ("nope", {}, "reader.learner.features_from: 'nope' must be one of methods"),
+        ("ridge", {}, "reader.learner.features_from: 'ridge' is no network; name one that is"),
+        ("reader", {}, "reader.learner.features_from: goes in a circle"),
+        ("baseline", {"predictor": {"method": "ridge"}}, "predictor.method: 'ridge' is no network"),
+        (
+            "baseline",
+            {
+                "method_settings": {
+                    "ridge": {"learner": {"kind": "sklearn", "estimator": "logistic"}}
+                }
+            },
+            "learner.estimator: logistic does not predict numbers",
+        ),
+    ],
+)
+def test_an_estimator_that_does_not_fit_is_refused(estimators, features_from, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        validate(merge(estimators(features_from), changes), "test")
 
 
 BLURRED = {"blurred": {"n_train": 500, "psf": {"kind": "gaussian"}, "realism": {"sky": {}}}}
