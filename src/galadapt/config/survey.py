@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from galadapt.config.base import Fraction, Interval, Positive, Section, Shares
 from galadapt.config.simulation import Noise
-from galadapt.cutouts.flags import FLAGS
+from galadapt.core.extraction_flags import FLAGS
+
+
+def _with_weight(noise: Noise) -> Noise:
+    if noise.depth == "none":
+        raise ValueError("noise.depth: none leaves the weight map without a meaning")
+    if noise.kind == "mosaic":
+        raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
+    return noise
+
+
+SurveyNoise = Annotated[Noise, AfterValidator(_with_weight)]
 
 
 class MockSurvey(Section):
@@ -50,7 +61,9 @@ class MockSurvey(Section):
     sky_residual: float = Field(
         0.3, ge=0, description="Amplitude of the background left in the mosaic [pixel rms]."
     )
-    noise: Noise = Field(Noise(), description="Noise of the mosaic where the weight is typical.")
+    noise: SurveyNoise = Field(
+        Noise(), description="Noise of the mosaic where the weight is typical."
+    )
     fit_scatter: float = Field(
         1.0, ge=0, description="Scatter of catalogue values in units of their quoted errors."
     )
@@ -69,10 +82,6 @@ class MockSurvey(Section):
                 f"bright_limit {self.bright_limit:g}, catalog_limit {self.catalog_limit:g} and "
                 f"faint_limit {self.faint_limit:g} must increase in this order"
             )
-        if self.noise.depth == "none":
-            raise ValueError("noise.depth: none leaves the weight map without a meaning")
-        if self.noise.kind == "mosaic":
-            raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
         return self
 
 
@@ -101,15 +110,7 @@ class CosmosSurvey(Section):
             "[pixel rms] at the edge of its source image, where the archive cut it off."
         ),
     )
-    noise: Noise = Field(Noise(), description="Noise added after the PSF.")
-
-    @model_validator(mode="after")
-    def _noisy(self) -> CosmosSurvey:
-        if self.noise.depth == "none":
-            raise ValueError("noise.depth: none leaves the weight map without a meaning")
-        if self.noise.kind == "mosaic":
-            raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
-        return self
+    noise: SurveyNoise = Field(Noise(), description="Noise added after the PSF.")
 
 
 class MapFile(Section):

@@ -18,20 +18,18 @@ from scipy.spatial import cKDTree
 from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import FLAGS, Flag
 from galadapt.core.files import read_table, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.photometry import rescaling
 from galadapt.core.quantity import PARAMETERS
-from galadapt.cutouts.flags import FLAGS, Flag
 from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
-from galadapt.cutouts.stamps import REASONS, Rejection, Stamp, judge
+from galadapt.cutouts.stamps import Rejection, Stamp, judge
 from galadapt.cutouts.tiles import Pixels, read_tile, tiles_of
 from galadapt.sky import Mosaic, open_mosaic
 from galadapt.stamps.format import write_stamps
 from galadapt.stamps.spool import Spool
-
-__all__ = ["REASONS", "Rejection", "Stamp", "coincident", "cutouts", "extract"]
 
 #: Objects of a catalogue closer than this are one [px].
 _COINCIDENT = 1.0
@@ -148,7 +146,7 @@ def extract(
         seed: Seed of the split.
         output: Stamp set of domain "survey", in the selection's order. Beside the selection's
             columns its table holds x, y [px on the mosaic], split, extraction_flags
-            (`galadapt.cutouts.flags`), position_angle on the image, and x_offset, y_offset,
+            (`galadapt.core.extraction_flags`), position_angle on the image, and x_offset, y_offset,
             background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
             `Stamp`.
         rejected: CSV of id, reason (a key of `REASONS`) and value.
@@ -199,8 +197,11 @@ def extract(
                 f"{selected}: none of {len(objects)} objects gives a usable stamp of {drz} "
                 f"({summary}); check that they belong together, or loosen 'extraction'"
             )
-        names = _splits(objects["id"], x, y, kept, size, mosaic.shape, seed, splits)
-        if splits.by == "cell":
+        if splits.by == "id":
+            numbers = objects["id"].iloc[kept]
+            names = np.array([split_of(int(one), seed, splits) for one in numbers], dtype=object)
+        else:
+            names = split_by_cell(x[kept], y[kept], size, mosaic.shape, seed, splits)
             shared = overlapping(corners[kept, 0], corners[kept, 1], size, names)
             for row, pixels in zip(kept, shared, strict=True):
                 if pixels:
@@ -246,20 +247,3 @@ def _brightening(mosaic: Mosaic, image: Image, drz: Path) -> float:
             f"image.zero_point, {image.zero_point:.6g}"
         )
     return factor
-
-
-def _splits(
-    identifiers: pd.Series,
-    x: np.ndarray,
-    y: np.ndarray,
-    kept: np.ndarray,
-    size: int,
-    shape: tuple[int, int],
-    seed: int,
-    splits: Splits,
-) -> np.ndarray:
-    if splits.by == "cell":
-        return split_by_cell(x[kept], y[kept], size, shape, seed, splits)
-    return np.array(
-        [split_of(int(number), seed, splits) for number in identifiers.iloc[kept]], dtype=object
-    )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from galadapt.config.survey import Extraction
+from galadapt.core.extraction_flags import FLAGS, Flag
 from galadapt.cutouts import neighbours as around
-from galadapt.cutouts.flags import FLAGS, Flag
 from galadapt.cutouts.shapes import flat_core, windowed_fwhm
 from galadapt.cutouts.tiles import Tile
 
@@ -63,7 +63,7 @@ class Stamp:
         neighbour_fraction: Share of the detected flux that is not the object's, before masking.
         signal_to_noise: Of the central segment, for uncorrelated noise.
         fwhm: Width of the core (`galadapt.cutouts.shapes.windowed_fwhm`) [px], NaN unknown.
-        flags: Bits of `galadapt.cutouts.flags.Flag`.
+        flags: Bits of `galadapt.core.extraction_flags.Flag`.
     """
 
     pixels: np.ndarray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from galadapt.cutouts.flags import names as extraction_names
+from galadapt.core.extraction_flags import names as extraction_names
 
 
 class Flag(IntFlag):
@@ -12,7 +12,7 @@ class Flag(IntFlag):
 
     Attributes:
         meaning: For headers and documentation.
-        extraction: Name of the same bit in `galadapt.cutouts.flags`, which decides it; "" for the
+        extraction: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; "" for the
             bits that the measurement itself decides.
     """
 
@@ -52,7 +52,7 @@ class Flag(IntFlag):
 
 
 def of_extraction(bits: int) -> int:
-    """Translate the extraction's bits (`galadapt.cutouts.flags`) into bits of `Flag`."""
+    """Translate the extraction's bits (`galadapt.core.extraction_flags`) into bits of `Flag`."""
     found = extraction_names(bits)
     return sum(int(flag) for flag in Flag if flag.extraction in found)
 

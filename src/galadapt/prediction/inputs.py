@@ -15,7 +15,7 @@ from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
-from galadapt.cutouts.cutouts import Stamp
+from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
 from galadapt.prediction.flags import Flag

@@ -22,7 +22,7 @@ from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import DIGEST_LIMIT, write_parquet, write_text
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
-from galadapt.cutouts.cutouts import Stamp
+from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.flags import of_extraction
 from galadapt.prediction.package import Package
 from galadapt.prediction.stamps import Batch, StampSource, usable

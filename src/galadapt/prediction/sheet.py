@@ -14,8 +14,8 @@ from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
-from galadapt.cutouts.cutouts import Stamp
 from galadapt.cutouts.neighbours import shape_of
+from galadapt.cutouts.stamps import Stamp
 from galadapt.plots.style import drawing
 from galadapt.prediction.flags import names
 from galadapt.prediction.inputs import Prepared

@@ -19,11 +19,12 @@ from scipy.ndimage import label
 
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import Flag as ExtractionFlag
 from galadapt.core.log import progress
 from galadapt.core.photometry import known_zero_point, rescaling
 from galadapt.core.random import generator
-from galadapt.cutouts.cutouts import Rejection, Stamp, coincident, cutouts
-from galadapt.cutouts.flags import Flag as ExtractionFlag
+from galadapt.cutouts.cutouts import coincident, cutouts
+from galadapt.cutouts.stamps import Rejection, Stamp
 from galadapt.prediction.package import Record
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
 from galadapt.sky.catalogues import locate

@@ -12,9 +12,9 @@ from astropy.visualization import AsinhStretch, ImageNormalize, PercentileInterv
 from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import names
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
-from galadapt.cutouts.flags import names
 from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, class_colours, colours, drawing, opacity
 from galadapt.stamps.format import SPLITS, StampSet

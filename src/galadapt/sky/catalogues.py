@@ -16,20 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from astropy import units as u
-from astropy.table import Table
 
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.sky import Mosaic
-from galadapt.sky.tables import (
-    numbers,
-    plain,
-    read_any_table,
-    sky_angles,
-    unit_named,
-    unit_of_column,
-)
+from galadapt.sky.tables import given_unit, missing, numbers, read_any_table, sky_angles
 
 #: Flags of van der Wel et al. (2012), section 3.
 FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
@@ -64,15 +56,10 @@ NAMES = (*AUTOMATIC, *LABELS, *ERRORS)
 
 #: Unit each column is turned into, and what a column without a unit is taken for. A radius without
 #: unit is refused: arcsec and pixels are both common.
-_UNITS: dict[str, tuple[u.UnitBase, str | None]] = {
-    "ra": (u.deg, "deg"),
-    "dec": (u.deg, "deg"),
-    "x": (u.pix, "pix"),
-    "y": (u.pix, "pix"),
-    "effective_radius": (u.arcsec, None),
-    "effective_radius_error": (u.arcsec, None),
-    "position_angle": (u.deg, "deg"),
-    "position_angle_error": (u.deg, "deg"),
+_UNITS: dict[str, tuple[u.UnitBase, u.UnitBase | None]] = {
+    **dict.fromkeys(("ra", "dec", "position_angle", "position_angle_error"), (u.deg, u.deg)),
+    **dict.fromkeys(("x", "y"), (u.pix, u.pix)),
+    **dict.fromkeys(("effective_radius", "effective_radius_error"), (u.arcsec, None)),
 }
 
 #: At and below this a value stands for "none": -99, -999 and their kin.
@@ -150,18 +137,19 @@ def read_objects(
     if "axis_ratio" in columns and "ellipticity" in columns:
         raise ConfigError("columns: axis_ratio and ellipticity are given; give one of them")
     usual = {name.upper() for names in AUTOMATIC.values() for name in names}
-    table = read_any_table(path, usual | {name.upper() for name in columns.values()})
+    table, written = read_any_table(path, usual | {name.upper() for name in columns.values()})
     unmapped = galfit_labels and not set(columns) & set(LABELS)
-    if unmapped and set(_GALFIT_LABELS.values()) <= set(table.colnames):
+    if unmapped and set(_GALFIT_LABELS.values()) <= set(table):
         columns = {**_GALFIT_LABELS, **columns}
         units = {"effective_radius": "arcsec", "effective_radius_error": "arcsec", **units}
-    chosen = _chosen(table, columns, placed, path)
+    chosen = _chosen(table.columns.tolist(), columns, placed, path)
     found: dict[str, Any] = _identifiers(table, chosen, path)
-    values = {
-        name: _values(table[column], name, units.get(name), pixel_scale, path)
-        for name, column in chosen.items()
-        if name not in ("id", "name")
-    }
+    values = {}
+    for name, column in chosen.items():
+        if name not in ("id", "name"):
+            unit = given_unit(units[name], name) if name in units else None
+            unit = unit or written.get(column)
+            values[name] = _values(table[column], name, unit, pixel_scale, path)
     found.update(_positions(values, chosen, columns, one_based, path))
     found.update(_labels(values, path))
     return pd.DataFrame(found)
@@ -181,30 +169,30 @@ def read_galfit(path: str | Path) -> pd.DataFrame:
             F160W; a value is not a number, or NUMBER or f is not an integer.
     """
     path = Path(path)
-    table = read_any_table(path, {name.upper() for names in GALFIT.values() for name in names})
-    if _FILTER in table.colnames and table[_FILTER].dtype.kind in "OUS":
-        wanted = np.isin(np.char.strip(plain(table[_FILTER])), _F160W)
+    known = {name.upper() for names in GALFIT.values() for name in names}
+    table, units = read_any_table(path, known)
+    if _FILTER in table and not pd.api.types.is_numeric_dtype(table[_FILTER]):
+        wanted = table[_FILTER].str.strip().isin(_F160W)
         if not wanted.any():
             raise DataError(
                 f"{path}: no row of filter {_F160W[0]} (F160W) in the column '{_FILTER}'; fetch "
                 "the catalogue of F160W"
             )
-        table = table[wanted]
+        table = table[wanted].reset_index(drop=True)
     chosen = {
-        name: next((alias for alias in aliases if alias in table.colnames), None)
+        name: next((alias for alias in aliases if alias in table), "")
         for name, aliases in GALFIT.items()
     }
-    missing = [GALFIT[name][0] for name, column in chosen.items() if column is None]
-    if missing:
+    absent = [GALFIT[name][0] for name, column in chosen.items() if not column]
+    if absent:
         raise DataError(
-            f"{path}: catalogue lacks the column(s) {', '.join(missing)}; name them in the # "
+            f"{path}: catalogue lacks the column(s) {', '.join(absent)}; name them in the # "
             "header, or fetch all its columns"
         )
     found = {}
     for name, column in chosen.items():
-        if name.startswith("effective_radius") and unit_of_column(table[column]) is None:
-            table[column].unit = u.arcsec
-        found[name] = _values(table[column], name, None, None, path)
+        usual = u.arcsec if name.startswith("effective_radius") else None
+        found[name] = _values(table[column], name, units.get(column, usual), None, path)
     found["flag"] = np.where(np.isnan(found["flag"]), FLAG_NO_FIT, found["flag"])
     for name in ("id", "flag"):
         if not np.array_equal(found[name], np.round(found[name])):
@@ -262,17 +250,19 @@ def locate(objects: pd.DataFrame, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarra
 # --- columns --------------------------------------------------------------------------------
 
 
-def _chosen(table: Table, columns: Mapping[str, str], placed: bool, path: Path) -> dict[str, str]:
+def _chosen(
+    names: list[str], columns: Mapping[str, str], placed: bool, path: Path
+) -> dict[str, str]:
     """The catalogue's column for each of galadapt's names."""
-    upper: dict[str, str] = {}
-    for name in table.colnames:
-        upper.setdefault(name.upper(), name)
+    upper = {name.upper(): name for name in reversed(names)}
+    listed = f"it has {', '.join(names[:30])}"
+    listed += f" and {len(names) - 30} more" if len(names) > 30 else ""
     chosen: dict[str, str] = {}
     for name, column in columns.items():
-        actual = column if column in table.colnames else upper.get(column.upper())
+        actual = column if column in names else upper.get(column.upper())
         if actual is None:
-            near = difflib.get_close_matches(column, table.colnames, 1, 0.6)
-            hint = f"did you mean '{near[0]}'" if near else _listed(table)
+            near = difflib.get_close_matches(column, names, 1, 0.6)
+            hint = f"did you mean '{near[0]}'" if near else listed
             raise DataError(f"{path}: has no column '{column}' for {name}; {hint}")
         chosen[name] = actual
     for name, known in AUTOMATIC.items():
@@ -284,73 +274,55 @@ def _chosen(table: Table, columns: Mapping[str, str], placed: bool, path: Path) 
         if (first in chosen) != (second in chosen):
             lacking = second if first in chosen else first
             if lacking in columns or {first, second} & set(columns):
-                raise DataError(
-                    f"{path}: no column for {lacking}; name it in columns; {_listed(table)}"
-                )
+                raise DataError(f"{path}: no column for {lacking}; name it in columns; {listed}")
             chosen.pop(first, None)
             chosen.pop(second, None)
     if placed and "ra" not in chosen and "x" not in chosen:
         raise DataError(
-            f"{path}: no columns for ra and dec or x and y; name them in columns; {_listed(table)}"
+            f"{path}: no columns for ra and dec or x and y; name them in columns; {listed}"
         )
     return chosen
 
 
-def _listed(table: Table) -> str:
-    names = table.colnames[:30]
-    more = len(table.colnames) - len(names)
-    return f"it has {', '.join(names)}" + (f" and {more} more" if more else "")
-
-
-def _identifiers(table: Table, chosen: Mapping[str, str], path: Path) -> dict[str, Any]:
+def _identifiers(
+    table: pd.DataFrame, chosen: Mapping[str, str], path: Path
+) -> dict[str, np.ndarray]:
     count = np.arange(1, len(table) + 1)
     column = chosen.get("id", chosen.get("name"))
     if column is None:
         log.info(f"{path}: no column for id; objects are numbered from 1")
         return {"id": count}
-    raw = table[column]
-    if raw.dtype.kind in "iu" and not np.ma.is_masked(raw):
-        values = np.asarray(raw)
-    else:
-        values = plain(raw)
-        texts = np.array([str(one).strip() for one in values])
-        empty = (texts == "") | (texts == "nan")
-        if empty.any():
-            raise DataError(
-                f"{path}: row {int(np.argmax(empty)) + 1} has no {column}; give every object its "
-                "own"
-            )
-    unique, counts = np.unique(values, return_counts=True)
-    if (counts > 1).any():
-        twice = unique[np.argmax(counts > 1)]
-        twice = int(twice) if values.dtype.kind == "f" and float(twice).is_integer() else twice
+    values = table[column]
+    empty = missing(values)
+    if empty.any():
         raise DataError(
-            f"{path}: {column} {twice} stands {counts.max()} times; give every object its own"
+            f"{path}: row {int(np.argmax(empty)) + 1} has no {column}; give every object its own"
         )
-    whole = values.dtype.kind == "f" and np.array_equal(values, np.round(values))
     # Beyond this a float no longer tells neighbouring integers apart.
-    if whole and np.abs(values).max() < 2**53:
+    if values.dtype.kind == "f" and (values == values.round()).all() and values.abs().max() < 2**53:
         values = values.astype(np.int64)
-    if values.dtype.kind in "iu":
-        if values.max() > np.iinfo(np.int64).max:
-            return {"id": count, "name": values.astype(str)}
-        return {"id": values.astype(np.int64)}
-    return {"id": count, "name": values.astype(str)}
+    twice = values[values.duplicated(keep=False)]
+    if len(twice):
+        times = int((twice == twice.iloc[0]).sum())
+        shown = f"{twice.iloc[0]:g}" if values.dtype.kind == "f" else twice.iloc[0]
+        raise DataError(f"{path}: {column} {shown} stands {times} times; give every object its own")
+    if values.dtype.kind in "iu" and values.max() <= np.iinfo(np.int64).max:
+        return {"id": values.to_numpy(np.int64)}
+    return {"id": count, "name": values.astype(str).to_numpy()}
 
 
 def _values(
-    column: Any, name: str, given: str | None, pixel_scale: float | None, path: Path
+    column: pd.Series, name: str, unit: u.UnitBase | None, pixel_scale: float | None, path: Path
 ) -> np.ndarray:
     """Values of a column in galadapt's unit; what stands for "no value" is NaN."""
-    unit = None if given is None else unit_named(given, name)
-    if name in ("ra", "dec") and column.dtype.kind in "SUO":
+    if name in ("ra", "dec") and not pd.api.types.is_numeric_dtype(column):
         return sky_angles(column, name, unit, path)
     values = numbers(column, name, path)
     values = np.where(np.isfinite(values) & (values != -99) & (values > -990), values, np.nan)
     wanted, usual = _UNITS.get(name, (None, None))
     if wanted is None:
         return values
-    unit = unit or unit_of_column(column) or (None if usual is None else u.Unit(usual))
+    unit = unit or usual
     if unit is None:
         raise DataError(
             f"{path}: column '{column.name}' has no unit; say in units whether {name} is in arcsec "
@@ -428,9 +400,9 @@ def _labels(values: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarra
         found[name.replace("axis_ratio", "ellipticity")] = np.where(none, np.nan, given)
     labels = [found[name] for name in PARAMETERS if name in found]
     if labels:
-        missing = np.isnan(np.stack(labels)).any(axis=0)
-        if missing.any():
-            log.info(f"{path}: {int(missing.sum())} of {len(missing)} objects lack a label: flag 3")
-        flag = found.get("flag", np.zeros(len(missing), np.int64))
-        found["flag"] = np.where(missing, np.maximum(flag, FLAG_NO_FIT), flag)
+        lacking = np.isnan(np.stack(labels)).any(axis=0)
+        if lacking.any():
+            log.info(f"{path}: {int(lacking.sum())} of {len(lacking)} objects lack a label: flag 3")
+        flag = found.get("flag", np.zeros(len(lacking), np.int64))
+        found["flag"] = np.where(lacking, np.maximum(flag, FLAG_NO_FIT), flag)
     return found

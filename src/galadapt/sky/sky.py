@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from astropy.wcs import WCS, FITSFixedWarning, Sip
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 
 from galadapt.core.errors import DataError
-from galadapt.sky.headers import without_stale_distortion
+
+_DISTORTION = re.compile(r"^(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)$")
 
 
 class Sky:
@@ -62,6 +64,23 @@ class Sky:
             here = SkyCoord(self._frame.realize_frame(here)).icrs
             lon, lat = here.ra.deg, here.dec.deg
         return np.asarray(lon), np.asarray(lat)
+
+
+def without_stale_distortion(header: fits.Header) -> fits.Header:
+    """Copy a header without distortion coefficients that its CTYPE denies.
+
+    Drizzled mosaics, CANDELS' among them, keep the SIP coefficients of one exposure although they
+    have no distortion: their CTYPE does not end in -SIP. Astropy applies them all the same and is
+    up to an arcminute off (astropy issue 4761).
+
+    Returns:
+        A copy; unchanged if CTYPE1 ends in -SIP.
+    """
+    clean = header.copy()
+    if not str(header.get("CTYPE1", "")).strip().endswith("-SIP"):
+        for key in [key for key in clean if _DISTORTION.match(key)]:
+            del clean[key]
+    return clean
 
 
 def celestial(header: fits.Header, hdus: fits.HDUList | None, path: Path) -> WCS | None:

@@ -30,13 +30,18 @@ _PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}
 _MISSING_WORDS = ("", "nan", "null", "--")
 
 
-def read_any_table(path: Path, known: Collection[str]) -> Table:
+def read_any_table(
+    path: Path, known: Collection[str]
+) -> tuple[pd.DataFrame, dict[str, u.UnitBase]]:
     """Read FITS, VOTable, Parquet, ECSV, SExtractor's or VizieR's text, or separated values.
 
     Args:
         path: The file; its format is recognised by its content.
         known: Names of columns in upper case: of several tables the one with most of them is
             read, and a comment with one of them is the header of a text that has no other.
+
+    Returns:
+        The table, without columns of arrays; the units of its columns, as far as it gives them.
 
     Raises:
         DataError: the file is missing, empty, or not a whole table.
@@ -54,6 +59,10 @@ def read_any_table(path: Path, known: Collection[str]) -> Table:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = _read(path, start, known)
+            table.convert_bytestring_to_unicode()
+            flat = [name for name in table.colnames if table[name].ndim == 1]
+            frame = table[flat].to_pandas()
+            units = {name: unit for name in flat if (unit := _unit(table[name].unit)) is not None}
     except DataError:
         raise
     except Exception as error:
@@ -63,9 +72,9 @@ def read_any_table(path: Path, known: Collection[str]) -> Table:
             f"{path}: not a readable catalogue ({reason}); fetch it again, or give FITS, VOTable, "
             "Parquet, ECSV or CSV"
         ) from None
-    if len(table) == 0:
+    if len(frame) == 0:
         raise DataError(f"{path}: catalogue has no rows; check that it was written completely")
-    return table
+    return frame, units
 
 
 def _read(path: Path, start: bytes, known: Collection[str]) -> Table:
@@ -102,8 +111,7 @@ def _from_fits(path: Path, known: Collection[str]) -> Table:
             raise DataError(f"{path}: holds no table; give the catalogue, not the image")
         # SExtractor's LDAC files hold a table with the image's header before the objects.
         best = max(tables, key=lambda k: (_count(hdus[k].columns.names, known), -k))
-        table = Table.read(hdus[best], unit_parse_strict="silent")
-    return table[[name for name in table.colnames if table[name].ndim == 1]]
+        return Table.read(hdus[best], unit_parse_strict="silent")
 
 
 def _is_rule(line: str) -> bool:
@@ -174,95 +182,81 @@ def _separated(header: str, rows: list[str], sign: str) -> Table:
         ) from None
 
 
+def _unit(written: Any) -> u.UnitBase | None:
+    """Unit of a column; None where the table has none, or none that is known."""
+    if isinstance(written, u.UnrecognizedUnit):
+        written = _unit_called(str(written))
+    return None if written is None or written == u.dimensionless_unscaled else written
+
+
+def _unit_called(text: str) -> u.UnitBase | None:
+    try:
+        return u.Unit(_UNIT_WORDS.get(text.strip().lower(), text))
+    except ValueError:
+        return None
+
+
 # --- columns --------------------------------------------------------------------------------
 
 
-def plain(column: Any) -> np.ndarray:
-    """Values of a column: numbers as float64, missing ones NaN; text as str, missing ones empty."""
-    if column.dtype.kind in "SUO":
-        values = column.filled("") if hasattr(column, "filled") else column
-        return np.array(
-            [one.decode() if isinstance(one, bytes) else "" if one is None else str(one)
-             for one in values]
-        )  # fmt: skip
-    return np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
-
-
-def numbers(column: Any, name: str, path: Path) -> np.ndarray:
-    """Values of a column as float64, missing ones NaN.
-
-    Args:
-        column: Of a table.
-        name: What it is, for the message.
-        path: The table, for the message.
-
-    Raises:
-        DataError: it holds text.
-    """
-    values = plain(column)
-    if values.dtype.kind != "U":
-        return values
-    found = _parsed(values)
-    text = ~np.isfinite(found) & ~np.isin(np.char.lower(np.char.strip(values)), _MISSING_WORDS)
-    if text.any():
-        raise DataError(
-            f"{path}: column '{column.name}' holds text ('{values[np.argmax(text)]}'), not "
-            f"numbers; name another column for {name}"
-        )
-    return found
-
-
-def _parsed(texts: np.ndarray) -> np.ndarray:
-    return pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float, copy=True)
-
-
-def unit_named(text: str, name: str) -> u.UnitBase:
+def given_unit(text: str, name: str) -> u.UnitBase:
     """Unit that a user gives for `name`.
 
     Raises:
         ConfigError: there is none of this name.
     """
-    try:
-        return u.Unit(_UNIT_WORDS.get(text.strip().lower(), text))
-    except ValueError:
-        raise ConfigError(f"units.{name}: '{text}' is no unit; give deg, arcsec, pix...") from None
+    unit = _unit_called(text)
+    if unit is None:
+        raise ConfigError(f"units.{name}: '{text}' is no unit; give deg, arcsec, pix...")
+    return unit
 
 
-def unit_of_column(column: Any) -> u.UnitBase | None:
-    """Unit of a column; None where the table has none, or none that is known."""
-    unit = getattr(column, "unit", None)
-    if isinstance(unit, u.UnrecognizedUnit):
-        try:
-            unit = u.Unit(_UNIT_WORDS.get(str(unit).strip().lower(), str(unit)))
-        except ValueError:
-            return None
-    return unit if isinstance(unit, u.UnitBase) and unit != u.dimensionless_unscaled else None
+def missing(values: pd.Series) -> np.ndarray:
+    """Tell which values of a column are missing."""
+    words = values.astype(str).str.strip().str.lower()
+    return (values.isna() | words.isin(_MISSING_WORDS)).to_numpy()
 
 
-def sky_angles(column: Any, name: str, given: u.UnitBase | None, path: Path) -> np.ndarray:
+def _parsed(values: pd.Series) -> np.ndarray:
+    return pd.to_numeric(values, errors="coerce").astype(float).to_numpy(copy=True)
+
+
+def numbers(values: pd.Series, name: str, path: Path) -> np.ndarray:
+    """Values of a column as float64, missing ones NaN; a DataError names `path` and text in it."""
+    found = _parsed(values)
+    lost = values[np.isnan(found)]
+    text = lost[~missing(lost)]
+    if len(text):
+        raise DataError(
+            f"{path}: column '{values.name}' holds text ('{text.iloc[0]}'), not numbers; name "
+            f"another column for {name}"
+        )
+    return found
+
+
+def sky_angles(values: pd.Series, name: str, given: u.UnitBase | None, path: Path) -> np.ndarray:
     """Right ascension or declination [deg] from text: degrees, or with colons, letters or blanks.
 
     Args:
-        column: Of text.
-        name: ra or dec; ra is taken to be in hours unless it is a plain number.
+        values: The column.
+        name: ra or dec; ra is taken to be in hours unless all are plain numbers.
         given: Unit a user gives.
         path: The table, for the message.
 
     Raises:
         DataError: a row is no angle.
     """
-    texts = np.char.strip(plain(column))
-    found = _parsed(texts)
-    written = ~np.isin(np.char.lower(texts), _MISSING_WORDS)
+    found = _parsed(values)
+    written = ~missing(values)
     if np.isfinite(found[written]).all():
-        return found * (u.deg if given is None else given).to(u.deg)
+        return found * (given or u.deg).to(u.deg)
     unit = given or (u.hourangle if name == "ra" else u.deg)
     for row in np.flatnonzero(written):
         try:
-            found[row] = Angle(str(texts[row]), unit=unit).deg
+            found[row] = Angle(values[row], unit=unit).deg
         except (ValueError, TypeError, u.UnitsError):
             raise DataError(
-                f"{path}: row {row + 1} of column '{column.name}' is '{texts[row]}', no angle; "
+                f"{path}: row {row + 1} of column '{values.name}' is '{values[row]}', no angle; "
                 "write degrees with a decimal point, or hours as 10:20:30.4"
             ) from None
     return found

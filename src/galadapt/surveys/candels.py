@@ -33,8 +33,7 @@ from galadapt.sky.catalogues import (
     read_galfit,
 )
 from galadapt.sky.downloads import fetch, link_or_copy
-from galadapt.sky.headers import without_stale_distortion
-from galadapt.sky.sky import Sky, celestial
+from galadapt.sky.sky import Sky, celestial, without_stale_distortion
 from galadapt.surveys.field import FITTED, Field
 
 #: Why an object is flagged and with which flag at least, the worst first. The flags of the

@@ -8,7 +8,6 @@ single Sersic fits that come with the catalogue (Mandelbaum et al. 2012; Lackner
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand
-from galadapt.core.log import log, progress
+from galadapt.core.log import log
 from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
@@ -32,7 +31,7 @@ from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS
-from galadapt.surveys.field import Band, Field, tangent_wcs
+from galadapt.surveys.field import Band, Field
 from galadapt.surveys.fit_errors import signal_to_noise
 
 #: Why a galaxy is flagged, and with which GALFIT flag.
@@ -81,38 +80,25 @@ def make_cosmos(
     levels = resolve(survey.noise)
     camera = _Camera(source, image, make_psf(psf, image.pixel_scale), survey, levels.pixel_rms)
     cell = camera.cell
-    columns = int(np.ceil(np.sqrt(len(rows))))
-    shape = (int(np.ceil(len(rows) / columns)) * cell, columns * cell)
-    wcs = tangent_wcs(shape, image.pixel_scale)
     found = []
 
-    def bands() -> Iterator[Band]:
-        """One row of cells after the other."""
-        numbers = iter(progress(range(len(rows)), len(rows), "cosmos survey", "galaxies"))
-        for first in range(0, len(rows), columns):
-            data = np.zeros((cell, shape[1]), np.float32)
-            weight = np.full(data.shape, 1 / levels.pixel_rms**2, np.float32)
-            for column in range(columns):
-                box = np.s_[:, column * cell : (column + 1) * cell]
-                index = first + column
-                noise = generator(seed, _NOISE, index)
-                if index >= len(rows):
-                    data[box] = add_noise(np.zeros((cell, cell)), levels, noise)
-                    continue
-                offset = generator(seed, _OFFSET, next(numbers)).uniform(-0.5, 0.5, 2)
-                seen = camera.see(index, rows.iloc[index], offset)
-                rms = np.sqrt(np.clip(levels.pixel_rms**2 - seen.variance, 0, None))
-                data[box] = add_noise(seen.light, levels, noise, rms_map=rms)
-                # Where the archive was noisier than wanted, the weight says so.
-                weight[box] = 1 / np.maximum(levels.pixel_rms**2, seen.variance)
-                middle = (cell - 1) / 2
-                x, y = column * cell + middle + offset[0], first // columns * cell + middle
-                found.append((x, y + offset[1], seen.cut, seen.reason))
-            yield data, weight
+    def draw(index: int) -> Band:
+        noise = generator(seed, _NOISE, index)
+        if index >= len(rows):
+            empty = np.zeros((cell, cell))
+            return add_noise(empty, levels, noise), empty + 1 / levels.pixel_rms**2
+        offset = generator(seed, _OFFSET, index).uniform(-0.5, 0.5, 2)
+        seen = camera.see(index, rows.iloc[index], offset)
+        rms = np.sqrt(np.clip(levels.pixel_rms**2 - seen.variance, 0, None))
+        found.append((*offset, seen.cut, seen.reason))
+        # Where the archive was noisier than wanted, the weight says so.
+        weight = 1 / np.maximum(levels.pixel_rms**2, seen.variance)
+        return add_noise(seen.light, levels, noise, rms_map=rms), weight
 
     origin = "galadapt: COSMOS galaxies seen again"
-    field.write_images(shape, wcs, image, levels.exposure_time, origin, bands())
+    wcs, corners = field.write_cells(len(rows), image, levels.exposure_time, origin, draw)
     rows["x"], rows["y"], rows["box_cut"], rows["reason"] = zip(*found, strict=True)
+    rows[["x", "y"]] += corners + (cell - 1) / 2
     rows["flag"] = rows["reason"].map(REASONS)
     ra, dec = wcs.pixel_to_world_values(rows["x"].to_numpy(), rows["y"].to_numpy())
     sn = signal_to_noise(

@@ -7,7 +7,7 @@ catalogue, and a table of what the survey knows beyond it (``truth``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from astropy.wcs import WCS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_table, write_parquet
+from galadapt.core.log import progress
 from galadapt.core.quantity import PARAMETERS
 from galadapt.sky.catalogues import FLAG_NO_FIT
 
@@ -96,6 +97,42 @@ class Field:
             for band in bands:
                 for stream, values in zip(streams, band, strict=True):
                     stream.write(values.astype(np.float32))
+
+    def write_cells(
+        self,
+        count: int,
+        image: Image,
+        exposure_time: float | None,
+        origin: str,
+        draw: Callable[[int], Band],
+    ) -> tuple[WCS, np.ndarray]:
+        """Write a mosaic of square cells, twice as wide as a stamp, one object in each.
+
+        Args:
+            count: Number of objects.
+            image: Stamp side, pixel scale, band and zero point.
+            exposure_time: [s]; None unknown.
+            origin: What the header calls the survey.
+            draw: Pixels and weights of a cell by its number; those from `count` on are empty.
+
+        Returns:
+            WCS; first column and row of each object's cell (count, 2).
+        """
+        side = 2 * image.stamp_size
+        columns = int(np.ceil(np.sqrt(count)))
+        lines = -(-count // columns)
+        shape = (lines * side, columns * side)
+        wcs = tangent_wcs(shape, image.pixel_scale)
+
+        def bands() -> Iterator[Band]:
+            for line in progress(range(lines), lines, origin, "rows of cells"):
+                cells = [draw(line * columns + column) for column in range(columns)]
+                data, weight = (np.concatenate(parts, axis=1) for parts in zip(*cells, strict=True))
+                yield data, weight
+
+        self.write_images(shape, wcs, image, exposure_time, origin, bands())
+        line, column = np.divmod(np.arange(count), columns)
+        return wcs, np.stack([column, line], axis=1) * side
 
     def write_tables(
         self, catalogue: pd.DataFrame, truth: pd.DataFrame, about: str, provenance: dict[str, Any]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from astropy.io import fits
+from astropy.nddata import Cutout2D, NoOverlapError
 from astropy.utils.exceptions import AstropyWarning
 from photutils.aperture import CircularAnnulus, CircularAperture
 
@@ -125,12 +126,8 @@ def _brightening(mosaic: Mosaic, image: Image) -> float:
 
 def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:
     """Objects with every label; those the catalogue has none of are NaN."""
-    rows = objects.copy()
-    for name in (*PARAMETERS, "position_angle", "sn"):
-        if name not in rows:
-            rows[name] = np.nan
-    if "flag" not in rows:
-        rows["flag"] = 0
+    absent = dict.fromkeys((*PARAMETERS, "position_angle", "sn"), np.nan) | {"flag": 0}
+    rows = objects.assign(**{name: absent[name] for name in absent if name not in objects})
     rows["labelled"] = rows[list(PARAMETERS)].notna().all(axis=1)
     return rows
 
@@ -289,45 +286,36 @@ def _lay_out(
     """Lay cutouts out as the cells of a mosaic, one row of cells after the other."""
     assert survey.cutouts is not None
     cell = 2 * image.stamp_size
-    columns = int(np.ceil(np.sqrt(len(objects))))
-    lines = int(np.ceil(len(objects) / columns))
-    shape = (lines * cell, columns * cell)
-    wcs = tangent_wcs(shape, image.pixel_scale)
     rows = _with_flags(objects)
     placed: list[tuple[float, float, float, bool, bool]] = []
     unusable: list[str] = []
-
     with _cutouts(expand(survey.cutouts.path)) as found:
         cutouts = _matched(found, objects, catalog)
         options, remark = _options(survey, image), once()
 
-        def strips() -> Iterator[Band]:
-            for line in range(lines):
-                data = np.zeros((cell, columns * cell), np.float32)
-                weight = np.zeros_like(data)
-                for row in range(line * columns, min((line + 1) * columns, len(objects))):
-                    x0 = (row - line * columns) * cell
-                    box = np.s_[:, x0 : x0 + cell]
-                    rng = generator(seed, _FILL, row)
-                    one = rows.iloc[row]
-                    try:
-                        data[box], weight[box], x, y, angle, filled = _cell(
-                            cutouts[row], survey.fill, options, image, one, rng, remark
-                        )
-                    except _Unusable as error:
-                        unusable.append(str(error))
-                        # What is wrong with so many is wrong with all.
-                        if len(unusable) == len(placed) + 1 == _HOPELESS:
-                            raise DataError(unusable[0]) from None
-                        placed.append((x0 + cell / 2, line * cell + cell / 2, 0.0, False, False))
-                        continue
-                    placed.append((x0 + x, line * cell + y, angle, filled, True))
-                yield data, weight
+        def draw(row: int) -> Band:
+            empty = np.zeros((cell, cell), np.float32)
+            if row >= len(objects):
+                return empty, empty
+            rng, one = generator(seed, _FILL, row), rows.iloc[row]
+            try:
+                data, weight, x, y, angle, filled = _cell(
+                    cutouts[row], survey.fill, options, image, one, rng, remark
+                )
+            except _Unusable as error:
+                unusable.append(str(error))
+                # What is wrong with so many is wrong with all.
+                if len(unusable) == len(placed) + 1 == _HOPELESS:
+                    raise DataError(unusable[0]) from None
+                placed.append((cell / 2, cell / 2, 0.0, False, False))
+                return empty, empty
+            placed.append((x, y, angle, filled, True))
+            return data, weight
 
-        steps = progress(strips(), lines, "images survey", "rows of cells")
-        field.write_images(shape, wcs, image, None, _ORIGIN, steps)
+        wcs, corners = field.write_cells(len(objects), image, None, _ORIGIN, draw)
         rows["source"] = [cut.name for cut in cutouts]
     rows["x"], rows["y"], rows["position_angle"], rows["filled"], used = zip(*placed, strict=True)
+    rows[["x", "y"]] += corners
     usable = np.array(used)
     if not usable.any():
         raise DataError(unusable[0])
@@ -363,7 +351,7 @@ def _cell(
             cutout.path, **options, remark=lambda message: remark(named(message))
         ) as mosaic:
             factor = _brightening(mosaic, image)
-            measured = mosaic.noise is not None and mosaic.noise.kind == "measured"
+            measured = mosaic.noise_is_measured
             small, small_weight = mosaic.read()
             x, y = _centre(mosaic, row)
             angle = float(row["position_angle"])
@@ -372,15 +360,15 @@ def _cell(
     except DataError as error:
         raise _Unusable(named(str(error))) from None
     small, small_weight = small * np.float32(factor), small_weight / np.float32(factor**2)
-    data, weight = np.zeros((cell, cell), np.float32), np.zeros((cell, cell), np.float32)
     # The object's pixel becomes the cell's middle one.
-    left, low = round(x) - cell // 2, round(y) - cell // 2
-    ny, nx = small.shape
-    ys, xs = slice(max(low, 0), min(low + cell, ny)), slice(max(left, 0), min(left + cell, nx))
-    if ys.start >= ys.stop or xs.start >= xs.stop:
-        raise _Unusable(f"{cutout.called}: the object lies outside of its cutout")
-    inside = np.s_[ys.start - low : ys.stop - low, xs.start - left : xs.stop - left]
-    data[inside], weight[inside] = small[ys, xs], small_weight[ys, xs]
+    pixel = round(x), round(y)
+    try:
+        data, weight = (
+            Cutout2D(plane, pixel, cell, mode="partial", fill_value=0).data
+            for plane in (small, small_weight)
+        )
+    except NoOverlapError:
+        raise _Unusable(f"{cutout.called}: the object lies outside of its cutout") from None
     good = weight > 0
     if not good.any():
         raise _Unusable(f"{cutout.called}: no pixel has data")
@@ -398,7 +386,7 @@ def _cell(
     if fill:
         data[~good] = rng.normal(sky, rms, int((~good).sum()))
         weight[~good] = rms**-2
-    return data, weight, x - left, y - low, angle, filled
+    return data, weight, x - pixel[0] + cell // 2, y - pixel[1] + cell // 2, angle, filled
 
 
 def _centre(mosaic: Mosaic, row: pd.Series) -> tuple[float, float]:

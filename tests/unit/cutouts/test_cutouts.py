@@ -15,8 +15,9 @@ from photutils.detection import find_peaks
 from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError, RunError
+from galadapt.core.extraction_flags import FLAGS, Flag, names
 from galadapt.cutouts import cutouts, tiles
-from galadapt.cutouts.flags import FLAGS, Flag, names
+from galadapt.cutouts.stamps import REASONS
 from galadapt.sky import open_mosaic
 from galadapt.stamps.format import StampSet
 from galadapt.surveys.field import tangent_wcs
@@ -146,7 +147,7 @@ def test_each_reason_is_found(field):
         6: "neighbours",
         7: "bad_pixels",
     }
-    assert set(rejected["reason"]) <= set(cutouts.REASONS)
+    assert set(rejected["reason"]) <= set(REASONS)
     assert rejected.loc[2, "value"] == 8
     assert rejected.loc[3, "value"] == pytest.approx(59.5, abs=0.01)
     assert rejected.loc[4, "value"] == pytest.approx(12 / 1024)

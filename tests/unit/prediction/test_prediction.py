@@ -15,8 +15,8 @@ from galaxies import SIDE, ZERO_POINT
 
 from conftest import write_set
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import FLAGS
 from galadapt.core.quantity import PARAMETERS
-from galadapt.cutouts.flags import FLAGS
 from galadapt.prediction import measure
 from galadapt.prediction.catalogue import write_catalogue
 from galadapt.prediction.flags import Flag

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from galadapt.core.extraction_flags import Flag
 from galadapt.core.quantity import PARAMETERS
-from galadapt.cutouts.flags import Flag
 from galadapt.report import data
 from galadapt.stamps.format import write_stamps
 

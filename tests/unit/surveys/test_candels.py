@@ -25,7 +25,7 @@ from galadapt.config.survey import CandelsSurvey, Extraction, MockSurvey, Select
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.cutouts.cutouts import extract
 from galadapt.sky.catalogues import read_galfit
-from galadapt.sky.headers import without_stale_distortion
+from galadapt.sky.sky import without_stale_distortion
 from galadapt.stamps.format import StampSet
 from galadapt.surveys import candels
 from galadapt.surveys.field import Field, read_catalogue

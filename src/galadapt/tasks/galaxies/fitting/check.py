@@ -18,7 +18,7 @@ from galadapt.core.files import write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
-from galadapt.cutouts.cutouts import Stamp
+from galadapt.cutouts.stamps import Stamp
 from galadapt.learners.keras import backend
 from galadapt.plots.style import axis_range, drawing, empty
 from galadapt.prediction.catalogue import check_output
