@@ -12,8 +12,8 @@ class Flag(IntFlag):
 
     Attributes:
         meaning: For headers and documentation.
-        extraction: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; "" for the
-            bits that the measurement itself decides.
+        extraction: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; ""
+            for the bits that the measurement itself decides.
     """
 
     meaning: str
