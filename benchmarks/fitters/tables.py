@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import parameter_metrics
+from galadapt.answers.numbers.metrics import quantity_metrics
+from galadapt.answers.numbers.settings import Evaluation
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.plots.style import CYCLE, drawing
-from galadapt.tasks.galaxies.settings import Evaluation
 
 #: Magnitude bins: name, from (included), to.
 EDGES = (-np.inf, 20.0, 22.0, 23.5, np.inf)
@@ -63,12 +63,12 @@ def rows(
             row["seconds"] = here["seconds"].astype(float).mean()
             row["seconds_median"] = here["seconds"].astype(float).median()
             for parameter in PARAMETERS:
-                values = parameter_metrics(
-                    parameter,
+                quantity = QUANTITIES[parameter]
+                values = quantity_metrics(
+                    quantity,
                     truth.loc[inside, parameter].to_numpy(float),
                     here[parameter].to_numpy(float),
-                    evaluation.outlier[parameter],
-                    (evaluation.valid[parameter].low, evaluation.valid[parameter].high),
+                    *evaluation.limits(quantity),
                 )
                 short = SHORT[parameter]
                 row[f"{short}_r2"] = values["r2"]

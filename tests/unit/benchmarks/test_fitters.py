@@ -11,10 +11,10 @@ import pytest
 from astropy.modeling.models import Sersic2D
 from scipy.signal import fftconvolve
 
+from galadapt.answers.numbers.settings import Evaluation
 from galadapt.config.base import Interval
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.tasks.galaxies.settings import Evaluation
 from galadapt.tasks.reading import load
 
 REPOSITORY = Path(__file__).parents[3]
