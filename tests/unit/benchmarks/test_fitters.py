@@ -238,7 +238,7 @@ class TestNetwork:
         (tmp_path / "run.json").write_text("{}")
         stamps = tmp_path / "clean.npz"
         np.savez(stamps, images=np.zeros((2, 64, 64), np.float32))
-        with pytest.raises(RunError, match=r"run\.json: lacks .*train again") as caught:
+        with pytest.raises(RunError, match=r"run\.json: made by galadapt 0\.1\.0") as caught:
             running.measure(tmp_path, stamps)
         assert "\n" not in str(caught.value)
 
