@@ -213,7 +213,9 @@ REFUSALS = {
         "image a table": lambda w: {"images": table_file(w)},
         "weight a table": lambda w: {"weight": table_file(w)},
     },
-    "no such mosaic file": {"image absent": lambda w: {"images": w.folder / "no.fits"}},
+    "no such mosaic file": {
+        "image absent": lambda w: {"images": w.folder / "no.fits", "catalog": None}
+    },
     "not a readable FITS": {
         "image text": lambda w: {"images": w.file("galaxy " * 999, "a.fits")},
         "gzip that is none": lambda w: {"images": w.file(b"\x1f\x8b" + bytes(5000), "a.fits.gz")},
