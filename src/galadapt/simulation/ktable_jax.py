@@ -17,7 +17,6 @@ from galadapt.core.errors import ConfigError
 from galadapt.simulation.ktable import (
     Grid,
     KTableRenderer,
-    Waves,
     blur,
     folded,
     stamp_of,
@@ -111,17 +110,8 @@ class KTableJaxRenderer(KTableRenderer):
         side = self.side
         to_bits = partial(jax.lax.bitcast_convert_type, new_dtype=xp.int32)
 
-        def one(
-            table: Any,
-            fields: tuple[Any, ...],
-            wave: Waves,
-            galaxy: Galaxy,
-            row: Any,
-            weights: Any,
-            beyond: Any,
-            blurred: Any,
-            corrected: Any,
-        ) -> Any:
+        def one(table: Any, fields: tuple[Any, ...], *of_galaxy: Any) -> Any:
+            wave, galaxy, row, weights, beyond, blurred, corrected = of_galaxy
             constants = grid._replace(**dict(zip(_FIELDS, fields, strict=True)))
             rows = jax.lax.dynamic_slice_in_dim(table, row, 4)
             pieces = jax.lax.complex(*line_pieces(weights, rows))
@@ -131,4 +121,4 @@ class KTableJaxRenderer(KTableRenderer):
             )
             return stamp - corrected * folded(xp, galaxy, beyond, blurred, constants)
 
-        return jax.jit(jax.vmap(one, in_axes=(None, None, 0, 0, 0, 0, 0, 0, 0)))
+        return jax.jit(jax.vmap(one, in_axes=(None, None, *[0] * 7)))

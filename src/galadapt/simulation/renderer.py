@@ -48,11 +48,8 @@ class Renderer:
             psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
             memory_limit: Memory one galaxy's transform may take [MiB].
         """
-        self.side, self._scale, self._zero_point = (
-            image.stamp_size,
-            image.pixel_scale,
-            image.zero_point,
-        )
+        self.side, self._scale = image.stamp_size, image.pixel_scale
+        self._zero_point = image.zero_point
         self._psf, self._memory_limit = psf, memory_limit
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:

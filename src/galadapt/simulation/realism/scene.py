@@ -12,14 +12,7 @@ import pandas as pd
 from galadapt.config.image import Image
 from galadapt.config.realism import Archive, Realism
 from galadapt.simulation.noise import NoiseLevels
-from galadapt.simulation.realism import archive, instrument
-from galadapt.simulation.realism.galaxies import (
-    compose,
-    knots,
-    neighbours,
-    smooth_components,
-    spiral_arms,
-)
+from galadapt.simulation.realism import archive, galaxies, instrument
 from galadapt.simulation.realism.instrument import PsfShape
 from galadapt.simulation.streams import stream
 
@@ -83,7 +76,7 @@ class Scenes:
         blocks = []
         for first in range(start - start % _BLOCK, stop, _BLOCK):
             drawn = draw_parameters(first, first + _BLOCK)
-            block = compose(
+            block = galaxies.compose(
                 drawn, settings, self._image, levels, self._psf.sigma, self._seed, first
             )
             blocks.append(block.iloc[max(start - first, 0) : stop - first])
@@ -113,11 +106,11 @@ class Scenes:
     def _cast(self, row: dict[str, Any]) -> _Cast:
         """List the components of a galaxy, its disc first, and of its neighbours after them."""
         realism = self._realism
-        own, has_disc = smooth_components(row)
+        own, has_disc = galaxies.smooth_components(row)
         arms = None
         # Arms and knots share the disc's light without sharing draws.
         if has_disc and realism.spiral:
-            arms = spiral_arms(
+            arms = galaxies.spiral_arms(
                 own[0],
                 realism.spiral,
                 self._image.stamp_size,
@@ -125,10 +118,12 @@ class Scenes:
                 self._rng(row, "spiral"),
             )
         if has_disc and realism.clumps:
-            own = knots(own[0], realism.clumps, self._rng(row, "clumps")) + own[1:]
+            own = galaxies.knots(own[0], realism.clumps, self._rng(row, "clumps")) + own[1:]
         others = []
         if realism.neighbours:
-            others = neighbours(row, realism.neighbours, self._image, self._rng(row, "neighbours"))
+            others = galaxies.neighbours(
+                row, realism.neighbours, self._image, self._rng(row, "neighbours")
+            )
         return _Cast(own + others, len(own), arms)
 
     def _scene(self, row: dict[str, Any], cast_: _Cast, stamps: Iterator[np.ndarray]) -> Scene:

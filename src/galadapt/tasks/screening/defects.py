@@ -146,14 +146,16 @@ def _lowest(score: np.ndarray, scene: Scene, pixels: int) -> tuple[np.ndarray, f
 
 def _chip(
     scene: Scene, rng: np.random.Generator, cameras: tuple[str, ...] = CAMERAS
-) -> tuple[View, int] | None:
-    """Draw a camera and one of its chips that holds exposed pixels."""
+) -> tuple[View, np.ndarray] | None:
+    """Draw a camera and one of its chips: where it is on the grid, and is exposed."""
     seen = [name for name in cameras if name in scene.views]
     if not seen:
         return None
     view = scene.views[seen[rng.integers(len(seen))]]
     numbers = np.unique(view.chip[scene.exposed & (view.chip > 0)])
-    return (view, int(numbers[rng.integers(len(numbers))])) if len(numbers) else None
+    if len(numbers) == 0:
+        return None
+    return view, scene.exposed & (view.chip == numbers[rng.integers(len(numbers))])
 
 
 def _hot_pixels(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) -> Injected:
@@ -166,9 +168,8 @@ def _hot_column(scene: Scene, pixels: int, strength: float, rng: np.random.Gener
     found = _chip(scene, rng)
     if found is None:
         return None
-    view, number = found
+    view, chip = found
     u, v = view.to_detector(*scene.grid.axes())
-    chip = scene.exposed & (view.chip == number)
     middle = u[chip][rng.integers(chip.sum())]
     columns = np.abs(np.rint((u - middle) / scene.grid.pixel))
     # Charge is read out in one direction: a column is hot from the bad pixel on.
@@ -181,17 +182,16 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
     found = _chip(scene, rng, ("pn",))
     if found is None or scene.modes["pn"] not in PN_MODE["streak"]:
         return None
-    view, number = found
+    view, on_chip = found
     u, _ = view.to_detector(*scene.grid.axes())
     ax, ay = scene.grid.axes()
-    on_chip = scene.exposed & (view.chip == number)
     rows, columns = np.nonzero(on_chip & (scene.grid.distance() < _FARTHEST))
     if len(rows) == 0:
         return None
     pick = rng.integers(len(rows))
     row, column = rows[pick], columns[pick]
     x, y = float(ax[0, column]), float(ay[row, 0])
-    across = np.where(view.chip == number, np.abs(u - u[row, column]), np.inf)
+    across = np.where(view.chip == view.chip[row, column], np.abs(u - u[row, column]), np.inf)
     share = rng.uniform(*_STREAK_SHARE)
     mask, edge = _lowest(np.minimum(across, share * scene.grid.distance(x, y)), scene, pixels)
     # Brightness is meant over the flagged strip: a wide one belongs to a bright source.
@@ -250,8 +250,7 @@ def _noisy_chip(scene: Scene, pixels: int, strength: float, rng: np.random.Gener
     found = _chip(scene, rng)
     if found is None:
         return None
-    mask = scene.exposed & (found[0].chip == found[1])
-    return mask, strength * scene.background * mask
+    return found[1], strength * scene.background * found[1]
 
 
 def _flare(scene: Scene, pixels: int, strength: float, rng: np.random.Generator) -> Injected:

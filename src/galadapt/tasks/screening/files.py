@@ -176,20 +176,19 @@ def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
         hdu = science_plane(hdus, path, files.hdu)
         pixels = np.asarray(plane_of(stack, hdu, path)[:, :], float)
         header, first = hdu.header, hdus[0].header
-        scale = _scale(header, hdus, files, path)
-    _check_counts(pixels, str(header.get("BUNIT", "")), path)
+        _check_counts(pixels, str(header.get("BUNIT", "")), path)
 
-    def card(name: str) -> str:
-        return str(header.get(name, first.get(name, ""))).strip()
+        def card(name: str) -> str:
+            return str(header.get(name, first.get(name, ""))).strip()
 
-    return _Counts(
-        pixels,
-        _exposure(row, header, first),
-        scale,
-        _text(row, "group") or card("OBS_ID") or path.name.split(".")[0],
-        card("INSTRUME"),
-        card("SUBMODE"),
-    )
+        return _Counts(
+            pixels,
+            _exposure(row, header, first),
+            _scale(header, hdus, files, path),
+            _text(row, "group") or card("OBS_ID") or path.name.split(".")[0],
+            card("INSTRUME"),
+            card("SUBMODE"),
+        )
 
 
 def _check_counts(pixels: np.ndarray, unit: str, path: Path) -> None:
