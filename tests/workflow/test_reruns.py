@@ -132,6 +132,12 @@ def test_editing_the_renderer_simulates_again(project):
     assert {"survey", "select", "extract"}.isdisjoint(planned)
 
 
+def test_editing_a_learner_that_no_method_uses_does_nothing(project):
+    path = project.folder / "src/galadapt/learners/sklearn.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    assert project.planned() == {}
+
+
 def test_editing_a_plot_draws_again_and_trains_nothing(project):
     path = project.folder / "src/galadapt/plots/style.py"
     path.write_text(path.read_text() + "\nEDITED = 1\n")

@@ -269,7 +269,7 @@ def test_repeating_gives_the_same_bytes(make, chosen, tmp_path):
 def test_bad_inputs_are_one_sentence_and_write_nothing(make, chosen, tmp_path):
     with pytest.raises(DataError, match="no run to choose from; name at least one"):
         chosen([])
-    with pytest.raises(DataError, match="starts from 'baseline', of which no run is given"):
+    with pytest.raises(DataError, match="builds on 'baseline', of which no run is given"):
         chosen([make("dann_supervised")])
     run = make()
     edit(run / "run.json", lambda content: content["settings"].pop("survey_labels"))
