@@ -1,4 +1,4 @@
-"""Tasks whose answer is a class: their networks, methods and metrics."""
+"""Networks and methods of classification tasks."""
 
 from __future__ import annotations
 
@@ -10,32 +10,41 @@ from pydantic import Field, model_validator
 from galadapt.config.base import Name, Section
 from galadapt.config.training import Training
 
+Architecture = Literal["stars_a", "stars_b", "xmm", "moments", "residual", "compact", "unet"]
+
 KernelSize = Annotated[int, Field(ge=1, le=15)]
 
 
 class ClassNetwork(Section):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["r2_a", "r2_b", "r3", "moments", "residual", "compact", "unet"] = Field(
-        "r2_b",
+    architecture: Architecture = Field(
+        "stars_b",
         description=(
-            "r2_a and r2_b: R2's networks; r3: R3's; moments: standard deviation, skewness and "
-            "kurtosis of the stamp alone, the floor of any network; residual and compact: those "
-            "of the galaxies task; unet: draws a map (for answer mask)."
+            "stars_a, stars_b: networks A and B of the star-image study; xmm: network of the 4XMM "
+            "study; moments: uses standard deviation, skewness and kurtosis alone, a lower limit; "
+            "residual, compact: as for task galaxies; unet: predicts a map (for answer mask)."
         ),
     )
-    convolutions: Literal[2, 3] = Field(3, description="Convolutions of r3.")
-    kernel: KernelSize = Field(3, description="Side of the convolutions of r3 [px].")
+    convolutions: Literal[2, 3] = Field(3, description="Convolutions of xmm.")
+    kernel: KernelSize = Field(3, description="Side of the convolutions of xmm [px].")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Dropout after r3's first dense layer (R3 tries .2 to .5)."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Dropout after the first dense layer of xmm (4XMM study: .2 to .5).",
     )
-    batch_norm: bool = Field(False, description="Batch normalisation after r3's convolutions.")
-    activation: Literal["relu", "mish"] = Field("relu", description="Of r2_a, r2_b and r3.")
+    batch_norm: bool = Field(
+        False, description="Batch normalisation after the convolutions of xmm."
+    )
+    activation: Literal["relu", "mish"] = Field(
+        "relu", description="Activation of stars_a, stars_b and xmm."
+    )
     input_normalisation: Literal["global", "none"] = Field(
         "none",
         description=(
             "global: subtract the mean and divide by the standard deviation of all training "
-            "pixels. none: stamps as the variant leaves them, as R2 and R3."
+            "pixels. none: stamps of the variant, as in both studies."
         ),
     )
 
@@ -48,17 +57,16 @@ class ClassMethod(Training):
         "nominal",
         description=(
             "nominal: a probability per class. ordinal: the classes are ordered, and the network "
-            "says for each border whether a stamp lies beyond it. mask: the network draws what is "
-            "flagged in the stamp, and the class follows from the flagged share. A method of "
-            "another answer may start from one that draws: it learns to classify from its maps."
+            "gives for each border the probability that a stamp lies beyond it. mask: the network "
+            "maps the flagged pixels, and their share gives the class. A method of another answer "
+            "may start from one with mask: it learns to classify from its maps."
         ),
     )
     groups: dict[Name, list[str]] = Field(
         {},
         description=(
-            "Classes to be told apart, each with the labels it takes; they stand in the order of "
-            "their first labels. Empty: the labels themselves. Stamps of labels named nowhere are "
-            "left out."
+            "Classes, each with its labels, in the order of their first labels. Empty: the labels "
+            "themselves. Stamps of other labels are left out."
         ),
     )
     class_weights: Literal["none", "balanced"] = Field(
@@ -67,15 +75,16 @@ class ClassMethod(Training):
     copies: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(
         {},
         description=(
-            "How often a training stamp of a label is shown per epoch (1: once); the further "
-            "ones are turned and mirrored at random, as R2."
+            "How often a training stamp of a label is used per epoch (1: once); repeated ones are "
+            "turned and mirrored at random, as in the star-image study."
         ),
     )
     split: Literal["group", "stamp"] = Field(
         "group",
         description=(
-            "group: all stamps of a frame lie in one split. stamp: every stamp for itself, as R2 "
-            "warns against: stamps of one frame train AND test, which flatters the score."
+            "group: all stamps of a frame lie in one split. stamp: by stamp, which the "
+            "star-image study warns against: stamps of one frame are in training AND test sets, "
+            "which inflates the score."
         ),
     )
 

@@ -15,36 +15,36 @@ from galadapt.config.machine import section_of
 class Network(Section):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["compact", "residual", "vit", "r1_baseline", "r1_dann"] = Field(
+    architecture: Literal["compact", "residual", "vit", "candels_baseline", "candels_dann"] = Field(
         "compact",
         description=(
             "compact: small, for CPUs; residual: modern, with batch normalisation; vit: a small "
-            "vision transformer; r1_baseline and r1_dann: R1's two networks."
+            "vision transformer; candels_baseline and candels_dann: those of the CANDELS study."
         ),
     )
     per_parameter: bool = Field(
         False,
         description=(
             "One network per parameter (DeepLeGATo, Tuccillo et al. 2018) instead of one for all: "
-            "nothing is shared but the stamps and early stopping. Costs as many times more."
+            "nothing is shared but stamps and early stopping. Training takes as many times longer."
         ),
     )
     output_activation: Literal["linear", "relu"] = Field(
-        "linear", description="R1 prints relu, which cannot reach negative standardised targets."
+        "linear", description="The CANDELS study prints relu, which cannot predict below the mean."
     )
     first_padding: Literal["same", "valid"] = Field(
-        "same", description="Padding of the first convolution; R1 prints none ('valid')."
+        "same", description="Padding of the first convolution; valid in the CANDELS study."
     )
-    l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (r1_baseline).")
+    l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (candels_baseline).")
     dropout: float = Field(
-        1e-4, ge=0, lt=1, description="Dropout before each dense layer (r1_baseline)."
+        1e-4, ge=0, lt=1, description="Dropout before each dense layer (candels_baseline)."
     )
     input_normalisation: Literal["global", "none"] = Field(
         "global",
         description=(
             "global: subtract the mean and divide by the standard deviation of all training "
-            "pixels. none: R1 as printed, where batch normalisation comes first and its epsilon "
-            "(1e-3) swamps the variance of pixels divided by 255."
+            "pixels. none: as printed by the CANDELS study, where batch normalisation comes first "
+            "and its epsilon (1e-3) exceeds the variance of pixels divided by 255."
         ),
     )
 
@@ -55,9 +55,9 @@ class _Alignment(Section):
     match_labels: bool = Field(
         False,
         description=(
-            "Weigh simulated stamps in the alignment so that their PREDICTED parameters are "
-            "distributed as the survey's, renewed every epoch. Aligning populations that differ "
-            "in their labels wrecks a regressor; no survey label is used."
+            "Weight simulated stamps in the alignment so that their PREDICTED parameters are "
+            "distributed as the survey's, updated every epoch. Aligning populations with "
+            "different labels ruins a regression. No survey label is used."
         ),
     )
 
@@ -71,7 +71,9 @@ class Adversarial(_Alignment):
     )
     reversal: Literal["gradient", "sign_flip"] = Field(
         "gradient",
-        description="gradient: identity forward, -lambda gradient. sign_flip: R1 as printed.",
+        description=(
+            "gradient: identity forward, -lambda gradient. sign_flip: printed by the CANDELS study."
+        ),
     )
     schedule: Literal["ramp", "constant"] = Field(
         "ramp", description="ramp: lambda = lambda_max (2 / (1 + exp(-gamma p)) - 1)."
@@ -82,7 +84,7 @@ class Adversarial(_Alignment):
         "per_example",
         description=(
             "Which labels are hidden: each example's own weight, or one fixed vector over shuffled "
-            "batches as R1 printed."
+            "batches, as printed by the CANDELS study."
         ),
     )
 
@@ -107,7 +109,7 @@ class Mmd(_Alignment):
 
 
 class DareGram(_Alignment):
-    """Equal inverse Gram matrices: what a linear regressor reads (Nejjar et al. 2023)."""
+    """Equal inverse Gram matrices, as used by a linear regressor (Nejjar et al. 2023)."""
 
     kind: Literal["dare_gram"] = "dare_gram"
     weight: Positive = Field(1.0, description="loss = regression + weight x both terms.")
@@ -145,19 +147,19 @@ class Keras(LearnerSettings):
 class Sklearn(LearnerSettings):
     """An estimator of scikit-learn, which learns from labels alone.
 
-    What makes it smooth (the penalty, the number of neighbours, the size of a leaf) is chosen by
-    the validation stamps.
+    Its smoothness (penalty, number of neighbours, size of a leaf) is chosen on the validation
+    stamps.
     """
 
     kind: Literal["sklearn"] = "sklearn"
     estimator: Literal["ridge", "logistic", "svm", "k_nearest", "random_forest"] = Field(
-        "ridge", description="ridge measures numbers, logistic tells classes apart, others do both."
+        "ridge", description="ridge: numbers; logistic: classes; the others: both."
     )
     features_from: Name | None = Field(
         None,
         description=(
-            "Method whose learned features it reads, of the same variant and seed; null: the "
-            "pixels, as the variant leaves them."
+            "Method whose features it uses, of the same variant and seed; null: the pixels of the "
+            "variant."
         ),
     )
 
@@ -179,7 +181,7 @@ class Sklearn(LearnerSettings):
         """Refuse what it does not read, cannot learn from, or cannot predict."""
         for key, field in type(method).model_fields.items():
             if key not in self.READS and getattr(method, key) != field.get_default():
-                raise ValueError(f"{key}: learner sklearn knows no such thing; leave it out")
+                raise ValueError(f"{key}: learner sklearn has no such setting; leave it out")
         if "survey" in method.domains and not method.survey_labels:
             raise ValueError("domains: learner sklearn needs survey_labels: true for the survey")
         unfit = {"numbers": "logistic", "classes": "ridge"}[method.answer_kind]
@@ -222,24 +224,24 @@ class Training(Section):
     feature_rate: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0,
         description=(
-            "Learning rate of the layers up to the features over that of the heads: below 1, "
-            "what the start has learned changes less (only with starts_from)."
+            "Learning rate of the layers up to the features, relative to that of the heads: below "
+            "1, the initial features change less (only with starts_from)."
         ),
     )
     alignment: Alignment | None = Field(None, description="Domain alignment term; null: none.")
     match_population: bool = Field(
         False,
         description=(
-            "Weigh simulated stamps in the loss of the LABELS so that their predictions are "
-            "distributed as the survey's, renewed every epoch: a network answers with the mean of "
-            "its training population where an image is ambiguous (label shift). No survey label "
-            "is used; meant for a start that predicts both domains tolerably (starts_from)."
+            "Weight simulated stamps in the loss of the LABELS so that their predictions are "
+            "distributed as the survey's, updated every epoch: where an image is ambiguous, a "
+            "network predicts the mean of its training population (label shift). No survey label "
+            "is used. Needs starts_from, a method that predicts both domains tolerably."
         ),
     )
     adapt_batch_norm: bool = Field(
         False,
         description=(
-            "After training, give every batch normalisation the moments of the survey's stamps "
+            "After training, set the moments of batch normalisations to those of survey stamps "
             "(AdaBN, Li et al. 2016); no survey label is used."
         ),
     )
@@ -249,7 +251,9 @@ class Training(Section):
     learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
     learning_rate_schedule: Literal["constant", "cosine"] = Field(
         "constant",
-        description="constant: as R1. cosine: falls to 0 over `epochs`, best for few epochs.",
+        description=(
+            "constant: as in the CANDELS study. cosine: falls to 0 over `epochs`, for few epochs."
+        ),
     )
     augment: Augment = Field(
         "none",
@@ -264,9 +268,8 @@ class Training(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description=(
-            "Numbers that layers compute with in training; bfloat16 is meant for GPUs that have "
-            "it. Weights, features and answers stay float32, and so does everything when the "
-            "trained network predicts."
+            "Precision of the layers in training; bfloat16 is meant for GPUs that support it. "
+            "Weights, features and outputs stay float32, and so do all predictions."
         ),
     )
     n_simulated: Annotated[int, Field(ge=2)] | None = Field(
@@ -324,13 +327,13 @@ class Training(Section):
 
 
 class SelfTraining(Section):
-    """Learn what the start says of survey stamps, where its networks agree; no label is used."""
+    """Train on predictions for survey stamps where the start's networks agree; uses no label."""
 
     keep: Annotated[float, Field(gt=0, le=1)] = Field(
         0.5,
         description=(
-            "Share of the survey's training stamps that are learned: those on which all seeds of "
-            "the start agree best, in all orientations of the stamp."
+            "Share of the survey's training stamps that are used: those on which all seeds of the "
+            "start agree best, in all orientations of the stamp."
         ),
     )
 
@@ -342,30 +345,33 @@ class Method(Training):
     simulation: Name | None = Field(
         None,
         description=(
-            "Which of `simulations` it learns from and is tested on; null: that of its start, and "
-            "without one `simulation`."
+            "Which of `simulations` to train and test on; null: that of its start, or else "
+            "`simulation`."
         ),
     )
     logarithmic: list[Literal["effective_radius", "sersic_index"]] = Field(
-        [], max_length=2, description="Parameters learned as logarithms; R1 learns none so."
+        [],
+        max_length=2,
+        description="Parameters learned as logarithms (none in the CANDELS study).",
     )
     loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
     self_training: SelfTraining | None = Field(
         None,
         description=(
-            "Learn survey stamps with the answers of the start's networks, the most certain ones; "
+            "Train on the most certain predictions of the start's networks for survey stamps; "
             "null: do not. Needs both domains and starts_from, and no survey label."
         ),
     )
     max_magnitude: float | None = Field(
-        None, description="Drop fainter stamps in training and testing (R1's baseline: 23)."
+        None,
+        description="Drop fainter stamps in training and testing (CANDELS study's baseline: 23).",
     )
     average_orientations: bool = Field(
         False,
         description=(
-            "Answer with the mean over the stamp's 8 orientations, turned and mirrored: more "
-            "accurate and exactly independent of the orientation, at 8 times the time of a "
-            "prediction. Training itself is the same."
+            "Predict the mean over the stamp's 8 orientations, turned and mirrored: more "
+            "accurate and exactly independent of orientation, but 8 times slower. Training is "
+            "the same."
         ),
     )
 
@@ -388,18 +394,18 @@ class Method(Training):
 
 
 class Predictor(Section):
-    """Which networks `galadapt predict` measures with: the seeds of one variant and method."""
+    """The networks of the package for `galadapt predict`: all seeds of one variant and method."""
 
     variant: Name | None = Field(None, description="Variant; null: the first of `variants`.")
     method: Name | None = Field(None, description="Method; null: the first of `methods`.")
     licence: str = Field("not stated", description="Licence of the package, for its record.")
     citation: str = Field(
-        "", description="What a user of the package should cite; stands in every output."
+        "", description="What users of the package should cite; copied into every output."
     )
 
 
 class Compute(Section):
-    """Where training runs. Not part of any run's identity."""
+    """Hardware for training. Changes no result."""
 
     backend: Literal["tensorflow", "jax", "torch"] = Field(
         "tensorflow", description="Keras backend."
@@ -415,8 +421,8 @@ class Compute(Section):
     stamps_on_device: bool | None = Field(
         None,
         description=(
-            "Keep all training stamps in the memory of the device, so that a step is sent rows "
-            "instead of images; null: where a training has a GPU. The results are the same."
+            "Keep all training stamps in the memory of the device, so that a step transfers rows "
+            "instead of images; null: if a training has a GPU. The results are the same."
         ),
     )
 

@@ -14,7 +14,7 @@ the store may be deleted at any time.
 
 Experiments are called ``<experiment>/<preset>/<task>``: runs on other data, or of another task, are
 no fair comparison. Names are chosen for how MLflow sorts and cuts them: a run is
-``method/variant/seed``, the R2 sort before all other metrics, settings after what names a run.
+``method/variant/seed``, R² values sort before all other metrics, settings after what names a run.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
         domain = _tested(record)
         tests = [quality for quality in record.quality if quality.domain == domain]
         row["tested on"] = domain or "nothing"
-        row["R2"] = " ".join(_number(quality.r2) for quality in tests) or "-"
+        row["R²"] = " ".join(_number(quality.r2) for quality in tests) or "-"
         row["NMAD"] = " ".join(_number(quality.scatter) for quality in tests) or "-"
         row["seeds"] = str(len(record.members))
         row["size"] = f"{record.size / 1e6:.1f} MB"
@@ -72,7 +72,7 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
             *_aligned(pd.DataFrame(rows).fillna("-")),
             "",
             "PSF: FWHM [arcsec]. noise: 1 sigma per pixel [mag/arcsec2]. r_e [arcsec].",
-            "R2, NMAD: mean of all seeds, on test galaxies: m, r_e (relative), n (dex), e.",
+            "R², NMAD: mean of all seeds, on test galaxies: m, r_e (relative), n (dex), e.",
         ]
     )
 
@@ -118,7 +118,7 @@ def _tests(record: Record) -> pd.DataFrame:
             "domain": quality.domain,
             "parameter": _NAMES[quality.parameter][0],
             "galaxies": quality.n,
-            "R2": _number(quality.r2),
+            "R²": _number(quality.r2),
             "bias": _number(quality.bias),
             "NMAD": _number(quality.scatter),
         }

@@ -262,7 +262,7 @@ def _reference_domain(record: Record, reference: pd.DataFrame) -> str:
 
 
 def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ...]:
-    """R2, median and NMAD of the errors of both domains' test galaxies."""
+    """R², median and NMAD of the errors of both domains' test galaxies."""
     rows = []
     for domain in DOMAINS:
         table = labelled(test, domain, parameters)

@@ -51,7 +51,7 @@ class Member(Section):
 class Quality(Section):
     """How good the ensemble is on one domain's `n` test galaxies, in one parameter.
 
-    R2, and median and NMAD of the errors (`galadapt.core.quantity`); None where not defined.
+    R², and median and NMAD of the errors (`galadapt.core.quantity`); None where not defined.
     """
 
     domain: str

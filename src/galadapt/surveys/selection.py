@@ -1,4 +1,4 @@
-"""Which catalogue objects are measured: a sequence of cuts and what each removed (R1)."""
+"""Cuts on the catalogue, and the number of objects each removes."""
 
 from __future__ import annotations
 

@@ -19,7 +19,15 @@ from galadapt.tasks.registry import DEFAULT, TASKS
 from galadapt.tasks.registry import task as task_named
 
 #: What galadapt 0.1.0 called otherwise: dotted keys, or ``key: value``, and their present names.
-RENAMED = {"structure": "galaxies", "task: structure": "task: galaxies"}
+RENAMED = {
+    "structure": "galaxies",
+    "task: structure": "task: galaxies",
+    "*.architecture: r1_baseline": "architecture: candels_baseline",
+    "*.architecture: r1_dann": "architecture: candels_dann",
+    "*.architecture: r2_a": "architecture: stars_a",
+    "*.architecture: r2_b": "architecture: stars_b",
+    "*.architecture: r3": "architecture: xmm",
+}
 
 
 def load(*paths: str | Path) -> Experiment:

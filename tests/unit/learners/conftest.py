@@ -42,4 +42,4 @@ def job(domains: dict[str, Path], tmp_path: Path) -> Callable[..., Job]:
 @pytest.fixture(scope="session")
 def with_dropout() -> Network:
     """A network whose training draws random numbers, small enough for a test."""
-    return Network(architecture="r1_baseline", dropout=0.3)
+    return Network(architecture="candels_baseline", dropout=0.3)

@@ -161,7 +161,7 @@ def test_a_survey_without_labels_is_predicted_and_not_learned(
 
 
 def batches_of(stamps: Path, **method: Any) -> Batches:
-    settings = ClassMethod(**{"network": {"architecture": "r3"}, "batch_size": 16} | method)
+    settings = ClassMethod(**{"network": {"architecture": "xmm"}, "batch_size": 16} | method)
     with StampSet(stamps) as opened:
         answer = of_method(settings, (), opened)
         training = read_split({"simulated": opened}, "train", answer, settings)

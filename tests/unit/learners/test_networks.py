@@ -52,15 +52,15 @@ def test_every_network_takes_every_size(
 @pytest.mark.parametrize(
     ("network", "side", "outputs", "weights"),
     [
-        ({"architecture": "r2_a"}, 60, 3, 205_891),
-        ({"architecture": "r2_b"}, 60, 3, 48_419),
-        ({"architecture": "r3", "kernel": 3}, 162, 1, 3_302_305),
+        ({"architecture": "stars_a"}, 60, 3, 205_891),
+        ({"architecture": "stars_b"}, 60, 3, 48_419),
+        ({"architecture": "xmm", "kernel": 3}, 162, 1, 3_302_305),
     ],
 )
 def test_printed_numbers_of_weights(
     network: dict[str, object], side: int, outputs: int, weights: int
 ) -> None:
-    """R2 and R3 print how many weights their networks have."""
+    """The studies of stars and of 4XMM print how many weights their networks have."""
     assert networks.build(ClassNetwork(**network), side, outputs).count_params() == weights
 
 
@@ -83,9 +83,9 @@ def test_unknown_architecture_names_the_known_ones() -> None:
         networks.build(wrong, 32, 4)
 
 
-def test_r1_baseline_is_as_printed() -> None:
+def test_candels_baseline_is_as_printed() -> None:
     printed = Network(
-        architecture="r1_baseline",
+        architecture="candels_baseline",
         output_activation="relu",
         first_padding="valid",
         input_normalisation="none",
@@ -109,9 +109,9 @@ def test_r1_baseline_is_as_printed() -> None:
     assert kinds(model, keras.layers.Rescaling) == []
 
 
-def test_r1_dann_is_as_printed() -> None:
+def test_candels_dann_is_as_printed() -> None:
     model = networks.add_domain_head(
-        networks.build(Network(architecture="r1_dann"), 128, 4), Adversarial(), steps=1
+        networks.build(Network(architecture="candels_dann"), 128, 4), Adversarial(), steps=1
     )
     convolutions = kinds(model, keras.layers.Conv2D)
     assert [(layer.filters, layer.kernel_size[0]) for layer in convolutions] == [
@@ -155,7 +155,7 @@ def test_global_normalisation_undoes_a_change_of_unit() -> None:
         model = networks.build(network, 32, 4, float(scaled.mean()), float(scaled.std()))
         return np.asarray(networks.feature_extractor(model)(scaled, training=True))
 
-    default = Network(architecture="r1_baseline")
+    default = Network(architecture="candels_baseline")
     np.testing.assert_allclose(response(default, 1), response(default, 255), rtol=1e-3, atol=1e-4)
     printed = default.model_copy(update={"input_normalisation": "none"})
     assert response(printed, 255).std() < 0.05 * response(printed, 1).std()
@@ -224,7 +224,7 @@ def test_one_network_per_parameter_learns_as_if_alone() -> None:
     [
         Network(architecture="vit"),
         Network(architecture="vit", per_parameter=True),
-        Network(architecture="r1_baseline", per_parameter=True),
+        Network(architecture="candels_baseline", per_parameter=True),
     ],
 )
 def test_saved_networks_load_in_safe_mode(network: Network, tmp_path: Path) -> None:

@@ -451,7 +451,7 @@ def test_every_term_brings_the_domains_closer(job: MakeJob, kind: str, tmp_path:
 def test_batch_normalisations_take_the_surveys_moments(
     job: MakeJob, domains: dict[str, Path]
 ) -> None:
-    network = Network(architecture="r1_baseline")
+    network = Network(architecture="candels_baseline")
     arguments = job({**BOTH, "network": network, "adapt_batch_norm": True, "epochs": 1})
     train(arguments)
     model = network(arguments.output)

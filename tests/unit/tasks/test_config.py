@@ -98,7 +98,7 @@ BAD = [
     ("method_settings.baseline.starts_from", "transfer", "goes in a circle"),
     (
         "method_settings.transfer.network",
-        {"architecture": "r1_baseline"},
+        {"architecture": "candels_baseline"},
         "starts from 'baseline' but has another network",
     ),
     ("survey.density", 10.0, "need a mosaic of 14143 px, above 10000; raise survey.density"),
@@ -151,11 +151,13 @@ def test_broken_file_is_refused(tmp_path, text, message):
 
 def test_what_0_1_0_called_otherwise_is_named(values):
     old = changed(changed(values, "task", "structure"), "structure", {"seeds": [1]})
+    old = changed(old, "method_settings.baseline.network", {"architecture": "r1_baseline"})
     with pytest.raises(ConfigError) as error:
         validate(old, "old.yaml")
     assert str(error.value) == (
         "old.yaml: written for galadapt 0.1.0: 'task: structure' is called 'task: galaxies' now, "
-        "'structure' is called 'galaxies' now; rename it"
+        "'method_settings.baseline.network.architecture: r1_baseline' is called "
+        "'architecture: candels_baseline' now, 'structure' is called 'galaxies' now; rename it"
     )
 
 

@@ -43,7 +43,7 @@ def test_a_key_of_the_tasks_name_changes_its_experiment(base, repository: Path) 
     assert of_task({**galaxies, "stars": {"seeds": [7]}}, "galaxies") == galaxies
 
 
-NETWORK = {"network": {"architecture": "r2_b"}}
+NETWORK = {"network": {"architecture": "stars_b"}}
 
 
 @pytest.mark.parametrize(

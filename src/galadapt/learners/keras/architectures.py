@@ -181,7 +181,7 @@ def _standardised(x: Tensor) -> Tensor:
     return layers.BatchNormalization(momentum=0.9)(x)
 
 
-# --- R1's two, with switches for what is printed and what is meant -------------------------------
+# --- of the CANDELS study, with switches for the printed and the corrected form ------------------
 
 
 def _dense_head(x: Tensor, network: Network) -> Tensor:
@@ -190,7 +190,7 @@ def _dense_head(x: Tensor, network: Network) -> Tensor:
     return x
 
 
-def _r1_baseline_head(x: Tensor, network: Network) -> Tensor:
+def _candels_baseline_head(x: Tensor, network: Network) -> Tensor:
     x = layers.Dropout(network.dropout)(x)
     for units in (128, 64):
         x = layers.Dense(units, activation="relu")(x)
@@ -198,9 +198,9 @@ def _r1_baseline_head(x: Tensor, network: Network) -> Tensor:
     return layers.BatchNormalization()(x)
 
 
-@architecture("r1_baseline", head=_r1_baseline_head)
-def r1_baseline(x: Tensor, network: Network) -> Tensor:
-    """R1's network of the baseline and of transfer learning."""
+@architecture("candels_baseline", head=_candels_baseline_head)
+def candels_baseline(x: Tensor, network: Network) -> Tensor:
+    """The CANDELS study's network of the baseline and of transfer learning."""
     penalty = keras.regularizers.L2(network.l2) if network.l2 else None
     x = layers.BatchNormalization()(x)
     for block, (filters, size) in enumerate(((16, 4), (32, 4), (64, 4), (128, 4), (256, 3))):
@@ -213,10 +213,11 @@ def r1_baseline(x: Tensor, network: Network) -> Tensor:
     return layers.Flatten()(x)
 
 
-@architecture("r1_dann", head=_dense_head)
-def r1_dann(x: Tensor, network: Network) -> Tensor:
-    """R1's network of adversarial adaptation: (filters, size, convolutions) before each pooling."""
+@architecture("candels_dann", head=_dense_head)
+def candels_dann(x: Tensor, network: Network) -> Tensor:
+    """The CANDELS study's network of adversarial adaptation."""
     x = layers.BatchNormalization()(x)
+    # Filters, size and convolutions before each pooling.
     blocks = (
         (32, 4, 2),
         (32, 4, 2),
@@ -238,15 +239,15 @@ def r1_dann(x: Tensor, network: Network) -> Tensor:
     return layers.Flatten()(pool(x))
 
 
-# --- R2's two for stamps of stars, as printed ----------------------------------------------------
+# --- of the star-image study, as printed ---------------------------------------------------------
 
 
 def _a_head(x: Tensor, network: ClassNetwork) -> Tensor:
     return layers.Dense(32, activation=network.activation)(x)
 
 
-@architecture("r2_a", head=_a_head)
-def r2_a(x: Tensor, network: ClassNetwork) -> Tensor:
+@architecture("stars_a", head=_a_head)
+def stars_a(x: Tensor, network: ClassNetwork) -> Tensor:
     """Network A: 205,891 weights for stamps of 60 px and three classes."""
     for filters, factor in ((32, 2), (64, 2), (64, 3)):
         x = convolve(x, filters, 5, activation=network.activation)
@@ -259,8 +260,8 @@ def _b_head(x: Tensor, network: ClassNetwork) -> Tensor:
     return layers.Dropout(0.35)(x)
 
 
-@architecture("r2_b", head=_b_head)
-def r2_b(x: Tensor, network: ClassNetwork) -> Tensor:
+@architecture("stars_b", head=_b_head)
+def stars_b(x: Tensor, network: ClassNetwork) -> Tensor:
     """Network B: 48,419 weights for stamps of 60 px and three classes."""
     for filters, dropped in ((16, 0.25), (32, 0.30), (64, 0.30)):
         x = pool(convolve(x, filters, 3, activation=network.activation))
@@ -268,18 +269,18 @@ def r2_b(x: Tensor, network: ClassNetwork) -> Tensor:
     return layers.Flatten()(x)
 
 
-# --- R3's for fields of an X-ray camera, and its moments as their floor --------------------------
+# --- of the 4XMM study, and a network of moments alone -------------------------------------------
 
 
-def _r3_head(x: Tensor, network: ClassNetwork) -> Tensor:
+def _xmm_head(x: Tensor, network: ClassNetwork) -> Tensor:
     x = layers.Dense(128, activation=network.activation)(x)
     if network.dropout:
         x = layers.Dropout(network.dropout)(x)
     return layers.Dense(16, activation=network.activation)(x)
 
 
-@architecture("r3", head=_r3_head)
-def r3(x: Tensor, network: ClassNetwork) -> Tensor:
+@architecture("xmm", head=_xmm_head)
+def xmm(x: Tensor, network: ClassNetwork) -> Tensor:
     """Two or three pooled convolutions: 3,302,305 weights for three of 3 px on fields of 162 px."""
     for filters in (16, 32, 64)[: network.convolutions]:
         x = convolve(x, filters, network.kernel, activation=network.activation)
@@ -291,13 +292,13 @@ def r3(x: Tensor, network: ClassNetwork) -> Tensor:
 
 @architecture("moments")
 def moments(x: Tensor, network: ClassNetwork) -> Tensor:
-    """Two dense layers on standard deviation, skewness and kurtosis: what pixels' places add."""
+    """Two dense layers on standard deviation, skewness and kurtosis: a lower limit for networks."""
     x = layers.BatchNormalization()(Moments()(x))
     x = layers.Dense(16, activation="relu")(x)
     return layers.Dense(16, activation="relu")(x)
 
 
-# --- one that draws what is flagged, pixel by pixel ----------------------------------------------
+# --- maps of flagged pixels ----------------------------------------------------------------------
 
 #: Channels at half, a quarter and an eighth of the resolution.
 _FILTERS = (16, 32, 64)

@@ -57,7 +57,7 @@ def _joined(
     """Join the network and what aligns the domains beside it; return them and their losses.
 
     Losses are averaged over the examples that carry a label, so that hidden labels do not weaken
-    the term of the labels; only R1's fixed vector divides by the whole batch, as printed.
+    the term of the labels; only the fixed vector divides by the whole batch, as printed.
     """
     alignment = method.alignment
     reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"

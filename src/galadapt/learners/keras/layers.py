@@ -57,7 +57,7 @@ class GradientReversal(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="galadapt")
 class SignFlip(keras.layers.Layer):
-    """What R1 prints as gradient reversal: -x in training, x at inference.
+    """The CANDELS study's printed gradient reversal: -x in training, x at inference.
 
     Its gradient is the true gradient of the flipped composite, so the features learn to HELP the
     domain head. Kept only to reproduce the print.
