@@ -8,14 +8,14 @@ One network per parameter (``per_parameter``) is one Keras model in which a trun
 their own lead to each output. The loss is the mean of the outputs' losses, and Adam divides each
 weight's gradient by its own size: but for Adam's epsilon, all weights go as in networks trained
 side by side on the same batches. Two things differ from that: the best epoch is chosen for all
-outputs together, and an L2 penalty (r1_baseline) weighs more against a share of the loss.
+outputs together, and an L2 penalty (candels_baseline) weighs more against a share of the loss.
 
-Input normalisation. R1 divides pixels by 255 and lets a batch normalisation come first. A stamp of
-e-/s divided by 255 has a pixel variance of 1e-11 to 1e-6 while Keras' batch normalisation adds 1e-3
-to the variance: the layer multiplies by at most 1/sqrt(1e-3) = 32 and the network sees 1e-4 where
-it was to see 1. The default therefore rescales by one mean and one standard deviation of all
+Input normalisation. The CANDELS study divides pixels by 255 and begins with a batch normalisation.
+A stamp of e-/s divided by 255 has a pixel variance of 1e-11 to 1e-6, and Keras adds 1e-3 to the
+variance: the layer multiplies by at most 1/sqrt(1e-3) = 32, and the network's input is 1e-4 instead
+of 1. The default therefore rescales by one mean and one standard deviation of all
 training pixels (constants inside the model, so a stamp needs no further preparation), which keeps
-the relative brightness of galaxies; ``input_normalisation: none`` is the print.
+the relative brightness of galaxies; ``input_normalisation: none`` is the printed form.
 """
 
 from __future__ import annotations
