@@ -45,7 +45,7 @@ def test_a_constant_cannot_be_learned() -> None:
     [
         ({"scale": None}, "target scaling is incomplete"),
         ({"mean": [1.0]}, "lists of different lengths"),
-        ({"logarithmic": ["sersic_index"]}, "logarithm of a parameter it does not know"),
+        ({"logarithmic": ["sersic_index"]}, "logarithm of an unknown parameter"),
     ],
 )
 def test_broken_record(change: dict[str, object], message: str) -> None:
