@@ -74,9 +74,7 @@ def run(
     """Train and test; return the predictions."""
     settings = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 12, "patience": 12} | method
     names = {"task": "screening", "variant": "plain", "method_name": "one", "quantities": ()}
-    given = {"simulated": stamps} | (
-        {"survey": changes.pop("survey")} if "survey" in changes else {}
-    )
+    given = {"simulated": stamps} | ({} if survey is None else {"survey": survey})
     train(job_in(folder, ClassMethod(**settings), given, output=folder, **names, **changes))
     predict_into(folder, given)
     return pd.read_parquet(folder / "predictions.parquet")
