@@ -81,6 +81,6 @@ def test_broken_observation_lists(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lacks the column 'OBS_CLASS'"):
         list_observations(sources, tmp_path, out)
     listed = _observations(tmp_path / "l.fits", OBS_ID=["0000000101"], OBS_CLASS=[1])
-    with pytest.raises(DataError, match="holds no image of the 1 observations"):
+    with pytest.raises(DataError, match="has no image of the 1 observations"):
         list_observations(listed, tmp_path, out)
     assert not out.exists()

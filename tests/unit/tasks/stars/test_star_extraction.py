@@ -208,7 +208,7 @@ def test_nothing_usable_is_an_error(
             "frame,label,split",
             "frame '2.fits' has no split but others have",
         ),
-        ([("1.fits", ""), ("2.fits", "")], "frame,label", "'1.fits' and '2.fits' hold the same"),
+        ([("1.fits", ""), ("2.fits", "")], "frame,label", "'1.fits' and '2.fits' have the same"),
     ],
 )
 def test_wrong_tables_are_refused(

@@ -161,7 +161,7 @@ def test_frames_are_the_same_whatever_the_others_and_the_processes(
 
 def test_frames_of_other_settings_are_not_mixed_in(tmp_path: Path, small: SimulatedFrames) -> None:
     (tmp_path / "comet_train_0007.fits").touch()
-    with pytest.raises(DataError, match=r"holds .comet_train_0007\.fits., which is no frame"):
+    with pytest.raises(DataError, match=r"contains .comet_train_0007\.fits., which is no frame"):
         simulate_frames(small, 5, tmp_path, tmp_path.with_suffix(".csv"), {})
     assert [path.name for path in tmp_path.iterdir()] == ["comet_train_0007.fits"]
 
