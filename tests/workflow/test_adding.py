@@ -188,6 +188,14 @@ LEARNER_SETTINGS = '''class Middle(LearnerSettings):
 #: The kinds of learner'''
 
 
+def edit(project: Project, path: str, old: str, new: str) -> None:
+    """Replace one piece of text in a file; it must be there."""
+    file = project.folder / path
+    text = file.read_text()
+    assert old in text, f"{path} no longer contains {old!r}"
+    file.write_text(text.replace(old, new, 1))
+
+
 def add_task_and_learner(project: Project) -> None:
     package = project.folder / "src/galadapt/tasks/blobs"
     package.mkdir()
@@ -201,20 +209,22 @@ def add_task_and_learner(project: Project) -> None:
         (package / f"{name}.py").write_text(text)
     (project.folder / "workflow/rules/data_blobs.smk").write_text(RULES)
     (project.folder / "config/blobs.yaml").write_text(EXPERIMENT)
-    project.edit(
+    edit(
+        project,
         "src/galadapt/tasks/registry.py",
         '    "screening": "galadapt.tasks.screening",\n',
         '    "screening": "galadapt.tasks.screening",\n    "blobs": "galadapt.tasks.blobs",\n',
     )
     (project.folder / "src/galadapt/learners/middle.py").write_text(LEARNER)
-    project.edit(
+    edit(
+        project,
         "src/galadapt/learners/registry.py",
         '    "sklearn": (',
         '    "middle": ("galadapt.learners.middle", "MiddleLearner"),\n    "sklearn": (',
     )
     training = "src/galadapt/config/training.py"
-    project.edit(training, "#: The kinds of learner", LEARNER_SETTINGS)
-    project.edit(training, "Annotated[Keras | Sklearn,", "Annotated[Keras | Sklearn | Middle,")
+    edit(project, training, "#: The kinds of learner", LEARNER_SETTINGS)
+    edit(project, training, "Annotated[Keras | Sklearn,", "Annotated[Keras | Sklearn | Middle,")
 
 
 def test_a_new_task_and_a_new_learner_run_and_rerun_alone(repository, tmp_path) -> None:
@@ -239,7 +249,7 @@ def test_a_new_task_and_a_new_learner_run_and_rerun_alone(repository, tmp_path) 
 
     assert project.planned("blobs") == {}
     # An edited learner trains its own runs again, and nothing of another learner.
-    project.edit("src/galadapt/learners/middle.py", '"loss": 1.0', '"loss": 2.0')
+    edit(project, "src/galadapt/learners/middle.py", '"loss": 1.0', '"loss": 2.0')
     assert project.planned("blobs")["blobs_train"] == 1
     assert trained()["network"] < trained()["middle"]
 
@@ -253,12 +263,14 @@ def test_a_new_quantity_is_one_line(repository, tmp_path) -> None:
         methods=["baseline"],
         predictor={"variant": "asinh", "method": "baseline"},
     )
-    project.edit(
+    edit(
+        project,
         "src/galadapt/tasks/galaxies/task.py",
         "quantities=SERSIC,",
         'quantities=(*SERSIC, Quantity("position_angle", "position angle", "PA", "deg")),',
     )
-    project.edit(
+    edit(
+        project,
         "src/galadapt/tasks/galaxies/task.py",
         "from galadapt.core.quantity import SERSIC",
         "from galadapt.core.quantity import SERSIC, Quantity",
