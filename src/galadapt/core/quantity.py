@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any, Literal
 
 from galadapt.core.errors import DataError
@@ -79,8 +79,10 @@ class Quantity:
         return predicted - true
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for ``run.json``."""
-        return dataclasses.asdict(self)
+        """Return plain values, as JSON has them: an open end is None."""
+        ends = [None if isinf(end) else end for end in self.bounds]
+        outlier = None if isinf(self.outlier) else self.outlier
+        return {**dataclasses.asdict(self), "bounds": ends, "outlier": outlier}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Quantity:

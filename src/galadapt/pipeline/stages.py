@@ -69,7 +69,7 @@ def train(
     method: Annotated[str, Wildcard],
     seed: Annotated[int, Wildcard],
     settings: Annotated[dict[str, Any], Key("method_settings.{method}")],
-    quantities: list[str],
+    quantities: list[dict[str, Any]],
     simulated: Input | None,
     survey: Input | None,
     start: Input | None,
@@ -80,7 +80,7 @@ def train(
     provenance: Provenance,
 ) -> None:
     """One learner, trained on the domains its method names."""
-    from galadapt.core.quantity import QUANTITIES
+    from galadapt.core.quantity import Quantity
     from galadapt.learners.job import Job
     from galadapt.learners.train import train as train_learner
 
@@ -91,7 +91,7 @@ def train(
             variant=variant,
             method_name=method,
             method=method_of_task(task, settings),
-            quantities=tuple(QUANTITIES[name] for name in quantities),
+            quantities=tuple(map(Quantity.from_dict, quantities)),
             seed=seed,
             given={name: path for name, path in given.items() if path is not None},
             output=run.parent,

@@ -44,7 +44,8 @@ def test_what_a_task_measures_is_a_setting_of_its_trainings(repository: Path) ->
     run = {"variant": "asinh", "method": "baseline", "seed": "1"}
     demo = load(repository / "config/config.yaml")
     job = jobs.settings(demo, "train", task="galaxies", **run)
-    assert job["config"]["quantities"] == [one.name for one in registry.task("galaxies").quantities]
+    measured = [one.to_dict() for one in registry.task("galaxies").quantities]
+    assert job["config"]["quantities"] == measured
     assert "quantities" not in jobs.settings(demo, "report")["config"]
     # What a registry loads for it is listed where an experiment is given.
     listed = set(jobs.modules("evaluate", demo)) - set(jobs.modules("evaluate"))
