@@ -332,7 +332,11 @@ def scatter_by_magnitude(breakdown: Path, quantities: Sequence[Quantity], output
     table = read_columns(breakdown, wanted)
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
-        raise DataError(f"{breakdown}: holds no galaxy; rerun the stage that writes it")
+        # Objects without a magnitude are in no bin.
+        with drawing(output, 1, len(quantities), (2.9, 2.0)) as (_, axes):
+            for panel in axes.flat:
+                empty(panel, "no magnitude bins")
+        return
     table = table[table["domain"] == "survey"]
     kinds = ("bias", "scatter")
     colour = colours(methods)
