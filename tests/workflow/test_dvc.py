@@ -93,7 +93,7 @@ def test_clone_and_pull_has_nothing_to_do(committed, tmp_path):
 
 
 def test_metrics_params_and_plots_say_something(committed):
-    metrics = json.loads(committed.run("dvc", "metrics", "show", "--json"))
+    metrics = json.loads(committed.run("dvc", "metrics", "show", "results/metrics", "--json"))
     text = json.dumps(metrics)
     assert "dann_semisupervised" in text
     assert "effective_radius" in text
