@@ -68,6 +68,13 @@ class Project:
         subprocess.run(["cp", "-a", "--reflink=auto", str(self.folder), str(folder)], check=True)
         return Project(folder)
 
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace one piece of text in a file; it must be there."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} no longer holds {old!r}"
+        file.write_text(text.replace(old, new, 1))
+
     def configure(self, of: str = registry.DEFAULT, /, **changes: object) -> None:
         """Merge changes into a task's configuration file."""
         path = self.folder / registry.config_file(of)
