@@ -70,7 +70,7 @@ if OF_VARIANT:
 
     rule variant_figures:
         input:
-            run=FIRST_RUN,
+            run=lambda wildcards: of_first_seed("run.json")(wildcards)[0],
             predictions=of_first_seed("predictions.parquet"),
             embeddings=of_first_seed("embeddings.parquet"),
         output:

@@ -18,7 +18,8 @@ HEADER = """\
 #
 # Milestones of the pipeline, each one Snakemake target: Snakemake alone owns the DAG, DVC owns the
 # versions. Outputs persist, so that `dvc repro` leaves to Snakemake what is computed again.
-# The last stage is Snakemake's own record of finished jobs: with it a clone knows what is done.
+# The last stage, `record`, is Snakemake's own record of finished jobs, with which a clone knows
+# what is done: reproduce it after any other.
 """
 
 RECORD = ".snakemake/metadata"
