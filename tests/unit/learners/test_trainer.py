@@ -451,8 +451,8 @@ def test_every_term_brings_the_domains_closer(job: MakeJob, kind: str, tmp_path:
 def test_batch_normalisations_take_the_surveys_moments(
     job: MakeJob, domains: dict[str, Path]
 ) -> None:
-    network = Network(architecture="candels_baseline")
-    arguments = job({**BOTH, "network": network, "adapt_batch_norm": True, "epochs": 1})
+    described = Network(architecture="candels_baseline")
+    arguments = job({**BOTH, "network": described, "adapt_batch_norm": True, "epochs": 1})
     train(arguments)
     model = network(arguments.output)
     with StampSet(domains["survey"]) as stamps:
@@ -471,8 +471,7 @@ def test_one_network_per_parameter_goes_through_every_training(
     job: MakeJob, domains: dict[str, Path], tmp_path: Path
 ) -> None:
     """Frozen, slowed and aligned: the joined features stand for all trunks."""
-    network = Network(per_parameter=True)
-    settings = {"network": network, "epochs": 1, "batch_size": 32}
+    settings = {"network": Network(per_parameter=True), "epochs": 1, "batch_size": 32}
     train(job(settings, output=tmp_path / "first"))
     predict_into(tmp_path / "first", domains)
     embeddings = pd.read_parquet(tmp_path / "first" / "embeddings.parquet")
@@ -501,8 +500,8 @@ def test_answers_averaged_over_orientations_do_not_depend_on_them(
     job: MakeJob, trained: Path, domains: dict[str, Path], tmp_path: Path
 ) -> None:
     averaging = job({"average_orientations": True, "epochs": 2})
-    train(**averaging)
-    for one, other in zip(weights(averaging["output"]), weights(trained), strict=True):
+    train(averaging)
+    for one, other in zip(weights(averaging.output), weights(trained), strict=True):
         np.testing.assert_array_equal(one, other)
 
     def turned(run: Path, orientation: int) -> list[np.ndarray]:
@@ -517,9 +516,9 @@ def test_answers_averaged_over_orientations_do_not_depend_on_them(
             found[1].filter(regex=r"^f\d").to_numpy(),
         ]
 
-    plain, upright = turned(trained, 0), turned(averaging["output"], 0)
+    plain, upright = turned(trained, 0), turned(averaging.output, 0)
     for orientation in (1, 2, 4, 7):
-        for one, other in zip(turned(averaging["output"], orientation), upright, strict=True):
+        for one, other in zip(turned(averaging.output, orientation), upright, strict=True):
             np.testing.assert_array_equal(one, other)
         for one, other in zip(turned(trained, orientation), plain, strict=True):
             assert np.abs(one - other).max() > 1e-3
