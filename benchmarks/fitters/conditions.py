@@ -75,7 +75,7 @@ def ranges(config: Config, trained: dict[str, Interval]) -> dict[str, tuple[floa
     """Ranges of the benchmark's galaxies: the box, cut to what the network was trained on.
 
     Args:
-        config: The experiment; its priors count where `trained` says nothing.
+        config: The experiment; its priors count where `trained` has no range.
         trained: Training ranges of a prediction package; empty for a run folder.
 
     Raises:
@@ -151,8 +151,7 @@ def make(
 def psf_images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Draw the PSF (P, P) with the pixel and without, as flux per pixel.
 
-    What lies beyond the image is missing from their sums: codes that would normalise them by it
-    are told not to.
+    What lies beyond the image is missing from their sums: no code may normalise them by it.
     """
     scale = config.image.pixel_scale
     effective = make_psf(config.psf, scale)

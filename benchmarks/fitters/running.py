@@ -23,6 +23,7 @@ import pandas as pd
 from galadapt.core.errors import RunError
 from galadapt.core.files import read_table, write_text
 from galadapt.core.log import log, progress
+from galadapt.core.photometry import magnitude_of
 from galadapt.core.quantity import PARAMETERS
 
 HERE = Path(__file__).parent
@@ -133,11 +134,11 @@ def lines(
                 raise
             code = process.wait()
             words.seek(0)
-            said = words.read().strip().splitlines()
+            printed = words.read().strip().splitlines() or [f"exit code {code}"]
         if first >= count:
             return
         if begun is None:
-            why = said[-1] if said else f"exit code {code}"
+            why = printed[-1]
             raise RunError(why if code == NOT_INSTALLED else f"its worker does not start ({why})")
         slow = code in (-signal.SIGPROF, -signal.SIGALRM)
         reason = f"longer than {limit:g} s" if slow else f"crashed (exit code {code})"
@@ -150,7 +151,7 @@ def outcomes(found: list[Line], zero_point: float) -> pd.DataFrame:
     rows = []
     for line in found:
         flux, *rest = line.get("values", [np.nan] * 4)
-        magnitude = zero_point - 2.5 * np.log10(flux)
+        magnitude = magnitude_of(flux, zero_point)
         values = dict(zip(PARAMETERS, (magnitude, *rest), strict=True))
         rows.append(
             {"row": line["row"], "seconds": line["seconds"], **values}
@@ -190,8 +191,8 @@ def measure(model: Path, stamps: Path) -> pd.DataFrame:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise RunError(said[-1] if said else f"galadapt's worker ended with {done.returncode}")
+        printed = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RunError(printed[-1])
     table = read_table(output)
     finite = np.isfinite(table[list(PARAMETERS)].to_numpy(float)).all(axis=1)
     table["reason"] = np.where(finite, "", "not finite")

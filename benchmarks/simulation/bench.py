@@ -1,11 +1,11 @@
 """How fast each renderer makes finished stamps: rendered, noisy and written to HDF5.
 
-Every renderer runs in its own single-threaded process over the same galaxies, drawn from R1's
-parameter box at 128 px; the fast ones draw them several times over, with other noise. Rates are per
-second of CPU time, because others use the machine. The loop's cost per galaxy is heavy-tailed (a
-few large FFTs take most of it), so the error of its mean is printed: ratios to it are no better.
-The table and the PSF are prepared before the clock starts, because they cost the same whether 1,000
-or 150,000 stamps follow.
+Every renderer runs in its own single-threaded process over the same galaxies, drawn from the
+CANDELS study's parameter box at 128 px; the fast ones draw them several times over, with other
+noise. Rates are per second of CPU time, because others use the machine. The loop's cost per galaxy
+is heavy-tailed (a few large FFTs take most of it), so the error of its mean is printed: ratios to
+it are no better. The table and the PSF are prepared before the clock starts, because they cost the
+same whether 1,000 or 150,000 stamps follow.
 
 On a machine with an accelerator, ``bench.py --rendered ktable_jax`` measures the rendering alone.
 
@@ -64,7 +64,7 @@ METADATA = {"pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W", "domain
 
 
 def galaxies(start: int, stop: int) -> pd.DataFrame:
-    """Galaxies of R1's box."""
+    """Galaxies of the CANDELS study's box."""
     table = draw_parameters(Simulation(n_train=10**6), SEED, start, stop)
     table.insert(0, "id", np.arange(start, stop))
     table.insert(1, "split", "train")

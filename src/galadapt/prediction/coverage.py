@@ -18,7 +18,7 @@ from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing, empty
 from galadapt.prediction.intervals import KINDS, Intervals, arrays, coverage, labelled
 
-#: Stated levels of the curve; `Intervals` knows none beyond.
+#: Stated levels of the curve; `Intervals` gives none beyond.
 LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
 
 #: Level of the bars, and of those errors beyond which a galaxy is marked.

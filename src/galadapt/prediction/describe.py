@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from galadapt.core.photometry import magnitude_of
+from galadapt.core.quantity import QUANTITIES
 from galadapt.prediction.package import Record
 
-#: How parameters are called in sentences, in table heads, and with how many digits.
-_NAMES = {
-    "magnitude": ("magnitude", "m", "{:.1f}"),
-    "effective_radius": ("effective radius", "r_e", "{:.2f}"),
-    "sersic_index": ("Sersic index", "n", "{:.1f}"),
-    "ellipticity": ("ellipticity", "e", "{:.2f}"),
+#: How sentences and tables print the ranges of the parameters.
+_FORMATS = {
+    "magnitude": "{:.1f}",
+    "effective_radius": "{:.2f}",
+    "sersic_index": "{:.1f}",
+    "ellipticity": "{:.2f}",
 }
 
 
@@ -24,7 +25,7 @@ def noise(record: Record) -> float:
 
 
 def scope(record: Record) -> list[str]:
-    """Say in two lines for which images and which galaxies a package holds."""
+    """For which images and which galaxies a package holds, in two lines."""
     return [
         f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
         f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
@@ -46,26 +47,28 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
     """Tabulate packages, one row each.
 
     Args:
-        packages: (name, what its package.json says).
+        packages: Name and record of each.
     """
     rows = []
     for name, record in packages:
+        tested = {quality.domain for quality in record.quality if quality.n}
+        # The survey where its test galaxies are labelled, else the simulations.
+        domain = next((domain for domain in ("survey", "simulated") if domain in tested), None)
+        tests = [quality for quality in record.quality if quality.domain == domain]
         row = {
             "name": name,
             "band": _plain(record.band),
             "PSF": f"{record.psf_fwhm:.3f}",
             "noise": f"{noise(record):.1f}",
+            **{QUANTITIES[p].symbol: _range(record, p, "-") for p in record.parameters},
+            "adapted to": adaptation(record),
+            "tested on": domain or "nothing",
+            "R²": " ".join(_number(quality.r2) for quality in tests) or "-",
+            "NMAD": " ".join(_number(quality.scatter) for quality in tests) or "-",
+            "seeds": str(len(record.members)),
+            "size": f"{record.size / 1e6:.1f} MB",
+            "licence": _plain(record.licence),
         }
-        row |= {_NAMES[p][1]: _range(record, p, "-") for p in record.parameters}
-        row["adapted to"] = adaptation(record)
-        domain = _tested(record)
-        tests = [quality for quality in record.quality if quality.domain == domain]
-        row["tested on"] = domain or "nothing"
-        row["R²"] = " ".join(_number(quality.r2) for quality in tests) or "-"
-        row["NMAD"] = " ".join(_number(quality.scatter) for quality in tests) or "-"
-        row["seeds"] = str(len(record.members))
-        row["size"] = f"{record.size / 1e6:.1f} MB"
-        row["licence"] = _plain(record.licence)
         rows.append(row)
     return "\n".join(
         [
@@ -78,11 +81,11 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
 
 
 def sheet(name: str, record: Record) -> str:
-    """Tell all that a user should know before measuring with a package."""
+    """What a user should know before measuring with a package."""
     start = record.method.get("starts_from")
     seeds = ", ".join(str(member.seed) for member in record.members)
     facts = {
-        "measures": ", ".join(_NAMES[p][0] for p in record.parameters),
+        "measures": ", ".join(QUANTITIES[p].label for p in record.parameters),
         "band": f"{_plain(record.band)} (zero point {record.zero_point:g})",
         "stamps": f"{record.stamp_size} px of {record.pixel_scale:g} arcsec",
         "PSF": f"{record.psf_fwhm:.3f} arcsec (FWHM), {record.psf.kind}",
@@ -116,7 +119,7 @@ def _tests(record: Record) -> pd.DataFrame:
             continue
         row = {
             "domain": quality.domain,
-            "parameter": _NAMES[quality.parameter][0],
+            "parameter": QUANTITIES[quality.parameter].label,
             "galaxies": quality.n,
             "R²": _number(quality.r2),
             "bias": _number(quality.bias),
@@ -138,23 +141,17 @@ def _aligned(table: pd.DataFrame) -> list[str]:
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
 
 
-def _tested(record: Record) -> str | None:
-    """The survey where its test galaxies are labelled, else the simulations."""
-    known = {quality.domain for quality in record.quality if quality.n}
-    return next((domain for domain in ("survey", "simulated") if domain in known), None)
-
-
 def _ranges(record: Record) -> str:
-    units = {"effective_radius": " arcsec"}
-    return ", ".join(
-        f"{_NAMES[p][0]} {_range(record, p)}{units.get(p, '')}" for p in record.parameters
-    )
+    ranges = {p: f"{QUANTITIES[p].label} {_range(record, p)}" for p in record.parameters}
+    if "effective_radius" in ranges:
+        ranges["effective_radius"] += " arcsec"
+    return ", ".join(ranges.values())
 
 
 def _range(record: Record, name: str, between: str = " to ") -> str:
-    interval, digits = record.training_ranges[name], _NAMES[name][2]
+    interval, text = record.training_ranges[name], _FORMATS[name]
     unit = record.pixel_scale if name == "effective_radius" else 1.0
-    return between.join(digits.format(unit * end) for end in (interval.low, interval.high))
+    return between.join(text.format(unit * end) for end in (interval.low, interval.high))
 
 
 def _plain(text: object) -> str:

@@ -8,7 +8,7 @@ from galadapt.core.extraction_flags import names as extraction_names
 
 
 class Flag(IntFlag):
-    """Bits of the column `flags`; 0 means that nothing speaks against the measurement.
+    """Bits of the column `flags`; 0: nothing is known against the measurement.
 
     Attributes:
         meaning: For headers and documentation.

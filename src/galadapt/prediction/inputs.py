@@ -161,7 +161,7 @@ def _check_options(inputs: Inputs) -> None:
         raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
     if inputs.stamps is not None and inputs.options:
         raise ConfigError(
-            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set says them; leave "
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set has its own; leave "
             "them out"
         )
     scales = {

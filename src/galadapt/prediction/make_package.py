@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from galadapt import __version__
-from galadapt.answers.numbers.metrics import columns, nmad, r2
+from galadapt.answers.numbers.metrics import columns, quantity_metrics
 from galadapt.config.base import DOMAINS, Interval
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
@@ -267,14 +267,12 @@ def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ..
     for domain in DOMAINS:
         table = labelled(test, domain, parameters)
         for name in parameters:
-            true, predicted = columns(table, name)
-            error = QUANTITIES[name].errors(true, predicted)
-            numbers = {
-                "r2": r2(true, predicted),
-                "bias": float(np.median(error)) if len(error) else np.nan,
-                "scatter": nmad(error),
+            everything = np.inf, (-np.inf, np.inf)
+            metrics = quantity_metrics(QUANTITIES[name], *columns(table, name), *everything)
+            known = {
+                kind: round(metrics[kind], 5) if np.isfinite(metrics[kind]) else None
+                for kind in ("r2", "bias", "scatter")
             }
-            known = {k: round(v, 5) if np.isfinite(v) else None for k, v in numbers.items()}
             rows.append(Quality(domain=domain, parameter=name, n=len(table), **known))
     return tuple(rows)
 

@@ -190,7 +190,7 @@ def _joined(known: dict[str, pd.DataFrame], count: int) -> pd.DataFrame:
         raise DataError("nothing to measure: the catalogue has no row; give one with objects")
     tables = [table.assign(part=name) for name, table in sorted(known.items())]
     found = pd.concat(tables, ignore_index=True)
-    # An object outside of one image may lie on another: that one's reason says more.
+    # An object outside of one image may lie on another: that one's reason is the better one.
     found["rank"] = np.select([found["reason"] == "", found["reason"] != "outside"], [0, 1], 2)
     found = found.sort_values(["row", "rank", "part"], kind="stable").drop_duplicates("row")
     return found.drop(columns=["part", "rank"]).set_index("row").reindex(range(count))

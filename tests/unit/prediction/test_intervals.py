@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crepes import ConformalRegressor
 
 from galadapt.prediction.intervals import Intervals, coverage
 
@@ -52,6 +53,20 @@ def test_disagreement_only_enlarges(intervals):
     assert (usual >= quiet).all()
     assert (loud > quiet).all()
     assert np.median(loud[:, 0]) == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.68, 0.95])
+def test_crepes_calibrates_the_same_scales_alike(intervals, level):
+    """Its normalised conformal regressor is given our scale u and finds our c u."""
+    own = intervals._scale(intervals._others, intervals._spread, level)
+    _, predicted = sample(50, 7)
+    unit = intervals._unit(predicted)
+    errors = intervals.errors(predicted, np.zeros(predicted.shape), level) / unit
+    for column in range(len(NAMES)):
+        regressor = ConformalRegressor().fit(intervals._residuals[:, column], own[:, column])
+        scale = errors[:, column] / intervals._factor(level)[column]
+        found = regressor.predict_int(predicted[:, column], scale, confidence=level)
+        assert np.ptp(found, axis=1) / 2 == pytest.approx(errors[:, column])
 
 
 def test_rows_without_a_prediction_have_no_error(intervals):
