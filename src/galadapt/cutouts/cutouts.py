@@ -106,12 +106,7 @@ def cutouts(
 
 
 def coincident(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tell which positions have another one within `_COINCIDENT` pixels.
-
-    Args:
-        x: Columns [px] (N,); positions that are not finite coincide with nothing.
-        y: Rows (N,).
-    """
+    """Which positions [px] (N,) have another within `_COINCIDENT` px; no unknown one has."""
     twice = np.zeros(len(x), bool)
     rows = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if len(rows) > 1:

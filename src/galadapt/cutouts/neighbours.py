@@ -1,4 +1,8 @@
-"""Deblend a stamp and mask neighbours."""
+"""Deblend a stamp and mask neighbours.
+
+Arrays are stamps (S, S), background-subtracted: `smooth` is smoothed, `own` the pixels of the
+central segment; `centre` is the position (x, y) of the object [px], `rms` the noise of a pixel.
+"""
 
 from __future__ import annotations
 
@@ -54,15 +58,6 @@ def blended_pixels(
     These have no counterpart on the other side of the centre: the image there is more than
     twice, and three sigma above, itself turned by 180 degrees (the symmetry the SDSS deblender
     uses; Lupton et al. 2001).
-
-    Args:
-        smooth: Smoothed, background-subtracted stamp (S, S).
-        own: Pixels of the central segment.
-        centre: Position (x, y) of the object [px].
-        rms: Noise of a pixel.
-
-    Returns:
-        Boolean (S, S).
     """
     excess = smooth - np.clip(turned(smooth, centre, np.float32(np.inf)), 0, None)
     blended: np.ndarray = own & (excess > 3 * rms) & (excess > smooth / 2)
@@ -93,17 +88,7 @@ def _overlap(total: int, length: int) -> tuple[slice, slice]:
 def deblended(
     smooth: np.ndarray, own: np.ndarray, centre: tuple[float, float], area: int
 ) -> np.ndarray:
-    """Cut a blended central segment in parts and keep the one under the centre.
-
-    Args:
-        smooth: Smoothed, background-subtracted stamp (S, S).
-        own: Pixels of the central segment.
-        centre: Position (x, y) of the object [px].
-        area: Smallest part [px].
-
-    Returns:
-        Boolean (S, S): the part of `own` that is the object's.
-    """
+    """Cut a blended central segment in parts of at least `area` px; the one under the centre."""
     # The stamp may cut a segment in pieces that only touch outside of it.
     pieces, _ = label(own, np.ones((3, 3), bool))
     piece = pieces == central_label(pieces, smooth, centre)
@@ -138,16 +123,11 @@ def without_neighbours(
     pixels. White noise is convolved with (a, 1, a), whose lag-1 correlation is 2 a / (1 + 2 a^2).
 
     Args:
-        pixels: Background-subtracted stamp (S, S).
+        pixels: The stamp; what is not replaced stays as it is. float32 is returned.
         own: Pixels of the object, never replaced.
         others: Pixels of its neighbours; their surroundings are replaced too.
         empty: Pixels without any source.
-        centre: Position (x, y) of the object [px].
-        rms: Scatter of the noise.
         key: Position of the stamp on the mosaic (row, column), the key of its noise.
-
-    Returns:
-        float32 (S, S), the same but for the replaced pixels.
     """
     masked = maximum_filter(others, 2 * _GROWTH + 1) & ~own
     if not masked.any():

@@ -40,7 +40,7 @@ _NOISE_RATIO = 2.0
 #: Empty pixels needed to measure their scatter.
 _EMPTY_PIXELS = 100
 
-#: An object up to this many times the PSF's FWHM wide is a star, if its S/N allows to tell. The
+#: An object up to this many times the PSF's FWHM wide is a star, if its S/N suffices. The
 #: wings of WFC3's F160W PSF make it 1.21 by this measure; galaxies with an effective radius of
 #: 0.3 FWHM have 1.3 to 1.4, with 0.45 FWHM 1.42 to 1.48, whatever their Sersic index.
 _STAR_WIDTH, _STAR_SIGNAL_TO_NOISE = 1.3, 20.0
@@ -48,36 +48,21 @@ _STAR_WIDTH, _STAR_SIGNAL_TO_NOISE = 1.3, 20.0
 
 @dataclass(frozen=True)
 class Stamp:
-    """A usable stamp and its measurements.
+    """A usable stamp and its measurements."""
 
-    Attributes:
-        pixels: (S, S) float32 [image unit], background-subtracted as the settings say.
-        x: Column of the first pixel on the mosaic.
-        y: Row of the first pixel on the mosaic.
-        x_offset: Position of the object from the stamp's centre (S-1)/2 [px].
-        y_offset: The same along y.
-        background: Median of what was subtracted [image unit]; with ``background: none``, of
-            what a mesh would have subtracted.
-        local_rms: Median noise of a pixel, from the weight map [image unit].
-        empty_rms: Scatter of the stamp's empty pixels (1.4826 MAD), NaN when there are few.
-        neighbour_fraction: Share of the detected flux that is not the object's, before masking.
-        signal_to_noise: Of the central segment, for uncorrelated noise.
-        fwhm: Width of the core (`galadapt.cutouts.shapes.windowed_fwhm`) [px], NaN unknown.
-        flags: Bits of `galadapt.core.extraction_flags.Flag`.
-    """
-
-    pixels: np.ndarray
-    x: int
-    y: int
-    x_offset: float
-    y_offset: float
+    pixels: np.ndarray  #: (S, S) float32 [image unit], background-subtracted as configured
+    x: int  #: column of the first pixel on the mosaic
+    y: int  #: its row
+    x_offset: float  #: position of the object from the stamp's centre (S-1)/2 [px]
+    y_offset: float  #: the same along y
+    #: Median of what was subtracted [image unit]; of what a mesh would have with background: none.
     background: float
-    local_rms: float
-    empty_rms: float
-    neighbour_fraction: float
-    signal_to_noise: float
-    fwhm: float
-    flags: int
+    local_rms: float  #: median noise of a pixel, from the weight map [image unit]
+    empty_rms: float  #: scatter of the empty pixels (1.4826 MAD), NaN when there are few
+    neighbour_fraction: float  #: share of the detected flux that is not the object's, unmasked
+    signal_to_noise: float  #: of the central segment, for uncorrelated noise
+    fwhm: float  #: width of the core (`shapes.windowed_fwhm`) [px], NaN unknown
+    flags: int  #: bits of `galadapt.core.extraction_flags.Flag`
 
     def scaled(self, factor: float) -> Stamp:
         """Return the stamp with all its fluxes multiplied: in another unit."""
@@ -94,15 +79,10 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Rejection:
-    """An object without a usable stamp.
+    """An object without a usable stamp."""
 
-    Attributes:
-        reason: A key of `REASONS`.
-        value: As described in `REASONS`.
-    """
-
-    reason: str
-    value: float
+    reason: str  #: a key of `REASONS`
+    value: float  #: as described there
 
 
 def judge(
@@ -114,14 +94,11 @@ def judge(
     psf_fwhm: float | None,
     flags: Flag,
 ) -> Stamp | Rejection:
-    """Cut and judge one object.
+    """Cut and judge the object at (x, y) [px of the mosaic].
 
     Args:
         tile: Piece of the mosaic that holds the stamp and its surroundings.
-        x: Column of the object on the mosaic [px].
-        y: Row [px].
         size: Stamp side [px].
-        extraction: Limits and settings.
         psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
         flags: Flags set before.
     """

@@ -44,29 +44,17 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of the mosaic whose first pixel is (x, y); all arrays have its shape.
-
-    Attributes:
-        x: Column of the first pixel.
-        y: Row of the first pixel.
-        raw: Pixels as they are [image unit]; 0 where `bad`.
-        data: The same without the background; 0 where `bad`.
-        smooth: `data`, smoothed as for detection.
-        rms: Noise per pixel, from the weight; 0 where `bad`.
-        bad: No data or no weight.
-        segments: Label of the source a pixel belongs to, or 0.
-        sources: Within `_GROWTH` pixels of a source.
-    """
+    """A piece of the mosaic whose first pixel is (x, y); all arrays have its shape."""
 
     x: int
     y: int
-    raw: np.ndarray
-    data: np.ndarray
-    smooth: np.ndarray
-    rms: np.ndarray
-    bad: np.ndarray
-    segments: np.ndarray
-    sources: np.ndarray
+    raw: np.ndarray  #: pixels as they are [image unit]; 0 where `bad`
+    data: np.ndarray  #: the same without the background; 0 where `bad`
+    smooth: np.ndarray  #: `data`, smoothed as for detection
+    rms: np.ndarray  #: noise per pixel, from the weight; 0 where `bad`
+    bad: np.ndarray  #: no data or no weight
+    segments: np.ndarray  #: label of the source a pixel belongs to, or 0
+    sources: np.ndarray  #: within `_GROWTH` pixels of a source
 
 
 def side(extraction: Extraction) -> int:
@@ -83,12 +71,7 @@ def margin(size: int, extraction: Extraction) -> int:
 def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Extraction) -> Tile:
     """Read one tile with its margin, fit its background and segment its sources.
 
-    Args:
-        mosaic: Where to read.
-        line: Which row of tiles.
-        column: Which column of tiles.
-        size: Stamp side [px].
-        extraction: Mesh and detection settings.
+    `line` and `column` are its place among the tiles, `size` is the side of a stamp [px].
     """
     ny, nx = mosaic.shape
     length, edge = side(extraction), margin(size, extraction)
@@ -117,17 +100,14 @@ def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Ext
 def background(
     data: np.ndarray, sources: np.ndarray, bad: np.ndarray, box: int, draft: bool = False
 ) -> np.ndarray:
-    """Fit a smooth background: photutils' meshes, spread by cubic splines.
+    """Fit a smooth background, float32 (ny, nx): photutils' meshes, spread by cubic splines.
 
     Args:
         data: Image (ny, nx).
         sources: Pixels to leave out because of their light.
         bad: Pixels without data.
         box: Side of a mesh [px].
-        draft: Look at every other row and column only, where meshes can be halved.
-
-    Returns:
-        float32 (ny, nx).
+        draft: Use every other row and column only, where meshes can be halved.
     """
     box = min(box, *data.shape)
     step = 2 if draft and box % 2 == 0 else 1

@@ -1,4 +1,4 @@
-"""What a header says of scale, unit, zero point and exposure time, and what contradicts it."""
+"""Scale, unit, zero point and exposure time of an image by its header, and what contradicts it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COARSEST = 8.0
 
 
 def whole_header(hdus: fits.HDUList, science: Any) -> fits.Header:
-    """Header of an extension, with what only the primary header says."""
+    """Header of an extension, with cards that only the primary header has."""
     header = science.header.copy()
     for card in ("BUNIT", "PHOTFLAM", "PHOTPLAM", *TIME_CARDS, *ZERO_POINT_CARDS):
         if card not in header and card in hdus[0].header:
@@ -60,19 +60,19 @@ def exposure_time(header: fits.Header) -> float | None:
     return None
 
 
-def native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray:
+def native_scales(wcs: WCS | None, given: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
-    if told is not None and not 0 < told < np.inf:
+    if given is not None and not 0 < given < np.inf:
         raise DataError(
-            f"{path}: native_pixel_scale must be positive [arcsec], not {told:g}; correct it"
+            f"{path}: native_pixel_scale must be positive [arcsec], not {given:g}; correct it"
         )
     if wcs is None:
-        return np.full(2, np.nan if told is None else told)
+        return np.full(2, np.nan if given is None else given)
     scales = proj_plane_pixel_scales(wcs) * 3600
-    if told is not None and np.any(np.abs(scales / told - 1) > SCALE_TOLERANCE):
+    if given is not None and np.any(np.abs(scales / given - 1) > SCALE_TOLERANCE):
         raise DataError(
-            f"{path}: the WCS says {scales.mean():.4f} arcsec per pixel, native_pixel_scale "
-            f"{told:g}; leave native_pixel_scale out or repair the header"
+            f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, native_pixel_scale "
+            f"{given:g}; leave native_pixel_scale out or repair the header"
         )
     return np.asarray(scales)
 
@@ -96,23 +96,23 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
             f"{path}: pixels of {scales.mean():.3g} arcsec are too coarse to be resampled to "
             f"{wanted:g} arcsec; give a sharper image or a network for this scale"
         )
-    # The grid is exactly what was asked for, or exactly the file's.
+    # The grid is exactly the wanted one, or exactly the file's.
     same = (np.abs(scales / wanted - 1) <= SCALE_TOLERANCE).all()
     return float(scales.mean()) if same else float(wanted)
 
 
 def unit_of(
-    header: fits.Header, told: str | None, path: Path, remark: Callable[[str], None]
+    header: fits.Header, given: str | None, path: Path, remark: Callable[[str], None]
 ) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
     written = str(header.get("BUNIT", "")).strip()
-    kind = unit_kind(written if told is None else told)
-    if told is not None and written and kind != unit_kind(written):
-        remark(f"{path}: BUNIT is '{written}'; taken as '{told}', as told")
+    kind = unit_kind(written if given is None else given)
+    if given is not None and written and kind != unit_kind(written):
+        remark(f"{path}: BUNIT is '{written}'; taken as '{given}', as given")
     if kind in ("e-/s", "counts/s"):
         return kind, 1.0
     if kind in ("e-", "counts"):
-        if told is None:
+        if given is None:
             raise DataError(
                 f"{path}: BUNIT is '{written}', not a rate; give unit 'counts' to divide by "
                 "EXPTIME, or 'counts/s' or 'e-/s' if BUNIT is wrong"
@@ -128,14 +128,15 @@ def unit_of(
         return f"{kind}/s", 1 / time
     if kind is not None:
         return kind, 1.0
-    if told is None and not written:
+    if given is None and not written:
         raise DataError(
             f"{path}: BUNIT is missing, so the unit of the pixels is unknown; give unit: 'e-/s', "
             "'counts/s', 'counts' or a flux density such as 'nJy' or 'MJy/sr'"
         )
     raise DataError(
-        f"{path}: unit '{written if told is None else told}' is neither a rate nor a flux density "
-        "per frequency; give unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or 'MJy/sr'"
+        f"{path}: unit '{written if given is None else given}' is neither a rate nor a flux "
+        "density per frequency; give unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or "
+        "'MJy/sr'"
     )
 
 
@@ -182,7 +183,7 @@ def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
 
 def zero_point_of(
     header: fits.Header,
-    told: float | None,
+    given: float | None,
     unit: str,
     divided: bool,
     scales: np.ndarray,
@@ -193,15 +194,15 @@ def zero_point_of(
     known = _calibrated(unit, scales, path)
     source = f"unit '{unit}'"
     if known is None:
-        # Cards do not say whether they mean a count or a count per second.
+        # Cards may mean a count or a count per second.
         card = next((c for c in ZERO_POINT_CARDS if _number(header, c) is not None), None)
         flam, plam = _number(header, "PHOTFLAM"), _number(header, "PHOTPLAM")
         if card is not None and divided:
-            if told is None:
+            if given is None:
                 remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
         elif card is not None:
             known, source = _number(header, card), card
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
             known = stmag_zero_point(flam, plam)
             source = "PHOTFLAM and PHOTPLAM"
-    return choose_zero_point(told, known, source, path, remark)
+    return choose_zero_point(given, known, source, path, remark)

@@ -1,8 +1,8 @@
 """Catalogues of objects, whatever their format and their columns' names.
 
 `read_objects` gives one row per object under galadapt's names and units, `read_galfit` the
-catalogues of van der Wel et al.; `locate` finds objects on an image and says what is wrong when
-they are not there.
+catalogues of van der Wel et al.; `locate` finds objects on an image, and explains
+why they are not there.
 """
 
 from __future__ import annotations
@@ -325,8 +325,8 @@ def _values(
     unit = unit or usual
     if unit is None:
         raise DataError(
-            f"{path}: column '{column.name}' has no unit; say in units whether {name} is in arcsec "
-            "or pix"
+            f"{path}: column '{column.name}' has no unit; give in units whether {name} is in "
+            "arcsec or pix"
         )
     if unit.is_equivalent(u.pix) and wanted == u.arcsec and pixel_scale is not None:
         return values * pixel_scale

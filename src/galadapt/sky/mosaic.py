@@ -1,4 +1,4 @@
-"""An open image, read on the pixel grid its reader wants.
+"""An open image, read on the wanted pixel grid.
 
 Resampling. The grid keeps its orientation, so a new pixel scale is a product of two overlaps of
 intervals, one per axis: each output pixel is the sum of the native pixels it covers, weighted by
@@ -6,12 +6,13 @@ the covered share. That is drizzling (Fruchter & Hook 2002) with a drop of a who
 weights. It is done here with two sparse matrices rather than with a drizzling package because
 their entries are computed from absolute edges and their sums run in a fixed order: a pixel has the
 same bytes whichever box it is read in. Its variance is the sum of the variances with the shares
-squared. Neighbouring output pixels then share native ones: their noise is correlated, which the
-weight, a variance per pixel, does not say.
+squared. Neighbouring output pixels then share native ones: their noise is correlated, and the
+weight is the variance of each pixel alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,57 +25,45 @@ from galadapt.sky.pixels import Noise, Pixels, blank_areas, overlaps
 from galadapt.sky.sky import Sky, scaled_sip
 
 
+@dataclass(eq=False)
 class Mosaic:
-    """An open image on the pixel grid its reader wants.
+    """An open image on the wanted pixel grid, made by `open_mosaic`.
 
     Attributes:
-        path: The file.
         native_shape: (ny, nx) of the file [px].
         shape: (ny, nx) [output px]; whole output pixels only.
-        pixel_scale: Of the output [arcsec/px]; NaN when neither header nor caller knows.
         native_pixel_scale: Mean scale of the file's pixels [arcsec/px]; NaN when unknown.
-        zero_point: AB magnitude of 1 image unit; None when neither header nor caller knows.
-        unit: Of the data: "e-/s", "counts/s", or a calibrated flux density per native pixel.
-        exposure_time: [s]; None when the header does not say.
-        factor: What the file's pixels are multiplied with to be in `unit`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        image: Pixels,
-        mask: Pixels | None,
-        invert_mask: bool,
-        sky: WCS | None,
-        native_scales: np.ndarray,
-        pixel_scale: float,
-        zero_point: float | None,
-        unit: str,
-        factor: float,
-        exposure_time: float | None,
-    ) -> None:
-        """Made by `open_mosaic`; without `noise`, a `Noise`, every weight is 0."""
-        self.path = path
-        self._image, self._mask, self._invert_mask = image, mask, invert_mask
-        self.noise: Noise | None = None
-        self.native_shape = image.shape
-        self.native_pixel_scale = float(np.mean(native_scales))
-        self.pixel_scale = pixel_scale
-        self.zero_point, self.unit, self.exposure_time = zero_point, unit, exposure_time
-        self.factor = factor
+    path: Path
+    image: Pixels
+    mask: Pixels | None
+    invert_mask: bool
+    celestial: WCS | None  #: of the file's pixels
+    native_scales: np.ndarray  #: in x and y [arcsec/px]; NaN when unknown
+    pixel_scale: float  #: of the output [arcsec/px]; NaN when unknown
+    zero_point: float | None  #: AB magnitude of 1 image unit; None when unknown
+    unit: str  #: "e-/s", "counts/s", or a calibrated flux density per native pixel
+    factor: float  #: what the file's pixels are multiplied with to be in `unit`
+    exposure_time: float | None  #: [s]; None when unknown
+    noise: Noise | None = None  #: without any, every weight is 0
+
+    def __post_init__(self) -> None:
+        self.native_shape = self.image.shape
+        self.native_pixel_scale = float(np.mean(self.native_scales))
         # Output pixels per native pixel, in x and in y.
         self._ratio = np.ones(2)
-        if np.any(np.abs(native_scales / pixel_scale - 1) > SCALE_TOLERANCE):
-            self._ratio = native_scales / pixel_scale
+        if np.any(np.abs(self.native_scales / self.pixel_scale - 1) > SCALE_TOLERANCE):
+            self._ratio = self.native_scales / self.pixel_scale
         # A whole number of pixels must not be lost to rounding.
-        rows, columns = np.floor(np.array(image.shape) * self._ratio[::-1] + 1e-6).astype(int)
+        rows, columns = np.floor(np.array(self.native_shape) * self._ratio[::-1] + 1e-6).astype(int)
         if min(rows, columns) < 1:
             raise DataError(
-                f"{path}: the image is smaller than one pixel of {pixel_scale:g} arcsec; give a "
-                "smaller pixel_scale"
+                f"{self.path}: the image is smaller than one pixel of {self.pixel_scale:g} arcsec; "
+                "give a smaller pixel_scale"
             )
         self.shape = (int(rows), int(columns))
-        self._sky = None if sky is None else Sky(sky, self._ratio)
+        self._sky = None if self.celestial is None else Sky(self.celestial, self._ratio)
 
     @property
     def has_wcs(self) -> bool:
@@ -83,7 +72,7 @@ class Mosaic:
 
     @property
     def noise_is_measured(self) -> bool:
-        """Whether no map tells the noise, so that it was measured in the image itself."""
+        """Whether there is no map of the noise, so that it was measured in the image itself."""
         return self.noise is not None and self.noise.kind == "measured"
 
     @property
@@ -110,8 +99,8 @@ class Mosaic:
         if not self.resampled:
             data, weight = self._native(y0, y1, x0, x1)
         else:
-            rows, y_low, y_high = overlaps(y0, y1, self._ratio[1], self._image.shape[0])
-            columns, x_low, x_high = overlaps(x0, x1, self._ratio[0], self._image.shape[1])
+            rows, y_low, y_high = overlaps(y0, y1, self._ratio[1], self.image.shape[0])
+            columns, x_low, x_high = overlaps(x0, x1, self._ratio[0], self.image.shape[1])
             data, weight = self._native(y_low, y_high, x_low, x_high)
             good = weight > 0
             variance = np.divide(1.0, weight, out=np.zeros_like(weight), where=good)
@@ -136,22 +125,22 @@ class Mosaic:
         """Read a box of the file's own pixels, whatever their weight.
 
         Returns:
-            data float64 [unit]; whether there is any: finite, not masked and, unless a weight map
-            says so, not in an area of exact zeros. Elsewhere the data is 0.
+            data float64 [unit]; whether there is any: finite, not masked and, without a weight map,
+            not in an area of exact zeros. Elsewhere the data is 0.
         """
         # Blank areas are recognised by their surroundings.
         ny, nx = self.native_shape
         context = 2 if self.noise is None or self.noise.pixels is None else 0
         a0, b0 = max(y0 - context, 0), max(x0 - context, 0)
         box = np.s_[a0 : min(y1 + context, ny), b0 : min(x1 + context, nx)]
-        raw = self._image[box]
+        raw = self.image[box]
         data = raw.astype(np.float64) * self.factor
         # What overflows float32 is no measurement either.
         good = np.abs(data) < np.finfo(np.float32).max
         if context and raw.dtype.kind == "f":
             good &= ~blank_areas(raw)
-        if self._mask is not None:
-            good &= (self._mask[box] != 0) == self._invert_mask
+        if self.mask is not None:
+            good &= (self.mask[box] != 0) == self.invert_mask
         inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
         return np.where(good, data, 0.0)[inner], good[inner]
 

@@ -28,10 +28,10 @@ _OWN_MAPS = {
     "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
-#: Side of the box in which the noise is compared with what the weight says [px].
+#: Side of the box in which the noise is compared with that of the weight map [px].
 _SAMPLE = 512
 
-#: The noise may be so many times what the weight says before that is said, and before it is wrong.
+#: The noise may be so many times that of its map before a warning, and before an error.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
 
 #: An edge this near to zero, over its scatter, is that of an image without sky.
@@ -62,8 +62,8 @@ def noise_of(
     ratio = _noise_ratio(mosaic, found)
     if not 1 / _NOISE_WARNING < ratio < _NOISE_WARNING:
         what = (
-            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times what this "
-            f"{found.kind} map says"
+            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times that of "
+            f"this {found.kind} map"
         )
         if not 1 / _NOISE_ERROR < ratio < _NOISE_ERROR:
             raise DataError(
@@ -110,7 +110,7 @@ def _sample(mosaic: Mosaic) -> tuple[int, int, int, int]:
 
 
 def _noise_ratio(mosaic: Mosaic, noise: Noise) -> float:
-    """Noise of the image over the noise its map says; 1 when it cannot be told.
+    """Noise of the image over that of its map; 1 when it cannot be measured.
 
     Differences of neighbouring pixels are free of smooth light; where the noise is correlated they
     are smaller than those of independent pixels, at most by a factor of about two in archives.
@@ -123,9 +123,9 @@ def _noise_ratio(mosaic: Mosaic, noise: Noise) -> float:
     if pair.sum() < 100:
         return 1.0
     seen = float(mad_std(np.diff(data, axis=1)[pair])) / np.sqrt(2)
-    said = float(1 / np.sqrt(np.median(weight[good])))
+    mapped = float(1 / np.sqrt(np.median(weight[good])))
     # An image without any noise is a model, not a contradiction.
-    return seen / said if seen > 1e-12 * said else 1.0
+    return seen / mapped if seen > 1e-12 * mapped else 1.0
 
 
 def _scaled_to_image(mosaic: Mosaic, noise: Noise) -> Noise:

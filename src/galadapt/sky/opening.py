@@ -54,7 +54,7 @@ def open_mosaic(
             time); None to take the header's.
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
-        remark: What is told of doubts that are no errors; `once` for many images alike.
+        remark: Called with warnings; `once` for many images alike.
 
     Without weight, rms and exposure, an IVAR, ERR (RMS, SIGMA...) or WHT (EXP...) extension of the
     same file is used, the latter as a relative weight; without any of them the noise is measured in
@@ -85,7 +85,7 @@ def open_mosaic(
                 else companion(stack, Path(mask), "mask", tuple(science.shape), path, sky)
             ),
             invert_mask=invert_mask,
-            sky=sky,
+            celestial=sky,
             native_scales=scales,
             pixel_scale=wanted_scale(scales, pixel_scale, path),
             zero_point=zero_point_of(
@@ -100,13 +100,13 @@ def open_mosaic(
 
 
 def once() -> Callable[[str], None]:
-    """Say each remark of `open_mosaic` once, whatever the files it is about."""
-    said: set[str] = set()
+    """Log each remark of `open_mosaic` once, whatever the files it is about."""
+    logged: set[str] = set()
 
     def remark(message: str) -> None:
         text = message.partition(": ")[2]
-        if text not in said:
-            said.add(text)
+        if text not in logged:
+            logged.add(text)
             log.info(message)
 
     return remark

@@ -28,7 +28,7 @@ class Sky:
         # Right ascension comes first in catalogues; not in every header.
         self._longitude_first = wcs.wcs.lng < wcs.wcs.lat
         frame = wcs_to_celestial_frame(wcs)
-        # ICRS and J2000 differ by less than catalogues tell apart: both are taken as they are.
+        # ICRS and J2000 differ by less than catalogues resolve: both are taken as they are.
         same = isinstance(frame, ICRS) or (isinstance(frame, FK5) and frame.equinox == "J2000")
         self._frame = None if same else frame
 
@@ -98,7 +98,7 @@ def celestial(header: fits.Header, hdus: fits.HDUList | None, path: Path) -> WCS
             raise DataError(f"{path}: unreadable WCS ({reason}); repair the header") from None
     if not (np.isfinite(scale).all() and (scale > 0).all() and (scale < 600).all()):
         raise DataError(
-            f"{path}: the WCS says that a pixel is {scale[0]:.3g} x {scale[1]:.3g} arcsec; repair "
+            f"{path}: by the WCS a pixel is {scale[0]:.3g} x {scale[1]:.3g} arcsec; repair "
             "CD or CDELT in the header"
         )
     return wcs

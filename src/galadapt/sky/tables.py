@@ -20,7 +20,7 @@ from astropy.table import Table, vstack
 
 from galadapt.core.errors import ConfigError, DataError
 
-#: Words for units that astropy does not know.
+#: Words for units that astropy lacks.
 _UNIT_WORDS = {"px": "pix", "pixel": "pix", "pixels": "pix", "hours": "hourangle", "h": "hourangle"}
 
 #: First bytes of packed FITS files, and what unpacks them.

@@ -182,7 +182,7 @@ def _judge(drz: Path, wht: Path, image: Image) -> tuple[fits.Header, Sky]:
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
     if abs(scale / image.pixel_scale - 1) > 0.01:
         raise DataError(
-            f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale says "
+            f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale is "
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
     return header, Sky(wcs, np.ones(2))
@@ -257,7 +257,7 @@ def _on_mosaic(
 
 
 def _flagged(table: pd.DataFrame) -> pd.DataFrame:
-    """Add catalog_flag and reason, and raise the flag where the values ask for it."""
+    """Add catalog_flag and reason, and raise the flag where the values require it."""
     radius, ellipticity, given = table["effective_radius"], table["ellipticity"], table["flag"]
     absent = ~np.isfinite(table[list(FITTED)].to_numpy()).all(axis=1)
     conditions = {

@@ -91,7 +91,7 @@ def make_cosmos(
         seen = camera.see(index, rows.iloc[index], offset)
         rms = np.sqrt(np.clip(levels.pixel_rms**2 - seen.variance, 0, None))
         found.append((*offset, seen.cut, seen.reason))
-        # Where the archive was noisier than wanted, the weight says so.
+        # Where the archive was noisier than wanted, the weight is smaller.
         weight = 1 / np.maximum(levels.pixel_rms**2, seen.variance)
         return add_noise(seen.light, levels, noise, rms_map=rms), weight
 
@@ -175,19 +175,12 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
 
 @dataclass(frozen=True)
 class _Seen:
-    """One galaxy in its cell.
+    """One galaxy in its cell."""
 
-    Attributes:
-        light: (cell, cell) [e-/s], with the archive's noise.
-        variance: Of that noise, per pixel (cell, cell).
-        cut: Step at the edge of the source box [pixel rms]; NaN without a model.
-        reason: A key of `REASONS`.
-    """
-
-    light: np.ndarray
-    variance: np.ndarray
-    cut: float
-    reason: str
+    light: np.ndarray  #: (cell, cell) [e-/s], with the archive's noise
+    variance: np.ndarray  #: of that noise, per pixel (cell, cell)
+    cut: float  #: step at the edge of the source box [pixel rms]; NaN without a model
+    reason: str  #: a key of `REASONS`
 
 
 class _Camera:
@@ -211,7 +204,7 @@ class _Camera:
         self._passed = self._power(psf)
 
     def see(self, index: int, row: pd.Series, offset: np.ndarray) -> _Seen:
-        """Draw one galaxy, and judge how much of it the archive's box has cut off."""
+        """Draw one galaxy, and measure how much of it the archive's box has cut off."""
         cell = self.cell
         variance = np.zeros((cell, cell))
         try:
@@ -295,7 +288,7 @@ def _drawn(
 
 
 def _reason(row: pd.Series, cut: float, limits: list[float]) -> str:
-    """The worst thing to say about a galaxy; a key of `REASONS`."""
+    """The worst defect of a galaxy; a key of `REASONS`."""
     # MPFIT's status: 1-4 converged, 5 stopped at the last iteration, 0 or less failed.
     if row["fit_status"] <= 0 or np.isnan(cut):
         return "fit_failed"

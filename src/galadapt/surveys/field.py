@@ -1,7 +1,7 @@
 """A survey field: what every kind of survey hands on.
 
 It is a mosaic (``drz``) with a celestial WCS and its zero point (ABZP), its weight map (``wht``), a
-catalogue, and a table of what the survey knows beyond it (``truth``).
+catalogue, and a table of what is known beyond it (``truth``).
 """
 
 from __future__ import annotations
@@ -45,19 +45,12 @@ Band = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Field:
-    """The files of a field.
+    """The files of a field."""
 
-    Attributes:
-        drz: Mosaic [unit of which its ABZP is the zero point; e-/s], FITS.
-        wht: Inverse variance per pixel, correlation included [unit^-2]; 0 where there is no data.
-        catalogue: Parquet, `CATALOGUE`, one row per object.
-        truth: Parquet; its columns depend on the kind of survey.
-    """
-
-    drz: Path
-    wht: Path
-    catalogue: Path
-    truth: Path
+    drz: Path  #: mosaic, FITS
+    wht: Path  #: inverse variance per pixel, correlation included; 0 where there is no data
+    catalogue: Path  #: Parquet, `CATALOGUE`, one row per object
+    truth: Path  #: Parquet; its columns depend on the kind of survey
 
     def write_images(
         self,

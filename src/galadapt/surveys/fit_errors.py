@@ -25,17 +25,12 @@ def signal_to_noise(
     pixel_rms: np.ndarray,
     exposure_time: float,
 ) -> np.ndarray:
-    """S/N of a galaxy inside twice its half-light ellipse.
+    """S/N of galaxies inside twice their half-light ellipse.
 
-    Args:
-        flux: [e-/s].
-        radius: Semi-major half-light radius [px].
-        axis_ratio: b/a.
-        pixel_rms: Sky rms per pixel at the galaxy [e-/s].
-        exposure_time: [s].
+    Fluxes are in e-/s, radii semi-major [px]; `pixel_rms` is the noise of the sky at the galaxy.
     """
     area = np.pi * (2 * np.maximum(radius, 1.5)) ** 2 * axis_ratio
-    # Correlated noise adds up faster than the pixel rms says: a factor of two over many pixels.
+    # Correlated noise adds up faster than white noise: a factor of two over many pixels.
     variance = area * (2 * pixel_rms) ** 2 + 0.8 * flux / exposure_time
     return 0.8 * flux / np.sqrt(variance)
 
@@ -69,7 +64,6 @@ def scattered(
             without noise, (N,).
         sn: Signal-to-noise ratio (N,).
         scatter: In units of the quoted errors.
-        rng: Random numbers.
 
     Returns:
         The same columns, each with its ``_error``, and sn.
@@ -114,7 +108,6 @@ def flagged(
     Args:
         rows: From `scattered`.
         crowding: Light of neighbours at the galaxy over its own, (N,).
-        rng: Random numbers.
 
     Returns:
         The rows and their flags (N,).

@@ -47,7 +47,7 @@ _FILL = 1
 #: Objects whose flux is compared with their magnitude.
 _COMPARED = 200
 
-#: Median difference of fluxes and magnitudes that is said, and that is refused [mag].
+#: Median difference of fluxes and magnitudes from which on there is a warning, an error [mag].
 _OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
 
 #: So many cutouts without a usable one are enough.
@@ -67,7 +67,7 @@ def make_images(
     """Make a field from the user's files; the experiment's PSF must be that of the images.
 
     Args:
-        survey: The files and what their headers do not say.
+        survey: The files and what their headers lack.
         image: Stamp side (a cell of cutouts is twice as wide), pixel scale and zero point.
         seed: Seed of the noise around cutouts (`survey.fill`).
         field: Files to write. truth has a row per object: id, x, y [px of the mosaic], flag,
@@ -183,11 +183,11 @@ def _copy(
 
 @dataclass(frozen=True)
 class _Cutout:
-    """A small image: its file, its name among the others, and what messages call it."""
+    """A small image."""
 
     path: Path
-    name: str
-    called: str
+    name: str  #: among the others
+    called: str  #: in messages
 
 
 @contextlib.contextmanager
@@ -376,7 +376,7 @@ def _cell(
     middle = np.s_[cell // 2 - half : cell // 2 + half, cell // 2 - half : cell // 2 + half]
     filled = fill and not good[middle].all()
     if measured or fill:
-        # The galaxy may fill its cutout: the outermost pixels know most of the sky. Its light
+        # The galaxy may fill its cutout: the outermost pixels have most of the sky. Its light
         # there counts as noise.
         sky, rms = edge_level(data, good, min(small.shape))
         if not rms > 0:
