@@ -51,7 +51,7 @@ class Stamp:
     """A usable stamp and its measurements.
 
     Attributes:
-        pixels: (S, S) float32 [image unit], background-subtracted as the settings say.
+        pixels: (S, S) float32 [image unit], background-subtracted as set.
         x: Column of the first pixel on the mosaic.
         y: Row of the first pixel on the mosaic.
         x_offset: Position of the object from the stamp's centre (S-1)/2 [px].
@@ -114,7 +114,7 @@ def judge(
     psf_fwhm: float | None,
     flags: Flag,
 ) -> Stamp | Rejection:
-    """Cut and judge one object.
+    """Cut and check one object.
 
     Args:
         tile: Piece of the mosaic that holds the stamp and its surroundings.

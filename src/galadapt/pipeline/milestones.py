@@ -18,7 +18,7 @@ HEADER = """\
 #
 # Milestones of the pipeline, each one Snakemake target: Snakemake alone owns the DAG, DVC owns the
 # versions. Outputs persist, so that `dvc repro` leaves to Snakemake what is computed again.
-# The last stage is Snakemake's own record of finished jobs: with it a clone knows what is done.
+# The last stage is Snakemake's own record of finished jobs: with it nothing is repeated in a clone.
 """
 
 RECORD = ".snakemake/metadata"

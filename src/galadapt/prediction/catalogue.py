@@ -172,7 +172,7 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
         if values.dtype.kind in "OU":
             values = values.astype(str)
             if suffix == ".fits":
-                # FITS knows ASCII only.
+                # FITS allows ASCII only.
                 values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
         unit, meaning = COLUMNS[name.removesuffix("_err")]
         meaning = f"error of {meaning}" if name.endswith("_err") else meaning

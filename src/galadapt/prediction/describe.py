@@ -1,4 +1,4 @@
-"""A package in words: which images it holds for, how good it is, who made it."""
+"""Descriptions of a package: valid images, accuracy, origin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from galadapt.core.photometry import magnitude_of
 from galadapt.prediction.package import Record
 
-#: How parameters are called in sentences, in table heads, and with how many digits.
+#: Names of parameters in sentences and table heads, and their digits.
 _NAMES = {
     "magnitude": ("magnitude", "m", "{:.1f}"),
     "effective_radius": ("effective radius", "r_e", "{:.2f}"),
@@ -24,17 +24,17 @@ def noise(record: Record) -> float:
 
 
 def scope(record: Record) -> list[str]:
-    """Say in two lines for which images and which galaxies a package holds."""
+    """Describe in two lines the images and galaxies for which a package is valid."""
     return [
         f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
         f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
         f"{record.pixel_scale:g} arcsec)",
-        f"they hold for {_ranges(record)}",
+        f"valid for {_ranges(record)}",
     ]
 
 
 def adaptation(record: Record) -> str:
-    """What the networks have seen of their survey."""
+    """Survey that the networks were adapted to, with or without labels."""
     if "survey" in record.labels_of:
         return f"{_plain(record.survey)}, with labels"
     if "survey" in record.feature_domains:
@@ -46,7 +46,7 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
     """Tabulate packages, one row each.
 
     Args:
-        packages: (name, what its package.json says).
+        packages: (name, content of its package.json).
     """
     rows = []
     for name, record in packages:
@@ -78,7 +78,7 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
 
 
 def sheet(name: str, record: Record) -> str:
-    """Tell all that a user should know before measuring with a package."""
+    """Describe a package in full."""
     start = record.method.get("starts_from")
     seeds = ", ".join(str(member.seed) for member in record.members)
     facts = {
@@ -87,7 +87,7 @@ def sheet(name: str, record: Record) -> str:
         "stamps": f"{record.stamp_size} px of {record.pixel_scale:g} arcsec",
         "PSF": f"{record.psf_fwhm:.3f} arcsec (FWHM), {record.psf.kind}",
         "noise": f"{record.pixel_rms:.4g} per pixel: 1 sigma is {noise(record):.1f} mag/arcsec2",
-        "holds for": _ranges(record),
+        "valid for": _ranges(record),
         "adapted to": adaptation(record),
         "labels of": _plain(
             " and ".join(record.labels_of) + (f", starting from {start}" if start else "")
@@ -95,7 +95,7 @@ def sheet(name: str, record: Record) -> str:
         "errors from": f"{record.reference_domain} galaxies that no network was trained on",
         "networks": f"{len(record.members)} (seeds {seeds}), {record.size / 1e6:.1f} MB",
         "licence": _plain(record.licence),
-        "please cite": _plain(record.citation) or "nothing named",
+        "please cite": _plain(record.citation) or "not stated",
         "made by": f"galadapt {_plain(record.version)}",
         "digest": record.digest,
     }
@@ -103,7 +103,7 @@ def sheet(name: str, record: Record) -> str:
     lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
     table = _tests(record)
     if table.empty:
-        return "\n".join([*lines, "No test galaxies with labels: how good it is is not known."])
+        return "\n".join([*lines, "No test galaxies with labels: the accuracy is unknown."])
     lines.append("Test galaxies (mean of all networks; bias is the median error):")
     return "\n".join([*lines, *_aligned(table)])
 

@@ -1,4 +1,4 @@
-"""Measuring objects in bounded memory, part by part, so that it can be continued.
+"""Measuring objects in bounded memory, in parts, so that an interrupted run can continue.
 
 The measurements of some hundred objects at a time are kept in a folder of parts beside the output.
 An interrupted run starts again where it stopped; parts that belong to another key (other inputs,
@@ -37,7 +37,7 @@ _KEY = "key.json"
 
 
 def input_digest(path: Path) -> str:
-    """Know a file by its bytes, or a large one by its size and time of change.
+    """Identify a file by its content, or a large one by its size and time of change.
 
     Raises:
         DataError: the file is missing.
@@ -190,7 +190,7 @@ def _joined(known: dict[str, pd.DataFrame], count: int) -> pd.DataFrame:
         raise DataError("nothing to measure: the catalogue has no row; give one with objects")
     tables = [table.assign(part=name) for name, table in sorted(known.items())]
     found = pd.concat(tables, ignore_index=True)
-    # An object outside of one image may lie on another: that one's reason says more.
+    # An object outside of one image may lie on another: that one's reason is the useful one.
     found["rank"] = np.select([found["reason"] == "", found["reason"] != "outside"], [0, 1], 2)
     found = found.sort_values(["row", "rank", "part"], kind="stable").drop_duplicates("row")
     return found.drop(columns=["part", "rank"]).set_index("row").reindex(range(count))

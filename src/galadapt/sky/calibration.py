@@ -1,4 +1,4 @@
-"""What a header says of scale, unit, zero point and exposure time, and what contradicts it."""
+"""Scale, unit, zero point and exposure time from a header, and contradictions with options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COARSEST = 8.0
 
 
 def whole_header(hdus: fits.HDUList, science: Any) -> fits.Header:
-    """Header of an extension, with what only the primary header says."""
+    """Header of an extension, with cards that only the primary header has."""
     header = science.header.copy()
     for card in ("BUNIT", "PHOTFLAM", "PHOTPLAM", *TIME_CARDS, *ZERO_POINT_CARDS):
         if card not in header and card in hdus[0].header:
@@ -71,7 +71,7 @@ def native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray
     scales = proj_plane_pixel_scales(wcs) * 3600
     if told is not None and np.any(np.abs(scales / told - 1) > SCALE_TOLERANCE):
         raise DataError(
-            f"{path}: the WCS says {scales.mean():.4f} arcsec per pixel, native_pixel_scale "
+            f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, native_pixel_scale is "
             f"{told:g}; leave native_pixel_scale out or repair the header"
         )
     return np.asarray(scales)
@@ -96,7 +96,7 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
             f"{path}: pixels of {scales.mean():.3g} arcsec are too coarse to be resampled to "
             f"{wanted:g} arcsec; give a sharper image or a network for this scale"
         )
-    # The grid is exactly what was asked for, or exactly the file's.
+    # The grid is exactly the chosen one, or exactly the file's.
     same = (np.abs(scales / wanted - 1) <= SCALE_TOLERANCE).all()
     return float(scales.mean()) if same else float(wanted)
 
@@ -108,7 +108,7 @@ def unit_of(
     written = str(header.get("BUNIT", "")).strip()
     kind = unit_kind(written if told is None else told)
     if told is not None and written and kind != unit_kind(written):
-        remark(f"{path}: BUNIT is '{written}'; taken as '{told}', as told")
+        remark(f"{path}: BUNIT is '{written}'; the given unit '{told}' is used")
     if kind in ("e-/s", "counts/s"):
         return kind, 1.0
     if kind in ("e-", "counts"):
@@ -193,7 +193,7 @@ def zero_point_of(
     known = _calibrated(unit, scales, path)
     source = f"unit '{unit}'"
     if known is None:
-        # Cards do not say whether they mean a count or a count per second.
+        # Cards do not distinguish counts from counts per second.
         card = next((c for c in ZERO_POINT_CARDS if _number(header, c) is not None), None)
         flam, plam = _number(header, "PHOTFLAM"), _number(header, "PHOTPLAM")
         if card is not None and divided:

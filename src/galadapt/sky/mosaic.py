@@ -1,4 +1,4 @@
-"""An open image, read on the pixel grid its reader wants.
+"""An open image, read on any pixel grid.
 
 Resampling. The grid keeps its orientation, so a new pixel scale is a product of two overlaps of
 intervals, one per axis: each output pixel is the sum of the native pixels it covers, weighted by
@@ -25,17 +25,17 @@ from galadapt.sky.sky import Sky, scaled_sip
 
 
 class Mosaic:
-    """An open image on the pixel grid its reader wants.
+    """An open image on a chosen pixel grid.
 
     Attributes:
         path: The file.
         native_shape: (ny, nx) of the file [px].
         shape: (ny, nx) [output px]; whole output pixels only.
-        pixel_scale: Of the output [arcsec/px]; NaN when neither header nor caller knows.
+        pixel_scale: Of the output [arcsec/px]; NaN when unknown.
         native_pixel_scale: Mean scale of the file's pixels [arcsec/px]; NaN when unknown.
-        zero_point: AB magnitude of 1 image unit; None when neither header nor caller knows.
+        zero_point: AB magnitude of 1 image unit; None when unknown.
         unit: Of the data: "e-/s", "counts/s", or a calibrated flux density per native pixel.
-        exposure_time: [s]; None when the header does not say.
+        exposure_time: [s]; None when the header has none.
         factor: What the file's pixels are multiplied with to be in `unit`.
     """
 
@@ -83,7 +83,7 @@ class Mosaic:
 
     @property
     def noise_is_measured(self) -> bool:
-        """Whether no map tells the noise, so that it was measured in the image itself."""
+        """Whether there is no noise map, so that the noise was measured in the image."""
         return self.noise is not None and self.noise.kind == "measured"
 
     @property

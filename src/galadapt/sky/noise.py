@@ -28,10 +28,10 @@ _OWN_MAPS = {
     "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
-#: Side of the box in which the noise is compared with what the weight says [px].
+#: Side of the box in which the noise is compared with the weight map [px].
 _SAMPLE = 512
 
-#: The noise may be so many times what the weight says before that is said, and before it is wrong.
+#: Ratios of the noise to that of the weight map that give a warning, and an error.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
 
 #: An edge this near to zero, over its scatter, is that of an image without sky.
@@ -47,7 +47,7 @@ def noise_of(
     sky: WCS | None,
     remark: Callable[[str], None],
 ) -> Noise:
-    """What is known of the noise of an image, which `mosaic` reads without any."""
+    """The noise of an image, which `mosaic` opens without any."""
     path, shape = mosaic.path, mosaic.native_shape
     found = None
     for kind, name in maps.items():
@@ -62,8 +62,8 @@ def noise_of(
     ratio = _noise_ratio(mosaic, found)
     if not 1 / _NOISE_WARNING < ratio < _NOISE_WARNING:
         what = (
-            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times what this "
-            f"{found.kind} map says"
+            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times that of "
+            f"this {found.kind} map"
         )
         if not 1 / _NOISE_ERROR < ratio < _NOISE_ERROR:
             raise DataError(
@@ -110,7 +110,7 @@ def _sample(mosaic: Mosaic) -> tuple[int, int, int, int]:
 
 
 def _noise_ratio(mosaic: Mosaic, noise: Noise) -> float:
-    """Noise of the image over the noise its map says; 1 when it cannot be told.
+    """Noise of the image over that of its map; 1 if it cannot be measured.
 
     Differences of neighbouring pixels are free of smooth light; where the noise is correlated they
     are smaller than those of independent pixels, at most by a factor of about two in archives.

@@ -38,7 +38,7 @@ def open_mosaic(
     unit: str | None = None,
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
-    """Open an image and what is known of its noise.
+    """Open an image with its noise maps.
 
     Args:
         image: FITS file, plain, gzipped or with tile compression (fpack).
@@ -54,7 +54,7 @@ def open_mosaic(
             time); None to take the header's.
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
-        remark: What is told of doubts that are no errors; `once` for many images alike.
+        remark: Called with each warning; `once` for many images.
 
     Without weight, rms and exposure, an IVAR, ERR (RMS, SIGMA...) or WHT (EXP...) extension of the
     same file is used, the latter as a relative weight; without any of them the noise is measured in
@@ -100,7 +100,7 @@ def open_mosaic(
 
 
 def once() -> Callable[[str], None]:
-    """Say each remark of `open_mosaic` once, whatever the files it is about."""
+    """Pass on each remark of `open_mosaic` once, for whichever file."""
     said: set[str] = set()
 
     def remark(message: str) -> None:

@@ -1,6 +1,6 @@
 """CANDELS: HST/WFC3 F160W mosaics from MAST and the GALFIT catalogues of van der Wel et al.
 
-The mosaics (1 to 2 GB each) are never held in memory: they are judged by their headers and given a
+The mosaics (1 to 2 GB each) are never held in memory: they are checked by their headers and given a
 second name, or, for a part of the sky, copied row by row. What of the catalogue (2014, 2012, or
 VizieR's form of the latter) cannot be a label gets a flag and a reason.
 """
@@ -182,7 +182,7 @@ def _judge(drz: Path, wht: Path, image: Image) -> tuple[fits.Header, Sky]:
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
     if abs(scale / image.pixel_scale - 1) > 0.01:
         raise DataError(
-            f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale says "
+            f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale is "
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
     return header, Sky(wcs, np.ones(2))
@@ -257,7 +257,7 @@ def _on_mosaic(
 
 
 def _flagged(table: pd.DataFrame) -> pd.DataFrame:
-    """Add catalog_flag and reason, and raise the flag where the values ask for it."""
+    """Add catalog_flag and reason, and raise the flag of implausible values."""
     radius, ellipticity, given = table["effective_radius"], table["ellipticity"], table["flag"]
     absent = ~np.isfinite(table[list(FITTED)].to_numpy()).all(axis=1)
     conditions = {

@@ -1,4 +1,4 @@
-"""Real galaxies of COSMOS as another telescope would have imaged them.
+"""Real galaxies of COSMOS as seen by another telescope.
 
 Each galaxy of a GalSim RealGalaxyCatalog (HST/ACS F814W) is deconvolved from its own PSF,
 convolved with the survey's, and drawn in one cell of a mosaic with noise. Its labels are the
@@ -91,7 +91,7 @@ def make_cosmos(
         seen = camera.see(index, rows.iloc[index], offset)
         rms = np.sqrt(np.clip(levels.pixel_rms**2 - seen.variance, 0, None))
         found.append((*offset, seen.cut, seen.reason))
-        # Where the archive was noisier than wanted, the weight says so.
+        # Where the archive was noisier than wanted, the weight is lower.
         weight = 1 / np.maximum(levels.pixel_rms**2, seen.variance)
         return add_noise(seen.light, levels, noise, rms_map=rms), weight
 
@@ -191,7 +191,7 @@ class _Seen:
 
 
 class _Camera:
-    """Sees galaxies of the archive through another PSF."""
+    """Draws galaxies of the archive through another PSF."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class _Camera:
         self._passed = self._power(psf)
 
     def see(self, index: int, row: pd.Series, offset: np.ndarray) -> _Seen:
-        """Draw one galaxy, and judge how much of it the archive's box has cut off."""
+        """Draw one galaxy, and measure how much of it the archive's box has cut off."""
         cell = self.cell
         variance = np.zeros((cell, cell))
         try:
@@ -295,7 +295,7 @@ def _drawn(
 
 
 def _reason(row: pd.Series, cut: float, limits: list[float]) -> str:
-    """The worst thing to say about a galaxy; a key of `REASONS`."""
+    """The most severe reason for a galaxy's flag; a key of `REASONS`."""
     # MPFIT's status: 1-4 converged, 5 stopped at the last iteration, 0 or less failed.
     if row["fit_status"] <= 0 or np.isnan(cut):
         return "fit_failed"

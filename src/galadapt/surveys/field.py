@@ -1,7 +1,7 @@
-"""A survey field: what every kind of survey hands on.
+"""A survey field: the common output of all kinds of survey.
 
 It is a mosaic (``drz``) with a celestial WCS and its zero point (ABZP), its weight map (``wht``), a
-catalogue, and a table of what the survey knows beyond it (``truth``).
+catalogue, and a table of anything else known of its objects (``truth``).
 """
 
 from __future__ import annotations

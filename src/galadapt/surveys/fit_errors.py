@@ -35,7 +35,7 @@ def signal_to_noise(
         exposure_time: [s].
     """
     area = np.pi * (2 * np.maximum(radius, 1.5)) ** 2 * axis_ratio
-    # Correlated noise adds up faster than the pixel rms says: a factor of two over many pixels.
+    # Correlated noise adds up faster than the pixel rms: by a factor of two over many pixels.
     variance = area * (2 * pixel_rms) ** 2 + 0.8 * flux / exposure_time
     return 0.8 * flux / np.sqrt(variance)
 
@@ -105,7 +105,7 @@ def scattered(
 def flagged(
     rows: pd.DataFrame, crowding: np.ndarray, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Spoil some fits as faintness and neighbours do, and flag them.
+    """Make some fits wrong, as for faint and crowded galaxies, and flag them.
 
     Suspicious fits (1) scatter by a tenth more in every value, bad fits (2) end at a bound of the
     index, and objects without a fit (3) lose all values when they are written. Rates are below

@@ -47,7 +47,7 @@ _FILL = 1
 #: Objects whose flux is compared with their magnitude.
 _COMPARED = 200
 
-#: Median difference of fluxes and magnitudes that is said, and that is refused [mag].
+#: Median difference of fluxes and magnitudes that gives a warning, and an error [mag].
 _OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
 
 #: So many cutouts without a usable one are enough.
@@ -67,7 +67,7 @@ def make_images(
     """Make a field from the user's files; the experiment's PSF must be that of the images.
 
     Args:
-        survey: The files and what their headers do not say.
+        survey: The files, and what their headers lack.
         image: Stamp side (a cell of cutouts is twice as wide), pixel scale and zero point.
         seed: Seed of the noise around cutouts (`survey.fill`).
         field: Files to write. truth has a row per object: id, x, y [px of the mosaic], flag,
@@ -119,7 +119,7 @@ def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
 
 
 def _brightening(mosaic: Mosaic, image: Image) -> float:
-    """What the image's pixels are multiplied with to have the experiment's zero point."""
+    """Factor that brings the image's pixels to the experiment's zero point."""
     known = known_zero_point(mosaic.zero_point, mosaic.path, "survey.zero_point")
     return rescaling(known, image.zero_point)
 
@@ -183,7 +183,7 @@ def _copy(
 
 @dataclass(frozen=True)
 class _Cutout:
-    """A small image: its file, its name among the others, and what messages call it."""
+    """A small image: its file, its name among the others, and its name in messages."""
 
     path: Path
     name: str

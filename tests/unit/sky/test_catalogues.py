@@ -316,7 +316,7 @@ def test_labels_under_our_names_and_units(tmp_path, capsys):
     np.testing.assert_allclose(radii["effective_radius"], [0.018, 0.009, 0.03])
     _refused("column 'R' is in 'pix', which is no unit of effective_radius", path, LABELLED)
     path = _labelled(tmp_path, None)
-    _refused("column 'R' has no unit; say in units whether effective_radius is in arcsec or pix",
+    _refused("column 'R' has no unit; give that of effective_radius in units, arcsec or pix",
              path, LABELLED)  # fmt: skip
     told = read_objects(path, LABELLED, units={"effective_radius": "arcsec"})
     np.testing.assert_allclose(told["effective_radius"], [0.6, 0.3, 1])

@@ -267,7 +267,7 @@ def test_a_doubtful_map_is_said(tmp_path, capsys):
     image, other = _write(tmp_path / "image.fits"), _map(tmp_path / "map.fits", SIGMA / 6)
     with open_mosaic(image, rms=other):
         pass
-    assert "times what this rms map says" in capsys.readouterr().err
+    assert "times that of this rms map" in capsys.readouterr().err
 
 
 def test_an_image_without_noise_needs_a_map(tmp_path):
@@ -333,7 +333,7 @@ def test_counts_need_an_exposure_time(tmp_path, capsys):
 def test_a_told_unit_wins_with_a_word(tmp_path, capsys):
     with open_mosaic(_write(tmp_path / "image.fits", unit="COUNTS"), unit="e-/s") as mosaic:
         assert mosaic.unit == "e-/s"
-    assert "BUNIT is 'COUNTS'; taken as 'e-/s', as told" in capsys.readouterr().err
+    assert "BUNIT is 'COUNTS'; the given unit 'e-/s' is used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_absurd_wcs_is_refused(tmp_path):
     fits.PrimaryHDU(_noise(), header).writeto(tmp_path / "image.fits")
     _refused("a pixel is 3.6e.03 x 3.6e.03 arcsec; repair CD or CDELT", tmp_path / "image.fits")
     image = _write(tmp_path / "image.fits")
-    _refused("WCS says 0.0600 arcsec per pixel, native_pixel_scale 0.2", image, None,
+    _refused("WCS gives 0.0600 arcsec per pixel, native_pixel_scale is 0.2", image, None,
              native_pixel_scale=0.2)  # fmt: skip
     _refused("too coarse to be resampled to 0.005", image, pixel_scale=0.005)
     _refused("smaller than one pixel of 60 arcsec", image, pixel_scale=60.0)
