@@ -144,13 +144,13 @@ def test_a_damaged_or_foreign_model_is_refused(job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (Method, {"alignment": {"kind": "coral"}}, "alignment: learner sklearn knows no such"),
-        (Method, {"starts_from": "baseline"}, "starts_from: learner sklearn knows no such thing"),
-        (Method, {"epochs": 3}, "epochs: learner sklearn knows no such thing; leave it out"),
+        (Method, {"alignment": {"kind": "coral"}}, "alignment: learner sklearn has no such"),
+        (Method, {"starts_from": "baseline"}, "starts_from: learner sklearn has no such setting"),
+        (Method, {"epochs": 3}, "epochs: learner sklearn has no such setting; leave it out"),
         (Method, {"domains": ["simulated", "survey"]}, "needs survey_labels: true"),
         (Method, {"learner": {"estimator": "logistic"}}, "logistic does not predict numbers"),
         (ClassMethod, {"learner": {"estimator": "ridge"}}, "ridge does not predict classes"),
-        (ClassMethod, {"answer": "ordinal"}, "answer: learner sklearn knows no such thing"),
+        (ClassMethod, {"answer": "ordinal"}, "answer: learner sklearn has no such setting"),
         (
             ClassMethod,
             {"class_weights": "balanced", "learner": {"estimator": "k_nearest"}},
