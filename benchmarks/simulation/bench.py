@@ -1,7 +1,7 @@
 """How fast each renderer makes finished stamps: rendered, noisy and written to HDF5.
 
-Every renderer runs in its own single-threaded process over the same galaxies, drawn from R1's
-parameter box at 128 px; the fast ones draw them several times over, with other noise. Rates are per
+Every renderer runs in its own single-threaded process over the same galaxies of the CANDELS
+study's ranges at 128 px; the fast ones draw them several times, with other noise. Rates are per
 second of CPU time, because others use the machine. The loop's cost per galaxy is heavy-tailed (a
 few large FFTs take most of it), so the error of its mean is printed: ratios to it are no better.
 The table and the PSF are prepared before the clock starts, because they cost the same whether 1,000
@@ -64,7 +64,7 @@ METADATA = {"pixel_scale": 0.06, "zero_point": 25.9463, "band": "F160W", "domain
 
 
 def galaxies(start: int, stop: int) -> pd.DataFrame:
-    """Galaxies of R1's box."""
+    """Galaxies of the CANDELS study's ranges."""
     table = draw_parameters(Simulation(n_train=10**6), SEED, start, stop)
     table.insert(0, "id", np.arange(start, stop))
     table.insert(1, "split", "train")

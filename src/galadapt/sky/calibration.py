@@ -60,19 +60,19 @@ def exposure_time(header: fits.Header) -> float | None:
     return None
 
 
-def native_scales(wcs: WCS | None, told: float | None, path: Path) -> np.ndarray:
+def native_scales(wcs: WCS | None, given: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
-    if told is not None and not 0 < told < np.inf:
+    if given is not None and not 0 < given < np.inf:
         raise DataError(
-            f"{path}: native_pixel_scale must be positive [arcsec], not {told:g}; correct it"
+            f"{path}: native_pixel_scale must be positive [arcsec], not {given:g}; correct it"
         )
     if wcs is None:
-        return np.full(2, np.nan if told is None else told)
+        return np.full(2, np.nan if given is None else given)
     scales = proj_plane_pixel_scales(wcs) * 3600
-    if told is not None and np.any(np.abs(scales / told - 1) > SCALE_TOLERANCE):
+    if given is not None and np.any(np.abs(scales / given - 1) > SCALE_TOLERANCE):
         raise DataError(
             f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, native_pixel_scale is "
-            f"{told:g}; leave native_pixel_scale out or repair the header"
+            f"{given:g}; leave native_pixel_scale out or repair the header"
         )
     return np.asarray(scales)
 
@@ -102,17 +102,17 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
 
 
 def unit_of(
-    header: fits.Header, told: str | None, path: Path, remark: Callable[[str], None]
+    header: fits.Header, given: str | None, path: Path, remark: Callable[[str], None]
 ) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
     written = str(header.get("BUNIT", "")).strip()
-    kind = unit_kind(written if told is None else told)
-    if told is not None and written and kind != unit_kind(written):
-        remark(f"{path}: BUNIT is '{written}'; the given unit '{told}' is used")
+    kind = unit_kind(written if given is None else given)
+    if given is not None and written and kind != unit_kind(written):
+        remark(f"{path}: BUNIT is '{written}'; the given unit '{given}' is used")
     if kind in ("e-/s", "counts/s"):
         return kind, 1.0
     if kind in ("e-", "counts"):
-        if told is None:
+        if given is None:
             raise DataError(
                 f"{path}: BUNIT is '{written}', not a rate; give unit 'counts' to divide by "
                 "EXPTIME, or 'counts/s' or 'e-/s' if BUNIT is wrong"
@@ -128,14 +128,15 @@ def unit_of(
         return f"{kind}/s", 1 / time
     if kind is not None:
         return kind, 1.0
-    if told is None and not written:
+    if given is None and not written:
         raise DataError(
             f"{path}: BUNIT is missing, so the unit of the pixels is unknown; give unit: 'e-/s', "
             "'counts/s', 'counts' or a flux density such as 'nJy' or 'MJy/sr'"
         )
     raise DataError(
-        f"{path}: unit '{written if told is None else told}' is neither a rate nor a flux density "
-        "per frequency; give unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or 'MJy/sr'"
+        f"{path}: unit '{written if given is None else given}' is neither a rate nor a flux "
+        "density per frequency; give unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or "
+        "'MJy/sr'"
     )
 
 
@@ -182,7 +183,7 @@ def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
 
 def zero_point_of(
     header: fits.Header,
-    told: float | None,
+    given: float | None,
     unit: str,
     divided: bool,
     scales: np.ndarray,
@@ -197,11 +198,11 @@ def zero_point_of(
         card = next((c for c in ZERO_POINT_CARDS if _number(header, c) is not None), None)
         flam, plam = _number(header, "PHOTFLAM"), _number(header, "PHOTPLAM")
         if card is not None and divided:
-            if told is None:
+            if given is None:
                 remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
         elif card is not None:
             known, source = _number(header, card), card
         if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
             known = stmag_zero_point(flam, plam)
             source = "PHOTFLAM and PHOTPLAM"
-    return choose_zero_point(told, known, source, path, remark)
+    return choose_zero_point(given, known, source, path, remark)
