@@ -92,7 +92,7 @@ def printed(table: pd.DataFrame) -> str:
         lines = [f"{condition}, magnitude {name} ({int(block['n'].max())} galaxies)"]
         lines.append(
             f"  {'':10s} {'failed':>6s} {'ms':>9s} {'ratio':>8s}   "
-            + " ".join(f"{short + ' R2':>7s} {'NMAD':>7s} {'out%':>5s}" for short in SHORT.values())
+            + " ".join(f"{short + ' R²':>7s} {'NMAD':>7s} {'out%':>5s}" for short in SHORT.values())
         )
         for _, row in block.iterrows():
             if row["note"]:

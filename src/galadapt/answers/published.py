@@ -14,7 +14,7 @@ import pandas as pd
 #: Columns of a table of published figures; all but the value are text, "" where not stated.
 COLUMNS = ["study", "variant", "method", "domain", "label", "item", "metric", "class", "value"]
 
-#: `variant` of figures that stand beside every variant of ours.
+#: `variant` of figures shown with every variant of ours.
 ANY = "any"
 
 
@@ -29,7 +29,7 @@ def read_published(path: Path | None) -> pd.DataFrame:
 def beside(
     published: pd.DataFrame, variant: str, method: str, variants: Collection[str]
 ) -> pd.DataFrame:
-    """Return the figures that stand beside one method of ours.
+    """Return the figures shown with one method of ours.
 
     A figure without a variant stands with its method only where we ran that method in one variant:
     otherwise it is unclear which of ours it belongs to.

@@ -1,4 +1,4 @@
-"""The kinds of answer by name, and where each is learned, judged and drawn.
+"""The kinds of answer by name, and the modules that learn, evaluate and draw each.
 
 Modules are loaded by name, so that a job depends on the code of its own kind only: the stage that
 loads one names it to the code digest (`galadapt.core.stage`).
@@ -80,19 +80,19 @@ KINDS = {
         comparison_figures=("r2_by_method", "scatter_by_magnitude"),
     ),
     "classes": _classes,
-    # The class follows from the map, and is judged like any other.
+    # The class follows from the map, and is evaluated like any other.
     "maps": replace(_classes, learning=("galadapt.answers.maps.answer", "Maps")),
 }
 
 
 def judging(kind: str) -> Judging:
-    """Load what judges a kind of answer."""
+    """Load the module that evaluates a kind of answer."""
     module: Any = importlib.import_module(KINDS[kind].judging)
     return cast("Judging", module)
 
 
 def figures(kind: str) -> Any:
-    """Load what draws a kind of answer."""
+    """Load the module that draws a kind of answer."""
     return importlib.import_module(KINDS[kind].figures)
 
 

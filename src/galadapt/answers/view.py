@@ -334,7 +334,7 @@ class View:
         return Table(["method", "test set", counted, *(column.head for column in shown)], lines)
 
     def _others(self) -> list[str]:
-        """Published figures that stand beside nothing of ours."""
+        """Published figures that match no method of ours."""
         rows = self.published.drop(index=list(self.used))
         lines = []
         for (label, metric), part in rows.groupby(["label", "metric"], sort=False):

@@ -26,7 +26,7 @@ FLAGS: dict[str, str] = {
     "near_edge": "over 10% of the stamp and of the mesh around it lies beyond the data",
     "bad_pixels": "the stamp holds pixels without data, set to the background",
     "low_signal_to_noise": "the signal-to-noise ratio is below extraction.low_signal_to_noise",
-    "noise_disagrees": "the empty pixels scatter twice, or half, as much as the weight map says",
+    "noise_disagrees": "the empty pixels scatter twice, or half, as much as in the weight map",
     "star": "no wider than the PSF",
     "saturated": "pixels above extraction.saturation, or a core as flat as a clipped one",
     "coincident": "another object of the catalogue lies within one pixel",

@@ -1,7 +1,7 @@
 """From a mosaic and positions to stamps, in bounded memory.
 
 The mosaic is worked on in tiles with a margin: in each the background is fitted around masked
-sources, sources are segmented, and the stamps whose centres lie in the tile are cut and judged.
+sources, sources are segmented, and the stamps whose centres lie in the tile are cut and checked.
 Tiles without an object are never read.
 """
 
@@ -56,7 +56,7 @@ def cutouts(
     extraction: Extraction,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """Cut and judge a stamp at every position, tile by tile.
+    """Cut and check a stamp at every position, tile by tile.
 
     What becomes of an object depends on the mosaic, its position and the settings; not on the
     other objects, but for the flag ``coincident``, nor on the number of processes.

@@ -42,8 +42,8 @@ def _lineage(method: str, settings: Mapping[str, Settings]) -> Iterator[Settings
         seen.add(name)
         if name not in settings:
             raise DataError(
-                f"method '{method}' builds on '{name}', of which no run is given, so that nobody "
-                "can tell what it has seen; name its runs too"
+                f"method '{method}' builds on '{name}', of which no run is given, so that its "
+                "training data are unknown; name its runs too"
             )
         yield settings[name]
         features_from = settings[name].get("learner", {}).get("features_from")

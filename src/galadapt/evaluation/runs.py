@@ -63,7 +63,7 @@ class Metrics:
 
     @property
     def items(self) -> list[str]:
-        """What is judged: quantities, or sets of classes, the network's own ones first."""
+        """What is evaluated: quantities, or sets of classes, the network's own ones first."""
         found = (row["item"] for row in self.rows if row["domain"] != WHOLE_RUN[0])
         return list(dict.fromkeys(found))
 

@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 
 def full_name(task: str, name: str) -> str:
-    """Return the name by which `find` knows a stage that a task has or shares."""
+    """Return the name for `find` of a stage that a task has or shares."""
     own = f"{task}.{name}"
     return own if own in of_task(task) else name
 

@@ -1,7 +1,7 @@
 """Measuring galaxies with trained networks.
 
-A package is made of finished runs (`make_package`) and read back (`package`); `describe` puts it in
-words, `store` and `fetched` offer and fetch packages, `coverage` draws whether their errors hold.
+A package is made of finished runs (`make_package`) and read back (`package`); `describe` prints
+it, `store` and `fetched` list and fetch packages, `coverage` draws the coverage of their errors.
 
 `predict` goes from a user's images to a catalogue:
 

@@ -1,4 +1,4 @@
-"""Figures of the errors that a prediction package gives: do they hold what they promise?"""
+"""Figures of the coverage of a package's errors."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def coverage_figures(
         reference: Its reference.parquet.
         predictions: Predictions tables of its networks, one per seed.
         curve: PNG to write: the share of test galaxies inside their errors against the stated
-            level, a panel per parameter, a colour per domain. Bands are what chance alone does to
-            a perfect error with so many galaxies (one sigma).
+            level, a panel per parameter, a colour per domain. Bands: binomial scatter of so
+            many galaxies (one sigma).
         scatter: PNG to write: predicted against catalogue values of the survey's test galaxies
             with 68 % errors. Every finite prediction is inside the panel; galaxies whose truth
             lies beyond their 95 % error are marked.
@@ -126,9 +126,9 @@ def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, outp
                 line: dict[str, Any] = {"color": colour, "marker": "o", "ms": 3, "lw": 1.4}
                 label = f"{domain} ({count} galaxies)"
                 panel.plot(levels, inside[domain][:, column], label=label, **line)
-            panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="stated level")
+            panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="nominal level")
             panel.set_title(QUANTITIES[name].words)
-        axes[0, 0].set_ylabel("share inside")
+        axes[0, 0].set_ylabel("coverage")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -1,4 +1,4 @@
-"""A package in words: which images it holds for, how good it is, who made it."""
+"""Descriptions of a package: valid images, accuracy, origin."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def scope(record: Record) -> list[str]:
         f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
         f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
         f"{record.pixel_scale:g} arcsec)",
-        f"they hold for {_ranges(record)}",
+        f"valid for {_ranges(record)}",
     ]
 
 
 def adaptation(record: Record) -> str:
-    """What the networks have seen of their survey."""
+    """Survey that the networks were adapted to, with or without labels."""
     if "survey" in record.labels_of:
         return f"{_plain(record.survey)}, with labels"
     if "survey" in record.feature_domains:
@@ -90,7 +90,7 @@ def sheet(name: str, record: Record) -> str:
         "stamps": f"{record.stamp_size} px of {record.pixel_scale:g} arcsec",
         "PSF": f"{record.psf_fwhm:.3f} arcsec (FWHM), {record.psf.kind}",
         "noise": f"{record.pixel_rms:.4g} per pixel: 1 sigma is {noise(record):.1f} mag/arcsec2",
-        "holds for": _ranges(record),
+        "valid for": _ranges(record),
         "adapted to": adaptation(record),
         "labels of": _plain(
             " and ".join(record.labels_of) + (f", starting from {start}" if start else "")
@@ -98,7 +98,7 @@ def sheet(name: str, record: Record) -> str:
         "errors from": f"{record.reference_domain} galaxies that no network was trained on",
         "networks": f"{len(record.members)} (seeds {seeds}), {record.size / 1e6:.1f} MB",
         "licence": _plain(record.licence),
-        "please cite": _plain(record.citation) or "nothing named",
+        "please cite": _plain(record.citation) or "not stated",
         "made by": f"galadapt {_plain(record.version)}",
         "digest": record.digest,
     }
@@ -106,7 +106,7 @@ def sheet(name: str, record: Record) -> str:
     lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
     table = _tests(record)
     if table.empty:
-        return "\n".join([*lines, "No test galaxies with labels: how good it is is not known."])
+        return "\n".join([*lines, "No test galaxies with labels: the accuracy is unknown."])
     lines.append("Test galaxies (mean of all networks; bias is the median error):")
     return "\n".join([*lines, *_aligned(table)])
 

@@ -43,7 +43,7 @@ def detect(mosaic: Mosaic, size: int, extraction: Extraction) -> pd.DataFrame:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoDetectionsWarning)
-            # Deblending warns where nothing can be separated: no news for anyone.
+            # Deblending warns where nothing can be separated: of no interest here.
             warnings.simplefilter("ignore")
             found = deblend_sources(
                 tile.smooth,

@@ -17,7 +17,7 @@ from galadapt.learners.orientations import mean_output
 from galadapt.prediction.package import REFERENCE, Package, Record, features_of
 from galadapt.stamps.preprocess import apply_chain
 
-#: Stamps per forward pass. Every pass has this size: results do not depend on who comes together.
+#: Stamps per forward pass, always this many: results do not depend on how stamps are grouped.
 BATCH = 128
 
 _REMEDY = "make or fetch the package again"

@@ -1,4 +1,4 @@
-"""What can be wrong with one measurement: the bits of the column `flags`."""
+"""Warnings about a measurement: the bits of the column `flags`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Flag(IntFlag):
         flag._value_, flag.meaning, flag.extraction = bit, meaning, extraction
         return flag
 
-    NO_STAMP = 1 << 0, "not measured; the column reason says why"
+    NO_STAMP = 1 << 0, "not measured; see the column reason"
     OUT_OF_RANGE = 1 << 1, "a prediction lies outside the training's range; no error is reported"
     UNLIKE_TRAINING = 1 << 2, "the stamp is unlike those of the training"
     NOISE_UNLIKE = 1 << 3, "noise below 1/3 or above 3 times the training's"
@@ -38,7 +38,7 @@ class Flag(IntFlag):
     LOW_SIGNAL_TO_NOISE = 1 << 10, "signal-to-noise below 10", "low_signal_to_noise"
     NOISE_DISAGREES = (
         1 << 11,
-        "pixels scatter twice or half as much as the weight says",
+        "scatter of the pixels twice or half that of the weight map",
         "noise_disagrees",
     )
     STAR_LIKE = 1 << 12, "no wider than the PSF", "star"
@@ -47,7 +47,7 @@ class Flag(IntFlag):
 
     @property
     def label(self) -> str:
-        """The bit's name in lower case, as catalogues and messages spell it."""
+        """The bit's name in lower case, as in catalogues and messages."""
         return str(self.name).lower()
 
 

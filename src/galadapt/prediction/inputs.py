@@ -1,4 +1,4 @@
-"""What is to be measured, opened and checked before any network is loaded."""
+"""Inputs of a measurement, opened and checked before any network is loaded."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Prepared:
 
 
 def prepare(model: Path, inputs: Inputs) -> Prepared:
-    """Open a package and find out what is to be measured with it.
+    """Open a package and the inputs to measure with it.
 
     Raises:
         ConfigError: not exactly one kind of input, or options that contradict each other.
@@ -101,7 +101,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         log.info(f"{package.folder}: {line}")
     _check_options(inputs)
     psf, psf_fwhm, common = _compare_psf(record, inputs)
-    # A user wants a crowded galaxy measured and flagged, where a training set leaves it out.
+    # A crowded galaxy is measured and flagged here; a training set leaves it out.
     extraction = record.extraction.model_copy(
         update={"psf_fwhm": psf_fwhm, "max_neighbour_fraction": 1.0}
     )
@@ -224,14 +224,12 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
     path, scale = inputs.psf, inputs.psf_pixel_scale
     if path is None:
         log.info(
-            f"no PSF given: taken as that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
+            f"no PSF given: assuming that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
         )
         return record.psf, record.psf_fwhm, 0
     if scale is None:
         scale = record.pixel_scale
-        log.info(
-            f"{path}: taken as sampled at {scale:g} arcsec/px; give --psf-pixel-scale if it is not"
-        )
+        log.info(f"{path}: assuming {scale:g} arcsec/px; give --psf-pixel-scale if it is not")
     images = _count_images(path)
     if images > 1:
         raise DataError(

@@ -2,8 +2,8 @@
 
 The reference are galaxies the network was not trained on and whose parameters are known. For an
 object with predictions p the k reference objects nearest in standardised predictions (magnitude
-above all, the radius by its logarithm) show how wrong the network is for galaxies it predicts to be
-alike. Per parameter,
+above all, the radius by its logarithm) show the network's errors for galaxies with similar
+predictions. Per parameter,
 
     u(p, s) = sqrt(Q(p)^2 + max(0, s^2 - S(p)^2)),    error = c u
 
@@ -13,7 +13,7 @@ galaxies enlarges the error, and none makes it smaller. c is the quantile of |re
 reference, each object left out of its own neighbours, so that the intervals cover the wanted share
 of the reference's population (split conformal prediction with a local scale: Lei et al. 2018, J.
 Am. Stat. Assoc. 113, 1094, section 5.2; local quantiles as in Guan 2023, Biometrika 110, 33).
-The promise holds for objects drawn like the reference, and on average over them only.
+This coverage holds only for objects drawn like the reference, and on average.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Making a prediction package of finished runs, and measuring how good it is."""
+"""Making a model package of finished runs, and measuring its accuracy."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def write_package(
 
     Args:
         runs: Run folders (run.json, model/) of the seeds of one task, variant and method.
-        simulated: Stamp sets (shards) of the simulated domain BEFORE any variant: what is measured
-            here goes the whole way that a user's stamps go.
+        simulated: Stamp sets (shards) of the simulated domain BEFORE any variant: these are
+            processed like a user's stamps.
         survey: Stamp set of the survey before any variant.
         psf: PSF of the simulations.
         extraction: How stamps are cut out of mosaics.
@@ -280,7 +280,7 @@ def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ..
 def _coverage_rows(
     record: Record, reference: pd.DataFrame, domain: str, test: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """What the errors from a domain's reference galaxies cover of both domains' test galaxies."""
+    """Coverage of both domains' test galaxies by errors from one domain's reference galaxies."""
     intervals = Intervals.of_reference(reference, domain, record.parameters)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
     limits = record.training_ranges["magnitude"]

@@ -1,4 +1,4 @@
-"""Measuring objects in bounded memory, part by part, so that it can be continued.
+"""Measuring objects in bounded memory, in parts, so that an interrupted run can continue.
 
 The measurements of some hundred objects at a time are kept in a folder of parts beside the output.
 An interrupted run starts again where it stopped; parts that belong to another key (other inputs,
@@ -37,7 +37,7 @@ _KEY = "key.json"
 
 
 def input_digest(path: Path) -> str:
-    """Know a file by its bytes, or a large one by its size and time of change.
+    """Identify a file by its content, or a large one by its size and time of change.
 
     Raises:
         DataError: the file is missing.

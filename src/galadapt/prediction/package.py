@@ -1,6 +1,6 @@
-"""The prediction package: a folder with all that measuring a galaxy takes.
+"""The model package: a folder with everything needed to measure a galaxy.
 
-- ``package.json``: what the networks expect and how good they are (`Record`), written last;
+- ``package.json``: requirements and accuracy of the networks (`Record`), written last;
 - ``member-<k>.keras``: the networks, one per training seed; a prediction is their mean;
 - ``reference.parquet``: validation galaxies of both domains with truths (``<parameter>_true``), the
   ensemble's predictions (``_predicted``), the members' standard deviation (``_spread``) and the
@@ -49,7 +49,7 @@ class Member(Section):
 
 
 class Quality(Section):
-    """How good the ensemble is on one domain's `n` test galaxies, in one parameter.
+    """Accuracy of the ensemble on one domain's `n` test galaxies, in one parameter.
 
     R², and median and NMAD of the errors (`galadapt.core.quantity`); None where not defined.
     """

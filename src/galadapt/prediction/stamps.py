@@ -44,7 +44,7 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class Batch:
-    """Some objects, what became of them, and where they lie.
+    """Some objects, their stamps or rejections, and their positions.
 
     Attributes:
         rows: Their rows in the table of objects (n,).
@@ -223,7 +223,7 @@ class Framed:
         shape: (ny, nx) with the frame [px].
         pixel_scale: [arcsec/px].
         pad: Width of the frame [px]; 0 where none is needed.
-        filled: Whether any pixel is noise of ours.
+        filled: Whether any pixel was filled with noise.
     """
 
     def __init__(self, mosaic: Mosaic, size: int) -> None:

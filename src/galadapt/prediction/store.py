@@ -188,7 +188,7 @@ class Store:
 
 @contextlib.contextmanager
 def _translated(what: str, problem: str, remedy: str, rev: str | None = None) -> Iterator[None]:
-    """Turn whatever DVC and the dozen kinds of remotes raise into one sentence."""
+    """Turn any error of DVC and its remotes into one sentence."""
     try:
         yield
     except GaladaptError:
@@ -202,6 +202,6 @@ def _translated(what: str, problem: str, remedy: str, rev: str | None = None) ->
             raise DataError(f"{what}: no revision '{rev}'; correct --rev") from None
         # The cause is what happened; DVC's own text is often no more than "SCM error".
         text = " ".join(str(error.__cause__ or error).split())
-        # Where DVC tried to put a clone is nobody's business.
+        # The temporary folder of DVC's clone is of no interest.
         line = text.partition(" to '")[0][:160] or type(error).__name__
         raise DataError(f"{what}: {problem} ({line}); {remedy}") from None

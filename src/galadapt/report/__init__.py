@@ -1,1 +1,1 @@
-"""One self-contained page that says what was run, what came out and how far to trust it."""
+"""One self-contained page: what was run, the results and their caveats."""

@@ -23,7 +23,7 @@ class Words:
         facts: What the configuration states about the data.
         caveats: What the figures do not show, from the configuration and the numbers of test
             objects per domain of each run.
-        work: Short name of the published work whose figures stand beside ours.
+        work: Short name of the published work shown for comparison.
         published: Its figures (`galadapt.answers.published`); None: there are none.
     """
 

@@ -1,7 +1,7 @@
-"""Images of the sky, whatever file, unit and pixel scale they come in.
+"""Images of the sky in any file format, unit and pixel scale.
 
 `open_mosaic` finds the image in a file, its weight, its unit and its zero point; `Mosaic.read`
-gives any box of pixels on the grid the caller wants. Pixels are read from disk box by box.
+gives any box of pixels on a chosen grid. Pixels are read from disk box by box.
 """
 
 from galadapt.sky.calibration import SCALE_TOLERANCE

@@ -33,12 +33,12 @@ class Archive(Section):
     what: str
     citation: str
     licence: str
-    checked: bool = Field(description="Whether the addresses have been seen to respond.")
+    checked: bool = Field(description="Whether the addresses have been tried.")
     note: str = ""
 
 
 class Archives(Section):
-    """The table of what can be fetched, and names for sets of it."""
+    """The table of files that can be fetched, and named groups of them."""
 
     files: dict[str, Archive] = Field(min_length=1)
     groups: dict[str, list[str]] = Field({}, description="Names of files that belong together.")
@@ -84,7 +84,7 @@ def read_archives(path: str | Path) -> Archives:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: not a readable table of archives ({reason})") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold 'files' and 'groups'")
+        raise ConfigError(f"{path}: must contain 'files' and 'groups'")
     try:
         # Keys starting with a dot hold text shared by entries.
         return Archives.model_validate({k: v for k, v in values.items() if k[:1] != "."})

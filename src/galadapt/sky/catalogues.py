@@ -88,7 +88,7 @@ GALFIT = {
 #: Those that are read unmapped, as printed.
 _GALFIT_LABELS = {name: GALFIT[name][0] for name in (*LABELS, *ERRORS) if name in GALFIT}
 
-#: Of VizieR's rows for three filters: the column that tells them apart, and the names of F160W.
+#: Of VizieR's rows for three filters: the column of the filter, and the names of F160W.
 _FILTER, _F160W = "F", ("H", "F160W")
 
 
@@ -298,7 +298,7 @@ def _identifiers(
         raise DataError(
             f"{path}: row {int(np.argmax(empty)) + 1} has no {column}; give every object its own"
         )
-    # Beyond this a float no longer tells neighbouring integers apart.
+    # Beyond this a float cannot represent every integer.
     if values.dtype.kind == "f" and (values == values.round()).all() and values.abs().max() < 2**53:
         values = values.astype(np.int64)
     twice = values[values.duplicated(keep=False)]

@@ -47,7 +47,7 @@ def noise_of(
     sky: WCS | None,
     remark: Callable[[str], None],
 ) -> Noise:
-    """What is known of the noise of an image, which `mosaic` reads without any."""
+    """The noise of an image, which `mosaic` opens without any."""
     path, shape = mosaic.path, mosaic.native_shape
     found = None
     for kind, name in maps.items():

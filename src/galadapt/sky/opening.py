@@ -38,7 +38,7 @@ def open_mosaic(
     unit: str | None = None,
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
-    """Open an image and what is known of its noise.
+    """Open an image with its noise maps.
 
     Args:
         image: FITS file, plain, gzipped or with tile compression (fpack).

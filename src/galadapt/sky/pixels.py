@@ -1,4 +1,4 @@
-"""Pixels on disk, and what is known of their noise."""
+"""Pixels on disk, and their noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the pixels of an image lie on the sky."""
+"""World coordinates of an image's pixels."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Sky:
 
 
 def without_stale_distortion(header: fits.Header) -> fits.Header:
-    """Copy a header without distortion coefficients that its CTYPE denies.
+    """Remove stale SIP keywords: distortion coefficients without SIP in CTYPE.
 
     Drizzled mosaics, CANDELS' among them, keep the SIP coefficients of one exposure although they
     have no distortion: their CTYPE does not end in -SIP. Astropy applies them all the same and is

@@ -1,6 +1,6 @@
 """CANDELS: HST/WFC3 F160W mosaics from MAST and the GALFIT catalogues of van der Wel et al.
 
-The mosaics (1 to 2 GB each) are never held in memory: they are judged by their headers and given a
+The mosaics (1 to 2 GB each) are never held in memory: they are checked by their headers and given a
 second name, or, for a part of the sky, copied row by row. What of the catalogue (2014, 2012, or
 VizieR's form of the latter) cannot be a label gets a flag and a reason.
 """

@@ -1,4 +1,4 @@
-"""Real galaxies of COSMOS as another telescope would have imaged them.
+"""Real galaxies of COSMOS as seen by another telescope.
 
 Each galaxy of a GalSim RealGalaxyCatalog (HST/ACS F814W) is deconvolved from its own PSF,
 convolved with the survey's, and drawn in one cell of a mosaic with noise. Its labels are the
@@ -184,7 +184,7 @@ class _Seen:
 
 
 class _Camera:
-    """Sees galaxies of the archive through another PSF."""
+    """Draws galaxies of the archive through another PSF."""
 
     def __init__(
         self,

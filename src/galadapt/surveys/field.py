@@ -1,4 +1,4 @@
-"""A survey field: what every kind of survey hands on.
+"""A survey field: the common output of all kinds of survey.
 
 It is a mosaic (``drz``) with a celestial WCS and its zero point (ABZP), its weight map (``wht``), a
 catalogue, and a table of what is known beyond it (``truth``).

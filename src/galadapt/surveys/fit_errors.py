@@ -99,7 +99,7 @@ def scattered(
 def flagged(
     rows: pd.DataFrame, crowding: np.ndarray, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Spoil some fits as faintness and neighbours do, and flag them.
+    """Make some fits wrong, as for faint and crowded galaxies, and flag them.
 
     Suspicious fits (1) scatter by a tenth more in every value, bad fits (2) end at a bound of the
     index, and objects without a fit (3) lose all values when they are written. Rates are below

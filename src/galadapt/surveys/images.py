@@ -119,7 +119,7 @@ def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
 
 
 def _brightening(mosaic: Mosaic, image: Image) -> float:
-    """What the image's pixels are multiplied with to have the experiment's zero point."""
+    """Factor that brings the image's pixels to the experiment's zero point."""
     known = known_zero_point(mosaic.zero_point, mosaic.path, "survey.zero_point")
     return rescaling(known, image.zero_point)
 

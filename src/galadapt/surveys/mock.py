@@ -1,4 +1,4 @@
-"""A survey that looks like CANDELS, of galaxies the training simulator does not make.
+"""A survey like CANDELS, with galaxies that the training simulator cannot make.
 
 Galaxies are a bulge and an exponential disc whose light is partly gathered into spiral arms, bars
 and clumps; they overlap, and fainter ones lie between them. The PSF is broader than the training

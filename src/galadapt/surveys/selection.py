@@ -43,7 +43,7 @@ def select(
     objects = read_catalogue(catalogue).drop(columns="position_angle_error")
     for name in ("effective_radius", "effective_radius_error"):
         objects[name] /= image.pixel_scale
-    # A user's catalogue may have no labels, or only some: no object is judged by what none has.
+    # A user's catalogue may have no labels, or only some: a label that none has is no cut.
     has_fit = objects["flag"] < FLAG_NO_FIT
     known = objects.columns[objects[has_fit].notna().any()]
     finite = np.isfinite(objects[known.intersection(_NEEDED)].to_numpy(float)).all(axis=1)

@@ -59,7 +59,7 @@ class Experiment(Section):
 
     @property
     def answer_kind(self) -> str:
-        """Kind of answer of the methods; kinds of one task are judged and drawn alike."""
+        """Kind of answer of the methods; kinds of one task are evaluated and drawn alike."""
         own: Any = self
         kind: str = own.method_settings[self.methods[0]].answer_kind
         return kind

@@ -220,7 +220,7 @@ def test_a_start_that_tells_other_classes_apart(patterns: Path, tmp_path: Path) 
     network = {"network": {"architecture": "moments"}, "epochs": 1}
     run(tmp_path / "first", patterns, network)
     groups = {"clean": ["empty"], "line": ["line"], "block": ["block"]}
-    with pytest.raises(DataError, match=r"tells empty, line, block apart, not clean"):
+    with pytest.raises(DataError, match=r"has classes empty, line, block, not clean"):
         run(
             tmp_path / "second",
             patterns,

@@ -1,4 +1,4 @@
-"""Gradient reversal against its definition, and R1's sign flip against its print."""
+"""Gradient reversal against its definition, and the printed sign flip."""
 
 from __future__ import annotations
 

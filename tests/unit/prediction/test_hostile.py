@@ -876,7 +876,7 @@ def test_an_output_is_replaced_as_a_whole(world, clean):
 
 def test_a_psf_that_is_not_given_is_said(world, capsys):
     assert main(world.arguments()) == 0
-    assert "no PSF given: taken as that of the training, 0.18" in capsys.readouterr().err
+    assert "no PSF given: assuming that of the training, 0.18" in capsys.readouterr().err
 
 
 def test_an_empty_sky_without_a_catalogue(world, capsys):

@@ -1,4 +1,4 @@
-"""The default renderer against GalSim at tight settings, over R1's whole parameter box."""
+"""The default renderer against GalSim at tight settings, over the CANDELS study's whole ranges."""
 
 import itertools
 

@@ -506,7 +506,7 @@ def test_the_table_of_the_repository_is_whole(repository):
     [
         ("files: {a: {file: x}}", r"files\.a\.urls: Field required"),
         ("files: [", "not a readable table"),
-        ("just text", "must hold 'files' and 'groups'"),
+        ("just text", "must contain 'files' and 'groups'"),
         ("files: {a: {file: ../x, urls: ['http://h/x']}}", r"files\.a\.file"),
         ("files: {a: {file: x, urls: ['ftp://h/x']}}", r"files\.a\.urls\.0"),
     ],

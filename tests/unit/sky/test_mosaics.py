@@ -259,7 +259,7 @@ def test_an_exposure_map_is_scaled_to_the_noise(tmp_path):
 def test_maps_that_contradict_the_image_are_refused(tmp_path, kind, value):
     """A noise given as weight, a weight given as noise, counts labelled as a rate."""
     image, other = _write(tmp_path / "image.fits"), _map(tmp_path / "map.fits", value)
-    message = _refused("the noise of .* times what this", image, **{kind: other})
+    message = _refused("the noise of .* times that of this", image, **{kind: other})
     assert "as weight, a noise as rms, and a relative or exposure map as exposure" in message
 
 

@@ -35,7 +35,7 @@ def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
 
 
 def coder_of(method: ClassMethod, stamps: StampSet) -> ClassCoder:
-    """Group the classes that a stamp set names as a method wants them.
+    """Group the classes of a stamp set as a method's settings do.
 
     Raises:
         DataError: the stamps do not name their classes, or lack one that the method groups.
@@ -132,7 +132,7 @@ class Classes:
                 learned.ordinal != self.coder.ordinal and start.get("kind") != "maps"
             ):
                 raise DataError(
-                    f"tells {', '.join(learned.classes)} apart, not {', '.join(self.coder.classes)}"
+                    f"has classes {', '.join(learned.classes)}, not {', '.join(self.coder.classes)}"
                 )
         index = self.coder.index(labels)
         counts = np.bincount(index[index >= 0], minlength=len(self.coder.classes))

@@ -1,4 +1,4 @@
-"""How predicted classes are judged and compared (`galadapt.answers.view.Judging`)."""
+"""How predicted classes are evaluated and compared (`galadapt.answers.view.Judging`)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GROUPED = ("loss", "vote_balanced_accuracy", "vote_accuracy")
 #: Figures by which methods are ranked: {metric: its name in sentences}.
 _RANKED = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
-#: Below this many test groups, a class is judged on too few for its error bars to hold.
+#: Below this many test groups of a class, its error bars are unreliable.
 _FEW_GROUPS = 5
 
 #: Parts of a test set: the predicted classes, and the labels before any grouping.

@@ -1,4 +1,4 @@
-"""How predicted classes are judged."""
+"""How predicted classes are evaluated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from galadapt.config.base import Section
 
 
 class ClassEvaluation(Section):
-    """How predicted classes are judged."""
+    """How predicted classes are evaluated."""
 
     bootstrap: int = Field(
         500,
@@ -32,7 +32,7 @@ class ClassEvaluation(Section):
         {},
         description=(
             "Coarser classes, {name: [classes]}, in which networks that predict the finer "
-            "classes are judged too: their probabilities add up. {}: none."
+            "classes are evaluated too: their probabilities add up. {}: none."
         ),
     )
 

@@ -1,4 +1,4 @@
-"""How measured numbers are judged and compared (`galadapt.answers.view.Judging`)."""
+"""How measured numbers are evaluated and compared (`galadapt.answers.view.Judging`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How measured numbers are judged."""
+"""How measured numbers are evaluated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from galadapt.core.quantity import QUANTITIES, Quantity
 
 
 class Evaluation(Section):
-    """How predictions are judged."""
+    """How predictions are evaluated."""
 
     magnitude_bins: list[float] = Field(
         [16, 20, 21, 22, 23, 25, 27], min_length=2, description="Edges of the magnitude bins."

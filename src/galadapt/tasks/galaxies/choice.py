@@ -71,13 +71,13 @@ COLUMNS = [
     *("r2_mean", "r2_std", "regret", "rank_correlation"),
 ]
 
-#: Split that the criteria read: training has seen none of it, and what is judged is another one.
+#: Split that the criteria read: training has seen none of it, and evaluation uses another one.
 _SPLIT = "validation"
 
 #: Fewest galaxies that a criterion is measured with.
 _FEWEST = 10
 
-#: Settings that say what a method has seen; `simulation` is one more, of galaxies alone.
+#: Settings that determine what a method has seen; `simulation` is one more, of galaxies alone.
 _SETTINGS = ("survey_labels", "starts_from", "alignment", "domains")
 
 #: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
@@ -89,13 +89,13 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
 
     Squared errors and variances are in units of the variance of the simulated validation galaxies'
     true values, averaged over the parameters and seeds, and taken over the galaxies that every
-    candidate of a simulation was asked for. A failed prediction counts as an error of one such
+    candidate of a simulation was run on. A failed prediction counts as an error of one such
     variance.
 
     Args:
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
             that tables shall have.
-        survey_kind: What the survey is, for the sentence that judges the choices.
+        survey_kind: What the survey is, for the sentence that evaluates the choices.
         choice: CSV with `COLUMNS`, one row per criterion and candidate: the `simulation` learned
             from (empty: the experiment's), the criterion's `value` (smaller is better; empty where
             it cannot be measured, as disagreement with one seed), `chosen` (true once per criterion
@@ -225,7 +225,7 @@ def _common(
     tables: Mapping[tuple[str, str], Sequence[pd.DataFrame]],
     simulations: Mapping[tuple[str, str], str],
 ) -> dict[str, pd.Index]:
-    """Return, per simulation, the galaxies that all candidates which compare were asked for.
+    """Return, per simulation, the galaxies that all compared candidates were run on.
 
     A method that leaves out faint galaxies would look better than the others by that alone. Survey
     galaxies are those of all candidates; simulated ones of one simulation have nothing to do with

@@ -158,7 +158,7 @@ class Config(Experiment):
         return tuple(dict.fromkeys([*self.domains, *used]))
 
     def source(self, method: str, domain: str) -> str:
-        """Name the stamp set that a method knows as a domain."""
+        """Name the stamp set of a domain that a method uses."""
         if domain != "simulated":
             return domain
         while (settings := self.method_settings[method]).simulation is None:
@@ -175,7 +175,7 @@ class Config(Experiment):
         return [f"shard-{k:03d}.h5" for k in range(shards)]
 
     def seen_by(self, wildcards: Mapping[str, Any]) -> Config:
-        """Return the experiment as a job knows it: with the simulation of its method or source."""
+        """Return the experiment as used by a job: with the simulation of its method or source."""
         source = wildcards.get("source")
         if source is None and "method" in wildcards:
             source = self.source(wildcards["method"], "simulated")

@@ -136,7 +136,7 @@ def package(
     compute: Compute,
     provenance: Provenance,
 ) -> None:
-    """The networks of one variant and method, as `galadapt predict` wants them."""
+    """The networks of one variant and method, packaged for `galadapt predict`."""
     from galadapt.prediction.make_package import write_package
 
     write_package(

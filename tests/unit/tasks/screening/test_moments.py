@@ -1,4 +1,4 @@
-"""R3's moments against known distributions."""
+"""Moments of images against known distributions."""
 
 from __future__ import annotations
 

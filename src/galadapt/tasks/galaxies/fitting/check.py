@@ -93,7 +93,7 @@ def fit_check(
     if not stamps:
         raise DataError(
             f"none of {len(rows)} sampled objects gives a stamp; `galadapt predict` on the same "
-            "input says why"
+            "input gives the reasons"
         )
     kept = sorted(stamps)
     result = Ensemble.of_package(package)(np.stack([stamps[row].pixels for row in kept]))
