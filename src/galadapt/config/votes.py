@@ -1,0 +1,113 @@
+"""Networks and methods of tasks that predict the votes of volunteers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.config.base import Section
+from galadapt.config.training import SelfTraining, Training
+
+
+class VoteNetwork(Section):
+    """A network from the registry in `galadapt.learners.keras.architectures`."""
+
+    architecture: Literal["zoo", "compact", "residual"] = Field(
+        "compact",
+        description=(
+            "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
+            "study; residual, compact: as for task galaxies."
+        ),
+    )
+    padding: Literal["valid", "same"] = Field("same", description="Borders of zoo's convolutions.")
+    hidden: int = Field(
+        256,
+        ge=0,
+        le=4096,
+        description="Units between the pooled features of zoo and its outputs; 0: none.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the outputs of zoo.")
+    sampled_dropout: bool = Field(
+        False, description="Keep dropout on when predicting: each pass gives another sample."
+    )
+    bayesian: bool = Field(
+        False,
+        description=(
+            "Learn a distribution of every weight of zoo (Flipout, Wen et al. 2018) instead of the "
+            "weight; each pass gives another sample. Needs head: dirichlet, whose likelihood sets "
+            "the scale of the prior."
+        ),
+    )
+    prior_weight: float = Field(
+        1.0, gt=0, description="Weight of the prior of a bayesian network; 1: Bayes' theorem."
+    )
+    warm_up: int = Field(
+        5, ge=0, description="Epochs over which the weight of the prior rises from 0."
+    )
+    passes: int = Field(
+        16, ge=2, le=1000, description="Samples per stamp of a network that has a distribution."
+    )
+    input_normalisation: Literal["global", "none"] = Field(
+        "global",
+        description=(
+            "global: subtract the mean and divide by the standard deviation of all training "
+            "pixels. none: stamps of the variant."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _of_zoo(self) -> VoteNetwork:
+        if self.sampled_dropout and self.dropout == 0:
+            raise ValueError("sampled_dropout: needs dropout above 0")
+        if self.sampled_dropout and self.bayesian:
+            raise ValueError("bayesian and sampled_dropout: choose one")
+        changed = {"padding", "hidden", "dropout", "bayesian"} & self.model_fields_set
+        if self.architecture != "zoo" and changed:
+            raise ValueError(f"{min(changed)}: belongs to architecture zoo")
+        return self
+
+
+class VoteMethod(Training):
+    """How a learner that predicts votes is trained."""
+
+    network: VoteNetwork = Field(VoteNetwork(), description="What is trained.")
+    head: Literal["independent", "tree", "dirichlet"] = Field(
+        "tree",
+        description=(
+            "independent: every output is a share of its own, between 0 and 1 (squared error); the "
+            "tree is imposed on predictions only. tree: outputs below 0 are 0, the answers of a "
+            "question add up to 1 and are multiplied along the tree (squared error of the shares). "
+            "dirichlet: a Dirichlet-multinomial distribution of the votes of every question "
+            "(negative log-likelihood; questions without votes cost nothing)."
+        ),
+    )
+    self_training: SelfTraining | None = Field(
+        None,
+        description=(
+            "Train on the most certain predictions of the start's networks for survey stamps; "
+            "null: do not. Needs both domains and starts_from, and no survey label."
+        ),
+    )
+    average_orientations: bool = Field(
+        False, description="Predict the mean over the stamp's 8 orientations; 8 times slower."
+    )
+
+    @property
+    def answer_kind(self) -> str:
+        """Kind of answer, by its name in `galadapt.answers.registry`."""
+        return "votes"
+
+    @model_validator(mode="after")
+    def _sensible(self) -> VoteMethod:
+        if self.network.bayesian and self.head != "dirichlet":
+            raise ValueError("network.bayesian: needs head: dirichlet")
+        if self.learner.kind == "sklearn" and self.head != "independent":
+            raise ValueError("head: an estimator's is independent; set it")
+        if self.self_training is not None and (
+            len(self.domains) < 2 or self.starts_from is None or self.survey_labels
+        ):
+            raise ValueError(
+                "self_training: needs both domains, starts_from and survey_labels: false"
+            )
+        return self
