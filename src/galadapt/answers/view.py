@@ -57,7 +57,9 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
 
 
-def best(place: str, figure: str, candidates: Sequence[tuple[str, Cell]]) -> str:
+def best(
+    place: str, figure: str, candidates: Sequence[tuple[str, Cell]], smallest: bool = False
+) -> str:
     """State which method leads in a figure, and whether the lead is significant.
 
     A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
@@ -67,17 +69,18 @@ def best(place: str, figure: str, candidates: Sequence[tuple[str, Cell]]) -> str
     Args:
         place: What the sentence is about.
         figure: Name of the figure.
-        candidates: (method, its figure); larger is better, NaN is left out.
+        candidates: (method, its figure); NaN is left out.
+        smallest: Whether smaller is better.
     """
     ranked = sorted(
         ((cell.mean, name, cell.error) for name, cell in candidates if not math.isnan(cell.mean)),
-        key=lambda found: -found[0],
+        key=lambda found: found[0] if smallest else -found[0],
     )
     if len(ranked) < 2:
         return f"{place}: fewer than two methods have a defined {figure}."
     (first, leader, error), (second, follower, next_error) = ranked[:2]
     margin = math.hypot(error, next_error)
-    distance = (first - second) / margin if margin > 0 else math.inf
+    distance = abs(first - second) / margin if margin > 0 else math.inf
     lead = (
         f"{number(first)} against {number(second)}, {distance:.1f} sigma of seed scatter and "
         "bootstrap combined"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Learner(Protocol):
-    """One kind of learner. Stamps are arrays (n, side, side, 1) float32; n may be 0.
+    """One kind of learner. Stamps are arrays (n, side, side, channels) float32; n may be 0.
 
     To add one: a class, its name in `galadapt.learners.registry`, and its settings in the union
     `LearnerKind` of `galadapt.config.training`.

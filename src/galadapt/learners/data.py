@@ -18,7 +18,7 @@ class Examples:
     """Stamps of one domain and split.
 
     Attributes:
-        images: (n, side, side, 1) float32, in the unit of the variant.
+        images: (n, side, side, channels) float32, in the unit of the variant.
         labels: (n, ...) as the answer reads them; NaN where unknown or hidden.
         rows: (n,) positions in the stamp set.
         copies: (n,) how often a training stamp is shown in an epoch; a hidden label never counts.
@@ -53,8 +53,13 @@ class Data:
     @property
     def side(self) -> int:
         """Side of a stamp [px]."""
-        side: int = next(iter(self.training.values())).images.shape[1]
-        return side
+        return self.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of a stamp: side, side, channels."""
+        side, _, channels = next(iter(self.training.values())).images.shape[1:]
+        return side, side, channels
 
 
 def read(sets: Mapping[str, StampSet], answer: Answer, method: Training) -> Data:
@@ -119,7 +124,7 @@ def read_examples(
         names = map(str, stamps.table["label"].to_numpy(object)[rows])
         copies[:] = [method.label_copies.get(name, 1) for name in names]
         copies[~known(labels)] = 1
-    return Examples(stamps.images(rows)[..., None], labels, rows, copies)
+    return Examples(stamps.inputs(rows), labels, rows, copies)
 
 
 def chosen_rows(

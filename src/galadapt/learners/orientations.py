@@ -25,7 +25,7 @@ def mean_output(predict: Callable[[np.ndarray], Any], images: np.ndarray) -> Any
 
     Args:
         predict: From stamps to an array (n, ...) float32, or a list of such.
-        images: (n, side, side, 1).
+        images: (n, side, side, channels).
 
     Returns:
         Arrays as `predict` gives them.

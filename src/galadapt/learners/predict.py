@@ -69,6 +69,12 @@ def predict(
                     f"{stamps.paths[0]}: stamps of {stamps.side} px for a learner of {side} px; "
                     "give it the variant it was trained on"
                 )
+            channels = loaded.record.get("stamps", {}).get("channels")
+            if stamps.metadata.get("channels") != channels:
+                raise DataError(
+                    f"{stamps.paths[0]}: channels {stamps.metadata.get('channels')} for a learner "
+                    f"of {channels}; give it stamps like those it was trained on"
+                )
         predicted = _predictions(loaded, sets)
         features = _embeddings(loaded, sets)
     write_parquet(predictions, predicted)
@@ -91,7 +97,7 @@ def _predictions(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFr
         for split in SPLITS:
             rows = _rows(run, stamps, split)
             for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
-                outputs = run.outputs(stamps.images(some)[..., None])
+                outputs = run.outputs(stamps.inputs(some))
                 columns = pd.DataFrame(run.answer.columns(outputs, stamps, some))
                 tables.append(pd.concat([_about(stamps, some, domain, split), columns], axis=1))
     return pd.concat(tables, ignore_index=True)
@@ -101,7 +107,7 @@ def _embeddings(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFra
     tables = []
     for domain, stamps in sets.items():
         rows = _rows(run, stamps, "test")[:EMBEDDED]
-        features = run.features(stamps.images(rows)[..., None]).astype(np.float32)
+        features = run.features(stamps.inputs(rows)).astype(np.float32)
         table = pd.DataFrame(features, columns=[f"f{k:03d}" for k in range(features.shape[1])])
         tables.append(pd.concat([_about(stamps, rows, domain, "test"), table], axis=1))
     return pd.concat(tables, ignore_index=True)

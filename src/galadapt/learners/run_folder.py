@@ -37,7 +37,7 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training, ready to predict stamps (n, side, side, 1)."""
+    """A finished training, ready to predict stamps (n, side, side, channels)."""
 
     record: Mapping[str, Any]
     learner: Learner

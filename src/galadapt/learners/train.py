@@ -32,6 +32,11 @@ def train(job: Job) -> None:
                     f"{other.paths[0]}: stamps of {other.side} px beside {first.paths[0]} with "
                     f"{first.side} px; give both the same variant"
                 )
+            if other.metadata.get("channels") != first.metadata.get("channels"):
+                raise DataError(
+                    f"{other.paths[0]}: channels {other.metadata.get('channels')} beside "
+                    f"{first.paths[0]} with {first.metadata.get('channels')}; give both the same"
+                )
         answer = answers.of_method(job.method, job.quantities, first)
         data = read(sets, answer, job.method)
         metadata = first.metadata

@@ -2,8 +2,8 @@
 
 An HDF5 file with
 
-- ``images``: (N, H, W) float32, little-endian, contiguous (a range of stamps is one read), in the
-  unit named by its attribute;
+- ``images``: (N, H, W) float32, or (N, H, W, channels) where stamps have several, little-endian,
+  contiguous (a range of stamps is one read), in the unit named by its attribute;
 - ``masks``: (N, H, W) uint8, only where each stamp has a map of flagged pixels;
 - ``table/<column>``: one dataset of length N per column, each with a ``unit`` attribute. Required
   columns are `id` and `split`; labels are quantities (`galadapt.core.quantity`), or the text column
@@ -50,12 +50,13 @@ def write_stamps(
 
     Args:
         path: Destination, written atomically.
-        batches: Arrays (n_i, H, W) whose lengths add up to ``len(table)``; with `masks`, pairs of
-            such an array and a bool array of the same shape.
+        batches: Arrays (n_i, H, W) or (n_i, H, W, channels) whose lengths add up to
+            ``len(table)``; with `masks`, pairs of such an array and a bool array (n_i, H, W).
         table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
             Text columns are stored as UTF-8, others in their own dtype. It is stored after the
             last batch, so whoever yields the batches may still fill measured columns.
-        metadata: At least `REQUIRED_METADATA`; JSON-serialisable.
+        metadata: At least `REQUIRED_METADATA`, and the names of the `channels` where there are
+            several; JSON-serialisable.
         unit: Unit of the images.
         masks: Whether the batches hold masks too.
 
@@ -79,6 +80,12 @@ def write_stamps(
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         pairs = (batch if masks else (batch, None) for batch in batches)
         _write_images(file, pairs, len(table), unit, path)
+        stored, channels = file["images"].shape[3:], metadata.get("channels")
+        if stored != (() if channels is None else (len(channels),)):
+            raise DataError(
+                f"{path}: {stored[0] if stored else 'no'} channels in the images, but metadata "
+                f"names {channels}; make them alike"
+            )
         group = file.create_group("table")
         for name in table.columns:
             values = table[name].to_numpy()
@@ -105,14 +112,17 @@ def _write_images(
     images: h5py.Dataset | None = None
     done = 0
     for batch, mask in batches:
-        if batch.ndim != 3 or batch.shape[1] != batch.shape[2]:
-            raise DataError(f"{path}: stamps must be (n, side, side), not {batch.shape}")
-        if mask is not None and mask.shape != batch.shape:
+        if batch.ndim not in (3, 4) or batch.shape[1] != batch.shape[2]:
+            raise DataError(
+                f"{path}: stamps must be (n, side, side) or (n, side, side, channels), not "
+                f"{batch.shape}"
+            )
+        if mask is not None and mask.shape != batch.shape[:3]:
             raise DataError(f"{path}: masks {mask.shape} for stamps {batch.shape}; make them alike")
         # Judged as stored: a finite float64 may overflow float32.
         with np.errstate(over="ignore"):
             batch = batch.astype("<f4", copy=False)
-        finite = np.isfinite(batch).all(axis=(1, 2))
+        finite = np.isfinite(batch).reshape(len(batch), -1).all(axis=1)
         if not finite.all():
             raise DataError(
                 f"{path}: stamp {done + int(np.argmin(finite))} holds NaN or infinite pixels; "
@@ -122,7 +132,7 @@ def _write_images(
             images = file.create_dataset("images", (count, *batch.shape[1:]), dtype="<f4")
             images.attrs["unit"] = unit
             if mask is not None:
-                file.create_dataset("masks", images.shape, dtype="u1")
+                file.create_dataset("masks", images.shape[:3], dtype="u1")
         if done + len(batch) > count or batch.shape[1:] != images.shape[1:]:
             raise DataError(
                 f"{path}: {done + len(batch)} stamps of {batch.shape[1:]} for {count} rows of "
@@ -203,6 +213,12 @@ class StampSet:
         """Side of a stamp [px]."""
         return int(self._files[0]["images"].shape[1])
 
+    @property
+    def channels(self) -> int:
+        """Channels of a stamp; 1 where its images are (N, H, W)."""
+        shape = self._files[0]["images"].shape
+        return int(shape[3]) if len(shape) == 4 else 1
+
     def close(self) -> None:
         """Close the files."""
         for file in self._files:
@@ -226,8 +242,13 @@ class StampSet:
         return np.flatnonzero((self.table[column] == split).to_numpy())
 
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
-        """Read stamps as (n, H, W) float32, all of them or those at the given positions."""
+        """Read stamps as they are stored, float32, all of them or those at the given positions."""
         return self._read("images", np.float32, rows)
+
+    def inputs(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Read stamps as learners take them, (n, H, W, channels) float32."""
+        images = self.images(rows)
+        return images.reshape((*images.shape[:3], self.channels))
 
     @property
     def has_masks(self) -> bool:
@@ -250,7 +271,7 @@ class StampSet:
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
-        out: np.ndarray = np.empty((len(wanted), self.side, self.side), dtype)
+        out: np.ndarray = np.empty((len(wanted), *self._files[0][name].shape[1:]), dtype)
         for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(here) == 0:
@@ -296,7 +317,7 @@ def _problem(file: h5py.File) -> str | None:
     images = file["images"]
     if not isinstance(images, h5py.Dataset):
         return "'images' is no dataset"
-    if images.ndim != 3 or images.dtype != np.dtype("<f4"):
+    if images.ndim not in (3, 4) or images.dtype != np.dtype("<f4"):
         return f"images are {images.dtype} of shape {images.shape}, not (N, H, W) float32"
     try:
         columns = json.loads(file.attrs["columns"])
@@ -307,7 +328,7 @@ def _problem(file: h5py.File) -> str | None:
     missing += [column for column in ("id", "split") if column not in columns]
     if missing or "unit" not in images.attrs:
         return f"lacks {', '.join(missing) or 'the unit of its images'}"
-    if "masks" in file and file["masks"].shape != images.shape:
+    if "masks" in file and file["masks"].shape != images.shape[:3]:
         return f"masks are {file['masks'].shape} for images of {images.shape}"
     for name in columns:
         if name not in file["table"] or len(file["table"][name]) != len(images):

@@ -62,7 +62,10 @@ class ChainStep(Section):
         return replace(state, noise=None, no_noise=lost, unit="")
 
     def apply(self, images: np.ndarray, state: State) -> np.ndarray:
-        """Compute the step on images (n, side, side) float64; `state` is that before it."""
+        """Compute the step on images (n, side, side) or (n, side, side, channels) float64.
+
+        `state` is that before the step.
+        """
         raise NotImplementedError
 
 
@@ -193,7 +196,7 @@ class Peak(ChainStep):
         import numpy as np
 
         positive = np.maximum(images, 0.0)
-        highest = positive.max(axis=(1, 2), keepdims=True)
+        highest = positive.max(axis=tuple(range(1, positive.ndim)), keepdims=True)
         return positive / np.where(highest > 0, highest, 1.0)
 
 
@@ -214,7 +217,7 @@ class Contrast(ChainStep):
             # A stamp without a positive pixel has no background: it becomes the floor everywhere.
             warnings.simplefilter("ignore", RuntimeWarning)
             background = np.nan_to_num(np.nanmedian(positive, axis=1), nan=np.inf)
-        ratio = images / background[:, None, None]
+        ratio = images / np.expand_dims(background, tuple(range(1, images.ndim)))
         return np.log10(np.maximum(ratio, self.floor))
 
 
@@ -245,9 +248,9 @@ Step = Annotated[
 
 
 def _blocks(images: np.ndarray, factor: int) -> np.ndarray:
-    """View images (n, S, S) as blocks (n, S / factor, factor, S / factor, factor)."""
-    count, side, _ = images.shape
-    return images.reshape(count, side // factor, factor, side // factor, factor)
+    """View images (n, S, S, ...) as blocks (n, S / factor, factor, S / factor, factor, ...)."""
+    count, side, _, *channels = images.shape
+    return images.reshape(count, side // factor, factor, side // factor, factor, *channels)
 
 
 def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:
@@ -280,14 +283,14 @@ def apply_chain(
     """Apply steps in order.
 
     Args:
-        images: (n, S, S), any unit.
+        images: (n, S, S) or (n, S, S, channels), any unit.
         steps: The chain; empty leaves the values as they are.
         pixel_rms: Typical noise sigma of one input pixel, same unit: one number per survey, so
             that fluxes of different stamps stay comparable. None: there is no such number.
         name: Name of the chain in messages.
 
     Returns:
-        (n, S', S') float32, S' the side after rebinning.
+        (n, S', S', ...) float32, S' the side after rebinning.
 
     Raises:
         DataError: a step cannot be applied or its result is not finite; names chain and step.
@@ -338,10 +341,12 @@ def make_variant(
         noise = None if noise is None else float(noise)
         last = plan(steps, State(stamps.side, noise, _NO_RMS, stamps.unit), str(output))[-1]
         factor = stamps.side // last.side
+        # Frames that follow the size of their galaxy have no pixel scale.
+        scale = source["pixel_scale"]
         metadata = {
             **source,
-            "pixel_scale": source["pixel_scale"] * factor,
-            "label_pixel_scale": source.get("label_pixel_scale", source["pixel_scale"]),
+            "pixel_scale": None if scale is None else scale * factor,
+            "label_pixel_scale": source.get("label_pixel_scale", scale),
             "variant_steps": [one.model_dump() for one in steps],
             "provenance": provenance,
             "input_provenance": source.get("provenance", {}),

@@ -7,6 +7,7 @@ import pytest
 
 from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet, write_stamps
+from galadapt.stamps.preprocess import Contrast, Divide, Peak, Rebin, apply_chain, make_variant
 
 METADATA = {"pixel_scale": 0.06, "zero_point": 25.9, "band": "F160W", "domain": "simulated"}
 
@@ -247,3 +248,38 @@ def test_a_set_without_masks_says_so(path):
         assert not loaded.has_masks
         with pytest.raises(DataError, match="holds no masks"):
             loaded.masks()
+
+
+def test_stamps_may_have_channels(tmp_path):
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.float32).reshape(2, 4, 4, 3)
+    names = ["red", "green", "blue"]
+    metadata = {**METADATA, "pixel_scale": None, "channels": names}
+    write_stamps(tmp_path / "stamps.h5", [images], table(2), metadata, unit="8-bit")
+    with StampSet(tmp_path / "stamps.h5") as opened:
+        assert (opened.side, opened.channels, opened.metadata["channels"]) == (4, 3, names)
+        np.testing.assert_array_equal(opened.images([1]), images[1:])
+        np.testing.assert_array_equal(opened.inputs(), images)
+    steps = [Rebin(factor=2), Divide(by=255.0), Peak(), Contrast()]
+    make_variant([tmp_path / "stamps.h5"], steps, tmp_path / "variant.h5", {})
+    with StampSet(tmp_path / "variant.h5") as opened:
+        assert opened.images().shape == (2, 2, 2, 3) and opened.metadata["channels"] == names
+        assert opened.metadata["pixel_scale"] is None
+    rebinned = apply_chain(images, [Rebin(factor=2)], None)
+    for channel in range(3):
+        alone = apply_chain(images[..., channel], [Rebin(factor=2)], None)
+        np.testing.assert_array_equal(rebinned[..., channel], alone)
+    # A stamp is scaled to the brightest pixel of all its channels: colours stay.
+    peak = apply_chain(images, [Peak()], None)
+    np.testing.assert_allclose(
+        peak[1] / peak[1, ..., :1], images[1] / images[1, ..., :1], rtol=1e-6
+    )
+    with pytest.raises(DataError, match="3 channels in the images, but metadata names None"):
+        write_stamps(tmp_path / "other.h5", [images], table(2), METADATA)
+
+
+def test_stamps_without_channels_read_as_one(tmp_path):
+    images = stamps(3)
+    write_stamps(tmp_path / "stamps.h5", [images], table(3), METADATA)
+    with StampSet(tmp_path / "stamps.h5") as opened:
+        assert opened.channels == 1
+        np.testing.assert_array_equal(opened.inputs([2]), images[2:, ..., None])

@@ -97,7 +97,7 @@ def adapt_batch_norm(network: keras.Model, images: np.ndarray) -> None:
 
     Args:
         network: Changed in place.
-        images: Stamps (n, side, side, 1) of the domain to adapt to.
+        images: Stamps (n, side, side, channels) of the domain to adapt to.
     """
     found = _normalisations(network)
     for layer in found:

@@ -30,8 +30,8 @@ class Architecture:
     """A network without its last layer.
 
     Attributes:
-        trunk: From stamps (n, side, side, 1) to features (n, f), which `networks.build` names
-            `FEATURES`; where it draws, to maps, and it names its features itself.
+        trunk: From stamps (n, side, side, channels) to features (n, f), which `networks.build`
+            names `FEATURES`; where it draws, to maps, and it names its features itself.
         head: Hidden layers between the trunk and the last layer.
         draws: Whether the answer is a map of the stamp's size.
     """

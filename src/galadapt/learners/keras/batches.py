@@ -39,7 +39,7 @@ class Batches(keras.utils.PyDataset):
     `draw` must be called before each.
 
     Attributes:
-        images: (n, side, side, 1) float32.
+        images: (n, side, side, channels) float32.
         simulated: Whether each stamp is simulated, (n,) bool.
         domain_weights: Weight of each stamp in the alignment, (n,) float32; may be replaced between
             epochs.
@@ -171,7 +171,7 @@ def epoch_orientations(count: int, seed: int, epoch: int, augment: str = "all") 
 
 
 def turn(images: np.ndarray, orientations: np.ndarray) -> np.ndarray:
-    """Rotate stamps (n, side, side, 1) by quarter turns, and mirror those of orientation 4 to 7.
+    """Rotate stamps (n, side, side, ...) by quarter turns, and mirror those of orientation 4 to 7.
 
     No parameter and no class depends on the orientation; masks turn with their stamps.
     """

@@ -102,7 +102,7 @@ class DiscriminativeAdam(keras.optimizers.Adam):
 
 
 class Resident(layers.Layer):
-    """Stamps (n, side, side, 1) in the device's memory, looked up by row and turned."""
+    """Stamps (n, side, side, channels) in the device's memory, looked up by row and turned."""
 
     def __init__(self, images: np.ndarray, **kwargs: Any) -> None:
         """Copy the stamps, float32, to the device."""
@@ -116,12 +116,12 @@ class Resident(layers.Layer):
         )
 
     def call(self, inputs: dict[str, Any]) -> Any:
-        """Return the stamps (batch, side, side, 1) of `ROW`, each in its `ORIENTATION`."""
+        """Return the stamps (batch, side, side, channels) of `ROW`, each in its `ORIENTATION`."""
         stamps = keras.ops.take(self.images, inputs[ROW], axis=0)
         return oriented_each(stamps, inputs[ORIENTATION])
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return (batch, side, side, 1)."""
+        """Return (batch, side, side, channels)."""
         return (input_shape[ROW][0], *self.images.shape[1:])
 
 

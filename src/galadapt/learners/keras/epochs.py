@@ -29,7 +29,7 @@ from galadapt.learners.keras.layers import GradientReversal
 from galadapt.learners.keras.networks import predict
 from galadapt.learners.matching import matching_weights
 
-#: By domain: stamps (n, side, side, 1), targets (n, ...), NaN where unknown, and weights (n,).
+#: By domain: stamps (n, side, side, channels), targets (n, ...), NaN where unknown, weights (n,).
 LabelledParts = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 

@@ -51,6 +51,7 @@ def build(
     input_mean: float = 0.0,
     input_scale: float = 1.0,
     activation: str = "linear",
+    channels: int = 1,
 ) -> keras.Model:
     """Build a network with random weights.
 
@@ -61,10 +62,11 @@ def build(
         input_mean: Mean of the training pixels.
         input_scale: Their standard deviation.
         activation: Of the last layer.
+        channels: Channels of a stamp.
 
     Returns:
-        From stamps (n, side, side, 1) to outputs (n, outputs), or where it draws (n, side, side,
-        outputs), with the layers `FEATURES` and `ANSWER`.
+        From stamps (n, side, side, channels) to outputs (n, outputs), or where it draws
+        (n, side, side, outputs), with the layers `FEATURES` and `ANSWER`.
 
     Raises:
         ConfigError: the architecture is not registered.
@@ -76,7 +78,7 @@ def build(
         raise ConfigError(
             f"network.architecture: no '{network.architecture}'; choose one of {known}"
         ) from None
-    stamps = layers.Input((side, side, 1), name="stamps")
+    stamps = layers.Input((side, side, channels), name="stamps")
     x = stamps
     if network.input_normalisation == "global":
         x = layers.Rescaling(
@@ -201,7 +203,7 @@ def load(path: Path) -> keras.Model:
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the outputs (n, ...) of `model` for stamps (n, side, side, 1); n may be 0."""
+    """Return the outputs (n, ...) of `model` for stamps (n, side, side, channels); n may be 0."""
     if len(images) == 0:
         return np.empty((0, *model.output_shape[1:]), np.float32)
     return model.predict(images, batch_size=CHUNK, verbose=0)

@@ -52,10 +52,11 @@ def _start(job: Job, data: Data, answer: Answer) -> keras.Model:
     assert job.start is not None
     start: Any = run_folder.load(job.start, job.compute).learner
     model: keras.Model = start.model
-    if model.input_shape[1] != data.side:
+    if model.input_shape[1:] != data.shape:
+        was, now = (" x ".join(map(str, shape)) for shape in (model.input_shape[1:], data.shape))
         raise DataError(
-            f"{job.start}: was trained on stamps of {model.input_shape[1]} px, not of {data.side} "
-            "px; start from a run of the same variant"
+            f"{job.start}: was trained on stamps of {was}, not of {now} (side, side, channels); "
+            "start from a run of the same variant"
         )
     if job.method.trainable == "dense":
         names = [layer.name for layer in model.layers]
@@ -80,7 +81,10 @@ def _new(job: Job, data: Data, answer: Answer) -> keras.Model:
         raise DataError(f"{job.label}: all training pixels are equal; check the variant's steps")
     network = job.method.network  # type: ignore[attr-defined]
     scale = float(np.sqrt(variance))
-    return networks.build(network, data.side, answer.outputs, float(mean), scale, answer.activation)
+    side, _, channels = data.shape
+    return networks.build(
+        network, side, answer.outputs, float(mean), scale, answer.activation, channels
+    )
 
 
 def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> LabelledParts:

@@ -1,0 +1,199 @@
+"""Votes: how many volunteers give each answer of a tree of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from galadapt.answers.base import known
+from galadapt.answers.votes.distribution import log_likelihood, moments
+from galadapt.answers.votes.heads import alphas
+from galadapt.answers.votes.tree import Tree
+from galadapt.config.votes import VoteMethod
+from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
+from galadapt.stamps.format import StampSet
+
+if TYPE_CHECKING:
+    import keras
+
+#: Volunteers that predicted shares stand for where predictions become labels.
+VOLUNTEERS = 40
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The votes of volunteers; labels are their numbers.
+
+    Attributes:
+        tree: The questions.
+        head: How outputs are read: independent, tree or dirichlet.
+        survey_labels: Whether votes of the survey may be used.
+    """
+
+    tree: Tree
+    head: str = "tree"
+    survey_labels: bool = False
+
+    @classmethod
+    def of_method(
+        cls, method: VoteMethod, quantities: Sequence[Quantity], stamps: StampSet
+    ) -> Votes:
+        """Return what a method learns of these stamps.
+
+        Raises:
+            DataError: the stamps name no tree of questions.
+        """
+        return cls(tree_of(stamps), method.head, method.survey_labels)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Votes:
+        """Rebuild from `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        tree, labelled = Tree.from_list(record.get("tree", [])), bool(record.get("survey_labels"))
+        return cls(tree, str(record.get("head")), labelled)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the answers, in the order of the outputs."""
+        return self.tree.names
+
+    @property
+    def outputs(self) -> int:
+        """One number per answer."""
+        return len(self.names)
+
+    @property
+    def activation(self) -> str:
+        """Shares of their own lie between 0 and 1; the other heads read any number."""
+        return "sigmoid" if self.head == "independent" else "linear"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One number per answer."""
+        return (self.outputs,)
+
+    def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+        """Read the votes, (n, K) float64; NaN where a stamp has none."""
+        return votes_of(self.tree, stamps, rows)
+
+    def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
+        """Check that the start has the same questions and head."""
+        if start is not None and (
+            start.get("tree") != self.tree.to_list() or start.get("head") != self.head
+        ):
+            raise DataError("learned another tree of questions, or has another head")
+        return self
+
+    def transform(self, labels: np.ndarray) -> np.ndarray:
+        """Return the shares, or for the head dirichlet the votes themselves.
+
+        Shares are unknown (NaN) where nobody was asked a first question.
+        """
+        if self.head == "dirichlet":
+            return labels
+        return self.tree.shares(self.tree.conditional(labels))
+
+    def inverse(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the votes that `VOLUNTEERS` volunteers are expected to give, (n, K)."""
+        shares = self.tree.shares(self._conditional(outputs))
+        return VOLUNTEERS * shares
+
+    def weights(self, expected: np.ndarray) -> np.ndarray:
+        """Weigh all stamps alike."""
+        return np.ones(len(expected), np.float32)
+
+    def loss(self, reduction: str) -> keras.losses.Loss:
+        """Return the squared error of shares, or the likelihood of votes."""
+        from keras import losses
+
+        from galadapt.answers.votes.loss import ShareError, VoteLikelihood
+
+        if self.head == "independent":
+            return losses.MeanSquaredError(reduction=reduction)
+        kind = ShareError if self.head == "tree" else VoteLikelihood
+        return kind(self.tree, reduction=reduction)
+
+    def validation_loss(
+        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> float:
+        """Mean squared error of shares, or mean negative log-likelihood; NaN if an output is."""
+        labelled = known(targets)
+        outputs, targets = outputs[labelled], targets[labelled]
+        if self.head == "dirichlet":
+            each = -log_likelihood(targets, self._alphas(outputs), self.tree).sum(axis=1)
+        else:
+            shares = self.tree.shares(self._conditional(outputs))
+            each = ((shares - targets) ** 2).mean(axis=1)
+        return float(np.average(each, weights=weights[labelled]))
+
+    def columns(
+        self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Name for every answer its votes, predicted share and alpha.
+
+        Args:
+            outputs: (n, K), or (n, S, K) of a learner that gives samples.
+        """
+        parameters = self._alphas(outputs)
+        shares = self.tree.shares(self.tree.conditional(parameters))
+        votes = self.labels(stamps, rows)
+        found = {}
+        for column, name in enumerate(self.names):
+            found[f"{name}_votes"] = votes[:, column]
+            found[f"{name}_share"] = shares[:, column]
+            found[f"{name}_alpha"] = parameters[:, column]
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Keep the questions, the head, and whose votes may be used."""
+        return {
+            "kind": "votes",
+            "tree": self.tree.to_list(),
+            "head": self.head,
+            "survey_labels": self.survey_labels,
+        }
+
+    def _alphas(self, outputs: np.ndarray) -> np.ndarray:
+        found = alphas(outputs, self.head, self.tree)
+        return moments(found, self.tree) if found.ndim == 3 else found
+
+    def _conditional(self, outputs: np.ndarray) -> np.ndarray:
+        return self.tree.conditional(self._alphas(outputs))
+
+
+def tree_of(stamps: StampSet) -> Tree:
+    """Return the questions of a stamp set.
+
+    Raises:
+        DataError: it names none.
+    """
+    questions = stamps.metadata.get("tree")
+    if not questions:
+        raise DataError(
+            f"{stamps.paths[0]}: metadata lacks 'tree', the questions; rerun the stage that "
+            "writes it"
+        )
+    return Tree.from_list(questions)
+
+
+def votes_of(tree: Tree, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
+    """Read votes, (n, K) float64.
+
+    Raises:
+        DataError: a column is missing, or the stamps have another tree.
+    """
+    columns = [f"votes_{name}" for name in tree.names]
+    missing = [name for name in columns if name not in stamps.table]
+    if missing:
+        raise DataError(
+            f"{stamps.paths[0]}: lacks the column '{missing[0]}'; give stamps whose volunteers "
+            "were asked the questions that were learned"
+        )
+    return stamps.table.loc[rows, columns].to_numpy(np.float64)

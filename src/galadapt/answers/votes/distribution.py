@@ -1,0 +1,133 @@
+"""The Dirichlet-multinomial distribution of the votes of each question.
+
+The answers of a question that n volunteers reached are drawn with conditional shares that follow a
+Dirichlet distribution of parameters alpha; their sum A is the concentration. Its mean alpha / A is
+the predicted conditional share p, and p (1 - p) / (A + 1) is the variance of what the model does
+not know of it (Walmsley et al. 2020, eq. 5; Minka 2000).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
+
+from galadapt.answers.votes.tree import Tree
+
+#: Largest concentration: a prediction without a distribution of its own.
+LARGEST = 1e4
+
+#: Range in which temperatures are looked for, as natural logarithms.
+_TEMPERATURES = (np.log(1e-5), np.log(1e3))
+
+
+def moments(alphas: np.ndarray, tree: Tree) -> np.ndarray:
+    """Join samples of a model's Dirichlet distributions into one of equal mean and variance.
+
+    Args:
+        alphas: (n, S, K), above 0.
+
+    Returns:
+        (n, K). The mean of the conditional shares is exact; the concentration of a question gives
+        the variance, within and between samples, summed over its answers.
+    """
+    total = tree.asked(alphas)[..., tree.question_of]
+    shares = alphas / total
+    mean = shares.mean(axis=1)
+    within = (shares * (1 - shares) / (total + 1)).mean(axis=1)
+    variance = tree.asked(within + shares.var(axis=1))
+    spread = tree.asked(mean * (1 - mean))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        concentration = np.where(variance > 0, spread / variance - 1, LARGEST)
+    concentration = np.clip(concentration, 1e-3, LARGEST)
+    return mean * concentration[..., tree.question_of]
+
+
+def log_likelihood(votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> np.ndarray:
+    """Natural logarithm of the probability of the votes of each question, (n, questions).
+
+    0 where nobody was asked. The order of the volunteers does not count (the multinomial
+    coefficient is included).
+    """
+    alphas = np.maximum(alphas, 1e-10)
+    asked, total = tree.asked(votes), tree.asked(alphas)
+    each = gammaln(votes + alphas) - gammaln(alphas) - gammaln(votes + 1)
+    found: np.ndarray = (
+        gammaln(total) - gammaln(total + asked) + gammaln(asked + 1) + tree.asked(each)
+    )
+    return np.where(asked > 0, found, 0.0)
+
+
+def temperatures(votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> np.ndarray:
+    """Find the factor of each question's concentrations that makes the votes most likely.
+
+    Args:
+        votes: (n, K), of validation objects.
+        alphas: (n, K), predicted.
+
+    Returns:
+        (questions,); 1 where nobody was asked.
+    """
+    found = np.ones(len(tree.questions))
+    asked = tree.asked(votes) > 0
+    for number, part in enumerate(tree.parts):
+        rows = asked[:, number]
+        if not rows.any():
+            continue
+        own = Tree((replace(tree.questions[number], parent=""),))
+        some, parameters = votes[rows, part], alphas[rows, part]
+
+        best = minimize_scalar(
+            _cost, bounds=_TEMPERATURES, args=(some, parameters, own), method="bounded"
+        )
+        found[number] = np.exp(best.x)
+    return found
+
+
+def _cost(log_factor: float, votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> float:
+    return -float(log_likelihood(votes, np.exp(log_factor) * alphas, tree).mean())
+
+
+def model_variance(alphas: np.ndarray, tree: Tree) -> np.ndarray:
+    """Variance of the shares that the model does not know, (n, K).
+
+    The shares of different questions are independent, so the mean square of a product is the
+    product of the mean squares.
+    """
+    total = tree.asked(alphas)[..., tree.question_of]
+    mean = alphas / total
+    square = mean**2 + mean * (1 - mean) / (total + 1)
+    return np.maximum(tree.shares(square) - tree.shares(mean) ** 2, 0.0)
+
+
+def sampling_variance(shares: np.ndarray, volunteers: np.ndarray) -> np.ndarray:
+    """Variance of the shares among so few volunteers, (n, K): that of a binomial distribution."""
+    return shares * (1 - shares) / volunteers[:, None]
+
+
+def ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Return how much probability lies below the votes of an answer, and at them.
+
+    Args:
+        votes: Of the answer, (m,), rounded to whole ones.
+        asked: Volunteers at its question, (m,).
+        alpha: Parameter of the answer, (m,).
+        rest: Sum of the others, (m,).
+
+    Returns:
+        (m, 2), of the beta-binomial distribution.
+    """
+    votes, asked = np.rint(votes).astype(int), np.rint(asked).astype(int)
+    count = np.arange(asked.max(initial=0) + 1)
+    n, a, b = asked[:, None], np.maximum(alpha, 1e-10)[:, None], np.maximum(rest, 1e-10)[:, None]
+    inside = np.minimum(count, n)
+    log = (
+        gammaln(n + 1) - gammaln(inside + 1) - gammaln(n - inside + 1)
+        + gammaln(inside + a) + gammaln(n - inside + b) - gammaln(n + a + b)
+        + gammaln(a + b) - gammaln(a) - gammaln(b)
+    )  # fmt: skip
+    mass = np.where(count <= n, np.exp(log), 0.0)
+    rows = np.arange(len(votes))
+    return np.stack([(mass * (count < votes[:, None])).sum(axis=1), mass[rows, votes]], axis=1)

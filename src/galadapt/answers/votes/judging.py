@@ -1,0 +1,202 @@
+"""How predicted votes are evaluated and compared (`galadapt.answers.view.Judging`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.view import Cell, Column, Line, Place, Table, View, best
+from galadapt.answers.votes.distribution import temperatures
+from galadapt.answers.votes.metrics import Predicted
+from galadapt.answers.votes.settings import VoteEvaluation
+from galadapt.answers.votes.tree import Tree
+from galadapt.config.base import DOMAINS
+from galadapt.core.errors import DataError
+from galadapt.core.files import read_table
+
+NOTE = (
+    "Mean ± standard deviation over training seeds, on the test sets. RMSE: over the shares of all "
+    "answers, as in the Galaxy Challenge; floor: RMSE that true shares would have, because the "
+    "volunteers are few; RMSE of the mean: of the same shares for every galaxy. NLL: negative "
+    "log-likelihood of the votes per question that was asked. Coverage: share of the votes inside "
+    "their 68 % and 90 % intervals. ECE: expected calibration error of conditional shares. AUSE: "
+    "area under the sparsification error, 0 where the predicted errors order the galaxies as the "
+    "true ones do. Published figures were measured on other galaxies and are for orientation."
+)
+
+ITEM_PER_ROW = False
+COUNTED = "n"
+SMALL = 300
+GROUPED = ("nll", "coverage68", "coverage90", "ece", "ause")
+
+#: Item of the figures of all questions together.
+ALL = "votes"
+
+_QUESTION = "question"
+
+
+def tree_of_record(record: Mapping[str, Any]) -> Tree:
+    """Return the questions of what a run.json keeps of its answer."""
+    return Tree.from_list(record["tree"])
+
+
+def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """Read the predictions table of a run.
+
+    Raises:
+        DataError: it is missing or lacks a column.
+    """
+    table = read_table(path)
+    wanted = ["id", "domain", "split"]
+    wanted += [f"{n}_{end}" for n in tree_of_record(record).names for end in ("votes", "alpha")]
+    missing = [name for name in wanted if name not in table]
+    if missing:
+        raise DataError(f"{path}: lacks the column '{missing[0]}'; rerun the prediction")
+    return table
+
+
+def arrays(table: pd.DataFrame, tree: Tree) -> tuple[np.ndarray, np.ndarray]:
+    """Return votes and alphas, (n, K) each."""
+    votes, alphas = (
+        table[[f"{name}_{end}" for name in tree.names]].to_numpy(np.float64)
+        for end in ("votes", "alpha")
+    )
+    return votes, alphas
+
+
+def usable(table: pd.DataFrame, tree: Tree) -> np.ndarray:
+    """Tell which rows have votes and a finite prediction, (n,) bool."""
+    votes, alphas = arrays(table, tree)
+    good = np.isfinite(votes).all(axis=1) & np.isfinite(alphas).all(axis=1)
+    return good & (tree.asked(np.nan_to_num(votes))[:, 0] > 0)
+
+
+def calibration(
+    table: pd.DataFrame, record: Mapping[str, Any], settings: VoteEvaluation
+) -> dict[str, np.ndarray]:
+    """Return the temperature of each question for each domain, (questions,).
+
+    Votes of the survey set them only where the method learned from such votes.
+    """
+    tree = tree_of_record(record)
+    ones = np.ones(len(tree.questions))
+    if not settings.calibrate:
+        return dict.fromkeys(DOMAINS, ones)
+    rows = table[(table["split"] == "validation") & usable(table, tree)]
+    found = {
+        domain: temperatures(*arrays(part, tree), tree)
+        for domain, part in rows.groupby("domain", sort=False)
+    }
+    home = found.get("simulated", ones)
+    return {
+        "simulated": home,
+        "survey": found.get("survey", home) if record.get("survey_labels") else home,
+    }
+
+
+def predicted(table: pd.DataFrame, record: Mapping[str, Any], temperature: np.ndarray) -> Predicted:
+    """Return calibrated predictions of rows that are `usable`."""
+    tree = tree_of_record(record)
+    votes, alphas = arrays(table, tree)
+    return Predicted(tree, votes, alphas * temperature[tree.question_of])
+
+
+def evaluate(
+    table: pd.DataFrame, record: Mapping[str, Any], settings: VoteEvaluation, seed: int
+) -> Judgement:
+    """Compute the metrics of `Predicted`, for the test sets with intervals and per question.
+
+    Objects without votes are left out. ``temperatures.csv`` holds the temperature of each question.
+    """
+    tree = tree_of_record(record)
+    factors = calibration(table, record, settings)
+    judgement = Judgement(
+        files={
+            "temperatures.csv": pd.DataFrame(
+                {"question": [one.name for one in tree.questions], **factors}
+            )
+        }
+    )
+    good = usable(table, tree)
+    known = np.isfinite(arrays(table, tree)[0]).all(axis=1)
+    failed = int((known & ~good).sum())
+    if failed:
+        judgement.notes.append(f"{failed} objects with votes have no finite prediction")
+    for domain in DOMAINS:
+        for split in SPLITS:
+            rows = table[good & (table["domain"] == domain) & (table["split"] == split)]
+            if rows.empty:
+                continue
+            found = predicted(rows, record, factors[domain])
+            figures = found.metrics(settings.bins)
+            if split == "test":
+                low, high = found.interval(settings.bootstrap, seed)
+                figures |= {"rmse_low": low, "rmse_high": high}
+                for number, question in enumerate(tree.questions):
+                    judgement.add_part(
+                        domain,
+                        ALL,
+                        _QUESTION,
+                        question.name,
+                        {
+                            **found.part_metrics(number, settings.bins),
+                            "temperature": float(factors[domain][number]),
+                        },
+                    )
+            judgement.add(domain, split, ALL, figures)
+    return judgement
+
+
+def columns(items: Sequence[str]) -> list[Column]:
+    """Show errors, likelihood and calibration."""
+    return [
+        Column("rmse", "RMSE", ALL, headline=True, interval=True),
+        Column("nll", "NLL", ALL, headline=True),
+        Column("coverage68", "68 % coverage", ALL),
+        Column("coverage90", "90 % coverage", ALL),
+        Column("ece", "ECE", ALL),
+        Column("ause", "AUSE", ALL),
+        Column("floor", "floor", ALL),
+        Column("rmse_of_mean", "RMSE of the mean", ALL),
+        Column("n", "galaxies", ALL, digits=0),
+        Column("seconds_per_epoch", "s / epoch", digits=1, of_run=True),
+        Column("separability_auc", "domain AUC", of_run=True),
+    ]
+
+
+def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
+    """State which method leads, and whether all predictions keep to the tree."""
+    for domain in dict.fromkeys(place.domain for place in places):
+        here = [place for place in places if place.domain == domain]
+        for metric, name in (("rmse", "RMSE"), ("nll", "NLL")):
+            cells = [(place.method, view.cell(place, Column(metric, name, ALL))) for place in here]
+            yield best(f"{domain.capitalize()}, {name}", name, cells, smallest=True)
+    worst = max(view.cell(place, Column("violation", "", ALL)).mean for place in places)
+    yield (
+        "Largest deviation of any predicted share from the tree (sums of a question from the share "
+        f"of its parent): {worst:.1e}."
+    )
+
+
+def tables(view: View, places: Sequence[Place]) -> list[Table]:
+    """Arrange the RMSE of each question."""
+    breakdown = view.breakdown
+    rows = breakdown[(breakdown["by"] == _QUESTION) & (breakdown["metric"] == "rmse")]
+    questions = list(dict.fromkeys(rows["level"]))
+    cells = {
+        (row["variant"], row["method"], row["domain"], row["level"]): Cell(row["mean"], row["std"])
+        for row in rows.to_dict("records")
+    }
+    lines = []
+    for number, place in enumerate(places):
+        own = [cells.get((place.variant, place.method, place.domain, q)) for q in questions]
+        texts = ["n/a" if cell is None else cell.text for cell in own]
+        first = number == 0 or places[number - 1].method != place.method
+        line = [place.method, view.test_set(place), *texts]
+        lines.append(Line(line, place.domain, first))
+    return [Table(["method", "test set", *questions], lines, "RMSE per question")]
