@@ -144,6 +144,22 @@ class Keras(LearnerSettings):
     kind: Literal["keras"] = "keras"
 
 
+class Ensemble(LearnerSettings):
+    """Networks of the same settings that differ in their random numbers (deep ensemble,
+    Lakshminarayanan et al. 2017)."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: int = Field(5, ge=2, le=100, description="Networks, trained one after the other.")
+
+    def check(self, method: Training) -> None:
+        """Refuse answers that are one number per output."""
+        if not method.takes_samples:
+            raise ValueError(
+                f"learner: an ensemble predicts several samples per stamp, and {method.answer_kind}"
+                " are predicted without; use kind: keras"
+            )
+
+
 class Sklearn(LearnerSettings):
     """An estimator of scikit-learn, which learns from labels alone.
 
@@ -152,14 +168,40 @@ class Sklearn(LearnerSettings):
     """
 
     kind: Literal["sklearn"] = "sklearn"
-    estimator: Literal["ridge", "logistic", "svm", "k_nearest", "random_forest"] = Field(
-        "ridge", description="ridge: numbers; logistic: classes; the others: both."
+    estimator: Literal[
+        "ridge",
+        "kernel_ridge",
+        "nystroem",
+        "mean",
+        "logistic",
+        "svm",
+        "k_nearest",
+        "random_forest",
+    ] = Field(
+        "ridge",
+        description=(
+            "ridge, kernel_ridge, nystroem (kernel_ridge, approximated in 1000 dimensions) and "
+            "mean (of the training labels): numbers and votes; logistic: classes; the others: all."
+        ),
+    )
+    inputs: Literal["pixels", "simple"] = Field(
+        "pixels",
+        description=(
+            "pixels: of the variant's stamps. simple: fluxes, colours, profile, concentration, "
+            "axis ratio, asymmetry, Gini, M20."
+        ),
+    )
+    epsilon: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description=(
+            "Error that costs nothing, of svm for numbers [standard deviations] or votes [shares]; "
+            "null: 0.1 and 0.05, the noise of some 40 volunteers."
+        ),
     )
     features_from: Name | None = Field(
         None,
         description=(
-            "Method whose features it uses, of the same variant and seed; null: the pixels of the "
-            "variant."
+            "Method whose features it uses, of the same variant and seed; null: `inputs`."
         ),
     )
 
@@ -168,9 +210,11 @@ class Sklearn(LearnerSettings):
         {
             *("description", "learner", "variants", "domains", "survey_labels", "simulation"),
             *("n_simulated", "n_survey", "max_magnitude", "split", "average_orientations"),
-            *("logarithmic", "groups", "class_weights"),
+            *("logarithmic", "groups", "class_weights", "head"),
         }
     )
+
+    _REGRESSORS: ClassVar = frozenset({"ridge", "kernel_ridge", "nystroem", "mean"})
 
     @property
     def builds_on(self) -> Name | None:
@@ -184,18 +228,24 @@ class Sklearn(LearnerSettings):
                 raise ValueError(f"{key}: learner sklearn has no such setting; leave it out")
         if "survey" in method.domains and not method.survey_labels:
             raise ValueError("domains: learner sklearn needs survey_labels: true for the survey")
-        unfit = {"numbers": "logistic", "classes": "ridge"}[method.answer_kind]
-        if self.estimator == unfit:
+        classifies = method.answer_kind == "classes"
+        unfit = self._REGRESSORS if classifies else {"logistic"}
+        if self.estimator in unfit:
             raise ValueError(
-                f"learner.estimator: {unfit} does not predict {method.answer_kind}; choose another"
+                f"learner.estimator: {self.estimator} does not predict {method.answer_kind}; "
+                "choose another"
             )
+        if self.epsilon is not None and (self.estimator != "svm" or classifies):
+            raise ValueError("learner.epsilon: belongs to svm for numbers or votes; leave it out")
+        if self.features_from and self.inputs != "pixels":
+            raise ValueError("learner.inputs: features_from replaces them; leave one out")
         weighs = getattr(method, "class_weights", "none") != "none"
         if self.estimator == "k_nearest" and weighs:
             raise ValueError("class_weights: k_nearest takes no weights; use none")
 
 
 #: The kinds of learner, as `galadapt.learners.registry` names them.
-LearnerKind = Annotated[Keras | Sklearn, Field(discriminator="kind")]
+LearnerKind = Annotated[Keras | Ensemble | Sklearn, Field(discriminator="kind")]
 
 
 Augment = Literal["none", "rotations", "vertical", "horizontal", "all"]
@@ -283,6 +333,11 @@ class Training(Section):
     def answer_kind(self) -> str:
         """Kind of answer, by its name in `galadapt.answers.registry`."""
         return "numbers"
+
+    @property
+    def takes_samples(self) -> bool:
+        """Whether predictions may be several samples per stamp, (n, samples, outputs)."""
+        return False
 
     @property
     def magnitude_limit(self) -> float | None:

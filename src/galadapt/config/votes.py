@@ -98,6 +98,11 @@ class VoteMethod(Training):
         """Kind of answer, by its name in `galadapt.answers.registry`."""
         return "votes"
 
+    @property
+    def takes_samples(self) -> bool:
+        """Votes have a distribution."""
+        return True
+
     @model_validator(mode="after")
     def _sensible(self) -> VoteMethod:
         if self.network.bayesian and self.head != "dirichlet":

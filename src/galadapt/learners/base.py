@@ -54,7 +54,11 @@ class Learner(Protocol):
         ...
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the outputs, (n, ...), that `Answer.transform` gives of the labels."""
+        """Return the outputs, (n, ...), that `Answer.transform` gives of the labels.
+
+        A learner with a distribution returns samples of them, (n, samples, ...), where the
+        method's `takes_samples` allows it.
+        """
         ...
 
     def features(self, images: np.ndarray) -> np.ndarray:

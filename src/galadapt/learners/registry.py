@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Module and class of each kind.
 LEARNERS = {
     "keras": ("galadapt.learners.keras.learner", "KerasLearner"),
+    "ensemble": ("galadapt.learners.ensemble", "EnsembleLearner"),
     "sklearn": ("galadapt.learners.sklearn", "SklearnLearner"),
 }
 

@@ -1,4 +1,5 @@
-"""Estimators of scikit-learn as learners: on pixels, or on the features a network has learned."""
+"""Estimators of scikit-learn as learners: on pixels, on simple features of the image, or on those a
+network has learned."""
 
 from __future__ import annotations
 
@@ -17,20 +18,28 @@ from galadapt.core.files import canonical_json, read_json, write_json
 from galadapt.core.log import log
 from galadapt.learners import registry, run_folder
 from galadapt.learners.base import Learner
+from galadapt.learners.image_features import image_features
+from galadapt.learners.support_vectors import SupportVectors
 
 if TYPE_CHECKING:
     from galadapt.answers.base import Answer
     from galadapt.learners.data import Data
     from galadapt.learners.job import Job
 
-#: What is tried of each estimator, as `_estimator` reads it; the validation stamps choose.
+#: What is tried of each estimator, as `make_estimator` reads it; the validation stamps choose.
 CHOICES: dict[str, tuple[float, ...]] = {
     "ridge": (1.0, 10.0, 100.0, 1e3, 1e4),
+    "kernel_ridge": (0.1, 0.3, 1.0, 3.0),
+    "nystroem": (0.1, 0.3, 1.0, 3.0),
+    "mean": (0.0,),
     "logistic": (1.0, 0.1, 0.01, 1e-3),
-    "svm": (10.0, 1.0, 0.1),
+    "svm": (10.0, 1.0, 0.3, 0.1),
     "k_nearest": (3, 10, 30),
     "random_forest": (1, 3, 10),
 }
+
+#: Dimensions in which nystroem approximates its kernel (Williams & Seeger 2001).
+COMPONENTS = 1000
 
 
 class SklearnLearner:
@@ -46,15 +55,21 @@ class SklearnLearner:
         """Fit.
 
         Args:
-            about: estimator, choice, classifies, seed, side, outputs, scikit_learn (its version).
-            arrays: Training inputs (n, f), targets (n, outputs) and weights (n,).
-            network: Whose features of the stamps are the inputs; None: the pixels are.
+            about: estimator, choice, epsilon, inputs, classifies, seed, side, outputs, scikit_learn
+                (its version).
+            arrays: Training inputs (n, f), targets (n, outputs) and weights (n,), and what is slow
+                to find: the ``solution`` of support vectors.
+            network: Whose features of the stamps are the inputs; None: pixels or simple features
+                are, as ``inputs`` names them.
         """
         self.side, self.outputs = int(about["side"]), int(about["outputs"])
         self.history: list[dict[str, float]] = []
         self.record: dict[str, Any] = {}
-        self._about, self._arrays, self._network = about, arrays, network
-        self._estimator = _estimator(**about)
+        self._about, self._network = about, network
+        self._estimator = make_estimator(**about, count=len(arrays["inputs"]))
+        vectors = self._estimator[-1]
+        if isinstance(vectors, SupportVectors):
+            vectors.solution_ = arrays.get("solution")
         targets = arrays["targets"]
         # It takes no weights; the configuration refuses what would need them.
         weighs = about["estimator"] != "k_nearest"
@@ -63,6 +78,9 @@ class SklearnLearner:
             targets.argmax(axis=1) if about["classifies"] else targets,
             **({"estimator__sample_weight": arrays["weights"]} if weighs else {}),
         )
+        if isinstance(vectors, SupportVectors):
+            arrays = arrays | {"solution": np.asarray(vectors.solution_)}
+        self._arrays = arrays
 
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> SklearnLearner:
@@ -77,14 +95,20 @@ class SklearnLearner:
         images = np.concatenate([part.images[part.labelled] for part in parts])
         targets = answer.transform(np.concatenate([part.labels[part.labelled] for part in parts]))
         weights = answer.weights(targets)
-        arrays = {"inputs": _inputs(images, network), "targets": targets, "weights": weights}
-        measured = {"loss": (arrays["inputs"], targets)} | {
-            f"val_{domain}": (_inputs(part.images, network), answer.transform(part.labels))
+        settings: Any = job.method.learner
+        kind: str = settings.inputs
+        inputs = _inputs(images, network, kind)
+        arrays = {"inputs": inputs, "targets": targets, "weights": weights}
+        measured = {"loss": (inputs, targets)} | {
+            f"val_{domain}": (_inputs(part.images, network, kind), answer.transform(part.labels))
             for domain, part in data.validation.items()
         }
-        estimator: str = job.method.learner.estimator  # type: ignore[union-attr]
+        estimator: str = settings.estimator
+        epsilon = 0.05 if job.method.answer_kind == "votes" else 0.1
         about = {
             "estimator": estimator,
+            "epsilon": epsilon if settings.epsilon is None else settings.epsilon,
+            "inputs": kind,
             "classifies": job.method.answer_kind == "classes",
             "seed": job.seed,
             "side": data.side,
@@ -149,7 +173,7 @@ class SklearnLearner:
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the estimator's inputs."""
-        return _inputs(images, self._network)
+        return _inputs(images, self._network, self._about["inputs"])
 
     @property
     def digest(self) -> str:
@@ -170,29 +194,74 @@ class SklearnLearner:
         return found
 
 
-def _inputs(images: np.ndarray, network: Learner | None) -> np.ndarray:
+def _inputs(images: np.ndarray, network: Learner | None, kind: str) -> np.ndarray:
     if network is not None:
         return network.features(images)
+    if kind == "simple":
+        return image_features(images)
     return images.reshape(len(images), int(np.prod(images.shape[1:])))
 
 
-def _estimator(estimator: str, choice: Any, classifies: bool, seed: int, **_: Any) -> Any:
-    from sklearn import calibration, ensemble, linear_model, multioutput, neighbors, svm
+def make_estimator(
+    *,
+    estimator: str,
+    choice: Any,
+    epsilon: float,
+    classifies: bool,
+    seed: int,
+    count: int,
+    **_: Any,
+) -> Any:
+    """Return one that is not yet fitted.
+
+    Args:
+        estimator: One of `CHOICES`.
+        choice: One of those: its smoothness.
+        epsilon: Error that costs support vectors nothing.
+        classifies: Whether it gives probabilities of classes, or numbers.
+        seed: Of what is drawn at random.
+        count: Training inputs.
+    """
+    from sklearn import (
+        calibration,
+        compose,
+        dummy,
+        ensemble,
+        kernel_approximation,
+        linear_model,
+        neighbors,
+        svm,
+    )
+    from sklearn import kernel_ridge as kernels
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
+    steps: list[tuple[str, Any]] = [("scaler", StandardScaler())]
     if estimator == "ridge":
         found = linear_model.Ridge(alpha=choice)
+    elif estimator == "kernel_ridge":
+        # It has no intercept of its own.
+        found = compose.TransformedTargetRegressor(
+            kernels.KernelRidge(alpha=choice, kernel="rbf"),
+            transformer=StandardScaler(with_std=False),
+        )
+    elif estimator == "nystroem":
+        components = min(COMPONENTS, count)
+        nystroem = kernel_approximation.Nystroem(n_components=components, random_state=seed)
+        steps.append(("nystroem", nystroem))
+        found = linear_model.Ridge(alpha=choice)
+    elif estimator == "mean":
+        found = dummy.DummyRegressor()
     elif estimator == "logistic":
         found = linear_model.LogisticRegression(C=choice, max_iter=1000)
     elif estimator == "svm" and classifies:
         found = calibration.CalibratedClassifierCV(svm.SVC(C=choice), ensemble=False)
     elif estimator == "svm":
-        found = multioutput.MultiOutputRegressor(svm.SVR(C=choice))
+        found = SupportVectors(C=choice, epsilon=epsilon)
     elif estimator == "k_nearest":
         kind = neighbors.KNeighborsClassifier if classifies else neighbors.KNeighborsRegressor
         found = kind(int(choice), weights="distance")
     else:
         forest = ensemble.RandomForestClassifier if classifies else ensemble.RandomForestRegressor
         found = forest(min_samples_leaf=int(choice), random_state=seed)
-    return Pipeline([("scaler", StandardScaler()), ("estimator", found)])
+    return Pipeline([*steps, ("estimator", found)])

@@ -11,6 +11,7 @@ import scipy.stats
 
 from galadapt.config.classes import ClassNetwork
 from galadapt.config.training import Adversarial, Compute, Network
+from galadapt.config.votes import VoteNetwork
 from galadapt.core.errors import ConfigError
 from galadapt.learners.keras import backend
 
@@ -27,21 +28,26 @@ def kinds(model: keras.Model, layer: type) -> list[keras.layers.Layer]:
     return [found for found in model.layers if isinstance(found, layer)]
 
 
-def choices(section: type[Network | ClassNetwork]) -> tuple[str, ...]:
+def choices(section: type[Network | ClassNetwork | VoteNetwork]) -> tuple[str, ...]:
     return typing.get_args(section.model_fields["architecture"].annotation)
 
 
 def test_every_architecture_can_be_chosen() -> None:
-    assert set(networks.ARCHITECTURES) == {*choices(Network), *choices(ClassNetwork)}
+    found = {*choices(Network), *choices(ClassNetwork), *choices(VoteNetwork)}
+    assert set(networks.ARCHITECTURES) == found
 
 
 @pytest.mark.parametrize(
     ("section", "architecture"),
-    [(section, name) for section in (Network, ClassNetwork) for name in choices(section)],
+    [
+        (section, name)
+        for section in (Network, ClassNetwork, VoteNetwork)
+        for name in choices(section)
+    ],
 )
 @pytest.mark.parametrize("side", [16, 33, 128])
 def test_every_network_takes_every_size(
-    section: type[Network | ClassNetwork], architecture: str, side: int
+    section: type[Network | ClassNetwork | VoteNetwork], architecture: str, side: int
 ) -> None:
     model = networks.build(section.model_construct(architecture=architecture), side, 4)
     maps = (side, side) if networks.ARCHITECTURES[architecture].draws else ()
@@ -62,6 +68,24 @@ def test_printed_numbers_of_weights(
 ) -> None:
     """The studies of stars and of 4XMM print how many weights their networks have."""
     assert networks.build(ClassNetwork(**network), side, outputs).count_params() == weights
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "trainable"),
+    [
+        ({"padding": "valid", "dropout": 0.5}, 447_909, 447_013),
+        ({"hidden": 0}, 382_117, 381_221),
+        ({"bayesian": True}, 893_285, 892_389),
+    ],
+)
+def test_weights_of_the_galaxy_zoo_study(
+    network: dict[str, object], weights: int, trainable: int
+) -> None:
+    """The CNN and the CNN before the SVR as printed; of the Bayesian CNN it prints "~893k"."""
+    model = networks.build(VoteNetwork(architecture="zoo", **network), 64, 37, channels=3)
+    assert model.count_params() == weights
+    assert sum(int(np.prod(one.shape)) for one in model.trainable_weights) == trainable
+    assert model.get_layer(networks.FEATURES).output.shape == (None, 256)
 
 
 def test_moments_are_those_of_scipy() -> None:

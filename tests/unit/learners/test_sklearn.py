@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from blob_stamps import train_baseline
 from pydantic import ValidationError
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.svm import SVR
 from test_class_training import accuracy, patterns  # noqa: F401 (a fixture)
 from trainings import job_in, predict_into
 
@@ -21,7 +23,9 @@ from galadapt.config.training import Compute, Method
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
 from galadapt.learners import registry, run_folder, sklearn
+from galadapt.learners.image_features import feature_names
 from galadapt.learners.job import Job
+from galadapt.learners.support_vectors import SupportVectors
 from galadapt.learners.train import train
 
 MakeJob = Callable[..., Job]
@@ -179,3 +183,64 @@ def test_each_method_depends_on_the_code_of_its_own_learner() -> None:
     assert estimator not in found["network"] and network in found["network"]
     assert estimator in found["estimator"] and network not in found["estimator"]
     assert {estimator, network} < found["reader"]
+
+
+def test_settings_of_support_vectors_and_inputs_are_checked() -> None:
+    for learner, message in (
+        ({"estimator": "ridge", "epsilon": 0.1}, "learner.epsilon: belongs to svm"),
+        ({"inputs": "simple", "features_from": "baseline"}, "features_from replaces them"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            Method(learner={"kind": "sklearn"} | learner)
+    for estimator in ("kernel_ridge", "nystroem", "mean"):
+        with pytest.raises(ValidationError, match=f"{estimator} does not predict classes"):
+            ClassMethod(learner={"kind": "sklearn", "estimator": estimator})
+
+
+@pytest.mark.parametrize("estimator", ["kernel_ridge", "nystroem", "ridge"])
+def test_simple_features_measure_too(
+    job: MakeJob, domains: dict[str, Path], tmp_path: Path, estimator: str
+) -> None:
+    learner = {"kind": "sklearn", "estimator": estimator, "inputs": "simple"}
+    one = job_in(tmp_path, Method(learner=learner), domains)
+    train(one)
+    predict_into(one.output, domains)
+    table = pd.read_parquet(one.output / "predictions.parquet").query("domain == 'simulated'")
+    error = table["magnitude_predicted"] - table["magnitude_true"]
+    assert error.std() < 0.75 * table["magnitude_true"].std()
+    embedded = pd.read_parquet(one.output / "embeddings.parquet")
+    assert embedded.filter(regex=r"^f\d").shape[1] == len(feature_names(1))
+
+
+def test_the_mean_is_that_of_the_training_labels(job: MakeJob, domains: dict[str, Path]) -> None:
+    one = job("mean")
+    train(one)
+    learner = run_folder.load(one.output / "run.json", Compute()).learner
+    found = learner.predict(np.random.default_rng(1).normal(size=(3, 16, 16, 1)))
+    # Numbers are standardised by the training labels.
+    np.testing.assert_allclose(found, 0, atol=1e-6)
+
+
+def test_support_vectors_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(1)
+    inputs, new = random.normal(size=(60, 5)), random.normal(size=(7, 5))
+    targets = np.stack([np.sin(inputs[:, 0]), inputs[:, 1] * inputs[:, 2]], axis=1)
+    weights = random.uniform(0.5, 2, 60)
+    ours = SupportVectors(C=2.0, epsilon=0.05).fit(inputs, targets, weights)
+    theirs = MultiOutputRegressor(SVR(C=2.0, epsilon=0.05)).fit(
+        inputs, targets, sample_weight=weights
+    )
+    np.testing.assert_allclose(ours.predict(new), theirs.predict(new), atol=2e-3)
+    again = SupportVectors(C=2.0, epsilon=0.05)
+    again.solution_ = ours.solution_
+    np.testing.assert_array_equal(again.fit(inputs, targets).predict(new), ours.predict(new))
+
+
+def test_support_vectors_are_not_solved_again(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = job("svm")
+    train(one)
+    monkeypatch.setattr(SVR, "fit", lambda *_: pytest.fail("solved again"))
+    learner = run_folder.load(one.output / "run.json", Compute()).learner
+    assert learner.predict(np.zeros((2, 16, 16, 1), np.float32)).shape == (2, 4)

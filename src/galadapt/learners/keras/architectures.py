@@ -15,7 +15,9 @@ from keras import layers
 
 from galadapt.config.classes import ClassNetwork
 from galadapt.config.training import Network
+from galadapt.config.votes import VoteNetwork
 from galadapt.learners.keras.layers import Moments
+from galadapt.learners.keras.sampling import FlipoutConv2D, FlipoutDense, SampledDropout
 
 Tensor = Any
 Trunk = Callable[[Tensor, Any], Tensor]
@@ -296,6 +298,37 @@ def moments(x: Tensor, network: ClassNetwork) -> Tensor:
     x = layers.BatchNormalization()(Moments()(x))
     x = layers.Dense(16, activation="relu")(x)
     return layers.Dense(16, activation="relu")(x)
+
+
+# --- of the Galaxy Zoo study, with switches for its three networks -------------------------------
+
+
+def dense(network: Any, units: int, **options: Any) -> keras.layers.Layer:
+    """Return a dense layer; of a Bayesian network its weights are distributions."""
+    if getattr(network, "bayesian", False):
+        return FlipoutDense(units, passes=network.passes, **options)
+    return layers.Dense(units, **options)
+
+
+def _zoo_head(x: Tensor, network: VoteNetwork) -> Tensor:
+    if network.hidden:
+        x = dense(network, network.hidden, activation="relu")(x)
+    if network.sampled_dropout:
+        return SampledDropout(network.dropout, passes=network.passes)(x)
+    return layers.Dropout(network.dropout)(x) if network.dropout else x
+
+
+@architecture("zoo", head=_zoo_head)
+def zoo(x: Tensor, network: VoteNetwork) -> Tensor:
+    """Three normalised and pooled convolutions, and their 256 means over the stamp as features."""
+    for filters in (64, 128, 256):
+        if network.bayesian:
+            padding, passes = network.padding, network.passes
+            x = FlipoutConv2D(filters, 3, padding=padding, passes=passes)(x)
+        else:
+            x = convolve(x, filters, 3, padding=network.padding, activation=None)
+        x = pool(_normalised(x))
+    return layers.GlobalAveragePooling2D()(x)
 
 
 # --- maps of flagged pixels ----------------------------------------------------------------------

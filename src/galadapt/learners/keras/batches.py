@@ -41,6 +41,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         images: (n, side, side, channels) float32.
         simulated: Whether each stamp is simulated, (n,) bool.
+        labelled: Stamps that have all their labels.
         domain_weights: Weight of each stamp in the alignment, (n,) float32; may be replaced between
             epochs.
         population_weights: The same in the regression loss, where hidden labels weigh nothing.
@@ -60,6 +61,7 @@ class Batches(keras.utils.PyDataset):
         self.images = np.concatenate([part.images for part in parts])
         expected = answer.transform(np.concatenate([part.labels for part in parts]))
         labelled = known(expected)
+        self.labelled = int(labelled.sum())
         self._weights = np.where(labelled, answer.weights(expected), 0).astype(np.float32)
         # A weight of zero hides a number, but zero times NaN is NaN.
         expected = expected.astype(np.float32)

@@ -20,6 +20,7 @@ from galadapt.learners.data import prints_masks
 from galadapt.learners.keras import networks
 from galadapt.learners.keras.alignment import AlignmentLoss
 from galadapt.learners.keras.batches import ORIENTATION, ROW, Batches
+from galadapt.learners.keras.sampling import with_prior
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
 STEPS_PER_EXECUTION = 16
@@ -62,6 +63,7 @@ def _joined(
     alignment = method.alignment
     reduction = "sum_over_batch_size" if prints_masks(alignment) else "mean_with_sample_weight"
     loss = answer.loss(reduction)
+    network = with_prior(network)
     if alignment is None:
         # Another model of the same layers: the network itself is saved without training state.
         return keras.Model(network.input, network.outputs[0]), {"loss": loss}

@@ -27,6 +27,7 @@ from galadapt.learners.keras.batches import Batches
 from galadapt.learners.keras.compiling import learned
 from galadapt.learners.keras.layers import GradientReversal
 from galadapt.learners.keras.networks import predict
+from galadapt.learners.keras.sampling import Prior, prior_scale
 from galadapt.learners.matching import matching_weights
 
 #: By domain: stamps (n, side, side, channels), targets (n, ...), NaN where unknown, weights (n,).
@@ -148,6 +149,7 @@ class Epochs(keras.callbacks.Callback):
         super().__init__()
         self._job, self._network, self._answer = job, network, answer
         self._reversals = [one for one in joined.layers if isinstance(one, GradientReversal)]
+        self._priors = [one for one in joined.layers if isinstance(one, Prior)]
         self._batches, self._validation = batches, validation
         self._checkpoint, self._progress = checkpoint, progress
 
@@ -163,6 +165,10 @@ class Epochs(keras.callbacks.Callback):
                 batches.domain_weights[batches.simulated] = weights
             if method.match_population:
                 batches.population_weights[batches.simulated] = weights
+        for layer in self._priors:
+            network: Any = method.network  # type: ignore[attr-defined]
+            weight, warm_up = network.prior_weight, network.warm_up
+            layer.scale.assign(prior_scale(weight, warm_up, epoch, batches.labelled))
         batches.draw(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -188,6 +194,8 @@ class Epochs(keras.callbacks.Callback):
         row["learning_rate"] = _number(self.model.optimizer.learning_rate)
         for layer in self._reversals:
             row["reversal_strength"] = _number(layer.strength)
+        for prior in self._priors:
+            row["prior"] = _number(prior.scale * prior.divergence())
         row["seconds"] = time.monotonic() - self._clock
         progress.history.append(row)
         log.info(

@@ -65,9 +65,11 @@ class KerasLearner:
         self.model.save(folder / NETWORK)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Run the network."""
+        """Run the network; (n, passes, outputs) where it has a distribution."""
         from galadapt.learners.keras import networks
 
+        if networks.sampled_layers(self.model):
+            return networks.samples(self.model, images)
         return networks.predict(self.model, images)
 
     def features(self, images: np.ndarray) -> np.ndarray:

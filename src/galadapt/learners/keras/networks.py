@@ -29,8 +29,15 @@ from keras import layers
 
 from galadapt.config.training import Adversarial, Network
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.learners.keras.architectures import ARCHITECTURES, FEATURES, Architecture, Tensor
+from galadapt.learners.keras.architectures import (
+    ARCHITECTURES,
+    FEATURES,
+    Architecture,
+    Tensor,
+    dense,
+)
 from galadapt.learners.keras.layers import GradientReversal, SignFlip
+from galadapt.learners.keras.sampling import sampled_layers
 
 #: Names that training and evaluation look up.
 ANSWER, DOMAIN, REVERSAL = "answer", "domain", "reversal"
@@ -91,7 +98,8 @@ def build(
         x = _one_network_each(x, architecture, network, outputs, activation)
     else:
         x = layers.Identity(name=FEATURES)(architecture.trunk(x, network))
-        x = layers.Dense(outputs, activation=activation, name=ANSWER)(architecture.head(x, network))
+        last = dense(network, outputs, activation=activation, name=ANSWER)
+        x = last(architecture.head(x, network))
     return keras.Model(stamps, x, name=network.architecture)
 
 
@@ -207,3 +215,22 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     if len(images) == 0:
         return np.empty((0, *model.output_shape[1:]), np.float32)
     return model.predict(images, batch_size=CHUNK, verbose=0)
+
+
+def samples(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return the outputs of every pass of a network that has a distribution, (n, passes, outputs).
+
+    Pass k is the same network for all stamps, in every call; `predict`, and with it features and
+    validation, uses the network without noise.
+    """
+    drawing = sampled_layers(model)
+    found = []
+    try:
+        for number in range(1, max(layer.passes for layer in drawing) + 1):
+            for layer in drawing:
+                layer.set_pass(number)
+            found.append(predict(model, images))
+    finally:
+        for layer in drawing:
+            layer.set_pass(0)
+    return np.stack(found, axis=1)
