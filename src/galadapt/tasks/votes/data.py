@@ -31,35 +31,32 @@ class Telescope(Section):
         [0.95, 1.0, 1.08], description="FWHM in red, green and blue over that in green."
     )
     psf_beta: float = Field(3.5, gt=1.5, le=20, description="Exponent of the PSF (Moffat).")
-    sampling: float = Field(
-        3.3,
-        ge=1,
-        le=20,
+    noise_correlation: float = Field(
+        0.5,
+        gt=0,
+        le=2,
         description=(
-            "FWHM of the PSF over the detector's pixel, over which the noise is correlated in the "
-            "enlarged frame."
+            "FWHM of the kernel that correlates the noise (the detector's pixels and the "
+            "enlargement of the frame), over that of the PSF in green."
         ),
     )
     noise: _PositiveChannels = Field(
-        [3.8, 3.4, 3.8],
-        description="Noise of the sky in red, green and blue per detector pixel [8-bit].",
+        [7.2, 7.0, 7.2],
+        description="Noise of the sky in red, green and blue, before pixels are averaged [8-bit].",
     )
     gain: Positive = Field(
-        12.0,
+        0.7,
         description="Photons of a galaxy per 8-bit unit, before the stretch: its photon noise.",
     )
     sky: _Channels = Field(
-        [4.0, 4.0, 2.0], description="Level of the sky in red, green and blue [8-bit]."
+        [3.0, 3.0, 1.0], description="Level of the sky in red, green and blue [8-bit]."
     )
     balance: _PositiveChannels = Field(
         [1.0, 1.0, 1.0], description="Factors of red, green and blue before the stretch."
     )
     softening: Positive = Field(
-        113.0,
-        description=(
-            "Brightness at which the asinh stretch turns logarithmic [8-bit]; 113: 255 over the "
-            "2.25 of the SDSS (Lupton et al. 2004)."
-        ),
+        39.0,
+        description="Brightness at which the asinh stretch turns logarithmic [8-bit].",
     )
     jpeg_quality: int = Field(90, ge=10, le=100, description="Quality of the JPEG compression.")
 
@@ -128,12 +125,12 @@ class MockVotes(_VoteSimulation):
             psf_fwhm=Interval(low=1.4, high=5.0),
             psf_by_channel=[1.1, 1.0, 1.0],
             psf_beta=2.8,
-            sampling=2.4,
-            noise=[6.0, 5.0, 6.5],
-            gain=8.0,
+            noise_correlation=0.7,
+            noise=[11.0, 10.0, 11.0],
+            gain=0.5,
             sky=[7.0, 6.0, 7.0],
             balance=[1.2, 1.0, 0.8],
-            softening=80.0,
+            softening=30.0,
             jpeg_quality=75,
         ),
         description="From galaxies to images: by default blurred, noisier and redder.",

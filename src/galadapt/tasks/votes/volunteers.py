@@ -1,0 +1,189 @@
+"""From what can be seen of a galaxy to the votes of volunteers: the tree of Galaxy Zoo 2.
+
+Volunteers see only images. A feature counts by its visibility, the signal-to-noise ratio a matched
+filter would reach in the image; probabilities of answers are logistic in its logarithm, in the axis
+ratio and in the share of the bulge after the PSF. Volunteers differ: the probabilities of a
+galaxy's question scatter as a Dirichlet distribution. The constants were tuned to mean votes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from galadapt.answers.votes.tree import Tree
+from galadapt.tasks.votes.data import Volunteers
+from galadapt.tasks.votes.galaxies import Scene
+from galadapt.tasks.votes.telescope import Optics
+
+#: Contrast, of what is seen to the light around it, that the eye cannot tell from noise.
+_CONTRAST = 0.1
+
+_FAINTEST = 0.4  #: added to visibilities, so that what cannot be seen has a logarithm
+
+#: Visibility at which an average volunteer notices a feature.
+_NOTICED = {
+    "arms": 4.7,
+    "artifact": 23.4,
+    "bar": 5.5,
+    "bulge": 6.2,
+    "clumps": 6.2,
+    "disturbed": 19.5,
+    "dust": 15.6,
+    "irregular": 19.5,
+    "lens": 15.6,
+    "merger": 23.4,
+    "ring": 10.9,
+}
+
+#: Features that make a galaxy look like one with features, and like an odd one.
+_OF_DISCS = ("arms", "bar", "bulge", "clumps", "dust", "irregular", "ring")
+_ODD = ("ring", "lens", "disturbed", "irregular", "merger", "dust")
+
+_LEAST = 1e-4  #: least probability of an answer: mistakes happen
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What the image shows of a galaxy.
+
+    Attributes:
+        visibility: Signal-to-noise ratio of each feature that is there.
+        ratio: Axis ratio after the PSF.
+        bulge: Share of the light in the bulge.
+        resolution: Radius of the galaxy over the FWHM of the PSF.
+        arms, pitch, boxy: As in `Scene`.
+    """
+
+    visibility: Mapping[str, float]
+    ratio: float
+    bulge: float
+    resolution: float
+    arms: int
+    pitch: float
+    boxy: bool
+
+
+def appearance(scene: Scene, optics: Optics, light: np.ndarray) -> Appearance:
+    """Measure what can be seen.
+
+    Args:
+        scene: What is there.
+        optics: The telescope.
+        light: The scene's light (3, side, side), blurred.
+    """
+    green = light[1]
+    noise = optics.variance(light)[1] + (_CONTRAST * green) ** 2
+    visibility = {
+        name: float(np.sqrt((optics.blurred(one[1]) ** 2 / noise).sum() / optics.independent))
+        for name, one in scene.features.items()
+    }
+    # Second moments add up; half the radius of 90 % of the light stands for that of the galaxy.
+    size, blur = (scene.radius / 2) ** 2, (optics.fwhm / 2.355) ** 2
+    return Appearance(
+        visibility=visibility,
+        ratio=math.sqrt((scene.ratio**2 * size + blur) / (size + blur)),
+        bulge=scene.bulge,
+        resolution=scene.radius / optics.fwhm,
+        arms=scene.arms,
+        pitch=scene.pitch,
+        boxy=scene.boxy,
+    )
+
+
+def answer_probabilities(seen: Appearance, crowd: Volunteers, tree: Tree) -> np.ndarray:
+    """Probability of each answer for those who reach its question (K,).
+
+    Args:
+        seen: What the image shows.
+        crowd: Who answers.
+        tree: That of campaign gz2.
+    """
+
+    def level(name: str) -> float:
+        found = (seen.visibility.get(name, 0.0) + _FAINTEST) / _NOTICED[name]
+        return math.log(found) - crowd.threshold
+
+    features = math.log(sum(math.exp(2 * level(name)) for name in _OF_DISCS)) / 2
+    thin = (0.42 - seen.ratio) / 0.08
+    odd = math.log(sum(math.exp(2 * level(name)) for name in _ODD)) / 2
+    sharp = math.log(seen.resolution / 6)
+    central = math.log((seen.bulge + 0.02) / 0.2)
+    winding = math.log(seen.pitch / math.radians(16))
+    sure = float(expit(1.2 * level("arms") - 0.5))
+    counts = np.array([-2.0, 0.6, -1.4, -2.2, -2.6, 0.9 - 1.2 * sure])
+    counts[seen.arms - 1 if seen.arms else 5] += 3.5 * sure
+    found = {
+        "smooth-or-featured": _softmax(
+            crowd.smooth,
+            0.75 * features + 0.45 + max(thin, -0.5),
+            -2.95 + 2 * _above(level("artifact")),
+        ),
+        "disk-edge-on": _logistic((0.31 - seen.ratio) / 0.04),
+        "bar": _logistic(0.9 * level("bar") + 0.6),
+        "has-spiral-arms": _logistic(1.0 * level("arms") + 0.1),
+        "bulge-size": _ordinal(central + 0.3 * sharp, (-1.85, 0.05, 1.95), 0.6),
+        "something-odd": _logistic(0.8 * odd - 0.35),
+        "how-rounded": _ordinal(-seen.ratio, (-0.81, -0.46), 0.09),
+        "odd-feature": _softmax(
+            *(
+                1.2 * level(name) + shift
+                for name, shift in (
+                    ("ring", 0.8),
+                    ("lens", 1.6),
+                    ("disturbed", 0.8),
+                    ("irregular", 0.8),
+                )
+            ),
+            -0.5,
+            1.2 * level("merger") + 0.5,
+            1.2 * level("dust") + 0.5,
+        ),
+        "edge-on-bulge": _softmax(
+            1.0 * level("bulge") + 1.8,
+            1.0 * level("bulge") + (1.2 if seen.boxy else -0.8),
+            0.0,
+        ),
+        "spiral-winding": _ordinal(winding, (-0.08, 0.8), 0.3 + 0.3 * (1 - sure)),
+        "spiral-arm-count": _softmax(*counts),
+    }
+    joined = np.concatenate([found[question.name] for question in tree.questions])
+    return tree.conditional(joined.clip(min=_LEAST))
+
+
+def _above(value: float) -> float:
+    return max(value, 0.0)
+
+
+def _softmax(*utilities: float) -> np.ndarray:
+    weights = np.exp(np.array(utilities) - max(utilities))
+    return np.asarray(weights / weights.sum())
+
+
+def _logistic(utility: float) -> np.ndarray:
+    """Probabilities of yes and of no."""
+    yes = float(expit(utility))
+    return np.array([yes, 1 - yes])
+
+
+def _ordinal(value: float, borders: tuple[float, ...], scatter: float) -> np.ndarray:
+    """Probabilities to be below, between and above borders, seen with a logistic scatter."""
+    below = expit((np.array(borders) - value) / scatter)
+    return np.diff(np.concatenate([[0.0], below, [1.0]]))
+
+
+def walk(
+    probabilities: np.ndarray, crowd: Volunteers, tree: Tree, rng: np.random.Generator
+) -> np.ndarray:
+    """Send volunteers through the tree: the number of votes of each answer (K,)."""
+    volunteers = int(rng.integers(int(crowd.number.low), int(crowd.number.high) + 1))
+    votes = np.zeros(len(tree.names))
+    for part, parent in zip(tree.parts, tree.parents, strict=True):
+        chances = rng.dirichlet(crowd.concentration * probabilities[part])
+        reached = volunteers if parent is None else int(votes[parent])
+        votes[part] = rng.multinomial(reached, chances)
+    return votes
