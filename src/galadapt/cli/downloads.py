@@ -28,7 +28,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument(
         "--offline", action="store_true", help="do not use the network; list what is missing"
     )
-    verb.add_argument("--unpack", action="store_true", help="unpack tar archives beside them")
+    verb.add_argument("--unpack", action="store_true", help="unpack archives beside them")
     verb.add_argument("--archives", default=DEFAULTS["archives"], help="the table of archives")
     verb.add_argument(
         "--checksums",
@@ -46,9 +46,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _download(arguments: argparse.Namespace) -> None:
-    import tarfile
-
-    from galadapt.sky.archives import read_archives, unpack
+    from galadapt.sky.archives import folder_of, is_archive, read_archives, unpack
     from galadapt.sky.downloads import fetch
 
     archives = read_archives(arguments.archives)
@@ -70,8 +68,8 @@ def _download(arguments: argparse.Namespace) -> None:
             offline=arguments.offline,
             checksums=Path(arguments.checksums),
         )
-        if arguments.unpack and tarfile.is_tarfile(path):
-            path = unpack(path, path.with_name(path.name.partition(".tar")[0]))
+        if arguments.unpack and is_archive(path):
+            path = unpack(path, folder_of(path))
         print(path)
 
 

@@ -103,9 +103,15 @@ def _imports(tree: ast.AST) -> set[str]:
 
 
 def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
-    """Find the files beside a module that its text names, such as a template or a table."""
+    """Find the files beside a module that its text names, such as a template or a table.
+
+    Of a folder that it names, and that is no package, all files count.
+    """
     named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.name in named)
+    beside = [path for path in folder.iterdir() if path.name in named]
+    inner = [path for path in beside if path.is_dir() and not (path / "__init__.py").exists()]
+    files = beside + [path for one in inner for path in one.iterdir()]
+    return sorted(path for path in files if path.is_file())
 
 
 @cache

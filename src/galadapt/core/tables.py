@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,20 @@ import pandas as pd
 from galadapt.core.errors import DataError
 
 
-def read_user_table(path: Path, needed: Iterable[str] = (), *, text: bool = False) -> pd.DataFrame:
+def read_user_table(
+    path: Path,
+    needed: Iterable[str] = (),
+    *,
+    text: bool = False,
+    only: Callable[[str], bool] | None = None,
+) -> pd.DataFrame:
     """Read a table.
 
     Args:
-        path: ``.csv``, ``.ecsv``, ``.parquet``, ``.fits`` or ``.fit``.
+        path: ``.csv``, ``.csv.gz``, ``.ecsv``, ``.parquet``, ``.fits`` or ``.fit``.
         needed: Columns that must be there.
         text: Whether the cells of a CSV stay text: names may look like numbers.
+        only: Chooses the columns of a CSV that are read, by their names; None: all.
 
     Raises:
         DataError: the file is missing, unreadable or empty, or lacks a column.
@@ -26,21 +33,21 @@ def read_user_table(path: Path, needed: Iterable[str] = (), *, text: bool = Fals
     if not path.is_file():
         raise DataError(f"{path}: no such table; correct the path")
     try:
-        table = _read(path, text)
+        table = _read(path, text, only)
     except Exception as error:
         # Each reader fails with errors of its own.
         line = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{path}: not a readable table ({line}); replace it") from None
     table.columns = [str(name).strip() for name in table.columns]
     require_columns(table, needed, path)
-    if len(table) == 0:
+    if len(table) == 0 and (only is None or len(table.columns)):
         raise DataError(f"{path}: the table has no rows; give at least one")
     return table
 
 
-def _read(path: Path, text: bool) -> pd.DataFrame:
-    if path.suffix == ".csv":
-        return pd.read_csv(path, dtype=str if text else None, skipinitialspace=True)
+def _read(path: Path, text: bool, only: Callable[[str], bool] | None) -> pd.DataFrame:
+    if path.name.endswith((".csv", ".csv.gz")):
+        return pd.read_csv(path, dtype=str if text else None, skipinitialspace=True, usecols=only)
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     formats = {".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}

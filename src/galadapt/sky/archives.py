@@ -1,13 +1,18 @@
-"""The table of published files that can be fetched, the checksums of what was, and tar archives."""
+"""The table of published files that can be fetched, the checksums of what was, and archives."""
 
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
+import re
 import shutil
 import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -19,6 +24,12 @@ from galadapt.core.log import log
 
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
 
+#: Endings of the archives that can be unpacked.
+_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+#: How many times its own size an archive may hold: more than images and tables ever need.
+_EXPANSION = 100
+
 
 class Archive(Section):
     """One file that can be fetched."""
@@ -27,6 +38,9 @@ class Archive(Section):
     urls: list[Url] = Field(min_length=1, description="Addresses, the primary first.")
     bytes: int | None = Field(None, ge=1, description="Size, when known.")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="When known.")
+    md5: str | None = Field(
+        None, pattern=r"^[0-9a-f]{32}$", description="When the archive publishes no better one."
+    )
     generated: bool = Field(
         False, description="Made by the server on request: no two copies have the same checksum."
     )
@@ -124,11 +138,24 @@ def record(path: str | Path, name: str, digest: str) -> None:
     log.info(f"{path}: recorded the checksum of {name}; keep this file under version control")
 
 
-def unpack(archive: str | Path, folder: str | Path) -> Path:
-    """Unpack a tar archive into `folder`, unless it is there already.
+def is_archive(path: str | Path) -> bool:
+    """Tell by its name whether a file is a zip or tar archive."""
+    return Path(path).name.lower().endswith(_ENDINGS)
 
-    Members that would land outside the folder, links out of it and devices are refused (tarfile's
-    ``data`` filter). The folder appears only when everything has been written.
+
+def folder_of(archive: str | Path) -> Path:
+    """Folder beside an archive to unpack it into: its name without the ending."""
+    archive = Path(archive)
+    ending = max((e for e in _ENDINGS if archive.name.lower().endswith(e)), key=len, default="")
+    return archive.with_name(archive.name[: -len(ending)] if ending else f"{archive.name}.unpacked")
+
+
+def unpack(archive: str | Path, folder: str | Path) -> Path:
+    """Unpack a zip or tar archive into `folder`, unless it is there already.
+
+    Members that would land outside the folder, links out of it and devices are refused, as are
+    archives that hold more than the disk, or over 100 times their own size. The folder appears only
+    when everything has been written.
 
     Raises:
         DataError: the archive is broken or holds such a member, or `folder` is something else.
@@ -145,17 +172,44 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
         fresh.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
-            tar.extractall(fresh, filter="data")
+        room = min(_EXPANSION * stat.st_size, shutil.disk_usage(fresh).free)
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                members = list(_bounded(packed.infolist(), room))
+                packed.extractall(fresh, members)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(fresh, _bounded(tar, room), filter="data")
         (fresh / ".unpacked").write_text(mark)
         if folder.exists():
             shutil.rmtree(folder)
         with contextlib.suppress(FileExistsError):
             fresh.rename(folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (
+        tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
+        ValueError, NotImplementedError, RuntimeError,
+    ) as error:  # fmt: skip
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); delete it and fetch it again"
         ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def _bounded(members: Iterable[Any], room: int) -> Iterator[Any]:
+    """Pass members on while they stay inside the folder, and all of them inside `room` [bytes]."""
+    total = 0
+    for member in members:
+        name, size = (
+            (member.filename, member.file_size)
+            if isinstance(member, zipfile.ZipInfo)
+            else (member.name, member.size)
+        )
+        total += size
+        if total > room:
+            raise ValueError(f"holds more than {room / 1e9:.1f} GB")
+        # Tar's own filter refuses these too; zipfile renames them.
+        if ".." in re.split(r"[/\\]", name) or re.match(r"[/\\]|[A-Za-z]:", name):
+            raise ValueError(f"'{name[:80]}' is outside the folder")
+        yield member

@@ -214,8 +214,11 @@ def _verify(path: Path, entry: Archive, known: str | None) -> str:
             raise _Failed("is a web page, not the file")
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if known is not None and digest != known:
-        raise _Failed(f"has the checksum {digest[:12]}..., not {known[:12]}...")
+        stream.seek(0)
+        weak = hashlib.file_digest(stream, "md5").hexdigest() if entry.md5 else None
+    for found, expected in ((digest, known), (weak, entry.md5)):
+        if found and expected and found != expected:
+            raise _Failed(f"has the checksum {found[:12]}..., not {expected[:12]}...")
     return digest
 
 
@@ -294,7 +297,7 @@ def _transfer(url: str, part: _Part) -> str:
         _Failed: not.
     """
     # Without a checksum to judge the whole, only bytes of the same file may be put together.
-    if part.begun().get("url") != url and part.known is None:
+    if part.begun().get("url") != url and part.known is None and part.entry.md5 is None:
         part.discard()
     begun, start = part.begun(), part.size
     if not start or start != begun.get("total"):

@@ -29,7 +29,12 @@ def none_empty(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return counts
 
 
+def shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """Put unique names into the order of a hash of each."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+
 def deal(names: Iterable[str], counts: np.ndarray, seed: int) -> dict[str, str]:
     """Deal unique names out to `SPLITS`, so many to each, in the order of a hash of their names."""
-    ordered = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    return dict(zip(ordered, np.repeat(SPLITS, counts).tolist(), strict=True))
+    dealt = np.repeat(SPLITS, counts).tolist()
+    return dict(zip(shuffled(names, seed), dealt, strict=True))

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Interval, LogInterval, Positive, Section, inside, interval
+from galadapt.config.base import (
+    Fraction,
+    Interval,
+    LogInterval,
+    Positive,
+    Section,
+    Shares,
+    inside,
+    interval,
+)
 
 #: Values of the red, green and blue channel.
 _Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -138,4 +147,152 @@ class MockVotes(_VoteSimulation):
     volunteers: Volunteers = Field(
         Volunteers(threshold=0.3, smooth=0.2),
         description="From images to votes: by default they see less and prefer smooth.",
+    )
+
+
+class VoteImages(Section):
+    """Your images."""
+
+    path: str = Field(
+        description=(
+            "Folder of JPEG, PNG or FITS images named after their galaxies, also in folders within "
+            "it; environment variables expand."
+        )
+    )
+
+
+class VoteTable(Section):
+    """A table of votes: CSV (also .csv.gz), ECSV, FITS, VOTable or Parquet."""
+
+    path: str = Field(description="The table; environment variables expand.")
+
+
+class VoteNames(Section):
+    """A table of the images' names, where images are not named after the ids of their galaxies."""
+
+    path: str = Field(description="The table; environment variables expand.")
+    id: str = Field("objid", description="Column of ids, as in the table of votes.")
+    image: str = Field("asset_id", description="Column of the images' names.")
+
+
+class VoteSplits(Shares):
+    """Splits of real images, by a hash of their names."""
+
+    train: Fraction = Field(0.7, description="Share for training.")
+    validation: Fraction = Field(0.1, description="Share for early stopping.")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=100,
+        description=(
+            "Parts for cross-validation: one is for testing, the rest is shared out between "
+            "training and validation by their shares; null: one fixed split."
+        ),
+    )
+    fold: int = Field(0, ge=0, description="The part for testing, from 0.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> VoteSplits:
+        if self.train == 0:
+            raise ValueError("train: must be above 0")
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold: must be below folds, {self.folds or 1}; the first is 0")
+        return self
+
+
+class RealVotes(Section):
+    """How real images and their votes are read."""
+
+    campaign: Literal["gz2", "decals12", "decals", "desi", "hubble", "candels"] = Field(
+        "gz2",
+        description=(
+            "Campaign whose tree of questions was answered: gz2 (also the Galaxy Challenge), "
+            "decals12 (GZ DECaLS, DR1 and 2), decals (DR5), desi (DR8), hubble, candels."
+        ),
+    )
+    id: str | None = Field(
+        None, description="Column of the galaxies' ids; null: the first of the usual ones."
+    )
+    volunteers: Positive = Field(
+        44.0,
+        description=(
+            "Volunteers per galaxy, where the table gives shares (as in the Galaxy Challenge) and "
+            "no counts: votes are shares times this number."
+        ),
+    )
+    tolerance: Fraction = Field(
+        0.02,
+        description=(
+            "By how much, as a share of all volunteers, the answers of a question may differ from "
+            "those who reached it. Fewer votes than volunteers are never an error of counts."
+        ),
+    )
+    side: int = Field(64, ge=24, le=424, description="Side of a stamp [px].")
+    crop: float = Field(
+        208 / 424,
+        gt=0,
+        le=1,
+        description="Central share of the image's side that becomes the stamp; 208/424: GZ2.",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Use at most so many images with votes, chosen by a hash."
+    )
+    unlabelled: int | None = Field(
+        None, ge=0, description="Use at most so many images without votes; null: all."
+    )
+    splits: VoteSplits = Field(VoteSplits(), description="Training, validation and test.")
+
+
+class VoteFiles(RealVotes):
+    """Your own images, and their votes where known."""
+
+    kind: Literal["files"] = "files"
+    images: VoteImages = Field(description="The images.")
+    votes: VoteTable | None = Field(None, description="Their votes; null: unknown.")
+    names: VoteNames | None = Field(
+        None, description="Names of the images, where they are not the ids; null: they are."
+    )
+
+    @model_validator(mode="after")
+    def _of_something(self) -> VoteFiles:
+        if self.names is not None and self.votes is None:
+            raise ValueError("names: belongs to votes; give both")
+        if self.unlabelled == 0 and self.votes is None:
+            raise ValueError("unlabelled: 0 leaves no image without votes; give votes")
+        return self
+
+
+class Download(Section):
+    """A file to fetch that is not in the table of archives."""
+
+    url: str = Field(pattern=r"^(https?|file)://\S+$", description="Its address.")
+    file: str | None = Field(None, description="Its name here; null: the end of the address.")
+    bytes: int | None = Field(None, ge=1, description="Its size, when known.")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Its checksum; null: that of the first download is recorded.",
+    )
+
+
+class VoteDownloads(Section):
+    """Files to fetch instead of those in the table of archives."""
+
+    votes: Download | None = Field(None, description="Table of votes.")
+    images: Download | None = Field(None, description="Zip or tar archive of the images.")
+    names: Download | None = Field(
+        None, description="Table of the images' names (asset_id) by the galaxies' ids (objid)."
+    )
+
+
+class GalaxyZooVotes(RealVotes):
+    """Published images and votes of Galaxy Zoo, fetched.
+
+    They are the entries galaxyzoo-CAMPAIGN-votes, -images and, where images are not named after
+    their galaxies, -names of the table of archives (see `downloads`).
+    """
+
+    kind: Literal["galaxy_zoo"] = "galaxy_zoo"
+    download: VoteDownloads = Field(
+        VoteDownloads(), description="Other files than those of the table of archives."
     )
