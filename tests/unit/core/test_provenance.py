@@ -124,6 +124,18 @@ def test_a_data_file_that_a_module_names_counts(package):
     assert measure() != with_table
 
 
+def test_all_files_of_a_folder_that_a_module_names_count(package):
+    folder, measure = package
+    (folder / "used.py").write_text("TABLES = 'tables'\n\n\ndef f():\n    return TABLES\n")
+    (folder / "tables").mkdir()
+    before = measure()
+    (folder / "tables" / "a.csv").write_text("a\n")
+    with_table = measure()
+    assert with_table != before
+    (folder / "tables" / "__init__.py").write_text("")
+    assert measure() == before
+
+
 def test_published_figures_and_templates_count():
     files = [
         file.name

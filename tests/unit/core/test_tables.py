@@ -61,3 +61,13 @@ def test_what_cannot_be_read_is_one_sentence(
     with pytest.raises(DataError, match=message) as caught:
         read_user_table(tmp_path / name, ["a", "b"])
     assert "\n" not in str(caught.value)
+
+
+def test_only_some_columns_of_a_packed_csv_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    pd.DataFrame({"a": ["01"], "b": [2], "c": [3]}).to_csv(path, index=False)
+    table = read_user_table(path, text=True, only=lambda name: name in ("a", "c"))
+    assert table.to_dict("list") == {"a": ["01"], "c": ["3"]}
+    assert list(read_user_table(path, only=lambda name: name == "d").columns) == []
+    with pytest.raises(DataError, match="lacks the column 'd'"):
+        read_user_table(path, ["d"], only=lambda name: name == "d")

@@ -14,6 +14,7 @@ import tarfile
 import textwrap
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,14 @@ import pytest
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.sky import downloads
-from galadapt.sky.archives import Archive, read_archives, recorded, unpack
+from galadapt.sky.archives import (
+    Archive,
+    folder_of,
+    is_archive,
+    read_archives,
+    recorded,
+    unpack,
+)
 from galadapt.sky.downloads import fetch
 
 BODY = b"SIMPLE  =                    T" + bytes(range(256)) * 1200
@@ -474,6 +482,80 @@ def test_hostile_archives_are_refused(tmp_path, hostile):
         unpack(tar, tmp_path / "in" / "out")
     assert not (tmp_path / "in" / "out").exists()
     assert not (tmp_path / "in" / "out.txt").exists()
+
+
+def _zip(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, body in members.items():
+            packed.writestr(name, body)
+    return path
+
+
+def test_zip_archives_are_unpacked_as_tar_archives_are(tmp_path):
+    path = _zip(tmp_path / "a.zip", {"images/1.jpg": b"one", "images/2.jpg": b"two"})
+    assert is_archive(path)
+    folder = unpack(path, folder_of(path))
+    assert folder == tmp_path / "a"
+    assert (folder / "images" / "2.jpg").read_bytes() == b"two"
+    (folder / "images" / "2.jpg").write_bytes(b"kept")
+    unpack(path, folder)
+    assert (folder / "images" / "2.jpg").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("a.tar.gz", "a"), ("b.v1.ZIP", "b.v1"), ("c.tgz", "c"), ("d.fits", "d.fits.unpacked")],
+)
+def test_an_archive_has_a_folder_of_its_name(tmp_path, name, folder):
+    assert folder_of(tmp_path / name) == tmp_path / folder
+    assert is_archive(name) == (name != "d.fits")
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.txt", "in/../../out.txt", "/tmp/out.txt", "C:/out.txt", "..\\out.txt"]
+)
+def test_hostile_zip_archives_are_refused(tmp_path, name):
+    path = _zip(tmp_path / "a.zip", {"good": b"x", name: b"x"})
+    with pytest.raises(DataError, match=r"cannot be unpacked .*is outside the folder"):
+        unpack(path, tmp_path / "in" / "out")
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["a.zip", "in"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_that_hold_far_more_than_their_size_are_refused(tmp_path, kind):
+    members = {f"{k}.txt": bytes(4_000_000) for k in range(3)}
+    make = _zip if kind == "zip" else _tar
+    path = make(tmp_path / ("a.zip" if kind == "zip" else "a.tar.gz"), members)
+    with pytest.raises(DataError, match=r"cannot be unpacked \(holds more than 0\.0 GB"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_broken_zip_archives_are_named(tmp_path):
+    path = _zip(tmp_path / "a.zip", {"a": os.urandom(5000)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000] + b"?" + whole[1001:])
+    with pytest.raises(
+        DataError, match=r"cannot be unpacked .*CRC.*; delete it and fetch it again"
+    ):
+        unpack(path, tmp_path / "out")
+    path.write_bytes(whole[:2000])
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_published_md5_is_demanded(archive, tmp_path):
+    url, how = archive
+    md5 = hashlib.md5(BODY).hexdigest()
+    path = _fetch(_entry(f"{url}/{NAME}", md5=md5), tmp_path)
+    assert (tmp_path / "sums.txt").read_text() == f"{SHA}  {NAME}\n"
+    path.unlink()
+    (tmp_path / "sums.txt").unlink()
+    how.body = BODY[:-1] + b"?"
+    with pytest.raises(DataError, match=rf"has the checksum \w{{12}}\.\.\., not {md5[:12]}"):
+        _fetch(_entry(f"{url}/{NAME}", md5=md5), tmp_path)
+    assert _left(tmp_path) == []
 
 
 def test_broken_archives_and_foreign_folders_are_named(tmp_path):

@@ -40,3 +40,10 @@ def test_stamps_come_back_in_any_order_and_leave_nothing(tmp_path: Path) -> None
         taken = np.concatenate(list(spool.take([4, 1, 3])))
         assert list((tmp_path / "new").iterdir()) == []
     np.testing.assert_array_equal(taken, stamps[[4, 1, 3]])
+
+
+def test_stamps_with_channels(tmp_path: Path) -> None:
+    stamps = np.random.default_rng(1).random((3, 4, 4, 2)).astype(np.float32)
+    with Spool(tmp_path, 4, 2) as spool:
+        spool.put(0, stamps)
+        np.testing.assert_array_equal(np.concatenate(list(spool.take([2, 0]))), stamps[[2, 0]])

@@ -314,6 +314,7 @@ def _check(
         [pd.to_numeric(one, errors="coerce").to_numpy(float, na_value=np.nan) for one in answers],
         axis=1,
     )
+    values[np.isinf(values)] = np.nan
     faults: dict[int, str] = {}
 
     def blame(wrong: np.ndarray, sentence: Callable[[int, int], str]) -> None:
@@ -337,7 +338,7 @@ def _check(
             values[skipped, part] = 0.0
     values[unknown] = np.nan
     blame(
-        ~np.isfinite(values) & ~unknown[:, None],
+        np.isnan(values) & ~unknown[:, None],
         lambda row, k: (
             f"{answers[k].name} has no value; fill it in, or leave all votes of the galaxy empty"
         ),
