@@ -17,7 +17,7 @@ import pandas as pd
 
 from galadapt.answers.votes.tree import Tree, read_campaign
 from galadapt.core.errors import DataError
-from galadapt.core.files import write_csv
+from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.tables import read_user_table
@@ -25,7 +25,7 @@ from galadapt.sky.tables import missing, read_any_table
 from galadapt.stamps.format import write_stamps
 from galadapt.stamps.splits import deal, none_empty, rounded, shuffled
 from galadapt.stamps.spool import Spool
-from galadapt.tasks.votes.data import RealVotes, VoteNames, VoteSplits
+from galadapt.tasks.votes.data import RealVotes, VoteFiles, VoteNames, VoteSplits
 from galadapt.tasks.votes.images import CHANNELS, SUFFIXES, read_image
 
 #: Usual names of the column of ids, in lower case, the most telling first.
@@ -51,6 +51,15 @@ class Source:
     images: Sequence[Path]
     votes: Path | None = None
     names: tuple[Path, VoteNames] | None = None
+
+
+def source_of(files: VoteFiles) -> Source:
+    """Return the files that a configuration names."""
+    return Source(
+        [expand(files.images.path)],
+        None if files.votes is None else expand(files.votes.path),
+        None if files.names is None else (expand(files.names.path), files.names),
+    )
 
 
 @dataclass

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from galadapt.config.machine import Downloads
 from galadapt.core.parallel import Threads
 from galadapt.core.stage import Output, Provenance, stage
-from galadapt.tasks.votes.data import MockVotes, SimulatedVotes
+from galadapt.tasks.votes.data import GalaxyZooVotes, MockVotes, SimulatedVotes, VoteFiles
 
 
 @stage
@@ -40,6 +45,32 @@ def mock_votes(
         domain="survey",
         seed=seed,
         output=stamps,
+        provenance=provenance,
+        processes=threads,
+    )
+
+
+@stage
+def survey_votes(
+    survey: Annotated[VoteFiles | GalaxyZooVotes, Field(discriminator="kind")],
+    seed: int,
+    stamps: Output,
+    rejected: Output,
+    downloads: Downloads,
+    threads: Threads,
+    provenance: Provenance,
+) -> None:
+    """Real images with the votes of real volunteers: the user's own, or fetched."""
+    from galadapt.tasks.votes.files import read_votes, source_of
+    from galadapt.tasks.votes.galaxy_zoo import fetch_votes
+
+    source = source_of(survey) if survey.kind == "files" else fetch_votes(survey, downloads)
+    read_votes(
+        settings=survey,
+        source=source,
+        seed=seed,
+        output=stamps,
+        rejected=rejected,
         provenance=provenance,
         processes=threads,
     )

@@ -27,6 +27,7 @@ from galadapt.stamps.format import StampSet
 from galadapt.tasks.votes.data import GalaxyZooVotes
 from galadapt.tasks.votes.files import read_votes
 from galadapt.tasks.votes.galaxy_zoo import fetch_votes
+from galadapt.tasks.votes.stages import survey_votes
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -118,6 +119,24 @@ def test_a_campaign_is_fetched_unpacked_and_read(
     offline = downloads.model_copy(update={"offline": True})
     assert fetch_votes(survey, offline) == source
     assert (source.images[0] / "images" / "3.jpg").read_bytes() == b"kept"
+
+
+def test_the_stage_fetches(
+    served: tuple[str, Path],
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, folder = served
+    _publish(folder)
+    downloads = _listed(repository, tmp_path, url)
+    monkeypatch.setenv("GALADAPT_DOWNLOADS", downloads.model_dump_json())
+    survey = GalaxyZooVotes(side=24, crop=1.0, unlabelled=0)
+    job = survey_votes.settings({"survey": survey.model_dump(), "seed": 1}, {}, [], [])
+    outputs = {"stamps": [tmp_path / "s.h5"], "rejected": [tmp_path / "r.csv"]}
+    survey_votes.run(job, {}, outputs)
+    with StampSet(tmp_path / "s.h5") as stamps:
+        assert stamps.table["name"].tolist() == ["3", "7"]
 
 
 def test_another_file_than_the_published_one_is_refused(

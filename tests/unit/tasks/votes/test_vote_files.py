@@ -20,6 +20,7 @@ from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet
 from galadapt.tasks.votes.data import RealVotes, VoteFiles, VoteNames, VoteSplits
 from galadapt.tasks.votes.files import Source, read_votes, split
+from galadapt.tasks.votes.stages import survey_votes
 
 SIDE = 24
 
@@ -186,6 +187,28 @@ def test_the_challenge_is_read_without_a_loss(tmp_path: Path, galadapt_data: Pat
     assert np.median(stamps.images(), axis=(0, 1, 2)) == pytest.approx([10, 9.5, 6.6], abs=4)
 
 
+def test_the_stage_reads_what_the_configuration_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOTES", str(tmp_path))
+    images = _images(tmp_path / "images", ["a", "b"])
+    _saved(_table("gz2", ["a", "b"], "id"), tmp_path / "v.csv")
+    survey = VoteFiles.model_validate(
+        {"images": {"path": "$VOTES/images"}, "votes": {"path": "$VOTES/v.csv"}, "side": SIDE}
+    ).model_copy(update={"crop": 1.0})
+    config = {"survey": survey.model_dump(), "seed": 1, "other": 2}
+    job = survey_votes.settings(config, {}, [], [])
+    assert set(job["external"]) == {"survey.images.path", "survey.votes.path"}
+    outputs = {"stamps": [tmp_path / "s.h5"], "rejected": [tmp_path / "r.csv"]}
+    survey_votes.run(job, {}, outputs)
+    with StampSet(tmp_path / "s.h5") as stamps:
+        assert stamps.table["name"].tolist() == ["a", "b"]
+        assert stamps.metadata["provenance"]["settings"] == {"survey": config["survey"], "seed": 1}
+        assert stamps.unit == "8-bit"
+    (images / "a.jpg").unlink()
+    assert survey_votes.settings(config, {}, [], [])["external"] != job["external"]
+
+
 # --- what is wrong with single galaxies -----------------------------------------------------
 
 
@@ -206,7 +229,7 @@ FAULTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "text": (_set(_T, "many"), f"row 2 (b): {_T} is 'many', not a number; correct it"),
     "negative": (_set(_BAR, -1), f"row 2 (b): {_BAR} is -1, below 0; correct it"),
     "missing": (_set(_T, None), f"row 2 (b): {_T} has no value; fill it in, or leave all votes"),
-    "infinite": (_set(_T, np.inf), f"row 2 (b): {_T} has no value"),
+    "infinite": (_set(_T, np.inf), f"row 2 (b): {_T} is 'inf', not a number; correct it"),
     "more than its parent": (
         _set(_ROUND, 900),
         "row 2 (b): the answers of 'how-rounded' add up to ",
