@@ -131,21 +131,21 @@ class MockVotes(_VoteSimulation):
     n_validation: int = Field(300, ge=4, le=1_000_000, description="Galaxies for validation.")
     telescope: Telescope = Field(
         Telescope(
-            psf_fwhm=Interval(low=1.4, high=5.0),
+            psf_fwhm=Interval(low=1.3, high=4.6),
             psf_by_channel=[1.1, 1.0, 1.0],
             psf_beta=2.8,
             noise_correlation=0.7,
-            noise=[11.0, 10.0, 11.0],
+            noise=[9.0, 8.5, 9.5],
             gain=0.5,
             sky=[7.0, 6.0, 7.0],
-            balance=[1.2, 1.0, 0.8],
-            softening=30.0,
+            balance=[1.15, 1.0, 0.85],
+            softening=34.0,
             jpeg_quality=75,
         ),
         description="From galaxies to images: by default blurred, noisier and redder.",
     )
     volunteers: Volunteers = Field(
-        Volunteers(threshold=0.3, smooth=0.2),
+        Volunteers(threshold=0.2, smooth=0.15),
         description="From images to votes: by default they see less and prefer smooth.",
     )
 

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import fft
 from scipy.special import expit, ive
 
 from galadapt.tasks.votes.telescope import FRAME, Grid
@@ -29,7 +30,7 @@ _LIGHT, _LIGHT_SCATTER = (
     0.42,
 )  #: median of the light of a galaxy in green, scatter of its ln
 
-_OFFSET = 0.4  #: scatter of the galaxy's middle around that of the frame, per axis [units]
+_OFFSET = 0.5  #: scatter of the galaxy's middle around that of the frame, per axis [units]
 
 #: Light in red, green and blue over that in green: old and young stars, and new ones.
 _OLD, _YOUNG, _NEW = (
@@ -163,11 +164,24 @@ def _disc(
         level = rng.uniform(0.04, 0.22) * flux / (2 * math.pi * at * wide * 2.5 * ratio)
         band = np.exp(-0.5 * ((distance - at) / wide) ** 2)
         _add(scene, "ring", _coloured(level * band, (young + _NEW) / 2))
+    if rng.random() < 0.8:
+        # Patches of new stars and dust.
+        depth = rng.uniform(0, 0.35)
+        patches = np.exp(depth * _patches(grid, scale * rng.uniform(0.15, 0.4), rng)) - 1
+        _add(scene, "patches", _coloured(disc * patches, (young + _NEW) / 2))
     if irregular or rng.random() < 0.3:
         _clumps(scene, grid, flux, scale, ratio, angle, irregular, rng)
     if edge_on and rng.random() < 0.15:
         _dust(scene, u, v * ratio, scale, rng)
     return scene
+
+
+def _patches(grid: Grid, size: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian random field of standard deviation 1, smoothed by a Gaussian of this sigma."""
+    white = rng.standard_normal((grid.count, grid.count), dtype=np.float32)
+    smooth = fft.rfft2(white) * np.exp(-0.5 * size**2 * (grid.kx**2 + grid.ky**2))
+    field = fft.irfft2(smooth, s=white.shape)
+    return np.asarray(field / field.std())
 
 
 def _bulge(
@@ -344,7 +358,7 @@ def _disturb(scene: Scene, grid: Grid, flux: float, rng: np.random.Generator) ->
 def _surround(scene: Scene, grid: Grid, rng: np.random.Generator) -> None:
     """Stars and galaxies that only lie in the same direction, and gradients of the sky."""
     points = np.zeros((3, grid.count, grid.count // 2 + 1), np.complex64)
-    stars = int(rng.poisson(1.3))
+    stars = int(rng.poisson(1.7))
     for _ in range(stars):
         # Number counts: ten times as many of a tenth of the light.
         flux = 60 * rng.random() ** -1.2
@@ -355,7 +369,7 @@ def _surround(scene: Scene, grid: Grid, rng: np.random.Generator) -> None:
         points += _coloured(min(flux, 3e5) * grid.place(x, y), colour)
     if stars:
         scene.light += np.stack([grid.draw(one) for one in points])
-    for _ in range(int(rng.poisson(0.5))):
+    for _ in range(int(rng.poisson(0.7))):
         x, y = rng.uniform(-FRAME / 2, FRAME / 2, 2)
         light = grid.sersic(
             rng.uniform(1, 4),

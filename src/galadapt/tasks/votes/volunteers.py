@@ -37,11 +37,12 @@ _NOTICED = {
     "irregular": 19.5,
     "lens": 15.6,
     "merger": 23.4,
+    "patches": 9.0,
     "ring": 10.9,
 }
 
 #: Features that make a galaxy look like one with features, and like an odd one.
-_OF_DISCS = ("arms", "bar", "bulge", "clumps", "dust", "irregular", "ring")
+_OF_DISCS = ("arms", "bar", "bulge", "clumps", "dust", "irregular", "patches", "ring")
 _ODD = ("ring", "lens", "disturbed", "irregular", "merger", "dust")
 
 _LEAST = 1e-4  #: least probability of an answer: mistakes happen
@@ -109,7 +110,7 @@ def answer_probabilities(seen: Appearance, crowd: Volunteers, tree: Tree) -> np.
         return math.log(found) - crowd.threshold
 
     features = math.log(sum(math.exp(2 * level(name)) for name in _OF_DISCS)) / 2
-    thin = (0.42 - seen.ratio) / 0.08
+    thin = min(max((0.42 - seen.ratio) / 0.1, -0.5), 1.2)
     odd = math.log(sum(math.exp(2 * level(name)) for name in _ODD)) / 2
     sharp = math.log(seen.resolution / 6)
     central = math.log((seen.bulge + 0.02) / 0.2)
@@ -120,10 +121,10 @@ def answer_probabilities(seen: Appearance, crowd: Volunteers, tree: Tree) -> np.
     found = {
         "smooth-or-featured": _softmax(
             crowd.smooth,
-            0.75 * features + 0.45 + max(thin, -0.5),
+            0.75 * features + 0.45 + thin,
             -2.95 + 2 * _above(level("artifact")),
         ),
-        "disk-edge-on": _logistic((0.31 - seen.ratio) / 0.04),
+        "disk-edge-on": _logistic((0.325 - seen.ratio) / 0.05),
         "bar": _logistic(0.9 * level("bar") + 0.6),
         "has-spiral-arms": _logistic(1.0 * level("arms") + 0.1),
         "bulge-size": _ordinal(central + 0.3 * sharp, (-1.85, 0.05, 1.95), 0.6),
