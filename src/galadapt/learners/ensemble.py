@@ -87,7 +87,7 @@ class EnsembleLearner:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the outputs of every member and pass, (n, members x passes, outputs)."""
         found = [member.predict(images) for member in self.members]
-        return np.concatenate([one.reshape(len(one), -1, self.outputs) for one in found], axis=1)
+        return np.concatenate([one if one.ndim == 3 else one[:, None] for one in found], axis=1)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the features of the first member: those of two networks do not correspond."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from galadapt.answers.base import known
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
 from galadapt.core.files import canonical_json, read_json, write_json
@@ -92,8 +93,9 @@ class SklearnLearner:
                 "take the features of a run of the same variant"
             )
         parts = list(data.training.values())
-        images = np.concatenate([part.images[part.labelled] for part in parts])
-        targets = answer.transform(np.concatenate([part.labels[part.labelled] for part in parts]))
+        images = np.concatenate([part.images for part in parts])
+        targets = answer.transform(np.concatenate([part.labels for part in parts]))
+        images, targets = images[known(targets)], targets[known(targets)]
         weights = answer.weights(targets)
         settings: Any = job.method.learner
         kind: str = settings.inputs
