@@ -178,7 +178,9 @@ def _disc(
 
 def _patches(grid: Grid, size: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian random field of standard deviation 1, smoothed by a Gaussian of this sigma."""
-    white = rng.standard_normal((grid.count, grid.count), dtype=np.float32)
+    # Numbers of its own: how fine the grid is must not change what is drawn after.
+    own = np.random.Generator(np.random.Philox(int(rng.integers(2**63))))
+    white = own.standard_normal((grid.count, grid.count), dtype=np.float32)
     smooth = fft.rfft2(white) * np.exp(-0.5 * size**2 * (grid.kx**2 + grid.ky**2))
     field = fft.irfft2(smooth, s=white.shape)
     return np.asarray(field / field.std())

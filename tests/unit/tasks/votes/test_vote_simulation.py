@@ -171,6 +171,15 @@ def test_features_are_part_of_the_light() -> None:
     assert {"arms", "bar", "ring", "clumps", "disturbed", "merger", "irregular"} <= seen
 
 
+def test_the_side_of_a_stamp_changes_no_galaxy() -> None:
+    for index in range(30):
+        coarse, fine = (draw_scene(Grid(side), generator(5, 1, index)) for side in (32, 100))
+        assert coarse.features.keys() == fine.features.keys()
+        assert (coarse.ratio, coarse.pitch) == (fine.ratio, fine.pitch)
+        means = [scene.light.mean() for scene in (coarse, fine)]
+        assert means[0] == pytest.approx(means[1], rel=0.15)
+
+
 def test_visibility_falls_with_blur_and_noise() -> None:
     grid = Grid(64)
     scene = next(
