@@ -62,9 +62,17 @@ class VoteNetwork(Section):
             raise ValueError("sampled_dropout: needs dropout above 0")
         if self.sampled_dropout and self.bayesian:
             raise ValueError("bayesian and sampled_dropout: choose one")
-        changed = {"padding", "hidden", "dropout", "bayesian"} & self.model_fields_set
-        if self.architecture != "zoo" and changed:
-            raise ValueError(f"{min(changed)}: belongs to architecture zoo")
+        # Compared with the defaults: settings that were written out in full name every key.
+        fields = type(self).model_fields.items()
+        changed = {key for key, field in fields if getattr(self, key) != field.default}
+        of_zoo = changed & {"padding", "hidden", "dropout", "bayesian"}
+        if self.architecture != "zoo" and of_zoo:
+            raise ValueError(f"{min(of_zoo)}: belongs to architecture zoo")
+        of_prior = changed & {"prior_weight", "warm_up"}
+        if not self.bayesian and of_prior:
+            raise ValueError(f"{min(of_prior)}: belongs to a bayesian network")
+        if "passes" in changed and not (self.bayesian or self.sampled_dropout):
+            raise ValueError("passes: needs bayesian or sampled_dropout")
         return self
 
 

@@ -18,7 +18,7 @@ from trainings import assert_same_run, job_in, predict_into
 from galadapt.answers import registry as answers
 from galadapt.answers.votes.tree import Question, Tree
 from galadapt.config.training import Compute, Method
-from galadapt.config.votes import VoteMethod
+from galadapt.config.votes import VoteMethod, VoteNetwork
 from galadapt.learners import registry, run_folder
 from galadapt.learners.ensemble import EnsembleLearner
 from galadapt.learners.job import Job
@@ -188,6 +188,27 @@ def test_only_answers_with_samples_take_an_ensemble() -> None:
     methods = {"deep": VoteMethod(learner={"kind": "ensemble"})}
     found = registry.modules(methods, "deep")
     assert "galadapt.learners.ensemble" in found and "galadapt.learners.sklearn" not in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": 0}, "hidden: belongs to architecture zoo"),
+        ({"architecture": "zoo", "warm_up": 3}, "warm_up: belongs to a bayesian network"),
+        ({"architecture": "zoo", "passes": 3}, "passes: needs bayesian or sampled_dropout"),
+        ({"architecture": "zoo", "sampled_dropout": True}, "needs dropout above 0"),
+        ({**BAYESIAN, "dropout": 0.1, "sampled_dropout": True}, "choose one"),
+    ],
+)
+def test_settings_of_another_network_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        VoteNetwork(**settings)
+
+
+@pytest.mark.parametrize("settings", [{}, BAYESIAN, DROPOUT])
+def test_settings_written_in_full_are_the_same(settings: dict[str, Any]) -> None:
+    network = VoteNetwork(**settings)
+    assert VoteNetwork(**network.model_dump()) == network
 
 
 @pytest.mark.parametrize("estimator", ["mean", "ridge", "svm", "kernel_ridge", "random_forest"])
