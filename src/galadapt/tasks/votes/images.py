@@ -13,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from PIL import Image
 
 from galadapt.core.errors import DataError
@@ -112,23 +114,16 @@ def _fits(path: Path) -> np.ndarray:
     if start != b"SIMPLE":
         # A packed one could hold any number of bytes.
         raise DataError(f"{path}: not a FITS file, or packed; unpack it or fetch it again")
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "image")
-        found = [hdu for hdu in hdus if hdu.is_image and hdu.shape]
-        if len(found) != 1:
-            raise DataError(f"{path}: holds {len(found)} images; write one to a file of its own")
-        shape = found[0].shape
-        if len(shape) not in (2, 3) or shape[:-2] not in ((), (3,)):
-            raise DataError(
-                f"{path}: its image is {shape}; give (y, x), or (3, y, x) for red, green and blue"
-            )
-        _check_size(path, shape[-1], shape[-2])
-        try:
-            pixels = np.asarray(found[0].data, np.float32)
-        except Exception as error:
-            # Each way of compression fails with errors of its own.
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise DataError(f"{path}: not a whole FITS image ({reason}); fetch it again") from None
+    try:
+        with contextlib.ExitStack() as stack:
+            hdus = open_fits(stack, path, "image")
+            pixels = np.asarray(_fits_image(hdus, path).data, np.float32)
+    except DataError:
+        raise
+    except Exception as error:
+        # Broken headers and each way of compression fail with errors of their own.
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{path}: not a whole FITS image ({reason}); fetch it again") from None
     if not np.isfinite(pixels).all():
         raise DataError(f"{path}: holds NaN or infinite pixels; mask or replace them")
     low, high = float(pixels.min()), float(pixels.max())
@@ -139,6 +134,20 @@ def _fits(path: Path) -> np.ndarray:
         )
     planes = pixels if pixels.ndim == 3 else np.repeat(pixels[None], 3, axis=0)
     return np.moveaxis(planes, 0, -1)[::-1]
+
+
+def _fits_image(hdus: fits.HDUList, path: Path) -> Any:
+    """The HDU of the only image, whose pixels are not read yet."""
+    found = [hdu for hdu in hdus if hdu.is_image and hdu.shape]
+    if len(found) != 1:
+        raise DataError(f"{path}: holds {len(found)} images; write one to a file of its own")
+    shape = found[0].shape
+    if len(shape) not in (2, 3) or shape[:-2] not in ((), (3,)):
+        raise DataError(
+            f"{path}: its image is {shape}; give (y, x), or (3, y, x) for red, green and blue"
+        )
+    _check_size(path, shape[-1], shape[-2])
+    return found[0]
 
 
 def _overlaps(number: int, side: int, width: float) -> np.ndarray:

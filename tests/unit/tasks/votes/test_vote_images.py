@@ -170,3 +170,36 @@ def test_what_cannot_be_used_gets_one_sentence(tmp_path: Path, case: str) -> Non
         read_image(path, 30, 1.0)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.fits", "packed.fits"])
+def test_broken_bytes_give_a_stamp_or_a_sentence(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.fits":
+        fits.PrimaryHDU(np.moveaxis(_pixels(30), 2, 0)).writeto(path)
+    elif name == "packed.fits":
+        hdus = [fits.PrimaryHDU(), fits.CompImageHDU(_pixels(30, 1))]
+        fits.HDUList(hdus).writeto(path)
+    else:
+        _saved(tmp_path, _pixels(30), name)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(1), 0
+    for k in range(80):
+        broken = bytearray(whole[: rng.integers(1, len(whole))] if k % 5 == 0 else whole)
+        for place in rng.integers(0, len(broken), 4):
+            broken[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(broken))
+        try:
+            stamp = read_image(path, 30, 1.0)
+            assert 0 <= stamp.min() <= stamp.max() < 255.01
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ")
+            assert "\n" not in str(error)
+    assert refused >= 10
+
+
+def test_a_header_without_its_sizes_is_refused(tmp_path: Path) -> None:
+    path = _fits(tmp_path / "a.fits", np.ones((3, 30, 30)))
+    path.write_bytes(path.read_bytes().replace(b"NAXIS3  =", b"NAXIS9  ="))
+    with pytest.raises(DataError, match=r"not a readable FITS file .*; fetch it again"):
+        read_image(path, 30, 1.0)
