@@ -157,6 +157,11 @@ def tested_on(method):
     return CONFIG.domains
 
 
+def shown(method):
+    """Return the domains whose stamps the figures of a run show."""
+    return CONFIG.domains if KIND.pictures else ()
+
+
 def start_run(wildcards):
     """Return what a method builds on: its start, or where its features are from."""
     start = CONFIG.method_settings[wildcards.method].builds_on

@@ -26,6 +26,8 @@ rule run_figures:
         run=rules.train.output.run,
         predictions=rules.predict.output.predictions,
         history=rules.train.output.history,
+        simulated=stamps_of("simulated", shown),
+        survey=stamps_of("survey", shown),
     output:
         figures=[f"{RUN}/figures/{name}.png" for name in KIND.run_figures],
     log:

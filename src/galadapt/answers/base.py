@@ -59,6 +59,10 @@ class Answer(Protocol):
         """Return the outputs wanted for stamps with these labels."""
         ...
 
+    def inverse(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the labels that outputs stand for: predictions that others learn from."""
+        ...
+
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Return how much each stamp weighs in the loss, (n,); `expected` as of `transform`."""
         ...

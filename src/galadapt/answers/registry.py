@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.answers.numbers.settings import Evaluation
+from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import Section
 from galadapt.config.training import Training
 from galadapt.core.errors import DataError
@@ -44,6 +45,7 @@ class Kind:
         variant_figures: Figures of one variant's methods side by side.
         comparison_figures: Figures of all runs.
         tables: Further tables of one run, besides metrics.json and breakdown.csv.
+        pictures: Whether the figures of one run show its stamps.
     """
 
     learning: tuple[str, str]
@@ -54,9 +56,11 @@ class Kind:
     variant_figures: tuple[str, ...]
     comparison_figures: tuple[str, ...]
     tables: tuple[str, ...] = ()
+    pictures: bool = False
 
 
 _NUMBERS, _CLASSES = "galadapt.answers.numbers", "galadapt.answers.classes"
+_VOTES = "galadapt.answers.votes"
 
 _classes = Kind(
     learning=(f"{_CLASSES}.answer", "Classes"),
@@ -82,6 +86,17 @@ KINDS = {
     "classes": _classes,
     # The class follows from the map, and is evaluated like any other.
     "maps": replace(_classes, learning=("galadapt.answers.maps.answer", "Maps")),
+    "votes": Kind(
+        learning=(f"{_VOTES}.answer", "Votes"),
+        judging=f"{_VOTES}.judging",
+        figures=f"{_VOTES}.figures",
+        settings=VoteEvaluation,
+        run_figures=("galaxies", "certain", "reliability", "sparsification", "learning"),
+        variant_figures=(),
+        comparison_figures=("quality", "questions"),
+        tables=("temperatures.csv",),
+        pictures=True,
+    ),
 }
 
 

@@ -155,13 +155,24 @@ def evaluate(
 
 
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).figures])
-def run_figures(run: Input, predictions: Input, history: Input, figures: Outputs) -> None:
+def run_figures(
+    run: Input,
+    predictions: Input,
+    history: Input,
+    simulated: Input | None,
+    survey: Input | None,
+    figures: Outputs,
+) -> None:
     """Figures of one run."""
     from galadapt.answers import registry as answers
     from galadapt.core.files import read_json
 
     kind = answers.record_of(read_json(run), run)["kind"]
-    answers.figures(kind).run_figures(run, predictions, history, figures)
+    given = {"simulated": simulated, "survey": survey}
+    stamps = {name: path for name, path in given.items() if path is not None}
+    answers.figures(kind).run_figures(
+        run, predictions, history, figures, **({"stamps": stamps} if stamps else {})
+    )
 
 
 # --- tables ---------------------------------------------------------------------------------

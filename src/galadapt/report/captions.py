@@ -42,9 +42,12 @@ CAPTIONS = {
         "separates the domains (0.5: not at all)."
     ),
     "quality": (
-        "Balanced accuracy and AUC on the test sets, mean and scatter over seeds, with published "
-        "values on other data for orientation."
+        "Quality of each method on the test sets, mean and scatter over seeds; published values "
+        "were measured on other data."
     ),
+    "questions": "RMSE of the shares of each question's answers, per method, mean over seeds.",
+    "vote_images": "Images of each domain, drawn at random, with their most frequent answers.",
+    "vote_shares": "Mean share of the volunteers who gave each answer.",
     "errors": "Share of wrong predictions per class and method on the test sets.",
     "counts": "Number of stamps of each class in each split.",
     "moments": (

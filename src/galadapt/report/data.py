@@ -17,6 +17,7 @@ from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, class_colours, colours, drawing, opacity
+from galadapt.report.vote_data import vote_images, vote_shares
 from galadapt.stamps.format import SPLITS, StampSet
 
 #: Random stream purpose.
@@ -39,7 +40,8 @@ def data_figures(
         stamps: {domain: its stamp set, one file or shards}.
         further: Stamp sets of further simulations, by name.
         outputs: PNG files called parameters or stamps (of galaxies); counts or contact_sheet (of
-            classes), moments (of stamp sets with the columns std, skewness and kurtosis).
+            classes), moments (of stamp sets with the columns std, skewness and kurtosis);
+            vote_images or vote_shares (of votes).
 
     Raises:
         ConfigError: an output has another name.
@@ -57,6 +59,8 @@ def data_figures(
             "counts": lambda output: class_counts(stamps, output),
             "moments": lambda output: moments(stamps, output),
             "contact_sheet": lambda output: class_contact_sheet(stamps, output),
+            "vote_images": lambda output: vote_images(stamps, output),
+            "vote_shares": lambda output: vote_shares(stamps, output),
         },
     )
 

@@ -15,6 +15,7 @@ TASKS = {
     "galaxies": "galadapt.tasks.galaxies",
     "stars": "galadapt.tasks.stars",
     "screening": "galadapt.tasks.screening",
+    "votes": "galadapt.tasks.votes",
 }
 
 DEFAULT = next(iter(TASKS))

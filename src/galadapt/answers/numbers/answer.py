@@ -102,6 +102,10 @@ class Numbers:
         """Standardise."""
         return self.fit.transform(labels)
 
+    def inverse(self, outputs: np.ndarray) -> np.ndarray:
+        """Return quantities in their own units."""
+        return self.fit.inverse(outputs)
+
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Weigh all stamps alike."""
         return np.ones(len(expected), np.float32)

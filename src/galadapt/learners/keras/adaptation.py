@@ -47,7 +47,7 @@ def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
     keep: float = job.method.self_training.keep  # type: ignore[attr-defined]
     kept = np.argsort(scatter, kind="stable")[: max(1, round(keep * len(part)))]
     labels = np.full_like(part.labels, np.nan)
-    labels[kept] = answer.fit.inverse(mean[kept])
+    labels[kept] = answer.inverse(mean[kept])
     log.info(
         f"{job.label}: {len(kept)} of {len(part)} survey stamps learn the predictions of "
         f"{len(job.teachers)} networks, which scatter by {np.median(scatter[kept]):.3f} (all: "
@@ -70,8 +70,8 @@ def _outputs(path: Path, job: Job, images: np.ndarray, answer: Any) -> np.ndarra
     for orientation in range(COUNT):
         # Copied, because backends do not take reversed strides.
         turned = np.ascontiguousarray(oriented(images, orientation))
-        outputs = teacher.answer.fit.inverse(teacher.learner.predict(turned))
-        found.append(answer.transform(outputs))
+        labels = teacher.answer.inverse(teacher.learner.predict(turned))
+        found.append(answer.transform(labels))
     return np.stack(found)
 
 

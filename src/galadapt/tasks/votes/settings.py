@@ -1,0 +1,50 @@
+"""The experiment of the task votes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from galadapt.answers.votes.settings import VoteEvaluation
+from galadapt.config.base import DOMAINS, Name
+from galadapt.config.votes import VoteMethod
+from galadapt.tasks.experiment import Experiment
+from galadapt.tasks.votes.data import MockVotes, SimulatedVotes, VoteFiles
+
+#: Where images of the survey come from.
+VoteSurvey = Annotated[MockVotes | VoteFiles, Field(discriminator="kind")]
+
+
+class VotesConfig(Experiment):
+    """Task votes: what share of volunteers gives each answer about a galaxy?"""
+
+    task: Literal["votes"] = Field("votes", description="What is measured.")
+    simulated: SimulatedVotes | None = Field(
+        SimulatedVotes(), description="Simulated images and votes; null: none."
+    )
+    survey: VoteSurvey | None = Field(
+        MockVotes(), description="Images of a survey, with or without votes; null: none."
+    )
+    method_settings: dict[Name, VoteMethod] = Field(description="Named ways to train.")
+    evaluation: VoteEvaluation = Field(VoteEvaluation(), description="Metrics.")
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains the experiment has stamps of, in the order of every table."""
+        return tuple(name for name in DOMAINS if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> VotesConfig:
+        given = [getattr(self, name) for name in self.domains]
+        if not given:
+            raise ValueError("simulated and survey are both null; give one of them")
+        if len({one.side for one in given}) > 1:
+            raise ValueError(
+                f"survey.side: {self.survey.side} px, but simulated stamps have "
+                f"{self.simulated.side} px; give both the same"
+            )
+        self.check_names(self.method_settings)
+        self.check_chains(given[0].side, "these stamps have no common noise")
+        self.check_starts(self.method_settings, alike=("head",))
+        return self

@@ -1,0 +1,55 @@
+"""What the report states about votes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from galadapt.report.words import Configuration, Facts, Words
+
+
+def _facts(configuration: Configuration) -> Facts:
+    def volunteers(domain: str) -> str:
+        section = configuration.get(domain)
+        if section is None:
+            return "none"
+        crowd = section.get("volunteers")
+        if not isinstance(crowd, Mapping):
+            return str(section["kind"])
+        number = crowd["number"]
+        return f"{section['kind']}, {number['low']:g} to {number['high']:g} volunteers"
+
+    return [
+        ("Task", "votes"),
+        ("Simulated", volunteers("simulated")),
+        ("Survey", volunteers("survey")),
+    ]
+
+
+def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
+    lines = [
+        "A share is that of the volunteers who gave an answer, not a property of the galaxy: "
+        "volunteers see the image alone, and fewer of them see a feature that noise or seeing "
+        "hides.",
+        "No method can have a smaller RMSE than the floor: so few volunteers leave it even where "
+        "the true shares are known.",
+        "Published figures were measured on other galaxies: those of the Galaxy Challenge with "
+        "61,578 galaxies to learn from.",
+    ]
+    survey = configuration.get("survey")
+    if survey is not None and survey["kind"] == "mock":
+        lines.append(
+            "The survey is a mock: galaxies of the same simulation through another telescope, "
+            "judged by another crowd. Real images differ in more than that."
+        )
+    return lines
+
+
+WORDS = Words(
+    title="Votes of Galaxy Zoo",
+    lead="The shares of volunteers who give each answer, predicted by networks from the image.",
+    facts=_facts,
+    caveats=_caveats,
+    work="Galaxy Challenge",
+    published=Path(__file__).with_name("published.csv"),
+)
