@@ -38,8 +38,9 @@ class ShareError(keras.losses.Loss):
         positive = ops.relu(y_pred + SHIFT)
         answers: list[Any] = []
         for part, parent in zip(self._tree.parts, self._tree.parents, strict=True):
-            own = positive[:, part]
-            own = own / (ops.sum(own, axis=1, keepdims=True) + 1e-7)
+            # A question without any positive output gives all its answers the same share.
+            own = positive[:, part] + 1e-7
+            own = own / ops.sum(own, axis=1, keepdims=True)
             own = own if parent is None else own * answers[parent]
             answers += [own[:, k : k + 1] for k in range(part.stop - part.start)]
             shares.append(own)

@@ -1,0 +1,337 @@
+"""Votes: the tree, its distributions, losses, metrics and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import gammaln
+from scipy.stats import betabinom, dirichlet_multinomial
+
+from galadapt.answers.votes import judging
+from galadapt.answers.votes.answer import Votes
+from galadapt.answers.votes.distribution import (
+    LARGEST,
+    log_likelihood,
+    model_variance,
+    moments,
+    ranks,
+    temperatures,
+)
+from galadapt.answers.votes.heads import SHIFT, alphas
+from galadapt.answers.votes.metrics import Predicted
+from galadapt.answers.votes.settings import VoteEvaluation
+from galadapt.answers.votes.tree import CAMPAIGNS, Question, Tree, read_campaign
+from galadapt.core.errors import DataError
+from galadapt.stamps.format import StampSet, write_stamps
+
+#: Is it smooth? If not, has it arms? And is anything odd?
+TREE = Tree(
+    (
+        Question("smooth", ("yes", "no", "artifact")),
+        Question("arms", ("yes", "no"), "smooth_no"),
+        Question("odd", ("yes", "no")),
+    )
+)
+
+
+def drawn(count: int, alpha: np.ndarray, seed: int = 1, volunteers: int = 40) -> np.ndarray:
+    """Votes of volunteers who walk the tree, (count, 7); alpha of each galaxy (count, 7)."""
+    rng = np.random.default_rng(seed)
+    votes = np.zeros((count, 7))
+    for row in range(count):
+        for part, parent in zip(TREE.parts, TREE.parents, strict=True):
+            asked = volunteers if parent is None else int(votes[row, parent])
+            votes[row, part] = rng.multinomial(asked, rng.dirichlet(alpha[row, part]))
+    return votes
+
+
+# --- the tree ----------------------------------------------------------------------------------
+
+
+def test_shares_follow_the_tree() -> None:
+    votes = np.array([[10.0, 30, 0, 12, 18, 4, 36], [40, 0, 0, 0, 0, 20, 20]])
+    shares = TREE.shares(TREE.conditional(votes))
+    np.testing.assert_allclose(shares[0], [0.25, 0.75, 0, 0.3, 0.45, 0.1, 0.9])
+    # Nobody was asked about arms: their shares are 0, not unknown.
+    np.testing.assert_allclose(shares[1], [1, 0, 0, 0, 0, 0.5, 0.5])
+    assert TREE.violation(shares) < 1e-12
+    assert TREE.violation(shares + np.eye(7)[3] * 0.2) == pytest.approx(0.2)
+    assert TREE.violation(shares - np.eye(7)[2] * 0.3) == pytest.approx(0.3)
+    np.testing.assert_array_equal(TREE.reached(shares), [[1, 0.75, 1], [1, 0, 1]])
+
+
+def test_any_values_become_consistent() -> None:
+    values = np.random.default_rng(1).normal(size=(50, 7))
+    values[0] = -1
+    found = TREE.consistent(values)
+    np.testing.assert_allclose(TREE.asked(found), 1)
+    assert found.min() >= 0
+    np.testing.assert_allclose(found[0], [1 / 3, 1 / 3, 1 / 3, 0.5, 0.5, 0.5, 0.5])
+    assert np.isnan(TREE.consistent(np.full((1, 7), np.nan))).all()
+
+
+def test_trees_are_checked_and_kept() -> None:
+    assert Tree.from_list(json.loads(json.dumps(TREE.to_list()))) == TREE
+    with pytest.raises(DataError, match="'smooth_no' is no answer of an earlier question"):
+        Tree((TREE.questions[1], TREE.questions[0]))
+    with pytest.raises(DataError, match="each answer only once"):
+        Tree((TREE.questions[0], TREE.questions[0]))
+    with pytest.raises(DataError, match="no tree of questions"):
+        Tree.from_list([{"name": "smooth"}])
+
+
+@pytest.mark.parametrize("campaign", CAMPAIGNS)
+def test_campaigns(campaign: str) -> None:
+    tree = Tree.read(campaign)
+    table = read_campaign(campaign)
+    assert list(table["question"] + "_" + table["answer"]) == list(tree.names)
+    for column in ("counts", "share"):
+        named = table.loc[table[column] != "", column]
+        assert not named.duplicated().any()
+
+
+def test_tree_of_the_challenge() -> None:
+    tree = Tree.read("gz2")
+    assert [len(one.answers) for one in tree.questions] == [3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6]
+    assert list(read_campaign("gz2")["share"])[-1] == "Class11.6"
+
+
+@pytest.mark.realdata
+def test_published_shares_follow_the_tree(galadapt_data: Path) -> None:
+    tree, table = Tree.read("gz2"), pd.read_csv(galadapt_data / "galaxy_zoo/gz2_votes/votes.csv")
+    shares = table[list(read_campaign("gz2")["share"])].to_numpy()
+    assert len(shares) == 513 and tree.violation(shares) < 1e-5
+    np.testing.assert_allclose(tree.shares(tree.conditional(45 * shares)), shares, atol=1e-5)
+
+
+# --- distributions -----------------------------------------------------------------------------
+
+
+def test_likelihood_is_scipys() -> None:
+    alpha = np.array([[2.0, 5, 0.5, 1.5, 3, 4, 0.2]])
+    votes = np.array([[10.0, 28, 2, 12, 16, 4, 36]])
+    found = log_likelihood(votes, alpha, TREE)[0]
+    for number, part in enumerate(TREE.parts):
+        own = dirichlet_multinomial(alpha[0, part], int(votes[0, part].sum()))
+        assert found[number] == pytest.approx(own.logpmf(votes[0, part].astype(int)))
+    unasked = np.where(np.arange(7) // 2 == 1, 0.0, votes)
+    unasked[:, 3:5] = 0
+    assert log_likelihood(unasked, alpha, TREE)[0, 1] == 0
+
+
+def test_ranks_are_scipys() -> None:
+    votes, asked = np.array([0, 3, 12, 40]), np.array([12, 12, 12, 40])
+    a, b = np.array([0.3, 2.0, 5.0, 30.0]), np.array([4.0, 3.0, 0.4, 2.0])
+    below, at = ranks(votes, asked, a, b).T
+    np.testing.assert_allclose(below, betabinom.cdf(votes - 1, asked, a, b), atol=1e-10)
+    np.testing.assert_allclose(at, betabinom.pmf(votes, asked, a, b), atol=1e-10)
+
+
+def test_moments_of_samples() -> None:
+    rng = np.random.default_rng(3)
+    samples = rng.gamma(2.0, size=(1, 6, 7)) * 3 + 0.5
+    found = moments(samples, TREE)
+    part = slice(0, 3)
+    # Shares drawn from the mixture of the samples' Dirichlet distributions.
+    shares = np.concatenate([rng.dirichlet(one[part], 200_000) for one in samples[0]])
+    total = found[0, part].sum()
+    mean = found[0, part] / total
+    np.testing.assert_allclose(mean, shares.mean(axis=0), atol=2e-3)
+    assert (mean * (1 - mean)).sum() / (total + 1) == pytest.approx(shares.var(axis=0).sum(), 0.02)
+    # One sample is itself; equal samples without a distribution of their own stay certain.
+    np.testing.assert_allclose(moments(samples[:, :1], TREE), samples[:, 0])
+    same = np.repeat(alphas(np.zeros((1, 1, 7)), "tree", TREE), 4, axis=1)
+    assert TREE.asked(moments(same, TREE)) == pytest.approx(LARGEST, rel=0.01)
+
+
+def test_model_variance_is_that_of_drawn_shares() -> None:
+    alpha = np.array([[6.0, 9, 1, 3, 5, 1, 9]])
+    rng = np.random.default_rng(5)
+    conditional = np.concatenate([rng.dirichlet(alpha[0, p], 200_000) for p in TREE.parts], axis=1)
+    expected = TREE.shares(conditional).var(axis=0)
+    np.testing.assert_allclose(model_variance(alpha, TREE)[0], expected, rtol=0.02)
+
+
+def test_temperatures_undo_what_was_scaled() -> None:
+    alpha = np.random.default_rng(2).gamma(2.0, size=(1500, 7)) * 4 + 0.5
+    votes = drawn(1500, alpha)
+    scale = np.array([5.0, 0.3, 1.0])
+    found = temperatures(votes, alpha * scale[TREE.question_of], TREE)
+    np.testing.assert_allclose(found * scale, 1, rtol=0.15)
+    assert (temperatures(np.zeros((2, 7)), alpha[:2], TREE) == 1).all()
+
+
+# --- what is learned ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(4)
+    alpha = rng.gamma(2.0, size=(60, 7)) * 4 + 0.5
+    votes = drawn(60, alpha)
+    votes[5] = np.nan
+    table = pd.DataFrame({"id": np.arange(60), "split": np.resize(["train", "test"], 60)})
+    table = table.assign(**{f"votes_{n}": votes[:, k] for k, n in enumerate(TREE.names)})
+    path = tmp_path_factory.mktemp("votes") / "stamps.h5"
+    images = rng.uniform(0, 255, size=(60, 8, 8, 3))
+    metadata = {"pixel_scale": None, "zero_point": None, "band": "rgb", "domain": "simulated"}
+    metadata |= {"channels": ["red", "green", "blue"], "tree": TREE.to_list()}
+    write_stamps(path, [images], table, metadata, unit="8-bit")
+    return path
+
+
+@pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])
+def test_every_head_predicts_consistent_shares(stamps: Path, head: str) -> None:
+    answer = Votes(TREE, head)
+    raw = np.random.default_rng(6).normal(size=(60, 7))
+    with StampSet(stamps) as opened:
+        columns = pd.DataFrame(answer.columns(raw, opened, np.arange(60)))
+        sampled = answer.columns(np.stack([raw, raw + 0.3], axis=1), opened, np.arange(60))
+    shares = columns[[f"{name}_share" for name in TREE.names]].to_numpy()
+    assert TREE.violation(shares) < 1e-12
+    assert np.isnan(columns["arms_yes_votes"][5]) and columns["smooth_yes_votes"].sum() > 0
+    shares = np.stack([sampled[f"{name}_share"] for name in TREE.names], axis=1)
+    assert TREE.violation(shares) < 1e-12
+    assert Votes.of_record(json.loads(json.dumps(answer.record()))) == answer
+
+
+def test_labels_targets_and_their_inverse(stamps: Path) -> None:
+    with StampSet(stamps) as opened:
+        votes = Votes(TREE).labels(opened, np.arange(60))
+        other = Votes(Tree((Question("bar", ("yes", "no")),)))
+        with pytest.raises(DataError, match="lacks the column 'votes_bar_yes'"):
+            other.labels(opened, np.arange(2))
+    shares = Votes(TREE).transform(votes)
+    assert TREE.violation(np.delete(shares, 5, axis=0)) < 1e-12
+    np.testing.assert_array_equal(Votes(TREE, "dirichlet").transform(votes), votes)
+    # Outputs that stand for certain shares become the votes of 40 volunteers with these shares.
+    known = shares[:5]
+    back = Votes(TREE).transform(
+        Votes(TREE).inverse(np.nan_to_num(TREE.conditional(votes[:5])) - SHIFT)
+    )
+    np.testing.assert_allclose(back, known, atol=1e-12)
+    with pytest.raises(DataError, match="another tree of questions"):
+        Votes(TREE).fitted(votes, Votes(TREE, "dirichlet").record())
+
+
+@pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])
+def test_losses_agree_with_the_validation(head: str) -> None:
+    """Keras' loss and numpy's, on the same outputs; the likelihood differs by a constant."""
+    rng = np.random.default_rng(7)
+    votes = drawn(30, rng.gamma(2.0, size=(30, 7)) * 4 + 0.5)
+    answer = Votes(TREE, head)
+    targets = answer.transform(votes)
+    outputs = rng.normal(size=(2, 30, 7)).astype(np.float32)
+    if head == "independent":
+        # Outputs are compared as they are; those that follow the tree are the same shares.
+        outputs = TREE.shares(TREE.consistent(outputs)).astype(np.float32)
+    loss = answer.loss("sum_over_batch_size")
+    ours = [answer.validation_loss(one, targets, np.ones(30)) for one in outputs]
+    keras = [float(loss(targets.astype(np.float32), one)) for one in outputs]
+    if head == "dirichlet":
+        assert keras[0] - keras[1] == pytest.approx(ours[0] - ours[1], rel=1e-4)
+    else:
+        assert keras == pytest.approx(ours, rel=1e-4)
+
+
+def test_log_gamma() -> None:
+    from galadapt.answers.votes.loss import log_gamma
+
+    x = np.geomspace(2e-3, 2e3, 200).astype(np.float32)
+    found = np.asarray(log_gamma(x))
+    np.testing.assert_allclose(found, gammaln(x), rtol=2e-6, atol=2e-5)
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def test_predictions_that_hold_are_calibrated() -> None:
+    alpha = np.random.default_rng(8).gamma(2.0, size=(2500, 7)) * 4 + 0.5
+    votes = drawn(2500, alpha, seed=9)
+    right, sure = Predicted(TREE, votes, alpha), Predicted(TREE, votes, 20 * alpha)
+    found = right.metrics(10)
+    assert found["coverage68"] == pytest.approx(0.68, abs=0.02)
+    assert found["coverage90"] == pytest.approx(0.90, abs=0.015)
+    assert found["ece"] < 0.015 and found["violation"] < 1e-12
+    # Too certain: the same shares, but less likely votes outside their intervals.
+    other = sure.metrics(10)
+    assert other["rmse"] == pytest.approx(found["rmse"])
+    assert other["coverage68"] < 0.6 and other["nll"] > found["nll"]
+    # The predicted error, unknown and of few volunteers together, is the true one.
+    total = np.hypot(found["model_error"], found["volunteer_error"])
+    assert total == pytest.approx(found["rmse"], rel=0.05)
+
+
+def test_floor_is_the_error_of_true_shares() -> None:
+    rng = np.random.default_rng(10)
+    alpha = 1e6 * (rng.gamma(2.0, size=(3000, 7)) + 0.2)
+    found = Predicted(TREE, drawn(3000, alpha), alpha).metrics(10)
+    assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
+
+
+def test_sparsification_needs_the_right_order() -> None:
+    rng = np.random.default_rng(11)
+    alpha = (rng.gamma(2.0, size=(1000, 7)) + 0.3) * rng.choice([0.3, 100.0], size=(1000, 1))
+    votes = drawn(1000, alpha)
+    good = Predicted(TREE, votes, alpha)
+    shuffled = Predicted(TREE, votes, TREE.conditional(alpha) * rng.permutation(alpha[:, :1] + 1))
+    assert good.ause() < 0.7 * shuffled.ause()
+    curve = good.sparsification()
+    assert (curve[:, 1] >= curve[:, 2] - 1e-12).all()
+    assert curve[0, 1] == pytest.approx(curve[0, 2])
+
+
+def table_of(votes: np.ndarray, alpha: np.ndarray, domain: str, split: str) -> pd.DataFrame:
+    columns = {"id": np.arange(len(votes)), "domain": domain, "split": split}
+    for k, name in enumerate(TREE.names):
+        columns |= {f"{name}_votes": votes[:, k], f"{name}_alpha": alpha[:, k]}
+    return pd.DataFrame(columns)
+
+
+def test_evaluation_calibrates_on_votes_it_may_see() -> None:
+    """Survey votes set temperatures of a method that learned from some, of no other."""
+    rng = np.random.default_rng(12)
+    alpha = rng.gamma(2.0, size=(400, 7)) * 4 + 0.5
+    tables = []
+    for domain, scale in (("simulated", 1.0), ("survey", 0.2)):
+        for split, seed in (("validation", 1), ("test", 2)):
+            votes = drawn(400, alpha * scale, seed)
+            tables.append(table_of(votes, alpha, domain, split))
+    table = pd.concat(tables, ignore_index=True)
+    table.loc[3, "smooth_yes_alpha"] = np.nan
+    record = Votes(TREE, "dirichlet").record()
+    blind = judging.evaluate(table, record, VoteEvaluation(bootstrap=50), 1)
+    seeing = judging.evaluate(
+        table, {**record, "survey_labels": True}, VoteEvaluation(bootstrap=50), 1
+    )
+
+    def value(judgement: judging.Judgement, domain: str, metric: str) -> float:
+        rows = [
+            row["value"]
+            for row in judgement.rows
+            if (row["domain"], row["split"], row["metric"]) == (domain, "test", metric)
+        ]
+        return float(rows[0])
+
+    assert value(blind, "simulated", "coverage68") == pytest.approx(0.68, abs=0.04)
+    assert value(blind, "survey", "coverage68") < 0.55
+    assert value(seeing, "survey", "coverage68") == pytest.approx(0.68, abs=0.04)
+    assert value(blind, "survey", "rmse_low") < value(blind, "survey", "rmse")
+    assert blind.notes == ["1 objects with votes have no finite prediction"]
+    assert list(blind.files["temperatures.csv"]["question"]) == ["smooth", "arms", "odd"]
+    parts = pd.DataFrame(blind.breakdown)
+    assert set(parts["level"]) == {"smooth", "arms", "odd"}
+
+
+def test_galaxies_without_votes_are_left_out() -> None:
+    alpha = np.full((20, 7), 2.0)
+    votes = drawn(20, alpha)
+    votes[:4] = np.nan
+    table = table_of(votes, alpha, "survey", "test")
+    found = judging.evaluate(table, Votes(TREE).record(), VoteEvaluation(bootstrap=50), 1)
+    counted = [row["value"] for row in found.rows if row["metric"] == "n"]
+    assert counted == [16] and not found.notes
