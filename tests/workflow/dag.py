@@ -39,7 +39,7 @@ class Project:
 
     folder: Path
 
-    def run(self, *command: str, check: bool = True, timeout: float = 600) -> str:
+    def run(self, *command: str, check: bool = True, timeout: float = 1800) -> str:
         """Run a command and return what it printed, both streams together."""
         done = subprocess.run(
             command,
