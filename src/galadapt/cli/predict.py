@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,14 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--members", type=int, help="run only so many of the package's networks")
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
+    verb.add_argument(
+        "--crop", type=float, help="votes: central share of the images' sides (default: 208/424)"
+    )
+    verb.add_argument(
+        "--volunteers", type=int, help="votes: errors of the shares of so many volunteers"
+    )
     verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
-    verb.set_defaults(act=_predict)
+    verb.set_defaults(act=partial(_predict, verb))
 
     verb = verbs.add_parser(
         "fit-check", help="compare a network with a profile fit, on your images"
@@ -138,7 +145,17 @@ def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:
     return pairs
 
 
-def _predict(arguments: argparse.Namespace) -> None:
+def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.model is not None and arguments.model.is_dir():
+        from galadapt.tasks.votes.runs import runs_in
+
+        runs = runs_in(arguments.model)
+        if runs:
+            _predict_votes(verb, arguments, runs)
+            return
+    for name in ("crop", "volunteers"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError(f"--{name}: belongs to models of votes; leave it out")
     from galadapt.prediction.predict import predict
 
     model, inputs = _inputs(arguments)
@@ -150,6 +167,25 @@ def _predict(arguments: argparse.Namespace) -> None:
         members=arguments.members,
         plot=arguments.plot,
         plot_count=arguments.plot_count,
+    )
+
+
+def _predict_votes(
+    verb: argparse.ArgumentParser, arguments: argparse.Namespace, runs: list[Path]
+) -> None:
+    from galadapt.tasks.votes.measure import CROP, measure_votes
+
+    # What belongs to the measurement of galaxies would be ignored without a word.
+    usable = {"verb", "act", "model", "images", "output", "crop", "volunteers"}
+    for name, value in vars(arguments).items():
+        if name not in usable and value != verb.get_default(name):
+            raise ConfigError(f"--{name.replace('_', '-')}: has no meaning for votes; leave it out")
+    measure_votes(
+        runs,
+        arguments.images,
+        arguments.output,
+        crop=CROP if arguments.crop is None else arguments.crop,
+        volunteers=arguments.volunteers,
     )
 
 

@@ -142,7 +142,19 @@ def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "ou
         ) from None
 
 
-def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -> None:
+def flag_notes() -> dict[str, str]:
+    """Explain the bits of the column `flags`, by keywords of provenance."""
+    return {
+        f"FLAG{bit}": f"{int(flag)} {flag.label}: {flag.meaning}" for bit, flag in enumerate(Flag)
+    }
+
+
+def write_catalogue(
+    path: Path,
+    table: pd.DataFrame,
+    about: Mapping[str, str],
+    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+) -> None:
     """Write the catalogue, in the format its suffix names, with its provenance.
 
     FITS keeps it in the table's header, VOTable in INFO elements, Parquet in the schema's metadata,
@@ -150,13 +162,12 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
 
     Args:
         path: Destination.
-        table: From `assemble`.
+        table: One row per object.
         about: Provenance, by keywords of up to 8 characters.
+        columns: Unit and meaning of each column; of one that ends in _err, those of its value.
     """
     suffix = path.suffix.lower()
     notes = dict(about)
-    for bit, flag in enumerate(Flag):
-        notes[f"FLAG{bit}"] = f"{int(flag)} {flag.label}: {flag.meaning}"
     if suffix == ".csv":
         write_json(path.with_name(f"{path.name}.json"), notes)
         write_csv(path, table)
@@ -174,7 +185,7 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
             if suffix == ".fits":
                 # FITS holds ASCII only.
                 values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
-        unit, meaning = COLUMNS[name.removesuffix("_err")]
+        unit, meaning = columns[name.removesuffix("_err")]
         meaning = f"error of {meaning}" if name.endswith("_err") else meaning
         made[name] = Column(values, unit=unit or None, description=meaning)
     with atomic(path) as temporary:

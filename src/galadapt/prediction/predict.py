@@ -16,7 +16,7 @@ from galadapt.core.files import canonical_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.learners.keras import backend
-from galadapt.prediction.catalogue import assemble, check_output, write_catalogue
+from galadapt.prediction.catalogue import assemble, check_output, flag_notes, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs, Prepared, check_overwriting, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
@@ -77,7 +77,8 @@ def predict(
         key = _resume_key(prepared, inputs, members)
         raw = measure(package, ensemble, prepared.sources, objects, parts, key)
         table = assemble(package, objects, raw, level, prepared.common)
-        write_catalogue(output, table, _provenance(prepared, inputs, level, members))
+        notes = _provenance(prepared, inputs, level, members) | flag_notes()
+        write_catalogue(output, table, notes)
         shutil.rmtree(parts, ignore_errors=True)
     _summarise(package, table, raw, output)
     if plot is not None:

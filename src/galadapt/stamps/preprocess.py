@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from galadapt.config.base import Positive, Section
 from galadapt.core.errors import DataError
@@ -251,6 +251,11 @@ def _blocks(images: np.ndarray, factor: int) -> np.ndarray:
     """View images (n, S, S, ...) as blocks (n, S / factor, factor, S / factor, factor, ...)."""
     count, side, _, *channels = images.shape
     return images.reshape(count, side // factor, factor, side // factor, factor, *channels)
+
+
+def read_steps(values: Any) -> list[Step]:
+    """Rebuild a chain from what a variant's metadata keep under ``variant_steps``."""
+    return TypeAdapter(list[Step]).validate_python(values)
 
 
 def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:

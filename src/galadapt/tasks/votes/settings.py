@@ -39,10 +39,10 @@ class VotesConfig(Experiment):
         given = [getattr(self, name) for name in self.domains]
         if not given:
             raise ValueError("simulated and survey are both null; give one of them")
-        if len({one.side for one in given}) > 1:
+        if given[0].side != given[-1].side:
             raise ValueError(
-                f"survey.side: {self.survey.side} px, but simulated stamps have "
-                f"{self.simulated.side} px; give both the same"
+                f"survey.side: {given[-1].side} px, but simulated stamps have {given[0].side} px; "
+                "give both the same"
             )
         self.check_names(self.method_settings)
         self.check_chains(given[0].side, "these stamps have no common noise")
