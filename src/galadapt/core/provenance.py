@@ -34,7 +34,7 @@ NOT_HASHED = re.compile(
     r"|galadapt\.core\.(errors|log|parallel|provenance|stage)"
     r"|galadapt\.pipeline(\.(jobs|stages))?"
     r"|galadapt\.tasks(\.(class_experiment|document|experiment|prune|reading|registry|task))?"
-    r"|galadapt\.tasks\.\w+\.(settings|stages)"
+    r"|galadapt\.tasks\.\w+\.(data|settings|stages)"
 )
 
 

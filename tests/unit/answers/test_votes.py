@@ -62,6 +62,7 @@ def test_shares_follow_the_tree() -> None:
     assert TREE.violation(shares + np.eye(7)[3] * 0.2) == pytest.approx(0.2)
     assert TREE.violation(shares - np.eye(7)[2] * 0.3) == pytest.approx(0.3)
     np.testing.assert_array_equal(TREE.reached(shares), [[1, 0.75, 1], [1, 0, 1]])
+    assert TREE.depth == 2 and Tree.read("gz2").depth == 4
 
 
 def test_any_values_become_consistent() -> None:
@@ -302,7 +303,7 @@ def test_evaluation_calibrates_on_votes_it_may_see() -> None:
             votes = drawn(400, alpha * scale, seed)
             tables.append(table_of(votes, alpha, domain, split))
     table = pd.concat(tables, ignore_index=True)
-    table.loc[3, "smooth_yes_alpha"] = np.nan
+    table.loc[400 + 3, "smooth_yes_alpha"] = np.nan
     record = Votes(TREE, "dirichlet").record()
     blind = judging.evaluate(table, record, VoteEvaluation(bootstrap=50), 1)
     seeing = judging.evaluate(
@@ -321,7 +322,8 @@ def test_evaluation_calibrates_on_votes_it_may_see() -> None:
     assert value(blind, "survey", "coverage68") < 0.55
     assert value(seeing, "survey", "coverage68") == pytest.approx(0.68, abs=0.04)
     assert value(blind, "survey", "rmse_low") < value(blind, "survey", "rmse")
-    assert blind.notes == ["1 objects with votes have no finite prediction"]
+    assert blind.notes == ["1 simulated test objects have no finite prediction"]
+    assert value(blind, "simulated", "failed") == 1 and value(blind, "survey", "failed") == 0
     assert list(blind.files["temperatures.csv"]["question"]) == ["smooth", "arms", "odd"]
     parts = pd.DataFrame(blind.breakdown)
     assert set(parts["level"]) == {"smooth", "arms", "odd"}

@@ -123,17 +123,20 @@ def evaluate(
         }
     )
     good = usable(table, tree)
-    known = np.isfinite(arrays(table, tree)[0]).all(axis=1)
-    failed = int((known & ~good).sum())
-    if failed:
-        judgement.notes.append(f"{failed} objects with votes have no finite prediction")
+    failed = ~np.isfinite(arrays(table, tree)[1]).all(axis=1)
+    failed &= np.isfinite(arrays(table, tree)[0]).all(axis=1)
     for domain in DOMAINS:
         for split in SPLITS:
-            rows = table[good & (table["domain"] == domain) & (table["split"] == split)]
+            here = (table["domain"] == domain) & (table["split"] == split)
+            rows = table[good & here]
             if rows.empty:
                 continue
             found = predicted(rows, record, factors[domain])
-            figures = found.metrics(settings.bins)
+            figures = {**found.metrics(settings.bins), "failed": int((failed & here).sum())}
+            if split == "test" and figures["failed"]:
+                judgement.notes.append(
+                    f"{figures['failed']} {domain} test objects have no finite prediction"
+                )
             if split == "test":
                 low, high = found.interval(settings.bootstrap, seed)
                 figures |= {"rmse_low": low, "rmse_high": high}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from galadapt.answers.votes.heads import LIMITS, SHIFT
@@ -24,28 +25,37 @@ def log_gamma(x: Any) -> Any:
     return (y - 0.5) * ops.log(y) - y + 0.9189385332046727 + series - carried
 
 
+def _membership(tree: Tree) -> np.ndarray:
+    """Matrix (K, questions): 1 where an answer belongs to a question."""
+    return np.eye(len(tree.questions), dtype=np.float32)[tree.question_of]
+
+
 class ShareError(keras.losses.Loss):
     """Mean squared error of the shares that follow from raw outputs along the tree."""
 
     def __init__(self, tree: Tree, **kwargs: Any) -> None:
         """Take the tree."""
         super().__init__(**kwargs)
-        self._tree = tree
+        self._of = _membership(tree)
+        # Of each answer, that of the parent's share; first questions have none above them.
+        above = np.zeros((len(tree.names), len(tree.questions)), np.float32)
+        for number, parent in enumerate(tree.parents):
+            if parent is not None:
+                above[parent, number] = 1
+        self._above = above @ self._of.T
+        self._first = 1 - self._above.sum(axis=0)
+        self._levels = tree.depth - 1
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compare shares with raw outputs, both (n, K)."""
-        shares: list[Any] = []
-        positive = ops.relu(y_pred + SHIFT)
-        answers: list[Any] = []
-        for part, parent in zip(self._tree.parts, self._tree.parents, strict=True):
-            # A question without any positive output gives all its answers the same share.
-            own = positive[:, part] + 1e-7
-            own = own / ops.sum(own, axis=1, keepdims=True)
-            own = own if parent is None else own * answers[parent]
-            answers += [own[:, k : k + 1] for k in range(part.stop - part.start)]
-            shares.append(own)
-        wanted = ops.cast(y_true, y_pred.dtype)
-        return ops.mean(ops.square(ops.concatenate(shares, axis=1) - wanted), axis=-1)
+        # A question without any positive output gives all its answers the same share.
+        positive = ops.relu(y_pred + SHIFT) + 1e-7
+        total = ops.matmul(ops.matmul(positive, self._of), self._of.T)
+        conditional = positive / total
+        shares = conditional
+        for _ in range(self._levels):
+            shares = conditional * (ops.matmul(shares, self._above) + self._first)
+        return ops.mean(ops.square(shares - ops.cast(y_true, y_pred.dtype)), axis=-1)
 
 
 class VoteLikelihood(keras.losses.Loss):
@@ -54,16 +64,13 @@ class VoteLikelihood(keras.losses.Loss):
     def __init__(self, tree: Tree, **kwargs: Any) -> None:
         """Take the tree."""
         super().__init__(**kwargs)
-        self._tree = tree
+        self._of = _membership(tree)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compare votes with the logarithms of alpha, both (n, K)."""
         votes = ops.cast(y_true, y_pred.dtype)
         alpha = ops.exp(ops.clip(y_pred, *LIMITS))
-        each = log_gamma(alpha) - log_gamma(votes + alpha)
-        total = ops.sum(each, axis=1)
-        for part in self._tree.parts:
-            asked = ops.sum(votes[:, part], axis=1)
-            concentration = ops.sum(alpha[:, part], axis=1)
-            total = total + log_gamma(concentration + asked) - log_gamma(concentration)
-        return total
+        asked, total = ops.matmul(votes, self._of), ops.matmul(alpha, self._of)
+        answers = log_gamma(alpha) - log_gamma(votes + alpha)
+        questions = log_gamma(total + asked) - log_gamma(total)
+        return ops.sum(answers, axis=1) + ops.sum(questions, axis=1)

@@ -119,6 +119,14 @@ class Tree:
         """Number of the question of each answer, (K,)."""
         return np.repeat(np.arange(len(self.questions)), [len(q.answers) for q in self.questions])
 
+    @cached_property
+    def depth(self) -> int:
+        """Most questions that one volunteer answers one after the other along the tree."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(1 if parent is None else depths[self.question_of[parent]] + 1)
+        return max(depths)
+
     def asked(self, votes: np.ndarray) -> np.ndarray:
         """Sum the votes of each question, (..., questions)."""
         return np.stack([votes[..., part].sum(axis=-1) for part in self.parts], axis=-1)
