@@ -39,8 +39,11 @@ def vote_images(stamps: Mapping[str, Sequence[Path]], output: Path, count: int =
             panels = axes[number * down : (number + 1) * down].flat
             for panel, image, share, one in zip(panels, images, shares, ids, strict=False):
                 panel.imshow(np.clip(image, 0, 1), interpolation="nearest")
-                first = np.argsort(-np.nan_to_num(share), kind="stable")[:2]
-                words = [f"{tree.names[k].split('_')[1]} {share[k]:.2f}" for k in first]
+                order = np.argsort(-np.nan_to_num(share), kind="stable")
+                answers = [tree.names[k].split("_")[1] for k in order]
+                # That something is not there is true of most galaxies.
+                found = [(a, k) for a, k in zip(answers, order, strict=True) if a != "no"]
+                words = [f"{answer} {share[k]:.2f}" for answer, k in found[:2]]
                 text = "\n".join([f"id {one}", *words]) if np.isfinite(share).any() else f"id {one}"
                 panel.set_title(text, fontsize=5.5, color=COLOURS[domain])
 

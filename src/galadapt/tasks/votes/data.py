@@ -127,8 +127,9 @@ class MockVotes(_VoteSimulation):
     """A mock survey: the same galaxies in distribution, another telescope and another crowd."""
 
     kind: Literal["mock"] = "mock"
-    n_train: int = Field(1500, ge=8, le=1_000_000, description="Galaxies for training.")
-    n_validation: int = Field(300, ge=4, le=1_000_000, description="Galaxies for validation.")
+    n_train: int = Field(800, ge=8, le=1_000_000, description="Galaxies for training.")
+    n_validation: int = Field(200, ge=4, le=1_000_000, description="Galaxies for validation.")
+    n_test: int = Field(400, ge=4, le=1_000_000, description="Galaxies for testing.")
     telescope: Telescope = Field(
         Telescope(
             psf_fwhm=Interval(low=1.3, high=4.6),

@@ -10,10 +10,10 @@ from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import DOMAINS, Name
 from galadapt.config.votes import VoteMethod
 from galadapt.tasks.experiment import Experiment
-from galadapt.tasks.votes.data import MockVotes, SimulatedVotes, VoteFiles
+from galadapt.tasks.votes.data import GalaxyZooVotes, MockVotes, SimulatedVotes, VoteFiles
 
 #: Where images of the survey come from.
-VoteSurvey = Annotated[MockVotes | VoteFiles, Field(discriminator="kind")]
+VoteSurvey = Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminator="kind")]
 
 
 class VotesConfig(Experiment):
