@@ -25,11 +25,8 @@ REASONS = {
     **{f"flag_{name}": f"signal-to-noise ratio; {text}" for name, text in FLAGS.items()},
 }
 
-#: Share of the detected flux from which on neighbours are flagged.
-_NEIGHBOURS = 0.1
-
-#: Share of the central segment's flux from which on it is called blended.
-_BLEND = 0.05
+_NEIGHBOURS = 0.1  #: share of the detected flux from which on neighbours are flagged
+_BLEND = 0.05  #: share of the central segment's flux from which on it is called blended
 
 #: Share of a stamp's surroundings without data from which on its background is extrapolated.
 _SURROUNDINGS = 0.1
@@ -37,8 +34,7 @@ _SURROUNDINGS = 0.1
 #: Ratio of the empty pixels' scatter to the weight map's from which on one of them is wrong.
 _NOISE_RATIO = 2.0
 
-#: Empty pixels needed to measure their scatter.
-_EMPTY_PIXELS = 100
+_EMPTY_PIXELS = 100  #: empty pixels needed to measure their scatter
 
 #: An object up to this many times the PSF's FWHM wide is a star, if its S/N suffices. The
 #: wings of WFC3's F160W PSF make it 1.21 by this measure; galaxies with an effective radius of
@@ -94,13 +90,9 @@ def judge(
     psf_fwhm: float | None,
     flags: Flag,
 ) -> Stamp | Rejection:
-    """Cut and judge the object at (x, y) [px of the mosaic].
+    """Cut and judge the object at (x, y) [px of the mosaic], whose surroundings the tile holds.
 
-    Args:
-        tile: Piece of the mosaic that holds the stamp and its surroundings.
-        size: Stamp side [px].
-        psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
-        flags: Flags set before.
+    `psf_fwhm` [px] is None to look for no stars; `flags` are those set before.
     """
     # The corner that puts the object within half a pixel of the stamp's centre; whole positions,
     # half a pixel from two centres, must not be at the mercy of the WCS's rounding.

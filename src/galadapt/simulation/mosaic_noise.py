@@ -39,8 +39,7 @@ _SCALE_TOLERANCE = 0.01
 class MosaicNoiseSource:
     """Adds patches of a mosaic to noiseless stamps.
 
-    Attributes:
-        levels: Noise, its `pixel_rms` measured in the mosaic where no source is.
+    The `pixel_rms` of `levels` is measured in the mosaic where no source is.
     """
 
     def __init__(self, noise: Noise, image: Image, seed: int) -> None:
@@ -169,8 +168,7 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
 def _bands(along: np.ndarray, side: int) -> np.ndarray:
     """Number the bands from the positions with data on the axis that is cut; outside them -1.
 
-    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing. `side` is
-    that of a patch [px].
+    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing.
     """
     low, high = int(along[0]), int(along[-1]) + 1
     cycles = max((high - low) // (_CYCLE * side), 1)
@@ -181,10 +179,7 @@ def _bands(along: np.ndarray, side: int) -> np.ndarray:
 
 
 def _sums(flags: np.ndarray, side: int) -> np.ndarray:
-    """Count flags in the square of the given side that starts at each pixel.
-
-    Pixels beyond the array count as flags.
-    """
+    """Count flags in the square that starts at each pixel; those beyond the array count too."""
     ones, origin = np.ones(side, int), -(side // 2)
     rows = correlate1d(flags.astype(int), ones, axis=0, mode="constant", cval=1, origin=origin)
     return correlate1d(rows, ones, axis=1, mode="constant", cval=side, origin=origin)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import tarfile
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from galadapt.config.base import Section
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import locked, write_text
+from galadapt.core.files import atomic, locked, write_text
 from galadapt.core.log import log
 
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
@@ -142,20 +139,13 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     if folder.exists() and not marker.is_file():
         raise DataError(f"{folder}: not unpacked from {archive}; move it away")
     log.info(f"{archive}: unpacking into {folder}")
-    fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        fresh.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
+        with atomic(folder) as fresh, tarfile.open(archive) as tar:
+            fresh.mkdir()
             tar.extractall(fresh, filter="data")
-        (fresh / ".unpacked").write_text(mark)
-        if folder.exists():
-            shutil.rmtree(folder)
-        with contextlib.suppress(FileExistsError):
-            fresh.rename(folder)
+            (fresh / ".unpacked").write_text(mark)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); delete it and fetch it again"
         ) from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return folder

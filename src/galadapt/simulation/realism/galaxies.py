@@ -65,11 +65,7 @@ def compose(
     effective_radius, sersic_index) become those of the single Sersic profile that fits its light
     best at the survey's depth, as a fit by GALFIT would give; bulge and disc share one ellipse, so
     the ellipticity stays. Where that fit leaves the range of indices a renderer can draw, the
-    galaxy stays a single profile.
-
-    Args:
-        levels: Noise the fit weighs pixels with.
-        psf_sigma: Gaussian sigma of the PSF [px].
+    galaxy stays a single profile. The noise of `levels` and `psf_sigma` [px] weigh its pixels.
 
     Returns:
         A copy with relabelled parameters and the columns total_magnitude [mag], bulge_fraction
@@ -111,9 +107,8 @@ def compose(
 
 def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float, float, float]:
     rng = stream(seed, index, "bulge_disc")
-    composite = bool(rng.random() < settings.probability)
     return (
-        composite,
+        bool(rng.random() < settings.probability),
         settings.bulge_fraction.at(rng.random()),
         _round_index(settings.bulge_index.at(rng.random())),
         settings.bulge_radius.at(rng.random()),
@@ -121,11 +116,7 @@ def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float
 
 
 def smooth_components(row: Row) -> tuple[list[dict[str, Any]], bool]:
-    """List a galaxy's smooth components, and whether the first of them is a disc.
-
-    Args:
-        row: Parameters, with the columns of `compose` if it was applied.
-    """
+    """List a galaxy's smooth components, and whether the first of them is a disc."""
     fraction, total = row.get("bulge_fraction", 0.0), row.get("total_magnitude", row["magnitude"])
     if not fraction:
         return [{**row, "magnitude": total}], row["sersic_index"] <= DISC_INDEX
@@ -191,10 +182,8 @@ def spiral_arms(
     is a plane wave, which the PSF damps by its transfer function at the gradient of the phase: so
     the drawn, already convolved disc can be multiplied. Against convolving the modulated disc the
     pattern's amplitude is right to 3 % and its shape correlates by 0.98 from 3 PSF sigmas outwards
-    (see the tests). The wave averages out around each ellipse.
-
-    Args:
-        damping: The PSF's transfer function of the wavenumber [rad/px].
+    (see the tests). The wave averages out around each ellipse. `damping` is the PSF's transfer
+    function of the wavenumber [rad/px].
     """
     amplitude = settings.amplitude.at(rng.random())
     arms = int(rng.integers(2, settings.max_arms + 1))
