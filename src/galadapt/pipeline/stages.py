@@ -157,11 +157,9 @@ def evaluate(
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).figures])
 def run_figures(run: Input, predictions: Input, history: Input, figures: Outputs) -> None:
     """Figures of one run."""
-    from galadapt.answers import registry as answers
-    from galadapt.core.files import read_json
+    from galadapt.answers.figures import run_figures as draw
 
-    kind = answers.record_of(read_json(run), run)["kind"]
-    answers.figures(kind).run_figures(run, predictions, history, figures)
+    draw(run, predictions, history, figures)
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -300,12 +298,13 @@ def comparison_figures(
     task: str, run: Input, comparison: Input, breakdown: Input, figures: Outputs
 ) -> None:
     """The comparison tables, drawn."""
-    from galadapt.answers import registry as answers
+    from galadapt.answers.figures import Compared
+    from galadapt.answers.figures import comparison_figures as draw
     from galadapt.answers.published import read_published
+    from galadapt.answers.registry import record_of
     from galadapt.core.files import read_json
 
     words = task_named(task).words
-    record = answers.record_of(read_json(run), run)
-    answers.figures(record["kind"]).comparison_figures(
-        record, comparison, breakdown, read_published(words.published), words.work, figures
-    )
+    published = read_published(words.published)
+    record = record_of(read_json(run), run)
+    draw(Compared(record, comparison, breakdown, published, words.work), figures)

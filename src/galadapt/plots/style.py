@@ -111,6 +111,34 @@ def empty(axes: Any, why: str) -> None:
     axes.set_yticks([])
 
 
+def mark(
+    panel: Any,
+    mean: float,
+    std: float,
+    place: float,
+    colour: str,
+    floor: float = -np.inf,
+    **look: Any,
+) -> None:
+    """Mark a figure of one row with its error bar; an arrow at the edge if it is below `floor`."""
+    if mean < floor:
+        panel.plot(floor, place, marker="<", color=colour, ms=6)
+    elif np.isfinite(mean):
+        error = std if np.isfinite(std) else 0
+        style = {"fmt": "o", "ms": 5, "color": colour, "capsize": 2.5, **look}
+        panel.errorbar(mean, place, xerr=error, **style)
+
+
+def open_mark(panel: Any, x: Any, y: Any, colour: str, marker: str = "D", **look: Any) -> Any:
+    """Draw an open mark, or make its entry of a legend (no places)."""
+    return panel.scatter(x, y, facecolors="none", edgecolors=colour, marker=marker, **look)
+
+
+def legend_below(figure: Figure, panel: Any, columns: int) -> None:
+    """Put the legend of a panel below all panels."""
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+
+
 def colours(names: Sequence[str]) -> dict[str, str]:
     """Give each name its colour, by position."""
     return {name: CYCLE[k % len(CYCLE)] for k, name in enumerate(names)}

@@ -16,7 +16,14 @@ from galadapt.core.extraction_flags import names
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.named import draw_named
-from galadapt.plots.style import COLOURS, class_colours, colours, drawing, opacity
+from galadapt.plots.style import (
+    COLOURS,
+    class_colours,
+    colours,
+    drawing,
+    legend_below,
+    opacity,
+)
 from galadapt.stamps.format import SPLITS, StampSet
 
 #: Random stream purpose.
@@ -244,8 +251,7 @@ def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             panel.grid(False, axis="x")
             panel.set_title(f"{domain} (n = {len(table)})")
         axes[0, 0].set_ylabel("stamps")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(figure, axes[0, 0], 3)
 
 
 def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:

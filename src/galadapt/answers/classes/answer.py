@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import TINY, Answer, known
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
@@ -17,8 +17,6 @@ from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
     import keras
-
-_TINY = 1e-7
 
 
 def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
@@ -70,7 +68,7 @@ def balance(counts: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Answer):
     """The class of a stamp.
 
     Attributes:
@@ -114,11 +112,6 @@ class Classes:
         """Probabilities that add up to 1, or one for each border."""
         return "sigmoid" if self.coder.ordinal else "softmax"
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """One number per output."""
-        return (self.outputs,)
-
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Return the outputs wanted for these classes, (n, outputs) float64."""
         return self.coder.encode(stamp_labels(stamps, rows))
@@ -144,10 +137,6 @@ class Classes:
         weights = balance(counts) if self.balanced else np.ones(len(counts))
         return replace(self, class_weights=tuple(weights.tolist()))
 
-    def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return labels as they are."""
-        return labels
-
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Weigh each stamp as its class."""
         table = np.array([*self.class_weights, 0.0], np.float32)
@@ -166,7 +155,7 @@ class Classes:
     ) -> float:
         """Mean cross-entropy; NaN if an output is."""
         labelled = known(targets)
-        outputs, targets = np.clip(outputs[labelled], _TINY, 1 - _TINY), targets[labelled]
+        outputs, targets = np.clip(outputs[labelled], TINY, 1 - TINY), targets[labelled]
         each = targets * np.log(outputs)
         if self.coder.ordinal:
             each = (each + (1 - targets) * np.log1p(-outputs)).mean(axis=1)

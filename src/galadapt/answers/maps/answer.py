@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import TINY, Answer, known
 from galadapt.answers.classes.answer import coder_of, named, truth
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.answers.maps.area import beyond, flagged_share
@@ -20,11 +20,9 @@ from galadapt.stamps.format import StampSet
 if TYPE_CHECKING:
     import keras
 
-_TINY = 1e-7
-
 
 @dataclass(frozen=True)
-class Maps:
+class Maps(Answer):
     """A probability for each pixel that it is flagged.
 
     Attributes:
@@ -91,14 +89,6 @@ class Maps:
             raise DataError("no training stamp has a flagged pixel; give stamps with masks")
         return self
 
-    def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return masks as they are."""
-        return labels
-
-    def weights(self, expected: np.ndarray) -> np.ndarray:
-        """Weigh all stamps alike."""
-        return np.ones(len(expected), np.float32)
-
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the loss of maps."""
         from galadapt.answers.maps.loss import Overlap
@@ -111,7 +101,7 @@ class Maps:
         """Mean cross-entropy of pixels plus 1 - the Dice coefficient of all stamps."""
         labelled = known(targets)
         outputs, targets = outputs[labelled], targets[labelled]
-        clipped = np.clip(outputs, _TINY, 1 - _TINY)
+        clipped = np.clip(outputs, TINY, 1 - TINY)
         each = -np.where(targets > 0.5, np.log(clipped), np.log1p(-clipped))
         crossed = np.average(each.mean(axis=(1, 2, 3)), weights=weights[labelled])
         sums = (np.sum(part, dtype=np.float64) for part in (targets * outputs, targets, outputs))
@@ -138,8 +128,4 @@ class Maps:
 
     def record(self) -> dict[str, Any]:
         """Keep the classes and their borders."""
-        return {
-            "kind": "maps",
-            "classes": self.coder.to_dict(),
-            "borders": list(self.borders),
-        }
+        return {"kind": "maps", "classes": self.coder.to_dict(), "borders": list(self.borders)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import Answer, known
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(Answer):
     """Measured quantities.
 
     Attributes:
@@ -65,11 +65,6 @@ class Numbers:
         return len(self.names)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """One number per quantity."""
-        return (self.outputs,)
-
-    @property
     def fit(self) -> TargetScaler:
         """The scaling of the targets."""
         if self.scaler is None:
@@ -101,10 +96,6 @@ class Numbers:
     def transform(self, labels: np.ndarray) -> np.ndarray:
         """Standardise."""
         return self.fit.transform(labels)
-
-    def weights(self, expected: np.ndarray) -> np.ndarray:
-        """Weigh all stamps alike."""
-        return np.ones(len(expected), np.float32)
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the mean absolute or squared error."""

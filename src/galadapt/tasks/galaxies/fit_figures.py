@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from galadapt.core.errors import DataError
+from galadapt.core.files import read_table
 from galadapt.core.quantity import PARAMETERS
-from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, drawing
+from galadapt.plots.style import COLOURS, drawing, legend_below, mark, open_mark
 
 #: R² below this is drawn at the edge.
 _FLOOR = 0.0
@@ -29,8 +29,7 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
     Raises:
         DataError: the table is broken.
     """
-    wanted = {"variant", "method", "quantity", "metric", "mean", "std", "ensemble", "low", "high"}
-    rows = read_columns(table, wanted)
+    rows = read_table(table)
     rows = rows[(rows["metric"] == "r2") & rows["quantity"].isin(PARAMETERS)]
     if rows.empty:
         raise DataError(f"{table}: has no R²; rerun the stage that writes it")
@@ -47,32 +46,20 @@ def against_fits(table: Path, output: Path, fit: str) -> None:
                 panel.axvline(value, color="0.35", lw=1.2)
             for row in networks[networks["quantity"] == parameter].to_dict("records"):
                 place = names.index(row["name"])
-                error = row["std"] if np.isfinite(row["std"]) else 0
-                colour = COLOURS["survey"]
-                if row["mean"] < _FLOOR:
-                    panel.plot(_FLOOR, place, marker="<", color=colour, ms=6)
-                else:
-                    panel.errorbar(
-                        row["mean"], place, xerr=error, fmt="o", ms=5, color=colour, capsize=2.5
-                    )
+                mark(panel, row["mean"], row["std"], place, COLOURS["survey"], _FLOOR)
                 if row["ensemble"] >= _FLOOR:
-                    panel.scatter(
-                        row["ensemble"], place, s=40, facecolors="none", edgecolors="black", lw=1
-                    )
+                    open_mark(panel, row["ensemble"], place, "black", "o", s=40, lw=1)
             shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy()
             left = _left_edge(shown)
             panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
             panel.set_xlabel("R²")
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
             panel.set_title(parameter.replace("_", " "))
-        handles = [
-            axes[0, 0].scatter([], [], color=COLOURS["survey"], label="networks, by seed"),
-            axes[0, 0].scatter(
-                [], [], facecolors="none", edgecolors="black", label="seeds together"
-            ),
-            axes[0, 0].plot([], [], color="0.35", label=fit)[0],
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        first = axes[0, 0]
+        first.scatter([], [], color=COLOURS["survey"], label="networks, by seed")
+        open_mark(first, [], [], "black", "o", label="seeds together")
+        first.plot([], [], color="0.35", label=fit)
+        legend_below(figure, first, 3)
 
 
 def _left_edge(values: np.ndarray) -> float:
