@@ -33,26 +33,16 @@ BREAKDOWN = ["domain", "item", "by", "level", "metric", "value"]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of answer.
+    """One kind of answer."""
 
-    Attributes:
-        learning: Module and class that implement `galadapt.answers.base.Answer`.
-        judging: Module that implements `galadapt.answers.view.Judging`.
-        figures: Module that draws the figures named below.
-        settings: Section ``evaluation`` of the configuration.
-        run_figures: Figures of one run.
-        variant_figures: Figures of one variant's methods side by side.
-        comparison_figures: Figures of all runs.
-        tables: Further tables of one run, besides metrics.json and breakdown.csv.
-    """
-
-    learning: tuple[str, str]
-    judging: str
-    figures: str
-    settings: type[Section]
-    run_figures: tuple[str, ...]
-    variant_figures: tuple[str, ...]
-    comparison_figures: tuple[str, ...]
+    learning: tuple[str, str]  #: module and class that implement `galadapt.answers.base.Answer`
+    judging: str  #: module that implements `galadapt.answers.view.Judging`
+    figures: str  #: module that draws the figures named below
+    settings: type[Section]  #: section ``evaluation`` of the configuration
+    run_figures: tuple[str, ...]  #: figures of one run
+    variant_figures: tuple[str, ...]  #: figures of one variant's methods side by side
+    comparison_figures: tuple[str, ...]  #: figures of all runs
+    #: Further tables of one run, besides metrics.json and breakdown.csv.
     tables: tuple[str, ...] = ()
 
 

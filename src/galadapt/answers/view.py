@@ -89,25 +89,18 @@ def best(place: str, figure: str, candidates: Sequence[tuple[str, Cell]]) -> str
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a table.
+    """One figure of a table."""
 
-    Attributes:
-        metric: Its name in the tidy table.
-        head: The column's head.
-        item: The item it belongs to; None: the one that the row of the table is about.
-        digits: Digits after the point; None: as `number` prints.
-        of_run: Whether it belongs to the run and not to a test set, so that it stands once.
-        headline: Whether it stands for the run wherever there is no room for all figures.
-        interval: Whether the table of bootstrap intervals has it.
-    """
-
-    metric: str
-    head: str
+    metric: str  #: its name in the tidy table
+    head: str  #: the column's head
+    #: The item it belongs to; None: the one that the row of the table is about.
     item: str | None = None
-    digits: int | None = None
+    digits: int | None = None  #: digits after the point; None: as `number` prints
+    #: Whether it belongs to the run and not to a test set, so that it stands once.
     of_run: bool = False
+    #: Whether it stands for the run wherever there is no room for all figures.
     headline: bool = False
-    interval: bool = False
+    interval: bool = False  #: whether the table of bootstrap intervals has it
 
     @property
     def name(self) -> str:
@@ -162,21 +155,13 @@ class Section:
 
 
 class Judging(Protocol):
-    """What a kind of answer brings to the comparison; a module implements it.
+    """What a kind of answer brings to the comparison; a module implements it."""
 
-    Attributes:
-        NOTE: Explanation below every table.
-        ITEM_PER_ROW: Whether a row of a table is about one item, or its columns about one each.
-        COUNTED: The column that counts what intervals are drawn from.
-        SMALL: Below this many of them, figures depend visibly on the choice of the test set.
-        GROUPED: Metrics that MLflow shows in a group per domain.
-    """
-
-    NOTE: str
-    ITEM_PER_ROW: bool
-    COUNTED: str
-    SMALL: int
-    GROUPED: tuple[str, ...]
+    NOTE: str  #: explanation below every table
+    ITEM_PER_ROW: bool  #: whether a row of a table is about one item, or its columns about one each
+    COUNTED: str  #: the column that counts what intervals are drawn from
+    SMALL: int  #: below this many of them, figures depend visibly on the choice of the test set
+    GROUPED: tuple[str, ...]  #: metrics that MLflow shows in a group per domain
 
     def read(self, path: Any, record: Any) -> pd.DataFrame:
         """Read and check a predictions table."""

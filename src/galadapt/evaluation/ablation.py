@@ -29,15 +29,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Methods that differ in one number only, by that number, all there are last.
+    """Methods that differ in one number only, by that number, all there are last."""
 
-    Attributes:
-        setting: One of `COUNTED`.
-        points: The methods. Where survey labels are counted and the methods start from one that
-            has seen none, this start stands first, at 0.
-    """
-
-    setting: str
+    setting: str  #: one of `COUNTED`
+    #: The methods. Where survey labels are counted and the methods start from one that has seen
+    #: none, this start stands first, at 0.
     points: tuple[Point, ...]
 
     @property

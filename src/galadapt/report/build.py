@@ -132,14 +132,6 @@ def _inlined(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     return [(_inline(picture.path), picture.caption) for picture in pictures]
 
 
-def _table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    table = read_table(path)
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
-    return table
-
-
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
     """Give a table's head and its first rows as text."""
     shown = table.head(_MAX_ROWS)
@@ -182,10 +174,8 @@ TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFr
 
 def _shown(path: Path) -> dict[str, Any]:
     heading, needed, condense = TABLES[path.stem]
-    return {
-        "heading": f"{heading} ({path.parent.name})",
-        **_rows(condense(_table(path, needed))),
-    }
+    table = condense(read_table(path, needed))
+    return {"heading": f"{heading} ({path.parent.name})", **_rows(table)}
 
 
 def _own_images(runs: Sequence[Path]) -> dict[str, Any] | None:

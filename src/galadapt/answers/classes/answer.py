@@ -69,17 +69,11 @@ def balance(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Classes(Answer):
-    """The class of a stamp.
+    """The class of a stamp."""
 
-    Attributes:
-        coder: The classes.
-        balanced: Whether rare classes weigh more.
-        class_weights: Weight of each class in the loss, once fitted.
-    """
-
-    coder: ClassCoder
-    balanced: bool = False
-    class_weights: tuple[float, ...] = ()
+    coder: ClassCoder  #: the classes
+    balanced: bool = False  #: whether rare classes weigh more
+    class_weights: tuple[float, ...] = ()  #: weight of each class in the loss, once fitted
 
     @classmethod
     def of_method(

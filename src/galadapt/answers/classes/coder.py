@@ -14,18 +14,13 @@ from galadapt.core.errors import DataError
 
 @dataclass(frozen=True)
 class ClassCoder:
-    """The classes a network distinguishes.
+    """The classes a network distinguishes."""
 
-    Attributes:
-        classes: Their names, in order.
-        labels: For each class the labels of its stamps.
-        ordinal: Whether classes are ordered: then a network gives for each border between two
-            classes the probability that a stamp lies beyond it (Frank & Hall 2001), otherwise one
-            probability per class. Two classes are always one border.
-    """
-
-    classes: tuple[str, ...]
-    labels: tuple[tuple[str, ...], ...]
+    classes: tuple[str, ...]  #: their names, in order
+    labels: tuple[tuple[str, ...], ...]  #: for each class the labels of its stamps
+    #: Whether classes are ordered: then a network gives for each border between two classes the
+    #: probability that a stamp lies beyond it (Frank & Hall 2001), otherwise one probability per
+    #: class. Two classes are always one border.
     ordinal: bool
 
     @classmethod

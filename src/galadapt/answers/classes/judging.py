@@ -54,21 +54,13 @@ _BY_CLASS, _BY_LABEL = "class", "label"
 
 @dataclass(frozen=True)
 class Judged:
-    """Labelled predictions in one set of classes.
+    """Labelled predictions in one set of classes."""
 
-    Attributes:
-        names: The k classes.
-        true: Class numbers, shape (n,).
-        probabilities: Shape (n, k).
-        group: What must not be split, shape (n,).
-        original: Classes before any grouping, shape (n,).
-    """
-
-    names: list[str]
-    true: np.ndarray
-    probabilities: np.ndarray
-    group: np.ndarray
-    original: np.ndarray
+    names: list[str]  #: the k classes
+    true: np.ndarray  #: class numbers, shape (n,)
+    probabilities: np.ndarray  #: shape (n, k)
+    group: np.ndarray  #: what must not be split, shape (n,)
+    original: np.ndarray  #: classes before any grouping, shape (n,)
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Judged:

@@ -23,15 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maps(Answer):
-    """A probability for each pixel that it is flagged.
+    """A probability for each pixel that it is flagged."""
 
-    Attributes:
-        coder: The classes, ordered by the flagged share of the exposed pixels.
-        borders: Flagged share at which each class but the first begins.
-    """
-
-    coder: ClassCoder
-    borders: tuple[float, ...]
+    coder: ClassCoder  #: the classes, ordered by the flagged share of the exposed pixels
+    borders: tuple[float, ...]  #: flagged share at which each class but the first begins
 
     @classmethod
     def of_method(

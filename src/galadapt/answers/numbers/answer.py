@@ -21,21 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Numbers(Answer):
-    """Measured quantities.
+    """Measured quantities."""
 
-    Attributes:
-        quantities: What is measured, in the order of the outputs.
-        logarithmic: Names of those learned as logarithms.
-        kind: mae or mse.
-        activation: Of the last layer.
-        scaler: Once fitted.
-    """
-
-    quantities: tuple[Quantity, ...]
-    logarithmic: tuple[str, ...] = ()
-    kind: str = "mae"
-    activation: str = "linear"
-    scaler: TargetScaler | None = None
+    quantities: tuple[Quantity, ...]  #: what is measured, in the order of the outputs
+    logarithmic: tuple[str, ...] = ()  #: names of those learned as logarithms
+    kind: str = "mae"  #: mae or mse
+    activation: str = "linear"  #: of the last layer
+    scaler: TargetScaler | None = None  #: once fitted
 
     @classmethod
     def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Numbers:

@@ -132,14 +132,8 @@ def read_predictions(path: Path, quantities: Sequence[Quantity] = SERSIC) -> pd.
         DataError: the table is missing, lacks a column or has no row, or a reference value is
             infinite or (where only positive ones have an error) not positive.
     """
-    table = read_table(path)
-    wanted = ["id", "domain", "split"]
-    wanted += [f"{quantity.name}_{kind}" for quantity in quantities for kind in KINDS]
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(
-            f"{path}: predictions lack the column(s) {', '.join(missing)}; rerun the prediction"
-        )
+    wanted = [f"{quantity.name}_{kind}" for quantity in quantities for kind in KINDS]
+    table = read_table(path, ["id", "domain", "split", *wanted])
     if table.empty:
         raise DataError(f"{path}: holds no prediction; rerun the prediction")
     for quantity in quantities:

@@ -22,18 +22,12 @@ class TargetScaler:
     A parameter may be standardised as its natural logarithm: relative errors of a radius then
     count alike at every size, and no prediction is negative. (The axis ratio q = 1 - e needs no
     form of its own: standardised, it is the ellipticity with the other sign.)
-
-    Attributes:
-        parameters: Names, in the order of the columns.
-        mean: One value per parameter, in its own unit or of its logarithm.
-        scale: Standard deviation (over the population) per parameter, likewise.
-        logarithmic: Names of the parameters learned as logarithms.
     """
 
-    parameters: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    logarithmic: tuple[str, ...] = ()
+    parameters: tuple[str, ...]  #: names, in the order of the columns
+    mean: tuple[float, ...]  #: one value per parameter, in its own unit or of its logarithm
+    scale: tuple[float, ...]  #: standard deviation (over the population) per parameter, likewise
+    logarithmic: tuple[str, ...] = ()  #: names of the parameters learned as logarithms
 
     @classmethod
     def fit(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,6 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
 class _Run:
     variant: str
     method: str
-    seed: int
     folder: Path
     settings: Mapping[str, Any]
     auc: float
@@ -150,26 +149,31 @@ class _Candidate:
     def std(self) -> float:
         return float(self.r2.mean(axis=1).std(ddof=1)) if len(self.r2) > 1 else math.nan
 
+    @property
+    def texts(self) -> list[str]:
+        """R² as the page shows it: the mean of the parameters, then each."""
+        each = [number(float(value)) for value in self.r2.mean(axis=0)]
+        return [Cell(self.mean, self.std).text, *each]
+
 
 def _read(folder: Path) -> _Run:
     identity = read_identity(folder / "run.json")
     metrics = Metrics(folder / "metrics.json")
     try:
         settings = read_json(folder / "run.json")["settings"]
-        return _Run(
-            variant=str(identity["variant"]),
-            method=str(identity["method"]),
-            seed=int(identity["seed"]),
-            folder=folder,
-            settings={key: settings[key] for key in _SETTINGS}
-            | {"simulation": settings.get("simulation")},
-            auc=metrics.separability,
-            r2=np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        seen = {key: settings[key] for key in _SETTINGS}
+    except (KeyError, TypeError) as error:
         raise DataError(
-            f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
+            f"{folder}: run.json lacks {error}; rerun training and evaluation"
         ) from None
+    return _Run(
+        str(identity["variant"]),
+        str(identity["method"]),
+        folder,
+        {**seen, "simulation": settings.get("simulation")},
+        metrics.separability,
+        np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
+    )
 
 
 def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
@@ -184,8 +188,7 @@ def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
 
 def _predictions(run: _Run) -> pd.DataFrame:
     """Read the validation galaxies of both domains, without any truth of the survey's."""
-    path = run.folder / "predictions.parquet"
-    table = read_predictions(path)
+    table = read_predictions(run.folder / "predictions.parquet")
     table = table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
     table.loc[table.index.get_level_values("domain") == "survey", _names("true")] = np.nan
     return table
@@ -232,22 +235,20 @@ def _common(
     those of another, not even their number.
     """
 
-    def shared(domain: str, keys: Sequence[tuple[str, str]]) -> pd.Index:
+    def shared(domain: str, among: Iterable[str]) -> pd.Index:
         found = [
             table.index[table.index.get_level_values("domain") == domain]
-            for key in keys
-            for table in tables[key]
+            for key, seeds in tables.items()
+            if simulations[key] in among
+            for table in seeds
         ]
         return functools.reduce(pd.Index.intersection, found)
 
-    if not tables:
-        return {}
-    survey = shared("survey", list(tables))
-    common = {}
-    for simulation in dict.fromkeys(simulations.values()):
-        own = shared("simulated", [key for key in tables if simulations[key] == simulation])
-        common[simulation] = own.append(survey)
-    return common
+    every = set(simulations.values())
+    return {
+        name: shared("simulated", [name]).append(shared("survey", every))
+        for name in dict.fromkeys(simulations.values())
+    }
 
 
 def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
@@ -353,55 +354,20 @@ def _rows(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
 
 
 def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: str) -> str:
-    shown = [
-        {
-            "variant": c.variant,
-            "method": c.method,
-            "criteria": [_value(c.criteria[name]) for name in CRITERIA],
-            **_score(c),
-        }
-        for c in candidates
-    ]
-    choices = []
-    for row in table[table["chosen"]].to_dict("records"):
-        candidate = next(
-            c for c in candidates if (c.variant, c.method) == (row["variant"], row["method"])
-        )
-        choices.append(
-            {
-                "criterion": row["criterion"],
-                "measures": CRITERIA[row["criterion"]] + "; smaller is better",
-                "variant": row["variant"],
-                "method": row["method"],
-                **_score(candidate),
-                "regret": number(row["regret"]),
-                "rank_correlation": number(row["rank_correlation"]),
-            }
-        )
+    by_name = {(c.variant, c.method): c for c in candidates}
+    chosen = table[table["chosen"]].to_dict("records")
     judged = [c for c in candidates if not math.isnan(c.mean)]
-    oracle = max(judged, key=lambda c: c.mean, default=None)
     return render_html(
         "choice.html",
-        criteria=list(CRITERIA),
+        criteria=CRITERIA,
         parameters=PARAMETERS,
-        candidates=shown,
-        choices=choices,
-        oracle=None
-        if oracle is None
-        else {"variant": oracle.variant, "method": oracle.method, **_score(oracle)},
+        candidates=candidates,
+        choices=[(row, by_name[row["variant"], row["method"]]) for row in chosen],
+        oracle=max(judged, key=lambda c: c.mean, default=None),
         sentences=list(_sentences(candidates, table, survey_kind)),
+        number=number,
+        value=lambda value: "n/a" if math.isnan(value) else f"{value:.4f}",
     )
-
-
-def _score(candidate: _Candidate) -> dict[str, Any]:
-    return {
-        "mean": Cell(candidate.mean, candidate.std).text,
-        "cells": [number(float(value)) for value in candidate.r2.mean(axis=0)],
-    }
-
-
-def _value(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.4f}"
 
 
 def _sentences(

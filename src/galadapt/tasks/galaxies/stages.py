@@ -199,12 +199,9 @@ def profile_fits(
 @stage
 def against_fits(fits: Input, runs: Inputs, table: Output, html: Output, figure: Output) -> None:
     """The networks against the profile fits."""
-    from galadapt.tasks.galaxies.against_fits import FIT
     from galadapt.tasks.galaxies.against_fits import against_fits as compare_with
-    from galadapt.tasks.galaxies.fit_figures import against_fits as draw
 
-    compare_with(fits=fits, runs=runs, table=table, html=html)
-    draw(table, figure, FIT)
+    compare_with(fits=fits, runs=runs, table=table, html=html, figure=figure)
 
 
 @stage

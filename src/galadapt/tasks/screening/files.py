@@ -21,10 +21,10 @@ from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.sky import celestial
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
+from galadapt.tasks.class_stamps import class_metadata, split_groups
 from galadapt.tasks.screening.classes import CLASSES
 from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
-from galadapt.tasks.screening.splits import stratified_splits
 
 #: Names of FITS files in a folder.
 _SUFFIXES = (".fits", ".fit", ".fts", ".ftz", ".fits.gz", ".fit.gz", ".fits.fz")
@@ -104,15 +104,9 @@ def read_fields(
             )
         table = pd.DataFrame(rows)
         table["split"] = _split(table, splits, seed, _source(files))
-        metadata = {
-            "pixel_scale": pixel_scale,
-            "zero_point": None,
-            "band": files.band,
-            "domain": "survey",
-            "classes": list(CLASSES),
-            "moments": list(MOMENTS),
-            "provenance": provenance,
-        }
+        metadata = class_metadata(
+            "survey", CLASSES, pixel_scale, files.band, provenance, moments=list(MOMENTS)
+        )
         images = spool.take(range(len(table)))
         write_stamps(output, images, table.drop(columns="given"), metadata, "count/s")
     log.info(
@@ -329,6 +323,6 @@ def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) ->
     dealt = dict(given.first())
     rest = table[~table["group"].isin(list(dealt))]
     if len(rest):
-        drawn = stratified_splits(rest["group"], rest["label"], splits, seed)
+        drawn = split_groups(rest["group"], rest["label"], splits, seed)
         dealt |= dict(zip(rest["group"], drawn, strict=True))
     return np.array([dealt[group] for group in table["group"]], object)

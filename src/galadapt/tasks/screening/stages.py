@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from galadapt.core.parallel import Threads
 from galadapt.core.stage import Key, Output, Provenance, stage
-from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, SimulatedFields, field_pixels
+from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, SimulatedFields
 
 
 @stage
@@ -23,7 +23,7 @@ def simulated_fields(
 
 @stage
 def survey_fields(
-    binning: Annotated[int | None, Key("simulated.binning")],
+    binning: Annotated[Literal[1, 2, 4, 8] | None, Key("simulated.binning")],
     survey: FieldFiles,
     splits: FieldSplits,
     seed: int,
@@ -34,11 +34,11 @@ def survey_fields(
     """The user's X-ray images, on the pixels of the simulated ones."""
     from galadapt.tasks.screening.files import read_fields
 
-    side, pixel_scale = field_pixels(binning)
+    pixels = SimulatedFields() if binning is None else SimulatedFields(binning=binning)
     read_fields(
         files=survey,
-        side=side,
-        pixel_scale=pixel_scale,
+        side=pixels.side,
+        pixel_scale=pixels.pixel_scale,
         splits=splits,
         seed=seed,
         output=stamps,
