@@ -25,17 +25,17 @@ class Judgement:
 
     def add(self, domain: str, split: str, item: str, values: dict[str, Any]) -> None:
         """Add the metrics of one item on one set."""
-        place = {"domain": domain, "split": split, "item": item}
-        self.rows += [{**place, "metric": name, "value": value} for name, value in values.items()]
+        self.rows += _tidy(values, domain=domain, split=split, item=item)
 
     def add_part(self, domain: str, item: str, by: str, level: str, values: dict[str, Any]) -> None:
         """Add the metrics of one item on a part of a test set."""
-        place = {"domain": domain, "item": item, "by": by, "level": level}
-        self.breakdown += [
-            {**place, "metric": name, "value": value} for name, value in values.items()
-        ]
+        self.breakdown += _tidy(values, domain=domain, item=item, by=by, level=level)
 
     @property
     def tested(self) -> bool:
         """Whether any test set could be judged."""
         return any(row["split"] == "test" for row in self.rows)
+
+
+def _tidy(values: dict[str, Any], **place: str) -> list[dict[str, Any]]:
+    return [{**place, "metric": name, "value": value} for name, value in values.items()]

@@ -77,8 +77,7 @@ KINDS = {
 
 def judging(kind: str) -> Judging:
     """Load the module that evaluates a kind of answer."""
-    module: Any = importlib.import_module(KINDS[kind].judging)
-    return cast("Judging", module)
+    return cast("Judging", importlib.import_module(KINDS[kind].judging))
 
 
 def figures(kind: str) -> Any:
@@ -87,23 +86,18 @@ def figures(kind: str) -> Any:
 
 
 def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
-    """Return what a run.json keeps of its answer.
-
-    Args:
-        run: Its content.
-        where: The file, for messages.
+    """Return what a run.json keeps of its answer; `where` is the file, for messages.
 
     Raises:
         DataError: it keeps none.
     """
-    record = run.get("answer") or {}
+    record: Mapping[str, Any] = run.get("answer") or {}
     if record.get("kind") not in KINDS:
         raise DataError(
             f"{where}: lacks 'answer', as those of galadapt 0.1.0 do; delete its run folder and "
             "train again"
         )
-    found: Mapping[str, Any] = record
-    return found
+    return record
 
 
 def _class(kind: str) -> Any:
@@ -127,11 +121,7 @@ def of_method(method: Training, quantities: Sequence[Quantity], stamps: StampSet
 
 
 def of_run(run: Mapping[str, Any], where: Path) -> Answer:
-    """Return what a finished run has learned.
-
-    Args:
-        run: Its run.json.
-        where: The file, for messages.
+    """Return what a finished run has learned; `run` and `where` as in `record_of`.
 
     Raises:
         DataError: the record is incomplete.

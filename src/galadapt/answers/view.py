@@ -196,8 +196,8 @@ class View:
             tidy: Columns task, variant, method, domain, item, metric, mean, std.
             breakdown: The same with `by` and `level`.
             judging: The kind of answer.
-            published: As `galadapt.answers.published.read_published` returns them.
-            work: Short name of the published work.
+            published: From `galadapt.answers.published.read_published`.
+            work: Short name of the work that published them.
         """
         self.work, self.breakdown = work, breakdown
         self.published, self._judging = published, judging

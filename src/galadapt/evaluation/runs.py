@@ -118,11 +118,7 @@ class Metrics:
 
 
 def read_runs(metrics: Sequence[Path], breakdowns: Sequence[Path]) -> list[Metrics]:
-    """Read the metrics of runs that shall be compared.
-
-    Args:
-        metrics: ``metrics.json`` of each run.
-        breakdowns: The tables that break them down, one per run in the same order; only counted.
+    """Read the ``metrics.json`` of runs that shall be compared; `breakdowns` are only counted.
 
     Raises:
         DataError: no run, a run twice, another number of breakdowns, or runs that cannot be

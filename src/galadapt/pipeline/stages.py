@@ -242,16 +242,14 @@ def report(
     from galadapt.report.build import build_report
     from galadapt.report.captions import captioned, pictures
 
-    by_variant = {
-        name: [path for path in variant_figures if path.parent.name == name]
-        for name in configuration["variants"]
-    }
     build_report(
         output=report,
         configuration=configuration,
         words=task_named(configuration["task"]).words,
         comparison_html=comparison,
-        pictures=pictures([*comparison_figures, *ablation, *fits_figure], by_variant, data_figures),
+        pictures=pictures(
+            [*comparison_figures, *ablation, *fits_figure], variant_figures, data_figures
+        ),
         tables=tables,
         runs=runs,
         code=codes,

@@ -14,7 +14,7 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.evaluation.ablation import COUNTED, Curve
-from galadapt.evaluation.features import feature_columns, separability
+from galadapt.evaluation.features import features_of_tests, separability
 from galadapt.evaluation.projections import neighbourhoods, principal_components, thinned
 from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, corner, drawing, empty, legend_below, opacity
@@ -38,7 +38,7 @@ def variant_figures(
         record: What the runs predict.
         predictions: {method: predictions table}, the unadapted method first.
         embeddings: {method: embeddings table}.
-        outputs: PNG files to write.
+        outputs: PNG files.
 
     Raises:
         ConfigError: an output has an unknown name.
@@ -58,9 +58,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
     a UMAP embedding (`galadapt.evaluation.projections`) of as many galaxies as a picture shows. The
     AUC of a linear classifier (`galadapt.evaluation.features.separability`) uses all dimensions.
 
-    Args:
-        embeddings: {title of the column: embeddings table}.
-        output: PNG to write.
+    `embeddings` are the tables by the title of their column.
     """
     if not embeddings:
         raise DataError(f"{output}: no embeddings to draw; name at least one method")
@@ -73,13 +71,8 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             panel.remove()
         for linear, near, (name, path) in zip(upper, lower, embeddings.items(), strict=False):
             linear.set_title(name)
-            table = read_table(path, ("domain", "split"))
-            table = table[table["split"] == "test"]
-            features = feature_columns(table)
-            values = table[features].to_numpy(np.float64)
-            good = np.isfinite(values).all(axis=1)
-            values, domain = values[good], table["domain"].to_numpy()[good]
-            if len(features) < 2 or len(values) < 3:
+            values, domain, _ = features_of_tests(path)
+            if values.shape[1] < 2 or len(values) < 3:
                 empty(linear, "too few features")
                 empty(near, "too few features")
                 continue

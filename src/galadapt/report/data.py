@@ -71,11 +71,6 @@ def data_figures(
 def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) -> None:
     """Draw the distribution of each label in both domains, as densities.
 
-    Args:
-        simulated: Stamp sets (shards) of the simulation.
-        survey: Stamp set of the survey.
-        output: PNG to write.
-
     Raises:
         DataError: a stamp set is broken or lacks a label.
     """
@@ -123,7 +118,7 @@ def contact_sheet(
     the worst: those with most flags, then most light of neighbours, then lowest S/N.
 
     Args:
-        simulated: Stamp sets (shards) of the simulation.
+        simulated: Shards of the simulation.
         survey: Stamp set of the survey.
         output: PNG to write.
         further: Stamp sets of further simulations, by name.
@@ -235,10 +230,8 @@ def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     with drawing(output, 1, len(found), (max(width, 3.0), 2.8)) as (figure, axes):
         for panel, (domain, (table, names)) in zip(axes[0], found.items(), strict=True):
             for k, split in enumerate(SPLITS):
-                counts = [
-                    int(((table["label"] == name) & (table["split"] == split)).sum())
-                    for name in names
-                ]
+                labels = table.loc[table["split"] == split, "label"]
+                counts = labels.value_counts().reindex(names, fill_value=0).tolist()
                 places = np.arange(len(names)) + 0.27 * (k - 1)
                 panel.bar(places, counts, 0.25, color=shade[split], label=split)
                 for place, count in zip(places, counts, strict=True):
@@ -291,10 +284,7 @@ def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, coun
     Each stamp has its own arcsinh scale, over 99.5 % of its pixels: shapes can be compared, not
     brightness.
 
-    Args:
-        stamps: {domain: its stamp set, one file or shards}.
-        output: PNG to write.
-        count: Stamps per class.
+    `count` is that of the stamps per class.
     """
     found = _tables(stamps, ())
     rows = [

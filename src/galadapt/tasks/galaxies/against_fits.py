@@ -156,7 +156,12 @@ def _html(tidy: pd.DataFrame, galaxies: int, fitted: int) -> str:
     ]
     sentences += _verdicts(scores) if fitted > 1 else []
     return render_html(
-        "against_fits.html", quantities=list(FORMS), lines=lines, sentences=sentences, fit=FIT
+        "against_fits.html",
+        "galadapt.tasks.galaxies",
+        quantities=list(FORMS),
+        lines=lines,
+        sentences=sentences,
+        fit=FIT,
     )
 
 

@@ -359,6 +359,7 @@ def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: st
     judged = [c for c in candidates if not math.isnan(c.mean)]
     return render_html(
         "choice.html",
+        "galadapt.tasks.galaxies",
         criteria=CRITERIA,
         parameters=PARAMETERS,
         candidates=candidates,

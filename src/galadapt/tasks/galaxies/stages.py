@@ -31,16 +31,8 @@ def simulate(
     """One shard of simulated stamps."""
     from galadapt.simulation.engine import shard_start, simulate_shard
 
-    simulate_shard(
-        image=image,
-        psf=psf,
-        simulation=simulation,
-        seed=seed,
-        start=shard_start(simulation, shard),
-        stop=shard_start(simulation, shard + 1),
-        output=stamps,
-        provenance=provenance,
-    )
+    start, stop = shard_start(simulation, shard), shard_start(simulation, shard + 1)
+    simulate_shard(image, psf, simulation, seed, start, stop, output=stamps, provenance=provenance)
 
 
 @stage

@@ -16,9 +16,7 @@ def simulated_fields(
     """Simulated X-ray fields."""
     from galadapt.tasks.screening.simulate import simulate_fields
 
-    simulate_fields(
-        settings=simulated, seed=seed, output=stamps, provenance=provenance, processes=threads
-    )
+    simulate_fields(simulated, seed, stamps, provenance, processes=threads)
 
 
 @stage

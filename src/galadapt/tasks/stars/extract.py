@@ -38,7 +38,6 @@ class _Result:
     record: dict[str, Any]
     cut: Cut | None = None
     digest: str = ""
-    pixel_scale: float = np.nan
 
 
 def extract_stars(
@@ -92,11 +91,10 @@ def extract_stars(
             records.append({"frame": name, "label": label, "split": split, **result.record})
             if result.record["status"] == "skipped":
                 log.info(f"stars: frame skipped: {result.record['reason']}")
-            if result.digest:
-                _check_unique(table, name, result.digest, digests)
-                _check_scale(table, name, result.pixel_scale, scales)
             if result.cut is None:
                 continue
+            _check_unique(table, name, result.digest, digests)
+            _check_scale(table, name, result.record["pixel_scale"], scales)
             refused.append(result.cut.rejected.assign(frame=name))
             stars = result.cut.stars
             spool.put(cut_out, result.cut.stamps)
@@ -152,7 +150,7 @@ def _one(path: str, detection: StarDetection, source: FrameFiles) -> _Result:
         "pixel_scale": frame.pixel_scale,
         **_seeing(frame, done.stars, detection),
     }
-    return _Result(record, done, frame.digest, frame.pixel_scale)
+    return _Result(record, done, frame.digest)
 
 
 def _why(path: str, found: int, done: Cut, detection: StarDetection) -> str:
@@ -192,8 +190,8 @@ def _check_scale(table: Path, name: str, scale: float, scales: dict[str, float])
 
 def _frame_table(records: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(records)
-    for column in table.columns[table.columns.str.startswith("n_")]:
-        table[column] = table[column].fillna(0).astype(int)
+    counts = table.columns[table.columns.str.startswith("n_")]
+    table[counts] = table[counts].fillna(0).astype(int)
     texts = [name for name in ("detector", "seeing") if name in table]
     table[texts] = table[texts].fillna("")
     return table

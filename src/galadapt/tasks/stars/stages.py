@@ -27,14 +27,7 @@ def star_frames(
     """Simulated CCD frames of stars, and their table."""
     from galadapt.tasks.stars.simulate import simulate_frames
 
-    simulate_frames(
-        settings=simulated,
-        seed=seed,
-        folder=frames,
-        table=table,
-        provenance=provenance,
-        processes=threads,
-    )
+    simulate_frames(simulated, seed, frames, table, provenance, processes=threads)
 
 
 @stage
