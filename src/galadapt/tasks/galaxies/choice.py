@@ -71,6 +71,14 @@ COLUMNS = [
     *("r2_mean", "r2_std", "regret", "rank_correlation"),
 ]
 
+#: Columns of a table of candidates; criteria that were not measured are NaN.
+_CANDIDATE = [
+    *("variant", "method", "simulation", "survey_free"),
+    *CRITERIA,
+    *PARAMETERS,
+    *("r2_mean", "r2_std"),
+]
+
 #: Split that the criteria read: training has seen none of it, and evaluation uses another one.
 _SPLIT = "validation"
 
@@ -112,7 +120,7 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     if not runs:
         raise DataError("no run to choose from; name at least one run folder")
     candidates = _measured(_label_free([_read(Path(run)) for run in runs]))
-    table = pd.DataFrame(_rows(candidates), columns=COLUMNS)
+    table = _table(candidates)
     write_text(html, _html(candidates, table, survey_kind))
     write_csv(choice, table)
 
@@ -128,32 +136,6 @@ class _Run:
     settings: Mapping[str, Any]
     auc: float
     r2: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """One variant and method: criteria (NaN: not measured) and R² per seed and parameter."""
-
-    variant: str
-    method: str
-    simulation: str
-    survey_free: bool
-    criteria: Mapping[str, float]
-    r2: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        return float(self.r2.mean())
-
-    @property
-    def std(self) -> float:
-        return float(self.r2.mean(axis=1).std(ddof=1)) if len(self.r2) > 1 else math.nan
-
-    @property
-    def texts(self) -> list[str]:
-        """R² as the page shows it: the mean of the parameters, then each."""
-        each = [number(float(value)) for value in self.r2.mean(axis=0)]
-        return [Cell(self.mean, self.std).text, *each]
 
 
 def _read(folder: Path) -> _Run:
@@ -201,7 +183,8 @@ def _names(kind: str) -> list[str]:
 # --- criteria ---------------------------------------------------------------------------------
 
 
-def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candidate]:
+def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> pd.DataFrame:
+    """Measure every variant and method: a row of `_CANDIDATE` each."""
     settings = {run.method: run.settings for runs in groups.values() for run in runs}
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
     simulations = {key: simulation_of(key[1], settings) for key in groups}
@@ -211,17 +194,20 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candida
         simulation = simulations[variant, method]
         values = _criteria([table.loc[common[simulation]] for table in tables[variant, method]])
         values["domain_auc"] = float(np.mean([run.auc for run in runs]))
+        r2 = np.stack([run.r2 for run in runs])
         found.append(
-            _Candidate(
-                variant=variant,
-                method=method,
-                simulation=simulation,
-                survey_free=survey_free(method, settings),
-                criteria=values,
-                r2=np.stack([run.r2 for run in runs]),
-            )
+            {
+                "variant": variant,
+                "method": method,
+                "simulation": simulation,
+                "survey_free": survey_free(method, settings),
+                **values,
+                **dict(zip(PARAMETERS, r2.mean(axis=0), strict=True)),
+                "r2_mean": r2.mean(),
+                "r2_std": r2.mean(axis=1).std(ddof=1) if len(r2) > 1 else math.nan,
+            }
         )
-    return found
+    return pd.DataFrame(found, columns=_CANDIDATE)
 
 
 def _common(
@@ -292,90 +278,74 @@ def _weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def _simulations(candidates: Sequence[_Candidate]) -> dict[str, float]:
-    """Order the simulations by how well survey-free networks tell them from the survey."""
-    found: dict[str, float] = {}
-    for simulation in dict.fromkeys(c.simulation for c in candidates):
-        own = [c for c in candidates if c.simulation == simulation]
-        judges = [c for c in own if c.survey_free] or own
-        found[simulation] = float(np.mean([c.criteria["domain_auc"] for c in judges]))
-    return dict(sorted(found.items(), key=lambda pair: (math.isnan(pair[1]), pair[1])))
+def _simulations(candidates: pd.DataFrame) -> pd.Series:
+    """Order the simulations by how well survey-free networks tell them from the survey (AUC)."""
+    found = {}
+    for simulation, own in candidates.groupby("simulation", sort=False):
+        judges = own[own["survey_free"]] if own["survey_free"].any() else own
+        found[simulation] = np.mean(judges["domain_auc"].to_numpy())
+    return pd.Series(found, dtype=float).sort_values(kind="stable")
 
 
-def _compared(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
-    """Return the candidates that a criterion can compare."""
-    if criterion not in WITHIN_SIMULATION:
-        return list(candidates)
-    simulation = next(iter(_simulations(candidates)), "")
-    return [c for c in candidates if c.simulation == simulation]
+def _table(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Order the candidates by each criterion: a row of `COLUMNS` per criterion and candidate."""
+    simulation = next(iter(_simulations(candidates).index), "")
+    parts = []
+    for criterion in CRITERIA:
+        compared = candidates
+        if criterion in WITHIN_SIMULATION:
+            compared = candidates[candidates["simulation"] == simulation]
+        value = compared[criterion].dropna()
+        if criterion == "domain_auc":
+            # Below one half a classifier finds nothing, by chance.
+            value = value.clip(lower=0.5)
+        parts.append(
+            candidates.assign(
+                criterion=criterion,
+                value=candidates[criterion],
+                chosen=candidates.index == (value.idxmin() if len(value) else -1),
+                regret=candidates["r2_mean"].max() - candidates["r2_mean"],
+                rank_correlation=_rank_correlation(compared, criterion),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _ranked(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
-    """Order the candidates that have a value, the best first; equal ones as they came."""
-
-    def place(candidate: _Candidate) -> float:
-        value = candidate.criteria[criterion]
-        # Below one half a classifier finds nothing, by chance.
-        return max(value, 0.5) if criterion == "domain_auc" else value
-
-    compared = _compared(candidates, criterion)
-    measured = [c for c in compared if not math.isnan(c.criteria[criterion])]
-    return sorted(measured, key=place)
-
-
-def _rank_correlation(candidates: Sequence[_Candidate], criterion: str) -> float:
-    pairs = [(-c.criteria[criterion], c.mean) for c in _compared(candidates, criterion)]
-    known = np.array([pair for pair in pairs if not any(map(math.isnan, pair))])
+def _rank_correlation(compared: pd.DataFrame, criterion: str) -> float:
+    known = compared[[criterion, "r2_mean"]].dropna().to_numpy()
     if len(known) < 3 or (np.ptp(known, axis=0) == 0).any():
         return math.nan
-    return float(spearmanr(known[:, 0], known[:, 1]).statistic)
+    return float(spearmanr(-known[:, 0], known[:, 1]).statistic)
 
 
-def _rows(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
-    means = [c.mean for c in candidates if not math.isnan(c.mean)]
-    best = max(means, default=math.nan)
-    for criterion in CRITERIA:
-        chosen = next(iter(_ranked(candidates, criterion)), None)
-        correlation = _rank_correlation(candidates, criterion)
-        for candidate in candidates:
-            yield {
-                "criterion": criterion,
-                "variant": candidate.variant,
-                "method": candidate.method,
-                "simulation": candidate.simulation,
-                "value": candidate.criteria[criterion],
-                "chosen": candidate is chosen,
-                **dict(zip(PARAMETERS, candidate.r2.mean(axis=0), strict=True)),
-                "r2_mean": candidate.mean,
-                "r2_std": candidate.std,
-                "regret": best - candidate.mean,
-                "rank_correlation": correlation,
-            }
-
-
-def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: str) -> str:
-    by_name = {(c.variant, c.method): c for c in candidates}
-    chosen = table[table["chosen"]].to_dict("records")
-    judged = [c for c in candidates if not math.isnan(c.mean)]
+def _html(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> str:
+    judged = candidates.dropna(subset="r2_mean").sort_values(
+        "r2_mean", ascending=False, kind="stable"
+    )
     return render_html(
         "choice.html",
         "galadapt.tasks.galaxies",
         criteria=CRITERIA,
         parameters=PARAMETERS,
-        candidates=candidates,
-        choices=[(row, by_name[row["variant"], row["method"]]) for row in chosen],
-        oracle=max(judged, key=lambda c: c.mean, default=None),
+        candidates=candidates.to_dict("records"),
+        choices=table[table["chosen"]].to_dict("records"),
+        oracles=judged.head(1).to_dict("records"),
         sentences=list(_sentences(candidates, table, survey_kind)),
         number=number,
+        r2=_r2,
         value=lambda value: "n/a" if math.isnan(value) else f"{value:.4f}",
     )
 
 
-def _sentences(
-    candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: str
-) -> Iterator[str]:
+def _r2(row: Mapping[str, float]) -> list[str]:
+    """R² of a row as the page shows it: the mean of the parameters, then each."""
+    each = [number(row[name]) for name in PARAMETERS]
+    return [Cell(row["r2_mean"], row["r2_std"]).text, *each]
+
+
+def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> Iterator[str]:
     if len(candidates) < 2:
-        count = "One variant and method has" if candidates else "No variant and method has"
+        count = "One variant and method has" if len(candidates) else "No variant and method has"
         yield f"{count} seen no survey label: there is nothing to choose from."
         return
     chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
