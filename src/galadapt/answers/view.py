@@ -62,12 +62,7 @@ def best(place: str, figure: str, candidates: Sequence[tuple[str, Cell]]) -> str
 
     A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
     (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
-    set, so the bootstrap's part is on the safe side.
-
-    Args:
-        place: What the sentence is about.
-        figure: Name of the figure.
-        candidates: (method, its figure); larger is better, NaN is left out.
+    set, so the bootstrap's part is on the safe side. Larger figures are better, NaN is left out.
     """
     ranked = sorted(
         ((cell.mean, name, cell.error) for name, cell in candidates if not math.isnan(cell.mean)),
@@ -190,15 +185,7 @@ class View:
         published: pd.DataFrame,
         work: str,
     ) -> None:
-        """Arrange tidy tables.
-
-        Args:
-            tidy: Columns task, variant, method, domain, item, metric, mean, std.
-            breakdown: The same with `by` and `level`.
-            judging: The kind of answer.
-            published: From `galadapt.answers.published.read_published`.
-            work: Short name of the work that published them.
-        """
+        """Arrange the tidy tables of `galadapt.evaluation.compare` and published figures."""
         self.work, self.breakdown = work, breakdown
         self.published, self._judging = published, judging
         keys = ("variant", "method", "domain", "item", "metric")

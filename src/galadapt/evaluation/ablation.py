@@ -45,9 +45,7 @@ class Curve:
 def curves(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Curve]:
     """Find the curves of an experiment, in the order of their first method.
 
-    Args:
-        methods: The methods that are run.
-        settings: {method: its settings, as plain values}.
+    `methods` are those that are run, `settings` those of each method, as plain values.
     """
     found = []
     for key in COUNTED:

@@ -37,17 +37,13 @@ def features_of_tests(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
 def domain_separability(path: Path) -> dict[str, Any]:
     """Measure the separability of the domains in the embeddings of one run's test stamps.
 
-    Args:
-        path: Parquet table of `id`, `domain`, `split` and one float column per feature (f000,
-            f001, ...).
-
     Returns:
         ``separability_auc`` and ``separability_std`` as `separability` (NaN without one of the
         domains), the numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not
         finite).
 
     Raises:
-        DataError: the table is missing or is no table of embeddings.
+        DataError: as `features_of_tests`.
     """
     values, domain, failed = features_of_tests(path)
     is_survey = domain == "survey"

@@ -40,7 +40,6 @@ def neighbourhoods(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Args:
         features: (n, f), finite; n > 2, f >= 2. They are standardised.
-        seed: Of the optimisation.
 
     Returns:
         Places (n, 2).

@@ -90,10 +90,8 @@ class Metrics:
         """Name the metrics of the run for a tracker that sorts and cuts names.
 
         Headline figures are ungrouped (``r2_survey_magnitude``, ``auc_simulated``); everything
-        else is in a group of the domain's name (``survey/bias_magnitude``).
-
-        Args:
-            breakdown: The run's breakdown.csv, for figures per class.
+        else is in a group of the domain's name (``survey/bias_magnitude``). Figures per class are
+        those of the run's `breakdown`.
         """
         found: dict[str, float] = {}
         grouped = registry.judging(self.kind).GROUPED

@@ -54,13 +54,7 @@ def drawing(
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
 
-    Args:
-        output: PNG to write.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        size: Width and height of one axes [inch].
-        title: Title of the whole figure.
-        projection: Of every axes, by matplotlib's name ("3d"); None: flat.
+    `size` is the width and height of one axes [inch]; `projection` is matplotlib's (None: flat).
     """
     # A user's matplotlibrc would change the bytes.
     with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **_RC}):

@@ -52,21 +52,15 @@ def build_report(
     """Write the report.
 
     Args:
-        output: HTML file to write.
-        configuration: The whole configuration, as plain values.
-        words: Those of the task.
         comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
         pictures: {section title: pictures}, in the order to be shown.
         tables: CSV files of what was left out of the data and of what it was made from, each
             called as in `TABLES`, in the order to be shown.
         runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
         code: {stage: code digest}.
-        package: The package.json of the networks that `galadapt predict` measures with; None:
-            the task has none.
-        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`; None: the task has
-            none.
-        fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`; None: no
-            profile was fitted.
+        package: The package.json of the networks that `galadapt predict` measures with, if any.
+        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`, if any.
+        fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`, if any.
         package_pictures: Figures of the package's errors.
 
     Raises:

@@ -125,11 +125,9 @@ class Experiment(Section):
                     )
 
     def check_chains(self, side: int, no_noise: str | None) -> None:
-        """Refuse chains that cannot be applied.
+        """Refuse chains that cannot be applied to stamps of `side` px.
 
-        Args:
-            side: Side of a stamp [px].
-            no_noise: Why stamps have no noise to scale by; None: they have.
+        `no_noise` is why stamps have no noise to scale by; None: they have.
         """
         start = State(side, 1.0 if no_noise is None else None, no_noise or "")
         for name in self.variants:

@@ -54,14 +54,7 @@ def r2(true: np.ndarray, predicted: np.ndarray) -> float:
 def r2_interval(
     true: np.ndarray, predicted: np.ndarray, number: int, seed: int
 ) -> tuple[float, float]:
-    """Return the central 68 % bootstrap interval of R² over the test objects.
-
-    Args:
-        true: Reference values, shape (n,).
-        predicted: Predictions, shape (n,); rows that are not finite are left out, as in `r2`.
-        number: Number of bootstrap samples.
-        seed: Seed of the resampling; equal seeds give equal intervals.
-    """
+    """Return the central 68 % interval of `r2` over `number` bootstrap samples of the objects."""
     good = np.isfinite(true) & np.isfinite(predicted)
     true, predicted = true[good], predicted[good]
     count = len(true)

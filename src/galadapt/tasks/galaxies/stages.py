@@ -98,17 +98,7 @@ def extract(
     from galadapt.cutouts.cutouts import extract as cut_out
 
     cut_out(
-        drz=drz,
-        wht=wht,
-        selected=selected,
-        image=image,
-        extraction=extraction,
-        splits=splits,
-        seed=seed,
-        output=stamps,
-        rejected=rejected,
-        provenance=provenance,
-        processes=threads,
+        drz, wht, selected, image, extraction, splits, seed, stamps, rejected, provenance, threads
     )
 
 
@@ -176,16 +166,8 @@ def profile_fits(
     from galadapt.simulation.noise import resolve
     from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
 
-    fit_galaxies(
-        stamps=survey,
-        psf=psf,
-        extraction=extraction,
-        exposure_time=resolve(noise).exposure_time if noise.depth != "none" else None,
-        galaxies=profile_fit.galaxies,
-        seed=seed,
-        output=fits,
-        processes=threads,
-    )
+    exposure_time = resolve(noise).exposure_time if noise.depth != "none" else None
+    fit_galaxies(survey, psf, extraction, exposure_time, profile_fit.galaxies, seed, fits, threads)
 
 
 @stage
@@ -224,9 +206,4 @@ def ablation(
         with StampSet(paths) as stamps:
             training = stamps.table[stamps.table["split"] == "train"]
             available[setting] = len(training.dropna(subset=list(PARAMETERS)))
-    draw(
-        comparison=comparison,
-        curves=curves(methods, method_settings),
-        available=available,
-        output=figure,
-    )
+    draw(comparison, curves(methods, method_settings), available, figure)

@@ -33,13 +33,5 @@ def survey_fields(
     from galadapt.tasks.screening.files import read_fields
 
     pixels = SimulatedFields() if binning is None else SimulatedFields(binning=binning)
-    read_fields(
-        files=survey,
-        side=pixels.side,
-        pixel_scale=pixels.pixel_scale,
-        splits=splits,
-        seed=seed,
-        output=stamps,
-        rejected=rejected,
-        provenance=provenance,
-    )
+    side, scale = pixels.side, pixels.pixel_scale
+    read_fields(survey, side, scale, splits, seed, stamps, rejected, provenance)

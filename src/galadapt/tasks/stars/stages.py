@@ -47,15 +47,7 @@ def star_stamps(
     """Stamps of the stars of one domain's frames."""
     from galadapt.tasks.stars.extract import extract_stars
 
+    files = source if isinstance(source, FrameFiles) else FrameFiles(path=str(table))
     extract_stars(
-        source=source if isinstance(source, FrameFiles) else FrameFiles(path=str(table)),
-        detection=detection,
-        splits=splits,
-        seed=seed,
-        domain=domain,
-        frames=frames,
-        rejected=rejected,
-        output=stamps,
-        provenance=provenance,
-        processes=threads,
+        files, detection, splits, seed, domain, stamps, frames, rejected, provenance, threads
     )

@@ -55,10 +55,8 @@ def fit_check(
             failed, median_difference, nmad, outliers (share), expected_error (median `_err`) and
             within_error (share). Beside it ``<name>_objects.csv``, one row per object.
         sample: Objects to compare.
-        seed: Of the choice.
         level: Coverage of the network's errors.
         plot: PNG of predicted against fitted values.
-        compute: Backend, threads and GPUs.
 
     Returns:
         The table.
