@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
@@ -27,6 +28,29 @@ class Answer(Protocol):
     Labels are arrays whose first axis counts stamps; NaN marks what is unknown or hidden. What has
     a body here holds unless a kind of answer has its own.
     """
+
+    @classmethod
+    def of_method(cls, method: Any, quantities: Sequence[Quantity], stamps: StampSet) -> Self:
+        """Return what a method learns from stamps, not yet fitted to them.
+
+        Args:
+            method: Its settings.
+            quantities: What a method that measures numbers measures.
+            stamps: A stamp set the method trains on.
+
+        Raises:
+            DataError: the stamps do not hold what the method learns.
+        """
+        ...
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild the answer of a finished run from its `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        ...
 
     @property
     def outputs(self) -> int:

@@ -100,24 +100,15 @@ def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
     return record
 
 
-def _class(kind: str) -> Any:
+def _class(kind: str) -> type[Answer]:
     module, name = KINDS[kind].learning
-    return getattr(importlib.import_module(module), name)
+    found: type[Answer] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def of_method(method: Training, quantities: Sequence[Quantity], stamps: StampSet) -> Answer:
-    """Return what a method learns from stamps, not yet fitted to them.
-
-    Args:
-        method: Its settings.
-        quantities: What a method that measures numbers measures.
-        stamps: A stamp set the method trains on.
-
-    Raises:
-        DataError: the stamps do not hold what the method learns.
-    """
-    answer: Answer = _class(method.answer_kind).of_method(method, quantities, stamps)
-    return answer
+    """Return what a method learns from stamps; as `galadapt.answers.base.Answer.of_method`."""
+    return _class(method.answer_kind).of_method(method, quantities, stamps)
 
 
 def of_run(run: Mapping[str, Any], where: Path) -> Answer:
@@ -127,5 +118,4 @@ def of_run(run: Mapping[str, Any], where: Path) -> Answer:
         DataError: the record is incomplete.
     """
     record = record_of(run, where)
-    answer: Answer = _class(record["kind"]).of_record(record)
-    return answer
+    return _class(record["kind"]).of_record(record)

@@ -78,22 +78,13 @@ class Classes(Answer):
     @classmethod
     def of_method(
         cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
-    ) -> Classes:
-        """Return what a method learns of these stamps, not yet fitted.
-
-        Raises:
-            DataError: the stamps do not name their classes.
-        """
-        coder = coder_of(method, stamps)
-        return cls(coder, method.class_weights == "balanced")
+    ) -> Self:
+        """Group the classes that the stamps name."""
+        return cls(coder_of(method, stamps), method.class_weights == "balanced")
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Classes:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         return cls(ClassCoder.from_dict(record.get("classes", {})))
 
     @property

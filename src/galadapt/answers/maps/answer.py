@@ -31,12 +31,8 @@ class Maps(Answer):
     @classmethod
     def of_method(
         cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
-    ) -> Maps:
-        """Return what a method learns of these stamps.
-
-        Raises:
-            DataError: the stamps do not name their classes, or hold no masks.
-        """
+    ) -> Self:
+        """Group the classes that the stamps name, which must have masks."""
         coder = coder_of(method, stamps)
         borders = stamps.metadata.get("mask_borders")
         if not borders or not stamps.has_masks:
@@ -48,12 +44,8 @@ class Maps(Answer):
         return cls(coder, tuple(min(begins[label] for label in few) for few in coder.labels[1:]))
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Maps:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         coder = ClassCoder.from_dict(record.get("classes", {}))
         return cls(coder, tuple(map(float, record.get("borders", []))))
 

@@ -30,18 +30,14 @@ class Numbers(Answer):
     scaler: TargetScaler | None = None  #: once fitted
 
     @classmethod
-    def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Numbers:
-        """Return what a method learns, not yet fitted."""
+    def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Self:
+        """Measure the quantities with the method's loss and activation."""
         activation = method.network.output_activation
         return cls(tuple(quantities), tuple(method.logarithmic), method.loss, activation)
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Numbers:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         scaler = TargetScaler.from_dict(record.get("scaling", {}))
         quantities = tuple(map(Quantity.from_dict, record.get("quantities", [])))
         return cls(quantities, scaler.logarithmic, scaler=scaler)
