@@ -57,12 +57,12 @@ RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 #: Why, by what each can see.
 REASONS = (
     "weighted_validation measures errors on simulated galaxies like the survey's, and does not use "
-    "the survey's images; seed_disagreement is measured on these, where "
-    "networks that were taught the same answer differently as soon as they extrapolate, but a "
-    "network that collapsed to one answer agrees with itself. expected_error adds the two errors, "
-    "which have one unit, so that each covers what the other cannot see. domain_auc says whether "
-    "features look alike, not whether measurements are right; it is smallest where nothing is "
-    "left of an image. No criterion sees an error on the survey that all seeds share."
+    "the survey's images; seed_disagreement is measured on these: networks trained alike differ as "
+    "soon as they extrapolate, but networks that give every galaxy the same value do not. "
+    "expected_error adds the two errors, which have one unit, so that each covers what the other "
+    "cannot detect. domain_auc shows whether features look alike, not whether measurements are "
+    "right; it is smallest where nothing is left of an image. No criterion detects an error on the "
+    "survey that all seeds share."
 )
 
 COLUMNS = [
@@ -361,8 +361,9 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
         )
         yield (
             "Candidates learned from different simulations, and errors on simulated galaxies "
-            "compare within one. The simulation is chosen first, as the one that networks which "
-            f"have not seen the survey tell from it worst (AUC): {listed}."
+            "compare within one. The simulation is chosen first, as the one that is hardest to "
+            "separate from the survey by the features of networks trained without the survey "
+            f"(AUC): {listed}."
         )
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
@@ -382,6 +383,6 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
         f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). Regrets "
-        "below the scatter between seeds say nothing, and one survey with few candidates proves no "
-        "criterion."
+        "below the scatter between seeds are not significant, and one survey with few candidates "
+        "proves no criterion."
     )
