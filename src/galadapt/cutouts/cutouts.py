@@ -72,7 +72,7 @@ def cutouts(
     outside = np.flatnonzero(~inside)
     if len(outside):
         yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
-    twice = coincident(x, y)
+    known = [Flag.COINCIDENT if twice else Flag(0) for twice in coincident(x, y)]
     psf_fwhm = None
     if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
         psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
@@ -86,14 +86,12 @@ def cutouts(
     def work(task: tuple[int, int, np.ndarray]) -> Batch:
         line, column, rows = task
         tile = read_tile(mosaic, line, column, size, extraction)
-        known = [Flag.COINCIDENT if twice[row] else Flag(0) for row in rows]
         return rows, [
-            judge(tile, x[row], y[row], size, extraction, psf_fwhm, flags)
-            for row, flags in zip(rows, known, strict=True)
+            judge(tile, x[row], y[row], size, extraction, psf_fwhm, known[row]) for row in rows
         ]
 
     found = mapped(work, tasks, processes)
-    # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
+    # A single tile shows no progress, least of all that of each of a thousand cutouts.
     yield from progress(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
 
 

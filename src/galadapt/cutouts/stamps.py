@@ -193,10 +193,7 @@ def _scatter(values: np.ndarray) -> float:
 
 
 def _lacks_surroundings(tile: Tile, x0: int, y0: int, size: int, box: int) -> bool:
-    ny, nx = tile.bad.shape
-    rows = slice(max(y0 - box, 0), min(y0 + size + box, ny))
-    columns = slice(max(x0 - box, 0), min(x0 + size + box, nx))
-    here = tile.bad[rows, columns]
+    here = tile.bad[max(y0 - box, 0) : y0 + size + box, max(x0 - box, 0) : x0 + size + box]
     return bool(1 - (here.size - here.sum()) / (size + 2 * box) ** 2 > _SURROUNDINGS)
 
 
@@ -219,11 +216,8 @@ def _annulus(tile: Tile, x0: int, y0: int, size: int, otherwise: float) -> float
     """Median of the empty pixels between 1 and 1.25 half sides (at least 8 px) from the centre."""
     reach = size // 2 + max(size // 8, 8)
     middle = (x0 + (size - 1) / 2, y0 + (size - 1) / 2)
-    ny, nx = tile.raw.shape
     top, left = max(int(middle[1]) - reach, 0), max(int(middle[0]) - reach, 0)
-    box = np.s_[
-        top : min(int(middle[1]) + reach + 2, ny), left : min(int(middle[0]) + reach + 2, nx)
-    ]
+    box = np.s_[top : int(middle[1]) + reach + 2, left : int(middle[0]) + reach + 2]
     raw = tile.raw[box]
     apart = around.distance(raw.shape, (middle[0] - left, middle[1] - top))
     ring = (apart >= size / 2) & (apart <= reach) & ~tile.sources[box] & ~tile.bad[box]

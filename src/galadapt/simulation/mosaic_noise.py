@@ -18,11 +18,11 @@ from scipy.ndimage import binary_dilation, correlate1d, gaussian_filter
 
 from galadapt.config.image import Image
 from galadapt.config.simulation import MosaicNoise, Noise
-from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.errors import DataError
 from galadapt.core.files import expand
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.streams import stream
-from galadapt.sky import open_mosaic
+from galadapt.sky import SCALE_TOLERANCE, open_mosaic
 from galadapt.stamps.format import SPLITS
 
 SHARES = (0.7, 0.15, 0.15)  #: shares of the mosaic's length for training, validation and test
@@ -32,8 +32,6 @@ _CYCLE = 10
 
 MAX_PIXELS = 4096**2  #: most pixels of a mosaic: several arrays of that size are held at once
 _MESH, _SMOOTHING = 48, 1.2  #: mesh of the background [px] and smoothing before detection [px]
-
-_SCALE_TOLERANCE = 0.01
 
 
 class MosaicNoiseSource:
@@ -46,13 +44,11 @@ class MosaicNoiseSource:
         """Open the mosaic, mask its sources and list where patches can be cut.
 
         Raises:
-            ConfigError: the section `mosaic` is missing.
             DataError: a file is missing or broken, the pixel scale is not the stamps', the mosaic
                 is too large, or a split's band holds no empty patch.
         """
         settings = noise.mosaic
-        if settings is None:
-            raise ConfigError("simulation.noise.mosaic: is required by kind: mosaic; give it")
+        assert settings is not None
         self._seed, self._side = seed, image.stamp_size
         self._sky, self._masked, usable = _empty_sky(settings, image)
         rms = float(mad_std(self._sky[usable]))
@@ -123,7 +119,7 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
                 f"{drz}: {pixels} px are more than {MAX_PIXELS} that fit in memory; cut a "
                 "part of the mosaic and of its weight map"
             )
-        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > _SCALE_TOLERANCE:
+        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > SCALE_TOLERANCE:
             raise DataError(
                 f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale is "
                 f"{image.pixel_scale:g}; give a mosaic at the stamps' scale"

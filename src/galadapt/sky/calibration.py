@@ -60,10 +60,6 @@ def exposure_time(header: fits.Header) -> float | None:
 
 def native_scales(wcs: WCS | None, given: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
-    if given is not None and not 0 < given < np.inf:
-        raise DataError(
-            f"{path}: native_pixel_scale must be positive [arcsec], not {given:g}; correct it"
-        )
     if wcs is None:
         return np.full(2, np.nan if given is None else given)
     scales = proj_plane_pixel_scales(wcs) * 3600

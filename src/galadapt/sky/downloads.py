@@ -109,7 +109,7 @@ def fetch(
 
 
 def link_or_copy(source: Path, target: Path, symbolic: bool = False) -> None:
-    """Replace `target` atomically by a hard link to a file, else by a symbolic one or a copy."""
+    """Replace `target` atomically by a hard link, else (if `symbolic`) a soft link, else a copy."""
     source = source.resolve()
     with atomic(target) as temporary:
         try:

@@ -128,10 +128,9 @@ class Mosaic:
             not in an area of exact zeros. Elsewhere the data is 0.
         """
         # Areas without data are recognised by their surroundings.
-        ny, nx = self.native_shape
         context = 2 if self.noise is None or self.noise.pixels is None else 0
         a0, b0 = max(y0 - context, 0), max(x0 - context, 0)
-        box = np.s_[a0 : min(y1 + context, ny), b0 : min(x1 + context, nx)]
+        box = np.s_[a0 : y1 + context, b0 : x1 + context]
         raw = self.image[box]
         data = raw.astype(np.float64) * self.factor
         # What overflows float32 is no measurement either.

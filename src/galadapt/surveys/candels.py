@@ -23,7 +23,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import expand
 from galadapt.core.log import log
 from galadapt.sky.archives import Archives, read_archives, unpack
-from galadapt.sky.calibration import unit_kind
+from galadapt.sky.calibration import SCALE_TOLERANCE, unit_kind
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, read_galfit
 from galadapt.sky.downloads import fetch, link_or_copy
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
@@ -148,7 +148,7 @@ def _check_mosaic(mosaic: Any, weight: Any, drz: Path, wht: Path, image: Image) 
     if wcs is None:
         raise DataError(f"{drz}: no celestial WCS in the header; fetch the drz mosaic again")
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
-    if abs(scale / image.pixel_scale - 1) > 0.01:
+    if abs(scale / image.pixel_scale - 1) > SCALE_TOLERANCE:
         raise DataError(
             f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale is "
             f"{image.pixel_scale:g}; set it to the mosaic's"

@@ -101,19 +101,12 @@ def flagged(
     """
     faint = 1 / (1 + (rows["sn"].to_numpy() / 40) ** 2)
     crowded = np.clip(crowding, 0, 1)
-    probability = np.stack(
-        [
-            0.03 + 0.08 * faint + 0.3 * crowded,
-            0.02 + 0.05 * faint + 0.2 * crowded,
-            0.002 + 0.01 * faint,
-        ],
-        axis=1,
-    )
-    draw = rng.random(len(rows))
+    no_fit, bad_fit = 0.002 + 0.01 * faint, 0.02 + 0.05 * faint + 0.2 * crowded
+    suspicious_fit = 0.03 + 0.08 * faint + 0.3 * crowded
     # Ordered from the worst, so that one draw decides between exclusive outcomes.
-    steps = np.cumsum(probability[:, ::-1], axis=1)
+    steps = np.cumsum([no_fit, bad_fit, suspicious_fit], axis=0)
     outcome = np.array([FLAG_NO_FIT, FLAG_BAD, FLAG_SUSPICIOUS, FLAG_GOOD])
-    flags = outcome[(draw[:, None] >= steps).sum(axis=1)]
+    flags = outcome[(rng.random(len(rows)) >= steps).sum(axis=0)]
     noise = rng.standard_normal((len(rows), 3)) * 0.1
     high = rng.random(len(rows)) < 0.6
     rows = rows.copy()

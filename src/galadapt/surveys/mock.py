@@ -158,12 +158,9 @@ def _best_fits(
     table = galaxies.copy()
     table["flux"] = flux_of(table["magnitude"], image.zero_point)
     flux, radius, index = profiles.fit_single_sersic(
-        table["flux"].to_numpy(),
-        table["axis_ratio"].to_numpy(),
+        *(table["flux"].to_numpy(), table["axis_ratio"].to_numpy()),
         *_components(table),
-        pixel_rms,
-        exposure_time,
-        psf_sigma,
+        *(pixel_rms, exposure_time, psf_sigma),
     )
     table["best_magnitude"] = magnitude_of(flux, image.zero_point)
     table["best_radius"], table["best_index"] = radius, index
@@ -174,19 +171,13 @@ def _boxes(table: pd.DataFrame, pixel_rms: float) -> np.ndarray:
     """Side of each galaxy's box (N,): where its light falls below `_BOX_LIMIT`."""
     fractions, radii, indices = _components(table)
     grid = np.geomspace(4, _BOXES[-1] / 2 - 8, 60)
-    brightness = (
-        fractions[:, None, :]
-        * profiles.surface_brightness(
-            grid[None, :, None],
-            radii[:, None, :],
-            indices[:, None, :],
-            table["axis_ratio"].to_numpy()[:, None, None],
-        )
-    ).sum(axis=2) * table["flux"].to_numpy()[:, None]
-    reach = np.array(
-        [grid[bright].max(initial=0) for bright in brightness > _BOX_LIMIT * pixel_rms]
+    ratio = table["axis_ratio"].to_numpy()[:, None, None]
+    parts = profiles.surface_brightness(
+        grid[None, :, None], radii[:, None, :], indices[:, None, :], ratio
     )
-    wanted = 2 * (reach + 8)
+    brightness = (fractions[:, None, :] * parts).sum(axis=2) * table["flux"].to_numpy()[:, None]
+    limit = _BOX_LIMIT * pixel_rms
+    wanted = 2 * (np.where(brightness > limit, grid, 0).max(axis=1) + 8)
     return np.array(_BOXES)[np.minimum(np.searchsorted(_BOXES, wanted), len(_BOXES) - 1)]
 
 

@@ -81,14 +81,8 @@ def compose(
     radii *= scale[:, None]
     flux = flux_of(table["magnitude"].to_numpy(), image.zero_point)
     fitted, radius, best = fit_single_sersic(
-        flux,
-        1 - table["ellipticity"].to_numpy(),
-        fractions,
-        radii,
-        indices,
-        levels.pixel_rms,
-        levels.exposure_time,
-        psf_sigma,
+        *(flux, 1 - table["ellipticity"].to_numpy(), fractions, radii, indices),
+        *(levels.pixel_rms, levels.exposure_time, psf_sigma),
     )
     low, high = SERSIC_INDEX_LIMITS
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -120,17 +114,10 @@ def smooth_components(row: Row) -> tuple[list[dict[str, Any]], bool]:
     fraction, total = row.get("bulge_fraction", 0.0), row.get("total_magnitude", row["magnitude"])
     if not fraction:
         return [{**row, "magnitude": total}], row["sersic_index"] <= DISC_INDEX
-    disc = {
-        "magnitude": fainter(total, 1 - fraction),
-        "effective_radius": row["disc_radius"],
-        "sersic_index": 1.0,
-    }
-    bulge = {
-        "magnitude": fainter(total, fraction),
-        "effective_radius": row["bulge_radius"],
-        "sersic_index": row["bulge_index"],
-    }
-    return [{**row, **disc}, {**row, **bulge}], True
+    names = ("magnitude", "effective_radius", "sersic_index")
+    disc = (fainter(total, 1 - fraction), row["disc_radius"], 1.0)
+    bulge = (fainter(total, fraction), row["bulge_radius"], row["bulge_index"])
+    return [{**row, **dict(zip(names, part, strict=True))} for part in (disc, bulge)], True
 
 
 def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -153,20 +140,16 @@ def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[st
     y = disc["y_offset"] + along * np.cos(angle) + across * np.sin(angle)
     weights = rng.standard_exponential(count)
     weights *= share / weights.sum()
-    result = [{**disc, "magnitude": fainter(disc["magnitude"], 1 - share)}]
-    for k in range(count):
-        result.append(
-            {
-                "magnitude": fainter(disc["magnitude"], max(float(weights[k]), 1e-9)),
-                "effective_radius": radius * settings.radius.at(rng.random()),
-                "sersic_index": 1.0,
-                "ellipticity": 0.0,
-                "position_angle": 0.0,
-                "x_offset": float(x[k]),
-                "y_offset": float(y[k]),
-            }
-        )
-    return result
+    rest = {**disc, "magnitude": fainter(disc["magnitude"], 1 - share)}
+    return [rest] + [
+        {
+            "magnitude": fainter(disc["magnitude"], max(float(weights[k]), 1e-9)),
+            "effective_radius": radius * settings.radius.at(rng.random()),
+            **{"sersic_index": 1.0, "ellipticity": 0.0, "position_angle": 0.0},
+            **{"x_offset": float(x[k]), "y_offset": float(y[k])},
+        }
+        for k in range(count)
+    ]
 
 
 def spiral_arms(
