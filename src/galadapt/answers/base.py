@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from galadapt.core.errors import DataError
+from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
     # It is imported once its backend is chosen, by those who learn with it.
     import keras
 
+Record = TypeVar("Record")
+
+#: Least probability in a cross-entropy.
+TINY = 1e-7
+
 
 class Answer(Protocol):
     """What a learner predicts: the labels it reads, its loss, and what its outputs mean.
 
-    Labels are arrays whose first axis counts stamps; NaN marks what is unknown or hidden.
+    Labels are arrays whose first axis counts stamps; NaN marks what is unknown or hidden. What has
+    a body here holds unless a kind of answer has its own.
     """
+
+    @classmethod
+    def of_method(cls, method: Any, quantities: Sequence[Quantity], stamps: StampSet) -> Self:
+        """Return what a method learns from stamps, not yet fitted to them.
+
+        Args:
+            method: Its settings.
+            quantities: What a method that measures numbers measures.
+            stamps: A stamp set the method trains on.
+
+        Raises:
+            DataError: the stamps do not hold what the method learns.
+        """
+        ...
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild the answer of a finished run from its `record`.
+
+        Raises:
+            DataError: the record is incomplete.
+        """
+        ...
 
     @property
     def outputs(self) -> int:
@@ -33,7 +65,7 @@ class Answer(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one stamp's labels where it does not depend on the stamp; () where it does."""
-        ...
+        return (self.outputs,)
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Read the labels of some stamps.
@@ -56,16 +88,16 @@ class Answer(Protocol):
         ...
 
     def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return the outputs wanted for stamps with these labels."""
-        ...
+        """Return the outputs wanted for stamps with these labels: the labels themselves."""
+        return labels
 
     def inverse(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the labels that outputs stand for: predictions that others learn from."""
-        ...
+        """Return the labels that outputs stand for: the outputs themselves."""
+        return outputs
 
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Return how much each stamp weighs in the loss, (n,); `expected` as of `transform`."""
-        ...
+        return np.ones(len(expected), np.float32)
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the loss with one of Keras' reductions."""
@@ -91,3 +123,19 @@ class Answer(Protocol):
 def known(labels: np.ndarray) -> np.ndarray:
     """Tell for each stamp whether it has all its labels, (n,) bool."""
     return np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
+
+
+def rebuilt(kind: type[Record], values: Any, what: str) -> Record:
+    """Rebuild a dataclass from its plain values in a run.json; `what` names it in messages.
+
+    Raises:
+        DataError: a value is missing or of another type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{what} is incomplete ({place}: {first['msg']}); delete the run folder and train again"
+        ) from None

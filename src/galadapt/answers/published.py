@@ -35,7 +35,7 @@ def beside(
     otherwise it is unclear which of ours it belongs to.
 
     Args:
-        published: As `read_published` returns them.
+        published: From `read_published`.
         variant: Our variant.
         method: Our method; "" for what belongs to the variant as a whole.
         variants: All variants in which we ran the method.

@@ -34,29 +34,18 @@ BREAKDOWN = ["domain", "item", "by", "level", "metric", "value"]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of answer.
+    """One kind of answer."""
 
-    Attributes:
-        learning: Module and class that implement `galadapt.answers.base.Answer`.
-        judging: Module that implements `galadapt.answers.view.Judging`.
-        figures: Module that draws the figures named below.
-        settings: Section ``evaluation`` of the configuration.
-        run_figures: Figures of one run.
-        variant_figures: Figures of one variant's methods side by side.
-        comparison_figures: Figures of all runs.
-        tables: Further tables of one run, besides metrics.json and breakdown.csv.
-        pictures: Whether the figures of one run show its stamps.
-    """
-
-    learning: tuple[str, str]
-    judging: str
-    figures: str
-    settings: type[Section]
-    run_figures: tuple[str, ...]
-    variant_figures: tuple[str, ...]
-    comparison_figures: tuple[str, ...]
+    learning: tuple[str, str]  #: module and class that implement `galadapt.answers.base.Answer`
+    judging: str  #: module that implements `galadapt.answers.view.Judging`
+    figures: str  #: module that draws the figures named below
+    settings: type[Section]  #: section ``evaluation`` of the configuration
+    run_figures: tuple[str, ...]  #: figures of one run
+    variant_figures: tuple[str, ...]  #: figures of one variant's methods side by side
+    comparison_figures: tuple[str, ...]  #: figures of all runs
+    #: Further tables of one run, besides metrics.json and breakdown.csv.
     tables: tuple[str, ...] = ()
-    pictures: bool = False
+    pictures: bool = False  #: whether the figures of one run show its stamps
 
 
 _NUMBERS, _CLASSES = "galadapt.answers.numbers", "galadapt.answers.classes"
@@ -102,8 +91,7 @@ KINDS = {
 
 def judging(kind: str) -> Judging:
     """Load the module that evaluates a kind of answer."""
-    module: Any = importlib.import_module(KINDS[kind].judging)
-    return cast("Judging", module)
+    return cast("Judging", importlib.import_module(KINDS[kind].judging))
 
 
 def figures(kind: str) -> Any:
@@ -112,55 +100,36 @@ def figures(kind: str) -> Any:
 
 
 def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
-    """Return what a run.json keeps of its answer.
-
-    Args:
-        run: Its content.
-        where: The file, for messages.
+    """Return what a run.json keeps of its answer; `where` is the file, for messages.
 
     Raises:
         DataError: it keeps none.
     """
-    record = run.get("answer") or {}
+    record: Mapping[str, Any] = run.get("answer") or {}
     if record.get("kind") not in KINDS:
         raise DataError(
             f"{where}: lacks 'answer', as those of galadapt 0.1.0 do; delete its run folder and "
             "train again"
         )
-    found: Mapping[str, Any] = record
+    return record
+
+
+def _class(kind: str) -> type[Answer]:
+    module, name = KINDS[kind].learning
+    found: type[Answer] = getattr(importlib.import_module(module), name)
     return found
 
 
-def _class(kind: str) -> Any:
-    module, name = KINDS[kind].learning
-    return getattr(importlib.import_module(module), name)
-
-
 def of_method(method: Training, quantities: Sequence[Quantity], stamps: StampSet) -> Answer:
-    """Return what a method learns from stamps, not yet fitted to them.
-
-    Args:
-        method: Its settings.
-        quantities: What a method that measures numbers measures.
-        stamps: A stamp set the method trains on.
-
-    Raises:
-        DataError: the stamps do not hold what the method learns.
-    """
-    answer: Answer = _class(method.answer_kind).of_method(method, quantities, stamps)
-    return answer
+    """Return what a method learns from stamps; as `galadapt.answers.base.Answer.of_method`."""
+    return _class(method.answer_kind).of_method(method, quantities, stamps)
 
 
 def of_run(run: Mapping[str, Any], where: Path) -> Answer:
-    """Return what a finished run has learned.
-
-    Args:
-        run: Its run.json.
-        where: The file, for messages.
+    """Return what a finished run has learned; `run` and `where` as in `record_of`.
 
     Raises:
         DataError: the record is incomplete.
     """
     record = record_of(run, where)
-    answer: Answer = _class(record["kind"]).of_record(record)
-    return answer
+    return _class(record["kind"]).of_record(record)

@@ -64,13 +64,8 @@ def best(
 
     A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
     (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
-    set, so the bootstrap's part is on the safe side.
-
-    Args:
-        place: What the sentence is about.
-        figure: Name of the figure.
-        candidates: (method, its figure); NaN is left out.
-        smallest: Whether smaller is better.
+    set, so the bootstrap's part is on the safe side. Larger figures are better unless `smallest`;
+    NaN is left out.
     """
     ranked = sorted(
         ((cell.mean, name, cell.error) for name, cell in candidates if not math.isnan(cell.mean)),
@@ -92,25 +87,18 @@ def best(
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a table.
+    """One figure of a table."""
 
-    Attributes:
-        metric: Its name in the tidy table.
-        head: The column's head.
-        item: The item it belongs to; None: the one that the row of the table is about.
-        digits: Digits after the point; None: as `number` prints.
-        of_run: Whether it belongs to the run and not to a test set, so that it stands once.
-        headline: Whether it stands for the run wherever there is no room for all figures.
-        interval: Whether the table of bootstrap intervals has it.
-    """
-
-    metric: str
-    head: str
+    metric: str  #: its name in the tidy table
+    head: str  #: the column's head
+    #: The item it belongs to; None: the one that the row of the table is about.
     item: str | None = None
-    digits: int | None = None
+    digits: int | None = None  #: digits after the point; None: as `number` prints
+    #: Whether it belongs to the run and not to a test set, so that it stands once.
     of_run: bool = False
+    #: Whether it stands for the run wherever there is no room for all figures.
     headline: bool = False
-    interval: bool = False
+    interval: bool = False  #: whether the table of bootstrap intervals has it
 
     @property
     def name(self) -> str:
@@ -165,21 +153,13 @@ class Section:
 
 
 class Judging(Protocol):
-    """What a kind of answer brings to the comparison; a module implements it.
+    """What a kind of answer brings to the comparison; a module implements it."""
 
-    Attributes:
-        NOTE: Explanation below every table.
-        ITEM_PER_ROW: Whether a row of a table is about one item, or its columns about one each.
-        COUNTED: The column that counts what intervals are drawn from.
-        SMALL: Below this many of them, figures depend visibly on the choice of the test set.
-        GROUPED: Metrics that MLflow shows in a group per domain.
-    """
-
-    NOTE: str
-    ITEM_PER_ROW: bool
-    COUNTED: str
-    SMALL: int
-    GROUPED: tuple[str, ...]
+    NOTE: str  #: explanation below every table
+    ITEM_PER_ROW: bool  #: whether a row of a table is about one item, or its columns about one each
+    COUNTED: str  #: the column that counts what intervals are drawn from
+    SMALL: int  #: below this many of them, figures depend visibly on the choice of the test set
+    GROUPED: tuple[str, ...]  #: metrics that MLflow shows in a group per domain
 
     def read(self, path: Any, record: Any) -> pd.DataFrame:
         """Read and check a predictions table."""
@@ -208,15 +188,7 @@ class View:
         published: pd.DataFrame,
         work: str,
     ) -> None:
-        """Arrange tidy tables.
-
-        Args:
-            tidy: Columns task, variant, method, domain, item, metric, mean, std.
-            breakdown: The same with `by` and `level`.
-            judging: The kind of answer.
-            published: As `galadapt.answers.published.read_published` returns them.
-            work: Short name of the published work.
-        """
+        """Arrange the tidy tables of `galadapt.evaluation.compare` and published figures."""
         self.work, self.breakdown = work, breakdown
         self.published, self._judging = published, judging
         keys = ("variant", "method", "domain", "item", "metric")

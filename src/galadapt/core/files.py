@@ -16,7 +16,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,24 +138,28 @@ def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Read a CSV or Parquet table, chosen by the suffix.
 
     Raises:
-        DataError: the file is missing or unreadable.
+        DataError: the file is missing or unreadable, or lacks one of the columns `needed`.
     """
     # The command line reads small files long before it needs tables.
     import pandas as pd
 
     path = Path(path)
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
     except (ValueError, OSError) as error:
         raise DataError(
             f"{path}: not a readable table ({error}); delete it and rerun its stage"
         ) from None
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
+    return table
 
 
 def write_text(path: str | Path, text: str) -> None:

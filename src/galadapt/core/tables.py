@@ -63,12 +63,14 @@ def _read(path: Path, text: bool, only: Callable[[str], bool] | None) -> pd.Data
     return table[[name for name in table.colnames if table[name].ndim == 1]].to_pandas()
 
 
-def require_columns(table: pd.DataFrame, needed: Iterable[str], path: Path) -> None:
-    """Raise a DataError if the table of a file lacks a column."""
+def require_columns(
+    table: pd.DataFrame, needed: Iterable[str], path: Path, remedy: str = "add what is missing"
+) -> None:
+    """Raise a DataError, which ends in `remedy`, if the table of a file lacks a column."""
     missing = ", ".join(f"'{name}'" for name in needed if name not in table)
     if missing:
         several = "columns" if "," in missing else "column"
-        raise DataError(f"{path}: lacks the {several} {missing}; add what is missing")
+        raise DataError(f"{path}: lacks the {several} {missing}; {remedy}")
 
 
 def check_names(table: pd.DataFrame, column: str, known: Sequence[str], path: Path) -> None:

@@ -24,6 +24,7 @@ from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.photometry import rescaling
 from galadapt.core.quantity import PARAMETERS
+from galadapt.core.tables import require_columns
 from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
 from galadapt.cutouts.stamps import Rejection, Stamp, judge
 from galadapt.cutouts.tiles import Pixels, read_tile, tiles_of
@@ -31,11 +32,8 @@ from galadapt.sky import Mosaic, open_mosaic
 from galadapt.stamps.format import write_stamps
 from galadapt.stamps.spool import Spool
 
-#: Objects of a catalogue closer than this are one [px].
-_COINCIDENT = 1.0
-
-#: Stamps are handed over in batches of at most this size [bytes].
-_BATCH = 2**26
+_COINCIDENT = 1.0  #: objects of a catalogue closer than this are one [px]
+_BATCH = 2**26  #: stamps are handed over in batches of at most this size [bytes]
 
 _NEEDED = ("id", "ra", "dec", *PARAMETERS, "position_angle", "flag")
 
@@ -56,18 +54,12 @@ def cutouts(
     extraction: Extraction,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """Cut and check a stamp at every position, tile by tile.
+    """Cut and check a stamp of side `size` [px] at every position, tile by tile.
 
-    What becomes of an object depends on the mosaic, its position and the settings; not on the
-    other objects, but for the flag ``coincident``, nor on the number of processes.
-
-    Args:
-        mosaic: `galadapt.sky.Mosaic`, open.
-        x: Columns [px], 0-based (N,); not finite for objects that are not on the image.
-        y: Rows (N,).
-        size: Stamp side S [px].
-        extraction: Background, segmentation and limits.
-        processes: Processes to share the tiles among; more than one forks this process.
+    Positions x, y (N,) are 0-based pixels, not finite for objects that are not on the image. What
+    becomes of an object depends on the mosaic, its position and the settings; not on the other
+    objects, but for the flag ``coincident``, nor on the number of processes. More than one forks
+    this process.
 
     Yields:
         Rows (indices into `x`) and what became of each. Every row comes once.
@@ -80,7 +72,7 @@ def cutouts(
     outside = np.flatnonzero(~inside)
     if len(outside):
         yield outside, [Rejection("outside", float(beyond[row])) for row in outside]
-    twice = coincident(x, y)
+    known = [Flag.COINCIDENT if twice else Flag(0) for twice in coincident(x, y)]
     psf_fwhm = None
     if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
         psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
@@ -94,14 +86,12 @@ def cutouts(
     def work(task: tuple[int, int, np.ndarray]) -> Batch:
         line, column, rows = task
         tile = read_tile(mosaic, line, column, size, extraction)
-        known = [Flag.COINCIDENT if twice[row] else Flag(0) for row in rows]
         return rows, [
-            judge(tile, x[row], y[row], size, extraction, psf_fwhm, flags)
-            for row, flags in zip(rows, known, strict=True)
+            judge(tile, x[row], y[row], size, extraction, psf_fwhm, known[row]) for row in rows
         ]
 
     found = mapped(work, tasks, processes)
-    # A single tile is no progress to speak of, least of all that of each of a thousand cutouts.
+    # A single tile shows no progress, least of all that of each of a thousand cutouts.
     yield from progress(found, len(tasks), "extraction", "tiles") if len(tasks) > 1 else found
 
 
@@ -128,38 +118,20 @@ def extract(
     provenance: dict[str, Any],
     processes: int = 1,
 ) -> pd.DataFrame:
-    """Cut a stamp for every selected object and write those that are usable.
+    """Cut a stamp for every selected object, write those that are usable and return their table.
 
-    Args:
-        drz: Mosaic. One of another pixel scale than the image's is resampled, one whose header
-            gives another zero point is scaled to the image's.
-        wht: Its inverse variance.
-        selected: Table of objects from `galadapt.surveys.selection.select`.
-        image: Stamp side, pixel scale, zero point and band.
-        extraction: Background, segmentation and limits of rejection.
-        splits: How training, validation and test are divided.
-        seed: Seed of the split.
-        output: Stamp set of domain "survey", in the selection's order. Beside the selection's
-            columns its table holds x, y [px on the mosaic], split, extraction_flags
-            (`galadapt.core.extraction_flags`), position_angle on the image, and x_offset, y_offset,
-            background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
-            `Stamp`.
-        rejected: CSV of id, reason (a key of `REASONS`) and value.
-        provenance: Stored in the stamp set's metadata.
-        processes: Processes to share the work among; the result is the same.
-
-    Returns:
-        The stamp set's table.
+    A mosaic of another pixel scale than the image's is resampled, one whose header gives another
+    zero point is scaled to the image's. The stamp set, of domain "survey", is in the selection's
+    order. Beside the selection's columns its table holds x, y [px on the mosaic], split,
+    extraction_flags (`galadapt.core.extraction_flags`), position_angle on the image, and x_offset,
+    y_offset, background, local_rms, empty_rms, neighbour_fraction, signal_to_noise and fwhm of
+    `Stamp`. `rejected` is a CSV of id, reason (a key of `REASONS`) and value.
 
     Raises:
         DataError: an input is unreadable, the selection lacks a column, or no object is usable.
     """
     objects = read_table(selected)
-    missing = [name for name in _NEEDED if name not in objects]
-    if missing:
-        raise DataError(
-            f"{selected}: selection lacks the column(s) {', '.join(missing)}; rerun the selection"
-        )
+    require_columns(objects, _NEEDED, selected, "rerun the selection")
     size = image.stamp_size
     # Stamps come in the order of tiles and are kept in the order of the selection.
     with (

@@ -18,20 +18,11 @@ from scipy.ndimage import binary_dilation, gaussian_filter, label, maximum_filte
 from galadapt.config.survey import Extraction
 from galadapt.core.random import generator
 
-#: A source may sit this far from its catalogue position [px].
-CENTRE_RADIUS = 3.0
-
-#: Growth of a masked neighbour [px]: its wings below the detection threshold.
-_GROWTH = 3
-
-#: Smoothing before a lone stamp is segmented [px].
-_SMOOTHING = 1.2
-
-#: Share of a segment's flux a part of it needs to count as a source of its own.
-_CONTRAST = 0.005
-
-#: Random stream purpose.
-_FILL = 1
+CENTRE_RADIUS = 3.0  #: a source may sit this far from its catalogue position [px]
+_GROWTH = 3  #: growth of a masked neighbour [px]: its wings below the detection threshold
+_SMOOTHING = 1.2  #: smoothing before a lone stamp is segmented [px]
+_CONTRAST = 0.005  #: share of a segment's flux a part of it needs to count as a source of its own
+_FILL = 1  #: random stream purpose
 
 
 def distance(shape: tuple[int, ...], centre: tuple[float, float]) -> np.ndarray:
@@ -122,12 +113,8 @@ def without_neighbours(
     is noise with the scatter and, to the nearest pixel along each axis, the correlation of empty
     pixels. White noise is convolved with (a, 1, a), whose lag-1 correlation is 2 a / (1 + 2 a^2).
 
-    Args:
-        pixels: The stamp; what is not replaced stays as it is. float32 is returned.
-        own: Pixels of the object, never replaced.
-        others: Pixels of its neighbours; their surroundings are replaced too.
-        empty: Pixels without any source.
-        key: Position of the stamp on the mosaic (row, column), the key of its noise.
+    The object's `own` pixels are never replaced, the surroundings of `others` are; `empty` pixels
+    have no source. `key` is the stamp's position on the mosaic (row, column), the key of its noise.
     """
     masked = maximum_filter(others, 2 * _GROWTH + 1) & ~own
     if not masked.any():
@@ -168,13 +155,10 @@ class Shape(NamedTuple):
 def shape_of(
     pixels: np.ndarray, rms: float, offset: tuple[float, float], extraction: Extraction
 ) -> Shape:
-    """Segment a stamp and take the second moments of its central source.
+    """Segment a background-subtracted stamp (S, S) and take the moments of its central source.
 
-    Args:
-        pixels: The stamp (S, S), background-subtracted.
-        rms: Noise of a pixel.
-        offset: Position (x, y) of the galaxy from the stamp's centre [px].
-        extraction: Threshold and smallest area of the segmentation.
+    `rms` is the noise of a pixel, `offset` the galaxy's position (x, y) from the stamp's centre
+    [px].
     """
     smooth = gaussian_filter(pixels, _SMOOTHING)
     with warnings.catch_warnings():

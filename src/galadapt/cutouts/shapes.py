@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import label
 
-#: FWHM of a Gaussian in units of its standard deviation.
-FWHM = 2 * np.sqrt(2 * np.log(2))
+FWHM = 2 * np.sqrt(2 * np.log(2))  #: FWHM of a Gaussian in units of its standard deviation
 
 #: A core is flat when more than this share of its area at half maximum lies within 5% of the
 #: maximum. For a Sersic profile the share is (ln(1/0.95) / ln 2)^(2n): 0.07 for a Gaussian, 0.21
@@ -22,13 +21,8 @@ def windowed_fwhm(image: np.ndarray, x: float, y: float, psf_fwhm: float) -> flo
 
     The window keeps neighbours and noise out; its own width, 1.5 times the PSF's, is taken out
     again as if the object were a Gaussian: 1 / T = 1 / sigma^2 + 1 / window^2. Measure the PSF's
-    image with the same function to compare with it.
-
-    Args:
-        image: Background-subtracted (ny, nx).
-        x: Column of the object [px].
-        y: Row [px].
-        psf_fwhm: FWHM of the PSF [px]; sets the window.
+    image with the same function to compare with it. The image is background-subtracted; x, y and
+    `psf_fwhm` are in pixels.
 
     Returns:
         FWHM [px]; infinite when the object is too wide for the window, NaN when there is no light.
@@ -64,13 +58,9 @@ def windowed_fwhm(image: np.ndarray, x: float, y: float, psf_fwhm: float) -> flo
 
 
 def flat_core(image: np.ndarray, x: int, y: int, rms: float) -> bool:
-    """Tell whether the core at pixel (x, y) is as flat as a saturated one.
+    """Tell whether the core around the brightest pixel (x, y) is as flat as a saturated one.
 
-    Args:
-        image: Background-subtracted (ny, nx).
-        x: Column of the object's brightest pixel.
-        y: Its row.
-        rms: Noise of a pixel.
+    The image is background-subtracted; `rms` is the noise of a pixel.
     """
     peak = float(image[y, x])
     if not peak > _FLAT_SIGMA * rms:

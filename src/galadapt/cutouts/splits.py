@@ -15,11 +15,7 @@ _RANK = {name: rank for rank, name in enumerate(SPLITS)}
 
 
 def split_of(number: int, seed: int, splits: Splits) -> str:
-    """Split of one object, by a hash: it does not depend on other objects.
-
-    Returns:
-        "train", "validation" or "test".
-    """
+    """Split of one object, by a hash: it does not depend on other objects."""
     return _split(_share(f"{seed}:{number}"), splits)
 
 
@@ -43,16 +39,7 @@ def split_by_cell(
     positive share would go without any object does it take, from the split with most occupied
     cells, the one nearest to its turn.
 
-    Args:
-        x: Columns [px] (N,).
-        y: Rows [px] (N,).
-        size: Stamp side [px].
-        shape: Rows and columns of the mosaic.
-        seed: Seed of the shuffle.
-        splits: Shares and the side of a cell.
-
-    Returns:
-        Names of splits (N,).
+    Positions (N,), the stamp side `size` and the mosaic's shape (ny, nx) are in pixels.
     """
     side = splits.cell * size
     down, across = (max(int(np.ceil(length / side)), 1) for length in shape)
@@ -87,13 +74,8 @@ def overlapping(
 ) -> np.ndarray:
     """Find the stamps to leave out so that no two of different splits share a pixel.
 
-    Of two such stamps the test's is kept, else the validation's; the other is left out.
-
-    Args:
-        corner_x: First columns of the stamps, whole pixels (N,).
-        corner_y: First rows (N,).
-        size: Stamp side [px].
-        split: Names of splits (N,).
+    Of two such stamps the test's is kept, else the validation's; the other is left out. Corners
+    are the first columns and rows of the stamps, whole pixels (N,).
 
     Returns:
         Pixels of overlap with the stamp it yields to, on the axis where they overlap less; 0

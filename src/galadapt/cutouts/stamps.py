@@ -25,11 +25,8 @@ REASONS = {
     **{f"flag_{name}": f"signal-to-noise ratio; {text}" for name, text in FLAGS.items()},
 }
 
-#: Share of the detected flux from which on neighbours are flagged.
-_NEIGHBOURS = 0.1
-
-#: Share of the central segment's flux from which on it is called blended.
-_BLEND = 0.05
+_NEIGHBOURS = 0.1  #: share of the detected flux from which on neighbours are flagged
+_BLEND = 0.05  #: share of the central segment's flux from which on it is called blended
 
 #: Share of a stamp's surroundings without data from which on its background is extrapolated.
 _SURROUNDINGS = 0.1
@@ -37,8 +34,7 @@ _SURROUNDINGS = 0.1
 #: Ratio of the empty pixels' scatter to the weight map's from which on one of them is wrong.
 _NOISE_RATIO = 2.0
 
-#: Empty pixels needed to measure their scatter.
-_EMPTY_PIXELS = 100
+_EMPTY_PIXELS = 100  #: empty pixels needed to measure their scatter
 
 #: An object up to this many times the PSF's FWHM wide is a star, if its S/N suffices. The
 #: wings of WFC3's F160W PSF make it 1.21 by this measure; galaxies with an effective radius of
@@ -94,13 +90,9 @@ def judge(
     psf_fwhm: float | None,
     flags: Flag,
 ) -> Stamp | Rejection:
-    """Cut and judge the object at (x, y) [px of the mosaic].
+    """Cut and judge the object at (x, y) [px of the mosaic], whose surroundings the tile holds.
 
-    Args:
-        tile: Piece of the mosaic that holds the stamp and its surroundings.
-        size: Stamp side [px].
-        psf_fwhm: FWHM of the PSF [px], or None to look for no stars.
-        flags: Flags set before.
+    `psf_fwhm` [px] is None to look for no stars; `flags` are those set before.
     """
     # The corner that puts the object within half a pixel of the stamp's centre; whole positions,
     # half a pixel from two centres, must not be at the mercy of the WCS's rounding.
@@ -201,10 +193,7 @@ def _scatter(values: np.ndarray) -> float:
 
 
 def _lacks_surroundings(tile: Tile, x0: int, y0: int, size: int, box: int) -> bool:
-    ny, nx = tile.bad.shape
-    rows = slice(max(y0 - box, 0), min(y0 + size + box, ny))
-    columns = slice(max(x0 - box, 0), min(x0 + size + box, nx))
-    here = tile.bad[rows, columns]
+    here = tile.bad[max(y0 - box, 0) : y0 + size + box, max(x0 - box, 0) : x0 + size + box]
     return bool(1 - (here.size - here.sum()) / (size + 2 * box) ** 2 > _SURROUNDINGS)
 
 
@@ -227,11 +216,8 @@ def _annulus(tile: Tile, x0: int, y0: int, size: int, otherwise: float) -> float
     """Median of the empty pixels between 1 and 1.25 half sides (at least 8 px) from the centre."""
     reach = size // 2 + max(size // 8, 8)
     middle = (x0 + (size - 1) / 2, y0 + (size - 1) / 2)
-    ny, nx = tile.raw.shape
     top, left = max(int(middle[1]) - reach, 0), max(int(middle[0]) - reach, 0)
-    box = np.s_[
-        top : min(int(middle[1]) + reach + 2, ny), left : min(int(middle[0]) + reach + 2, nx)
-    ]
+    box = np.s_[top : int(middle[1]) + reach + 2, left : int(middle[0]) + reach + 2]
     raw = tile.raw[box]
     apart = around.distance(raw.shape, (middle[0] - left, middle[1] - top))
     ring = (apart >= size / 2) & (apart <= reach) & ~tile.sources[box] & ~tile.bad[box]

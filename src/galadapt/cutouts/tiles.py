@@ -17,8 +17,7 @@ from scipy.ndimage import gaussian_filter, label, maximum_filter, median_filter,
 
 from galadapt.config.survey import Extraction
 
-#: Side of a tile without its margin, at most [px].
-_TILE = 2304
+_TILE = 2304  #: side of a tile without its margin, at most [px]
 
 #: Smoothing before detection [px]: a little less than the PSF's sigma keeps close pairs apart.
 _SMOOTHING = 1.2
@@ -30,13 +29,8 @@ _GROWTH = 6
 class Pixels(Protocol):
     """The part of a mosaic (`galadapt.sky.Mosaic`) that is used here."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-
-    @property
-    def pixel_scale(self) -> float:
-        """Pixel scale [arcsec/px]; NaN when unknown."""
+    shape: tuple[int, int]  #: rows and columns
+    pixel_scale: float  #: [arcsec/px]; NaN when unknown
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
         """Read data and weight of a box."""
@@ -102,12 +96,8 @@ def background(
 ) -> np.ndarray:
     """Fit a smooth background, float32 (ny, nx): photutils' meshes, spread by cubic splines.
 
-    Args:
-        data: Image (ny, nx).
-        sources: Pixels to leave out because of their light.
-        bad: Pixels without data.
-        box: Side of a mesh [px].
-        draft: Use every other row and column only, where meshes can be halved.
+    Pixels with light of `sources` and `bad` ones, without data, are left out. `box` is the side of
+    a mesh [px]. A draft uses every other row and column only, where meshes can be halved.
     """
     box = min(box, *data.shape)
     step = 2 if draft and box % 2 == 0 else 1
@@ -164,13 +154,7 @@ def _segments(above: np.ndarray, bad: np.ndarray, extraction: Extraction) -> np.
 def tiles_of(
     x: np.ndarray, y: np.ndarray, rows: np.ndarray, extraction: Extraction
 ) -> Iterable[tuple[int, int, np.ndarray]]:
-    """Group positions by the tile they fall in.
-
-    Args:
-        x: Columns [px], inside the mosaic.
-        y: Rows [px].
-        rows: Which of them to group.
-        extraction: Gives the side of a tile.
+    """Group some rows of positions [px], inside the mosaic, by the tile they fall in.
 
     Yields:
         Line and column of a tile, and the rows whose centres lie in it, in their order.

@@ -29,15 +29,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Methods that differ in one number only, by that number, all there are last.
+    """Methods that differ in one number only, by that number, all there are last."""
 
-    Attributes:
-        setting: One of `COUNTED`.
-        points: The methods. Where survey labels are counted and the methods start from one that
-            has seen none, this start stands first, at 0.
-    """
-
-    setting: str
+    setting: str  #: one of `COUNTED`
+    #: The methods. Where survey labels are counted and the methods start from one that has seen
+    #: none, this start stands first, at 0.
     points: tuple[Point, ...]
 
     @property
@@ -49,9 +45,7 @@ class Curve:
 def curves(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Curve]:
     """Find the curves of an experiment, in the order of their first method.
 
-    Args:
-        methods: The methods that are run.
-        settings: {method: its settings, as plain values}.
+    `methods` are those that are run, `settings` those of each method, as plain values.
     """
     found = []
     for key in COUNTED:

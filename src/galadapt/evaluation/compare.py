@@ -15,7 +15,6 @@ import pandas as pd
 from galadapt.answers import registry
 from galadapt.answers.published import read_published
 from galadapt.answers.view import WHOLE_RUN, Table, View
-from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_json, write_text
 from galadapt.evaluation.runs import EXPERIMENT, Metrics, experiment_of, over_seeds, read_runs
 from galadapt.evaluation.tables import markdown_table, render_html, text_table
@@ -97,10 +96,7 @@ def _rows(run: Metrics) -> list[dict[str, Any]]:
 def _parts(runs: Sequence[Metrics], breakdowns: Sequence[Path]) -> pd.DataFrame:
     tables = []
     for run, path in zip(runs, breakdowns, strict=True):
-        table = read_table(path)
-        missing = [name for name in registry.BREAKDOWN if name not in table]
-        if missing:
-            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+        table = read_table(path, registry.BREAKDOWN)
         # Classes are names even where they look like numbers.
         tables.append(table.astype({"level": str}).assign(**experiment_of(run.identity)))
     return over_seeds(pd.concat(tables, ignore_index=True), PARTS)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -16,28 +15,14 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 
 
-def feature_columns(table: pd.DataFrame) -> list[str]:
-    """Return the names of the feature columns (f000, f001, ...) of a table of embeddings."""
-    return [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
-
-
-def domain_separability(path: Path) -> dict[str, Any]:
-    """Measure the separability of the domains in the embeddings of one run's test stamps.
-
-    Args:
-        path: Parquet table of `id`, `domain`, `split` and one float column per feature (f000,
-            f001, ...).
-
-    Returns:
-        ``separability_auc`` and ``separability_std`` as `separability` (NaN without one of the
-        domains), the numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not
-        finite).
+def features_of_tests(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return finite features (n, f) of a run's test stamps, their domains (n,), how many failed.
 
     Raises:
         DataError: the table is missing or is no table of embeddings.
     """
     table = read_table(path)
-    features = feature_columns(table)
+    features = [name for name in map(str, table) if name[0] == "f" and name[1:].isdigit()]
     if not features or "domain" not in table or "split" not in table:
         raise DataError(
             f"{path}: embeddings need the columns domain, split and f000, f001, ...; rerun the "
@@ -46,14 +31,29 @@ def domain_separability(path: Path) -> dict[str, Any]:
     table = table[table["split"] == "test"]
     values = table[features].to_numpy(np.float64)
     finite = np.isfinite(values).all(axis=1)
-    is_survey = (table["domain"] == "survey").to_numpy()[finite]
-    auc, spread = separability(values[finite], is_survey)
+    return values[finite], table["domain"].to_numpy()[finite], int((~finite).sum())
+
+
+def domain_separability(path: Path) -> dict[str, Any]:
+    """Measure the separability of the domains in the embeddings of one run's test stamps.
+
+    Returns:
+        ``separability_auc`` and ``separability_std`` as `separability` (NaN without one of the
+        domains), the numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not
+        finite).
+
+    Raises:
+        DataError: as `features_of_tests`.
+    """
+    values, domain, failed = features_of_tests(path)
+    is_survey = domain == "survey"
+    auc, spread = separability(values, is_survey)
     return {
         "separability_auc": auc,
         "separability_std": spread,
         "n_simulated": int((~is_survey).sum()),
         "n_survey": int(is_survey.sum()),
-        "failed": int((~finite).sum()),
+        "failed": failed,
     }
 
 

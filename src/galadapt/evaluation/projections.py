@@ -40,7 +40,6 @@ def neighbourhoods(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Args:
         features: (n, f), finite; n > 2, f >= 2. They are standardised.
-        seed: Of the optimisation.
 
     Returns:
         Places (n, 2).
@@ -62,13 +61,7 @@ def neighbourhoods(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def thinned(domains: np.ndarray, most: int = MOST_PER_DOMAIN, seed: int = 0) -> np.ndarray:
-    """Rows (m,), ascending, of at most `most` galaxies of each domain, chosen at random.
-
-    Args:
-        domains: Each galaxy's domain (n,).
-        most: Galaxies of one domain.
-        seed: Of the choice.
-    """
+    """Rows (m,), ascending, of at most `most` galaxies of each domain (n,), chosen at random."""
     chosen = []
     for number, domain in enumerate(np.unique(domains)):
         rows = np.flatnonzero(domains == domain)

@@ -90,10 +90,8 @@ class Metrics:
         """Name the metrics of the run for a tracker that sorts and cuts names.
 
         Headline figures are ungrouped (``r2_survey_magnitude``, ``auc_simulated``); everything
-        else is in a group of the domain's name (``survey/bias_magnitude``).
-
-        Args:
-            breakdown: The run's breakdown.csv, for figures per class.
+        else is in a group of the domain's name (``survey/bias_magnitude``). Figures per class are
+        those of the run's `breakdown`.
         """
         found: dict[str, float] = {}
         grouped = registry.judging(self.kind).GROUPED
@@ -118,11 +116,7 @@ class Metrics:
 
 
 def read_runs(metrics: Sequence[Path], breakdowns: Sequence[Path]) -> list[Metrics]:
-    """Read the metrics of runs that shall be compared.
-
-    Args:
-        metrics: ``metrics.json`` of each run.
-        breakdowns: The tables that break them down, one per run in the same order; only counted.
+    """Read the ``metrics.json`` of runs that shall be compared; `breakdowns` are only counted.
 
     Raises:
         DataError: no run, a run twice, another number of breakdowns, or runs that cannot be

@@ -28,8 +28,15 @@ def text_table(head: Sequence[str], body: Sequence[Sequence[str]], names: int = 
     return lines
 
 
-def render_html(template: str, **values: Any) -> str:
-    """Render a template of this package."""
-    source = resources.files("galadapt.evaluation").joinpath(template).read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+def render_html(
+    template: str, package: str = "galadapt.evaluation", trim: bool = False, **values: Any
+) -> str:
+    """Render a template beside a module of `package`; `trim` removes the lines of its statements.
+
+    The caller is in that package: its code digest covers the files beside it that it names.
+    """
+    source = resources.files(package).joinpath(template).read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=trim, lstrip_blocks=trim
+    )
     return environment.from_string(source).render(**values)

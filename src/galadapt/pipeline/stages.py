@@ -164,15 +164,11 @@ def run_figures(
     figures: Outputs,
 ) -> None:
     """Figures of one run."""
-    from galadapt.answers import registry as answers
-    from galadapt.core.files import read_json
+    from galadapt.answers.figures import run_figures as draw
 
-    kind = answers.record_of(read_json(run), run)["kind"]
     given = {"simulated": simulated, "survey": survey}
     stamps = {name: path for name, path in given.items() if path is not None}
-    answers.figures(kind).run_figures(
-        run, predictions, history, figures, **({"stamps": stamps} if stamps else {})
-    )
+    draw(run, predictions, history, figures, stamps)
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -255,16 +251,14 @@ def report(
     from galadapt.report.build import build_report
     from galadapt.report.captions import captioned, pictures
 
-    by_variant = {
-        name: [path for path in variant_figures if path.parent.name == name]
-        for name in configuration["variants"]
-    }
     build_report(
         output=report,
         configuration=configuration,
         words=task_named(configuration["task"]).words,
         comparison_html=comparison,
-        pictures=pictures([*comparison_figures, *ablation, *fits_figure], by_variant, data_figures),
+        pictures=pictures(
+            [*comparison_figures, *ablation, *fits_figure], variant_figures, data_figures
+        ),
         tables=tables,
         runs=runs,
         code=codes,
@@ -311,12 +305,13 @@ def comparison_figures(
     task: str, run: Input, comparison: Input, breakdown: Input, figures: Outputs
 ) -> None:
     """The comparison tables, drawn."""
-    from galadapt.answers import registry as answers
+    from galadapt.answers.figures import Compared
+    from galadapt.answers.figures import comparison_figures as draw
     from galadapt.answers.published import read_published
+    from galadapt.answers.registry import record_of
     from galadapt.core.files import read_json
 
     words = task_named(task).words
-    record = answers.record_of(read_json(run), run)
-    answers.figures(record["kind"]).comparison_figures(
-        record, comparison, breakdown, read_published(words.published), words.work, figures
-    )
+    published = read_published(words.published)
+    record = record_of(read_json(run), run)
+    draw(Compared(record, comparison, breakdown, published, words.work), figures)

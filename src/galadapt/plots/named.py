@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from galadapt.core.errors import ConfigError
-from galadapt.core.files import read_json
 
 
 def draw_named(outputs: Sequence[Path], drawers: Mapping[str, Callable[[Path], None]]) -> None:
@@ -21,9 +20,3 @@ def draw_named(outputs: Sequence[Path], drawers: Mapping[str, Callable[[Path], N
                 f"{output}: no figure is called '{output.stem}'; known: {', '.join(drawers)}"
             )
         drawers[output.stem](output)
-
-
-def run_title(run: Path) -> str:
-    """Name a run by its run.json, for the titles of its figures."""
-    content = read_json(run)
-    return " / ".join(str(content.get(key, "?")) for key in ("task", "variant", "method", "seed"))

@@ -54,13 +54,7 @@ def drawing(
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
 
-    Args:
-        output: PNG to write.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        size: Width and height of one axes [inch].
-        title: Title of the whole figure.
-        projection: Of every axes, by matplotlib's name ("3d"); None: flat.
+    `size` is the width and height of one axes [inch]; `projection` is matplotlib's (None: flat).
     """
     # A user's matplotlibrc would change the bytes.
     with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **_RC}):
@@ -109,6 +103,34 @@ def empty(axes: Any, why: str) -> None:
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="#777777")
     axes.set_xticks([])
     axes.set_yticks([])
+
+
+def mark(
+    panel: Any,
+    mean: float,
+    std: float,
+    place: float,
+    colour: str,
+    floor: float = -np.inf,
+    **look: Any,
+) -> None:
+    """Mark a figure of one row with its error bar; an arrow at the edge if it is below `floor`."""
+    if mean < floor:
+        panel.plot(floor, place, marker="<", color=colour, ms=6)
+    elif np.isfinite(mean):
+        error = std if np.isfinite(std) else 0
+        style = {"fmt": "o", "ms": 5, "color": colour, "capsize": 2.5, **look}
+        panel.errorbar(mean, place, xerr=error, **style)
+
+
+def open_mark(panel: Any, x: Any, y: Any, colour: str, marker: str = "D", **look: Any) -> Any:
+    """Draw an open mark, or make its entry of a legend (no places)."""
+    return panel.scatter(x, y, facecolors="none", edgecolors=colour, marker=marker, **look)
+
+
+def legend_below(figure: Figure, panel: Any, columns: int) -> None:
+    """Put the legend of a panel below all panels."""
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

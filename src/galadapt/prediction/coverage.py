@@ -12,9 +12,8 @@ import numpy as np
 from galadapt.answers.numbers.metrics import read_predictions
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json
+from galadapt.core.files import read_json, read_table
 from galadapt.core.quantity import QUANTITIES
-from galadapt.plots.reading import read_columns
 from galadapt.plots.style import COLOURS, drawing, empty
 from galadapt.prediction.intervals import KINDS, Intervals, arrays, coverage, labelled
 
@@ -73,7 +72,7 @@ def coverage_figures(
 
 def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
     columns = [f"{name}_{kind}" for name in parameters for kind in KINDS]
-    table = labelled(read_columns(path, ["domain", *columns]), domain, parameters)
+    table = labelled(read_table(path, ["domain", *columns]), domain, parameters)
     if len(table) < 2:
         raise DataError(
             f"{path}: {len(table)} {domain} galaxies are too few to take errors from; rerun the "

@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
@@ -23,6 +21,7 @@ from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
 from galadapt.evaluation.runs import Metrics
+from galadapt.evaluation.tables import render_html
 from galadapt.report.words import Words
 
 #: What of an environment.json differs between two equal runs, or is no version.
@@ -32,12 +31,8 @@ _NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", 
 _MAX_ROWS = 60
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A PNG and its caption."""
-
-    path: Path
-    caption: str
+#: A PNG and its caption.
+Picture = tuple[Path, str]
 
 
 def build_report(
@@ -57,50 +52,38 @@ def build_report(
     """Write the report.
 
     Args:
-        output: HTML file to write.
-        configuration: The whole configuration, as plain values.
-        words: Those of the task.
         comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
         pictures: {section title: pictures}, in the order to be shown.
         tables: CSV files of what was left out of the data and of what it was made from, each
             called as in `TABLES`, in the order to be shown.
         runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
         code: {stage: code digest}.
-        package: The package.json of the networks that `galadapt predict` measures with; None:
-            the task has none.
-        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`; None: the task has
-            none.
-        fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`; None: no
-            profile was fitted.
+        package: The package.json of the networks that `galadapt predict` measures with, if any.
+        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`, if any.
+        fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`, if any.
         package_pictures: Figures of the package's errors.
 
     Raises:
         DataError: an input is missing or is not what its name promises.
     """
-    fragment = _text(comparison_html)
-    sections = [(title, _inlined(group)) for title, group in pictures.items()]
-    folder = resources.files("galadapt.report")
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string(folder.joinpath("report.html").read_text("utf-8"))
+    style = resources.files("galadapt.report").joinpath("report.css").read_text("utf-8")
     appendix = [_run_row(Path(run)) for run in runs]
-    page = template.render(
-        style=Markup(folder.joinpath("report.css").read_text("utf-8")),
+    page = render_html(
+        "report.html",
+        "galadapt.report",
+        trim=True,
+        style=Markup(style),
         facts=_facts(configuration, words),
         # Fragments were escaped by the stages that wrote them.
-        comparison=Markup(fragment),
-        sections=sections,
+        comparison=Markup(_text(comparison_html)),
+        sections=[(title, _inlined(group)) for title, group in pictures.items()],
         title=(words.title, words.lead),
         own_images=_own_images(runs),
         tables=[_shown(Path(path)) for path in tables],
-        coverage=None if package is None else _coverage(package),
+        coverage=package and _coverage(package),
         coverage_pictures=_inlined(package_pictures),
-        choice=None if choice_html is None else Markup(_text(choice_html)),
-        fits=None if fits_html is None else Markup(_text(fits_html)),
+        choice=choice_html and Markup(_text(choice_html)),
+        fits=fits_html and Markup(_text(fits_html)),
         appendix=appendix,
         headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, words, appendix),
@@ -129,15 +112,7 @@ def _inline(path: Path) -> str:
 
 
 def _inlined(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
-    return [(_inline(picture.path), picture.caption) for picture in pictures]
-
-
-def _table(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    table = read_table(path)
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
-    return table
+    return [(_inline(path), caption) for path, caption in pictures]
 
 
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
@@ -182,10 +157,8 @@ TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFr
 
 def _shown(path: Path) -> dict[str, Any]:
     heading, needed, condense = TABLES[path.stem]
-    return {
-        "heading": f"{heading} ({path.parent.name})",
-        **_rows(condense(_table(path, needed))),
-    }
+    table = condense(read_table(path, needed))
+    return {"heading": f"{heading} ({path.parent.name})", **_rows(table)}
 
 
 def _own_images(runs: Sequence[Path]) -> dict[str, Any] | None:

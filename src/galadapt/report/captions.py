@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from galadapt.core.errors import ConfigError
@@ -64,15 +64,16 @@ CAPTIONS = {
 
 
 def pictures(
-    comparison: Sequence[Path], by_variant: Mapping[str, Sequence[Path]], data: Sequence[Path]
+    comparison: Sequence[Path], variants: Sequence[Path], data: Sequence[Path]
 ) -> dict[str, list[Picture]]:
-    """Arrange the report's figures: the comparison, each variant, the data.
+    """Arrange the report's figures: the comparison, each variant (by folder), the data.
 
     Raises:
         ConfigError: a figure has no caption here.
     """
     sections = {"Methods compared": list(comparison)}
-    sections |= {f"Variant {name}": list(paths) for name, paths in by_variant.items()}
+    for path in variants:
+        sections.setdefault(f"Variant {path.parent.name}", []).append(path)
     sections["Data"] = list(data)
     return {title: captioned(paths) for title, paths in sections.items() if paths}
 
@@ -83,10 +84,7 @@ def captioned(paths: Sequence[Path]) -> list[Picture]:
     Raises:
         ConfigError: a figure has no caption here.
     """
-    return [Picture(path, _caption(path)) for path in paths]
-
-
-def _caption(path: Path) -> str:
-    if path.stem not in CAPTIONS:
-        raise ConfigError(f"{path}: no caption for '{path.stem}'; add it to report/captions.py")
-    return CAPTIONS[path.stem]
+    for path in paths:
+        if path.stem not in CAPTIONS:
+            raise ConfigError(f"{path}: no caption for '{path.stem}'; add it to report/captions.py")
+    return [(path, CAPTIONS[path.stem]) for path in paths]

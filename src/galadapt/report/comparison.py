@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 from galadapt.answers import registry
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
+from galadapt.core.files import read_table
 from galadapt.evaluation.ablation import COUNTED, Curve
-from galadapt.evaluation.features import feature_columns, separability
+from galadapt.evaluation.features import features_of_tests, separability
 from galadapt.evaluation.projections import neighbourhoods, principal_components, thinned
 from galadapt.plots.named import draw_named
-from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, corner, drawing, empty, opacity
+from galadapt.plots.style import COLOURS, corner, drawing, empty, legend_below, opacity
 
 #: R² below this is drawn at the edge with an arrow: the table has the number.
 _FLOOR = -0.6
@@ -37,15 +38,17 @@ def variant_figures(
         record: What the runs predict.
         predictions: {method: predictions table}, the unadapted method first.
         embeddings: {method: embeddings table}.
-        outputs: PNG files to write.
+        outputs: PNG files.
 
     Raises:
         ConfigError: an output has an unknown name.
         DataError: an input is broken.
     """
-    own = registry.figures(record["kind"]).variant_figures(record, predictions)
-    maps = {"feature_maps": lambda output: feature_maps(embeddings, output)}
-    draw_named(outputs, {**own, **maps})
+    drawers: dict[str, Callable[[Path], None]] = {
+        name: partial(draw, predictions, record)
+        for name, draw in registry.figures(record["kind"]).VARIANT_FIGURES.items()
+    }
+    draw_named(outputs, {**drawers, "feature_maps": partial(feature_maps, embeddings)})
 
 
 def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
@@ -55,9 +58,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
     a UMAP embedding (`galadapt.evaluation.projections`) of as many galaxies as a picture shows. The
     AUC of a linear classifier (`galadapt.evaluation.features.separability`) uses all dimensions.
 
-    Args:
-        embeddings: {title of the column: embeddings table}.
-        output: PNG to write.
+    `embeddings` are the tables by the title of their column.
     """
     if not embeddings:
         raise DataError(f"{output}: no embeddings to draw; name at least one method")
@@ -70,13 +71,8 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             panel.remove()
         for linear, near, (name, path) in zip(upper, lower, embeddings.items(), strict=False):
             linear.set_title(name)
-            table = read_columns(path, {"domain", "split"})
-            table = table[table["split"] == "test"]
-            features = feature_columns(table)
-            values = table[features].to_numpy(np.float64)
-            good = np.isfinite(values).all(axis=1)
-            values, domain = values[good], table["domain"].to_numpy()[good]
-            if len(features) < 2 or len(values) < 3:
+            values, domain, _ = features_of_tests(path)
+            if values.shape[1] < 2 or len(values) < 3:
                 empty(linear, "too few features")
                 empty(near, "too few features")
                 continue
@@ -91,7 +87,7 @@ def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
             near.set(xlabel="UMAP 1", ylabel="UMAP 2")
 
 
-def _cloud(panel, places: np.ndarray, domain: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+def _cloud(panel: Any, places: np.ndarray, domain: np.ndarray) -> None:
     """Draw places (n, 2) in their domains' colours."""
     for which in DOMAINS:
         here = domain == which
@@ -125,8 +121,8 @@ def ablation(
     Raises:
         DataError: there is no curve, or the table is broken.
     """
-    wanted = {"variant", "method", "domain", "item", "metric", "mean", "std"}
-    table = read_columns(comparison, wanted)
+    wanted = ("variant", "method", "domain", "item", "metric", "mean", "std")
+    table = read_table(comparison, wanted)
     table = table[table["metric"] == "r2"]
     items = list(table["item"].unique())
     rows = [(curve, variant) for curve in curves for variant in table["variant"].unique()]
@@ -184,5 +180,4 @@ def ablation(
                 panel.set_xlabel(COUNTED[curve.setting])
                 panel.set_title(f"{variant}, {curve.name}: {name.replace('_', ' ')}", fontsize=8.5)
             line[0].set_ylabel("R²")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        legend_below(figure, axes[0, 0], 2)

@@ -16,7 +16,14 @@ from galadapt.core.extraction_flags import names
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.named import draw_named
-from galadapt.plots.style import COLOURS, class_colours, colours, drawing, opacity
+from galadapt.plots.style import (
+    COLOURS,
+    class_colours,
+    colours,
+    drawing,
+    legend_below,
+    opacity,
+)
 from galadapt.report.vote_data import vote_images, vote_shares
 from galadapt.stamps.format import SPLITS, StampSet
 
@@ -68,11 +75,6 @@ def data_figures(
 def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) -> None:
     """Draw the distribution of each label in both domains, as densities.
 
-    Args:
-        simulated: Stamp sets (shards) of the simulation.
-        survey: Stamp set of the survey.
-        output: PNG to write.
-
     Raises:
         DataError: a stamp set is broken or lacks a label.
     """
@@ -120,7 +122,7 @@ def contact_sheet(
     the worst: those with most flags, then most light of neighbours, then lowest S/N.
 
     Args:
-        simulated: Stamp sets (shards) of the simulation.
+        simulated: Shards of the simulation.
         survey: Stamp set of the survey.
         output: PNG to write.
         further: Stamp sets of further simulations, by name.
@@ -232,10 +234,8 @@ def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     with drawing(output, 1, len(found), (max(width, 3.0), 2.8)) as (figure, axes):
         for panel, (domain, (table, names)) in zip(axes[0], found.items(), strict=True):
             for k, split in enumerate(SPLITS):
-                counts = [
-                    int(((table["label"] == name) & (table["split"] == split)).sum())
-                    for name in names
-                ]
+                labels = table.loc[table["split"] == split, "label"]
+                counts = labels.value_counts().reindex(names, fill_value=0).tolist()
                 places = np.arange(len(names)) + 0.27 * (k - 1)
                 panel.bar(places, counts, 0.25, color=shade[split], label=split)
                 for place, count in zip(places, counts, strict=True):
@@ -248,8 +248,7 @@ def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             panel.grid(False, axis="x")
             panel.set_title(f"{domain} (n = {len(table)})")
         axes[0, 0].set_ylabel("stamps")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(figure, axes[0, 0], 3)
 
 
 def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
@@ -289,10 +288,7 @@ def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, coun
     Each stamp has its own arcsinh scale, over 99.5 % of its pixels: shapes can be compared, not
     brightness.
 
-    Args:
-        stamps: {domain: its stamp set, one file or shards}.
-        output: PNG to write.
-        count: Stamps per class.
+    `count` is that of the stamps per class.
     """
     found = _tables(stamps, ())
     rows = [

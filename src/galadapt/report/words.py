@@ -15,27 +15,24 @@ Facts = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a task.
+    """The words of a task."""
 
-    Attributes:
-        title: Title of the page.
-        lead: Its first sentence.
-        facts: What the configuration states about the data.
-        caveats: What the figures do not show, from the configuration and the numbers of test
-            objects per domain of each run.
-        work: Short name of the published work shown for comparison.
-        published: Its figures (`galadapt.answers.published`); None: there are none.
-    """
-
-    title: str
-    lead: str
-    facts: Callable[[Configuration], Facts]
+    title: str  #: title of the page
+    lead: str  #: its first sentence
+    facts: Callable[[Configuration], Facts]  #: what the configuration states about the data
+    #: What the figures do not show, from the configuration and the numbers of test objects per
+    #: domain of each run.
     caveats: Callable[[Configuration, Sequence[Mapping[str, int]]], list[str]]
-    work: str
-    published: Path | None
+    work: str  #: short name of the published work shown for comparison
+    published: Path | None  #: its figures (`galadapt.answers.published`); None: there are none
 
 
-def class_facts(configuration: Configuration) -> Facts:
+def class_words(title: str, lead: str, work: str, published: Path) -> Words:
+    """Return the words of a task with classes."""
+    return Words(title, lead, _class_facts, _class_caveats, work, published)
+
+
+def _class_facts(configuration: Configuration) -> Facts:
     """State where the stamps of a task with classes come from."""
 
     def domain(name: str) -> str:
@@ -48,7 +45,7 @@ def class_facts(configuration: Configuration) -> Facts:
     ]
 
 
-def class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
+def _class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
     """State what the figures of predicted classes do not show."""
     lines = [
         "Classes are unequally frequent, so that accuracy mostly reflects the most frequent one. "

@@ -73,13 +73,8 @@ def simulate_shard(
             "simulated ones; use fewer shards"
         )
     simulator = Simulator(
-        image,
-        psf,
-        simulation.noise,
-        simulation.renderer,
-        seed,
-        simulation.memory_limit,
-        simulation.realism,
+        *(image, psf, simulation.noise, simulation.renderer, seed),
+        *(simulation.memory_limit, simulation.realism),
     )
     draw = partial(draw_parameters, simulation, seed)
     scenes = simulator.scenes
@@ -91,8 +86,7 @@ def simulate_shard(
 class Simulator:
     """Draws galaxies of a table, with noise and whatever realism is switched on.
 
-    Attributes:
-        scenes: Draws composite galaxies and their labels; None without realism.
+    `scenes` draws composite galaxies and their labels; it is None without realism.
     """
 
     def __init__(
@@ -134,10 +128,9 @@ class Simulator:
     ) -> None:
         """Draw and write the galaxies of a table, in bounded memory.
 
-        Args:
-            table: Columns id, split, the parameters, position_angle, x_offset, y_offset; the radius
-                is the semi-major axis. Noise depends on the seed and the id.
-            radius_convention: Of the stored radius: ``semimajor`` or ``circularised``.
+        The columns are id, split, the parameters, position_angle, x_offset, y_offset; the radius
+        is the semi-major axis, and stored as ``semimajor`` or ``circularised``. Noise depends on
+        the seed and the id.
 
         Raises:
             DataError: a galaxy cannot be drawn; nothing is written.

@@ -18,6 +18,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import galsim
@@ -69,9 +70,6 @@ _ROUND = (np.cos((np.arange(24) + 0.5) * np.pi / 24), np.sin((np.arange(24) + 0.
 _MAX_OVERSAMPLING = 8.0  #: samples beyond this multiple of the Nyquist frequency are refused
 
 
-# --- prepared in float64, one galaxy or many -------------------------------------------------
-
-
 class Waves(NamedTuple):
     """What a galaxy's transform needs along each axis of the grid; leading axes are galaxies.
 
@@ -103,9 +101,6 @@ def waves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> Waves:
     )
 
 
-# --- the arithmetic, for numpy and jax.numpy -------------------------------------------------
-
-
 def stamp_of(
     xp: Any,
     transforms: Any,
@@ -123,12 +118,9 @@ def stamp_of(
         xp: numpy or jax.numpy.
         transforms: scipy.fft or jax.numpy.fft.
         to_bits: Reinterprets float32 as int32.
-        wave: From `waves`.
-        pieces: From `SersicTable.pieces`.
-        start: Leading bits of the first piece.
+        pieces: From `SersicTable.pieces`; `start` is the leading bits of the first.
         psf: The PSF's transform at the frequencies of `wave`, (2 K + 1, K' + 1).
         period: Period P [px].
-        side: Side of the stamp [px].
     """
     # In place where arrays are mutable: fresh memory costs as much as the arithmetic.
     x2 = wave.along_x[None, :] + wave.along_y[:, None]
@@ -175,8 +167,7 @@ def _half(xp: Any, rows: Any, period: int) -> Any:
         return rows
     # With kx = -K..-1 as conjugates, all of them modulo the period.
     mirrored = xp.conj(rows[:, 1:][:, ::-1])
-    blocks = [rows.T, mirrored.T]
-    return _column(xp, blocks, period, last)[: nyquist + 1].T
+    return _column(xp, [rows.T, mirrored.T], period, last)[: nyquist + 1].T
 
 
 def copies(xp: Any, galaxy: Galaxy, x: Any, y: Any) -> Any:
@@ -205,12 +196,8 @@ def blur(radius: float) -> int:
 def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> Any:
     """Light of all copies of the galaxy inside the stamp, (side, side) float32 [e-/s].
 
-    Args:
-        xp: numpy or jax.numpy.
-        galaxy: The profile, its attributes float32.
-        beyond: Mean light of the copies outside the summed rings, float32 [e-/s/px].
-        blurred: From `blur`.
-        grid: The constants of the period.
+    The attributes of `galaxy` are float32; `beyond` is the mean light of the copies outside the
+    summed rings [e-/s/px], `blurred` comes from `blur`.
     """
     # A matrix product sums in an order that depends on the machine: numpy's is done in float64,
     # whose rounding does not reach the float32 result.
@@ -222,9 +209,6 @@ def folded(xp: Any, galaxy: Galaxy, beyond: Any, blurred: Any, grid: Grid) -> An
     light = grid.near_matrix @ near @ grid.near_matrix.T
     light = light + galaxy.flux * xp.take(grid.wings, blurred, axis=0)
     return light.astype(xp.float32)
-
-
-# --- grids ---------------------------------------------------------------------------------
 
 
 class Grid(NamedTuple):
@@ -245,9 +229,9 @@ class Grid(NamedTuple):
     far_matrix: Any  #: interpolates from the nodes of the farther ones to those of the nearest
     #: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
     #: (blurs, side, side) float32.
-    wings: Any = None
-    highest: float = 0.0  #: largest absolute value of the wings, not blurred
-    average: float = 0.0  #: mean absolute value
+    wings: Any
+    highest: float  #: largest absolute value of the wings, not blurred
+    average: float  #: mean absolute value
 
 
 def _nodes(side: int, count: int) -> np.ndarray:
@@ -275,21 +259,20 @@ def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray,
     steps = np.arange(-_RINGS, _RINGS + 1)
     shifts = period * np.array([(i, j) for j in steps for i in steps])
     ring = np.abs(shifts).max(axis=1) // period
-    columns, rows = [], []
+    places = []
     for nodes, chosen in ((near, ring == 1), (far, ring > 1)):
-        shape = (int(chosen.sum()), len(nodes), len(nodes))
         x = nodes[None, None, :] - shifts[chosen, 0, None, None]
         y = nodes[None, :, None] - shifts[chosen, 1, None, None]
-        columns.append(np.broadcast_to(x, shape).ravel())
-        rows.append(np.broadcast_to(y, shape).ravel())
-    return np.concatenate(columns).astype(np.float32), np.concatenate(rows).astype(np.float32)
+        places.append(np.stack(np.broadcast_arrays(x, y)).reshape(2, -1))
+    columns, rows = np.concatenate(places, axis=1).astype(np.float32)
+    return columns, rows
 
 
 class KTableRenderer(Renderer):
     """Draws stamps from the table; see the module."""
 
     def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
-        """Prepare; arguments as `Renderer`'s.
+        """Prepare.
 
         Raises:
             DataError: the PSF has power too far beyond the Nyquist frequency.
@@ -339,12 +322,9 @@ class KTableRenderer(Renderer):
         return galaxy, period, corrected
 
     def draw(self, galaxy: Galaxy, period: int, corrected: bool) -> np.ndarray:
-        """Draw a profile with a given period, (side, side) float32 [e-/s].
+        """Draw a profile with an even period, at least the side [px]: (side, side) float32 [e-/s].
 
-        Args:
-            galaxy: From `Renderer.galaxy`.
-            period: Even, at least the side [px].
-            corrected: Whether to subtract the copies that fold into the stamp.
+        `corrected` tells whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
         last_x, last_y = cut(galaxy, grid)
@@ -353,12 +333,10 @@ class KTableRenderer(Renderer):
         octaves = self.octaves(galaxy, kx, ky)
         pieces = sersic_table().pieces(galaxy.index, octaves)
         wave, start = waves(galaxy, kx, ky), first_piece(octaves[0])
-        stamp = stamp_of(np, _Transforms, _bits, wave, pieces, start, psf, period, self.side)
+        stamp = stamp_of(np, _TRANSFORMS, _bits, wave, pieces, start, psf, period, self.side)
         if corrected:
-            single = Galaxy(*map(np.float32, galaxy))
-            stamp = stamp - folded(
-                np, single, self.beyond(galaxy, period), blur(galaxy.radius), grid
-            )
+            single, beyond = Galaxy(*map(np.float32, galaxy)), self.beyond(galaxy, period)
+            stamp = stamp - folded(np, single, beyond, blur(galaxy.radius), grid)
         return stamp
 
     @staticmethod
@@ -376,72 +354,60 @@ class KTableRenderer(Renderer):
                 f"a radius of {galaxy.radius:g} px is beyond the table of transforms; "
                 "give a radius in pixels"
             )
-        return (
-            min(max(math.floor(least) - 1, low), high - 1),
-            max(math.floor(largest) + 1, low + 1),
-        )
+        first = min(max(math.floor(least) - 1, low), high - 1)
+        return first, max(math.floor(largest) + 1, low + 1)
 
     def grid(self, period: int) -> Grid:
         """Return the constants of a period, computed once."""
         if period not in self._grids:
-            last = max(1, math.floor(self._reach * period / 2))
-            step = 2 * math.pi / period
-            psf = self._sample(period, last)
+            last, kx, ky, psf = self._sample(period)
             near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
             # The columns kx > 0 stand for those at -kx as well.
             power = np.abs(psf) / period**2
             power[:, 1:] *= 2
             along_y = power.sum(axis=1)
             along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
-            grid = Grid(
-                period,
-                last,
-                step * np.arange(last + 1),
-                step * np.arange(-last, last + 1),
-                psf,
-                _tail(power.sum(axis=0)),
-                _tail(along_y),
+            wings = self._wings(period, kx, ky, psf).astype(np.float32)
+            level = np.abs(wings[0])
+            real = np.abs(psf.imag).max() < 1e-7
+            self._grids[period] = Grid(
+                *(period, last, kx, ky),
+                psf.real.astype(np.float32) if real else psf.astype(np.complex64),
+                *(_tail(power.sum(axis=0)), _tail(along_y)),
                 *_points(period, near_nodes, far_nodes),
                 _interpolation(near_nodes, np.arange(self.side)),
                 _interpolation(far_nodes, near_nodes),
-            )
-            wings = self._wings(grid).astype(np.float32)
-            level = np.abs(wings[0])
-            real = np.abs(psf.imag).max() < 1e-7
-            self._grids[period] = grid._replace(
-                psf=psf.real.astype(np.float32) if real else psf.astype(np.complex64),
                 wings=wings,
                 highest=float(level.max()),
                 average=float(level.mean()),
             )
         return self._grids[period]
 
-    def _sample(self, period: int, last: int) -> np.ndarray:
-        bounds = galsim.BoundsI(0, last, -last, last)
-        grid = galsim.ImageCD(bounds, scale=2 * np.pi / period)
-        return self._psf.drawKImage(image=grid, recenter=False).array
+    def _sample(self, period: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the last frequency, the wave numbers in x and y, and the PSF's transform there."""
+        last = max(1, math.floor(self._reach * period / 2))
+        step = 2 * math.pi / period
+        grid = galsim.ImageCD(galsim.BoundsI(0, last, -last, last), scale=step)
+        psf = self._psf.drawKImage(image=grid, recenter=False).array
+        return last, step * np.arange(last + 1), step * np.arange(-last, last + 1), psf
 
-    def _point(
-        self, period: int, kx: np.ndarray, ky: np.ndarray, spectrum: np.ndarray
-    ) -> np.ndarray:
+    def _point(self, period: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> np.ndarray:
         """Draw a central point source."""
         # In float64: the wings are what is left of a difference.
         centre = (self.side - 1) / 2
         phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (kx, ky))
         wave = Waves(None, None, None, phase_x, phase_y)
-        return image_of(np, fft, spectrum, wave, period, self.side)
+        return image_of(np, fft, psf, wave, period, self.side)
 
-    def _wings(self, grid: Grid) -> np.ndarray:
+    def _wings(self, period: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
         reference = 2 * fft.next_fast_len(4 * self.side)
-        if grid.period >= reference:
+        if period >= reference:
             return np.zeros((len(_BLURS), self.side, self.side))
         if self._reference is None:
-            last = max(1, math.floor(self._reach * reference / 2))
-            step = 2 * math.pi / reference
-            kx, ky = step * np.arange(last + 1), step * np.arange(-last, last + 1)
-            self._reference = self._point(reference, kx, ky, self._sample(reference, last))
-        wings = self._point(grid.period, grid.kx, grid.ky, grid.psf) - self._reference
+            _, *sampled = self._sample(reference)
+            self._reference = self._point(reference, *sampled)
+        wings = self._point(period, kx, ky, psf) - self._reference
         return np.array([gaussian_filter(wings, sigma, mode="nearest") for sigma in _BLURS])
 
     def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
@@ -540,11 +506,8 @@ def _needed(
         beyond, octave = first, octave - 1
 
 
-class _Transforms:
-    """scipy.fft, free to overwrite what it transforms."""
-
-    ifft = staticmethod(partial(fft.ifft, overwrite_x=True))
-    irfft = staticmethod(fft.irfft)
+#: scipy.fft, free to overwrite what it transforms.
+_TRANSFORMS = SimpleNamespace(ifft=partial(fft.ifft, overwrite_x=True), irfft=fft.irfft)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -14,14 +14,7 @@ import numpy as np
 
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError
-from galadapt.simulation.ktable import (
-    Grid,
-    KTableRenderer,
-    blur,
-    folded,
-    stamp_of,
-    waves,
-)
+from galadapt.simulation.ktable import Grid, KTableRenderer, blur, folded, stamp_of, waves
 from galadapt.simulation.renderer import Galaxy, named
 from galadapt.simulation.sersic import OCTAVES, first_piece, line_pieces, sersic_table
 
@@ -41,11 +34,7 @@ class KTableJaxRenderer(KTableRenderer):
     """
 
     def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
-        """Prepare; see `KTableRenderer`.
-
-        Raises:
-            ConfigError: JAX is not installed.
-        """
+        """Prepare as `KTableRenderer`; a ConfigError if JAX is not installed."""
         try:
             import jax
         except ImportError:

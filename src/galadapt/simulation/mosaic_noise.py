@@ -18,11 +18,11 @@ from scipy.ndimage import binary_dilation, correlate1d, gaussian_filter
 
 from galadapt.config.image import Image
 from galadapt.config.simulation import MosaicNoise, Noise
-from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.errors import DataError
 from galadapt.core.files import expand
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.streams import stream
-from galadapt.sky import open_mosaic
+from galadapt.sky import SCALE_TOLERANCE, open_mosaic
 from galadapt.stamps.format import SPLITS
 
 SHARES = (0.7, 0.15, 0.15)  #: shares of the mosaic's length for training, validation and test
@@ -33,27 +33,22 @@ _CYCLE = 10
 MAX_PIXELS = 4096**2  #: most pixels of a mosaic: several arrays of that size are held at once
 _MESH, _SMOOTHING = 48, 1.2  #: mesh of the background [px] and smoothing before detection [px]
 
-_SCALE_TOLERANCE = 0.01
-
 
 class MosaicNoiseSource:
     """Adds patches of a mosaic to noiseless stamps.
 
-    Attributes:
-        levels: Noise, its `pixel_rms` measured in the mosaic where no source is.
+    The `pixel_rms` of `levels` is measured in the mosaic where no source is.
     """
 
     def __init__(self, noise: Noise, image: Image, seed: int) -> None:
         """Open the mosaic, mask its sources and list where patches can be cut.
 
         Raises:
-            ConfigError: the section `mosaic` is missing.
             DataError: a file is missing or broken, the pixel scale is not the stamps', the mosaic
                 is too large, or a split's band holds no empty patch.
         """
         settings = noise.mosaic
-        if settings is None:
-            raise ConfigError("simulation.noise.mosaic: is required by kind: mosaic; give it")
+        assert settings is not None
         self._seed, self._side = seed, image.stamp_size
         self._sky, self._masked, usable = _empty_sky(settings, image)
         rms = float(mad_std(self._sky[usable]))
@@ -124,7 +119,7 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
                 f"{drz}: {pixels} px are more than {MAX_PIXELS} that fit in memory; cut a "
                 "part of the mosaic and of its weight map"
             )
-        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > _SCALE_TOLERANCE:
+        if abs(mosaic.pixel_scale / image.pixel_scale - 1) > SCALE_TOLERANCE:
             raise DataError(
                 f"{drz}: pixel scale is {mosaic.pixel_scale:.4f} arcsec, image.pixel_scale is "
                 f"{image.pixel_scale:g}; give a mosaic at the stamps' scale"
@@ -169,8 +164,7 @@ def _empty_sky(settings: MosaicNoise, image: Image) -> tuple[np.ndarray, np.ndar
 def _bands(along: np.ndarray, side: int) -> np.ndarray:
     """Number the bands from the positions with data on the axis that is cut; outside them -1.
 
-    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing. `side` is
-    that of a patch [px].
+    Bands 0, 3, 6... are for training, 1, 4, 7... for validation, 2, 5, 8... for testing.
     """
     low, high = int(along[0]), int(along[-1]) + 1
     cycles = max((high - low) // (_CYCLE * side), 1)
@@ -181,10 +175,7 @@ def _bands(along: np.ndarray, side: int) -> np.ndarray:
 
 
 def _sums(flags: np.ndarray, side: int) -> np.ndarray:
-    """Count flags in the square of the given side that starts at each pixel.
-
-    Pixels beyond the array count as flags.
-    """
+    """Count flags in the square that starts at each pixel; those beyond the array count too."""
     ones, origin = np.ones(side, int), -(side // 2)
     rows = correlate1d(flags.astype(int), ones, axis=0, mode="constant", cval=1, origin=origin)
     return correlate1d(rows, ones, axis=1, mode="constant", cval=side, origin=origin)

@@ -101,11 +101,8 @@ def add_noise(
     """Add correlated sky noise and equally correlated source photon noise.
 
     White noise on a padded grid is filtered, so the edges are as noisy as the middle, and scaled to
-    the rms of each pixel. Works on a stamp and on a whole mosaic.
-
-    Args:
-        image: Noiseless image (H, W) [e-/s].
-        rms_map: Sky rms of each pixel (H, W) [e-/s] where it varies; replaces `levels.pixel_rms`.
+    the rms of each pixel. Works on a noiseless stamp or whole mosaic (H, W) [e-/s]. `rms_map` is
+    the sky rms of each pixel (H, W) [e-/s] where it varies; it replaces `levels.pixel_rms`.
 
     Returns:
         A new image (H, W) [e-/s], float32 if the image is, otherwise float64.

@@ -79,11 +79,8 @@ def fit_single_sersic(
     Args:
         flux: Total flux (N,) [e-/s].
         axis_ratio: b/a of the common ellipse (N,).
-        fractions: Share of each component in the flux (N, K).
-        radii: Effective radii (N, K) [px].
-        indices: Sersic indices (N, K).
-        pixel_rms: Sky noise [e-/s per px].
-        exposure_time: Exposure [s], for the photon noise.
+        fractions: Share of each component in the flux (N, K), with radii [px] and indices alike.
+        pixel_rms: Sky noise [e-/s per px]; `exposure_time` [s] gives the photon noise.
         psf_sigma: Sigma of a Gaussian as wide as the PSF [px].
 
     Returns:

@@ -30,19 +30,15 @@ _LANCZOS = 15
 
 _PADDING = 4  #: period of a FITS PSF's tabulated transform, in sides of its image
 _AVERAGED = 16  #: PSFs of a set that its average is taken over
-
-# Samples per pixel and side of the image that widths are measured on.
-_FINE, _SIDE = 8, 400
+_FINE, _SIDE = 8, 400  #: samples per pixel and side of the image that widths are measured on
 
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
 
 def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
-    """Build the effective PSF of an image.
+    """Build the effective PSF of an image to be drawn with pixels of `pixel_scale` [arcsec].
 
-    Args:
-        pixel_scale: Pixel scale of the image to be drawn [arcsec/px]; sets the pixel that analytic
-            PSFs are convolved with. A FITS PSF includes its own.
+    Analytic PSFs are convolved with the pixel; a FITS PSF includes its own.
 
     Returns:
         A profile of unit flux in arcsec, to be drawn with ``method="no_pixel"``.
@@ -71,15 +67,15 @@ def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject
         return members + (_images_of(psf, pixel_scale) if psf.path is not None else [])
     if psf.kind != "fits":
         return [partial(_analytic, psf, pixel_scale)]
-    path = expand(psf.path)
+    path, number = expand(psf.path), psf.hdu
     images = _read(path)
-    if psf.hdu >= len(images):
+    if number >= len(images):
         raise DataError(
-            f"{path}: has {len(images)} extensions, no number {psf.hdu}; correct psf.hdu"
+            f"{path}: has {len(images)} extensions, no number {number}; correct psf.hdu"
         )
-    data, header = images[psf.hdu]
+    data, header = images[number]
     if data is None or data.ndim != 2:
-        raise DataError(f"{path}: extension {psf.hdu} is not a 2-D image; correct psf.hdu")
+        raise DataError(f"{path}: extension {number} is not a 2-D image; correct psf.hdu")
     return [_builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")]
 
 
@@ -101,12 +97,7 @@ def _analytic(psf: OpticalPsf | GaussianPsf | MoffatPsf, pixel_scale: float) -> 
 
 
 def fwhm(psf: galsim.GSObject, pixel_scale: float) -> float:
-    """Full width at half maximum [arcsec] of a circle as large as the area above half maximum.
-
-    Args:
-        psf: Effective PSF [arcsec].
-        pixel_scale: Of its image [arcsec/px].
-    """
+    """Full width at half maximum [arcsec] of a circle as large as the area above half maximum."""
     scale = pixel_scale / _FINE
     image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
     area = np.count_nonzero(image > image.max() / 2)

@@ -41,23 +41,16 @@ class Renderer:
     """Draws noiseless galaxies."""
 
     def __init__(self, image: Image, psf: galsim.GSObject, memory_limit: float = 2048.0) -> None:
-        """Prepare.
+        """Prepare; `psf` is an effective PSF, pixel included [arcsec], from `psf.make_psf`.
 
-        Args:
-            image: Stamp size, pixel scale and zero point.
-            psf: Effective PSF, pixel included [arcsec], from `galadapt.simulation.psf.make_psf`.
-            memory_limit: Memory one galaxy's transform may take [MiB].
+        `memory_limit` is the memory that one galaxy's transform may take [MiB].
         """
         self.side, self._scale = image.stamp_size, image.pixel_scale
         self._zero_point = image.zero_point
         self._psf, self._memory_limit = psf, memory_limit
 
     def render(self, parameters: Mapping[str, float]) -> np.ndarray:
-        """Draw a stamp.
-
-        Args:
-            parameters: `galadapt.core.quantity.PARAMETERS`, position_angle [deg], x_offset and
-                y_offset [px].
+        """Draw a stamp by `PARAMETERS`, position_angle [deg], x_offset and y_offset [px].
 
         Returns:
             (S, S) [e-/s], the galaxy at pixel (S - 1) / 2 + offset; float32 of the k-table,
@@ -90,10 +83,10 @@ class Renderer:
         Raises:
             DataError: a value is outside what can be drawn.
         """
-        n, radius = float(parameters["sersic_index"]), float(parameters["effective_radius"])
-        q = 1.0 - float(parameters["ellipticity"])
         names = (*PARAMETERS, "position_angle", "x_offset", "y_offset")
         values = {name: float(parameters[name]) for name in names}
+        n, radius = values["sersic_index"], values["effective_radius"]
+        q = 1.0 - values["ellipticity"]
         low, high = SERSIC_INDEX_LIMITS
         problem = ""
         if not all(map(math.isfinite, values.values())):

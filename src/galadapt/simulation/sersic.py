@@ -57,11 +57,9 @@ def scale(index: float | np.ndarray) -> float | np.ndarray:
 
 
 def transform(index: float | np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Compute the exact transform of unit-flux Sersic profiles.
+    """Compute the exact transform of unit-flux Sersic profiles, of index or indices (n,) >= 0.3.
 
-    Args:
-        index: Sersic index or indices (n,), at least 0.3.
-        x: Wave number times effective radius [rad] (m,), positive.
+    `x` is the wave number times the effective radius [rad] (m,), positive.
 
     Returns:
         F_n(x) of shape (m,) or (n, m), absolute error below 1e-11 for x in [1e-5, 1e5].
@@ -86,8 +84,7 @@ def transform(index: float | np.ndarray, x: np.ndarray) -> np.ndarray:
 class SersicTable:
     """Look-up table of `transform`, float32.
 
-    Interpolation is linear in x^2 and cubic in ln n; its error is below 5e-7 of the flux
-    everywhere (tested).
+    Interpolation is linear in x^2 and cubic in ln n; its error is below 5e-7 of the flux (tested).
     """
 
     def __init__(self) -> None:
@@ -129,11 +126,7 @@ class SersicTable:
         return self._largest[row + 1 : row + 3].max(axis=0).tolist()
 
     def pieces(self, index: float, octaves: tuple[int, int] = OCTAVES) -> np.ndarray:
-        """Return one index's transform as line pieces.
-
-        Args:
-            index: Sersic index inside `SERSIC_INDEX_LIMITS`.
-            octaves: Range of log2 x^2, inside `OCTAVES`.
+        """Return one index's transform as line pieces over a range of log2 x^2 inside `OCTAVES`.
 
         Returns:
             (pieces,) complex64: the value at the start of a piece as the real part, the slope per
@@ -151,11 +144,7 @@ class SersicTable:
 
 
 def line_pieces(weights: Any, rows: Any) -> tuple[Any, Any]:
-    """Interpolate four rows of the table; see `SersicTable.pieces`.
-
-    Args:
-        weights: (4,) float32, of numpy or JAX.
-        rows: (4, pieces + 1) float32.
+    """Interpolate four rows of the table (4, pieces + 1), of numpy or JAX, by their weights (4,).
 
     Returns:
         Values at the starts of the pieces and slopes per trailing bit, (pieces,) float32.

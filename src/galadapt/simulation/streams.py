@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from galadapt.core.random import generator
+
 #: Purposes of streams. Their numbers decide every simulated byte: never reuse or reorder them.
 PURPOSES = {
     "parameters": 0,
@@ -25,16 +27,15 @@ PURPOSES = {
     "psf": 28,
 }
 
-_INDEX_BITS = 48  #: an index fills the low bits of the second key word, the purpose the high ones
+INDEX_BITS = 48  #: an index fills the low bits of the second key word, the purpose the high ones
 
 
 def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     """Return the generator of galaxy `index` (0 to 2**48 - 1) for one of `PURPOSES`.
 
-    Streams with different keys are independent (Salmon et al. 2011), so neither the order of the
-    galaxies, nor their number, nor the sharding changes what any of them draws.
+    Neither the order of the galaxies, nor their number, nor the sharding changes what any of them
+    draws.
     """
-    if not 0 <= index < 1 << _INDEX_BITS:
-        raise ValueError(f"index {index} must lie in [0, 2**{_INDEX_BITS})")
-    word = (PURPOSES[purpose] << _INDEX_BITS) | index
-    return np.random.Generator(np.random.Philox(key=np.array([seed, word], np.uint64)))
+    if not 0 <= index < 1 << INDEX_BITS:
+        raise ValueError(f"index {index} must lie in [0, 2**{INDEX_BITS})")
+    return generator(seed, PURPOSES[purpose] << (INDEX_BITS - 32), index)

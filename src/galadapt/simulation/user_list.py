@@ -17,6 +17,7 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.core.tables import read_columns
 from galadapt.simulation.engine import Simulator
 from galadapt.simulation.priors import GEOMETRY
+from galadapt.simulation.streams import INDEX_BITS
 
 #: Columns of a list: magnitude, effective_radius [px, semi-major], sersic_index, ellipticity,
 #: position_angle [deg, GALFIT: from +y counter-clockwise], x_offset and y_offset [px].
@@ -24,8 +25,6 @@ COLUMNS = ("id", *PARAMETERS, *GEOMETRY)
 
 #: A list without these means galaxies centred in their stamps.
 DEFAULTS = {"x_offset": 0.0, "y_offset": 0.0}
-
-_MAX_ID = 2**48 - 1  #: random streams are numbered with 48 bits
 
 #: Which values are good, and the same in words.
 Rule = tuple[Callable[[np.ndarray], np.ndarray], str]
@@ -44,12 +43,9 @@ def simulate_list(
 ) -> int:
     """Render every galaxy of a list into a stamp set, in the split ``test``; returns their number.
 
-    The noise of a galaxy depends on the seed and its id only: adding rows changes no other stamp.
-
-    Args:
-        parameters: Table with `COLUMNS`: CSV, FITS or Parquet.
-        output: Stamp set to write.
-        radius_convention: Of the stored radius: ``semimajor`` or ``circularised`` (times sqrt(q)).
+    The list is a table with `COLUMNS`: CSV, FITS or Parquet. The noise of a galaxy depends on the
+    seed and its id only: adding rows changes no other stamp. The radius is stored as ``semimajor``
+    or ``circularised`` (times sqrt(q)).
 
     Raises:
         DataError: the table or a row is wrong (the message names row and column), or the PSF is
@@ -72,7 +68,7 @@ def _check(rows: pd.DataFrame, path: Path, image: Image) -> None:
     inside = _within(-image.stamp_size / 2, image.stamp_size / 2)
     rules: dict[str, Rule] = {
         "id": (
-            lambda v: (v == np.round(v)) & (v >= 0) & (v <= _MAX_ID),
+            lambda v: (v == np.round(v)) & (v >= 0) & (v < 2**INDEX_BITS),
             "must be a whole number in [0, 2^48)",
         ),
         "magnitude": _within(-30.0, 60.0),
@@ -80,8 +76,7 @@ def _check(rows: pd.DataFrame, path: Path, image: Image) -> None:
         "sersic_index": _within(*SERSIC_INDEX_LIMITS),
         "ellipticity": (lambda v: (v >= 0) & (v < 1), "must lie in [0, 1)"),
         "position_angle": _within(-360.0, 360.0),
-        "x_offset": inside,
-        "y_offset": inside,
+        **{"x_offset": inside, "y_offset": inside},
     }
     for name in COLUMNS:
         for test, must in ((np.isfinite, "must be a finite number"), rules[name]):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import lzma
-import os
 import re
 import shutil
 import tarfile
@@ -19,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from galadapt.config.base import Section
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import locked, write_text
+from galadapt.core.files import atomic, locked, write_text
 from galadapt.core.log import log
 
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
@@ -169,22 +167,18 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     if folder.exists() and not marker.is_file():
         raise DataError(f"{folder}: not unpacked from {archive}; move it away")
     log.info(f"{archive}: unpacking into {folder}")
-    fresh = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        fresh.mkdir(parents=True)
-        room = min(_EXPANSION * stat.st_size, shutil.disk_usage(fresh).free)
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as packed:
-                members = list(_bounded(packed.infolist(), room))
-                packed.extractall(fresh, members)
-        else:
-            with tarfile.open(archive) as tar:
-                tar.extractall(fresh, _bounded(tar, room), filter="data")
-        (fresh / ".unpacked").write_text(mark)
-        if folder.exists():
-            shutil.rmtree(folder)
-        with contextlib.suppress(FileExistsError):
-            fresh.rename(folder)
+        with atomic(folder) as fresh:
+            fresh.mkdir()
+            room = min(_EXPANSION * stat.st_size, shutil.disk_usage(fresh).free)
+            if zipfile.is_zipfile(archive):
+                with zipfile.ZipFile(archive) as packed:
+                    members = list(_bounded(packed.infolist(), room))
+                    packed.extractall(fresh, members)
+            else:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(fresh, _bounded(tar, room), filter="data")
+            (fresh / ".unpacked").write_text(mark)
     except (
         tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
         ValueError, NotImplementedError, RuntimeError,
@@ -192,8 +186,6 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         raise DataError(
             f"{archive}: cannot be unpacked ({error}); delete it and fetch it again"
         ) from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 

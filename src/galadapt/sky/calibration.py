@@ -25,14 +25,12 @@ _MAGGIES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy")
 #: Cards that hold the AB magnitude of one image unit, the most explicit first.
 ZERO_POINT_CARDS = ("ABMAGZP", "ABZP", "MAGZERO", "MAGZPT", "ZEROPNT")
 
-#: Cards that hold the exposure time [s].
-TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")
+TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")  #: cards that hold the exposure time [s]
 
 #: Pixel scales that agree to this share are one: no resampling, no contradiction.
 SCALE_TOLERANCE = 0.01
 
-#: Native pixels may be so many output pixels wide.
-_COARSEST = 8.0
+_COARSEST = 8.0  #: native pixels may be so many output pixels wide
 
 
 def whole_header(hdus: fits.HDUList, science: Any) -> fits.Header:
@@ -62,10 +60,6 @@ def exposure_time(header: fits.Header) -> float | None:
 
 def native_scales(wcs: WCS | None, given: float | None, path: Path) -> np.ndarray:
     """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
-    if given is not None and not 0 < given < np.inf:
-        raise DataError(
-            f"{path}: native_pixel_scale must be positive [arcsec], not {given:g}; correct it"
-        )
     if wcs is None:
         return np.full(2, np.nan if given is None else given)
     scales = proj_plane_pixel_scales(wcs) * 3600
@@ -109,8 +103,6 @@ def unit_of(
     kind = unit_kind(written if given is None else given)
     if given is not None and written and kind != unit_kind(written):
         remark(f"{path}: BUNIT is '{written}'; taken as '{given}', as given")
-    if kind in ("e-/s", "counts/s"):
-        return kind, 1.0
     if kind in ("e-", "counts"):
         if given is None:
             raise DataError(
@@ -141,10 +133,7 @@ def unit_of(
 
 
 def unit_kind(text: str) -> str | None:
-    """Name of a unit: "e-/s", "counts/s", "e-", "counts", or a flux density as astropy writes it.
-
-    Returns None when it is something else.
-    """
+    """Name a unit: "e-/s", "counts/s", "e-", "counts", a flux density as in astropy, or None."""
     plain = text.lower().replace(" ", "")
     for per, suffix in ((_PER_SECOND, "/s"), (("",), "")):
         for names, name in ((_ELECTRONS, "e-"), (_COUNTS, "counts")):

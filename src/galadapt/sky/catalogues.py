@@ -62,8 +62,7 @@ _UNITS: dict[str, tuple[u.UnitBase, u.UnitBase | None]] = {
     **dict.fromkeys(("effective_radius", "effective_radius_error"), (u.arcsec, None)),
 }
 
-#: At and below this a value stands for "none": -99, -999 and their kin.
-_NONE = -90.0
+_NONE = -90.0  #: at and below this a value stands for "none": -99, -999 and their kin
 
 #: Columns of the catalogues of van der Wel et al. by our names: first as their text calls them
 #: (2014), then as VizieR does (2012; J/ApJS/203/24), the most specific first. Case matters.
@@ -105,7 +104,6 @@ def read_objects(
     """Read a catalogue: FITS, VOTable, Parquet, ECSV, CSV, tab-separated, SExtractor's or GALFIT's.
 
     Args:
-        path: The catalogue; its format is recognised by its content.
         columns: Names of its columns by galadapt's names (`NAMES`). Positions and identifiers have
             usual names that need no mapping; labels do.
         units: Units by galadapt's names, where the catalogue gives none or a wrong one: "deg",
@@ -114,7 +112,7 @@ def read_objects(
             1-based, any other name 0-based).
         pixel_scale: Of the pixels that radii may be given in [arcsec/px].
         galfit_labels: Whether the labels of a catalogue of van der Wel et al. are read unmapped.
-        placed: Whether objects without positions are of no use.
+        placed: Whether positions are required.
 
     Returns:
         A row per object: id (int64); name, if the identifiers are text; ra, dec [deg] or, if these
@@ -231,23 +229,21 @@ def locate(objects: pd.DataFrame, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarra
     x, y = mosaic.positions(ra, dec)
     if count(x, y):
         return x, y
-    cause = "check that catalogue and image belong together"
-    if count(*mosaic.positions(dec, ra)):
-        cause = "they would be inside with ra and dec swapped: exchange the two in columns"
-    elif count(*mosaic.positions(ra * 15, dec)):
-        cause = "they would be inside with ra in hours: give units ra: hourangle"
-    elif count(*mosaic.positions(np.degrees(ra), np.degrees(dec))):
-        cause = "they would be inside with ra and dec in radians: give units ra: rad, dec: rad"
-    else:
-        middle = mosaic.sky((nx - 1) / 2, (ny - 1) / 2)
-        cause = (
-            f"the image's centre is at ra {float(middle[0]):.4f}, dec {float(middle[1]):.4f}, the "
-            f"catalogue's median at ra {np.nanmedian(ra):.4f}, dec {np.nanmedian(dec):.4f}; {cause}"
-        )
-    raise DataError(f"{mosaic.path}: all {len(objects)} objects lie outside the image; {cause}")
-
-
-# --- columns --------------------------------------------------------------------------------
+    mistakes = {
+        "ra and dec swapped: exchange the two in columns": (dec, ra),
+        "ra in hours: give units ra: hourangle": (ra * 15, dec),
+        "ra and dec in radians: give units ra: rad, dec: rad": (np.degrees(ra), np.degrees(dec)),
+    }
+    outside = f"{mosaic.path}: all {len(objects)} objects lie outside the image"
+    for mistake, corrected in mistakes.items():
+        if count(*mosaic.positions(*corrected)):
+            raise DataError(f"{outside}; they would be inside with {mistake}")
+    middle = mosaic.sky((nx - 1) / 2, (ny - 1) / 2)
+    raise DataError(
+        f"{outside}; the image's centre is at ra {float(middle[0]):.4f}, dec "
+        f"{float(middle[1]):.4f}, the catalogue's median at ra {np.nanmedian(ra):.4f}, dec "
+        f"{np.nanmedian(dec):.4f}; check that catalogue and image belong together"
+    )
 
 
 def _chosen(
@@ -379,9 +375,7 @@ def _report_lost(path: Path, good: np.ndarray, what: str) -> None:
 def _labels(values: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Labels under galadapt's names; what stands for "no value" becomes NaN."""
     found: dict[str, np.ndarray] = {}
-    for name in (*LABELS, *ERRORS):
-        if name not in values:
-            continue
+    for name in (name for name in (*LABELS, *ERRORS) if name in values):
         given = values[name]
         if name == "flag":
             # An object whose flag is unknown is not known to be good.

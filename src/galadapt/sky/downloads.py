@@ -46,14 +46,12 @@ _TRANSIENT = (
 
 _CHUNK = 2**20
 
-#: Longest pause between two tries, whatever the server demands [s].
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 60.0  #: longest pause between two tries, whatever the server demands [s]
 
 #: A connection slower than this for the whole of the stall timeout counts as stalled [bytes/s].
 _SLOWEST = 1024
 
-#: Seconds between two lines of progress.
-_PROGRESS_EVERY = 5.0
+_PROGRESS_EVERY = 5.0  #: seconds between two lines of progress
 
 
 def fetch(
@@ -67,23 +65,18 @@ def fetch(
     timeout: float = 60.0,
     pause: float = 1.0,
 ) -> Path:
-    """Return the file of `entry` in `folder`, fetching it if it is not there.
+    """Return the verified file of `entry` in `folder`, fetching it if it is not there.
 
     Args:
-        entry: What to fetch.
-        folder: Where it lies or shall lie; made if needed.
         mirrors: Local folders or base URLs that hold the file under its own name; tried before
             the entry's addresses, in this order.
         offline: Use no network: the file is in `folder`, in a local mirror, or missing.
         checksums: File in the format of ``sha256sum``. Where the entry has no checksum, the one
-            recorded here is demanded, and that of a first download is recorded.
+            recorded here is required, and that of a first download is recorded.
         retries: Further tries of one address after overload, time-out or a broken connection; a
             try that brings 1 MiB or more starts the count again.
         timeout: Give a connection up that brings less than 1 KiB/s over this time [s].
         pause: Before the first further try [s]; doubled every time, at most 60 s.
-
-    Returns:
-        Path of the verified file.
 
     Raises:
         DataError: no source has the file, or it is not the file of the entry (size, checksum,
@@ -116,13 +109,7 @@ def fetch(
 
 
 def link_or_copy(source: Path, target: Path, symbolic: bool = False) -> None:
-    """Give a file a second name without a second copy of its bytes, where that is possible.
-
-    Args:
-        source: Existing file.
-        target: Replaced atomically: a hard link, else (if `symbolic`) a symbolic link, else a copy.
-        symbolic: Whether a symbolic link will do.
-    """
+    """Replace `target` atomically by a hard link, else (if `symbolic`) a soft link, else a copy."""
     source = source.resolve()
     with atomic(target) as temporary:
         try:
@@ -290,12 +277,7 @@ def _download(url: str, target: Path, part: _Part) -> str:
 
 
 def _transfer(url: str, part: _Part) -> str:
-    """Complete the part by one request and verify it; return the checksum.
-
-    Raises:
-        _Broken: worth another try.
-        _Failed: not.
-    """
+    """Complete the part by one request and verify it; return the checksum."""
     # Without a checksum to judge the whole, only bytes of the same file may be put together.
     if part.begun().get("url") != url and part.known is None and part.entry.md5 is None:
         part.discard()

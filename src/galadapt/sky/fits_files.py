@@ -37,6 +37,12 @@ _NOT_SCIENCE = {name for names in EXTENSIONS.values() for name in names} | _OTHE
 _COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Explain that a file cannot be read as FITS."""
+    reason = str(error).split("\n")[0].rstrip(".")
+    return DataError(f"{path}: not a readable FITS file ({reason}); fetch it again")
+
+
 def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDUList:
     """Open a file, unpacked if it is compressed as a whole; `what` is its name in messages."""
     if not path.is_file():
@@ -63,8 +69,7 @@ def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDULis
                 _ = hdu.header
     except Exception as error:
         # Headers that are broken fail with errors of many kinds.
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise DataError(f"{shown}: not a readable FITS file ({reason}); fetch it again") from None
+        raise unreadable(shown, error) from None
     return hdus
 
 
@@ -83,17 +88,13 @@ def science_plane(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> A
     """The HDU that holds the image."""
     planes = planes_of(hdus)
     if wanted is not None:
+        images = f"images are in {_names(planes, hdus) or 'none'}"
         try:
             hdu = hdus[wanted]
         except (KeyError, IndexError):
-            raise DataError(
-                f"{path}: has no extension {wanted}; images are in {_names(planes, hdus) or 'none'}"
-            ) from None
+            raise DataError(f"{path}: has no extension {wanted}; {images}") from None
         if not hdu.is_image or len(hdu.shape) != 2:
-            raise DataError(
-                f"{path}: extension {wanted} is no plane image; images are in "
-                f"{_names(planes, hdus) or 'none'}"
-            )
+            raise DataError(f"{path}: extension {wanted} is no plane image; {images}")
         return hdu
     if not planes:
         cubes = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 2]
@@ -134,8 +135,7 @@ def plane_of(stack: contextlib.ExitStack, hdu: Any, path: Path) -> Pixels:
         return Pixels(unpacked)
     except Exception as error:
         # Each way of compression fails with errors of its own.
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
+        raise unreadable(path, error) from None
 
 
 def _mapped(hdu: Any) -> Pixels:

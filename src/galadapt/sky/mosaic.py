@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
+from scipy.ndimage import binary_opening
 
 from galadapt.core.errors import DataError
 from galadapt.sky.calibration import SCALE_TOLERANCE
-from galadapt.sky.pixels import Noise, Pixels, blank_areas, overlaps
+from galadapt.sky.pixels import Noise, Pixels, overlaps
 from galadapt.sky.sky import Sky, scaled_sip
 
 
@@ -29,10 +30,8 @@ from galadapt.sky.sky import Sky, scaled_sip
 class Mosaic:
     """An open image on the wanted pixel grid, made by `open_mosaic`.
 
-    Attributes:
-        native_shape: (ny, nx) of the file [px].
-        shape: (ny, nx) [output px]; whole output pixels only.
-        native_pixel_scale: Mean scale of the file's pixels [arcsec/px]; NaN when unknown.
+    `shape` is (ny, nx) in whole output pixels, `native_shape` that of the file;
+    `native_pixel_scale` is the mean scale of the file's pixels [arcsec/px], NaN when unknown.
     """
 
     path: Path
@@ -63,7 +62,7 @@ class Mosaic:
                 "give a smaller pixel_scale"
             )
         self.shape = (int(rows), int(columns))
-        self._sky = None if self.celestial is None else Sky(self.celestial, self._ratio)
+        self._sky = None if self.celestial is None else Sky(self.celestial)
 
     @property
     def has_wcs(self) -> bool:
@@ -87,7 +86,7 @@ class Mosaic:
 
         Returns:
             data (y1 - y0, x1 - x0) float32 [unit], flux conserved; weight of the same shape,
-            inverse variance [unit^-2], 0 where there is no data, and the data there is 0.
+            inverse variance [unit^-2]. Both are 0 where there is no data.
 
         Raises:
             ValueError: the box is not inside `shape`.
@@ -128,17 +127,17 @@ class Mosaic:
             data float64 [unit]; whether there is any: finite, not masked and, without a weight map,
             not in an area of exact zeros. Elsewhere the data is 0.
         """
-        # Blank areas are recognised by their surroundings.
-        ny, nx = self.native_shape
+        # Areas without data are recognised by their surroundings.
         context = 2 if self.noise is None or self.noise.pixels is None else 0
         a0, b0 = max(y0 - context, 0), max(x0 - context, 0)
-        box = np.s_[a0 : min(y1 + context, ny), b0 : min(x1 + context, nx)]
+        box = np.s_[a0 : y1 + context, b0 : x1 + context]
         raw = self.image[box]
         data = raw.astype(np.float64) * self.factor
         # What overflows float32 is no measurement either.
         good = np.abs(data) < np.finfo(np.float32).max
         if context and raw.dtype.kind == "f":
-            good &= ~blank_areas(raw)
+            # Archives write zeros where nothing was observed; a lone zero is a measurement.
+            good &= ~binary_opening(raw == 0, np.ones((3, 3), bool))
         if self.mask is not None:
             good &= (self.mask[box] != 0) == self.invert_mask
         inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
@@ -158,22 +157,26 @@ class Mosaic:
         Raises:
             DataError: the image has no celestial WCS.
         """
-        return self._placed().world_to_pixel_values(ra, dec)
+        if self._sky is None:
+            raise DataError(
+                f"{self.path}: no celestial WCS in the header; catalogue positions cannot be found "
+                "without it: give positions in pixels (columns x and y)"
+            )
+        return self.regrid(*self._sky.world_to_pixel_values(ra, dec))
 
     def sky(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Turn output pixels, 0-based, into (ra, dec) [deg]; NaN without WCS."""
         if self._sky is None:
             nothing = np.full(np.broadcast(np.asarray(x), np.asarray(y)).shape, np.nan)
             return nothing, nothing.copy()
-        return self._sky.pixel_to_world_values(x, y)
+        native = (
+            (np.asarray(value, float) + 0.5) / ratio - 0.5
+            for value, ratio in zip((x, y), self._ratio, strict=True)
+        )
+        return self._sky.pixel_to_world_values(*native)
 
     def angle(self, ra: Any, dec: Any, position_angle: Any) -> np.ndarray:
-        """Turn position angles on the sky into angles on the image.
-
-        Args:
-            ra: Right ascension [deg] (N,).
-            dec: Declination [deg] (N,).
-            position_angle: [deg], from north through east (N,).
+        """Turn position angles at ra, dec (N,) [deg], from north through east, into image angles.
 
         Returns:
             Angle [deg] in [-90, 90), counter-clockwise from +y, whatever the image's orientation.
@@ -215,11 +218,3 @@ class Mosaic:
             wcs.sip = scaled_sip(wcs.sip, ratio, wcs.wcs.crpix)
         wcs.wcs.set()
         return wcs
-
-    def _placed(self) -> Any:
-        if self._sky is None:
-            raise DataError(
-                f"{self.path}: no celestial WCS in the header; catalogue positions cannot be found "
-                "without it: give positions in pixels (columns x and y)"
-            )
-        return self._sky

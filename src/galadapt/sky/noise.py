@@ -28,14 +28,12 @@ _OWN_MAPS = {
     "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
-#: Side of the box in which the noise is compared with that of the weight map [px].
-_SAMPLE = 512
+_SAMPLE = 512  #: side of the box in which the noise is compared with that of the weight map [px]
 
 #: The noise may be so many times that of its map before a warning, and before an error.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
 
-#: An edge this near to zero, over its scatter, is that of an image without sky.
-_NO_SKY = 5.0
+_NO_SKY = 5.0  #: an edge this near to zero, over its scatter, is that of an image without sky
 
 
 def noise_of(
@@ -191,12 +189,8 @@ def edge_level(data: np.ndarray, good: np.ndarray, side: int) -> tuple[float, fl
 
     A galaxy may fill its cutout. The level is 0 where the edge is within `_NO_SKY` of its scatter
     from it: the sky has been subtracted, and the light there is the galaxy's. A frame at the level
-    of that light cost the 82 COSMOS galaxies a quarter of a magnitude.
-
-    Args:
-        data: Pixels (ny, nx).
-        good: Those that hold data.
-        side: Smaller side of the image [px], the tenth of which is edge.
+    of that light cost the 82 COSMOS galaxies a quarter of a magnitude. Pixels are `good` where they
+    hold data; a tenth of the image's smaller `side` [px] is edge.
 
     Returns:
         level, scatter; the latter 0 when it cannot be measured.

@@ -38,15 +38,13 @@ def open_mosaic(
     unit: str | None = None,
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
-    """Open an image with its noise maps.
+    """Open an image with its noise maps: FITS, plain, gzipped or with tile compression (fpack).
 
     Args:
-        image: FITS file, plain, gzipped or with tile compression (fpack).
         weight: Inverse variance per pixel [unit^-2].
         rms: Noise per pixel [unit].
         exposure: Exposure or other relative weight; scaled to the image's own background noise.
-        mask: Non-zero where pixels are bad.
-        invert_mask: Zero is bad instead.
+        mask: Non-zero where pixels are bad, or zero with `invert_mask`.
         hdu: Number or name of the extension; None when only one image can be meant.
         pixel_scale: Wanted scale [arcsec/px]; None for the file's own.
         native_pixel_scale: The file's scale when it has no WCS [arcsec/px].

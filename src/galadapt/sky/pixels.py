@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_opening, map_coordinates
+from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 
-#: Mesh of the noise estimate [px], and meshes read at once on each axis.
-MESH, MESHES = 64, 16
+MESH, MESHES = 64, 16  #: mesh of the noise estimate [px], and meshes read at once on each axis
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,10 @@ class Noise:
     def weight(self, box: tuple[slice, slice]) -> np.ndarray:
         """Inverse variance in a box of native pixels [file unit^-2]."""
         if self.pixels is None:
-            assert self.mesh is not None
-            return 1 / interpolated(self.mesh, box) ** 2
+            # Linear between the meshes' centres.
+            rows, columns = ((np.arange(k.start, k.stop) + 0.5) / MESH - 0.5 for k in box)
+            grid = np.meshgrid(rows, columns, indexing="ij")
+            return np.asarray(1 / map_coordinates(self.mesh, grid, order=1, mode="nearest") ** 2)
         values = self.pixels[box].astype(np.float64)
         if self.kind == "rms":
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -56,29 +57,10 @@ class Noise:
         return values * self.factor
 
 
-def interpolated(mesh: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
-    """Values of a mesh at the pixels of a box, linear between the meshes' centres."""
-    rows, columns = ((np.arange(k.start, k.stop) + 0.5) / MESH - 0.5 for k in box)
-    grid = np.meshgrid(rows, columns, indexing="ij")
-    return np.asarray(map_coordinates(mesh, grid, order=1, mode="nearest"))
-
-
-def blank_areas(data: np.ndarray) -> np.ndarray:
-    """Pixels of areas that are exactly zero, as archives write what was never observed.
-
-    Every pixel of a 3 x 3 square of zeros: a lone zero is a measurement.
-    """
-    return np.asarray(binary_opening(data == 0, np.ones((3, 3), bool)))
-
-
 def overlaps(start: int, stop: int, ratio: float, length: int) -> tuple[csr_array, int, int]:
-    """Shares of native pixels in output pixels start to stop.
+    """Shares of `length` native pixels in output pixels start to stop (excluded).
 
-    Args:
-        start: First output pixel.
-        stop: The one after the last.
-        ratio: Output pixels per native pixel.
-        length: Number of native pixels.
+    `ratio` is the number of output pixels per native pixel.
 
     Returns:
         (stop - start, high - low) matrix; low; high: the range of native pixels that take part.

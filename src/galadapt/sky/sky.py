@@ -21,10 +21,10 @@ _DISTORTION = re.compile(r"^(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)$")
 
 
 class Sky:
-    """Celestial coordinates of pixels, in degrees of the catalogue's frame (ICRS or J2000)."""
+    """Celestial coordinates of an image's own pixels, 0-based, in degrees (ICRS or J2000)."""
 
-    def __init__(self, wcs: WCS, ratio: np.ndarray) -> None:
-        self.wcs, self._ratio = wcs, ratio
+    def __init__(self, wcs: WCS) -> None:
+        self.wcs = wcs
         # Right ascension comes first in catalogues; not in every header.
         self._longitude_first = wcs.wcs.lng < wcs.wcs.lat
         frame = wcs_to_celestial_frame(wcs)
@@ -33,7 +33,7 @@ class Sky:
         self._frame = None if same else frame
 
     def world_to_pixel_values(self, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Turn ra and dec [deg] into output pixels, NaN where off the sky."""
+        """Turn ra and dec [deg] into pixels (x, y), NaN where off the sky."""
         lon, lat = np.broadcast_arrays(np.asarray(ra, float), np.asarray(dec, float))
         known = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
         lon, lat = np.where(known, lon, np.nan), np.where(known, lat, np.nan)
@@ -46,18 +46,11 @@ class Sky:
             warnings.simplefilter("ignore")
             x, y = self.wcs.all_world2pix(*world, 0, quiet=True)
         known &= np.isfinite(x) & np.isfinite(y)
-        return tuple(
-            np.where(known, (value + 0.5) * ratio - 0.5, np.nan)
-            for value, ratio in zip((x, y), self._ratio, strict=True)
-        )  # type: ignore[return-value]
+        return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
     def pixel_to_world_values(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Turn output pixels into ra and dec [deg]."""
-        native = [
-            (np.asarray(value, float) + 0.5) / ratio - 0.5
-            for value, ratio in zip((x, y), self._ratio, strict=True)
-        ]
-        world = self.wcs.all_pix2world(*native, 0)
+        """Turn pixels into ra and dec [deg]."""
+        world = self.wcs.all_pix2world(x, y, 0)
         lon, lat = world if self._longitude_first else world[::-1]
         if self._frame is not None:
             here = UnitSphericalRepresentation(lon * units.deg, lat * units.deg)

@@ -35,10 +35,9 @@ def read_any_table(
 ) -> tuple[pd.DataFrame, dict[str, u.UnitBase]]:
     """Read FITS, VOTable, Parquet, ECSV, SExtractor's or VizieR's text, or separated values.
 
-    Args:
-        path: The file; its format is recognised by its content.
-        known: Names of columns in upper case: of several tables the one with most of them is
-            read, and a comment with one of them is the header of a text that has no other.
+    The format is recognised by the content. `known` are names of columns in upper case: of several
+    tables the one with most of them is read, and a comment with one of them is the header of a text
+    that has no other.
 
     Returns:
         The table, without columns of arrays; the units of its columns, as far as it gives them.
@@ -103,10 +102,8 @@ def _from_fits(path: Path, known: Collection[str]) -> Table:
     # Astropy reads what there is of a packed file that was cut short, and does not complain.
     unpack = next((way for magic, way in _PACKED.items() if content.startswith(magic)), bytes)
     with fits.open(io.BytesIO(unpack(content))) as hdus:
-        tables = [
-            k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
-            and not isinstance(hdu, fits.CompImageHDU)
-        ]  # fmt: skip
+        kinds = fits.BinTableHDU | fits.TableHDU
+        tables = [number for number, hdu in enumerate(hdus) if isinstance(hdu, kinds)]
         if not tables:
             raise DataError(f"{path}: holds no table; give the catalogue, not the image")
         # SExtractor's LDAC files hold a table with the image's header before the objects.
@@ -196,15 +193,8 @@ def _unit_called(text: str) -> u.UnitBase | None:
         return None
 
 
-# --- columns --------------------------------------------------------------------------------
-
-
 def given_unit(text: str, name: str) -> u.UnitBase:
-    """Unit that a user gives for `name`.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
+    """Unit that a user gives for `name`; a ConfigError if astropy has none of this name."""
     unit = _unit_called(text)
     if unit is None:
         raise ConfigError(f"units.{name}: '{text}' is no unit; give deg, arcsec, pix...")
@@ -237,11 +227,7 @@ def numbers(values: pd.Series, name: str, path: Path) -> np.ndarray:
 def sky_angles(values: pd.Series, name: str, given: u.UnitBase | None, path: Path) -> np.ndarray:
     """Right ascension or declination [deg] from text: degrees, or with colons, letters or blanks.
 
-    Args:
-        values: The column.
-        name: ra or dec; ra is taken to be in hours unless all are plain numbers.
-        given: Unit a user gives.
-        path: The table, for the message.
+    The `name` is ra or dec; without a `given` unit ra is in hours unless all are plain numbers.
 
     Raises:
         DataError: a row is no angle.

@@ -28,11 +28,11 @@ import pandas as pd
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, canonical_json
 from galadapt.core.quantity import QUANTITIES
+from galadapt.core.tables import require_columns
 
 SCHEMA = "galadapt-stamps-1"
 
-#: Values of the `split` column.
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  #: values of the `split` column
 
 REQUIRED_METADATA = ("pixel_scale", "zero_point", "band", "domain")
 
@@ -46,19 +46,16 @@ def write_stamps(
     *,
     masks: bool = False,
 ) -> None:
-    """Write a stamp set from image batches, in bounded memory.
+    """Write a stamp set from image batches, in bounded memory and atomically.
 
     Args:
-        path: Destination, written atomically.
         batches: Arrays (n_i, H, W) or (n_i, H, W, channels) whose lengths add up to
             ``len(table)``; with `masks`, pairs of such an array and a bool array (n_i, H, W).
         table: One row per stamp with at least `id` (integer) and `split` (one of `SPLITS`).
             Text columns are stored as UTF-8, others in their own dtype. It is stored after the
-            last batch, so whoever yields the batches may still fill measured columns.
+            last batch, so the generator of the batches may still fill measured columns.
         metadata: At least `REQUIRED_METADATA`, and the names of the `channels` where there are
             several; JSON-serialisable.
-        unit: Unit of the images.
-        masks: Whether the batches hold masks too.
 
     Raises:
         DataError: rows and images do not match, an image is not finite, or a required column or
@@ -68,9 +65,7 @@ def write_stamps(
     missing = [key for key in REQUIRED_METADATA if key not in metadata]
     if missing:
         raise DataError(f"{path}: stamp set metadata lacks {', '.join(missing)}; pass them")
-    for column in ("id", "split"):
-        if column not in table:
-            raise DataError(f"{path}: stamp table lacks the column '{column}'; add it")
+    require_columns(table, ("id", "split"), path)
     unknown = sorted(set(table["split"]) - set(SPLITS))
     if unknown:
         raise DataError(f"{path}: split {unknown[0]!r} is none of {', '.join(SPLITS)}; rename it")
@@ -152,10 +147,7 @@ class StampSet:
     """One or more stamp sets read as one; images stay on disk until they are read."""
 
     def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
-        """Open and validate.
-
-        Args:
-            paths: One file, or several (shards) that are concatenated in the given order.
+        """Open and validate one file, or several (shards) that are concatenated in this order.
 
         Raises:
             DataError: a file is missing, truncated, not a stamp set, or shards disagree.
@@ -225,20 +217,13 @@ class StampSet:
             file.close()
 
     def rows(self, split: str, column: str = "split") -> np.ndarray:
-        """Return the positions of the stamps of one split, in order.
-
-        Args:
-            split: One of `SPLITS`.
-            column: Column that says which stamp is in which split.
+        """Return the positions of the stamps of one split, in order; `column` holds the splits.
 
         Raises:
             DataError: the column is missing.
         """
-        if column not in self.table:
-            raise DataError(
-                f"{self.paths[0]}: lacks the column '{column}'; rerun the stage that writes it, or "
-                "choose another split"
-            )
+        remedy = "rerun the stage that writes it, or choose another split"
+        require_columns(self.table, [column], self.paths[0], remedy)
         return np.flatnonzero((self.table[column] == split).to_numpy())
 
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:

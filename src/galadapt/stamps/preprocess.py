@@ -20,32 +20,24 @@ from galadapt.core.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-#: Stamps held in memory at once.
-_BATCH = 256
+_BATCH = 256  #: stamps held in memory at once
 
 _NO_RMS = "the stamps have no pixel_rms above 0"
 
 
 @dataclass(frozen=True)
 class State:
-    """Properties of stamps between two steps, known without reading a pixel.
+    """Properties of stamps between two steps, known without reading a pixel."""
 
-    Attributes:
-        side: Side of a stamp [px].
-        noise: Noise sigma of one input pixel in the images' current unit. Constant divisors change
-            it; rebinning does not, although averaging lowers the noise: drizzled noise averages
-            down by less than 1/factor, and a softening that keeps its meaning in input pixels
-            compares across rebin factors. None: there is no such number.
-        no_noise: Why there is none, for messages.
-        unit: Unit of the images.
-        scaled: Whether an interval step came before.
-    """
-
-    side: int
+    side: int  #: of a stamp [px]
+    #: Noise sigma of one input pixel in the images' current unit, if there is such a number.
+    #: Constant divisors change it; rebinning does not, although averaging lowers the noise:
+    #: drizzled noise averages down by less than 1/factor, and a softening that keeps its meaning
+    #: in input pixels compares across rebin factors.
     noise: float | None
-    no_noise: str = ""
-    unit: str = ""
-    scaled: bool = False
+    no_noise: str = ""  #: why there is none, for messages
+    unit: str = ""  #: of the images
+    scaled: bool = False  #: whether an interval step came before
 
 
 class ChainStep(Section):
@@ -259,12 +251,7 @@ def read_steps(values: Any) -> list[Step]:
 
 
 def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:
-    """Follow a chain without images.
-
-    Args:
-        steps: The chain.
-        state: Of the stamps before it.
-        name: Name of the chain in messages.
+    """Follow a chain without images; `name` is that of the chain in messages.
 
     Returns:
         The state before each step, and that after the last.
@@ -285,14 +272,11 @@ def plan(steps: Sequence[Step], state: State, name: str) -> list[State]:
 def apply_chain(
     images: np.ndarray, steps: Sequence[Step], pixel_rms: float | None, name: str = "variant"
 ) -> np.ndarray:
-    """Apply steps in order.
+    """Apply steps in order to images (n, S, S, ...) of any unit.
 
-    Args:
-        images: (n, S, S) or (n, S, S, channels), any unit.
-        steps: The chain; empty leaves the values as they are.
-        pixel_rms: Typical noise sigma of one input pixel, same unit: one number per survey, so
-            that fluxes of different stamps stay comparable. None: there is no such number.
-        name: Name of the chain in messages.
+    `pixel_rms` is the typical noise sigma of one input pixel in the same unit: one number per
+    survey, so that fluxes of different stamps stay comparable. It is None if there is no such
+    number. `name` is that of the chain in messages.
 
     Returns:
         (n, S', S', ...) float32, S' the side after rebinning.
@@ -320,16 +304,12 @@ def apply_chain(
 def make_variant(
     paths: Sequence[Path], steps: Sequence[Step], output: Path, provenance: dict[str, Any]
 ) -> None:
-    """Turn stamp sets into one variant stamp set, in bounded memory.
+    """Turn stamp sets of one domain (shards, in this order) into one variant, in bounded memory.
 
-    Args:
-        paths: Stamp sets of one domain (shards), concatenated in this order.
-        steps: The chain.
-        output: Stamp set to write. The table is carried unchanged: radii and offsets stay in
-            pixels of the input, whose scale is the metadata's `label_pixel_scale`, while
-            `pixel_scale` is that of the rebinned images. `pixel_rms` stays the input's. Of masks, a
-            rebinned pixel is flagged where any of its pixels is.
-        provenance: Stored in the metadata, beside the input's own as `input_provenance`.
+    The table is carried unchanged: radii and offsets stay in pixels of the input, whose scale is
+    the metadata's `label_pixel_scale`, while `pixel_scale` is that of the rebinned images.
+    `pixel_rms` stays the input's, whose provenance becomes `input_provenance`. Of masks, a rebinned
+    pixel is flagged where any of its pixels is.
 
     Raises:
         DataError: an input is broken, lacks the noise a step needs, or a step fails; nothing is

@@ -7,34 +7,29 @@ VizieR's form of the latter) cannot be a label gets a flag and a reason.
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from galadapt.config.image import Image
 from galadapt.config.machine import Downloads
 from galadapt.config.survey import CandelsSurvey, SkyBox
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, expand
+from galadapt.core.files import expand
 from galadapt.core.log import log
 from galadapt.sky.archives import Archives, read_archives, unpack
-from galadapt.sky.calibration import unit_kind
-from galadapt.sky.catalogues import (
-    FLAG_BAD,
-    FLAG_GOOD,
-    FLAG_NO_FIT,
-    FLAG_SUSPICIOUS,
-    read_galfit,
-)
+from galadapt.sky.calibration import SCALE_TOLERANCE, unit_kind
+from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, read_galfit
 from galadapt.sky.downloads import fetch, link_or_copy
+from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.pixels import Pixels
 from galadapt.sky.sky import Sky, celestial, without_stale_distortion
-from galadapt.surveys.field import FITTED, Field
+from galadapt.surveys.field import FITTED, Field, image_stream
 
 #: Why an object is flagged and with which flag at least, the worst first. The flags of the
 #: catalogue itself stay; objects off the mosaic are left out and counted only.
@@ -55,11 +50,8 @@ _NAMES_2014 = {"gs": "goodss", "cos": "cosmos", "uds": "uds", "egs": "aegis", "g
 #: is still at it: some fits stop a per cent above, with a good flag.
 _RADIUS_FLOOR = 0.018 * 1.02
 
-#: Magnitudes no CANDELS galaxy has.
-_MAGNITUDES = (12.0, 32.0)
-
-#: Rows of pixels copied at once.
-_ROWS = 256
+_MAGNITUDES = (12.0, 32.0)  #: magnitudes no CANDELS galaxy has
+_ROWS = 256  #: rows of pixels copied at once
 
 #: Rows and columns [first, past the last).
 Box = tuple[tuple[int, int], tuple[int, int]]
@@ -74,14 +66,8 @@ def make_candels(
 ) -> None:
     """Make a field of CANDELS.
 
-    Args:
-        survey: Field, catalogue and part of the sky.
-        image: Pixel scale the mosaic must have, and side of a stamp.
-        field: Files to write; the images may be another name of the downloaded ones. truth has a
-            row per object of the catalogue: id, x, y [0-based px], catalog_flag, flag, reason (a
-            key of `REASONS`).
-        provenance: Written into the catalogue.
-        downloads: Where the files are and where they may be fetched.
+    Its images may be another name of the downloaded ones. truth has a row per object of the
+    catalogue: id, x, y [0-based px], catalog_flag, flag, reason (a key of `REASONS`).
 
     Raises:
         DataError: a file cannot be had or is not what its name promises, mosaic and settings
@@ -92,22 +78,26 @@ def make_candels(
     drz, wht = (
         _fetched(f"candels-{survey.field}-{kind}", archives, downloads) for kind in ("drz", "wht")
     )
-    header, sky = _judge(drz, wht, image)
-    source = _catalog_source(survey, archives, downloads)
-    table = read_galfit(source)
-    box = _pixels(survey.region, header, sky, drz)
-    ny, nx = (stop - start for start, stop in box)
-    if min(ny, nx) < image.stamp_size:
-        raise DataError(
-            f"{drz}: the part used is {nx} x {ny} px, smaller than a stamp "
-            f"of {image.stamp_size} px; widen survey.region"
+    with contextlib.ExitStack() as stack:
+        mosaic, weight = (
+            science_plane(open_fits(stack, path, "mosaic"), path, None) for path in (drz, wht)
         )
-    found = _flagged(_on_mosaic(table, sky, box, source, survey))
-    for fetched, path in ((drz, field.drz), (wht, field.wht)):
-        if survey.region is None:
-            link_or_copy(fetched, path, symbolic=True)
-        else:
-            _cut(fetched, path, box)
+        sky = _check_mosaic(mosaic, weight, drz, wht, image)
+        source = _catalog_source(survey, archives, downloads)
+        table = read_galfit(source)
+        box = _pixels(survey.region, mosaic.shape, sky, drz)
+        ny, nx = (stop - start for start, stop in box)
+        if min(ny, nx) < image.stamp_size:
+            raise DataError(
+                f"{drz}: the part used is {nx} x {ny} px, smaller than a stamp "
+                f"of {image.stamp_size} px; widen survey.region"
+            )
+        found = _flagged(_on_mosaic(table, sky, box, source, survey))
+        for fetched, plane, path in ((drz, mosaic, field.drz), (wht, weight, field.wht)):
+            if survey.region is None:
+                link_or_copy(fetched, path, symbolic=True)
+            else:
+                _cut(plane.header, plane_of(stack, plane, fetched), path, box)
     about = f"CANDELS {survey.field}, F160W: objects of {source.name} on {drz.name}"
     truth = found[["id", "x", "y", "catalog_flag", "flag", "reason"]]
     field.write_tables(found, truth, about, provenance)
@@ -120,7 +110,6 @@ def make_candels(
 
 
 def _fetched(name: str, archives: Archives, downloads: Downloads) -> Path:
-    """Find or fetch a file of the table."""
     return fetch(
         archives.named(name)[name],
         expand(downloads.folder),
@@ -144,61 +133,39 @@ def _catalog_source(survey: CandelsSurvey, archives: Archives, downloads: Downlo
     return found[0]
 
 
-def _header(path: Path) -> fits.Header:
-    """Header of the image; its pixels must all be there, but are not read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)
-            with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
-                header, end = hdus[0].header.copy(), hdus[0].fileinfo()
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise DataError(f"{path}: not a readable FITS file ({reason}); fetch it again") from None
-    if header.get("NAXIS") != 2:
-        raise DataError(f"{path}: its first image is not 2-D; give the mosaic itself")
-    # Only whole blocks of 2880 bytes count, but some writers leave the last one unfilled.
-    needed = end["datLoc"] + abs(header["BITPIX"]) // 8 * header["NAXIS1"] * header["NAXIS2"]
-    size = path.stat().st_size
-    if size < needed:
-        raise DataError(f"{path}: has {size} of {needed} bytes; delete it to have it fetched again")
-    return header
-
-
-def _judge(drz: Path, wht: Path, image: Image) -> tuple[fits.Header, Sky]:
-    """Check the mosaic by its headers alone; return the image's, and its places on the sky."""
-    header, weight = _header(drz), _header(wht)
-    shapes = [(h["NAXIS1"], h["NAXIS2"]) for h in (header, weight)]
-    if shapes[0] != shapes[1]:
+def _check_mosaic(mosaic: Any, weight: Any, drz: Path, wht: Path, image: Image) -> Sky:
+    """Check both planes by their headers alone; return the mosaic's coordinates."""
+    if mosaic.shape != weight.shape:
+        (ny, nx), (rows, columns) = mosaic.shape, weight.shape
         raise DataError(
-            f"{wht}: {shapes[1][0]} x {shapes[1][1]} px for a mosaic of {shapes[0][0]} x "
-            f"{shapes[0][1]} px ({drz}); fetch the weight map of the same mosaic"
+            f"{wht}: {columns} x {rows} px for a mosaic of {nx} x {ny} px ({drz}); fetch the "
+            "weight map of the same mosaic"
         )
-    unit = str(header.get("BUNIT", "")).strip()
+    unit = str(mosaic.header.get("BUNIT", "")).strip()
     if unit_kind(unit) != "e-/s":
         raise DataError(f"{drz}: BUNIT is '{unit}', not ELECTRONS/S; fetch the drz mosaic again")
-    wcs = celestial(header, None, drz)
+    wcs = celestial(mosaic.header, None, drz)
     if wcs is None:
         raise DataError(f"{drz}: no celestial WCS in the header; fetch the drz mosaic again")
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
-    if abs(scale / image.pixel_scale - 1) > 0.01:
+    if abs(scale / image.pixel_scale - 1) > SCALE_TOLERANCE:
         raise DataError(
             f"{drz}: pixel scale is {scale:.4f} arcsec, image.pixel_scale is "
             f"{image.pixel_scale:g}; set it to the mosaic's"
         )
-    return header, Sky(wcs, np.ones(2))
+    return Sky(wcs)
 
 
-def _pixels(region: SkyBox | None, header: fits.Header, sky: Sky, path: Path) -> Box:
+def _pixels(region: SkyBox | None, shape: tuple[int, int], sky: Sky, path: Path) -> Box:
     """Rows and columns of the part of the mosaic that covers a region; all without a region."""
-    sides = int(header["NAXIS2"]), int(header["NAXIS1"])
     if region is None:
-        return (0, sides[0]), (0, sides[1])
+        return (0, shape[0]), (0, shape[1])
     edges = np.linspace(0, 1, 9)
     ra = region.ra.low + (region.ra.high - region.ra.low) * edges
     dec = region.dec.low + (region.dec.high - region.dec.low) * edges
     x, y = sky.world_to_pixel_values(*np.meshgrid(ra, dec))
     box = []
-    for values, side in zip((y, x), sides, strict=True):
+    for values, side in zip((y, x), shape, strict=True):
         finite = values[np.isfinite(values)]
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
         box.append((int(max(np.floor(low), 0)), int(min(np.ceil(high) + 1, side))))
@@ -207,26 +174,17 @@ def _pixels(region: SkyBox | None, header: fits.Header, sky: Sky, path: Path) ->
     return box[0], box[1]
 
 
-def _cut(source: Path, target: Path, box: Box) -> None:
+def _cut(header: fits.Header, pixels: Pixels, target: Path, box: Box) -> None:
     """Copy a part of an image, some rows at a time, with its header."""
     (y0, y1), (x0, x1) = box
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        with fits.open(source, memmap=True) as hdus, atomic(target) as temporary:
-            header = without_stale_distortion(hdus[0].header)
-            header["NAXIS1"], header["NAXIS2"] = x1 - x0, y1 - y0
-            header["CRPIX1"] -= x0
-            header["CRPIX2"] -= y0
-            header["BITPIX"] = -32
-            for key in ("BSCALE", "BZERO"):
-                header.remove(key, ignore_missing=True)
-            stream = fits.StreamingHDU(temporary, header)
-            try:
-                for row in range(y0, y1, _ROWS):
-                    rows = hdus[0].section[row : min(row + _ROWS, y1), x0:x1]
-                    stream.write(np.asarray(rows, dtype=np.float32))
-            finally:
-                stream.close()
+    header = without_stale_distortion(header)
+    header["CRPIX1"] -= x0
+    header["CRPIX2"] -= y0
+    for key in ("BSCALE", "BZERO"):
+        header.remove(key, ignore_missing=True)
+    with image_stream(target, header, (y1 - y0, x1 - x0)) as stream:
+        for row in range(y0, y1, _ROWS):
+            stream.write(pixels[row : min(row + _ROWS, y1), x0:x1].astype(np.float32))
 
 
 def _on_mosaic(

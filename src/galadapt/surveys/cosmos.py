@@ -8,7 +8,6 @@ single Sersic fits that come with the catalogue (Mandelbaum et al. 2012; Lackner
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand
-from galadapt.core.log import log
 from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
@@ -45,8 +43,7 @@ REASONS = {
     "": FLAG_GOOD,
 }
 
-#: Side of the grid of wave numbers.
-_SPECTRUM = 256
+_SPECTRUM = 256  #: side of the grid of wave numbers
 
 #: Random stream purposes, in the upper half of the key's second word; galaxies take the lower.
 _OFFSET, _NOISE = 1, 2
@@ -62,15 +59,9 @@ def make_cosmos(
 ) -> None:
     """Make a field from a RealGalaxyCatalog.
 
-    Args:
-        survey: The catalogue and its calibration.
-        image: Stamp side (a cell is twice as wide), pixel scale and zero point of the mosaic.
-        psf: Effective PSF of the mosaic.
-        seed: Seed of sub-pixel offsets and noise.
-        field: Files to write. The catalogue has no errors, as the Sersic fits come without any;
-            truth has a row per galaxy: id, x, y, fit, box_cut [step in pixel rms], flag, reason
-            (a key of `REASONS`).
-        provenance: Written into the catalogue.
+    The seed draws sub-pixel offsets and noise. The catalogue has no errors, as the Sersic fits come
+    without any; truth has a row per galaxy: id, x, y, fit, box_cut [step in pixel rms], flag,
+    reason (a key of `REASONS`).
 
     Raises:
         DataError: the catalogue, its images or its Sersic fits are missing or broken.
@@ -88,12 +79,12 @@ def make_cosmos(
             empty = np.zeros((cell, cell))
             return add_noise(empty, levels, noise), empty + 1 / levels.pixel_rms**2
         offset = generator(seed, _OFFSET, index).uniform(-0.5, 0.5, 2)
-        seen = camera.see(index, rows.iloc[index], offset)
-        rms = np.sqrt(np.clip(levels.pixel_rms**2 - seen.variance, 0, None))
-        found.append((*offset, seen.cut, seen.reason))
+        light, variance, cut, reason = camera.see(index, rows.iloc[index], offset)
+        rms = np.sqrt(np.clip(levels.pixel_rms**2 - variance, 0, None))
+        found.append((*offset, cut, reason))
         # Where the archive was noisier than wanted, the weight is smaller.
-        weight = 1 / np.maximum(levels.pixel_rms**2, seen.variance)
-        return add_noise(seen.light, levels, noise, rms_map=rms), weight
+        weight = 1 / np.maximum(levels.pixel_rms**2, variance)
+        return add_noise(light, levels, noise, rms_map=rms), weight
 
     origin = "galadapt: COSMOS galaxies seen again"
     wcs, corners = field.write_cells(len(rows), image, levels.exposure_time, origin, draw)
@@ -113,10 +104,6 @@ def make_cosmos(
     )
     about = f"COSMOS galaxies in the PSF and noise of {image.band}; values of their F814W fits"
     field.write_tables(catalogue, rows, about, provenance)
-    log.info(
-        f"cosmos survey: {len(rows)} galaxies, "
-        f"{int((rows['flag'] == FLAG_GOOD).sum())} with a good flag"
-    )
 
 
 def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]:
@@ -154,6 +141,7 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
         magnitude = magnitude_of(flux, survey.source_zero_point)
     # phi is counter-clockwise from +x, GALFIT's angle from +y.
     angle = (np.degrees(phi) - 90 + np.where(swap, 90, 0) + 90) % 180 - 90
+    viable = table["viable_sersic"] if "viable_sersic" in table.colnames else np.ones(len(table))
     frame = pd.DataFrame(
         {
             "id": np.asarray(table["IDENT"], np.int64),
@@ -163,24 +151,10 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
             "axis_ratio": ratio,
             "position_angle": angle,
             "fit_status": np.asarray(table["fit_status"])[:, 4].astype(np.int64),
-            "viable": (
-                np.asarray(table["viable_sersic"]).astype(np.int64)
-                if "viable_sersic" in table.colnames
-                else 1
-            ),
+            "viable": np.asarray(viable).astype(np.int64),
         }
     )
     return source, frame
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """One galaxy in its cell."""
-
-    light: np.ndarray  #: (cell, cell) [e-/s], with the archive's noise
-    variance: np.ndarray  #: of that noise, per pixel (cell, cell)
-    cut: float  #: step at the edge of the source box [pixel rms]; NaN without a model
-    reason: str  #: a key of `REASONS`
 
 
 class _Camera:
@@ -201,10 +175,18 @@ class _Camera:
         self._renderer = KTableRenderer(image, psf)
         # Wave numbers up to the PSF's last, on which noise spectra are summed.
         self._step = 2 * psf.maxk / _SPECTRUM
-        self._passed = self._power(psf)
+        self._passed = np.abs(self._spectrum(psf)) ** 2
 
-    def see(self, index: int, row: pd.Series, offset: np.ndarray) -> _Seen:
-        """Draw one galaxy, and measure how much of it the archive's box has cut off."""
+    def see(
+        self, index: int, row: pd.Series, offset: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float, str]:
+        """Draw one galaxy in its cell, and measure how much of it the archive's box has cut off.
+
+        Returns:
+            Light (cell, cell) [e-/s] with the archive's noise, and that noise's variance per pixel;
+            the step at the edge of the source box [pixel rms], NaN without a model; a key of
+            `REASONS`.
+        """
         cell = self.cell
         variance = np.zeros((cell, cell))
         try:
@@ -215,17 +197,16 @@ class _Camera:
                 raise ValueError("the image or its PSF holds NaN")
             noise = self._noise_variance(index)
         except (galsim.GalSimError, OSError, ValueError, LookupError):
-            return _Seen(np.zeros((cell, cell)), variance, np.nan, "unreadable")
+            return np.zeros((cell, cell)), variance, np.nan, "unreadable"
         ny, nx = galaxy.gal_image.array.shape
         half_box = np.array([nx, ny]) * galaxy.gal_image.scale / self._image.pixel_scale / 2
         # The archive's noise came along inside the box: only the rest is to be added there.
         variance[_distance(cell, offset, half_box) <= 0] = noise
         cut = self._cut(row, offset, half_box)
-        return _Seen(light, variance, cut, _reason(row, cut, self._limits))
+        return light, variance, cut, _reason(row, cut, self._limits)
 
-    def _power(self, profile: galsim.GSObject) -> np.ndarray:
-        drawn = profile.drawKImage(nx=_SPECTRUM, ny=_SPECTRUM, scale=self._step)
-        return np.abs(drawn.array) ** 2
+    def _spectrum(self, profile: galsim.GSObject) -> np.ndarray:
+        return profile.drawKImage(nx=_SPECTRUM, ny=_SPECTRUM, scale=self._step).array
 
     def _noise_variance(self, index: int) -> float:
         """Variance of the archive's noise after its PSF has been exchanged for ours [(e-/s)^2].
@@ -233,12 +214,10 @@ class _Camera:
         The integral of its power spectrum over the plane, as ``seen.noise.getVariance()`` has it
         to 1e-6 in 200 times the time.
         """
-        own = self._power(self._source.getPSF(index))
-        noise = self._source.getNoise(index).drawKImage(
-            nx=_SPECTRUM, ny=_SPECTRUM, scale=self._step
-        )
+        own = np.abs(self._spectrum(self._source.getPSF(index))) ** 2
+        noise = self._spectrum(self._source.getNoise(index)).real
         passed = self._passed > 1e-12
-        total = (noise.array.real[passed] * self._passed[passed] / own[passed]).sum()
+        total = (noise[passed] * self._passed[passed] / own[passed]).sum()
         return float(total * (self._step / (2 * np.pi) * self._brightening) ** 2)
 
     def _cut(self, row: pd.Series, offset: np.ndarray, half_box: np.ndarray) -> float:

@@ -20,9 +20,10 @@ from astropy.wcs import WCS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, read_table, write_parquet
-from galadapt.core.log import progress
+from galadapt.core.log import log, progress
 from galadapt.core.quantity import PARAMETERS
-from galadapt.sky.catalogues import FLAG_NO_FIT
+from galadapt.core.tables import require_columns
+from galadapt.sky.catalogues import FLAG_GOOD, FLAG_NO_FIT
 
 #: Columns of ``catalogue.parquet`` and their units; NaN where a value is missing.
 #: effective_radius is the semi-major axis of the half-light ellipse, ellipticity 1 - b/a,
@@ -61,15 +62,10 @@ class Field:
         origin: str,
         bands: Iterable[Band],
     ) -> None:
-        """Write mosaic and weight map some rows at a time, atomically.
+        """Write mosaic and weight map (ny, nx), some rows at a time, atomically.
 
-        Args:
-            shape: (ny, nx).
-            wcs: Celestial WCS.
-            image: Band and zero point.
-            exposure_time: [s]; None unknown.
-            origin: What the header calls the survey.
-            bands: Pixels and weights of consecutive rows, (rows, nx) each.
+        `exposure_time` is in seconds, None if unknown; `origin` is the survey's name in the header.
+        `bands` yields pixels and weights of consecutive rows, (rows, nx) each.
         """
         cards: dict[str, Any] = {
             "FILTER": image.band,
@@ -85,8 +81,7 @@ class Field:
                 header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
                 header.update(wcs_header(wcs))
                 header.update({"BUNIT": unit, **cards})
-                temporary = stack.enter_context(atomic(path))
-                streams.append(stack.enter_context(fits.StreamingHDU(str(temporary), header)))
+                streams.append(stack.enter_context(image_stream(path, header, shape)))
             for band in bands:
                 for stream, values in zip(streams, band, strict=True):
                     stream.write(values.astype(np.float32))
@@ -99,14 +94,10 @@ class Field:
         origin: str,
         draw: Callable[[int], Band],
     ) -> tuple[WCS, np.ndarray]:
-        """Write a mosaic of square cells, twice as wide as a stamp, one object in each.
+        """Write a mosaic of square cells, twice as wide as a stamp, one of `count` objects in each.
 
-        Args:
-            count: Number of objects.
-            image: Stamp side, pixel scale, band and zero point.
-            exposure_time: [s]; None unknown.
-            origin: What the header calls the survey.
-            draw: Pixels and weights of a cell by its number; those from `count` on are empty.
+        `draw` gives pixels and weights of a cell by its number; those from `count` on are empty.
+        Other arguments are those of `write_images`.
 
         Returns:
             WCS; first column and row of each object's cell (count, 2).
@@ -130,20 +121,29 @@ class Field:
     def write_tables(
         self, catalogue: pd.DataFrame, truth: pd.DataFrame, about: str, provenance: dict[str, Any]
     ) -> None:
-        """Write the catalogue, units and provenance in its metadata, and the truth.
+        """Write the catalogue, with units, `about` and provenance in its metadata, and the truth.
 
-        Args:
-            catalogue: What there is of `CATALOGUE`, at least id and flag; what has flag 3 (no fit)
-                loses all values of the fit.
-            truth: As it is written.
-            about: A sentence for the metadata.
-            provenance: Likewise.
+        The catalogue has at least id and flag; its other columns of `CATALOGUE` may be missing.
+        Objects with flag 3 (no fit) lose all values of the fit.
         """
         table = catalogue.reindex(columns=list(CATALOGUE))
         table.loc[table["flag"] == FLAG_NO_FIT, list(FITTED)] = np.nan
         table.attrs = {"about": about, "units": CATALOGUE, "provenance": provenance}
         write_parquet(self.catalogue, table)
         write_parquet(self.truth, truth)
+        labelled = int(table[list(PARAMETERS)].notna().all(axis=1).sum())
+        good = int((table["flag"] == FLAG_GOOD).sum())
+        log.info(f"{about}: {len(table)} rows, {labelled} with labels, {good} with a good flag")
+
+
+@contextlib.contextmanager
+def image_stream(
+    path: Path, header: fits.Header, shape: tuple[int, int]
+) -> Iterator[fits.StreamingHDU]:
+    """Yield a stream that takes the rows of a float32 image (ny, nx); the file is atomic."""
+    header["BITPIX"], header["NAXIS1"], header["NAXIS2"] = -32, shape[1], shape[0]
+    with atomic(path) as temporary, fits.StreamingHDU(temporary, header) as stream:
+        yield stream
 
 
 def read_catalogue(path: Path) -> pd.DataFrame:
@@ -154,11 +154,7 @@ def read_catalogue(path: Path) -> pd.DataFrame:
     """
     table = read_table(path)
     table.attrs = {}
-    missing = [name for name in CATALOGUE if name not in table]
-    if missing:
-        raise DataError(
-            f"{path}: catalogue lacks the column(s) {', '.join(missing)}; rerun the survey"
-        )
+    require_columns(table, CATALOGUE, path, "rerun the survey")
     twice = table.loc[table["id"].duplicated(), "id"]
     if len(twice):
         raise DataError(f"{path}: id {twice.iloc[0]} stands twice; give every object its own")

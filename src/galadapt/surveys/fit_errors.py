@@ -59,11 +59,8 @@ def scattered(
 ) -> pd.DataFrame:
     """Catalogue rows of good fits: the best values, scattered by their quoted errors.
 
-    Args:
-        best: magnitude, effective_radius [any unit], sersic_index, axis_ratio, position_angle [deg]
-            without noise, (N,).
-        sn: Signal-to-noise ratio (N,).
-        scatter: In units of the quoted errors.
+    The best values are magnitude, effective_radius [any unit], sersic_index, axis_ratio,
+    position_angle [deg], (N,), without noise; `scatter` is in units of the quoted errors.
 
     Returns:
         The same columns, each with its ``_error``, and sn.
@@ -79,21 +76,17 @@ def scattered(
     # An axis ratio above one is the same ellipse with its axes exchanged.
     ratio = np.clip(np.where(ratio > 1, 2 - ratio, ratio), 0.05, 1.0)
     angle = best["position_angle"].to_numpy() + single[:, 1] * errors["position_angle"]
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "magnitude": magnitude,
-            "magnitude_error": errors["magnitude"],
             "effective_radius": radius,
-            "effective_radius_error": radius * errors["effective_radius"],
             "sersic_index": index,
-            "sersic_index_error": index * errors["sersic_index"],
             "axis_ratio": ratio,
-            "axis_ratio_error": errors["axis_ratio"],
             "position_angle": (angle + 90) % 180 - 90,
-            "position_angle_error": errors["position_angle"],
-            "sn": sn,
         }
     )
+    errors[["effective_radius", "sersic_index"]] *= rows[["effective_radius", "sersic_index"]]
+    return rows.join(errors.add_suffix("_error")).assign(sn=sn)
 
 
 def flagged(
@@ -104,29 +97,16 @@ def flagged(
     Suspicious fits (1) scatter by a tenth more in every value, bad fits (2) end at a bound of the
     index, and objects without a fit (3) lose all values when they are written. Rates are below
     those of the real catalogue (10-20 per cent bad), in which stars and artefacts are counted too.
-
-    Args:
-        rows: From `scattered`.
-        crowding: Light of neighbours at the galaxy over its own, (N,).
-
-    Returns:
-        The rows and their flags (N,).
+    `crowding` is the light of neighbours at the galaxy over its own (N,).
     """
     faint = 1 / (1 + (rows["sn"].to_numpy() / 40) ** 2)
     crowded = np.clip(crowding, 0, 1)
-    probability = np.stack(
-        [
-            0.03 + 0.08 * faint + 0.3 * crowded,
-            0.02 + 0.05 * faint + 0.2 * crowded,
-            0.002 + 0.01 * faint,
-        ],
-        axis=1,
-    )
-    draw = rng.random(len(rows))
+    no_fit, bad_fit = 0.002 + 0.01 * faint, 0.02 + 0.05 * faint + 0.2 * crowded
+    suspicious_fit = 0.03 + 0.08 * faint + 0.3 * crowded
     # Ordered from the worst, so that one draw decides between exclusive outcomes.
-    steps = np.cumsum(probability[:, ::-1], axis=1)
+    steps = np.cumsum([no_fit, bad_fit, suspicious_fit], axis=0)
     outcome = np.array([FLAG_NO_FIT, FLAG_BAD, FLAG_SUSPICIOUS, FLAG_GOOD])
-    flags = outcome[(draw[:, None] >= steps).sum(axis=1)]
+    flags = outcome[(rng.random(len(rows)) >= steps).sum(axis=0)]
     noise = rng.standard_normal((len(rows), 3)) * 0.1
     high = rng.random(len(rows)) < 0.6
     rows = rows.copy()

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import re
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.nddata import Cutout2D, NoOverlapError
-from astropy.utils.exceptions import AstropyWarning
 from photutils.aperture import CircularAnnulus, CircularAperture
 
 from galadapt.config.image import Image
@@ -34,57 +32,40 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
 from galadapt.sky.catalogues import FLAG_NO_FIT, FLAG_SUSPICIOUS, locate, read_objects
+from galadapt.sky.fits_files import open_fits, planes_of, unreadable
 from galadapt.surveys.field import Band, Field, tangent_wcs
 
 _ORIGIN = "galadapt: the user's images"
 
-#: Rows of a mosaic that are copied at once.
-_BAND = 256
-
-#: Random stream purpose.
-_FILL = 1
-
-#: Objects whose flux is compared with their magnitude.
-_COMPARED = 200
+_BAND = 256  #: rows of a mosaic that are copied at once
+_FILL = 1  #: random stream purpose
+_COMPARED = 200  #: objects whose flux is compared with their magnitude
 
 #: Median difference of fluxes and magnitudes from which on there is a warning, an error [mag].
 _OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
 
-#: So many cutouts without a usable one are enough.
-_HOPELESS = 20
+_HOPELESS = 20  #: so many cutouts without a usable one are enough
 
 #: Names of FITS files in a folder of cutouts.
 _SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
 
 
 def make_images(
-    survey: ImagesSurvey,
-    image: Image,
-    seed: int,
-    field: Field,
-    provenance: dict[str, Any],
+    survey: ImagesSurvey, image: Image, seed: int, field: Field, provenance: dict[str, Any]
 ) -> None:
     """Make a field from the user's files; the experiment's PSF must be that of the images.
 
-    Args:
-        survey: The files and what their headers lack.
-        image: Stamp side (a cell of cutouts is twice as wide), pixel scale and zero point.
-        seed: Seed of the noise around cutouts (`survey.fill`).
-        field: Files to write. truth has a row per object: id, x, y [px of the mosaic], flag,
-            labelled, source (file), filled; name, if the catalogue has one.
-        provenance: Written into the catalogue.
+    The seed draws the noise around cutouts (`survey.fill`). truth has a row per object: id, x, y
+    [px of the mosaic], flag, labelled, source (file), filled; name, if the catalogue has one.
 
     Raises:
         DataError: a file is missing or broken, contradicts another, or lacks what cannot be
             guessed: unit, zero point, pixel scale, WCS.
     """
-    cat = survey.catalog
-    path = expand(cat.path)
+    path = expand(survey.catalog.path)
     objects = read_objects(
         path,
-        cat.columns,
-        units=cat.units,
-        one_based=cat.one_based,
+        **survey.catalog.model_dump(exclude={"path"}),
         pixel_scale=survey.native_pixel_scale or image.pixel_scale,
         galfit_labels=True,
         placed=survey.image is not None,
@@ -103,10 +84,6 @@ def make_images(
     kept = ["id", "name", "x", "y", "flag", "labelled", "source", "filled"]
     truth = rows[[name for name in kept if name in rows]]
     field.write_tables(rows, truth, about, provenance)
-    log.info(
-        f"images survey: {len(rows)} objects, {int(rows['labelled'].sum())} with labels, "
-        f"{int((rows['flag'] == 0).sum())} with a good flag"
-    )
 
 
 def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
@@ -132,39 +109,29 @@ def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-# --- one image ------------------------------------------------------------------------------
-
-
 def _copy(
     survey: ImagesSurvey, image: Image, objects: pd.DataFrame, field: Field
 ) -> tuple[pd.DataFrame, bool]:
     """Copy an image onto the experiment's grid; returns the objects and whether it has a sky."""
     assert survey.image is not None
     path = expand(survey.image.path)
-    maps: dict[str, MapFile | None] = {
-        "weight": survey.weight,
-        "rms": survey.rms,
-        "exposure": survey.exposure,
-        "mask": survey.mask,
-    }
-    given: dict[str, Any] = {
-        name: expand(one.path) for name, one in maps.items() if one is not None
-    }
-    invert = survey.mask is not None and survey.mask.invert
-    with open_mosaic(
-        path, hdu=survey.hdu, invert_mask=invert, **given, **_options(survey, image)
-    ) as mosaic:
+    options = _options(survey, image) | {"hdu": survey.hdu}
+    for name in ("weight", "rms", "exposure", "mask"):
+        given: MapFile | None = getattr(survey, name)
+        if given is not None:
+            options[name] = expand(given.path)
+    if survey.mask is not None:
+        options["invert_mask"] = survey.mask.invert
+    with open_mosaic(path, **options) as mosaic:
         factor = _brightening(mosaic, image)
         rows = _with_flags(objects)
         rows["x"], rows["y"] = locate(objects, mosaic)
         rows["source"], rows["filled"] = path.name, False
         wcs = mosaic.wcs() or tangent_wcs(mosaic.shape, image.pixel_scale)
-        if not mosaic.has_wcs or "ra" not in rows:
-            rows["ra"], rows["dec"] = (
-                mosaic.sky(rows["x"], rows["y"])
-                if mosaic.has_wcs
-                else wcs.pixel_to_world_values(rows["x"], rows["y"])
-            )
+        if not mosaic.has_wcs:
+            rows["ra"], rows["dec"] = wcs.pixel_to_world_values(rows["x"], rows["y"])
+        elif "ra" not in rows:
+            rows["ra"], rows["dec"] = mosaic.sky(rows["x"], rows["y"])
         rows.loc[rows["x"].isna(), "flag"] = FLAG_NO_FIT
         ny, nx = mosaic.shape
 
@@ -176,9 +143,6 @@ def _copy(
         steps = progress(bands(), -(-ny // _BAND), "images survey", "bands")
         field.write_images(mosaic.shape, wcs, image, mosaic.exposure_time, _ORIGIN, steps)
         return rows, mosaic.has_wcs
-
-
-# --- cutouts --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -199,7 +163,7 @@ def _cutouts(path: Path) -> Iterator[list[_Cutout]]:
     """
     if path.is_dir():
         files = [p for p in path.iterdir() if p.name.lower().endswith(_SUFFIXES)]
-        files.sort(key=lambda file: _natural(file.name))
+        files.sort(key=_natural)
         if not files:
             raise DataError(f"{path}: holds no FITS image; give the folder of the cutouts")
         yield [_Cutout(file, file.name.split(".fit")[0], str(file)) for file in files]
@@ -207,13 +171,7 @@ def _cutouts(path: Path) -> Iterator[list[_Cutout]]:
     if not path.is_file():
         raise DataError(f"{path}: no such cutouts; give a folder of FITS files or a FITS file")
     with tempfile.TemporaryDirectory(prefix="galadapt-") as folder:
-        try:
-            found = _split(path, Path(folder))
-        except (OSError, ValueError, TypeError) as error:
-            reason = str(error).split("\n")[0].rstrip(".")
-            raise DataError(
-                f"{path}: not a readable FITS file ({reason}); fetch it again"
-            ) from None
+        found = _split(path, Path(folder))
         if not found:
             raise DataError(f"{path}: holds no image; give a folder of FITS files or a FITS file")
         yield found
@@ -228,26 +186,29 @@ def _split(path: Path, folder: Path) -> list[_Cutout]:
         fits.PrimaryHDU(plane, header).writeto(file, output_verify="silentfix+ignore")
         found.append(_Cutout(file, name, f"{path} {called}"))
 
-    with warnings.catch_warnings(), fits.open(path) as hdus:
-        warnings.simplefilter("ignore", AstropyWarning)
-        warnings.filterwarnings("error", ".*truncated", AstropyWarning)
-        images = [(k, hdu) for k, hdu in enumerate(hdus) if hdu.is_image]
-        planes = [(k, hdu) for k, hdu in images if len(hdu.shape) == 2]
-        for k, hdu in planes:
-            write(hdu.data, hdu.header, hdu.name or str(k), f"extension {k}")
-        for k, hdu in images if not planes else []:
-            if len(hdu.shape) == 3:
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "cutouts")
+        planes = planes_of(hdus)
+        cubes = [] if planes else [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) == 3]
+        try:
+            for hdu in planes:
+                number = hdus.index(hdu)
+                write(hdu.data, hdu.header, hdu.name or str(number), f"extension {number}")
+            for hdu in cubes:
                 header = hdu.header.copy()
                 for card in [card for card in header if card.endswith("3")]:
                     del header[card]
                 for number, plane in enumerate(hdu.data):
-                    write(plane, header, str(number), f"extension {k} plane {number}")
+                    called = f"extension {hdus.index(hdu)} plane {number}"
+                    write(plane, header, str(number), called)
+        except (OSError, ValueError, TypeError) as error:
+            raise unreadable(path, error) from None
     return found
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
     """Sort key by which 2.fits comes before 10.fits."""
-    parts = re.split(r"(\d+)", name)
+    parts = re.split(r"(\d+)", path.name)
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
 
 
@@ -302,7 +263,7 @@ def _lay_out(
                 data, weight, x, y, angle, filled = _cell(
                     cutouts[row], survey.fill, options, image, one, rng, remark
                 )
-            except _Unusable as error:
+            except DataError as error:
                 unusable.append(str(error))
                 # What is wrong with so many is wrong with all.
                 if len(unusable) == len(placed) + 1 == _HOPELESS:
@@ -327,10 +288,6 @@ def _lay_out(
     return rows, False
 
 
-class _Unusable(Exception):
-    """One cutout cannot be used; the others can."""
-
-
 def _cell(
     cutout: _Cutout,
     fill: bool,
@@ -340,7 +297,11 @@ def _cell(
     rng: np.random.Generator,
     remark: Callable[[str], None],
 ) -> tuple[np.ndarray, np.ndarray, float, float, float, bool]:
-    """One cell: data, weight (cell, cell); the object's place in it and angle; whether filled."""
+    """One cell: data, weight (cell, cell); the object's place in it and angle; whether filled.
+
+    Raises:
+        DataError: this cutout cannot be used.
+    """
     cell = 2 * image.stamp_size
 
     def named(message: str) -> str:
@@ -358,7 +319,7 @@ def _cell(
             if mosaic.has_wcs and "ra" in row and np.isfinite(angle):
                 angle = float(mosaic.angle([row["ra"]], [row["dec"]], np.array([angle]))[0])
     except DataError as error:
-        raise _Unusable(named(str(error))) from None
+        raise DataError(named(str(error))) from None
     small, small_weight = small * np.float32(factor), small_weight / np.float32(factor**2)
     # The object's pixel becomes the cell's middle one.
     pixel = round(x), round(y)
@@ -368,10 +329,10 @@ def _cell(
             for plane in (small, small_weight)
         )
     except NoOverlapError:
-        raise _Unusable(f"{cutout.called}: the object lies outside of its cutout") from None
+        raise DataError(f"{cutout.called}: the object lies outside of its cutout") from None
     good = weight > 0
     if not good.any():
-        raise _Unusable(f"{cutout.called}: no pixel has data")
+        raise DataError(f"{cutout.called}: no pixel has data")
     half = image.stamp_size // 2 + 1
     middle = np.s_[cell // 2 - half : cell // 2 + half, cell // 2 - half : cell // 2 + half]
     filled = fill and not good[middle].all()
@@ -380,7 +341,7 @@ def _cell(
         # there counts as noise.
         sky, rms = edge_level(data, good, min(small.shape))
         if not rms > 0:
-            raise _Unusable(f"{cutout.called}: no noise can be measured, as its edge is constant")
+            raise DataError(f"{cutout.called}: no noise can be measured, as its edge is constant")
     if measured:
         weight[good] = rms**-2
     if fill:
@@ -401,9 +362,6 @@ def _centre(mosaic: Mosaic, row: pd.Series) -> tuple[float, float]:
             return float(x), float(y)
         raise DataError(f"{mosaic.path}: the object lies outside of its cutout; check their order")
     return (nx - 1) / 2, (ny - 1) / 2
-
-
-# --- the catalogue --------------------------------------------------------------------------
 
 
 def _compare_fluxes(rows: pd.DataFrame, image: Image, field: Field, catalog: Path) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 import galsim
 import numpy as np
 import pandas as pd
+from astropy.nddata import overlap_slices
 from scipy import fft
 from scipy.spatial import cKDTree
 
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import MockSurvey
-from galadapt.core.log import log, progress
+from galadapt.core.log import progress
 from galadapt.core.photometry import draw_magnitude, flux_of, magnitude_of
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
@@ -31,42 +32,28 @@ from galadapt.surveys.field import Field, tangent_wcs
 #: Sides of the boxes galaxies are drawn in [px]; the PSF is transformed once for each.
 _BOXES = (64, 128, 256, 512, 1024)
 
-#: Surface brightness at which a galaxy's box may end [pixel rms].
-_BOX_LIMIT = 0.02
-
-#: The PSF is constant within each of this many cells per axis.
-_PSF_CELLS = 8
+_BOX_LIMIT = 0.02  #: surface brightness at which a galaxy's box may end [pixel rms]
+_PSF_CELLS = 8  #: the PSF is constant within each of this many cells per axis
 
 #: Radius within which a brighter galaxy hides a fainter one from the catalogue [arcsec].
 _BLEND_RADIUS = 0.4
 
-#: Rows and columns without data around the mosaic [px].
-_BORDER = 8
+_BORDER = 8  #: rows and columns without data around the mosaic [px]
 
 # Purposes of random streams; the index of a galaxy takes the lower half of the key.
 _GALAXY, _CLUMPS, _SKY, _NOISE, _DEFECTS, _CATALOG = range(1, 7)
 
 
 def make_mock(
-    survey: MockSurvey,
-    image: Image,
-    psf: Psf,
-    seed: int,
-    field: Field,
-    provenance: dict[str, Any],
+    survey: MockSurvey, image: Image, psf: Psf, seed: int, field: Field, provenance: dict[str, Any]
 ) -> None:
-    """Make a mock survey.
+    """Make a mock survey; the same seed gives the same bytes.
 
-    Args:
-        survey: What the survey holds.
-        image: Pixel scale and zero point.
-        psf: The training PSF, which the survey's PSF broadens and distorts.
-        seed: Seed; the same seed gives the same bytes.
-        field: Files to write. The catalogue lists the galaxies above the catalogue limit; truth
-            has a row per galaxy drawn: components, best single Sersic, catalogued or not.
-        provenance: Written into the catalogue.
+    `psf` is the training PSF, which the survey's PSF broadens and distorts. The catalogue lists the
+    galaxies above the catalogue limit; truth has a row per galaxy drawn: components, best single
+    Sersic, catalogued or not.
     """
-    side = _side(survey, image)
+    side = max(survey.side(image.pixel_scale), 2 * image.stamp_size + 4 * _BORDER)
     levels = resolve(survey.noise)
     galaxies = draw_population(survey, image, seed, side)
     wcs = tangent_wcs((side, side), image.pixel_scale)
@@ -86,17 +73,6 @@ def make_mock(
     field.write_images(mosaic.shape, wcs, image, levels.exposure_time, origin, bands)
     about = f"mock survey in {image.band}: single Sersic values of composite galaxies"
     field.write_tables(rows, table, about, provenance)
-    log.info(
-        f"mock survey: {len(table)} galaxies on {side}x{side} px, {len(rows)} catalogued, "
-        f"{int((rows['flag'] == 0).sum())} with a good fit"
-    )
-
-
-def _side(survey: MockSurvey, image: Image) -> int:
-    return max(survey.side(image.pixel_scale), 2 * image.stamp_size + 4 * _BORDER)
-
-
-# --- the galaxies ---------------------------------------------------------------------------
 
 
 def draw_population(survey: MockSurvey, image: Image, seed: int, side: int) -> pd.DataFrame:
@@ -110,28 +86,16 @@ def draw_population(survey: MockSurvey, image: Image, seed: int, side: int) -> p
         position_angle [deg], disc_radius and bulge_radius [px], disc_index, bulge_index,
         bulge_fraction, structure_fraction, bar_fraction, arms, pitch [deg].
     """
-    faint = round(survey.n_galaxies * survey.faint_ratio)
-    rows = []
-    for index in range(survey.n_galaxies + faint):
-        rng = generator(seed, _GALAXY, index)
-        limits = (
-            (survey.bright_limit, survey.catalog_limit)
-            if index < survey.n_galaxies
-            else (survey.catalog_limit, survey.faint_limit)
-        )
-        rows.append(_galaxy(index + 1, limits, survey, image, side, rng))
-    return pd.DataFrame(rows)
+    count = survey.n_galaxies + round(survey.n_galaxies * survey.faint_ratio)
+    return pd.DataFrame([_galaxy(index, survey, image, seed, side) for index in range(count)])
 
 
-def _galaxy(
-    number: int,
-    limits: tuple[float, float],
-    survey: MockSurvey,
-    image: Image,
-    side: int,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
+def _galaxy(index: int, survey: MockSurvey, image: Image, seed: int, side: int) -> dict[str, Any]:
+    rng = generator(seed, _GALAXY, index)
     x, y = rng.uniform(0, side - 1, 2)
+    limits = survey.bright_limit, survey.catalog_limit
+    if index >= survey.n_galaxies:
+        limits = survey.catalog_limit, survey.faint_limit
     magnitude = draw_magnitude(rng, *limits, survey.magnitude_slope)
     # Bright galaxies are more often spheroids.
     spheroid = rng.random() < np.clip(0.28 - 0.04 * (magnitude - 21), 0.1, 0.5)
@@ -155,7 +119,7 @@ def _galaxy(
         has_bar = rng.random() < 0.35
         bar_fraction = min(survey.structure * rng.uniform(0.03, 0.12), 0.3) if has_bar else 0.0
     return {
-        "id": number,
+        "id": index + 1,
         "x": x,
         "y": y,
         "magnitude": magnitude,
@@ -182,69 +146,43 @@ def _components(galaxies: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     disc_share = 1 - galaxies["bulge_fraction"]
     bar = disc_share * galaxies["bar_fraction"]
     fractions = np.stack([galaxies["bulge_fraction"], disc_share - bar, bar], axis=1)
-    radii = np.stack(
-        [galaxies["bulge_radius"], galaxies["disc_radius"], 0.35 * galaxies["disc_radius"]], axis=1
-    )
-    indices = np.stack(
-        [galaxies["bulge_index"], galaxies["disc_index"], np.full(len(galaxies), 0.5)], axis=1
-    )
-    return fractions, radii, indices
+    radii = galaxies[["bulge_radius", "disc_radius"]].assign(bar=0.35 * galaxies["disc_radius"])
+    indices = galaxies[["bulge_index", "disc_index"]].assign(bar=0.5)
+    return fractions, radii.to_numpy(), indices.to_numpy()
 
 
 def _best_fits(
-    galaxies: pd.DataFrame,
-    image: Image,
-    pixel_rms: float,
-    exposure_time: float,
-    psf_sigma: float,
+    galaxies: pd.DataFrame, image: Image, pixel_rms: float, exposure_time: float, psf_sigma: float
 ) -> pd.DataFrame:
     """Add flux [e-/s] and the best single Sersic (best_magnitude, _radius [px], _index)."""
     table = galaxies.copy()
     table["flux"] = flux_of(table["magnitude"], image.zero_point)
     flux, radius, index = profiles.fit_single_sersic(
-        table["flux"].to_numpy(),
-        table["axis_ratio"].to_numpy(),
+        *(table["flux"].to_numpy(), table["axis_ratio"].to_numpy()),
         *_components(table),
-        pixel_rms,
-        exposure_time,
-        psf_sigma,
+        *(pixel_rms, exposure_time, psf_sigma),
     )
     table["best_magnitude"] = magnitude_of(flux, image.zero_point)
-    table["best_radius"] = radius
-    table["best_index"] = index
+    table["best_radius"], table["best_index"] = radius, index
     return table
-
-
-# --- the mosaic -----------------------------------------------------------------------------
 
 
 def _boxes(table: pd.DataFrame, pixel_rms: float) -> np.ndarray:
     """Side of each galaxy's box (N,): where its light falls below `_BOX_LIMIT`."""
     fractions, radii, indices = _components(table)
     grid = np.geomspace(4, _BOXES[-1] / 2 - 8, 60)
-    brightness = (
-        fractions[:, None, :]
-        * profiles.surface_brightness(
-            grid[None, :, None],
-            radii[:, None, :],
-            indices[:, None, :],
-            table["axis_ratio"].to_numpy()[:, None, None],
-        )
-    ).sum(axis=2) * table["flux"].to_numpy()[:, None]
-    reach = np.array(
-        [grid[bright].max(initial=0) for bright in brightness > _BOX_LIMIT * pixel_rms]
+    ratio = table["axis_ratio"].to_numpy()[:, None, None]
+    parts = profiles.surface_brightness(
+        grid[None, :, None], radii[:, None, :], indices[:, None, :], ratio
     )
-    wanted = 2 * (reach + 8)
+    brightness = (fractions[:, None, :] * parts).sum(axis=2) * table["flux"].to_numpy()[:, None]
+    limit = _BOX_LIMIT * pixel_rms
+    wanted = 2 * (np.where(brightness > limit, grid, 0).max(axis=1) + 8)
     return np.array(_BOXES)[np.minimum(np.searchsorted(_BOXES, wanted), len(_BOXES) - 1)]
 
 
 def _draw(
-    table: pd.DataFrame,
-    optics: _FieldPsf,
-    image: Image,
-    seed: int,
-    side: int,
-    pixel_rms: float,
+    table: pd.DataFrame, optics: _FieldPsf, image: Image, seed: int, side: int, pixel_rms: float
 ) -> np.ndarray:
     """Draw all galaxies, without noise: (side, side) float64 [e-/s]."""
     mosaic = np.zeros((side, side))
@@ -257,23 +195,16 @@ def _draw(
         rng = generator(seed, _CLUMPS, record["id"])
         spectrum = optics.transform(x, y, int(box))
         stamp = _galaxy_stamp(record, int(box), image.pixel_scale, spectrum, rng)
-        _paste(mosaic, stamp, x - box // 2, y - box // 2)
+        # What lies outside the mosaic is dropped.
+        inside, part = overlap_slices(mosaic.shape, stamp.shape, (y, x))
+        mosaic[inside] += stamp[part]
     return mosaic
-
-
-def _paste(mosaic: np.ndarray, stamp: np.ndarray, x: int, y: int) -> None:
-    """Add a stamp whose first pixel is (x, y); what lies outside the mosaic is dropped."""
-    ny, nx = mosaic.shape
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + stamp.shape[1], nx), min(y + stamp.shape[0], ny)
-    mosaic[y0:y1, x0:x1] += stamp[y0 - y : y1 - y, x0 - x : x1 - x]
 
 
 def _half_plane(profile: galsim.GSObject, box: int, pixel_scale: float) -> np.ndarray:
     """Fourier transform of a profile (box, box/2 + 1), in the order of ``rfft2``."""
-    grid = galsim.ImageCD(
-        galsim.BoundsI(0, box // 2, -box // 2, box // 2 - 1),
-        scale=2 * np.pi / (box * pixel_scale),
-    )
+    bounds = galsim.BoundsI(0, box // 2, -box // 2, box // 2 - 1)
+    grid = galsim.ImageCD(bounds, scale=2 * np.pi / (box * pixel_scale))
     profile.drawKImage(image=grid, recenter=False)
     return fft.ifftshift(grid.array, axes=0)
 
@@ -312,11 +243,7 @@ class _FieldPsf:
 
 
 def _galaxy_stamp(
-    galaxy: dict[str, Any],
-    box: int,
-    pixel_scale: float,
-    psf: np.ndarray,
-    rng: np.random.Generator,
+    galaxy: dict[str, Any], box: int, pixel_scale: float, psf: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw one galaxy centred on pixel (box/2 + fraction of x, box/2 + fraction of y)."""
     flux, q = galaxy["flux"], galaxy["axis_ratio"]
@@ -431,9 +358,6 @@ def _has_data(side: int, seed: int) -> np.ndarray:
     return good
 
 
-# --- the catalogue --------------------------------------------------------------------------
-
-
 def _catalogue(
     table: pd.DataFrame,
     survey: MockSurvey,
@@ -465,14 +389,10 @@ def _catalogue(
         kept["flux"].to_numpy(), kept["best_radius"].to_numpy(), ratio, rms, exposure_time
     )
     rng = generator(seed, _CATALOG)
-    best = pd.DataFrame(
-        {
-            "magnitude": kept["best_magnitude"].to_numpy(),
-            "effective_radius": kept["best_radius"].to_numpy() * image.pixel_scale,
-            "sersic_index": kept["best_index"].to_numpy(),
-            "axis_ratio": ratio,
-            "position_angle": kept["position_angle"].to_numpy(),
-        }
+    best = kept[["axis_ratio", "position_angle"]].assign(
+        magnitude=kept["best_magnitude"],
+        effective_radius=kept["best_radius"] * image.pixel_scale,
+        sersic_index=kept["best_index"],
     )
     rows = fit_errors.scattered(best, sn, survey.fit_scatter, rng)
     rows, flags = fit_errors.flagged(rows, crowding[chosen], rng)

@@ -21,14 +21,13 @@ class ClassExperiment(Experiment):
         """Domains the experiment has stamps of, in the order of every table."""
         return tuple(name for name in DOMAINS if getattr(self, name) is not None)
 
-    def check(self, side: int | None) -> None:
-        """Refuse settings that contradict each other; `side` of a stamp [px], None if unknown."""
+    def check(self, side: int) -> None:
+        """Refuse settings that contradict each other; `side` of a stamp [px]."""
         if not self.domains:
             raise ValueError("simulated and survey are both null; give one of them")
-        self.check_names(self.method_settings)
-        if side is not None:
-            self.check_chains(side, "these stamps have no common noise")
-        self.check_starts(self.method_settings, alike=("groups",))
+        self.check_names()
+        self.check_chains(side, "these stamps have no common noise")
+        self.check_starts(alike=("groups",))
         for name in self.methods:
             method = self.method_settings[name]
             start = method.starts_from and self.method_settings[method.starts_from].answer

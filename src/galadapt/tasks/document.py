@@ -10,6 +10,7 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -93,10 +94,10 @@ def _table(section: type[Section]) -> str:
     return "\n".join(lines)
 
 
-def sections() -> list[type[Section]]:
-    """List every section class, in the order a reader meets them."""
+def sections(tops: Iterable[type[Section]]) -> list[type[Section]]:
+    """List these section classes and all inside them, in the order a reader meets them."""
     order: list[type[Section]] = []
-    todo: list[type[Section]] = list(experiments().values())
+    todo = list(tops)
     while todo:
         section = todo.pop(0)
         if section in order:
@@ -110,7 +111,7 @@ def sections() -> list[type[Section]]:
 def readme() -> str:
     """Return the configuration's documentation as Markdown."""
     parts = [HEADER]
-    for section in sections():
+    for section in sections(experiments().values()):
         tasks = [f"Task {name}" for name, kind in experiments().items() if kind is section]
         title = tasks[0] if tasks else section.__name__
         parts.append(f"## {title}\n\n{inspect.getdoc(section)}\n\n{_table(section)}\n")

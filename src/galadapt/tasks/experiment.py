@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field, field_validator
 
 from galadapt.config.base import DOMAINS, Name, Section
 from galadapt.config.machine import Downloads, Tracking
-from galadapt.config.training import Compute, Training
+from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
 from galadapt.stamps.preprocess import State, Step, plan
 
@@ -44,6 +44,10 @@ class Experiment(Section):
     compute: Compute = Field(Compute(), description="Hardware; changes no result.")
     downloads: Downloads = Field(Downloads(), description="Published data; changes no result.")
 
+    if TYPE_CHECKING:
+        # Each task declares its own kind of methods, after its data.
+        method_settings: dict[Name, Any]
+
     #: Fewest pixels on a side that a variant may leave.
     SMALLEST: ClassVar[int] = 16
 
@@ -60,8 +64,7 @@ class Experiment(Section):
     @property
     def answer_kind(self) -> str:
         """Kind of answer of the methods; kinds of one task are evaluated and drawn alike."""
-        own: Any = self
-        kind: str = own.method_settings[self.methods[0]].answer_kind
+        kind: str = self.method_settings[self.methods[0]].answer_kind
         return kind
 
     @property
@@ -88,19 +91,18 @@ class Experiment(Section):
 
     def runs(self) -> Iterator[Run]:
         """Expand the experiment: the only place where the product is formed."""
-        own: Any = self
         for variant, method, seed in itertools.product(self.variants, self.methods, self.seeds):
-            only = own.method_settings[method].variants
+            only = self.method_settings[method].variants
             if only is None or variant in only:
                 yield Run(self.task, variant, method, seed)
 
-    def check_names(self, methods: Mapping[str, Training]) -> None:
+    def check_names(self) -> None:
         """Refuse seeds, variants and methods named twice or nowhere defined."""
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice")
         for key, names, known in (
             ("variants", self.variants, sorted(self.variant_chains)),
-            ("methods", self.methods, sorted(methods)),
+            ("methods", self.methods, sorted(self.method_settings)),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{key}: {names} names something twice")
@@ -108,13 +110,14 @@ class Experiment(Section):
                 if name not in known:
                     raise ValueError(f"{key}: '{name}' is not defined; known: {known}")
         for name in self.methods:
-            wanted = set(methods[name].variants or self.variants)
+            method = self.method_settings[name]
+            wanted = set(method.variants or self.variants)
             if not wanted <= set(self.variants):
                 raise ValueError(
                     f"method_settings.{name}.variants: {sorted(wanted)} must be of variants "
                     f"{self.variants}"
                 )
-            for domain in methods[name].domains:
+            for domain in method.domains:
                 if domain not in self.domains:
                     raise ValueError(
                         f"method_settings.{name}.domains: there is no domain '{domain}' in this "
@@ -122,11 +125,9 @@ class Experiment(Section):
                     )
 
     def check_chains(self, side: int, no_noise: str | None) -> None:
-        """Refuse chains that cannot be applied.
+        """Refuse chains that cannot be applied to stamps of `side` px.
 
-        Args:
-            side: Side of a stamp [px].
-            no_noise: Why stamps have no noise to scale by; None: they have.
+        `no_noise` is why stamps have no noise to scale by; None: they have.
         """
         start = State(side, 1.0 if no_noise is None else None, no_noise or "")
         for name in self.variants:
@@ -139,17 +140,16 @@ class Experiment(Section):
                     f"variant_chains.{name}: leaves {last.side} px, fewer than {self.SMALLEST}"
                 )
 
-    def check_starts(self, methods: Mapping[str, Training], alike: Sequence[str] = ()) -> None:
+    def check_starts(self, alike: Sequence[str] = ()) -> None:
         """Refuse starts that are not trained, go in a circle, or have another network.
 
-        Args:
-            methods: `method_settings`.
-            alike: Further settings in which a method must agree with its start.
+        A method must agree with its start in the settings `alike`, too.
         """
+        methods = self.method_settings
         for name in self.methods:
             seen = [name]
             while (start := methods[seen[-1]].builds_on) is not None:
-                here: Any = methods[seen[-1]]
+                here = methods[seen[-1]]
                 where = f"method_settings.{seen[-1]}"
                 key = "starts_from" if here.starts_from else "learner.features_from"
                 if start not in self.methods:
@@ -158,28 +158,23 @@ class Experiment(Section):
                     )
                 if start in seen:
                     raise ValueError(f"{where}.{key}: goes in a circle")
-                there: Any = methods[start]
+                there = methods[start]
                 if not set(here.variants or self.variants) <= set(there.variants or self.variants):
                     raise ValueError(
                         f"{where}.variants: {key} is '{start}', which is not trained on all of them"
                     )
                 if there.learner.kind != "keras":
                     raise ValueError(f"{where}.{key}: '{start}' is no network; name one that is")
-                if here.starts_from:
-                    self._check_start(where, here, start, there, alike)
+                if here.starts_from and there.network != here.network:
+                    raise ValueError(f"{where}: starts from '{start}' but has another network")
+                for setting in alike if here.starts_from else ():
+                    learned = getattr(there, setting)
+                    if _unordered(learned) != _unordered(getattr(here, setting)):
+                        raise ValueError(
+                            f"{where}.{setting}: starts from '{start}', which learns {learned}; "
+                            "give the same"
+                        )
                 seen.append(start)
-
-    @staticmethod
-    def _check_start(where: str, here: Any, start: str, there: Any, alike: Sequence[str]) -> None:
-        """Refuse a start that has another network or learns something else."""
-        if there.network != here.network:
-            raise ValueError(f"{where}: starts from '{start}' but has another network")
-        for key in alike:
-            learned = getattr(there, key)
-            if _unordered(learned) != _unordered(getattr(here, key)):
-                raise ValueError(
-                    f"{where}.{key}: starts from '{start}', which learns {learned}; give the same"
-                )
 
 
 def _unordered(value: Any) -> Any:

@@ -12,10 +12,6 @@ from galadapt.tasks.experiment import Experiment
 def stale(results: Path, config: Experiment) -> list[Path]:
     """List what lies under `results` but does not belong to the experiment.
 
-    Args:
-        results: The experiment's folder of results.
-        config: The experiment.
-
     Returns:
         Run folders, packages, variants, figures of variants, metrics files and shards, each the
         highest folder of which nothing belongs, sorted.

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
+from galadapt.tasks.document import sections
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import DEFAULT, TASKS
 from galadapt.tasks.registry import task as task_named
@@ -118,7 +119,8 @@ def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
     key = ".".join(keys) or "configuration"
     more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(keys[-1], _all_keys(kind), n=1)
+        known = {name for section in sections([kind]) for name in section.model_fields}
+        near = difflib.get_close_matches(keys[-1], sorted(known), n=1)
         hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
         return f"{key}: unknown key{hint}{more}"
     if first["type"] == "missing":
@@ -136,19 +138,3 @@ def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
         return f"{message}{more}" if not keys else f"{key}: {message}{more}"
     given = json.dumps(first["input"], default=str)
     return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"
-
-
-def _all_keys(kind: type[Experiment]) -> list[str]:
-    keys: set[str] = set()
-
-    def walk(node: Any) -> None:
-        if isinstance(node, dict):
-            keys.update(node.get("properties", {}))
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(kind.model_json_schema())
-    return sorted(keys)

@@ -20,19 +20,14 @@ class Task:
 
     Its stages are in the module ``stages`` beside, the words of its report in ``words``, its rules
     in ``workflow/rules/data_<task>.smk``.
-
-    Attributes:
-        package: The package that holds it.
-        settings: Its experiment.
-        data_figures: Names of the figures of its stamps (`galadapt.report.data`).
-        quantities: What is measured, where it measures numbers, in the order of every table.
-        parts: Names of the optional rules it takes from ``workflow/rules/parts``.
     """
 
-    package: str
-    settings: type[Experiment]
-    data_figures: tuple[str, ...]
+    package: str  #: the package that holds it
+    settings: type[Experiment]  #: its experiment
+    data_figures: tuple[str, ...]  #: names of the figures of its stamps (`galadapt.report.data`)
+    #: What is measured, where it measures numbers, in the order of every table.
     quantities: tuple[Quantity, ...] = ()
+    #: Names of the optional rules it takes from ``workflow/rules/parts``.
     parts: tuple[str, ...] = ()
 
     @property

@@ -9,13 +9,9 @@ from class_runs import GROUPING, STARS, fabricate_class_run
 from comparing import compared
 from matplotlib.image import imread
 
-from galadapt.answers.classes.figures import (
-    comparison_figures,
-    errors_by_class,
-    quality,
-    run_figures,
-)
+from galadapt.answers.classes.figures import errors_by_class, quality
 from galadapt.answers.classes.settings import ClassEvaluation
+from galadapt.answers.figures import Compared, comparison_figures, run_figures
 from galadapt.answers.published import read_published
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.report.data import class_contact_sheet, class_counts, data_figures, moments
@@ -118,13 +114,13 @@ def tables(tmp_path):
     return paths["comparison"], paths["breakdown"]
 
 
-def published():
+def of_runs(tables):
     words = task("screening").words
-    return read_published(words.published), words.work
+    return Compared({"kind": "classes"}, *tables, read_published(words.published), words.work)
 
 
 def draw_comparison(tables, outputs):
-    comparison_figures({}, *tables, *published(), outputs)
+    comparison_figures(of_runs(tables), outputs)
 
 
 def test_comparison_figures_repeat_and_show_a_changed_figure(tables, tmp_path):
@@ -144,12 +140,12 @@ def test_comparison_figures_repeat_and_show_a_changed_figure(tables, tmp_path):
 
 def test_groups_shared_between_splits_are_marked(tables, tmp_path):
     output = tmp_path / "quality.png"
-    quality(tables[0], *published(), output)
+    quality(of_runs(tables), output)
     before = output.read_bytes()
     table = pd.read_csv(tables[0])
     table.loc[table["metric"] == "shared_groups", "mean"] = 3
     table.to_csv(tables[0], index=False)
-    quality(tables[0], *published(), output)
+    quality(of_runs(tables), output)
     assert output.read_bytes() != before
 
 
@@ -197,5 +193,5 @@ def test_figures_that_cannot_be_drawn_say_why(tables, tmp_path):
         moments({"simulated": [path]}, tmp_path / "moments.png")
     with pytest.raises(DataError, match=r"breakdown\.csv: lacks the column.*domain"):
         pd.DataFrame({"task": ["stars"]}).to_csv(tables[1], index=False)
-        errors_by_class(tables[1], *published(), tmp_path / "errors.png")
+        errors_by_class(of_runs(tables), tmp_path / "errors.png")
     assert not list(tmp_path.glob("*.png"))

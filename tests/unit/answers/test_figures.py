@@ -6,6 +6,7 @@ import pytest
 from comparing import compared
 from matplotlib.image import imread
 
+from galadapt.answers.figures import Compared, run_figures
 from galadapt.answers.numbers import figures as runs
 from galadapt.answers.published import read_published
 from galadapt.core.errors import ConfigError, DataError
@@ -14,13 +15,20 @@ from galadapt.report import comparison, data
 from galadapt.stamps.format import write_stamps
 from galadapt.tasks.registry import task
 
+RECORD = {"kind": "numbers", "quantities": [quantity.to_dict() for quantity in SERSIC]}
 NAMES = ("scatter", "distributions", "residuals", "learning")
 
 
 def draw_run(folder, outputs):
-    runs.run_figures(
+    run_figures(
         folder / "run.json", folder / "predictions.parquet", folder / "history.csv", outputs
     )
+
+
+def of_runs(tables):
+    words = task("galaxies").words
+    published = read_published(words.published)
+    return Compared(RECORD, tables["comparison"], tables["breakdown"], published, words.work)
 
 
 def content(path):
@@ -96,14 +104,11 @@ def test_a_run_without_survey_and_with_failures_is_still_drawn(make_run, tmp_pat
 
 def test_comparison_figures(tables, all_runs, tmp_path):
     first = {run.parent.name: run for run in all_runs if run.name == "seed1"}
-    words = task("galaxies").words
     draw = {
-        "r2.png": lambda out: runs.r2_by_method(
-            tables["comparison"], SERSIC, read_published(words.published), words.work, out
-        ),
-        "mag.png": lambda out: runs.scatter_by_magnitude(tables["breakdown"], SERSIC, out),
+        "r2.png": lambda out: runs.r2_by_method(of_runs(tables), out),
+        "mag.png": lambda out: runs.scatter_by_magnitude(of_runs(tables), out),
         "survey.png": lambda out: runs.survey_scatter(
-            {name: run / "predictions.parquet" for name, run in first.items()}, SERSIC, out
+            {name: run / "predictions.parquet" for name, run in first.items()}, RECORD, out
         ),
         "features.png": lambda out: comparison.feature_maps(
             {name: run / "embeddings.parquet" for name, run in first.items()}, out
@@ -129,9 +134,10 @@ def test_bad_inputs_write_nothing(make_run, tables, tmp_path):
     with pytest.raises(ConfigError, match="no figure is called 'pie'; known: scatter"):
         draw_run(folder, [tmp_path / "pie.png"])
     with pytest.raises(DataError, match=r"comparison\.csv: lacks the column.*level"):
-        runs.scatter_by_magnitude(tables["comparison"], SERSIC, tmp_path / "x.png")
+        broken = {**tables, "breakdown": tables["comparison"]}
+        runs.scatter_by_magnitude(of_runs(broken), tmp_path / "x.png")
     with pytest.raises(DataError, match="no predictions to draw"):
-        runs.survey_scatter({}, SERSIC, tmp_path / "x.png")
+        runs.survey_scatter({}, RECORD, tmp_path / "x.png")
     (folder / "history.csv").write_text("epoch,loss\n")
     with pytest.raises(DataError, match=r"history\.csv: holds no epoch or no curve"):
         draw_run(folder, [tmp_path / "learning.png"])

@@ -429,7 +429,7 @@ def test_another_zero_point_is_brought_to_the_experiments(field, capsys):
 def test_a_selection_without_its_columns_is_an_error(field):
     field.add(200, 200)
     del field.rows[0]["ra"]
-    with pytest.raises(DataError, match=r"selection lacks the column\(s\) ra; rerun"):
+    with pytest.raises(DataError, match="lacks the column 'ra'; rerun"):
         field.extract()
 
 

@@ -90,7 +90,7 @@ def test_repeated_evaluation_gives_the_same_bytes(make_run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="magnitude_true"), "lack the column.*magnitude_tr"),
+        (lambda t: t.drop(columns="magnitude_true"), "lacks the column.*magnitude_tr"),
         (lambda t: t.iloc[:0], "holds no prediction"),
         (lambda t: t.assign(split="train"), "no labelled row of split 'test'"),
         (lambda t: t.assign(sersic_index_true=0.0), "sersic_index_true of id 0 is 0"),

@@ -11,7 +11,7 @@ from metric_rows import value
 
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.report.build import Picture, build_report
+from galadapt.report.build import build_report
 from galadapt.tasks.registry import task
 
 PIXEL = base64.b64decode(
@@ -58,12 +58,12 @@ def inputs(tmp_path, make_run):
         "configuration": CONFIGURATION,
         "words": task("galaxies").words,
         "comparison_html": paths["html"],
-        "pictures": {"The data": [Picture(tmp_path / "figure.png", "Labels of <both> domains.")]},
+        "pictures": {"The data": [(tmp_path / "figure.png", "Labels of <both> domains.")]},
         "tables": [tmp_path / "cuts.csv", tmp_path / "rejected.csv"],
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
         "package": tmp_path / "package.json",
-        "package_pictures": [Picture(tmp_path / "figure.png", "Share of galaxies inside.")],
+        "package_pictures": [(tmp_path / "figure.png", "Share of galaxies inside.")],
         "choice_html": tmp_path / "choice.html",
         "fits_html": tmp_path / "fits.html",
     }

@@ -137,5 +137,5 @@ def test_an_unknown_signal_to_noise_is_none(tmp_path):
 def test_a_catalogue_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "catalogue.parquet"
     pd.DataFrame({"id": [1], "ra": [150.0]}).to_parquet(path)
-    with pytest.raises(DataError, match=r"lacks the column\(s\) dec, .*rerun the survey"):
+    with pytest.raises(DataError, match=r"lacks the columns 'dec', .*rerun the survey"):
         _select(tmp_path, path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import TINY, Answer, known
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
@@ -17,8 +17,6 @@ from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
     import keras
-
-_TINY = 1e-7
 
 
 def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
@@ -70,38 +68,23 @@ def balance(counts: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """The class of a stamp.
+class Classes(Answer):
+    """The class of a stamp."""
 
-    Attributes:
-        coder: The classes.
-        balanced: Whether rare classes weigh more.
-        class_weights: Weight of each class in the loss, once fitted.
-    """
-
-    coder: ClassCoder
-    balanced: bool = False
-    class_weights: tuple[float, ...] = ()
+    coder: ClassCoder  #: the classes
+    balanced: bool = False  #: whether rare classes weigh more
+    class_weights: tuple[float, ...] = ()  #: weight of each class in the loss, once fitted
 
     @classmethod
     def of_method(
         cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
-    ) -> Classes:
-        """Return what a method learns of these stamps, not yet fitted.
-
-        Raises:
-            DataError: the stamps do not name their classes.
-        """
-        coder = coder_of(method, stamps)
-        return cls(coder, method.class_weights == "balanced")
+    ) -> Self:
+        """Group the classes that the stamps name."""
+        return cls(coder_of(method, stamps), method.class_weights == "balanced")
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Classes:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         return cls(ClassCoder.from_dict(record.get("classes", {})))
 
     @property
@@ -113,11 +96,6 @@ class Classes:
     def activation(self) -> str:
         """Probabilities that add up to 1, or one for each border."""
         return "sigmoid" if self.coder.ordinal else "softmax"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """One number per output."""
-        return (self.outputs,)
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Return the outputs wanted for these classes, (n, outputs) float64."""
@@ -144,14 +122,6 @@ class Classes:
         weights = balance(counts) if self.balanced else np.ones(len(counts))
         return replace(self, class_weights=tuple(weights.tolist()))
 
-    def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return labels as they are."""
-        return labels
-
-    def inverse(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs as they are."""
-        return outputs
-
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Weigh each stamp as its class."""
         table = np.array([*self.class_weights, 0.0], np.float32)
@@ -170,7 +140,7 @@ class Classes:
     ) -> float:
         """Mean cross-entropy; NaN if an output is."""
         labelled = known(targets)
-        outputs, targets = np.clip(outputs[labelled], _TINY, 1 - _TINY), targets[labelled]
+        outputs, targets = np.clip(outputs[labelled], TINY, 1 - TINY), targets[labelled]
         each = targets * np.log(outputs)
         if self.coder.ordinal:
             each = (each + (1 - targets) * np.log1p(-outputs)).mean(axis=1)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from galadapt.answers.base import rebuilt
 from galadapt.core.errors import DataError
 
 
 @dataclass(frozen=True)
 class ClassCoder:
-    """The classes a network distinguishes.
+    """The classes a network distinguishes."""
 
-    Attributes:
-        classes: Their names, in order.
-        labels: For each class the labels of its stamps.
-        ordinal: Whether classes are ordered: then a network gives for each border between two
-            classes the probability that a stamp lies beyond it (Frank & Hall 2001), otherwise one
-            probability per class. Two classes are always one border.
-    """
-
-    classes: tuple[str, ...]
-    labels: tuple[tuple[str, ...], ...]
+    classes: tuple[str, ...]  #: their names, in order
+    labels: tuple[tuple[str, ...], ...]  #: for each class the labels of its stamps
+    #: Whether classes are ordered: then a network gives for each border between two classes the
+    #: probability that a stamp lies beyond it (Frank & Hall 2001), otherwise one probability per
+    #: class. Two classes are always one border.
     ordinal: bool
 
     @classmethod
@@ -74,10 +70,8 @@ class ClassCoder:
         """Return the outputs wanted for labels, (n, outputs) float64; NaN where unknown."""
         named = self.group(labels)
         index = np.array([self.classes.index(name) if name else -1 for name in named], int)
-        if self.ordinal:
-            coded = (index[:, None] > np.arange(self.outputs)).astype(float)
-        else:
-            coded = (index[:, None] == np.arange(self.outputs)).astype(float)
+        compared = np.greater if self.ordinal else np.equal
+        coded = compared(index[:, None], np.arange(self.outputs)).astype(float)
         coded[index < 0] = np.nan
         return coded
 
@@ -98,18 +92,12 @@ class ClassCoder:
         if not self.ordinal:
             return values / values.sum(axis=1, keepdims=True)
         beyond = np.minimum.accumulate(values, axis=1)
-        edges = np.concatenate(
-            [np.ones((len(values), 1)), beyond, np.zeros((len(values), 1))], axis=1
-        )
+        edges = np.pad(beyond, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
         return edges[:, :-1] - edges[:, 1:]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``run.json``."""
-        return {
-            "classes": list(self.classes),
-            "labels": [list(labels) for labels in self.labels],
-            "ordinal": self.ordinal,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClassCoder:
@@ -118,18 +106,10 @@ class ClassCoder:
         Raises:
             DataError: a key is missing or the lengths differ.
         """
-        try:
-            classes = tuple(str(name) for name in values["classes"])
-            labels = tuple(tuple(str(one) for one in names) for names in values["labels"])
-            ordinal = bool(values["ordinal"])
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"the classes of a run are incomplete ({error!r}); delete the run folder and "
-                "train again"
-            ) from None
-        if len(classes) != len(labels) or len(classes) < 2:
+        coder = rebuilt(cls, values, "the record of a run's classes")
+        if len(coder.classes) != len(coder.labels) or len(coder.classes) < 2:
             raise DataError(
                 "the classes of a run have lists of different lengths; delete the run folder and "
                 "train again"
             )
-        return cls(classes, labels, ordinal)
+        return coder

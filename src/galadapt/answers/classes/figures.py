@@ -1,4 +1,4 @@
-"""Figures of one run of a classification task."""
+"""Figures of predicted classes (`galadapt.answers.figures`)."""
 
 from __future__ import annotations
 
@@ -17,41 +17,24 @@ from galadapt.answers.classes.predictions import (
     probabilities,
     read_class_predictions,
 )
+from galadapt.answers.figures import Compared
 from galadapt.answers.published import beside
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
-from galadapt.plots.learning import learning
-from galadapt.plots.named import draw_named, run_title
-from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, class_colours, drawing, empty, heat_map
+from galadapt.core.files import read_table
+from galadapt.plots.style import (
+    COLOURS,
+    class_colours,
+    drawing,
+    empty,
+    heat_map,
+    legend_below,
+    mark,
+    open_mark,
+)
 
 
-def run_figures(run: Path, predictions: Path, history: Path, outputs: Sequence[Path]) -> None:
-    """Draw each of `outputs`, which its stem names.
-
-    Args:
-        run: The run's run.json.
-        predictions: Its predictions table.
-        history: Its history.csv.
-        outputs: PNG files called confusion, roc, scores or learning.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    title = run_title(run)
-    draw_named(
-        outputs,
-        {
-            "confusion": lambda output: confusion(predictions, output, title),
-            "roc": lambda output: roc(predictions, output, title),
-            "scores": lambda output: scores(predictions, output, title),
-            "learning": lambda output: learning(history, output, title),
-        },
-    )
-
-
-def confusion(predictions: Path, output: Path, title: str = "") -> None:
+def confusion(predictions: Path, record: Mapping[str, Any], output: Path, title: str = "") -> None:
     """Draw the confusion matrix of each domain's test set: counts, and shares of each true class.
 
     Raises:
@@ -77,7 +60,7 @@ def confusion(predictions: Path, output: Path, title: str = "") -> None:
             panel.set(title=f"{domain} (n = {total.sum():.0f})", xlabel="predicted", ylabel="true")
 
 
-def roc(predictions: Path, output: Path, title: str = "") -> None:
+def roc(predictions: Path, record: Mapping[str, Any], output: Path, title: str = "") -> None:
     """Draw the ROC curve of each domain's test set: of the last of two classes, or of each."""
     found = _test_rows(predictions)
     with drawing(output, 1, len(found), (3.6, 3.6), title) as (_, axes):
@@ -100,7 +83,7 @@ def roc(predictions: Path, output: Path, title: str = "") -> None:
             panel.legend(loc="lower right", fontsize=7.5)
 
 
-def scores(predictions: Path, output: Path, title: str = "") -> None:
+def scores(predictions: Path, record: Mapping[str, Any], output: Path, title: str = "") -> None:
     """Draw how the scores of each class before any grouping are distributed, on the test sets.
 
     With two classes the score is the probability of the last one, predicted above 0.5; with more,
@@ -169,50 +152,22 @@ _QUALITY = {"balanced_accuracy": "balanced accuracy", "auc": "AUC", "accuracy": 
 _MARKERS = "osv^P"
 
 
-def comparison_figures(
-    record: Mapping[str, Any],
-    comparison: Path,
-    breakdown: Path,
-    published: pd.DataFrame,
-    work: str,
-    outputs: Sequence[Path],
-) -> None:
-    """Draw each of `outputs`, which its stem names.
-
-    Args:
-        record: What a run predicts.
-        comparison: Tidy table of `galadapt.evaluation.compare`.
-        breakdown: Its table of parts of the test sets.
-        published: Figures of other works, and the short name of that work.
-        work: Short name of the published work.
-        outputs: PNG files called quality or errors.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    draw_named(
-        outputs,
-        {
-            "quality": lambda output: quality(comparison, published, work, output),
-            "errors": lambda output: errors_by_class(breakdown, published, work, output),
-        },
-    )
-
-
-def quality(comparison: Path, published: pd.DataFrame, work: str, output: Path) -> None:
+def quality(compared: Compared, output: Path) -> None:
     """Draw balanced accuracy, AUC and accuracy per variant and method with their seed scatter.
 
     Open diamonds: published figures of the same method; dashed lines: those of a variant. White
     inside: test groups of this method occur in other splits too.
     """
-    wanted = {"variant", "method", "domain", "item", "metric", "mean", "std"}
-    table = read_columns(comparison, wanted)
+    wanted = ("variant", "method", "domain", "item", "metric", "mean", "std")
+    table = read_table(compared.comparison, wanted)
     shared = table[(table["metric"] == "shared_groups") & (table["mean"] > 0)]
     leaking = set(zip(shared["variant"], shared["method"], shared["domain"], strict=True))
     table = table[table["metric"].isin(_QUALITY)]
     if table.empty:
-        raise DataError(f"{comparison}: holds no figure of a test set; rerun the comparison")
+        raise DataError(
+            f"{compared.comparison}: holds no figure of a test set; rerun the comparison"
+        )
+    published = compared.published
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
     schemes = list(table["item"].unique())
     height = 1.0 + 0.3 * len(entries)
@@ -225,17 +180,12 @@ def quality(comparison: Path, published: pd.DataFrame, work: str, output: Path) 
                 place = entries.index((row["variant"], row["method"]))
                 shift = 0.22 * (DOMAINS.index(row["domain"]) - 0.5)
                 leaks = (row["variant"], row["method"], row["domain"]) in leaking
-                if np.isfinite(row["mean"]):
-                    panel.errorbar(
-                        row["mean"],
-                        place + shift,
-                        xerr=row["std"] if np.isfinite(row["std"]) else 0,
-                        fmt=_MARKERS[schemes.index(row["item"]) % len(_MARKERS)],
-                        ms=5,
-                        color=COLOURS[row["domain"]],
-                        mfc="white" if leaks else COLOURS[row["domain"]],
-                        capsize=2.5,
-                    )
+                colour = COLOURS[row["domain"]]
+                look: dict[str, Any] = {
+                    "fmt": _MARKERS[schemes.index(row["item"]) % len(_MARKERS)],
+                    "mfc": "white" if leaks else colour,
+                }
+                mark(panel, row["mean"], row["std"], place + shift, colour, **look)
             marks |= _published_marks(panel, published[published["metric"] == metric], entries)
             low = min([0.5, *rows["mean"].dropna()])
             panel.set(xlim=(low - 0.05, 1.03), ylim=(len(entries) - 0.5, -0.5), title=label)
@@ -244,29 +194,21 @@ def quality(comparison: Path, published: pd.DataFrame, work: str, output: Path) 
                 if entries[place][0] != entries[place - 1][0]:
                     panel.axhline(place - 0.5, color="#999999", lw=0.8)
         axes[0, 0].set_yticks(range(len(entries)), [f"{v}: {m}" for v, m in entries])
-        handles = [
-            axes[0, 0].scatter([], [], color=COLOURS[d], label=d)
-            for d in DOMAINS
-            if (table["domain"] == d).any()
-        ]
+        first = axes[0, 0]
+        for domain in DOMAINS:
+            if (table["domain"] == domain).any():
+                first.scatter([], [], color=COLOURS[domain], label=domain)
         if len(schemes) > 1:
-            handles += [
-                axes[0, 0].scatter([], [], color="#777777", marker=marker, label=scheme)
-                for scheme, marker in zip(schemes, _MARKERS, strict=False)
-            ]
+            for scheme, marker in zip(schemes, _MARKERS, strict=False):
+                first.scatter([], [], color="#777777", marker=marker, label=scheme)
         if leaking:
-            handles.append(_hollow(axes[0, 0], "o", "groups shared between splits", "#777777"))
+            open_mark(first, [], [], "#777777", "o", label="groups shared between splits")
         if "method" in marks:
-            handles.append(_hollow(axes[0, 0], "D", f"{work} published", "black"))
+            open_mark(first, [], [], "black", label=f"{compared.work} published")
         if "variant" in marks:
-            label = f"{work} published, of a variant"
-            handles += axes[0, 0].plot([], [], color="black", ls="--", lw=1, label=label)
-        figure.legend(handles=handles, loc="outside lower center", ncols=6)
-
-
-def _hollow(panel: Any, marker: str, label: str, colour: str) -> Any:
-    """Make the legend's entry of an open mark."""
-    return panel.scatter([], [], facecolors="none", edgecolors=colour, marker=marker, label=label)
+            label = f"{compared.work} published, of a variant"
+            first.plot([], [], color="black", ls="--", lw=1, label=label)
+        legend_below(figure, first, 6)
 
 
 def _published_marks(
@@ -277,9 +219,7 @@ def _published_marks(
     for place, (variant, method) in enumerate(entries):
         ran = [v for v, m in entries if m == method]
         for value in beside(published, variant, method, ran)["value"]:
-            panel.scatter(
-                value, place, marker="D", s=34, facecolors="none", edgecolors="black", zorder=3
-            )
+            open_mark(panel, value, place, "black", s=34, zorder=3)
             drawn.add("method")
     for variant in dict.fromkeys(v for v, _ in entries):
         places = [k for k, (v, _) in enumerate(entries) if v == variant]
@@ -290,18 +230,19 @@ def _published_marks(
     return drawn
 
 
-def errors_by_class(breakdown: Path, published: pd.DataFrame, work: str, output: Path) -> None:
+def errors_by_class(compared: Compared, output: Path) -> None:
     """Draw the share of wrong predictions per class (before any grouping) and method.
 
     One panel per domain and set of classes that networks predict, grey where a method predicts
     others or no test stamp has the class; below ours the published ones.
     """
-    wanted = {"variant", "method", "domain", "item", "by", "level", "metric", "mean"}
-    table = read_columns(breakdown, wanted)
+    wanted = ("variant", "method", "domain", "item", "by", "level", "metric", "mean")
+    table = read_table(compared.breakdown, wanted)
     table = table[(table["by"] == "label") & (table["metric"] == "error")]
     if table.empty:
-        raise DataError(f"{breakdown}: holds no error of a class; rerun the comparison")
+        raise DataError(f"{compared.breakdown}: holds no error of a class; rerun the comparison")
     table = table.assign(level=table["level"].astype(str))
+    published = compared.published
     known = published[(published["metric"] == "error") & (published["method"] == "")]
     classes = sorted(set(table["level"]))
     if set(classes) <= set(known["class"]):
@@ -310,7 +251,7 @@ def errors_by_class(breakdown: Path, published: pd.DataFrame, work: str, output:
         known = known[:0]
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
     names = [f"{variant}: {method}" for variant, method in entries]
-    names += [f"{work} published"] * (len(known) > 0)
+    names += [f"{compared.work} published"] * (len(known) > 0)
     panels = list(dict.fromkeys(zip(table["domain"], table["item"], strict=True)))
     one_scheme = len({scheme for _, scheme in panels}) == 1
     across = min(2, len(panels))
@@ -332,3 +273,7 @@ def errors_by_class(breakdown: Path, published: pd.DataFrame, work: str, output:
             texts = [["" if np.isnan(x) else f"{100 * x:.3g}" for x in line] for line in grid]
             heat_map(panel, grid, texts, names if k % across == 0 else [""] * len(names), classes)
             panel.set(title=domain if one_scheme else f"{domain}: {scheme}", xlabel="class")
+
+
+RUN_FIGURES = {"confusion": confusion, "roc": roc, "scores": scores}
+COMPARISON_FIGURES = {"quality": quality, "errors": errors_by_class}

@@ -54,21 +54,13 @@ _BY_CLASS, _BY_LABEL = "class", "label"
 
 @dataclass(frozen=True)
 class Judged:
-    """Labelled predictions in one set of classes.
+    """Labelled predictions in one set of classes."""
 
-    Attributes:
-        names: The k classes.
-        true: Class numbers, shape (n,).
-        probabilities: Shape (n, k).
-        group: What must not be split, shape (n,).
-        original: Classes before any grouping, shape (n,).
-    """
-
-    names: list[str]
-    true: np.ndarray
-    probabilities: np.ndarray
-    group: np.ndarray
-    original: np.ndarray
+    names: list[str]  #: the k classes
+    true: np.ndarray  #: class numbers, shape (n,)
+    probabilities: np.ndarray  #: shape (n, k)
+    group: np.ndarray  #: what must not be split, shape (n,)
+    original: np.ndarray  #: classes before any grouping, shape (n,)
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Judged:
@@ -94,20 +86,15 @@ class Judged:
         home = {name: k for k, key in enumerate(coarse) for name in grouping[key]}
         place = np.array([home[name] for name in self.names])
         numbers = [np.flatnonzero(place == k) for k in range(len(coarse))]
-        return Judged(
-            coarse,
-            place[self.true],
-            merged(self.probabilities, numbers),
-            self.group,
-            self.original,
-        )
+        probabilities = merged(self.probabilities, numbers)
+        return Judged(coarse, place[self.true], probabilities, self.group, self.original)
 
     def metrics(self, settings: ClassEvaluation, seed: int | None) -> dict[str, Any]:
         """Return the figures of all stamps, with intervals where a seed for them is given."""
         found = class_metrics(self.true, self.probabilities, self.names)
         vote = group_vote(self.true, self.probabilities, self.group, settings.vote) or {}
         figures = {name: found[name] for name in found if name not in ("classes", "confusion")}
-        figures |= {"groups": len(np.unique(self.group))}
+        figures["groups"] = len(np.unique(self.group))
         figures |= {f"vote_{name}": value for name, value in vote.items()}
         if seed is not None:
             figures |= class_intervals(
@@ -121,25 +108,17 @@ class Judged:
         for k, (name, values) in enumerate(found.items()):
             groups = len(np.unique(self.group[self.true == k]))
             yield _BY_CLASS, name, {**values, "groups": groups, "error": 1 - values["recall"]}
-        for name, values in self._errors().items():
-            yield _BY_LABEL, name, values
-
-    def _errors(self) -> dict[str, dict[str, Any]]:
-        """Share of wrong predictions per original class, in the order of `names`, others after."""
         good = answered(self.probabilities)
         wrong = np.zeros(len(self.true), bool)
         wrong[good] = answers(self.probabilities[good]) != self.true[good]
         present = set(self.original.tolist())
-        order = [name for name in self.names if name in present]
-        order += sorted(present - set(order))
-        errors = {}
-        for name in order:
+        # In the order of `names`, others after.
+        for name in [n for n in self.names if n in present] + sorted(present - set(self.names)):
             here = self.original == name
             judged = here & good
             error = float(wrong[judged].mean()) if judged.any() else float("nan")
             groups = len(np.unique(self.group[here]))
-            errors[name] = {"n": int(here.sum()), "groups": groups, "error": error}
-        return errors
+            yield _BY_LABEL, name, {"n": int(here.sum()), "groups": groups, "error": error}
 
 
 def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:

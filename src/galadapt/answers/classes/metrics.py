@@ -62,12 +62,7 @@ def auc(true: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None 
 def class_metrics(
     true: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
 ) -> dict[str, Any]:
-    """Figures of one set of predictions.
-
-    Args:
-        true: Class numbers, shape (n,).
-        probabilities: Shape (n, k); rows of NaN failed.
-        names: The k classes.
+    """Figures of one set of predictions of the classes `names`.
 
     Returns:
         ``n``, ``failed``; ``accuracy``; ``balanced_accuracy`` (mean recall of the classes that
@@ -130,14 +125,7 @@ def class_intervals(
 
     Stamps of one frame share its sky and its optics, so they are not independent. A resample
     without one of the test set's classes has no balanced accuracy and no AUC, and is left out of
-    theirs.
-
-    Args:
-        true: Class numbers, shape (n,).
-        probabilities: Shape (n, k); failed predictions are left out.
-        group: What the stamps belong to, shape (n,).
-        number: Resamples.
-        seed: Seed of the resampling.
+    theirs. `group` is what the stamps belong to, shape (n,); `number` counts resamples.
 
     Returns:
         ``<figure>_low`` and ``<figure>_high``; NaN for fewer than two groups.
@@ -174,12 +162,9 @@ def group_vote(
     group: np.ndarray,
     kind: Literal["mean", "majority"],
 ) -> dict[str, Any] | None:
-    """Figures of groups whose stamps vote on one class.
+    """Figures of groups, shape (n,), whose stamps vote on one class; failed ones have no vote.
 
     Args:
-        true: Class numbers, shape (n,).
-        probabilities: Shape (n, k); failed predictions have no vote.
-        group: What the stamps belong to, shape (n,).
         kind: mean: the largest mean probability; majority: the most frequent class, ties by mean
             probability.
 

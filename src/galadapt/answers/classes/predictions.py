@@ -35,15 +35,12 @@ def read_class_predictions(path: Path) -> pd.DataFrame:
         DataError: it is missing, lacks a column or has no row, a label is none of its classes, or
             the probabilities of a row are no probabilities.
     """
-    table = read_table(path)
     wanted = ("id", "domain", "split", "group", "label_true", "label_original")
-    missing = [name for name in wanted if name not in table]
+    table = read_table(path, wanted)
     names = class_names(table)
     if len(names) < 2:
-        missing.append("p_<class> of at least two classes")
-    if missing:
         raise DataError(
-            f"{path}: predictions lack the column(s) {', '.join(missing)}; rerun the prediction"
+            f"{path}: lacks the column(s) p_<class> of at least two classes; rerun the prediction"
         )
     if table.empty:
         raise DataError(f"{path}: holds no prediction; rerun the prediction")

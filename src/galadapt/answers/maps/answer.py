@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import TINY, Answer, known
 from galadapt.answers.classes.answer import coder_of, named, truth
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.answers.maps.area import beyond, flagged_share
@@ -20,30 +20,19 @@ from galadapt.stamps.format import StampSet
 if TYPE_CHECKING:
     import keras
 
-_TINY = 1e-7
-
 
 @dataclass(frozen=True)
-class Maps:
-    """A probability for each pixel that it is flagged.
+class Maps(Answer):
+    """A probability for each pixel that it is flagged."""
 
-    Attributes:
-        coder: The classes, ordered by the flagged share of the exposed pixels.
-        borders: Flagged share at which each class but the first begins.
-    """
-
-    coder: ClassCoder
-    borders: tuple[float, ...]
+    coder: ClassCoder  #: the classes, ordered by the flagged share of the exposed pixels
+    borders: tuple[float, ...]  #: flagged share at which each class but the first begins
 
     @classmethod
     def of_method(
         cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
-    ) -> Maps:
-        """Return what a method learns of these stamps.
-
-        Raises:
-            DataError: the stamps do not name their classes, or hold no masks.
-        """
+    ) -> Self:
+        """Group the classes that the stamps name, which must have masks."""
         coder = coder_of(method, stamps)
         borders = stamps.metadata.get("mask_borders")
         if not borders or not stamps.has_masks:
@@ -55,12 +44,8 @@ class Maps:
         return cls(coder, tuple(min(begins[label] for label in few) for few in coder.labels[1:]))
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Maps:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         coder = ClassCoder.from_dict(record.get("classes", {}))
         return cls(coder, tuple(map(float, record.get("borders", []))))
 
@@ -91,18 +76,6 @@ class Maps:
             raise DataError("no training stamp has a flagged pixel; give stamps with masks")
         return self
 
-    def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return masks as they are."""
-        return labels
-
-    def inverse(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs as they are."""
-        return outputs
-
-    def weights(self, expected: np.ndarray) -> np.ndarray:
-        """Weigh all stamps alike."""
-        return np.ones(len(expected), np.float32)
-
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the loss of maps."""
         from galadapt.answers.maps.loss import Overlap
@@ -115,7 +88,7 @@ class Maps:
         """Mean cross-entropy of pixels plus 1 - the Dice coefficient of all stamps."""
         labelled = known(targets)
         outputs, targets = outputs[labelled], targets[labelled]
-        clipped = np.clip(outputs, _TINY, 1 - _TINY)
+        clipped = np.clip(outputs, TINY, 1 - TINY)
         each = -np.where(targets > 0.5, np.log(clipped), np.log1p(-clipped))
         crossed = np.average(each.mean(axis=(1, 2, 3)), weights=weights[labelled])
         sums = (np.sum(part, dtype=np.float64) for part in (targets * outputs, targets, outputs))
@@ -142,8 +115,4 @@ class Maps:
 
     def record(self) -> dict[str, Any]:
         """Keep the classes and their borders."""
-        return {
-            "kind": "maps",
-            "classes": self.coder.to_dict(),
-            "borders": list(self.borders),
-        }
+        return {"kind": "maps", "classes": self.coder.to_dict(), "borders": list(self.borders)}

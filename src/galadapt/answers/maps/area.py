@@ -36,12 +36,8 @@ def beyond(maps: np.ndarray, exposed: np.ndarray, borders: Sequence[float]) -> n
 
     The mean of the highest probabilities, as many as make that share: it is 1 where so many pixels
     are certainly flagged, and a faint glow over the whole map, whose probabilities add up to a
-    large area, stays what it is.
-
-    Args:
-        maps: Probabilities (n, H, W).
-        exposed: Exposed over all pixels of each image, (n,).
-        borders: Shares of the exposed pixels; for 0 one pixel counts.
+    large area, stays what it is. `borders` are shares of the exposed pixels (for 0 one pixel
+    counts); `maps` and `exposed` as in `flagged_share`.
 
     Returns:
         (n, borders), between 0 and 1 and not increasing with the border; NaN where a probability

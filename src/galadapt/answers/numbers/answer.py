@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import Answer, known
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
@@ -20,36 +20,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Measured quantities.
+class Numbers(Answer):
+    """Measured quantities."""
 
-    Attributes:
-        quantities: What is measured, in the order of the outputs.
-        logarithmic: Names of those learned as logarithms.
-        kind: mae or mse.
-        activation: Of the last layer.
-        scaler: Once fitted.
-    """
-
-    quantities: tuple[Quantity, ...]
-    logarithmic: tuple[str, ...] = ()
-    kind: str = "mae"
-    activation: str = "linear"
-    scaler: TargetScaler | None = None
+    quantities: tuple[Quantity, ...]  #: what is measured, in the order of the outputs
+    logarithmic: tuple[str, ...] = ()  #: names of those learned as logarithms
+    kind: str = "mae"  #: mae or mse
+    activation: str = "linear"  #: of the last layer
+    scaler: TargetScaler | None = None  #: once fitted
 
     @classmethod
-    def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Numbers:
-        """Return what a method learns, not yet fitted."""
+    def of_method(cls, method: Method, quantities: Sequence[Quantity], stamps: StampSet) -> Self:
+        """Measure the quantities with the method's loss and activation."""
         activation = method.network.output_activation
         return cls(tuple(quantities), tuple(method.logarithmic), method.loss, activation)
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Numbers:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `record`."""
         scaler = TargetScaler.from_dict(record.get("scaling", {}))
         quantities = tuple(map(Quantity.from_dict, record.get("quantities", [])))
         return cls(quantities, scaler.logarithmic, scaler=scaler)
@@ -63,11 +51,6 @@ class Numbers:
     def outputs(self) -> int:
         """One number per quantity."""
         return len(self.names)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """One number per quantity."""
-        return (self.outputs,)
 
     @property
     def fit(self) -> TargetScaler:
@@ -105,10 +88,6 @@ class Numbers:
     def inverse(self, outputs: np.ndarray) -> np.ndarray:
         """Return quantities in their own units."""
         return self.fit.inverse(outputs)
-
-    def weights(self, expected: np.ndarray) -> np.ndarray:
-        """Weigh all stamps alike."""
-        return np.ones(len(expected), np.float32)
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the mean absolute or squared error."""

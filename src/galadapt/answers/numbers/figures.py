@@ -1,14 +1,15 @@
-"""Figures of one run."""
+"""Figures of measured numbers (`galadapt.answers.figures`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.figures import Compared
 from galadapt.answers.numbers.metrics import (
     columns,
     labelled,
@@ -19,46 +20,43 @@ from galadapt.answers.numbers.metrics import (
 )
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json, read_table
+from galadapt.core.files import read_table
 from galadapt.core.quantity import Quantity
-from galadapt.plots.learning import learning
-from galadapt.plots.named import draw_named, run_title
-from galadapt.plots.reading import read_columns
-from galadapt.plots.style import COLOURS, axis_range, colours, corner, drawing, empty, opacity
+from galadapt.plots.style import (
+    COLOURS,
+    axis_range,
+    colours,
+    corner,
+    drawing,
+    empty,
+    legend_below,
+    mark,
+    opacity,
+    open_mark,
+)
 
 
-def run_figures(run: Path, predictions: Path, history: Path, outputs: Sequence[Path]) -> None:
-    """Draw each of `outputs`, which its stem names.
-
-    Args:
-        run: The run's run.json.
-        predictions: Its predictions table.
-        history: Its history.csv.
-        outputs: PNG files called scatter, distributions, residuals or learning.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    title, quantities = run_title(run), quantities_of(read_json(run)["answer"])
-    draw_named(
-        outputs,
-        {
-            "scatter": lambda output: scatter(predictions, quantities, output, title),
-            "distributions": lambda output: distributions(predictions, quantities, output, title),
-            "residuals": lambda output: residuals(predictions, quantities, output, title),
-            "learning": lambda output: learning(history, output, title),
-        },
-    )
-
-
-def _test_rows(predictions: Path, quantities: Sequence[Quantity]) -> dict[str, pd.DataFrame]:
+def _quantities(
+    predictions: Path, record: Mapping[str, Any]
+) -> tuple[tuple[Quantity, ...], dict[str, pd.DataFrame]]:
+    """Return what a run predicts, and the labelled test rows of each domain."""
+    quantities = quantities_of(record)
     table = read_predictions(predictions, quantities)
     table = labelled(table[table["split"] == "test"], quantities)
-    return {domain: table[table["domain"] == domain] for domain in DOMAINS}
+    return quantities, {domain: table[table["domain"] == domain] for domain in DOMAINS}
 
 
-def scatter_panel(axes, true: np.ndarray, predicted: np.ndarray, colour: str) -> None:  # type: ignore[no-untyped-def]
+def _panels(
+    axes: np.ndarray, rows: Mapping[str, pd.DataFrame], quantities: Sequence[Quantity]
+) -> Iterator[tuple[Any, str, pd.DataFrame, Quantity]]:
+    """Yield the titled panel of each domain (rows) and quantity (columns)."""
+    for line, (domain, table) in zip(axes, rows.items(), strict=True):
+        for panel, quantity in zip(line, quantities, strict=True):
+            panel.set_title(f"{domain}: {quantity.words}")
+            yield panel, domain, table, quantity
+
+
+def scatter_panel(axes: Any, true: np.ndarray, predicted: np.ndarray, colour: str) -> None:
     """Draw predicted against true values with y = x, R² and the number of points outside."""
     if len(true) == 0:
         empty(axes, "no test galaxy")
@@ -81,83 +79,73 @@ def scatter_panel(axes, true: np.ndarray, predicted: np.ndarray, colour: str) ->
     corner(axes, text)
 
 
-def scatter(
-    predictions: Path, quantities: Sequence[Quantity], output: Path, title: str = ""
-) -> None:
+def scatter(predictions: Path, record: Mapping[str, Any], output: Path, title: str = "") -> None:
     """Draw predicted against true values, one row per domain, one column per parameter."""
-    rows = _test_rows(predictions, quantities)
+    quantities, rows = _quantities(predictions, record)
     with drawing(output, 2, len(quantities), (2.7, 2.7), title) as (_, axes):
-        for line, (domain, table) in zip(axes, rows.items(), strict=True):
-            for panel, quantity in zip(line, quantities, strict=True):
-                scatter_panel(panel, *columns(table, quantity.name), COLOURS[domain])
-                truth = "true" if domain == "simulated" else "catalogue"
-                panel.set_xlabel(f"{truth} {quantity.axis}")
-                panel.set_title(f"{domain}: {quantity.words}")
-            line[0].set_ylabel("predicted")
+        for panel, domain, table, quantity in _panels(axes, rows, quantities):
+            scatter_panel(panel, *columns(table, quantity.name), COLOURS[domain])
+            truth = "true" if domain == "simulated" else "catalogue"
+            panel.set_xlabel(f"{truth} {quantity.axis}")
+        for panel in axes[:, 0]:
+            panel.set_ylabel("predicted")
 
 
 def distributions(
-    predictions: Path, quantities: Sequence[Quantity], output: Path, title: str = ""
+    predictions: Path, record: Mapping[str, Any], output: Path, title: str = ""
 ) -> None:
     """Draw the distributions of predicted and reference values of each parameter and domain."""
-    rows = _test_rows(predictions, quantities)
+    quantities, rows = _quantities(predictions, record)
     with drawing(output, 2, len(quantities), (2.7, 2.2), title) as (_, axes):
-        for line, (domain, table) in zip(axes, rows.items(), strict=True):
-            for panel, quantity in zip(line, quantities, strict=True):
-                if table.empty:
-                    empty(panel, "no test galaxy")
-                    continue
-                true, predicted = columns(table, quantity.name)
-                low, high = axis_range(true)
-                edges = np.linspace(low - 0.1 * (high - low), high + 0.1 * (high - low), 31)
-                # Values outside are counted in the outermost bins: none disappears.
-                finite = np.clip(predicted[np.isfinite(predicted)], edges[0], edges[-1])
-                panel.hist(true, edges, color="#b8b8b8", label="reference")
-                panel.hist(
-                    finite, edges, histtype="step", lw=1.6, color=COLOURS[domain], label="predicted"
-                )
-                panel.set_xlabel(quantity.axis)
-                panel.set_title(f"{domain}: {quantity.words}")
-            line[0].set_ylabel("galaxies")
+        for panel, domain, table, quantity in _panels(axes, rows, quantities):
+            if table.empty:
+                empty(panel, "no test galaxy")
+                continue
+            true, predicted = columns(table, quantity.name)
+            low, high = axis_range(true)
+            edges = np.linspace(low - 0.1 * (high - low), high + 0.1 * (high - low), 31)
+            # Values outside are counted in the outermost bins: none disappears.
+            finite = np.clip(predicted[np.isfinite(predicted)], edges[0], edges[-1])
+            panel.hist(true, edges, color="#b8b8b8", label="reference")
+            panel.hist(
+                finite, edges, histtype="step", lw=1.6, color=COLOURS[domain], label="predicted"
+            )
+            panel.set_xlabel(quantity.axis)
+        for panel, table in zip(axes[:, 0], rows.values(), strict=True):
+            panel.set_ylabel("galaxies")
             if not table.empty:
                 # Room for the legend above the bars.
-                line[0].set_ylim(top=1.4 * line[0].get_ylim()[1])
-                line[0].legend(loc="upper left")
+                panel.set_ylim(top=1.4 * panel.get_ylim()[1])
+                panel.legend(loc="upper left")
 
 
-def residuals(
-    predictions: Path, quantities: Sequence[Quantity], output: Path, title: str = ""
-) -> None:
+def residuals(predictions: Path, record: Mapping[str, Any], output: Path, title: str = "") -> None:
     """Draw the errors against the true value of the first quantity, with median and 68 % band."""
+    quantities, rows = _quantities(predictions, record)
     by = quantities[0]
-    rows = _test_rows(predictions, quantities)
+    errors = {
+        (domain, quantity): quantity.errors(*columns(table, quantity.name))
+        for domain, table in rows.items()
+        for quantity in quantities
+    }
     with drawing(output, 2, len(quantities), (2.7, 2.2), title) as (_, axes):
-        for column, quantity in enumerate(quantities):
-            found = {}
-            for domain, table in rows.items():
-                error = quantity.errors(*columns(table, quantity.name))
-                found[domain] = (columns(table, by.name)[0], error)
+        for panel, domain, table, quantity in _panels(axes, rows, quantities):
+            error = errors[domain, quantity]
+            good = np.isfinite(error)
+            if good.sum() < 2:
+                empty(panel, "no test galaxy")
+                continue
             # Both domains on one scale, that of the worse one, without its extreme tail.
-            spreads = [
-                np.quantile(np.abs(error[np.isfinite(error)]), 0.95)
-                for _, error in found.values()
-                if np.isfinite(error).any()
-            ]
-            reach = max([1e-3, *(1.3 * spread for spread in spreads)])
-            for row, (domain, (magnitude, error)) in enumerate(found.items()):
-                panel = axes[row, column]
-                panel.set_title(f"{domain}: {quantity.words}")
-                good = np.isfinite(error)
-                if good.sum() < 2:
-                    empty(panel, "no test galaxy")
-                    continue
-                _residual_panel(panel, magnitude[good], error[good], reach, COLOURS[domain])
-                panel.set_ylabel(f"error [{quantity.error_unit}]")
-                panel.set_xlabel(f"true {by.axis}")
+            finite = [errors[name, quantity][np.isfinite(errors[name, quantity])] for name in rows]
+            spreads = [1.3 * np.quantile(np.abs(one), 0.95) for one in finite if len(one)]
+            true = columns(table, by.name)[0]
+            _residual_panel(panel, true[good], error[good], max(1e-3, *spreads), COLOURS[domain])
+            panel.set_ylabel(f"error [{quantity.error_unit}]")
+            panel.set_xlabel(f"true {by.axis}")
 
 
-def _residual_panel(  # type: ignore[no-untyped-def]
-    panel, magnitude: np.ndarray, error: np.ndarray, reach: float, colour: str
+def _residual_panel(
+    panel: Any, magnitude: np.ndarray, error: np.ndarray, reach: float, colour: str
 ) -> None:
     panel.scatter(magnitude, error, s=5, color=colour, alpha=opacity(len(error)), linewidths=0)
     panel.axhline(0, color="black", lw=1, ls="--")
@@ -182,132 +170,63 @@ def _residual_panel(  # type: ignore[no-untyped-def]
 _FLOOR = -0.6
 
 
-def variant_figures(
-    record: Mapping[str, Any], predictions: Mapping[str, Path]
-) -> dict[str, Callable[[Path], None]]:
-    """Return what draws the methods of one variant side by side, by the names of the figures.
-
-    Args:
-        record: What the runs predict.
-        predictions: {method: predictions table}, the unadapted method first.
-    """
-    quantities = quantities_of(record)
-    return {"survey_scatter": lambda output: survey_scatter(predictions, quantities, output)}
-
-
-def comparison_figures(
-    record: Mapping[str, Any],
-    comparison: Path,
-    breakdown: Path,
-    published: pd.DataFrame,
-    work: str,
-    outputs: Sequence[Path],
-) -> None:
-    """Draw each of `outputs`, which its stem names.
-
-    Args:
-        record: What the runs predict.
-        comparison: Tidy table of `galadapt.evaluation.compare`.
-        breakdown: Its table of parts of the test sets.
-        published: Figures of other works.
-        work: Short name of the published work.
-        outputs: PNG files called r2_by_method or scatter_by_magnitude.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    quantities = quantities_of(record)
-    draw_named(
-        outputs,
-        {
-            "r2_by_method": lambda output: r2_by_method(
-                comparison, quantities, published, work, output
-            ),
-            "scatter_by_magnitude": lambda output: scatter_by_magnitude(
-                breakdown, quantities, output
-            ),
-        },
-    )
-
-
-def r2_by_method(
-    comparison: Path,
-    quantities: Sequence[Quantity],
-    published: pd.DataFrame,
-    work: str,
-    output: Path,
-) -> None:
+def r2_by_method(compared: Compared, output: Path) -> None:
     """Draw R² per method with its scatter over seeds, and published figures.
 
     One row per variant, one column per quantity. Filled: simulated and survey; diamonds: published.
     """
-    wanted = {"variant", "method", "domain", "item", "metric", "mean", "std"}
-    table = read_columns(comparison, wanted)
+    wanted = ("variant", "method", "domain", "item", "metric", "mean", "std")
+    table = read_table(compared.comparison, wanted)
     table = table[table["metric"] == "r2"]
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
-        raise DataError(f"{comparison}: holds no R²; rerun the stage that writes it")
-    known = published[published["metric"] == "r2"].set_index(["method", "domain", "item"])["value"]
+        raise DataError(f"{compared.comparison}: holds no R²; rerun the stage that writes it")
+    published = compared.published[compared.published["metric"] == "r2"]
+    known = published.set_index(["method", "domain", "item"])["value"]
+    quantities = quantities_of(compared.record)
     height = 0.9 + 0.42 * len(methods)
     title = "R² on the test sets: mean and scatter over seeds"
     with drawing(output, len(variants), len(quantities), (2.9, height), title) as (figure, axes):
         for line, variant in zip(axes, variants, strict=True):
             for panel, quantity in zip(line, quantities, strict=True):
-                rows = table[(table["variant"] == variant) & (table["item"] == quantity.name)]
-                for domain, shift in zip(DOMAINS, (-0.15, 0.15), strict=True):
-                    for row in rows[rows["domain"] == domain].to_dict("records"):
-                        place = methods.index(row["method"]) + shift
-                        _mark(panel, row["mean"], row["std"], place, COLOURS[domain])
-                        value = known.get((row["method"], domain, quantity.name))
-                        if value is not None:
-                            _mark_published(panel, value, place, COLOURS[domain])
+                here = (table["variant"] == variant) & (table["item"] == quantity.name)
+                for row in table[here].to_dict("records"):
+                    colour = COLOURS[row["domain"]]
+                    shift = 0.3 * (DOMAINS.index(row["domain"]) - 0.5)
+                    place = methods.index(row["method"]) + shift
+                    _mark(panel, row["mean"], row["std"], place, colour)
+                    value = known.get((row["method"], row["domain"], quantity.name))
+                    if value is not None:
+                        marker = "D" if value >= _FLOOR else "<"
+                        look = {"s": 30, "linewidths": 1.1, "zorder": 3}
+                        open_mark(panel, max(value, _FLOOR), place, colour, marker, **look)
                 panel.set(xlim=(_FLOOR - 0.05, 1.05), ylim=(len(methods) - 0.5, -0.5))
                 panel.set_yticks(range(len(methods)), methods if panel is line[0] else [])
                 panel.set_title(f"{variant}: {quantity.words}")
                 panel.set_xlabel("R²")
-        handles = [
-            *(panel.scatter([], [], color=COLOURS[d], label=d) for d in DOMAINS),
-            panel.scatter(
-                [], [], facecolors="none", edgecolors="black", marker="D", label=f"{work} published"
-            ),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        for domain in DOMAINS:
+            panel.scatter([], [], color=COLOURS[domain], label=domain)
+        open_mark(panel, [], [], "black", label=f"{compared.work} published")
+        legend_below(figure, panel, 3)
 
 
-def _mark(panel, mean: float, std: float, place: float, colour: str) -> None:  # type: ignore[no-untyped-def]
+def _mark(panel: Any, mean: float, std: float, place: float, colour: str) -> None:
+    text = {"color": colour, "va": "center", "fontsize": 7}
+    mark(panel, mean, std, place, colour, _FLOOR)
     if not np.isfinite(mean):
-        panel.text(0.2, place, "undefined", color=colour, va="center", fontsize=7)
+        panel.text(0.2, place, "undefined", **text)
     elif mean < _FLOOR:
-        panel.plot(_FLOOR, place, marker="<", color=colour, ms=6)
-        panel.text(_FLOOR + 0.06, place, f"{mean:.3g}", color=colour, va="center", fontsize=7)
-    else:
-        error = std if np.isfinite(std) else 0
-        panel.errorbar(mean, place, xerr=error, fmt="o", ms=5, color=colour, capsize=2.5)
-
-
-def _mark_published(panel, value: float, place: float, colour: str) -> None:  # type: ignore[no-untyped-def]
-    panel.scatter(
-        max(value, _FLOOR),
-        place,
-        marker="D" if value >= _FLOOR else "<",
-        s=30,
-        facecolors="none",
-        edgecolors=colour,
-        linewidths=1.1,
-        zorder=3,
-    )
+        panel.text(_FLOOR + 0.06, place, f"{mean:.3g}", **text)
 
 
 def survey_scatter(
-    predictions: Mapping[str, Path], quantities: Sequence[Quantity], output: Path
+    predictions: Mapping[str, Path], record: Mapping[str, Any], output: Path
 ) -> None:
     """Draw predicted against catalogue values on the survey, one row per method.
 
-    Args:
-        predictions: {name of the row: predictions table}, the unadapted method first.
-        output: PNG to write.
+    `predictions` are the predictions tables by method, the unadapted one first.
     """
+    quantities = quantities_of(record)
     names = list(predictions)
     if not names:
         raise DataError(f"{output}: no predictions to draw; name at least one method")
@@ -323,13 +242,14 @@ def survey_scatter(
             line[0].set_ylabel(f"{name}\npredicted")
 
 
-def scatter_by_magnitude(breakdown: Path, quantities: Sequence[Quantity], output: Path) -> None:
+def scatter_by_magnitude(compared: Compared, output: Path) -> None:
     """Draw bias and scatter (NMAD) on the survey against magnitude, a colour per method.
 
     One pair of rows per variant: median error, then NMAD; bars are the scatter over seeds.
     """
-    wanted = {"variant", "method", "domain", "item", "level", "metric", "mean", "std"}
-    table = read_columns(breakdown, wanted)
+    wanted = ("variant", "method", "domain", "item", "level", "metric", "mean", "std")
+    table = read_table(compared.breakdown, wanted)
+    quantities = quantities_of(compared.record)
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
     if not variants:
         # Objects without a magnitude are in no bin.
@@ -371,5 +291,12 @@ def scatter_by_magnitude(breakdown: Path, quantities: Sequence[Quantity], output
                 panel.set_title(f"{variant}: {quantity.words}")
                 panel.set_ylabel(f"{kind} [{quantity.error_unit}]")
                 panel.set_xlabel("magnitude [mag]")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(methods))
+        legend_below(figure, axes[0, 0], len(methods))
+
+
+RUN_FIGURES = {"scatter": scatter, "distributions": distributions, "residuals": residuals}
+VARIANT_FIGURES = {"survey_scatter": survey_scatter}
+COMPARISON_FIGURES = {
+    "r2_by_method": r2_by_method,
+    "scatter_by_magnitude": scatter_by_magnitude,
+}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from galadapt.answers.base import rebuilt
 from galadapt.core.errors import DataError
 
 #: Largest logarithm that is inverted.
@@ -21,18 +22,12 @@ class TargetScaler:
     A parameter may be standardised as its natural logarithm: relative errors of a radius then
     count alike at every size, and no prediction is negative. (The axis ratio q = 1 - e needs no
     form of its own: standardised, it is the ellipticity with the other sign.)
-
-    Attributes:
-        parameters: Names, in the order of the columns.
-        mean: One value per parameter, in its own unit or of its logarithm.
-        scale: Standard deviation (over the population) per parameter, likewise.
-        logarithmic: Names of the parameters learned as logarithms.
     """
 
-    parameters: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    logarithmic: tuple[str, ...] = ()
+    parameters: tuple[str, ...]  #: names, in the order of the columns
+    mean: tuple[float, ...]  #: one value per parameter, in its own unit or of its logarithm
+    scale: tuple[float, ...]  #: standard deviation (over the population) per parameter, likewise
+    logarithmic: tuple[str, ...] = ()  #: names of the parameters learned as logarithms
 
     @classmethod
     def fit(
@@ -89,37 +84,21 @@ class TargetScaler:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``run.json``."""
-        return {
-            "parameters": list(self.parameters),
-            "mean": list(self.mean),
-            "scale": list(self.scale),
-            "logarithmic": list(self.logarithmic),
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TargetScaler:
         """Rebuild from `to_dict`.
 
         Raises:
-            DataError: a key is missing or the lengths differ.
+            DataError: a key is missing, the lengths differ, or a logarithm is of something else.
         """
-        try:
-            parameters = tuple(str(name) for name in values["parameters"])
-            mean = tuple(float(value) for value in values["mean"])
-            scale = tuple(float(value) for value in values["scale"])
-            logarithmic = tuple(str(name) for name in values.get("logarithmic", ()))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"target scaling is incomplete ({error!r}); delete the run folder and train again"
-            ) from None
-        if not len(parameters) == len(mean) == len(scale):
-            raise DataError(
-                "target scaling has lists of different lengths; "
-                "delete the run folder and train again"
-            )
-        if not set(logarithmic) <= set(parameters):
-            raise DataError(
-                "target scaling takes the logarithm of an unknown parameter; "
-                "delete the run folder and train again"
-            )
-        return cls(parameters, mean, scale, logarithmic)
+        scaler = rebuilt(cls, values, "target scaling")
+        wrong = ""
+        if not len(scaler.parameters) == len(scaler.mean) == len(scaler.scale):
+            wrong = "has lists of different lengths"
+        elif not set(scaler.logarithmic) <= set(scaler.parameters):
+            wrong = "takes the logarithm of an unknown parameter"
+        if wrong:
+            raise DataError(f"target scaling {wrong}; delete the run folder and train again")
+        return scaler

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import known
+from galadapt.answers.base import Answer, known
 from galadapt.answers.votes.distribution import log_likelihood, moments
 from galadapt.answers.votes.heads import alphas
 from galadapt.answers.votes.tree import Tree
@@ -25,7 +25,7 @@ VOLUNTEERS = 40
 
 
 @dataclass(frozen=True)
-class Votes:
+class Votes(Answer):
     """The votes of volunteers; labels are their numbers.
 
     Attributes:
@@ -74,11 +74,6 @@ class Votes:
         """Shares of their own lie between 0 and 1; the other heads read any number."""
         return "sigmoid" if self.head == "independent" else "linear"
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """One number per answer."""
-        return (self.outputs,)
-
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Read the votes, (n, K) float64; NaN where a stamp has none."""
         return votes_of(self.tree, stamps, rows)
@@ -104,10 +99,6 @@ class Votes:
         """Return the votes that `VOLUNTEERS` volunteers are expected to give, (n, K)."""
         shares = self.tree.shares(self._conditional(outputs))
         return VOLUNTEERS * shares
-
-    def weights(self, expected: np.ndarray) -> np.ndarray:
-        """Weigh all stamps alike."""
-        return np.ones(len(expected), np.float32)
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the squared error of shares, or the likelihood of votes."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.registry import record_of
+from galadapt.answers.figures import Compared
 from galadapt.answers.votes import judging
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json
-from galadapt.plots.learning import learning
-from galadapt.plots.named import draw_named, run_title
-from galadapt.plots.reading import read_columns
+from galadapt.core.files import read_table
 from galadapt.plots.style import COLOURS, drawing, empty
 from galadapt.stamps.format import StampSet
 
@@ -29,45 +26,10 @@ _SHOWN = 8
 _ANSWERS = 5
 
 
-def run_figures(
-    run: Path,
-    predictions: Path,
-    history: Path,
-    outputs: Sequence[Path],
-    stamps: Mapping[str, Path],
-) -> None:
-    """Draw each of `outputs`, which its stem names.
-
-    Args:
-        run: The run's run.json.
-        predictions: Its predictions table.
-        history: Its history.csv.
-        outputs: PNG files called reliability, sparsification, galaxies, certain or learning.
-        stamps: Stamp set of each domain that was predicted.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    title = run_title(run)
-    tests = _Tests(run, predictions)
-    draw_named(
-        outputs,
-        {
-            "reliability": lambda output: reliability(tests.found, output, title),
-            "sparsification": lambda output: sparsification(tests.found, output, title),
-            "galaxies": lambda output: galaxies(tests, stamps, output, title),
-            "certain": lambda output: certain(tests, stamps, output, title),
-            "learning": lambda output: learning(history, output, title),
-        },
-    )
-
-
 class _Tests:
     """Calibrated predictions of the test sets of a run, by domain, and the ids of their rows."""
 
-    def __init__(self, run: Path, predictions: Path) -> None:
-        record = record_of(read_json(run), run)
+    def __init__(self, predictions: Path, record: Mapping[str, Any]) -> None:
         tree = judging.tree_of_record(record)
         table = judging.read(predictions, record)
         factors = judging.calibration(table, record, VoteEvaluation())
@@ -83,8 +45,15 @@ class _Tests:
             raise DataError(f"{predictions}: holds no test row with votes; rerun the prediction")
 
 
-def reliability(found: Mapping[str, Predicted], output: Path, title: str = "") -> None:
+def reliability(
+    predictions: Path,
+    record: Mapping[str, Any],
+    output: Path,
+    title: str = "",
+    stamps: Mapping[str, Path] | None = None,
+) -> None:
     """Draw given against predicted conditional shares, of every question and of all together."""
+    found = _Tests(predictions, record).found
     bins = VoteEvaluation().bins
     tree = next(iter(found.values())).tree
     names = ["all questions", *(question.name for question in tree.questions)]
@@ -110,8 +79,15 @@ def reliability(found: Mapping[str, Predicted], output: Path, title: str = "") -
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def sparsification(found: Mapping[str, Predicted], output: Path, title: str = "") -> None:
+def sparsification(
+    predictions: Path,
+    record: Mapping[str, Any],
+    output: Path,
+    title: str = "",
+    stamps: Mapping[str, Path] | None = None,
+) -> None:
     """Draw the RMSE of what is left when the least certain galaxies are left out."""
+    found = _Tests(predictions, record).found
     with drawing(output, 1, len(found), (3.6, 3.0), title) as (_, axes):
         for panel, (domain, one) in zip(axes[0], found.items(), strict=True):
             left_out, predicted, true = one.sparsification().T
@@ -126,19 +102,39 @@ def sparsification(found: Mapping[str, Predicted], output: Path, title: str = ""
             panel.legend()
 
 
-def galaxies(tests: _Tests, stamps: Mapping[str, Path], output: Path, title: str = "") -> None:
+def galaxies(
+    predictions: Path,
+    record: Mapping[str, Any],
+    output: Path,
+    title: str = "",
+    stamps: Mapping[str, Path] | None = None,
+) -> None:
     """Show test galaxies with the shares predicted and given, the first of each domain."""
+    tests = _Tests(predictions, record)
     rows = {domain: np.arange(min(_SHOWN, len(ids))) for domain, ids in tests.ids.items()}
-    _sheet(tests, stamps, {domain: {"": chosen} for domain, chosen in rows.items()}, output, title)
+    _sheet(
+        tests,
+        stamps or {},
+        {domain: {"": chosen} for domain, chosen in rows.items()},
+        output,
+        title,
+    )
 
 
-def certain(tests: _Tests, stamps: Mapping[str, Path], output: Path, title: str = "") -> None:
+def certain(
+    predictions: Path,
+    record: Mapping[str, Any],
+    output: Path,
+    title: str = "",
+    stamps: Mapping[str, Path] | None = None,
+) -> None:
     """Show the galaxies whose votes are predicted with the smallest and the largest error."""
+    tests = _Tests(predictions, record)
     rows = {}
     for domain, one in tests.found.items():
         order = np.argsort(one.variances[0].mean(axis=1), kind="stable")
         rows[domain] = {"most certain": order[:_SHOWN], "least certain": order[::-1][:_SHOWN]}
-    _sheet(tests, stamps, rows, output, title)
+    _sheet(tests, stamps or {}, rows, output, title)
 
 
 def _sheet(
@@ -195,41 +191,10 @@ _QUALITY = {
 _WANTED = {"coverage68": 0.68, "coverage90": 0.90}
 
 
-def comparison_figures(
-    record: Mapping[str, Any],
-    comparison: Path,
-    breakdown: Path,
-    published: pd.DataFrame,
-    work: str,
-    outputs: Sequence[Path],
-) -> None:
-    """Draw each of `outputs`, which its stem names: quality or questions.
-
-    Args:
-        record: What a run predicts.
-        comparison: Tidy table of `galadapt.evaluation.compare`.
-        breakdown: Its table of parts of the test sets.
-        published: Figures of other works.
-        work: Short name of the published work.
-        outputs: PNG files.
-
-    Raises:
-        ConfigError: an output has another name.
-        DataError: an input is broken.
-    """
-    draw_named(
-        outputs,
-        {
-            "quality": lambda output: quality(comparison, output),
-            "questions": lambda output: questions(breakdown, output),
-        },
-    )
-
-
-def quality(comparison: Path, output: Path) -> None:
+def quality(compared: Compared, output: Path) -> None:
     """Draw errors and calibration of every method, with their seed scatter."""
-    wanted = {"variant", "method", "domain", "metric", "mean", "std"}
-    table = read_columns(comparison, wanted)
+    wanted = ("variant", "method", "domain", "metric", "mean", "std")
+    table = read_table(compared.comparison, wanted)
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
     with drawing(
         output,
@@ -266,14 +231,13 @@ def quality(comparison: Path, output: Path) -> None:
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
 
 
-def questions(breakdown: Path, output: Path) -> None:
+def questions(compared: Compared, output: Path) -> None:
     """Draw the RMSE of each question and method, one panel per domain."""
-    table = read_columns(
-        breakdown, {"variant", "method", "domain", "by", "level", "metric", "mean"}
-    )
+    wanted = ("variant", "method", "domain", "by", "level", "metric", "mean")
+    table = read_table(compared.breakdown, wanted)
     table = table[(table["by"] == "question") & (table["metric"] == "rmse")]
     if table.empty:
-        raise DataError(f"{breakdown}: holds no RMSE of a question; rerun the comparison")
+        raise DataError(f"{compared.breakdown}: holds no RMSE of a question; rerun the comparison")
     domains = [domain for domain in DOMAINS if (table["domain"] == domain).any()]
     names = list(dict.fromkeys(table["level"]))
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
@@ -301,3 +265,12 @@ def questions(breakdown: Path, output: Path) -> None:
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+RUN_FIGURES = {
+    "galaxies": galaxies,
+    "certain": certain,
+    "reliability": reliability,
+    "sparsification": sparsification,
+}
+COMPARISON_FIGURES = {"quality": quality, "questions": questions}

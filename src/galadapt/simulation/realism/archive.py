@@ -57,11 +57,8 @@ def box_window(
 ) -> np.ndarray:
     """Share of the light (side, side) that a box around the galaxy leaves.
 
-    Archives cut before the survey's PSF is applied, so the box's edges are as soft as that PSF.
-
-    Args:
-        half_sides: From `box_half_sides` [px].
-        softness: Gaussian sigma of the PSF [px].
+    Archives cut before the survey's PSF is applied, so the box's edges are as soft as that PSF,
+    whose Gaussian sigma is `softness` [px].
     """
     axis = np.arange(side) - (side - 1) / 2
     scale = np.sqrt(2) * softness
@@ -73,11 +70,7 @@ def box_window(
 
 
 def neighbour_mask(
-    own: np.ndarray,
-    others: np.ndarray,
-    settings: Masks,
-    pixel_rms: float,
-    rng: np.random.Generator,
+    own: np.ndarray, others: np.ndarray, settings: Masks, pixel_rms: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Where neighbours are cut out (S, S): where they outshine the noise and the galaxy."""
     if rng.random() >= settings.probability:
@@ -98,11 +91,7 @@ def over_subtraction(
     """Draw the constant [e-/s] of wings subtracted as background.
 
     It is a share of the median of a two-pixel frame inside the edge of the box, or of the stamp
-    where the box is larger.
-
-    Args:
-        light: Noiseless stamp before the box is cut (S, S).
-        half_sides: The box, or None for the whole stamp.
+    where the box is larger or None. `light` is the noiseless stamp before the box is cut (S, S).
     """
     share = settings.fraction.at(rng.random())
     side = len(light)

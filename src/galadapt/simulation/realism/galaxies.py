@@ -65,11 +65,7 @@ def compose(
     effective_radius, sersic_index) become those of the single Sersic profile that fits its light
     best at the survey's depth, as a fit by GALFIT would give; bulge and disc share one ellipse, so
     the ellipticity stays. Where that fit leaves the range of indices a renderer can draw, the
-    galaxy stays a single profile.
-
-    Args:
-        levels: Noise the fit weighs pixels with.
-        psf_sigma: Gaussian sigma of the PSF [px].
+    galaxy stays a single profile. The noise of `levels` and `psf_sigma` [px] weigh its pixels.
 
     Returns:
         A copy with relabelled parameters and the columns total_magnitude [mag], bulge_fraction
@@ -85,14 +81,8 @@ def compose(
     radii *= scale[:, None]
     flux = flux_of(table["magnitude"].to_numpy(), image.zero_point)
     fitted, radius, best = fit_single_sersic(
-        flux,
-        1 - table["ellipticity"].to_numpy(),
-        fractions,
-        radii,
-        indices,
-        levels.pixel_rms,
-        levels.exposure_time,
-        psf_sigma,
+        *(flux, 1 - table["ellipticity"].to_numpy(), fractions, radii, indices),
+        *(levels.pixel_rms, levels.exposure_time, psf_sigma),
     )
     low, high = SERSIC_INDEX_LIMITS
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,9 +101,8 @@ def compose(
 
 def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float, float, float]:
     rng = stream(seed, index, "bulge_disc")
-    composite = bool(rng.random() < settings.probability)
     return (
-        composite,
+        bool(rng.random() < settings.probability),
         settings.bulge_fraction.at(rng.random()),
         _round_index(settings.bulge_index.at(rng.random())),
         settings.bulge_radius.at(rng.random()),
@@ -121,25 +110,14 @@ def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float
 
 
 def smooth_components(row: Row) -> tuple[list[dict[str, Any]], bool]:
-    """List a galaxy's smooth components, and whether the first of them is a disc.
-
-    Args:
-        row: Parameters, with the columns of `compose` if it was applied.
-    """
+    """List a galaxy's smooth components, and whether the first of them is a disc."""
     fraction, total = row.get("bulge_fraction", 0.0), row.get("total_magnitude", row["magnitude"])
     if not fraction:
         return [{**row, "magnitude": total}], row["sersic_index"] <= DISC_INDEX
-    disc = {
-        "magnitude": fainter(total, 1 - fraction),
-        "effective_radius": row["disc_radius"],
-        "sersic_index": 1.0,
-    }
-    bulge = {
-        "magnitude": fainter(total, fraction),
-        "effective_radius": row["bulge_radius"],
-        "sersic_index": row["bulge_index"],
-    }
-    return [{**row, **disc}, {**row, **bulge}], True
+    names = ("magnitude", "effective_radius", "sersic_index")
+    disc = (fainter(total, 1 - fraction), row["disc_radius"], 1.0)
+    bulge = (fainter(total, fraction), row["bulge_radius"], row["bulge_index"])
+    return [{**row, **dict(zip(names, part, strict=True))} for part in (disc, bulge)], True
 
 
 def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -162,20 +140,16 @@ def knots(disc: Row, settings: Clumps, rng: np.random.Generator) -> list[dict[st
     y = disc["y_offset"] + along * np.cos(angle) + across * np.sin(angle)
     weights = rng.standard_exponential(count)
     weights *= share / weights.sum()
-    result = [{**disc, "magnitude": fainter(disc["magnitude"], 1 - share)}]
-    for k in range(count):
-        result.append(
-            {
-                "magnitude": fainter(disc["magnitude"], max(float(weights[k]), 1e-9)),
-                "effective_radius": radius * settings.radius.at(rng.random()),
-                "sersic_index": 1.0,
-                "ellipticity": 0.0,
-                "position_angle": 0.0,
-                "x_offset": float(x[k]),
-                "y_offset": float(y[k]),
-            }
-        )
-    return result
+    rest = {**disc, "magnitude": fainter(disc["magnitude"], 1 - share)}
+    return [rest] + [
+        {
+            "magnitude": fainter(disc["magnitude"], max(float(weights[k]), 1e-9)),
+            "effective_radius": radius * settings.radius.at(rng.random()),
+            **{"sersic_index": 1.0, "ellipticity": 0.0, "position_angle": 0.0},
+            **{"x_offset": float(x[k]), "y_offset": float(y[k])},
+        }
+        for k in range(count)
+    ]
 
 
 def spiral_arms(
@@ -191,10 +165,8 @@ def spiral_arms(
     is a plane wave, which the PSF damps by its transfer function at the gradient of the phase: so
     the drawn, already convolved disc can be multiplied. Against convolving the modulated disc the
     pattern's amplitude is right to 3 % and its shape correlates by 0.98 from 3 PSF sigmas outwards
-    (see the tests). The wave averages out around each ellipse.
-
-    Args:
-        damping: The PSF's transfer function of the wavenumber [rad/px].
+    (see the tests). The wave averages out around each ellipse. `damping` is the PSF's transfer
+    function of the wavenumber [rad/px].
     """
     amplitude = settings.amplitude.at(rng.random())
     arms = int(rng.integers(2, settings.max_arms + 1))

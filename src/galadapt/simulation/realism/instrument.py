@@ -51,11 +51,7 @@ def jitter_psf(
 
     A second convolution with an elongated Gaussian: flux is kept, and the product of transforms is
     exact for images sampled beyond their band limit. Beyond the stamp's edge the image is
-    taken to be like the edge.
-
-    Args:
-        psf_sigma: Gaussian sigma of the PSF [px].
-        pixel_scale: [arcsec/px].
+    taken to be like the edge. `psf_sigma` is in pixels, `pixel_scale` in arcsec/px.
     """
     blur = settings.blur.at(rng.random()) / pixel_scale
     ellipticity = settings.ellipticity.at(rng.random())
@@ -79,9 +75,7 @@ def jitter_depth(levels: NoiseLevels, depth: Strength, rng: np.random.Generator)
     """Multiply the sky rms by a drawn factor; rms ~ exposure^(-1/2) sets the exposure."""
     factor = depth.at(rng.random())
     return replace(
-        levels,
-        pixel_rms=levels.pixel_rms * factor,
-        exposure_time=levels.exposure_time / factor**2,
+        levels, pixel_rms=levels.pixel_rms * factor, exposure_time=levels.exposure_time / factor**2
     )
 
 

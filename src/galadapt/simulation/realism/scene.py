@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,29 +106,22 @@ class Scenes:
 
     def _cast(self, row: dict[str, Any]) -> _Cast:
         """List the components of a galaxy, its disc first, and of its neighbours after them."""
-        realism = self._realism
+        realism, rng = self._realism, partial(self._rng, row)
         own, has_disc = galaxies.smooth_components(row)
         arms = None
         # Arms and knots share the disc's light without sharing draws.
         if has_disc and realism.spiral:
-            arms = galaxies.spiral_arms(
-                own[0],
-                realism.spiral,
-                self._image.stamp_size,
-                self._psf.damping,
-                self._rng(row, "spiral"),
-            )
+            side, damping = self._image.stamp_size, self._psf.damping
+            arms = galaxies.spiral_arms(own[0], realism.spiral, side, damping, rng("spiral"))
         if has_disc and realism.clumps:
-            own = galaxies.knots(own[0], realism.clumps, self._rng(row, "clumps")) + own[1:]
+            own = galaxies.knots(own[0], realism.clumps, rng("clumps")) + own[1:]
         others = []
         if realism.neighbours:
-            others = galaxies.neighbours(
-                row, realism.neighbours, self._image, self._rng(row, "neighbours")
-            )
+            others = galaxies.neighbours(row, realism.neighbours, self._image, rng("neighbours"))
         return _Cast(own + others, len(own), arms)
 
     def _scene(self, row: dict[str, Any], cast_: _Cast, stamps: Iterator[np.ndarray]) -> Scene:
-        realism, side = self._realism, self._image.stamp_size
+        realism, side, rng = self._realism, self._image.stamp_size, partial(self._rng, row)
         own, others = np.zeros((2, side, side))
         for number in range(len(cast_.components)):
             stamp = next(stamps)
@@ -137,26 +131,17 @@ class Scenes:
             light += stamp
         levels = self._levels
         if realism.psf:
-            own, others = instrument.jitter_psf(
-                np.stack([own, others]),
-                realism.psf,
-                self._psf.sigma,
-                self._image.pixel_scale,
-                self._rng(row, "psf_jitter"),
-            )
+            both, sigma, scale = np.stack([own, others]), self._psf.sigma, self._image.pixel_scale
+            own, others = instrument.jitter_psf(both, realism.psf, sigma, scale, rng("psf_jitter"))
         if realism.depth:
-            levels = instrument.jitter_depth(levels, realism.depth, self._rng(row, "depth_jitter"))
-        background = np.zeros((side, side))
+            levels = instrument.jitter_depth(levels, realism.depth, rng("depth_jitter"))
+        background, rms = np.zeros((side, side)), levels.pixel_rms
         missing = None
         if realism.archive:
-            own, others, taken, missing = self._archive(
-                row, own, others, realism.archive, levels.pixel_rms
-            )
+            own, others, taken, missing = self._archive(row, own, others, realism.archive, rms)
             background -= taken
         if realism.sky:
-            background += instrument.sky_residual(
-                side, realism.sky, levels.pixel_rms, self._rng(row, "sky_residual")
-            )
+            background += instrument.sky_residual(side, realism.sky, rms, rng("sky_residual"))
         if missing is not None:
             own, others, background = (
                 np.where(missing, 0.0, plane) for plane in (own, others, background)
@@ -174,30 +159,24 @@ class Scenes:
         pixel_rms: float,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | float, np.ndarray | None]:
         """Cut, mask and clean: own and others' light, what is subtracted, what is missing."""
-        side = self._image.stamp_size
+        side, rng = self._image.stamp_size, partial(self._rng, row)
         half_sides = None
         window: np.ndarray | float = 1.0
         if settings.box:
-            rng = self._rng(row, "archive_box")
-            half_sides = archive.box_half_sides(row, settings.box, self._image, rng)
+            half_sides = archive.box_half_sides(row, settings.box, self._image, rng("archive_box"))
             window = archive.box_window(row, half_sides, side, self._psf.sigma)
         if settings.masks:
-            masked = archive.neighbour_mask(
-                own, others, settings.masks, pixel_rms, self._rng(row, "archive_masks")
-            )
+            draws = rng("archive_masks")
+            masked = archive.neighbour_mask(own, others, settings.masks, pixel_rms, draws)
             own, others = (np.where(masked, 0.0, plane) for plane in (own, others))
         taken: np.ndarray | float = 0.0
-        if settings.over_subtraction:
-            taken = window * archive.over_subtraction(
-                own + others,
-                row,
-                half_sides,
-                settings.over_subtraction,
-                self._rng(row, "over_subtraction"),
-            )
+        wings = settings.over_subtraction
+        if wings:
+            draws = rng("over_subtraction")
+            taken = window * archive.over_subtraction(own + others, row, half_sides, wings, draws)
         missing = None
         if settings.edges:
-            missing = archive.missing_strip(side, settings.edges, self._rng(row, "missing_edge"))
+            missing = archive.missing_strip(side, settings.edges, rng("missing_edge"))
         return own * window, others * window, taken, missing
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from galadapt.core.files import read_table, write_csv, write_text
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
+from galadapt.plots.style import COLOURS, drawing, legend_below, mark, open_mark
 
 #: `method` of the fit's rows; its variant is empty.
 FIT = "profile fit"
@@ -38,11 +39,11 @@ _JUDGED = ("magnitude", "ln_effective_radius", "ln_sersic_index", "ellipticity")
 
 _RESAMPLES = 500
 
-#: {quantity: {metric: value}}
-Figures = Mapping[str, Mapping[str, float]]
+#: R² below this is drawn at the edge.
+_FLOOR = 0.0
 
 
-def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path) -> None:
+def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path, figure: Path) -> None:
     """Compare the networks with the fits, on the galaxies that could be fitted.
 
     Args:
@@ -53,23 +54,23 @@ def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path) -> N
             `std` over seeds; `ensemble` of the seeds' mean prediction; `low` and `high`: 68 %
             bootstrap interval of R² (of the ensemble); `n` galaxies.
         html: Fragment to inline: table of R² and sentences on it.
+        figure: PNG of R² of every variant and method beside that of the fit, a panel per parameter.
+            Dots: mean and scatter over seeds; circles: the seeds' mean prediction. The band is the
+            fit's bootstrap interval.
 
     Raises:
         DataError: an input is missing or broken.
     """
-    found = read_table(fits)
-    wanted = ["id", "failure", *(f"{p}_{kind}" for p in PARAMETERS for kind in ("true", "fitted"))]
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(f"{fits}: lacks the column(s) {', '.join(missing)}; rerun the fits")
+    needed = [f"{name}_{kind}" for name in PARAMETERS for kind in ("true", "fitted")]
+    found = read_table(fits, ["id", "failure", *needed])
     fitted = found[found["failure"].fillna("") == ""].set_index("id")
-    answers: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    own = pd.DataFrame({name: fitted[f"{name}_fitted"] for name in PARAMETERS})
+    candidates = {("", FIT): [own]}
     for run in map(Path, runs):
         identity = read_identity(run / "run.json")
         key = str(identity["variant"]), str(identity["method"])
-        answers.setdefault(key, []).append(_answers(run / "predictions.parquet", fitted.index))
-    own = pd.DataFrame({name: fitted[f"{name}_fitted"] for name in PARAMETERS})
-    candidates = {("", FIT): [own], **answers}
+        predicted = _predicted(run / "predictions.parquet", fitted.index)
+        candidates.setdefault(key, []).append(predicted)
     rows = [
         {"variant": variant, "method": method, **row}
         for (variant, method), seeds in candidates.items()
@@ -78,9 +79,10 @@ def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path) -> N
     tidy = pd.DataFrame(rows, columns=COLUMNS)
     write_text(html, _html(tidy, len(found), len(fitted)))
     write_csv(table, tidy)
+    _draw(tidy, figure)
 
 
-def _answers(path: Path, ids: pd.Index) -> pd.DataFrame:
+def _predicted(path: Path, ids: pd.Index) -> pd.DataFrame:
     """Predictions of the survey's fitted galaxies; NaN where a network gives none."""
     table = read_table(path)
     here = table[table["domain"] == "survey"].set_index("id")
@@ -91,71 +93,75 @@ def _answers(path: Path, ids: pd.Index) -> pd.DataFrame:
 
 def _rows(truth: pd.DataFrame, seeds: Sequence[pd.DataFrame]) -> Iterator[dict[str, object]]:
     mean: pd.DataFrame = sum(seeds[1:], seeds[0]) / len(seeds)
-    each = [_figures(truth, one) for one in seeds]
-    together = _figures(truth, mean)
-    for quantity, figures in together.items():
-        for metric in figures:
-            values = pd.Series([one[quantity][metric] for one in each], dtype=float)
-            low = high = math.nan
-            if metric == "r2":
-                true, said = _pair(truth, mean, quantity)
-                low, high = r2_interval(true, said, _RESAMPLES, seed=0)
-            yield {
-                "quantity": quantity,
-                "metric": metric,
-                "mean": values.mean(),
-                "std": values.std(),
-                "n_seeds": int(values.count()),
-                "ensemble": figures[metric],
-                "low": low,
-                "high": high,
-                "n": len(truth),
-            }
+    each = pd.DataFrame([_metrics(truth, one) for one in seeds], dtype=float)
+    for (quantity, metric), together in _metrics(truth, mean).items():
+        values = each[quantity, metric]
+        low = high = math.nan
+        if metric == "r2":
+            low, high = r2_interval(*_pair(truth, mean, quantity), _RESAMPLES, seed=0)
+        yield {
+            "quantity": quantity,
+            "metric": metric,
+            "mean": values.mean(),
+            "std": values.std(),
+            "n_seeds": int(values.count()),
+            "ensemble": together,
+            "low": low,
+            "high": high,
+            "n": len(truth),
+        }
 
 
-def _figures(truth: pd.DataFrame, said: pd.DataFrame) -> Figures:
-    found: dict[str, dict[str, float]] = {}
-    for quantity in FORMS:
-        found[quantity] = {"r2": r2(*_pair(truth, said, quantity))}
-        if quantity in PARAMETERS:
-            true, predicted = _pair(truth, said, quantity)
+def _metrics(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """R² of each form, bias and scatter of each parameter: {(quantity, metric): value}."""
+    found: dict[tuple[str, str], float] = {}
+    for form in FORMS:
+        true, predicted = _pair(truth, predictions, form)
+        found[form, "r2"] = r2(true, predicted)
+        if form in PARAMETERS:
             finite = np.isfinite(predicted)
-            error = QUANTITIES[quantity].errors(true[finite], predicted[finite])
-            found[quantity]["bias"] = float(np.median(error)) if len(error) else math.nan
-            found[quantity]["scatter"] = nmad(error)
+            error = QUANTITIES[form].errors(true[finite], predicted[finite])
+            found[form, "bias"] = float(np.median(error)) if len(error) else math.nan
+            found[form, "scatter"] = nmad(error)
     return found
 
 
-def _pair(truth: pd.DataFrame, said: pd.DataFrame, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    parameter, transform = FORMS[quantity]
+def _pair(
+    truth: pd.DataFrame, predictions: pd.DataFrame, form: str
+) -> tuple[np.ndarray, np.ndarray]:
+    parameter, transform = FORMS[form]
     true = truth[f"{parameter}_true"].to_numpy(float)
-    predicted = said[parameter].to_numpy(float)
+    predicted = predictions[parameter].to_numpy(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A radius or an index of zero or less has no logarithm: such a row is left out.
         return transform(true), transform(predicted)
 
 
-def _html(tidy: pd.DataFrame, asked: int, fitted: int) -> str:
+def _html(tidy: pd.DataFrame, galaxies: int, fitted: int) -> str:
     scores = tidy[tidy["metric"] == "r2"]
     lines = []
     for (variant, method), rows in scores.groupby(["variant", "method"], sort=False):
         by = rows.set_index("quantity")
         seeds = int(by["n_seeds"].max())
         cells = [Cell(by["mean"][q], by["std"][q]).text for q in FORMS]
-        lines.append({"variant": variant, "method": method, "cells": cells, "fit": method == FIT})
+        lines.append((variant, method, cells))
         if seeds > 1:
             together = [number(by["ensemble"][q]) for q in FORMS]
-            name = f"{seeds} seeds together"
-            lines.append({"variant": "", "method": name, "cells": together, "fit": False})
+            lines.append(("", f"{seeds} seeds together", together))
     sentences = [
-        f"{asked} survey test galaxies were fitted, {asked - fitted} of them without success; all "
-        f"figures are of the other {fitted}."
-        if asked
+        f"{galaxies} survey test galaxies were fitted, {galaxies - fitted} of them without "
+        f"success; all figures are of the other {fitted}."
+        if galaxies
         else "The survey has no labelled test galaxy: there is nothing to compare."
     ]
     sentences += _verdicts(scores) if fitted > 1 else []
     return render_html(
-        "against_fits.html", quantities=list(FORMS), lines=lines, sentences=sentences
+        "against_fits.html",
+        "galadapt.tasks.galaxies",
+        quantities=list(FORMS),
+        lines=lines,
+        sentences=sentences,
+        fit=FIT,
     )
 
 
@@ -176,3 +182,42 @@ def _verdicts(scores: pd.DataFrame) -> list[str]:
         ]
         found.append(best(f"Survey, {quantity.replace('_', ' ')}", "R²", candidates))
     return found
+
+
+def _draw(tidy: pd.DataFrame, output: Path) -> None:
+    rows = tidy[(tidy["metric"] == "r2") & tidy["quantity"].isin(PARAMETERS)]
+    rows = rows.assign(name=rows["method"] + " (" + rows["variant"] + ")")
+    networks = rows[rows["method"] != FIT]
+    names = list(networks["name"].unique())
+    title = "R² on survey galaxies: networks, and a profile fit of the same stamps"
+    with drawing(output, 1, 4, (2.9, 0.9 + 0.3 * max(len(names), 2)), title) as (figure, axes):
+        for panel, parameter in zip(axes[0], PARAMETERS, strict=True):
+            fitted = rows[(rows["method"] == FIT) & (rows["quantity"] == parameter)]
+            for row in fitted.to_dict("records"):
+                low, high, value = np.clip([row["low"], row["high"], row["mean"]], _FLOOR, 1)
+                panel.axvspan(low, high, color="0.85", lw=0)
+                panel.axvline(value, color="0.35", lw=1.2)
+            for row in networks[networks["quantity"] == parameter].to_dict("records"):
+                place = names.index(row["name"])
+                mark(panel, row["mean"], row["std"], place, COLOURS["survey"], _FLOOR)
+                if row["ensemble"] >= _FLOOR:
+                    open_mark(panel, row["ensemble"], place, "black", "o", s=40, lw=1)
+            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy()
+            left = _left_edge(shown)
+            panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
+            panel.set_xlabel("R²")
+            panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
+            panel.set_title(parameter.replace("_", " "))
+        first = axes[0, 0]
+        first.scatter([], [], color=COLOURS["survey"], label="networks, by seed")
+        open_mark(first, [], [], "black", "o", label="seeds together")
+        first.plot([], [], color="0.35", label=FIT)
+        legend_below(figure, first, 3)
+
+
+def _left_edge(values: np.ndarray) -> float:
+    """Return where an axis of R² begins: at a tenth below all values, from `_FLOOR` on."""
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return _FLOOR
+    return float(max(np.floor(10 * (known.min() - 0.03)) / 10, _FLOOR - 0.03))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,18 +57,26 @@ RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 #: Why, by what each can see.
 REASONS = (
     "weighted_validation measures errors on simulated galaxies like the survey's, and does not use "
-    "the survey's images; seed_disagreement is measured on these, where "
-    "networks that were taught the same answer differently as soon as they extrapolate, but a "
-    "network that collapsed to one answer agrees with itself. expected_error adds the two errors, "
-    "which have one unit, so that each covers what the other cannot see. domain_auc says whether "
-    "features look alike, not whether measurements are right; it is smallest where nothing is "
-    "left of an image. No criterion sees an error on the survey that all seeds share."
+    "the survey's images; seed_disagreement is measured on these: networks trained alike differ as "
+    "soon as they extrapolate, but networks that give every galaxy the same value do not. "
+    "expected_error adds the two errors, which have one unit, so that each covers what the other "
+    "cannot detect. domain_auc shows whether features look alike, not whether measurements are "
+    "right; it is smallest where nothing is left of an image. No criterion detects an error on the "
+    "survey that all seeds share."
 )
 
 COLUMNS = [
     *("criterion", "variant", "method", "simulation", "value", "chosen"),
     *PARAMETERS,
     *("r2_mean", "r2_std", "regret", "rank_correlation"),
+]
+
+#: Columns of a table of candidates; criteria that were not measured are NaN.
+_CANDIDATE = [
+    *("variant", "method", "simulation", "survey_free"),
+    *CRITERIA,
+    *PARAMETERS,
+    *("r2_mean", "r2_std"),
 ]
 
 #: Split that the criteria read: training has seen none of it, and evaluation uses another one.
@@ -112,7 +120,7 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     if not runs:
         raise DataError("no run to choose from; name at least one run folder")
     candidates = _measured(_label_free([_read(Path(run)) for run in runs]))
-    table = pd.DataFrame(_rows(candidates), columns=COLUMNS)
+    table = _table(candidates)
     write_text(html, _html(candidates, table, survey_kind))
     write_csv(choice, table)
 
@@ -124,31 +132,10 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
 class _Run:
     variant: str
     method: str
-    seed: int
     folder: Path
     settings: Mapping[str, Any]
     auc: float
     r2: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """One variant and method: criteria (NaN: not measured) and R² per seed and parameter."""
-
-    variant: str
-    method: str
-    simulation: str
-    survey_free: bool
-    criteria: Mapping[str, float]
-    r2: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        return float(self.r2.mean())
-
-    @property
-    def std(self) -> float:
-        return float(self.r2.mean(axis=1).std(ddof=1)) if len(self.r2) > 1 else math.nan
 
 
 def _read(folder: Path) -> _Run:
@@ -156,20 +143,19 @@ def _read(folder: Path) -> _Run:
     metrics = Metrics(folder / "metrics.json")
     try:
         settings = read_json(folder / "run.json")["settings"]
-        return _Run(
-            variant=str(identity["variant"]),
-            method=str(identity["method"]),
-            seed=int(identity["seed"]),
-            folder=folder,
-            settings={key: settings[key] for key in _SETTINGS}
-            | {"simulation": settings.get("simulation")},
-            auc=metrics.separability,
-            r2=np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        seen = {key: settings[key] for key in _SETTINGS}
+    except (KeyError, TypeError) as error:
         raise DataError(
-            f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
+            f"{folder}: run.json lacks {error}; rerun training and evaluation"
         ) from None
+    return _Run(
+        str(identity["variant"]),
+        str(identity["method"]),
+        folder,
+        {**seen, "simulation": settings.get("simulation")},
+        metrics.separability,
+        np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
+    )
 
 
 def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
@@ -184,8 +170,7 @@ def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
 
 def _predictions(run: _Run) -> pd.DataFrame:
     """Read the validation galaxies of both domains, without any truth of the survey's."""
-    path = run.folder / "predictions.parquet"
-    table = read_predictions(path)
+    table = read_predictions(run.folder / "predictions.parquet")
     table = table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
     table.loc[table.index.get_level_values("domain") == "survey", _names("true")] = np.nan
     return table
@@ -198,7 +183,8 @@ def _names(kind: str) -> list[str]:
 # --- criteria ---------------------------------------------------------------------------------
 
 
-def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candidate]:
+def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> pd.DataFrame:
+    """Measure every variant and method: a row of `_CANDIDATE` each."""
     settings = {run.method: run.settings for runs in groups.values() for run in runs}
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
     simulations = {key: simulation_of(key[1], settings) for key in groups}
@@ -208,17 +194,20 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> list[_Candida
         simulation = simulations[variant, method]
         values = _criteria([table.loc[common[simulation]] for table in tables[variant, method]])
         values["domain_auc"] = float(np.mean([run.auc for run in runs]))
+        r2 = np.stack([run.r2 for run in runs])
         found.append(
-            _Candidate(
-                variant=variant,
-                method=method,
-                simulation=simulation,
-                survey_free=survey_free(method, settings),
-                criteria=values,
-                r2=np.stack([run.r2 for run in runs]),
-            )
+            {
+                "variant": variant,
+                "method": method,
+                "simulation": simulation,
+                "survey_free": survey_free(method, settings),
+                **values,
+                **dict(zip(PARAMETERS, r2.mean(axis=0), strict=True)),
+                "r2_mean": r2.mean(),
+                "r2_std": r2.mean(axis=1).std(ddof=1) if len(r2) > 1 else math.nan,
+            }
         )
-    return found
+    return pd.DataFrame(found, columns=_CANDIDATE)
 
 
 def _common(
@@ -232,22 +221,20 @@ def _common(
     those of another, not even their number.
     """
 
-    def shared(domain: str, keys: Sequence[tuple[str, str]]) -> pd.Index:
+    def shared(domain: str, among: Iterable[str]) -> pd.Index:
         found = [
             table.index[table.index.get_level_values("domain") == domain]
-            for key in keys
-            for table in tables[key]
+            for key, seeds in tables.items()
+            if simulations[key] in among
+            for table in seeds
         ]
         return functools.reduce(pd.Index.intersection, found)
 
-    if not tables:
-        return {}
-    survey = shared("survey", list(tables))
-    common = {}
-    for simulation in dict.fromkeys(simulations.values()):
-        own = shared("simulated", [key for key in tables if simulations[key] == simulation])
-        common[simulation] = own.append(survey)
-    return common
+    every = set(simulations.values())
+    return {
+        name: shared("simulated", [name]).append(shared("survey", every))
+        for name in dict.fromkeys(simulations.values())
+    }
 
 
 def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
@@ -291,124 +278,74 @@ def _weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def _simulations(candidates: Sequence[_Candidate]) -> dict[str, float]:
-    """Order the simulations by how well survey-free networks tell them from the survey."""
-    found: dict[str, float] = {}
-    for simulation in dict.fromkeys(c.simulation for c in candidates):
-        own = [c for c in candidates if c.simulation == simulation]
-        judges = [c for c in own if c.survey_free] or own
-        found[simulation] = float(np.mean([c.criteria["domain_auc"] for c in judges]))
-    return dict(sorted(found.items(), key=lambda pair: (math.isnan(pair[1]), pair[1])))
+def _simulations(candidates: pd.DataFrame) -> pd.Series:
+    """Order the simulations by how well survey-free networks tell them from the survey (AUC)."""
+    found = {}
+    for simulation, own in candidates.groupby("simulation", sort=False):
+        judges = own[own["survey_free"]] if own["survey_free"].any() else own
+        found[simulation] = np.mean(judges["domain_auc"].to_numpy())
+    return pd.Series(found, dtype=float).sort_values(kind="stable")
 
 
-def _compared(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
-    """Return the candidates that a criterion can compare."""
-    if criterion not in WITHIN_SIMULATION:
-        return list(candidates)
-    simulation = next(iter(_simulations(candidates)), "")
-    return [c for c in candidates if c.simulation == simulation]
+def _table(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Order the candidates by each criterion: a row of `COLUMNS` per criterion and candidate."""
+    simulation = next(iter(_simulations(candidates).index), "")
+    parts = []
+    for criterion in CRITERIA:
+        compared = candidates
+        if criterion in WITHIN_SIMULATION:
+            compared = candidates[candidates["simulation"] == simulation]
+        value = compared[criterion].dropna()
+        if criterion == "domain_auc":
+            # Below one half a classifier finds nothing, by chance.
+            value = value.clip(lower=0.5)
+        parts.append(
+            candidates.assign(
+                criterion=criterion,
+                value=candidates[criterion],
+                chosen=candidates.index == (value.idxmin() if len(value) else -1),
+                regret=candidates["r2_mean"].max() - candidates["r2_mean"],
+                rank_correlation=_rank_correlation(compared, criterion),
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _ranked(candidates: Sequence[_Candidate], criterion: str) -> list[_Candidate]:
-    """Order the candidates that have a value, the best first; equal ones as they came."""
-
-    def place(candidate: _Candidate) -> float:
-        value = candidate.criteria[criterion]
-        # Below one half a classifier finds nothing, by chance.
-        return max(value, 0.5) if criterion == "domain_auc" else value
-
-    compared = _compared(candidates, criterion)
-    measured = [c for c in compared if not math.isnan(c.criteria[criterion])]
-    return sorted(measured, key=place)
-
-
-def _rank_correlation(candidates: Sequence[_Candidate], criterion: str) -> float:
-    pairs = [(-c.criteria[criterion], c.mean) for c in _compared(candidates, criterion)]
-    known = np.array([pair for pair in pairs if not any(map(math.isnan, pair))])
+def _rank_correlation(compared: pd.DataFrame, criterion: str) -> float:
+    known = compared[[criterion, "r2_mean"]].dropna().to_numpy()
     if len(known) < 3 or (np.ptp(known, axis=0) == 0).any():
         return math.nan
-    return float(spearmanr(known[:, 0], known[:, 1]).statistic)
+    return float(spearmanr(-known[:, 0], known[:, 1]).statistic)
 
 
-def _rows(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
-    means = [c.mean for c in candidates if not math.isnan(c.mean)]
-    best = max(means, default=math.nan)
-    for criterion in CRITERIA:
-        chosen = next(iter(_ranked(candidates, criterion)), None)
-        correlation = _rank_correlation(candidates, criterion)
-        for candidate in candidates:
-            yield {
-                "criterion": criterion,
-                "variant": candidate.variant,
-                "method": candidate.method,
-                "simulation": candidate.simulation,
-                "value": candidate.criteria[criterion],
-                "chosen": candidate is chosen,
-                **dict(zip(PARAMETERS, candidate.r2.mean(axis=0), strict=True)),
-                "r2_mean": candidate.mean,
-                "r2_std": candidate.std,
-                "regret": best - candidate.mean,
-                "rank_correlation": correlation,
-            }
-
-
-def _html(candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: str) -> str:
-    shown = [
-        {
-            "variant": c.variant,
-            "method": c.method,
-            "criteria": [_value(c.criteria[name]) for name in CRITERIA],
-            **_score(c),
-        }
-        for c in candidates
-    ]
-    choices = []
-    for row in table[table["chosen"]].to_dict("records"):
-        candidate = next(
-            c for c in candidates if (c.variant, c.method) == (row["variant"], row["method"])
-        )
-        choices.append(
-            {
-                "criterion": row["criterion"],
-                "measures": CRITERIA[row["criterion"]] + "; smaller is better",
-                "variant": row["variant"],
-                "method": row["method"],
-                **_score(candidate),
-                "regret": number(row["regret"]),
-                "rank_correlation": number(row["rank_correlation"]),
-            }
-        )
-    judged = [c for c in candidates if not math.isnan(c.mean)]
-    oracle = max(judged, key=lambda c: c.mean, default=None)
+def _html(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> str:
+    judged = candidates.dropna(subset="r2_mean").sort_values(
+        "r2_mean", ascending=False, kind="stable"
+    )
     return render_html(
         "choice.html",
-        criteria=list(CRITERIA),
+        "galadapt.tasks.galaxies",
+        criteria=CRITERIA,
         parameters=PARAMETERS,
-        candidates=shown,
-        choices=choices,
-        oracle=None
-        if oracle is None
-        else {"variant": oracle.variant, "method": oracle.method, **_score(oracle)},
+        candidates=candidates.to_dict("records"),
+        choices=table[table["chosen"]].to_dict("records"),
+        oracles=judged.head(1).to_dict("records"),
         sentences=list(_sentences(candidates, table, survey_kind)),
+        number=number,
+        r2=_r2,
+        value=lambda value: "n/a" if math.isnan(value) else f"{value:.4f}",
     )
 
 
-def _score(candidate: _Candidate) -> dict[str, Any]:
-    return {
-        "mean": Cell(candidate.mean, candidate.std).text,
-        "cells": [number(float(value)) for value in candidate.r2.mean(axis=0)],
-    }
+def _r2(row: Mapping[str, float]) -> list[str]:
+    """R² of a row as the page shows it: the mean of the parameters, then each."""
+    each = [number(row[name]) for name in PARAMETERS]
+    return [Cell(row["r2_mean"], row["r2_std"]).text, *each]
 
 
-def _value(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.4f}"
-
-
-def _sentences(
-    candidates: Sequence[_Candidate], table: pd.DataFrame, survey_kind: str
-) -> Iterator[str]:
+def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> Iterator[str]:
     if len(candidates) < 2:
-        count = "One variant and method has" if candidates else "No variant and method has"
+        count = "One variant and method has" if len(candidates) else "No variant and method has"
         yield f"{count} seen no survey label: there is nothing to choose from."
         return
     chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
@@ -424,8 +361,9 @@ def _sentences(
         )
         yield (
             "Candidates learned from different simulations, and errors on simulated galaxies "
-            "compare within one. The simulation is chosen first, as the one that networks which "
-            f"have not seen the survey tell from it worst (AUC): {listed}."
+            "compare within one. The simulation is chosen first, as the one that is hardest to "
+            "separate from the survey by the features of networks trained without the survey "
+            f"(AUC): {listed}."
         )
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
@@ -445,6 +383,6 @@ def _sentences(
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
         f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). Regrets "
-        "below the scatter between seeds say nothing, and one survey with few candidates proves no "
-        "criterion."
+        "below the scatter between seeds are not significant, and one survey with few candidates "
+        "proves no criterion."
     )

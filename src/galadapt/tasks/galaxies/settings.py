@@ -70,7 +70,7 @@ class Config(Experiment):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        self.check_names(self.method_settings)
+        self.check_names()
         for name in self.methods:
             wanted = self.method_settings[name].simulation
             if wanted is not None and wanted not in self.simulations:
@@ -90,7 +90,7 @@ class Config(Experiment):
         if self.method_settings[method].learner.kind != "keras":
             raise ValueError(f"predictor.method: '{method}' is no network; name one that is")
         # Before `source` follows the starts: they must not go in a circle.
-        self.check_starts(self.method_settings, alike=("logarithmic",))
+        self.check_starts(alike=("logarithmic",))
         noiseless = None
         for key, simulation in self._simulations().items():
             if simulation.shards > simulation.total:

@@ -31,16 +31,8 @@ def simulate(
     """One shard of simulated stamps."""
     from galadapt.simulation.engine import shard_start, simulate_shard
 
-    simulate_shard(
-        image=image,
-        psf=psf,
-        simulation=simulation,
-        seed=seed,
-        start=shard_start(simulation, shard),
-        stop=shard_start(simulation, shard + 1),
-        output=stamps,
-        provenance=provenance,
-    )
+    start, stop = shard_start(simulation, shard), shard_start(simulation, shard + 1)
+    simulate_shard(image, psf, simulation, seed, start, stop, output=stamps, provenance=provenance)
 
 
 @stage
@@ -106,17 +98,7 @@ def extract(
     from galadapt.cutouts.cutouts import extract as cut_out
 
     cut_out(
-        drz=drz,
-        wht=wht,
-        selected=selected,
-        image=image,
-        extraction=extraction,
-        splits=splits,
-        seed=seed,
-        output=stamps,
-        rejected=rejected,
-        provenance=provenance,
-        processes=threads,
+        drz, wht, selected, image, extraction, splits, seed, stamps, rejected, provenance, threads
     )
 
 
@@ -184,27 +166,16 @@ def profile_fits(
     from galadapt.simulation.noise import resolve
     from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
 
-    fit_galaxies(
-        stamps=survey,
-        psf=psf,
-        extraction=extraction,
-        exposure_time=resolve(noise).exposure_time if noise.depth != "none" else None,
-        galaxies=profile_fit.galaxies,
-        seed=seed,
-        output=fits,
-        processes=threads,
-    )
+    exposure_time = resolve(noise).exposure_time if noise.depth != "none" else None
+    fit_galaxies(survey, psf, extraction, exposure_time, profile_fit.galaxies, seed, fits, threads)
 
 
 @stage
 def against_fits(fits: Input, runs: Inputs, table: Output, html: Output, figure: Output) -> None:
     """The networks against the profile fits."""
-    from galadapt.tasks.galaxies.against_fits import FIT
     from galadapt.tasks.galaxies.against_fits import against_fits as compare_with
-    from galadapt.tasks.galaxies.fit_figures import against_fits as draw
 
-    compare_with(fits=fits, runs=runs, table=table, html=html)
-    draw(table, figure, FIT)
+    compare_with(fits=fits, runs=runs, table=table, html=html, figure=figure)
 
 
 @stage
@@ -235,9 +206,4 @@ def ablation(
         with StampSet(paths) as stamps:
             training = stamps.table[stamps.table["split"] == "train"]
             available[setting] = len(training.dropna(subset=list(PARAMETERS)))
-    draw(
-        comparison=comparison,
-        curves=curves(methods, method_settings),
-        available=available,
-        output=figure,
-    )
+    draw(comparison, curves(methods, method_settings), available, figure)

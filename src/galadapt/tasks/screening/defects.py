@@ -25,18 +25,6 @@ from galadapt.tasks.screening.instrument import (
 )
 from galadapt.tasks.screening.sky import beta_model
 
-#: Classes whose areas a kind of defect can have.
-KINDS = {
-    "hot_pixels": (1,),
-    "hot_column": (2,),
-    "streak": (2, 3),
-    "wings": (3, 4),
-    "arcs": (3, 4),
-    "extended": (3, 4, 5),
-    "noisy_chip": (3, 4),
-    "flare": (5,),
-}
-
 #: What pn must be read as for a kind of defect: without its full frame there is no streak, and a
 #: source with wings would have a streak that is brighter still.
 PN_MODE = {"streak": ("full",), "wings": ("large", "small")}
@@ -125,7 +113,7 @@ def inject(
     """Draw a defect: mask (n, n) and counts per pixel (n, n); None where the field cannot have it.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `galadapt.tasks.screening.settings.KINDS`.
         pixels: How many pixels are flagged; a noisy chip has its own area.
         strength: Surface brightness over the background, as
             `galadapt.tasks.screening.settings.Defect`.

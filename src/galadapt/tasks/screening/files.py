@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,10 +20,10 @@ from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.sky import celestial
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
+from galadapt.tasks.class_stamps import class_metadata, split_groups
 from galadapt.tasks.screening.classes import CLASSES
 from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
-from galadapt.tasks.screening.splits import stratified_splits
 
 #: Names of FITS files in a folder.
 _SUFFIXES = (".fits", ".fit", ".fts", ".ftz", ".fits.gz", ".fit.gz", ".fits.fz")
@@ -39,18 +38,6 @@ _SCALE_TOLERANCE = 1e-3
 
 _CROPPED = 0.5  #: share of the counts that may lie beyond the field
 _BOX_COUNTS = 6.0  #: counts expected in the box that closes the holes between the counts of a field
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """An image of counts and what is known of it."""
-
-    pixels: np.ndarray
-    exposure: float  #: [s]
-    pixel_scale: float  #: [arcsec/px]
-    group: str
-    camera: str
-    mode: str
 
 
 def read_fields(
@@ -87,15 +74,12 @@ def read_fields(
         records = cast("list[dict[str, Any]]", listed.to_dict("records"))
         for row in progress(records, len(records), output.name, "images"):
             try:
-                label = _label(row)
-                read = _read(row, files)
-                counts = _onto_field(read, side, pixel_scale)
+                picture, described = _read(row, files, side, pixel_scale)
             except DataError as error:
                 refused.append({"id": row["id"], "image": str(row["image"]), "reason": str(error)})
                 continue
-            picture = (counts / read.exposure).astype(np.float32)
             spool.put(len(rows), picture)
-            rows.append(_described(row, read, label, counts, picture))
+            rows.append(described)
         write_csv(rejected, pd.DataFrame(refused, columns=["id", "image", "reason"]))
         if not rows:
             raise DataError(
@@ -104,15 +88,9 @@ def read_fields(
             )
         table = pd.DataFrame(rows)
         table["split"] = _split(table, splits, seed, _source(files))
-        metadata = {
-            "pixel_scale": pixel_scale,
-            "zero_point": None,
-            "band": files.band,
-            "domain": "survey",
-            "classes": list(CLASSES),
-            "moments": list(MOMENTS),
-            "provenance": provenance,
-        }
+        metadata = class_metadata(
+            "survey", CLASSES, pixel_scale, files.band, provenance, moments=list(MOMENTS)
+        )
         images = spool.take(range(len(table)))
         write_stamps(output, images, table.drop(columns="given"), metadata, "count/s")
     log.info(
@@ -169,8 +147,11 @@ def _label(row: dict[str, Any]) -> str:
     return label
 
 
-def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
-    path = row["path"]
+def _read(
+    row: dict[str, Any], files: FieldFiles, side: int, pixel_scale: float
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read one image as a field (side, side) [counts/s], and its columns."""
+    path, label = row["path"], _label(row)
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "image")
         hdu = science_plane(hdus, path, files.hdu)
@@ -181,14 +162,27 @@ def _read(row: dict[str, Any], files: FieldFiles) -> _Counts:
         def card(name: str) -> str:
             return str(header.get(name, first.get(name, ""))).strip()
 
-        return _Counts(
-            pixels,
-            _exposure(row, header, first),
-            _scale(header, hdus, files, path),
-            _text(row, "group") or card("OBS_ID") or path.name.split(".")[0],
-            card("INSTRUME"),
-            card("SUBMODE"),
-        )
+        exposure = _exposure(row, header, first)
+        scale = _scale(header, hdus, files, path)
+        group = _text(row, "group") or card("OBS_ID") or path.name.split(".")[0]
+        counts = _onto_field(pixels, scale, side, pixel_scale, group)
+        picture = (counts / exposure).astype(np.float32)
+        return picture, {
+            "id": row["id"],
+            "split": "",
+            "given": _text(row, "split"),
+            "label": label,
+            "group": group,
+            "image": str(row["image"]),
+            "exposure": exposure,
+            "camera": card("INSTRUME"),
+            "mode": card("SUBMODE"),
+            "masked_fraction": np.nan,
+            "exposed_fraction": _exposed_fraction(counts),
+            "defects": "",
+            "counts": round(float(counts.sum())),
+            **moments(picture),
+        }
 
 
 def _check_counts(pixels: np.ndarray, unit: str, path: Path) -> None:
@@ -255,20 +249,22 @@ def _scale(header: fits.Header, hdus: fits.HDUList, files: FieldFiles, path: Pat
     return float(np.mean(scales))
 
 
-def _onto_field(read: _Counts, side: int, pixel_scale: float) -> np.ndarray:
+def _onto_field(
+    pixels: np.ndarray, native_scale: float, side: int, pixel_scale: float, group: str
+) -> np.ndarray:
     """Counts in the pixels of the field (side, side)."""
-    ratio = pixel_scale / read.pixel_scale
+    ratio = pixel_scale / native_scale
     if ratio < 1 - _SCALE_TOLERANCE:
         raise DataError(
-            f"{read.group}: pixels of {read.pixel_scale:g} arcsec are coarser than the field's of "
+            f"{group}: pixels of {native_scale:g} arcsec are coarser than the field's of "
             f"{pixel_scale:g}; give a finer image or a larger binning"
         )
-    down, across = (_overlaps(n, side, ratio) for n in read.pixels.shape)
-    counts: np.ndarray = down @ read.pixels @ across.T
-    lost = 1 - counts.sum() / read.pixels.sum()
+    down, across = (_overlaps(n, side, ratio) for n in pixels.shape)
+    counts: np.ndarray = down @ pixels @ across.T
+    lost = 1 - counts.sum() / pixels.sum()
     if lost > _CROPPED:
         raise DataError(
-            f"{read.group}: {100 * lost:.0f} % of the counts lie beyond a field of "
+            f"{group}: {100 * lost:.0f} % of the counts lie beyond a field of "
             f"{side * pixel_scale / 60:.0f} arcmin; check the pixel scale"
         )
     return counts
@@ -296,27 +292,6 @@ def _exposed_fraction(counts: np.ndarray) -> float:
     return float(closed.sum() / counts.size)
 
 
-def _described(
-    row: dict[str, Any], read: _Counts, label: str, counts: np.ndarray, picture: np.ndarray
-) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "split": "",
-        "given": _text(row, "split"),
-        "label": label,
-        "group": read.group,
-        "image": str(row["image"]),
-        "exposure": read.exposure,
-        "camera": read.camera,
-        "mode": read.mode,
-        "masked_fraction": np.nan,
-        "exposed_fraction": _exposed_fraction(counts),
-        "defects": "",
-        "counts": round(float(counts.sum())),
-        **moments(picture),
-    }
-
-
 def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) -> np.ndarray:
     """The table's splits; fields and groups without one are dealt out."""
     given = table[table["given"] != ""].groupby("group")["given"]
@@ -329,6 +304,6 @@ def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) ->
     dealt = dict(given.first())
     rest = table[~table["group"].isin(list(dealt))]
     if len(rest):
-        drawn = stratified_splits(rest["group"], rest["label"], splits, seed)
+        drawn = split_groups(rest["group"], rest["label"], splits, seed)
         dealt |= dict(zip(rest["group"], drawn, strict=True))
     return np.array([dealt[group] for group in table["group"]], object)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError
@@ -64,32 +65,26 @@ def list_observations(
     table.columns = [name.upper() for name in table.columns]
     require_columns(table, ("OBS_ID", "OBS_CLASS"), observations)
     numbers = [str(value).strip().zfill(10) for value in table["OBS_ID"]]
-    classes = table["OBS_CLASS"].fillna(-1).astype(int)
     files = [(images / image_name(number)).resolve() for number in numbers]
-    present = [file.is_file() for file in files]
-    rows = [
-        {"image": str(file), "obs_class": int(k), "group": number}
-        for file, k, number, there in zip(files, classes, numbers, present, strict=True)
-        if there
-    ]
+    listed = pd.DataFrame(
+        {
+            "image": [str(file) for file in files],
+            "obs_class": table["OBS_CLASS"].fillna(-1).astype(int).to_numpy(),
+            "group": numbers,
+        }
+    )
+    there = np.array([file.is_file() for file in files])
     if missing is not None:
-        write_csv(missing, _addresses(files, numbers, present))
-    if not rows:
+        absent = listed.loc[~there, ["group", "image"]]
+        addresses = [image_urls(number) for number in absent["group"]]
+        absent[["address", "other_address"]] = np.array(addresses, object).reshape(-1, 2)
+        write_csv(missing, absent)
+    found = listed[there].reset_index(drop=True)
+    if found.empty:
         raise DataError(
             f"{images}: has no image of the {len(numbers)} observations, such as "
             f"{files[0].name if files else 'P0505720401EPX000OIMAGE8000.FTZ'}; fetch some first"
         )
-    found = pd.DataFrame(rows)
     write_csv(output, found)
     log.info(f"{output.name}: {len(found)} of {len(numbers)} observations have an image")
     return found
-
-
-def _addresses(files: list[Path], numbers: list[str], present: list[bool]) -> pd.DataFrame:
-    """Where the images that are not there can be fetched."""
-    absent = [
-        (number, str(file), *image_urls(number))
-        for file, number, there in zip(files, numbers, present, strict=True)
-        if not there
-    ]
-    return pd.DataFrame(absent, columns=["group", "image", "address", "other_address"])

@@ -18,7 +18,7 @@ from galadapt.config.base import (
 from galadapt.tasks.class_experiment import ClassExperiment
 
 #: Side of an EPIC image of the XMM-Newton pipeline [px] and its pixel scale [arcsec/px].
-FULL_SIDE, FULL_SCALE = 648, 4.0
+_FULL_SIDE, _FULL_SCALE = 648, 4.0
 
 _SHARE_TOLERANCE = 0.002  #: how far the shares of a split may miss 1
 
@@ -111,13 +111,16 @@ def _defect(share: float, low: float, high: float, text: str) -> Any:
     return Field(Defect(share=share, strength=Interval(low=low, high=high)), description=text)
 
 
-#: Kinds of defects whose area can always be that of a class.
-_FITTING = {
-    1: ("hot_pixels",),
-    2: ("hot_column", "streak"),
-    3: ("streak", "wings", "arcs", "extended"),
-    4: ("wings", "arcs", "extended"),
-    5: ("extended", "flare"),
+#: Classes whose areas a kind of defect can have.
+KINDS = {
+    "hot_pixels": (1,),
+    "hot_column": (2,),
+    "streak": (2, 3),
+    "wings": (3, 4),
+    "arcs": (3, 4),
+    "extended": (3, 4, 5),
+    "noisy_chip": (3, 4),
+    "flare": (5,),
 }
 
 
@@ -195,29 +198,25 @@ class SimulatedFields(Section):
     @property
     def side(self) -> int:
         """Side of an image [px]."""
-        return FULL_SIDE // self.binning
+        return _FULL_SIDE // self.binning
 
     @property
     def pixel_scale(self) -> float:
         """Pixel scale [arcsec/px]."""
-        return FULL_SCALE * self.binning
-
-    @property
-    def total(self) -> int:
-        """Number of fields."""
-        return self.train.n + self.validation.n + self.test.n
+        return _FULL_SCALE * self.binning
 
     @model_validator(mode="after")
     def _consistent(self) -> SimulatedFields:
-        if self.total == 0:
+        if self.train.n + self.validation.n + self.test.n == 0:
             raise ValueError("train.n, validation.n and test.n are all 0; give one a number")
         if self.camera == "sum" and self.coordinates == "detector":
             raise ValueError(
                 "coordinates: detector needs one camera: the chips of the three lie differently"
             )
-        for number, names in _FITTING.items():
-            # MOS is shielded while it is read out.
-            seen = [name for name in names if self.camera in ("sum", "pn") or name != "streak"]
+        # A chip has an area of its own; MOS is shielded while it is read out.
+        unfit = ("noisy_chip",) if self.camera in ("sum", "pn") else ("noisy_chip", "streak")
+        for number in range(1, 6):
+            seen = [name for name in KINDS if number in KINDS[name] and name not in unfit]
             if not any(self.defects.kind(name).share > 0 for name in seen):
                 raise ValueError(
                     f"no defect is left for class {number} in camera {self.camera}; give one of "
@@ -278,16 +277,6 @@ class FieldSplits(Shares):
     validation: Fraction = Field(0.15, description="Share for early stopping.")
 
 
-def field_pixels(binning: int | None) -> tuple[int, float]:
-    """Side [px] and pixel scale [arcsec/px] of a field, simulated or from a file.
-
-    Args:
-        binning: Of the simulated fields; None: 4, as in the 4XMM study.
-    """
-    factor = binning or 4
-    return FULL_SIDE // factor, FULL_SCALE * factor
-
-
 class ScreeningConfig(ClassExperiment):
     """Task screening: how much of an X-ray field is affected by defects (4XMM study)?"""
 
@@ -300,5 +289,5 @@ class ScreeningConfig(ClassExperiment):
 
     @model_validator(mode="after")
     def _consistent(self) -> ScreeningConfig:
-        self.check(field_pixels(None if self.simulated is None else self.simulated.binning)[0])
+        self.check((self.simulated or SimulatedFields()).side)
         return self

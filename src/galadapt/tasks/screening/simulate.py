@@ -17,8 +17,9 @@ from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.splits import rounded
+from galadapt.tasks.class_stamps import class_metadata
 from galadapt.tasks.screening.classes import BEGINS, CLASSES, obs_class_of_fraction, pixels_of_class
-from galadapt.tasks.screening.defects import KINDS, PN_MODE, Scene, inject
+from galadapt.tasks.screening.defects import PN_MODE, Scene, inject
 from galadapt.tasks.screening.instrument import (
     CAMERA,
     CAMERAS,
@@ -33,7 +34,7 @@ from galadapt.tasks.screening.instrument import (
     vignetting,
 )
 from galadapt.tasks.screening.moments import MOMENTS, moments
-from galadapt.tasks.screening.settings import SimulatedFields
+from galadapt.tasks.screening.settings import KINDS, SimulatedFields
 from galadapt.tasks.screening.sky import beta_model, draw_pointing, draw_sources
 
 _ORDER, _FIELD = 1, 2  #: random stream purposes: which class a field gets, and all that is in it
@@ -307,13 +308,9 @@ def _place(values: np.ndarray, side: int) -> np.ndarray:
     return np.pad(values, margin)
 
 
-def _batch(
-    settings: SimulatedFields, seed: int, classes: np.ndarray, start: int
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+def _batch(settings: SimulatedFields, seed: int, classes: np.ndarray, start: int) -> list[Field]:
     stop = min(start + _BATCH, len(classes))
-    fields = [simulate_field(settings, seed, k, int(classes[k])) for k in range(start, stop)]
-    images = np.stack([field.image for field in fields])
-    return images, np.stack([field.mask for field in fields]), [field.row for field in fields]
+    return [simulate_field(settings, seed, k, int(classes[k])) for k in range(start, stop)]
 
 
 def simulate_fields(
@@ -346,25 +343,24 @@ def simulate_fields(
     def images() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         starts = range(0, total, _BATCH)
         made = mapped(partial(_batch, settings, seed, classes), starts, processes)
-        for pictures, masks, described in progress(made, len(starts), output.name, "batches"):
-            rows.extend(described)
+        for fields in progress(made, len(starts), output.name, "batches"):
+            rows.extend(field.row for field in fields)
             if len(rows) == total:
                 # The table is stored after the last batch.
                 for column, values in pd.DataFrame(rows).items():
                     table[column] = values
-            yield pictures, masks
+            yield np.stack([field.image for field in fields]), np.stack([f.mask for f in fields])
 
-    metadata = {
-        "pixel_scale": settings.pixel_scale,
-        "zero_point": None,
-        "band": "0.2-12 keV",
-        "domain": "simulated",
-        "classes": list(CLASSES),
-        "mask_borders": list(BEGINS),
-        "moments": list(MOMENTS),
-        "camera": settings.camera,
-        "provenance": provenance,
-    }
+    metadata = class_metadata(
+        "simulated",
+        CLASSES,
+        settings.pixel_scale,
+        "0.2-12 keV",
+        provenance,
+        mask_borders=list(BEGINS),
+        moments=list(MOMENTS),
+        camera=settings.camera,
+    )
     try:
         write_stamps(output, images(), table, metadata, unit="count/s", masks=True)
     except OSError as error:

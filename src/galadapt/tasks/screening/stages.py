@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from galadapt.core.parallel import Threads
 from galadapt.core.stage import Key, Output, Provenance, stage
-from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, SimulatedFields, field_pixels
+from galadapt.tasks.screening.settings import FieldFiles, FieldSplits, SimulatedFields
 
 
 @stage
@@ -16,14 +16,12 @@ def simulated_fields(
     """Simulated X-ray fields."""
     from galadapt.tasks.screening.simulate import simulate_fields
 
-    simulate_fields(
-        settings=simulated, seed=seed, output=stamps, provenance=provenance, processes=threads
-    )
+    simulate_fields(simulated, seed, stamps, provenance, processes=threads)
 
 
 @stage
 def survey_fields(
-    binning: Annotated[int | None, Key("simulated.binning")],
+    binning: Annotated[Literal[1, 2, 4, 8] | None, Key("simulated.binning")],
     survey: FieldFiles,
     splits: FieldSplits,
     seed: int,
@@ -34,14 +32,6 @@ def survey_fields(
     """The user's X-ray images, on the pixels of the simulated ones."""
     from galadapt.tasks.screening.files import read_fields
 
-    side, pixel_scale = field_pixels(binning)
-    read_fields(
-        files=survey,
-        side=side,
-        pixel_scale=pixel_scale,
-        splits=splits,
-        seed=seed,
-        output=stamps,
-        rejected=rejected,
-        provenance=provenance,
-    )
+    pixels = SimulatedFields() if binning is None else SimulatedFields(binning=binning)
+    side, scale = pixels.side, pixels.pixel_scale
+    read_fields(survey, side, scale, splits, seed, stamps, rejected, provenance)

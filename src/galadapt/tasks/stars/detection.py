@@ -130,23 +130,14 @@ def _segments(
     if segments is None:
         return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
     catalog = SourceCatalog(frame.pixels, segments, convolved_data=smooth, mask=frame.bad)
-    flux = np.atleast_1d(catalog.segment_flux)
+    measured = ["x_centroid", "y_centroid", "segment_area", "max_value", "segment_flux"]
+    stars = catalog.to_table(measured).to_pandas()
+    stars.columns = ["x_centroid", "y_centroid", "n_pixels", "peak", "flux"]
+    stars["n_pixels"] = stars["n_pixels"].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.where(flux > 0, magnitude_of(flux, 0.0), np.nan)
-    stars = pd.DataFrame(
-        {
-            "x_centroid": np.atleast_1d(catalog.x_centroid),
-            "y_centroid": np.atleast_1d(catalog.y_centroid),
-            "sharpness": np.nan,
-            "roundness1": np.nan,
-            "roundness2": np.nan,
-            "n_pixels": np.atleast_1d(catalog.segment_area.value).astype(float),
-            "peak": np.atleast_1d(catalog.max_value),
-            "flux": flux,
-            "mag": magnitude,
-        }
-    )
-    return stars[np.isfinite(stars["x_centroid"]) & np.isfinite(stars["y_centroid"])]
+        stars["mag"] = magnitude_of(stars["flux"], 0.0).where(stars["flux"] > 0)
+    stars = stars.reindex(columns=list(PROPERTIES))
+    return stars.dropna(subset=["x_centroid", "y_centroid"])
 
 
 def hollowness(frame: Frame, stars: pd.DataFrame, radius: int) -> float:

@@ -18,11 +18,11 @@ from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.stamps.format import write_stamps
 from galadapt.stamps.spool import Spool
+from galadapt.tasks.class_stamps import class_metadata, split_frames, split_stamps
 from galadapt.tasks.stars.cutting import REASONS, Cut, cut
 from galadapt.tasks.stars.detection import find_stars
 from galadapt.tasks.stars.frames import Frame, read_frame, read_frame_table
 from galadapt.tasks.stars.settings import STAR_CLASSES, FrameFiles, FrameSplits, StarDetection
-from galadapt.tasks.stars.splits import split_frames, split_stamps
 
 #: Pixel scales this close are one, as a share: WCS solutions differ from frame to frame.
 _SAME_SCALE = 0.02
@@ -38,7 +38,6 @@ class _Result:
     record: dict[str, Any]
     cut: Cut | None = None
     digest: str = ""
-    pixel_scale: float = np.nan
 
 
 def extract_stars(
@@ -84,21 +83,18 @@ def extract_stars(
     records, tables, refused = [], [], []
     scales: dict[str, float] = {}
     digests: dict[str, str] = {}
-    results = progress(
-        mapped(work, listed["path"].tolist(), processes), len(listed), "stars", "frames"
-    )
+    results = mapped(work, listed["path"].tolist(), processes)
     cut_out = 0
     with Spool(output.parent, detection.stamp_size) as spool:
-        for row, result in enumerate(results):
+        for row, result in enumerate(progress(results, len(listed), "stars", "frames")):
             name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
             records.append({"frame": name, "label": label, "split": split, **result.record})
             if result.record["status"] == "skipped":
                 log.info(f"stars: frame skipped: {result.record['reason']}")
-            if result.digest:
-                _check_unique(table, name, result.digest, digests)
-                _check_scale(table, name, result.pixel_scale, scales)
             if result.cut is None:
                 continue
+            _check_unique(table, name, result.digest, digests)
+            _check_scale(table, name, result.record["pixel_scale"], scales)
             refused.append(result.cut.rejected.assign(frame=name))
             stars = result.cut.stars
             spool.put(cut_out, result.cut.stamps)
@@ -110,20 +106,11 @@ def extract_stars(
         if not any(len(part) for part in tables):
             raise DataError(_nothing(table, summary))
         stars = pd.concat([part for part in tables if len(part)], ignore_index=True)
-        stars.insert(
-            2,
-            "split_by_stamp",
-            split_stamps(stars["split"].to_numpy(), stars["label"].to_numpy(), seed),
-        )
-        metadata = {
-            "pixel_scale": float(np.median(list(scales.values()))),
-            "zero_point": None,
-            "band": "",
-            "domain": domain,
-            "classes": list(STAR_CLASSES),
-            "seeing_limit": detection.seeing_limit,
-            "provenance": dict(provenance),
-        }
+        by_stamp = split_stamps(stars["split"].to_numpy(), stars["label"].to_numpy(), seed)
+        stars.insert(2, "split_by_stamp", by_stamp)
+        scale = float(np.median(list(scales.values())))
+        limit = detection.seeing_limit
+        metadata = class_metadata(domain, STAR_CLASSES, scale, "", provenance, seeing_limit=limit)
         left_out = pd.concat(refused, ignore_index=True)
         columns = ["frame", "x_centroid", "y_centroid", "reason", "value"]
         write_csv(rejected, left_out[columns])
@@ -163,7 +150,7 @@ def _one(path: str, detection: StarDetection, source: FrameFiles) -> _Result:
         "pixel_scale": frame.pixel_scale,
         **_seeing(frame, done.stars, detection),
     }
-    return _Result(record, done, frame.digest, frame.pixel_scale)
+    return _Result(record, done, frame.digest)
 
 
 def _why(path: str, found: int, done: Cut, detection: StarDetection) -> str:
@@ -203,8 +190,8 @@ def _check_scale(table: Path, name: str, scale: float, scales: dict[str, float])
 
 def _frame_table(records: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(records)
-    for column in table.columns[table.columns.str.startswith("n_")]:
-        table[column] = table[column].fillna(0).astype(int)
+    counts = table.columns[table.columns.str.startswith("n_")]
+    table[counts] = table[counts].fillna(0).astype(int)
     texts = [name for name in ("detector", "seeing") if name in table]
     table[texts] = table[texts].fillna("")
     return table

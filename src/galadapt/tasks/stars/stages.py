@@ -27,14 +27,7 @@ def star_frames(
     """Simulated CCD frames of stars, and their table."""
     from galadapt.tasks.stars.simulate import simulate_frames
 
-    simulate_frames(
-        settings=simulated,
-        seed=seed,
-        folder=frames,
-        table=table,
-        provenance=provenance,
-        processes=threads,
-    )
+    simulate_frames(simulated, seed, frames, table, provenance, processes=threads)
 
 
 @stage
@@ -54,15 +47,7 @@ def star_stamps(
     """Stamps of the stars of one domain's frames."""
     from galadapt.tasks.stars.extract import extract_stars
 
+    files = source if isinstance(source, FrameFiles) else FrameFiles(path=str(table))
     extract_stars(
-        source=source if isinstance(source, FrameFiles) else FrameFiles(path=str(table)),
-        detection=detection,
-        splits=splits,
-        seed=seed,
-        domain=domain,
-        frames=frames,
-        rejected=rejected,
-        output=stamps,
-        provenance=provenance,
-        processes=threads,
+        files, detection, splits, seed, domain, stamps, frames, rejected, provenance, threads
     )

@@ -44,7 +44,7 @@ class VotesConfig(Experiment):
                 f"survey.side: {given[-1].side} px, but simulated stamps have {given[0].side} px; "
                 "give both the same"
             )
-        self.check_names(self.method_settings)
+        self.check_names()
         self.check_chains(given[0].side, "these stamps have no common noise")
-        self.check_starts(self.method_settings, alike=("head",))
+        self.check_starts(alike=("head",))
         return self

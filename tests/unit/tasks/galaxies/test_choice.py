@@ -281,7 +281,7 @@ def test_bad_inputs_are_one_sentence_and_write_nothing(make, chosen, tmp_path):
         chosen([run])
     run = make()
     pd.DataFrame({"id": [1]}).to_parquet(run / "predictions.parquet")
-    with pytest.raises(DataError, match="predictions lack the column"):
+    with pytest.raises(DataError, match="lacks the column"):
         chosen([run])
     assert not (tmp_path / "choice.csv").exists()
 

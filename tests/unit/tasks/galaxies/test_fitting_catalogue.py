@@ -14,8 +14,7 @@ from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.stamps.format import write_stamps
 from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
-from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
 
 SIDE, RMS, ZERO_POINT = 40, 0.005, 25.9463
 PSF = GaussianPsf(fwhm=0.18)

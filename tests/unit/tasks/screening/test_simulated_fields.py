@@ -15,9 +15,9 @@ from galadapt.config.base import Interval
 from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet
 from galadapt.tasks.screening.classes import obs_class_of_fraction
-from galadapt.tasks.screening.defects import KINDS
 from galadapt.tasks.screening.moments import moments
 from galadapt.tasks.screening.settings import (
+    KINDS,
     Defect,
     FieldDefects,
     FieldSplit,

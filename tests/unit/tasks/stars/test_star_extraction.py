@@ -14,11 +14,11 @@ from star_fields import SCALE, field
 
 from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet
+from galadapt.tasks.class_stamps import split_frames, split_stamps
 from galadapt.tasks.stars.extract import extract_stars
 from galadapt.tasks.stars.frames import read_frame, read_frame_table
 from galadapt.tasks.stars.settings import FrameFiles, FrameSplits, SimulatedFrames, StarDetection
 from galadapt.tasks.stars.simulate import simulate_frames
-from galadapt.tasks.stars.splits import split_frames, split_stamps
 
 Saved = Callable[..., Path]
 

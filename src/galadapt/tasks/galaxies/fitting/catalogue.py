@@ -18,8 +18,7 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.simulation.psf import make_psf
 from galadapt.stamps.format import StampSet
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
-from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
 
 START_INDICES = (1.0, 3.5)  #: a disc and a spheroid: one of them is near enough
 _SAMPLE = 0x0F18  #: purpose of the random numbers that choose the galaxies

@@ -10,28 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import nmad
-from galadapt.config.survey import Extraction
+from galadapt.answers.numbers.metrics import quantity_metrics
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
-from galadapt.cutouts.stamps import Stamp
 from galadapt.learners.keras import backend
 from galadapt.plots.style import axis_range, drawing, empty
 from galadapt.prediction.catalogue import check_output
 from galadapt.prediction.inputs import Inputs, check_overwriting, prepare
 from galadapt.simulation.psf import make_psf
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter
-from galadapt.tasks.galaxies.fitting.stamps import fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
 
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
-
-#: What the report holds of the differences between predictions and fits.
-_STATISTICS = ("median_difference", "nmad", "outliers", "expected_error", "within_error")
 
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
@@ -61,10 +55,8 @@ def fit_check(
             failed, median_difference, nmad, outliers (share), expected_error (median `_err`) and
             within_error (share). Beside it ``<name>_objects.csv``, one row per object.
         sample: Objects to compare.
-        seed: Of the choice.
         level: Coverage of the network's errors.
         plot: PNG of predicted against fitted values.
-        compute: Backend, threads and GPUs.
 
     Returns:
         The table.
@@ -104,10 +96,11 @@ def fit_check(
     for column, name in enumerate(record.parameters):
         table[name] = result.predicted[:, column]
         table[f"{name}_err"] = widths[:, column]
-    found = [
-        _fit(fitter, stamps[row], record.extraction)
-        for row in progress(kept, len(kept), "fit-check", "fits", every=10)
-    ]
+    found = []
+    for row in progress(kept, len(kept), "fit-check", "fits", every=10):
+        stamp = stamps[row]
+        offset = stamp.x_offset, stamp.y_offset
+        found.append(fit_stamp(fitter, stamp.pixels, stamp.local_rms, offset, record.extraction))
     for name in (*record.parameters, "position_angle", "chi2"):
         table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
     table["failure"] = [one.get("failure", "") for one in found]
@@ -121,11 +114,6 @@ def fit_check(
     if plot is not None:
         _draw(table, record.parameters, plot)
     return report
-
-
-def _fit(fitter: SersicFitter, stamp: Stamp, extraction: Extraction) -> dict[str, Any]:
-    offset = stamp.x_offset, stamp.y_offset
-    return fit_stamp(fitter, stamp.pixels, stamp.local_rms, offset, extraction)
 
 
 def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
@@ -150,16 +138,9 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
         for name in parameters:
             quantity, width = QUANTITIES[name], here[f"{name}_err"].to_numpy()
             true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
-            values = dict.fromkeys(_STATISTICS, np.nan)
-            if len(here):
-                difference = quantity.errors(true, predicted)
-                values = {
-                    "median_difference": np.median(difference),
-                    "nmad": nmad(difference),
-                    "outliers": np.mean(np.abs(difference) > quantity.outlier),
-                    "expected_error": np.median(quantity.errors(predicted, predicted + width)),
-                    "within_error": np.mean(np.abs(predicted - true) <= width),
-                }
+            found = quantity_metrics(quantity, true, predicted, quantity.outlier, quantity.bounds)
+            expected = pd.Series(quantity.errors(predicted, predicted + width))
+            within = pd.Series(np.abs(predicted - true) <= width)
             rows.append(
                 {
                     "magnitude_low": np.nan if whole else round(low, 3),
@@ -167,7 +148,11 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
                     "parameter": name,
                     "unit": quantity.error_unit,
                     **counts,
-                    **values,
+                    "median_difference": found["bias"],
+                    "nmad": found["scatter"],
+                    "outliers": found["outlier_fraction"],
+                    "expected_error": expected.median(),
+                    "within_error": within.mean(),
                 }
             )
     return pd.DataFrame(rows)

@@ -20,6 +20,6 @@ class Blobs(Experiment):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Blobs":
-        self.check_names(self.method_settings)
-        self.check_starts(self.method_settings)
+        self.check_names()
+        self.check_starts()
         return self
