@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from pydantic import ValidationError
 from test_trainer import interrupt
 from trainings import assert_same_run, job_in, predict_into
 
-from galadapt.answers import registry as answers
 from galadapt.answers.votes.tree import Question, Tree
 from galadapt.config.training import Compute, Method
 from galadapt.config.votes import VoteMethod, VoteNetwork
@@ -43,12 +41,6 @@ DROPOUT = {"architecture": "zoo", "hidden": 8, "dropout": 0.3, "sampled_dropout"
 SCHEDULE = {"epochs": 3, "batch_size": 16, "learning_rate": 3e-3, "patience": 3}
 
 MakeJob = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def votes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = replace(answers.KINDS["numbers"], learning=("galadapt.answers.votes.answer", "Votes"))
-    monkeypatch.setitem(answers.KINDS, "votes", kind)
 
 
 @pytest.fixture(scope="module")
