@@ -17,7 +17,7 @@ from galadapt.tasks.galaxies.fitting.check import compare, fit_check
 
 
 def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):
-    fit, calls = module._fit, itertools.count()
+    fit, calls = module.fit_stamp, itertools.count()
 
     def mostly_made_up(*arguments):
         """The first fit fails, the second is one, the others are made up."""
@@ -27,7 +27,7 @@ def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):
         made_up = dict.fromkeys(PARAMETERS, 1.0 + 0.1 * number)
         return made_up if number else {"failure": "the profile fit fails"}
 
-    monkeypatch.setattr(module, "_fit", mostly_made_up)
+    monkeypatch.setattr(module, "fit_stamp", mostly_made_up)
     path, picture = tmp_path / "agreement.csv", tmp_path / "agreement.png"
     report = fit_check(package, Inputs(stamps=sets["survey"]), path, sample=9, plot=picture)
     total = report.iloc[: len(PARAMETERS)]
@@ -64,7 +64,7 @@ def test_differences_are_predicted_minus_fitted():
 
 
 def test_the_sample_depends_on_the_seed(package, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_fit", lambda *_: {"failure": "not tried"})
+    monkeypatch.setattr(module, "fit_stamp", lambda *_: {"failure": "not tried"})
     inputs = Inputs(stamps=sets["survey"])
 
     def ids(seed: int) -> list[int]:
