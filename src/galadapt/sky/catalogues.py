@@ -20,8 +20,9 @@ from astropy import units as u
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
+from galadapt.core.tables import read_any_table
 from galadapt.sky import Mosaic
-from galadapt.sky.tables import given_unit, missing, numbers, read_any_table, sky_angles
+from galadapt.sky.tables import given_unit, missing, numbers, sky_angles
 
 #: Flags of van der Wel et al. (2012), section 3.
 FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
