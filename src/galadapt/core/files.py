@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, RunError
 from galadapt.core.log import log
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -74,16 +74,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Lock an existing file or folder; wait, with a message, while it is locked."""
+def locked(path: Path, waiting: str = "", refused: str = "") -> Iterator[None]:
+    """Lock an existing file or folder; while it is locked, log `waiting` and wait.
+
+    Raises:
+        RunError: it is locked, and `refused` says so.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if refused:
+                raise RunError(refused) from None
             if waiting:
                 log.info(waiting)
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            # Some network file systems know no locks of folders.
+            pass
         yield
     finally:
         os.close(handle)

@@ -9,8 +9,6 @@ catalogue is the same whether or not it was interrupted.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError, RunError
-from galadapt.core.files import DIGEST_LIMIT, write_parquet, write_text
+from galadapt.core.errors import DataError
+from galadapt.core.files import DIGEST_LIMIT, locked, write_parquet, write_text
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.cutouts.stamps import Stamp
@@ -102,24 +100,14 @@ def reserved(parts: Path) -> Iterator[None]:
         RunError: another run is writing there.
     """
     parts.mkdir(parents=True, exist_ok=True)
-    handle = os.open(parts, os.O_RDONLY)
+    output = parts.with_name(parts.name.removeprefix(".").removesuffix(".parts"))
+    busy = f"{output}: another run is writing it; wait for it, or choose another output"
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            output = parts.name.removeprefix(".").removesuffix(".parts")
-            raise RunError(
-                f"{parts.with_name(output)}: another run is writing it; wait for it, or choose "
-                "another output"
-            ) from None
-        except OSError:
-            # Some network file systems know no locks of folders.
-            pass
-        yield
+        with locked(parts, refused=busy):
+            yield
     finally:
         with contextlib.suppress(OSError):
             parts.rmdir()
-        os.close(handle)
 
 
 def _known_parts(parts: Path, key: str) -> dict[str, pd.DataFrame]:
