@@ -241,7 +241,7 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, str]:
     settings = {"settings": {**(run.get("settings") or {}), "description": None}}
     (flat,) = pd.json_normalize(settings).to_dict("records")
     names = (*_IDENTITY, "variant_steps", "parameter_count", "best_epoch", "epochs_run")
-    values = {**{name: run.get(name) for name in names}, **flat}
+    values: dict[Any, Any] = {**{name: run.get(name) for name in names}, **flat}
     text = {
         str(key): value if isinstance(value, str) else canonical_json(value)
         for key, value in values.items()

@@ -48,11 +48,7 @@ _NOISE_FACTOR = 3.0
 
 
 def assemble(
-    package: Package,
-    objects: pd.DataFrame,
-    raw: pd.DataFrame,
-    level: float,
-    common: int = 0,
+    package: Package, objects: pd.DataFrame, raw: pd.DataFrame, level: float, common: int = 0
 ) -> pd.DataFrame:
     """Turn the networks' outputs into the catalogue.
 
@@ -143,15 +139,10 @@ def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "ou
 
 
 def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -> None:
-    """Write the catalogue, in the format its suffix names, with its provenance.
+    """Write the catalogue, in the format its suffix names, with its provenance by keywords.
 
     FITS keeps it in the table's header, VOTable in INFO elements, Parquet in the schema's metadata,
     CSV, which has no place for it, in ``<path>.json``.
-
-    Args:
-        path: Destination.
-        table: From `assemble`.
-        about: Provenance, by keywords of up to 8 characters.
     """
     suffix = path.suffix.lower()
     notes = dict(about)
@@ -182,9 +173,7 @@ def write_catalogue(path: Path, table: pd.DataFrame, about: Mapping[str, str]) -
             _fits(made, notes).writeto(temporary)
         else:
             votable = from_table(made)
-            votable.resources[0].infos.extend(
-                Info(name=key, value=value) for key, value in notes.items()
-            )
+            votable.resources[0].infos.extend(Info(name=key, value=notes[key]) for key in notes)
             votable.to_xml(str(temporary))
 
 

@@ -8,15 +8,11 @@ from galadapt.core.extraction_flags import names as extraction_names
 
 
 class Flag(IntFlag):
-    """Bits of the column `flags`; 0: nothing is known against the measurement.
+    """Bits of the column `flags`; 0: nothing is known against the measurement."""
 
-    Attributes:
-        meaning: For headers and documentation.
-        extraction: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; ""
-            for the bits that the measurement itself decides.
-    """
-
-    meaning: str
+    meaning: str  #: For headers and documentation.
+    #: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; "" for the bits
+    #: that the measurement itself decides.
     extraction: str
 
     def __new__(cls, bit: int, meaning: str, extraction: str = "") -> Flag:

@@ -60,8 +60,7 @@ def measure(
     """Measure every object on the first source that gives a stamp of it.
 
     Args:
-        package: The package.
-        ensemble: Its networks.
+        package, ensemble: The package and its networks.
         sources: Where stamps come from, in order.
         objects: id and ra, dec [deg] or x, y [px].
         parts: Folder of the parts; the caller removes it when the catalogue is written.
@@ -140,10 +139,7 @@ def _grouped(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
 
 
 def _measured(
-    package: Package,
-    ensemble: Ensemble,
-    source: StampSource,
-    batches: Sequence[Batch],
+    package: Package, ensemble: Ensemble, source: StampSource, batches: Sequence[Batch]
 ) -> pd.DataFrame:
     """Measure some objects; one without a usable stamp has NaN and a reason."""
     judged = [one for batch in batches for one in batch.judged]
