@@ -19,8 +19,7 @@ def matching_weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
     their squares and products: enough for a peak inside a uniform prior, too little to overfit.
 
     Args:
-        simulated: Predicted standardised parameters (n, p).
-        survey: The same of the survey (m, p).
+        simulated, survey: Predicted standardised parameters (n, p), (m, p).
 
     Returns:
         Weights (n,), float32, of mean 1, at most `LARGEST` before that normalisation.

@@ -27,18 +27,13 @@ FEATURES = "features"
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without its last layer.
+    """A network without its last layer."""
 
-    Attributes:
-        trunk: From stamps (n, side, side, 1) to features (n, f), which `networks.build` names
-            `FEATURES`; where it draws, to maps, and it names its features itself.
-        head: Hidden layers between the trunk and the last layer.
-        draws: Whether the answer is a map of the stamp's size.
-    """
-
+    #: From stamps (n, side, side, 1) to features (n, f), which `networks.build` names `FEATURES`;
+    #: where it draws, to maps, and it names its features itself.
     trunk: Trunk
-    head: Head
-    draws: bool = False
+    head: Head  #: Hidden layers between the trunk and the last layer.
+    draws: bool = False  #: Whether the answer is a map of the stamp's size.
 
 
 ARCHITECTURES: dict[str, Architecture] = {}

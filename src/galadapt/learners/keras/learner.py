@@ -22,14 +22,10 @@ NETWORK = "network.keras"
 
 
 class KerasLearner:
-    """A network; see `galadapt.learners.base.Learner`.
-
-    Attributes:
-        model: From stamps to outputs.
-    """
+    """A network; see `galadapt.learners.base.Learner`."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.model = model  #: From stamps to outputs.
         self.side: int = model.input_shape[1]
         self.outputs: int = model.output_shape[-1]
         self.history: list[dict[str, float]] = []

@@ -58,8 +58,7 @@ def build(
         network: Which architecture, with its switches: a `Network` or a `ClassNetwork`.
         side: Side of a stamp [px].
         outputs: Outputs for a stamp, or for each pixel where it draws.
-        input_mean: Mean of the training pixels.
-        input_scale: Their standard deviation.
+        input_mean, input_scale: Mean and standard deviation of the training pixels.
         activation: Of the last layer.
 
     Returns:
@@ -160,10 +159,9 @@ def add_domain_head(network: keras.Model, alignment: Adversarial, steps: int) ->
         reversal = GradientReversal(alignment.lambda_max, gamma, steps, name=REVERSAL)
     x = reversal(features)
     # Named, because Keras' automatic names may collide with those of a loaded network.
+    hidden = {"activation": "relu", "kernel_initializer": "he_normal"}
     for units in (128, 64):
-        x = layers.Dense(
-            units, activation="relu", kernel_initializer="he_normal", name=f"{DOMAIN}_{units}"
-        )(x)
+        x = layers.Dense(units, name=f"{DOMAIN}_{units}", **hidden)(x)
     x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
     return keras.Model(network.input, {ANSWER: network.outputs[0], DOMAIN: x}, name="adversarial")
 
@@ -173,11 +171,6 @@ def show_features(network: keras.Model) -> keras.Model:
     features = network.get_layer(FEATURES).output
     outputs = {ANSWER: network.outputs[0], DOMAIN: features}
     return keras.Model(network.input, outputs, name="aligned")
-
-
-def feature_variables(network: keras.Model) -> list[Any]:
-    """Return the trainable variables of the layers up to the features."""
-    return feature_extractor(network).trainable_variables
 
 
 def feature_extractor(network: keras.Model) -> keras.Model:
