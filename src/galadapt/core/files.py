@@ -75,11 +75,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str = "", refused: str = "") -> Iterator[None]:
-    """Lock an existing file or folder; while it is locked, log `waiting` and wait.
-
-    Raises:
-        RunError: it is locked, and `refused` says so.
-    """
+    """Lock an existing file or folder; while it is locked, raise `refused`, or log and wait."""
     handle = os.open(path, os.O_RDONLY)
     try:
         try:
@@ -120,11 +116,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON written by `write_json`.
-
-    Raises:
-        DataError: the file is missing or is not JSON.
-    """
+    """Read JSON written by `write_json`; a DataError if the file is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -178,11 +170,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def expand(path: str) -> Path:
-    """Expand environment variables and ``~`` in a configured path.
-
-    Raises:
-        DataError: a variable is not set.
-    """
+    """Expand environment variables and ``~`` in a path; a DataError if a variable is not set."""
     expanded = os.path.expandvars(path)
     unset = re.search(r"\$\{?(\w+)", expanded)
     if unset:

@@ -78,11 +78,7 @@ class Quantity:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Quantity:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            DataError: a value is missing or unknown.
-        """
+        """Rebuild from `to_dict`; a DataError if a value is missing or unknown."""
         try:
             # JSON has no tuple, and writes an infinite bound as null.
             ends = zip(values["bounds"], (-inf, inf), strict=True)

@@ -93,11 +93,7 @@ def read_split(
 def read_examples(
     stamps: StampSet, rows: np.ndarray, answer: Answer, method: Training, with_labels: bool
 ) -> Examples:
-    """Read some stamps; without labels they are unread (NaN): some methods must not see them.
-
-    Raises:
-        DataError: the labels are missing.
-    """
+    """Read some stamps; without labels they are NaN: some methods must not see them."""
     if with_labels:
         labels = answer.labels(stamps, rows)
     else:

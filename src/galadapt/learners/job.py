@@ -46,11 +46,7 @@ class Job:
 
     @property
     def stamps(self) -> dict[str, Path]:
-        """Stamp sets of the domains the method trains on, the simulated one first.
-
-        Raises:
-            DataError: one of them was not given.
-        """
+        """Stamp sets of the method's domains, simulated first; a DataError if one is missing."""
         for domain in self.method.domains:
             if domain not in self.given:
                 raise DataError(
@@ -67,11 +63,7 @@ class Job:
 
     @cached_property
     def built_on(self) -> dict[str, Any] | None:
-        """The record of the run the method builds on; None: it builds on none.
-
-        Raises:
-            DataError: it was not given, or is broken.
-        """
+        """Record of the run the method builds on, or None; a DataError if it is missing."""
         if self.method.builds_on is None:
             return None
         if self.start is None:

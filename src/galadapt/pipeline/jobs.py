@@ -43,11 +43,7 @@ def full_name(task: str, name: str) -> str:
 
 
 def find(name: str) -> Stage:
-    """Return a stage.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
+    """Return a stage; a ConfigError if there is none of this name."""
     task = name.partition(".")[0]
     known = of_task(task) if task in TASKS else _in_module(_SHARED)
     if name not in known:

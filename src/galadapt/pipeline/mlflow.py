@@ -151,11 +151,7 @@ def track(
 
 
 def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
-    """Read one run folder; `methods` hold the methods' descriptions.
-
-    Raises:
-        DataError: a file is missing, or the run is not identified.
-    """
+    """Read a run folder, with its method's description; a DataError if it is not complete."""
     for name in _REQUIRED:
         if not (folder / name).is_file():
             raise DataError(

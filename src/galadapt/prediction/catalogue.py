@@ -115,11 +115,7 @@ def assemble(
 
 
 def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:
-    """Refuse an output that could not be written.
-
-    Raises:
-        ConfigError: its suffix is none of `suffixes`, or the folder cannot be written to.
-    """
+    """Refuse (ConfigError) an output of another suffix, or that cannot be written."""
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
             f"{path}: unknown suffix '{path.suffix}'; end the {what}'s name in one of "

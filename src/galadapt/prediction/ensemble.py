@@ -37,11 +37,7 @@ class Ensemble:
     """The networks of a package, ready to predict."""
 
     def __init__(self, record: Record, models: Mapping[str, keras.Model]) -> None:
-        """Take over the networks of a record's first members, by the names for messages.
-
-        Raises:
-            DataError: a network does not fit the record.
-        """
+        """Take a record's first networks, by names for messages; a DataError if one is unfit."""
         self._record = record
         self._scalers = [
             TargetScaler.from_dict(member.target_scaling)

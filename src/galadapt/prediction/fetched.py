@@ -32,11 +32,7 @@ def fetched() -> dict[str, Path]:
 
 
 def locate(given: str | Path) -> Path:
-    """Find a package by its folder or by the name it was fetched under.
-
-    Raises:
-        DataError: it is neither.
-    """
+    """Find a package by its folder or by the name it was fetched under."""
     folder = Path(given)
     known = fetched()
     if folder.exists() or str(given) not in known:

@@ -115,11 +115,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
 
 
 def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
-    """Refuse to write over an input, or twice to one file.
-
-    Raises:
-        ConfigError: one of `outputs` is another one or an input.
-    """
+    """Refuse (ConfigError) to write over an input, or twice to one file."""
     maps = [path for paths in inputs.maps.values() for path in paths]
     single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
     taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}

@@ -35,11 +35,7 @@ _KEY = "key.json"
 
 
 def input_digest(path: Path) -> str:
-    """Identify a file by its content, or a large one by its size and time of change.
-
-    Raises:
-        DataError: the file is missing.
-    """
+    """Identify a file by its content, or a large one by its size and time of change."""
     try:
         state = path.stat()
         if state.st_size > DIGEST_LIMIT:
@@ -93,11 +89,7 @@ def measure(
 
 @contextlib.contextmanager
 def reserved(parts: Path) -> Iterator[None]:
-    """Keep the folder of parts for one run; it goes when the run ends without having begun one.
-
-    Raises:
-        RunError: another run is writing there.
-    """
+    """Keep the folder of parts for one run; a RunError if another run has it."""
     parts.mkdir(parents=True, exist_ok=True)
     output = parts.with_name(parts.name.removeprefix(".").removesuffix(".parts"))
     busy = f"{output}: another run is writing it; wait for it, or choose another output"

@@ -150,11 +150,7 @@ class Familiarity:
 
 
 def read_package(folder: str | Path) -> Package:
-    """Open a package.
-
-    Raises:
-        DataError: the folder is none, a file is missing or broken, or another version wrote it.
-    """
+    """Open a package; a DataError if it is missing, broken, or of another version."""
     folder = Path(folder)
     path = folder / RECORD
     if not path.is_file():
@@ -178,11 +174,7 @@ def read_package(folder: str | Path) -> Package:
 
 
 def parse_record(text: bytes, path: str | Path) -> Record:
-    """Read the content of a package.json; `path` names it in errors.
-
-    Raises:
-        DataError: it is broken, or another version wrote it.
-    """
+    """Read a package.json (`path`: for messages); a DataError if broken or of another version."""
     try:
         values = json.loads(text.decode("utf-8"))
         schema, version = values.pop("schema", None), values.get("version", "of unknown version")

@@ -233,11 +233,7 @@ class StampSetStamps(StampSource):
     """A stamp set as `galadapt` writes them; row k of the table is stamp k."""
 
     def __init__(self, path: Path, record: Record) -> None:
-        """Check that the stamps fit.
-
-        Raises:
-            DataError: the file is broken, of another pixel scale, too small, or a variant.
-        """
+        """Open a stamp set; a DataError if its stamps are broken or do not fit the record."""
         self.name, self.inputs, self._record = path.name, [path], record
         with StampSet(path) as stamps:
             self._scale = float(stamps.metadata["pixel_scale"])

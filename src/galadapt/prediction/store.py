@@ -88,11 +88,7 @@ class Store:
         self._files = files
 
     def packages(self) -> list[RemotePackage]:
-        """Read every package.json, in the order of the packages' names.
-
-        Raises:
-            DataError: the store is broken.
-        """
+        """Read every package.json, by name; a DataError if the store is broken."""
         self.broken, self.unreachable = {}, []
         short = {
             path: "/".join(part for part in path.split("/") if part not in IGNORED_FOLDERS)
@@ -109,11 +105,7 @@ class Store:
         return sorted(found, key=lambda package: package.name)
 
     def named(self, name: str) -> RemotePackage:
-        """Find a package by its name or its path.
-
-        Raises:
-            DataError: there is none of that name, or its package.json is broken.
-        """
+        """Find a package by its name or its path; a DataError if there is none, or a broken one."""
         packages = self.packages()
         for package in packages:
             if name in (package.name, package.path):

@@ -66,11 +66,7 @@ def _outputs(path: Path, job: Job, images: np.ndarray, answer: Any) -> np.ndarra
 
 
 def check_batch_norm(network: keras.Model, label: str) -> None:
-    """Refuse a network without anything to adapt, before it is trained.
-
-    Raises:
-        ConfigError: it has no batch normalisation.
-    """
+    """Refuse a network without batch normalisation (ConfigError), before it is trained."""
     if not _normalisations(network):
         raise ConfigError(
             f"{label}: adapt_batch_norm, but the network '{network.name}' has no batch "

@@ -143,11 +143,7 @@ class Epochs(keras.callbacks.Callback):
         batches.draw(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Validate, complete the history, and compare with the best epoch.
-
-        Raises:
-            RunError: a loss is not finite.
-        """
+        """Validate and record; compare with the best epoch; a RunError if a loss is not finite."""
         job, progress = self._job, self._progress
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         losses = {

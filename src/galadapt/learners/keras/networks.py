@@ -179,11 +179,7 @@ def feature_extractor(network: keras.Model) -> keras.Model:
 
 
 def load(path: Path) -> keras.Model:
-    """Load a saved network, uncompiled.
-
-    Raises:
-        DataError: the file is missing or is not a Keras model.
-    """
+    """Load a saved network, uncompiled; a DataError if it is missing or no Keras model."""
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError) as error:
