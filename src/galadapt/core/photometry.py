@@ -42,16 +42,7 @@ def rescaling(zero_point: float, wanted: float) -> float:
 
 
 def known_zero_point(zero_point: float | None, path: Path, option: str) -> float:
-    """Return a zero point that must be known.
-
-    Args:
-        zero_point: By header or option; None where neither gives one.
-        path: The image, for the message.
-        option: With which a user gives it, for the message.
-
-    Raises:
-        DataError: it is None.
-    """
+    """Return a zero point; a DataError, which names the `option` to give it with, if it is None."""
     if zero_point is None:
         raise DataError(
             f"{path}: the zero point is in no header card; give {option}, the AB magnitude of 1 "
@@ -75,10 +66,7 @@ def choose_zero_point(
     """Choose between the zero point given and that of the header; the option counts.
 
     Args:
-        option: As given; None where it is not.
-        header: By the header; None where it has none.
-        source: What in the header gives it.
-        path: The image, for the messages.
+        source: What in the header gives it, for the messages.
         remark: Called with a warning if the two contradict each other.
 
     Raises:

@@ -224,15 +224,7 @@ def check_names(table: pd.DataFrame, column: str, known: Sequence[str], path: Pa
 def read_columns(
     path: Path, columns: Iterable[str], defaults: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Read numeric columns of a table.
-
-    Args:
-        path: In any format of `read_any_table`.
-        columns: Names that must be there; others are dropped.
-        defaults: Values of columns that may be missing.
-
-    Returns:
-        The columns in the given order, as float64 (id as it is).
+    """Read these numeric columns of a table; `defaults` are values of those that may be missing.
 
     Raises:
         DataError: as `read_user_table`, or a cell is no number; the message names the row, counted

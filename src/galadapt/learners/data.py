@@ -110,11 +110,7 @@ def read_examples(
 def chosen_rows(
     stamps: StampSet, split: str, column: str = "split", magnitude_limit: float | None = None
 ) -> np.ndarray:
-    """Return the positions of the stamps of a split, without those fainter than a limit [mag].
-
-    Raises:
-        DataError: the stamp set lacks the column of its splits.
-    """
+    """Return the positions of the stamps of a split, without those fainter than a limit [mag]."""
     rows = stamps.rows(split, column)
     if magnitude_limit is not None:
         rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]

@@ -66,12 +66,7 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
 
 
 def modules(name: str, config: Experiment | None = None) -> list[str]:
-    """Name the modules whose edits rerun a stage.
-
-    Args:
-        name: Of the stage.
-        config: An experiment: what registries load in any of its jobs is named too.
-    """
+    """Name the modules whose edits rerun a stage, or one that registries load in an experiment."""
     stage = find(name)
     loaded: set[str] = set()
     if stage.loads and config is not None:

@@ -53,7 +53,6 @@ def assemble(
     """Turn the networks' outputs into the catalogue.
 
     Args:
-        package: The package they come from.
         objects: One row per object, with its id.
         raw: One row per object, in the same order; see `galadapt.prediction.measure`.
         level: Coverage of the errors.

@@ -41,16 +41,8 @@ def draw_sample(prepared: Prepared, table: pd.DataFrame, count: int, output: Pat
     The model is a Sersic profile with the predicted parameters, seen through the PSF. What the
     networks do not predict, position angle and centre, is fitted to the stamp. Images and models
     share one scale per galaxy, arcsinh(pixel / (3 sigma)); residuals run from -10 (blue) to +10
-    sigma (red).
-
-    Args:
-        prepared: What was measured.
-        table: The catalogue of `galadapt.prediction.predict.predict`.
-        count: Objects at most, evenly spaced in the rank of magnitude.
-        output: PNG to write.
-
-    Raises:
-        DataError: an input is missing or broken.
+    sigma (red). At most `count` objects of the catalogue are drawn, evenly spaced in the rank of
+    magnitude.
     """
     record = prepared.package.record
     magnitude = table["magnitude"].to_numpy(float)
@@ -88,11 +80,7 @@ def draw_sample(prepared: Prepared, table: pd.DataFrame, count: int, output: Pat
 
 
 def _fitted(
-    renderer: Renderer,
-    stamp: Stamp,
-    parameters: dict[str, float],
-    angle: float,
-    mask: np.ndarray,
+    renderer: Renderer, stamp: Stamp, parameters: dict[str, float], angle: float, mask: np.ndarray
 ) -> np.ndarray:
     """Draw the model at the angle and centre that fit the stamp best."""
 
@@ -132,17 +120,9 @@ def _draw(panels: np.ndarray, stamp: Stamp, model: np.ndarray, title: str, note:
     panels[2].imshow(residual, cmap="RdBu_r", vmin=-_RESIDUAL, vmax=_RESIDUAL, **look)
     texts = [panels[0].set_title(title, fontsize=6.5, loc="left")]
     if note:
-        texts.append(
-            panels[0].text(
-                0.02,
-                0.02,
-                textwrap.fill(note, _NOTE_WIDTH),
-                transform=panels[0].transAxes,
-                fontsize=6,
-                color="#D55E00",
-                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
-            )
-        )
+        box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
+        look = {"fontsize": 6, "color": "#D55E00", "transform": panels[0].transAxes, "bbox": box}
+        texts.append(panels[0].text(0.02, 0.02, textwrap.fill(note, _NOTE_WIDTH), **look))
     for text in texts:
         # Long text would push the panels apart.
         text.set_in_layout(False)

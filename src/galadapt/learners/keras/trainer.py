@@ -22,11 +22,7 @@ from galadapt.learners.matching import matching_weights
 
 
 def fit(job: Job, data: Data, answer: Answer) -> tuple[keras.Model, Progress]:
-    """Train; see `galadapt.learners.base.Learner.fit`.
-
-    Returns:
-        The network with the weights of the best epoch, and how it came to them.
-    """
+    """Train; return the network with the weights of the best epoch, and how it came to them."""
     # Networks are made in this order and no other: each layer draws the seed of its weights.
     keras.utils.clear_session()
     keras.utils.set_random_seed(job.seed)
