@@ -365,7 +365,7 @@ REFUSALS = {
     "target scaling is incomplete": {
         "scaling of nothing": first_member(target_scaling={"mean": 1})
     },
-    "not a readable table (": {"reference truncated": spoilt_by(truncated_reference)},
+    r"not a readable table \(": {"reference truncated": spoilt_by(truncated_reference)},
     "reference.parquet: missing, or not the file": {
         "reference of another package": spoilt_record(reference_digest="0" * 64)
     },

@@ -97,11 +97,7 @@ def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> L
 
 
 def _fit(
-    job: Job,
-    network: keras.Model,
-    answer: Answer,
-    batches: Batches,
-    validation: LabelledParts,
+    job: Job, network: keras.Model, answer: Answer, batches: Batches, validation: LabelledParts
 ) -> Progress:
     """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method
