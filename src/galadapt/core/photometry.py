@@ -41,14 +41,14 @@ def rescaling(zero_point: float, wanted: float) -> float:
     return float(10 ** (0.4 * (wanted - zero_point)))
 
 
-def known_zero_point(zero_point: float | None, path: Path, option: str) -> float:
-    """Return a zero point; a DataError, which names the `option` to give it with, if it is None."""
+def known_rescaling(zero_point: float | None, wanted: float, path: Path, option: str) -> float:
+    """The same of an image; a DataError, which names the option to give, without a zero point."""
     if zero_point is None:
         raise DataError(
             f"{path}: the zero point is in no header card; give {option}, the AB magnitude of 1 "
             "image unit"
         )
-    return zero_point
+    return rescaling(zero_point, wanted)
 
 
 def stmag_zero_point(photflam: float, photplam: float) -> float:

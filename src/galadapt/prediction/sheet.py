@@ -13,11 +13,12 @@ from scipy.optimize import minimize
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import names
 from galadapt.core.log import log
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
 from galadapt.plots.style import drawing
-from galadapt.prediction.flags import names
+from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Prepared
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer
@@ -74,7 +75,7 @@ def draw_sample(prepared: Prepared, table: pd.DataFrame, count: int, output: Pat
                 f"{values['id']}  m {values['magnitude']:.2f}±{values['magnitude_err']:.2f}  "
                 f"re {radius:.1f}  n {values['sersic_index']:.1f}  e {values['ellipticity']:.2f}"
             )
-            _draw(panels, stamp, model, title, ", ".join(names(int(values["flags"]))))
+            _draw(panels, stamp, model, title, ", ".join(names(int(values["flags"]), Flag)))
         for panel in axes.flat:
             panel.set_axis_off()
 

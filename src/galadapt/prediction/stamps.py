@@ -21,7 +21,7 @@ from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import Flag as ExtractionFlag
 from galadapt.core.log import progress
-from galadapt.core.photometry import known_zero_point, rescaling
+from galadapt.core.photometry import known_rescaling
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import coincident, cutouts
 from galadapt.cutouts.stamps import Rejection, Stamp
@@ -71,7 +71,7 @@ def usable(judged: Judged) -> TypeGuard[Stamp]:
 
 def brightening(record: Record, zero_point: float | None, path: Path) -> float:
     """Factor that brings an image to the package's zero point; it must be known."""
-    return rescaling(known_zero_point(zero_point, path, "--zero-point"), record.zero_point)
+    return known_rescaling(zero_point, record.zero_point, path, "--zero-point")
 
 
 @dataclass
