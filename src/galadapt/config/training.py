@@ -291,7 +291,7 @@ class Training(Section):
 
     @property
     def split_column(self) -> str:
-        """Column of the stamp set that says which stamps train."""
+        """Column of the stamp set with the split of each stamp."""
         return "split"
 
     @property

@@ -87,7 +87,7 @@ def locked(path: Path, waiting: str = "", refused: str = "") -> Iterator[None]:
                 log.info(waiting)
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:
-            # Some network file systems know no locks of folders.
+            # Some network file systems have no locks of folders.
             pass
         yield
     finally:

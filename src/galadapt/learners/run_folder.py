@@ -51,7 +51,7 @@ class Run:
 
     @property
     def split_column(self) -> str:
-        """Column of the stamp sets that says which stamps are for testing."""
+        """Column of the stamp sets with the split of each stamp."""
         return "split_by_stamp" if self.record["settings"].get("split") == "stamp" else "split"
 
     def outputs(self, images: np.ndarray) -> np.ndarray:

@@ -34,10 +34,7 @@ def fetched() -> dict[str, Path]:
 def locate(given: str | Path) -> Path:
     """Find a package by its folder or by the name it was fetched under."""
     folder = Path(given)
-    known = fetched()
-    if folder.exists() or str(given) not in known:
-        return folder
-    return known[str(given)]
+    return folder if folder.exists() else fetched().get(str(given), folder)
 
 
 def default_package(made_here: Path) -> Path:

@@ -65,7 +65,7 @@ def convolve(
     initialiser: str = "glorot_uniform",
     activation: str | None = "relu",
 ) -> Tensor:
-    """Convolve with the padding, penalty and activation most networks want."""
+    """Convolve with the padding, penalty and activation of most networks."""
     return layers.Conv2D(
         filters,
         size,

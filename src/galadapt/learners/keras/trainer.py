@@ -82,7 +82,7 @@ def _new(job: Job, data: Data, answer: Answer) -> keras.Model:
 def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> LabelledParts:
     """Weigh the validation stamps.
 
-    Where the population is matched, validation weighs as the start sees it, once and for all:
+    Where the population is matched, they are weighted by the start's predictions, once and for all:
     errors of different epochs must compare.
     """
     found: LabelledParts = {}
