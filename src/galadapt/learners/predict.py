@@ -102,6 +102,11 @@ def _embeddings(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFra
     return pd.concat(tables, ignore_index=True)
 
 
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """Name the columns of features in a table."""
+    return [name for name in map(str, table) if name[:1] == "f" and name[1:].isdigit()]
+
+
 def feature_table(features: np.ndarray) -> pd.DataFrame:
     """Return features (n, f) as columns f000, f001, ..., float32."""
     names = [f"f{k:03d}" for k in range(features.shape[1])]

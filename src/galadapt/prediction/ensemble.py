@@ -12,9 +12,9 @@ import numpy as np
 
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
-from galadapt.evaluation.features import feature_columns
 from galadapt.learners.keras import networks
 from galadapt.learners.orientations import mean_output
+from galadapt.learners.predict import feature_columns
 from galadapt.prediction.package import REFERENCE, Package, Record
 from galadapt.stamps.preprocess import apply_chain
 

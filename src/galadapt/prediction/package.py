@@ -28,7 +28,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
-from galadapt.evaluation.features import feature_columns
+from galadapt.learners.predict import feature_columns
 from galadapt.prediction.intervals import KINDS, Intervals
 from galadapt.stamps.preprocess import Step
 
