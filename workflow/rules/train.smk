@@ -1,6 +1,6 @@
 # One learner per variant, method and seed. A method that builds on another one waits for it, and
 # none waits for a domain it does not train on; then every learner predicts both domains. Snakemake
-# knows no checksum of a folder: what depends on a model depends on run.json, which has that of its
+# keeps no checksum of a folder: what depends on a model depends on run.json, which has that of its
 # weights.
 
 

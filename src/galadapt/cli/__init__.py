@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from galadapt import __version__
-from galadapt.cli import configuration, downloads, models, predict, simulate, workflow
+from galadapt.cli import downloads, models, predict, simulate, workflow
 from galadapt.core.errors import OF_THE_MACHINE, GaladaptError, RunError
 from galadapt.core.log import to_stderr
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="galadapt", description=__doc__)
     top.add_argument("--version", action="version", version=f"galadapt {__version__}")
     verbs = top.add_subparsers(dest="verb", required=True)
-    for group in (configuration, simulate, predict, models, downloads, workflow):
+    for group in (workflow, simulate, predict, models, downloads):
         group.add_verbs(verbs)
     return top
 

@@ -1,4 +1,4 @@
-"""The verbs of the pipeline's jobs and of its results: stage, modules, show, track and prune."""
+"""The verbs of the pipeline: its configuration, its jobs and its results."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
+    verb = verbs.add_parser("check", help="validate configuration files, later over earlier")
+    verb.add_argument("files", nargs="+")
+    verb.set_defaults(act=_check)
+
+    verb = verbs.add_parser(
+        "document", help="write generated files: configuration documents, dvc.yaml"
+    )
+    verb.add_argument("folder", nargs="?", default="config")
+    verb.set_defaults(act=_document)
+
     verb = verbs.add_parser("stage", help="run one stage of the pipeline")
     verb.add_argument("name", help="name, as listed by `galadapt modules`")
     verb.add_argument("--settings", required=True, help="the job's settings as JSON")
@@ -42,6 +52,25 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.add_argument("--delete", action="store_true", help="remove them")
     verb.set_defaults(act=_prune)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from galadapt.core.files import external_digest
+    from galadapt.tasks.reading import load
+
+    checked = load(*arguments.files)
+    external_digest(checked.model_dump(mode="json"))
+    runs = list(checked.runs())
+    print(f"{', '.join(arguments.files)}: valid; {len(runs)} training runs")
+
+
+def _document(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import milestones
+    from galadapt.tasks import document
+
+    folder = Path(arguments.folder)
+    for path in [*document.write(folder), milestones.write(folder.parent)]:
+        print(path)
 
 
 def _paths(pairs: Sequence[Sequence[str]] | None) -> Paths:

@@ -95,7 +95,7 @@ class ClassMethod(Training):
 
     @property
     def split_column(self) -> str:
-        """Column of the stamp set that says which stamps train."""
+        """Column of the stamp set with the split of each stamp."""
         return "split" if self.split == "group" else "split_by_stamp"
 
     @property

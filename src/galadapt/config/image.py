@@ -37,9 +37,7 @@ class OpticalPsf(Section):
     astigmatism: float = Field(0.0, description="Astigmatism in both axes [waves].")
     coma: float = Field(0.0, description="Coma in both axes [waves].")
     blur: float = Field(
-        0.06,
-        ge=0,
-        description="Gaussian sigma of jitter, diffusion and drizzling [arcsec].",
+        0.06, ge=0, description="Gaussian sigma of jitter, diffusion and drizzling [arcsec]."
     )
 
 

@@ -147,8 +147,7 @@ class Masks(Section):
         1.0, description="Share of the stamps whose neighbours are masked."
     )
     threshold: Positive = Field(
-        1.0,
-        description="Masked where a neighbour exceeds this [pixel rms] and the galaxy.",
+        1.0, description="Masked where a neighbour exceeds this [pixel rms] and the galaxy."
     )
     growth: int = Field(2, ge=0, le=32, description="Pixels by which the masks grow.")
 

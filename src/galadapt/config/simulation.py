@@ -124,8 +124,7 @@ class Noise(Section):
     )
     mosaic: MosaicNoise | None = Field(None, description="The mosaic of kind: mosaic.")
     depth: Literal["wide", "deep", "ultradeep", "none"] = Field(
-        "wide",
-        description="CANDELS wide or deep, or the ultra-deep field; none: no noise at all.",
+        "wide", description="CANDELS wide or deep, or the ultra-deep field; none: no noise at all."
     )
     pixel_rms: Positive | None = Field(
         None,

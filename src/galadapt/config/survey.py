@@ -296,8 +296,7 @@ class Extraction(Section):
         ),
     )
     max_neighbour_fraction: Fraction = Field(
-        0.5,
-        description="Reject when neighbours hold more than this share of the detected flux.",
+        0.5, description="Reject when neighbours hold more than this share of the detected flux."
     )
     max_bad_fraction: Fraction = Field(
         0.0, description="Reject when more than this share of the pixels is NaN or has no weight."

@@ -346,7 +346,7 @@ class Training(Section):
 
     @property
     def split_column(self) -> str:
-        """Column of the stamp set that says which stamps train."""
+        """Column of the stamp set with the split of each stamp."""
         return "split"
 
     @property
@@ -469,9 +469,7 @@ class Compute(Section):
         0, ge=0, description="GPUs a training job requests (resources: gpu); 0 runs on the CPU."
     )
     threads_per_training: int = Field(
-        1,
-        ge=1,
-        description="CPU threads of one training job; results do not depend on --cores.",
+        1, ge=1, description="CPU threads of one training job; results do not depend on --cores."
     )
     stamps_on_device: bool | None = Field(
         None,

@@ -25,7 +25,7 @@ class ConfigError(GaladaptError):
 
 
 class DataError(GaladaptError):
-    """An input file or array is broken, missing, or not what its name says."""
+    """An input file or array is broken, missing, or not what its name promises."""
 
     exit_code = 3
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, RunError
 from galadapt.core.log import log
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -74,16 +74,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Lock an existing file or folder; wait, with a message, while it is locked."""
+def locked(path: Path, waiting: str = "", refused: str = "") -> Iterator[None]:
+    """Lock an existing file or folder; while it is locked, raise `refused`, or log and wait."""
     handle = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if refused:
+                raise RunError(refused) from None
             if waiting:
                 log.info(waiting)
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            # Some network file systems have no locks of folders.
+            pass
         yield
     finally:
         os.close(handle)
@@ -111,11 +116,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON written by `write_json`.
-
-    Raises:
-        DataError: the file is missing or is not JSON.
-    """
+    """Read JSON written by `write_json`; a DataError if the file is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -169,11 +170,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def expand(path: str) -> Path:
-    """Expand environment variables and ``~`` in a configured path.
-
-    Raises:
-        DataError: a variable is not set.
-    """
+    """Expand environment variables and ``~`` in a path; a DataError if a variable is not set."""
     expanded = os.path.expandvars(path)
     unset = re.search(r"\$\{?(\w+)", expanded)
     if unset:

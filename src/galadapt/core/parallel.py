@@ -37,13 +37,8 @@ def mapped(
 ) -> Iterator[Result]:
     """Map in order, never more than two results per process ahead of the reader.
 
-    Args:
-        work: Any function; its results must be picklable.
-        tasks: Its arguments, picklable.
-        processes: Processes to share them among; one works in this process.
-
-    Raises:
-        RunError: a process was ended from outside.
+    Tasks and results must be picklable; a single process is this one. A RunError if a process was
+    ended from outside.
     """
     workers = min(processes, len(tasks))
     if workers <= 1:

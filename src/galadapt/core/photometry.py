@@ -41,23 +41,14 @@ def rescaling(zero_point: float, wanted: float) -> float:
     return float(10 ** (0.4 * (wanted - zero_point)))
 
 
-def known_zero_point(zero_point: float | None, path: Path, option: str) -> float:
-    """Return a zero point that must be known.
-
-    Args:
-        zero_point: By header or option; None where neither gives one.
-        path: The image, for the message.
-        option: With which a user gives it, for the message.
-
-    Raises:
-        DataError: it is None.
-    """
+def known_rescaling(zero_point: float | None, wanted: float, path: Path, option: str) -> float:
+    """The same of an image; a DataError, which names the option to give, without a zero point."""
     if zero_point is None:
         raise DataError(
             f"{path}: the zero point is in no header card; give {option}, the AB magnitude of 1 "
             "image unit"
         )
-    return zero_point
+    return rescaling(zero_point, wanted)
 
 
 def stmag_zero_point(photflam: float, photplam: float) -> float:
@@ -75,10 +66,7 @@ def choose_zero_point(
     """Choose between the zero point given and that of the header; the option counts.
 
     Args:
-        option: As given; None where it is not.
-        header: By the header; None where it has none.
-        source: What in the header gives it.
-        path: The image, for the messages.
+        source: What in the header gives it, for the messages.
         remark: Called with a warning if the two contradict each other.
 
     Raises:

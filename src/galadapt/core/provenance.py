@@ -140,12 +140,8 @@ def _closure(roots: Iterable[str]) -> list[str]:
 def code_digest(source: str, loaded: Iterable[str] = ()) -> str:
     """Digest the code that runs when `source` (Python text, for example one function) runs.
 
-    Args:
-        source: Python source; every ``galadapt`` module it imports, and theirs in turn, counts.
-        loaded: Further modules that count, which `source` loads by their names.
-
-    Returns:
-        16 hex digits, unchanged by comments, docstrings and formatting.
+    Every galadapt module that it imports counts, every one `loaded` by name, and theirs in turn.
+    Comments, docstrings and formatting change nothing.
     """
     tree = ast.parse(source)
     parts = [_tree_digest(tree)]

@@ -21,27 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One measured quantity.
+    """One measured quantity."""
 
-    Attributes:
-        name: Column in stamp sets and tables.
-        label: Text on axes, without the unit.
-        symbol: Symbol in formulas and captions.
-        unit: As astropy spells it; "" where it has none.
-        error: absolute: predicted - true; relative: the same over the true value; dex: log10 of
-            predicted over true, which is -infinity for a prediction that is not positive (an
-            outlier, which leaves the median and the NMAD finite).
-        bounds: A prediction outside is physically impossible and lowers the completeness.
-        outlier: An |error| above this is an outlier, in the convention of `error`.
-    """
-
-    name: str
-    label: str
-    symbol: str
-    unit: str = ""
+    name: str  #: Column in stamp sets and tables.
+    label: str  #: Text on axes, without the unit.
+    symbol: str  #: Symbol in formulas and captions.
+    unit: str = ""  #: As astropy spells it; "" where it has none.
+    #: absolute: predicted - true; relative: the same over the true value; dex: log10 of predicted
+    #: over true, which is -infinity for a prediction that is not positive (an outlier, which leaves
+    #: the median and the NMAD finite).
     error: Literal["absolute", "relative", "dex"] = "absolute"
+    #: A prediction outside is physically impossible and lowers the completeness.
     bounds: tuple[float, float] = (-inf, inf)
-    outlier: float = inf
+    outlier: float = inf  #: An |error| above this is an outlier, in the convention of `error`.
 
     @property
     def words(self) -> str:
@@ -86,11 +78,7 @@ class Quantity:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Quantity:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            DataError: a value is missing or unknown.
-        """
+        """Rebuild from `to_dict`; a DataError if a value is missing or unknown."""
         try:
             # JSON has no tuple, and writes an infinite bound as null.
             ends = zip(values["bounds"], (-inf, inf), strict=True)

@@ -156,13 +156,8 @@ class Stage:
         """Collect what one job depends on: its part of the configuration, wildcards and code.
 
         Files outside the project that the configuration names (a PSF, a survey's folder) take part
-        by their digest, because their paths differ between machines.
-
-        Args:
-            config: The experiment as plain values.
-            wildcards: The job's wildcards.
-            loaded: Modules that a registry loads in this job.
-            stages: All stages of the experiment's task, for `Codes`.
+        by their digest, because their paths differ between machines. `loaded` are modules that a
+        registry loads in this job, `stages` all stages of the task, for `Codes`.
         """
         values: Settings = {}
         codes: dict[str, str] = {}
@@ -183,16 +178,7 @@ class Stage:
         }
 
     def run(self, job: Settings, inputs: Paths, outputs: Paths) -> None:
-        """Run one job.
-
-        Args:
-            job: What `settings` returned for it.
-            inputs: Paths to read, for every `Input` and `Inputs`.
-            outputs: Paths to write, for every `Output` and `Outputs`.
-
-        Raises:
-            ConfigError: paths or settings are not those of this stage.
-        """
+        """Run one job by its `settings`; a ConfigError if these or the paths do not fit."""
         given = {"input": inputs, "output": outputs}
         for option, paths in given.items():
             wanted = self.files(option)

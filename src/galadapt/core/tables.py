@@ -1,66 +1,226 @@
-"""Reading a user's own table: CSV, ECSV, FITS or Parquet, chosen by the suffix."""
+"""Tables in files of every kind."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy import units as u
+from astropy.io import ascii, fits
+from astropy.table import Table, vstack
 
 from galadapt.core.errors import DataError
 
+#: Words for units that astropy lacks.
+_UNIT_WORDS = {"px": "pix", "pixel": "pix", "pixels": "pix", "hours": "hourangle", "h": "hourangle"}
 
-def read_user_table(
-    path: Path,
-    needed: Iterable[str] = (),
-    *,
-    text: bool = False,
-    only: Callable[[str], bool] | None = None,
-) -> pd.DataFrame:
-    """Read a table.
+#: First bytes of packed FITS files, and what unpacks them.
+_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}
 
-    Args:
-        path: ``.csv``, ``.csv.gz``, ``.ecsv``, ``.parquet``, ``.fits`` or ``.fit``.
-        needed: Columns that must be there.
-        text: Whether the cells of a CSV stay text: names may look like numbers.
-        only: Chooses the columns of a CSV that are read, by their names; None: all.
+
+def read_any_table(
+    path: Path, known: Collection[str] = (), *, text: bool = False
+) -> tuple[pd.DataFrame, dict[str, u.UnitBase]]:
+    """Read FITS, VOTable, Parquet, ECSV, SExtractor's or VizieR's text, or separated values.
+
+    The format is recognised by the content. `known` are names of columns in upper case: of several
+    tables the one with most of them is read, and a comment with one of them is the header of a text
+    that has no other. With `text` cells of separated values stay text: names may look like numbers.
+
+    Returns:
+        The table, without columns of arrays; the units of its columns, as far as it gives them.
 
     Raises:
-        DataError: the file is missing, unreadable or empty, or lacks a column.
+        DataError: the file is missing, empty, or not a whole table.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; correct the path")
     try:
-        table = _read(path, text, only)
+        with path.open("rb") as file:
+            start = file.read(65536)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    if not start.strip():
+        raise DataError(f"{path}: the table is empty; check that it was written completely")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = _read(path, start, known, text)
+            table.convert_bytestring_to_unicode()
+            flat = [name for name in table.colnames if table[name].ndim == 1]
+            frame = table[flat].to_pandas()
+            units = {name: unit for name in flat if (unit := _unit(table[name].unit)) is not None}
+    except DataError:
+        raise
     except Exception as error:
-        # Each reader fails with errors of its own.
-        line = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{path}: not a readable table ({line}); replace it") from None
-    table.columns = [str(name).strip() for name in table.columns]
+        # Readers of many formats fail in as many ways.
+        reason = " ".join(str(error).split()).rstrip(".")[:200]
+        raise DataError(
+            f"{path}: not a readable table ({reason}); fetch it again, or give FITS, VOTable, "
+            "Parquet, ECSV or CSV"
+        ) from None
+    if len(frame) == 0:
+        raise DataError(f"{path}: the table has no rows; check that it was written completely")
+    return frame, units
+
+
+def _read(path: Path, start: bytes, known: Collection[str], as_text: bool) -> Table:
+    if start.startswith((b"SIMPLE  =", *_PACKED)):
+        return _from_fits(path, known)
+    if start.startswith(b"PAR1"):
+        return Table.from_pandas(pd.read_parquet(path))
+    if start.lstrip().startswith((b"<?xml", b"<VOTABLE")):
+        return Table.read(path, format="votable", table_id=0)
+    text = path.read_text(encoding="utf-8-sig")
+    if text.startswith("# %ECSV"):
+        return Table.read(text, format="ascii.ecsv")
+    if text.split(maxsplit=2)[:2] == ["#", "1"]:
+        return Table.read(text, format="ascii.sextractor")
+    lines = text.splitlines()
+    rules = [number for number, line in enumerate(lines) if _is_rule(line)]
+    return _from_vizier(lines, rules, known) if rules else _from_text(lines, known, as_text)
+
+
+def _count(names: Sequence[str], known: Collection[str]) -> int:
+    return sum(name.upper() in known for name in names)
+
+
+def _from_fits(path: Path, known: Collection[str]) -> Table:
+    content = path.read_bytes()
+    # Astropy reads what there is of a packed file that was cut short, and does not complain.
+    unpack = next((way for magic, way in _PACKED.items() if content.startswith(magic)), bytes)
+    with fits.open(io.BytesIO(unpack(content))) as hdus:
+        kinds = fits.BinTableHDU | fits.TableHDU
+        tables = [number for number, hdu in enumerate(hdus) if isinstance(hdu, kinds)]
+        if not tables:
+            raise DataError(f"{path}: holds no table; give the catalogue, not the image")
+        # SExtractor's LDAC files hold a table with the image's header before the objects.
+        best = max(tables, key=lambda k: (_count(hdus[k].columns.names, known), -k))
+        return Table.read(hdus[best], unit_parse_strict="silent")
+
+
+def _is_rule(line: str) -> bool:
+    """Tell whether a line is the row of dashes between units and values in VizieR's text."""
+    return "-" in line and any(sign in line for sign in "\t|;") and not set(line) - set("-\t|; ")
+
+
+def _from_vizier(lines: list[str], rules: list[int], known: Collection[str]) -> Table:
+    """VizieR's text: tables of names, units, a rule, and rows up to a blank line or a comment."""
+    tables = []
+    for rule in rules:
+        sign = next(sign for sign in "\t;|" if sign in lines[rule])
+        rows = []
+        for line in lines[rule + 1 :]:
+            if not line.strip() or line.startswith("#"):
+                break
+            rows.append(line)
+        table = _separated(lines[rule - 2], rows, sign)
+        for name, unit in zip(table.colnames, lines[rule - 1].split(sign), strict=False):
+            table[name].unit = u.Unit(unit, parse_strict="silent") if unit.strip() else None
+        tables.append(table)
+    most = max(_count(table.colnames, known) for table in tables)
+    alike = [table for table in tables if _count(table.colnames, known) == most]
+    return vstack(alike, metadata_conflicts="silent")
+
+
+def _from_text(lines: list[str], known: Collection[str], as_text: bool) -> Table:
+    """Comma-, tab-, semicolon- or blank-separated text; the names may stand in a comment."""
+    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    comments = [line.strip("# \t") for line in lines if line.lstrip().startswith("#")]
+    first = rows[0] if rows else ""
+    sign = next((sign for sign in ",\t;" if sign in first), " ")
+
+    def count(line: str) -> int:
+        return _count(_split(line, sign), known)
+
+    header = max(reversed(comments), key=count, default="")
+    if count(header) and not count(first):
+        return _separated(header, rows, sign, as_text)
+    return _separated(first, rows[1:], sign, as_text)
+
+
+def _split(line: str, sign: str) -> list[str]:
+    return [word.strip().strip('"') for word in (line.split(sign) if sign != " " else line.split())]
+
+
+def _separated(header: str, rows: list[str], sign: str, as_text: bool = False) -> Table:
+    names = _split(header, sign)
+    if not any(re.search("[A-Za-z]", name) for name in names):
+        raise ValueError("no line names the columns")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"column '{twice[0]}' stands twice")
+    if not rows:
+        return Table(names=names)
+    options: dict[str, Any] = {"format": "ascii.no_header", "delimiter": sign}
+    if sign in "\t|":
+        rows = ["\t".join(_split(line, sign)) for line in rows]
+        options = {"format": "ascii.tab", "data_start": 0}
+    if as_text:
+        options["converters"] = {"*": [ascii.convert_numpy(str)]}
+    try:
+        return Table.read(rows, names=names, guess=False, **options)
+    except ValueError as error:
+        found = re.search(r"data line (\d+)", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"row {int(found[1]) + 1} has not the header's {len(names)} columns"
+        ) from None
+
+
+def _unit(written: Any) -> u.UnitBase | None:
+    """Unit of a column; None where the table has none, or none that is known."""
+    if isinstance(written, u.UnrecognizedUnit):
+        written = unit_called(str(written))
+    return None if written is None or written == u.dimensionless_unscaled else written
+
+
+def unit_called(text: str) -> u.UnitBase | None:
+    """Return the unit of a name; None where there is none."""
+    try:
+        return u.Unit(_UNIT_WORDS.get(text.strip().lower(), text))
+    except ValueError:
+        return None
+
+
+def read_user_table(
+    path: Path, needed: Collection[str] = (), *, text: bool = False
+) -> pd.DataFrame:
+    """Read a table by `read_any_table`; a DataError if it lacks one of the needed columns."""
+    table, _ = read_any_table(path, {name.upper() for name in needed}, text=text)
     require_columns(table, needed, path)
-    if len(table) == 0 and (only is None or len(table.columns)):
-        raise DataError(f"{path}: the table has no rows; give at least one")
     return table
 
 
-def _read(path: Path, text: bool, only: Callable[[str], bool] | None) -> pd.DataFrame:
-    if path.name.endswith((".csv", ".csv.gz")):
-        return pd.read_csv(path, dtype=str if text else None, skipinitialspace=True, usecols=only)
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    formats = {".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}
-    if path.suffix not in formats:
-        raise ValueError("its name must end in .csv, .ecsv, .fits or .parquet")
-    from astropy.table import Table
-    from astropy.utils.exceptions import AstropyWarning
+def read_csv_columns(path: Path, only: Callable[[str], bool]) -> pd.DataFrame:
+    """Read some columns, chosen by their names, of a CSV, plain or gzipped: all cells as text.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        table = Table.read(path, format=formats[path.suffix])
-    table.convert_bytestring_to_unicode()
-    return table[[name for name in table.colnames if table[name].ndim == 1]].to_pandas()
+    For published tables of millions of cells, of which few are needed.
+
+    Raises:
+        DataError: the file is missing, empty, or not a whole table.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such table; correct the path")
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True, usecols=only)
+    except Exception as error:
+        # Packed files fail in ways of their own.
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{path}: not a readable table ({reason}); fetch it again") from None
+    table.columns = table.columns.astype(str).str.strip()
+    if len(table) == 0 and len(table.columns):
+        raise DataError(f"{path}: the table has no rows; check that it was written completely")
+    return table
 
 
 def require_columns(
@@ -86,15 +246,7 @@ def check_names(table: pd.DataFrame, column: str, known: Sequence[str], path: Pa
 def read_columns(
     path: Path, columns: Iterable[str], defaults: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Read numeric columns of a table.
-
-    Args:
-        path: As `read_user_table`.
-        columns: Names that must be there; others are dropped.
-        defaults: Values of columns that may be missing.
-
-    Returns:
-        The columns in the given order, as float64 (id as it is).
+    """Read these numeric columns of a table; `defaults` are values of those that may be missing.
 
     Raises:
         DataError: as `read_user_table`, or a cell is no number; the message names the row, counted

@@ -20,18 +20,12 @@ class Learner(Protocol):
 
     To add one: a class, its name in `galadapt.learners.registry`, and its settings in the union
     `LearnerKind` of `galadapt.config.training`.
-
-    Attributes:
-        side: Side of the stamps it takes [px].
-        outputs: Outputs for a stamp, or for a pixel where the answer is a map.
-        history: After `fit`: one row per epoch (``epoch``, losses, ``seconds``).
-        record: After `fit`: what run.json keeps of it.
     """
 
-    side: int
-    outputs: int
-    history: list[dict[str, float]]
-    record: dict[str, Any]
+    side: int  #: Of the stamps it takes [px].
+    outputs: int  #: Outputs for a stamp, or for a pixel where the answer is a map.
+    history: list[dict[str, float]]  #: After `fit`: a row per epoch (epoch, losses, seconds).
+    record: dict[str, Any]  #: After `fit`: what run.json keeps of it.
 
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> Self:

@@ -15,18 +15,12 @@ from galadapt.stamps.format import StampSet
 
 @dataclass(frozen=True)
 class Examples:
-    """Stamps of one domain and split.
+    """Stamps of one domain and split."""
 
-    Attributes:
-        images: (n, side, side, channels) float32, in the unit of the variant.
-        labels: (n, ...) as the answer reads them; NaN where unknown or hidden.
-        rows: (n,) positions in the stamp set.
-        copies: (n,) how often a training stamp is shown in an epoch; a hidden label never counts.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
+    images: np.ndarray  #: (n, side, side, channels) float32, in the unit of the variant.
+    labels: np.ndarray  #: (n, ...) as the answer reads them; NaN where unknown or hidden.
+    rows: np.ndarray  #: (n,) positions in the stamp set.
+    #: (n,) how often a training stamp is shown in an epoch; a hidden label never counts.
     copies: np.ndarray
 
     def __len__(self) -> int:
@@ -40,15 +34,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class Data:
-    """What a learner is fitted to, by domain.
+    """What a learner is fitted to, by domain."""
 
-    Attributes:
-        training: Stamps of every domain the method trains on.
-        validation: The same of the domains whose labels may be used.
-    """
-
-    training: dict[str, Examples]
-    validation: dict[str, Examples]
+    training: dict[str, Examples]  #: Stamps of every domain the method trains on.
+    validation: dict[str, Examples]  #: The same of the domains whose labels may be used.
 
     @property
     def side(self) -> int:
@@ -109,11 +98,7 @@ def read_split(
 def read_examples(
     stamps: StampSet, rows: np.ndarray, answer: Answer, method: Training, with_labels: bool
 ) -> Examples:
-    """Read some stamps; without labels they are unread (NaN): some methods must not see them.
-
-    Raises:
-        DataError: the labels are missing.
-    """
+    """Read some stamps; without labels they are NaN: some methods must not see them."""
     if with_labels:
         labels = answer.labels(stamps, rows)
     else:
@@ -130,11 +115,7 @@ def read_examples(
 def chosen_rows(
     stamps: StampSet, split: str, column: str = "split", magnitude_limit: float | None = None
 ) -> np.ndarray:
-    """Return the positions of the stamps of a split, without those fainter than a limit [mag].
-
-    Raises:
-        DataError: the stamp set lacks the column of its splits.
-    """
+    """Return the positions of the stamps of a split, without those fainter than a limit [mag]."""
     rows = stamps.rows(split, column)
     if magnitude_limit is not None:
         rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]

@@ -18,38 +18,25 @@ from galadapt.learners import run_folder
 
 @dataclass(frozen=True)
 class Job:
-    """The arguments of a training.
-
-    Attributes:
-        task: What is predicted, for the records.
-        variant: Name of the variant the stamp sets hold.
-        method_name: Name of the method, for the records.
-        method: Its settings.
-        quantities: What a method that measures numbers measures.
-        seed: Of weights, batches and orientations.
-        given: Stamp set of each domain there is. Only those that `method.domains` names are read:
-            a method that trains on simulations alone does not depend on any survey.
-        output: Run folder.
-        checkpoint: Folder of the state an interrupted training continues from; removed at the end.
-        start: run.json of the run that the method builds on: its start, or where its features are
-            from.
-        teachers: run.json of every seed of that run, where `method.self_training` learns from them.
-        compute: Backend, threads and GPUs.
-        provenance: What made this run; part of its identity, so it holds no time and no path.
-    """
+    """The arguments of a training."""
 
     task: str
-    variant: str
+    variant: str  #: Name of the variant the stamp sets hold.
     method_name: str
     method: Training
-    quantities: tuple[Quantity, ...]
-    seed: int
+    quantities: tuple[Quantity, ...]  #: What a method that measures numbers measures.
+    seed: int  #: Of weights, batches and orientations.
+    #: Stamp set of each domain there is. Only those that `method.domains` names are read: a method
+    #: that trains on simulations alone does not depend on any survey.
     given: Mapping[str, Path]
-    output: Path
-    checkpoint: Path
+    output: Path  #: Run folder.
+    checkpoint: Path  #: Folder of the state an interrupted training continues from.
+    #: run.json of the run that the method builds on: its start, or where its features are from.
     start: Path | None
+    #: run.json of every seed of that run, where `method.self_training` learns from them.
     teachers: tuple[Path, ...]
     compute: Compute
+    #: What made this run; part of its identity, so it holds no time and no path.
     provenance: Mapping[str, Any]
 
     @property
@@ -59,11 +46,7 @@ class Job:
 
     @property
     def stamps(self) -> dict[str, Path]:
-        """Stamp sets of the domains the method trains on, the simulated one first.
-
-        Raises:
-            DataError: one of them was not given.
-        """
+        """Stamp sets of the method's domains, simulated first; a DataError if one is missing."""
         for domain in self.method.domains:
             if domain not in self.given:
                 raise DataError(
@@ -80,11 +63,7 @@ class Job:
 
     @cached_property
     def built_on(self) -> dict[str, Any] | None:
-        """The record of the run the method builds on; None: it builds on none.
-
-        Raises:
-            DataError: it was not given, or is broken.
-        """
+        """Record of the run the method builds on, or None; a DataError if it is missing."""
         if self.method.builds_on is None:
             return None
         if self.start is None:

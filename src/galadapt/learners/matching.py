@@ -15,15 +15,12 @@ def matching_weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
     """Estimate the density ratio survey / simulated at each simulated galaxy.
 
     The odds of a probabilistic classifier between two samples are the ratio of their densities
-    (Sugiyama et al. 2012, Density Ratio Estimation, ch. 4). It sees predicted parameters with
-    their squares and products: enough for a peak inside a uniform prior, too little to overfit.
+    (Sugiyama et al. 2012, Density Ratio Estimation, ch. 4). It is fitted to predicted
+    parameters with their squares and products: enough for a peak inside a uniform prior, too little
+    to overfit.
 
-    Args:
-        simulated: Predicted standardised parameters (n, p).
-        survey: The same of the survey (m, p).
-
-    Returns:
-        Weights (n,), float32, of mean 1, at most `LARGEST` before that normalisation.
+    From predicted standardised parameters (n, p) and (m, p) follow weights (n,), float32, of mean
+    1, at most `LARGEST` before that normalisation.
     """
     # A network's wildest extrapolations must not bend the quadratic form.
     low, high = simulated.min(axis=0), simulated.max(axis=0)

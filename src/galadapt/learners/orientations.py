@@ -17,21 +17,20 @@ def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
     return view[:, ::-1] if orientation >= 4 else view
 
 
+def each_orientation(predict: Callable[[np.ndarray], Any], images: np.ndarray) -> list[Any]:
+    """Return the outputs for stamps in each of their eight orientations."""
+    # Copied, because backends do not take reversed strides.
+    return [predict(np.ascontiguousarray(oriented(images, k))) for k in range(COUNT)]
+
+
 def mean_output(predict: Callable[[np.ndarray], Any], images: np.ndarray) -> Any:
     """Average the outputs for stamps over their eight orientations.
 
     The mean does not depend on how a stamp is turned or mirrored: the eight are summed in double
-    precision, where their order leaves no trace. Costs eight forward passes.
-
-    Args:
-        predict: From stamps to an array (n, ...) float32, or a list of such.
-        images: (n, side, side, channels).
-
-    Returns:
-        Arrays as `predict` gives them.
+    precision, where their order leaves no trace. `predict` goes from stamps (n, side, side, ...) to
+    an array (n, ...) float32 or a list of such, which is returned.
     """
-    # Copied, because backends do not take reversed strides.
-    outputs = [predict(np.ascontiguousarray(oriented(images, k))) for k in range(COUNT)]
+    outputs = each_orientation(predict, images)
     if isinstance(outputs[0], list):
         return [_mean(parts) for parts in zip(*outputs, strict=True)]
     return _mean(outputs)

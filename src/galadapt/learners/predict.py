@@ -82,10 +82,6 @@ def predict(
     write_json(record, {"datasets": {name: file_digest(domains[name]) for name in sets}})
 
 
-def _rows(run: run_folder.Run, stamps: StampSet, split: str) -> np.ndarray:
-    return chosen_rows(stamps, split, run.split_column, run.magnitude_limit)
-
-
 def _about(stamps: StampSet, rows: np.ndarray, domain: str, split: str) -> pd.DataFrame:
     ids = stamps.table["id"].to_numpy()[rows]
     return pd.DataFrame({"id": ids, "domain": domain, "split": split})
@@ -95,7 +91,7 @@ def _predictions(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFr
     tables = []
     for domain, stamps in sets.items():
         for split in SPLITS:
-            rows = _rows(run, stamps, split)
+            rows = chosen_rows(stamps, split, run.split_column, run.magnitude_limit)
             for some in np.array_split(rows, max(1, -(-len(rows) // _AT_ONCE))):
                 outputs = run.outputs(stamps.inputs(some))
                 columns = pd.DataFrame(run.answer.columns(outputs, stamps, some))
@@ -106,8 +102,18 @@ def _predictions(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFr
 def _embeddings(run: run_folder.Run, sets: Mapping[str, StampSet]) -> pd.DataFrame:
     tables = []
     for domain, stamps in sets.items():
-        rows = _rows(run, stamps, "test")[:EMBEDDED]
-        features = run.features(stamps.inputs(rows)).astype(np.float32)
-        table = pd.DataFrame(features, columns=[f"f{k:03d}" for k in range(features.shape[1])])
-        tables.append(pd.concat([_about(stamps, rows, domain, "test"), table], axis=1))
+        rows = chosen_rows(stamps, "test", run.split_column, run.magnitude_limit)[:EMBEDDED]
+        features = feature_table(run.features(stamps.inputs(rows)))
+        tables.append(pd.concat([_about(stamps, rows, domain, "test"), features], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """Name the columns of features in a table."""
+    return [name for name in map(str, table) if name[:1] == "f" and name[1:].isdigit()]
+
+
+def feature_table(features: np.ndarray) -> pd.DataFrame:
+    """Return features (n, f) as columns f000, f001, ..., float32."""
+    names = [f"f{k:03d}" for k in range(features.shape[1])]
+    return pd.DataFrame(features.astype(np.float32), columns=names)

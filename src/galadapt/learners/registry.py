@@ -1,5 +1,4 @@
-"""The kinds of learner by name. Their modules are loaded when they are used: editing one reruns
-what it trained and nothing else."""
+"""The kinds of learner by name, loaded when used: editing one reruns only what it trained."""
 
 from __future__ import annotations
 

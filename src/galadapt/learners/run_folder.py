@@ -51,7 +51,7 @@ class Run:
 
     @property
     def split_column(self) -> str:
-        """Column of the stamp sets that says which stamps are for testing."""
+        """Column of the stamp sets with the split of each stamp."""
         return "split_by_stamp" if self.record["settings"].get("split") == "stamp" else "split"
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
@@ -69,11 +69,7 @@ class Run:
 
 
 def read(run: Path) -> dict[str, Any]:
-    """Read a run.json.
-
-    Raises:
-        DataError: it is missing, broken, or of another version.
-    """
+    """Read a run.json; a DataError if it is missing, broken, or of another version."""
     record = read_json(run)
     if not isinstance(record, dict) or "learner" not in record:
         raise DataError(
@@ -87,11 +83,7 @@ def read(run: Path) -> dict[str, Any]:
 
 
 def load(run: Path, compute: Compute) -> Run:
-    """Load the learner of a run.json.
-
-    Raises:
-        DataError: a file is missing or broken, or they do not belong together.
-    """
+    """Load the learner of a run.json; a DataError if a file is broken or of another run."""
     record = read(run)
     answer = answers.of_run(record, run)
     folder = run.parent / MODEL

@@ -43,11 +43,7 @@ def full_name(task: str, name: str) -> str:
 
 
 def find(name: str) -> Stage:
-    """Return a stage.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
+    """Return a stage; a ConfigError if there is none of this name."""
     task = name.partition(".")[0]
     known = of_task(task) if task in TASKS else _in_module(_SHARED)
     if name not in known:
@@ -70,12 +66,7 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
 
 
 def modules(name: str, config: Experiment | None = None) -> list[str]:
-    """Name the modules whose edits rerun a stage.
-
-    Args:
-        name: Of the stage.
-        config: An experiment: what registries load in any of its jobs is named too.
-    """
+    """Name the modules whose edits rerun a stage, or one that registries load in an experiment."""
     stage = find(name)
     loaded: set[str] = set()
     if stage.loads and config is not None:

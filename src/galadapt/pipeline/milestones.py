@@ -26,11 +26,7 @@ RECORD = ".snakemake/metadata"
 
 
 def dvc_yaml(project: Path) -> str:
-    """Return the text of dvc.yaml.
-
-    Args:
-        project: Folder with the configuration of every task below it.
-    """
+    """Return the text of dvc.yaml, by the configuration of every task below a folder."""
     stages: dict[str, Any] = {}
     plots: list[dict[str, Any]] = []
     for task in registry.TASKS:

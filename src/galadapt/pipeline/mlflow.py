@@ -4,11 +4,9 @@ The run folder is the truth and MLflow a view of it: this module may be run agai
 the store may be deleted at any time.
 
 - A run is known by its tags ``galadapt.run`` (task/variant/method/seed) and
-  ``galadapt.fingerprint``, a digest of the folder's content. Same fingerprint: nothing is written.
-  Another one: the old run is deleted with its artifacts and the new one logged.
-- A run that was being written when the process died is still RUNNING: it is replaced.
-- A run of the experiment whose folder is not given any more is deleted, so that the runs table
-  always is the present experiment. Deleted runs stay in the store's bin until ``mlflow gc``.
+  ``galadapt.fingerprint``, a digest of the folder's content. A run of the same fingerprint is left
+  alone. One of another, an unfinished one, and one whose folder is not given any more are deleted
+  with their artifacts (their rows stay in the store's bin until ``mlflow gc``).
 - One more run, the summary, holds the tables and figures of the whole experiment as artifacts.
 - One lock beside the store keeps two processes from writing at once.
 
@@ -26,7 +24,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -68,29 +66,19 @@ _BATCH = 900
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of MLflow.
+    """One run of MLflow."""
 
-    Attributes:
-        key: Unique: task/variant/method/seed, or task/summary.
-        name: What the runs table shows; its column is narrow, so the method comes first.
-        fingerprint: Digest of all that is logged, but for times.
-        files: Artifacts by their places.
-        tags: More than the two that identify it.
-        started: Milliseconds since 1970; None for now, as `ended`.
-        parameters: What was set.
-        metrics: (name, value, milliseconds since 1970, epoch or 0).
-        datasets: Uses of each data set by its name and digest.
-    """
-
-    key: str
-    name: str
-    fingerprint: str
-    files: Mapping[str, Path]
-    tags: Mapping[str, str]
-    started: int | None = None
+    key: str  #: Unique: task/variant/method/seed, or task/summary.
+    name: str  #: What the runs table shows; its column is narrow, so the method comes first.
+    fingerprint: str  #: Digest of all that is logged, but for times.
+    files: Mapping[str, Path]  #: Artifacts by their places.
+    tags: Mapping[str, str]  #: More than the two that identify it.
+    started: int | None = None  #: Milliseconds since 1970; None for now, as `ended`.
     ended: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    #: (name, value, milliseconds since 1970, epoch or 0).
     metrics: Sequence[tuple[str, float, int, int]] = ()
+    #: Uses of each data set by its name and digest.
     datasets: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
 
@@ -163,11 +151,7 @@ def track(
 
 
 def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
-    """Read one run folder; `methods` hold the methods' descriptions.
-
-    Raises:
-        DataError: a file is missing, or the run is not identified.
-    """
+    """Read a run folder, with its method's description; a DataError if it is not complete."""
     for name in _REQUIRED:
         if not (folder / name).is_file():
             raise DataError(
@@ -245,30 +229,22 @@ def _time(environment: Path, name: str) -> int:
         raise DataError(
             f"{environment}: '{name}' is not an ISO 8601 time; rerun the training"
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return int(moment.timestamp() * 1000)
 
 
 def _parameters(run: Mapping[str, Any]) -> dict[str, str]:
     """Flatten what was set for a run: identity, method settings, variant, network size."""
-    values = {name: run[name] for name in _IDENTITY} | _flat(run.get("settings") or {}, "settings.")
-    values.pop("settings.description", None)
-    for key in ("variant_steps", "parameter_count", "best_epoch", "epochs_run"):
-        values[key] = run.get(key)
+    settings = {"settings": {**(run.get("settings") or {}), "description": None}}
+    (flat,) = pd.json_normalize(settings).to_dict("records")
+    names = (*_IDENTITY, "variant_steps", "parameter_count", "best_epoch", "epochs_run")
+    values: dict[Any, Any] = {**{name: run.get(name) for name in names}, **flat}
     text = {
-        key: value if isinstance(value, str) else canonical_json(value)
+        str(key): value if isinstance(value, str) else canonical_json(value)
         for key, value in values.items()
         if value is not None
     }
     # MLflow takes at most 100 parameters at a time, of at most 6000 characters each.
     return {key: value[:5900] for key, value in list(text.items())[:100] if value}
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return flat
 
 
 def _note(method: str, about: str, metrics: Metrics) -> str:
@@ -325,7 +301,7 @@ def _synchronise(
     entries: Sequence[Entry],
     configuration: Mapping[str, Any],
 ) -> None:
-    """Make an experiment hold these entries; `root` is the folder of a local store's artifacts."""
+    """Make an experiment hold these entries; `root`: folder of a local store's artifacts."""
     experiment = _experiment(client, name, root)
     text = json.dumps(configuration, indent=1, sort_keys=True, default=str)
     # A tag holds at most 5000 characters.

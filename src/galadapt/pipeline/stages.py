@@ -118,14 +118,8 @@ def predict(
     from galadapt.learners.predict import predict as predict_stamps
 
     given = {"simulated": simulated, "survey": survey}
-    predict_stamps(
-        run=run,
-        domains={name: path for name, path in given.items() if path is not None},
-        predictions=predictions,
-        embeddings=embeddings,
-        record=record,
-        compute=compute,
-    )
+    domains = {name: path for name, path in given.items() if path is not None}
+    predict_stamps(run, domains, predictions, embeddings, record, compute)
 
 
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).judging])
@@ -142,16 +136,7 @@ def evaluate(
     """Metrics of one run."""
     from galadapt.evaluation.evaluate import evaluate_run
 
-    evaluate_run(
-        predictions=predictions,
-        embeddings=embeddings,
-        run=run,
-        history=history,
-        settings=evaluation,
-        metrics=metrics,
-        breakdown=breakdown,
-        more=more,
-    )
+    evaluate_run(predictions, embeddings, run, history, evaluation, metrics, breakdown, more)
 
 
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).figures])
@@ -218,15 +203,8 @@ def track(
     """Finished run folders, mirrored to MLflow."""
     from galadapt.pipeline.mlflow import track as mirror
 
-    mirror(
-        runs=runs,
-        uri=tracking.uri,
-        experiment=tracking.experiment,
-        manifest=manifest,
-        configuration=configuration,
-        version=provenance["code"],
-        summary=summary,
-    )
+    version = provenance["code"]
+    mirror(runs, tracking.uri, tracking.experiment, manifest, configuration, version, summary)
 
 
 @stage(loads=lambda config, _: [_words(config)])

@@ -48,16 +48,11 @@ _NOISE_FACTOR = 3.0
 
 
 def assemble(
-    package: Package,
-    objects: pd.DataFrame,
-    raw: pd.DataFrame,
-    level: float,
-    common: int = 0,
+    package: Package, objects: pd.DataFrame, raw: pd.DataFrame, level: float, common: int = 0
 ) -> pd.DataFrame:
     """Turn the networks' outputs into the catalogue.
 
     Args:
-        package: The package they come from.
         objects: One row per object, with its id.
         raw: One row per object, in the same order; see `galadapt.prediction.measure`.
         level: Coverage of the errors.
@@ -119,11 +114,7 @@ def assemble(
 
 
 def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:
-    """Refuse an output that could not be written.
-
-    Raises:
-        ConfigError: its suffix is none of `suffixes`, or the folder cannot be written to.
-    """
+    """Refuse (ConfigError) an output of another suffix, or that cannot be written."""
     if path.suffix.lower() not in suffixes:
         raise ConfigError(
             f"{path}: unknown suffix '{path.suffix}'; end the {what}'s name in one of "
@@ -155,16 +146,11 @@ def write_catalogue(
     about: Mapping[str, str],
     columns: Mapping[str, tuple[str, str]] = COLUMNS,
 ) -> None:
-    """Write the catalogue, in the format its suffix names, with its provenance.
+    """Write the catalogue, in the format its suffix names, with its provenance by keywords.
 
     FITS keeps it in the table's header, VOTable in INFO elements, Parquet in the schema's metadata,
-    CSV, which has no place for it, in ``<path>.json``.
-
-    Args:
-        path: Destination.
-        table: One row per object.
-        about: Provenance, by keywords of up to 8 characters.
-        columns: Unit and meaning of each column; of one that ends in _err, those of its value.
+    CSV, which has no place for it, in ``<path>.json``. `columns` gives the unit and the meaning of
+    each column; of one that ends in _err, those of its value.
     """
     suffix = path.suffix.lower()
     notes = dict(about)
@@ -193,9 +179,7 @@ def write_catalogue(
             _fits(made, notes).writeto(temporary)
         else:
             votable = from_table(made)
-            votable.resources[0].infos.extend(
-                Info(name=key, value=value) for key, value in notes.items()
-            )
+            votable.resources[0].infos.extend(Info(name=key, value=notes[key]) for key in notes)
             votable.to_xml(str(temporary))
 
 

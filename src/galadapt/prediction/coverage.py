@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
 from galadapt.core.quantity import QUANTITIES
 from galadapt.plots.style import COLOURS, drawing, empty
-from galadapt.prediction.intervals import KINDS, Intervals, arrays, coverage, labelled
+from galadapt.prediction.intervals import KINDS, Intervals, coverage, labelled
 
 #: Stated levels of the curve; `Intervals` gives none beyond.
 LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
@@ -26,8 +25,7 @@ _BAR, _WIDE = 0.68, 0.95
 _MARKED = "#000000"
 
 
-@dataclass(frozen=True)
-class Galaxies:
+class Galaxies(NamedTuple):
     """One domain's labelled test galaxies as the package's networks measure them together (n, p).
 
     Predictions are the mean over the networks, NaN where one of them failed.
@@ -44,8 +42,7 @@ def coverage_figures(
     """Draw both figures of a package.
 
     Args:
-        package: Its package.json.
-        reference: Its reference.parquet.
+        package, reference: Its package.json and reference.parquet.
         predictions: Predictions tables of its networks, one per seed.
         curve: PNG to write: the share of test galaxies inside their errors against the stated
             level, a panel per parameter, a colour per domain. Bands: binomial scatter of so
@@ -63,22 +60,19 @@ def coverage_figures(
         domain = str(record["reference_domain"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
-    intervals = _intervals(reference, domain, parameters)
+    columns = [f"{name}_{kind}" for name in parameters for kind in KINDS]
+    table = read_table(reference, ["domain", *columns])
+    count = len(labelled(table, domain, parameters))
+    if count < 2:
+        raise DataError(
+            f"{reference}: {count} {domain} galaxies are too few to take errors from; rerun the "
+            "stage 'package'"
+        )
+    intervals = Intervals.of_reference(table, domain, parameters)
     tests = _tests(predictions, parameters)
     title = f"{name}: errors from {domain} validation galaxies"
     _curve(intervals, tests, title, curve)
     _scatter(intervals, tests["survey"], f"{name}: survey test galaxies, 68 % errors", scatter)
-
-
-def _intervals(path: Path, domain: str, parameters: Sequence[str]) -> Intervals:
-    columns = [f"{name}_{kind}" for name in parameters for kind in KINDS]
-    table = labelled(read_table(path, ["domain", *columns]), domain, parameters)
-    if len(table) < 2:
-        raise DataError(
-            f"{path}: {len(table)} {domain} galaxies are too few to take errors from; rerun the "
-            "stage 'package'"
-        )
-    return Intervals(parameters, *arrays(table, parameters))
 
 
 def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxies]:

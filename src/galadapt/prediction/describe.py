@@ -44,11 +44,7 @@ def adaptation(record: Record) -> str:
 
 
 def listing(packages: Sequence[tuple[str, Record]]) -> str:
-    """Tabulate packages, one row each.
-
-    Args:
-        packages: Name and record of each.
-    """
+    """Tabulate packages by their names, one row each."""
     rows = []
     for name, record in packages:
         tested = {quality.domain for quality in record.quality if quality.n}

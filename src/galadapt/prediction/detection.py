@@ -21,12 +21,7 @@ _LEVELS, _CONTRAST = 16, 0.01
 
 
 def detect(mosaic: Mosaic, size: int, extraction: Extraction) -> pd.DataFrame:
-    """Find sources: the extraction's segmentation, deblended by photutils.
-
-    Args:
-        mosaic: Open, on the network's pixel grid.
-        size: Stamp side [px].
-        extraction: Background and threshold.
+    """Find sources for stamps of `size` px: the extraction's segmentation, deblended by photutils.
 
     Returns:
         x, y: 0-based centroids in pixels of the image itself, by rows from the bottom.

@@ -14,7 +14,8 @@ from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
 from galadapt.learners.keras import networks
 from galadapt.learners.orientations import mean_output
-from galadapt.prediction.package import REFERENCE, Package, Record, features_of
+from galadapt.learners.predict import feature_columns
+from galadapt.prediction.package import REFERENCE, Package, Record
 from galadapt.stamps.preprocess import apply_chain
 
 #: Stamps per forward pass, always this many: results do not depend on how stamps are grouped.
@@ -25,32 +26,18 @@ _REMEDY = "make or fetch the package again"
 
 @dataclass(frozen=True)
 class Measured:
-    """The outputs of an ensemble for n stamps.
+    """The outputs of an ensemble for n stamps."""
 
-    Attributes:
-        predicted: Mean over members (n, p) in the parameters' units.
-        spread: Standard deviation between members (n, p); 0 with a single one.
-        features: The first member's features (n, f).
-    """
-
-    predicted: np.ndarray
-    spread: np.ndarray
-    features: np.ndarray
+    predicted: np.ndarray  #: Mean over members (n, p) in the parameters' units.
+    spread: np.ndarray  #: Standard deviation between members (n, p); 0 with a single one.
+    features: np.ndarray  #: The first member's features (n, f).
 
 
 class Ensemble:
     """The networks of a package, ready to predict."""
 
     def __init__(self, record: Record, models: Mapping[str, keras.Model]) -> None:
-        """Take over networks.
-
-        Args:
-            record: What they expect; its first members are these networks.
-            models: By the names that messages give them.
-
-        Raises:
-            DataError: a network does not fit the record.
-        """
+        """Take a record's first networks, by names for messages; a DataError if one is unfit."""
         self._record = record
         self._scalers = [
             TargetScaler.from_dict(member.target_scaling)
@@ -84,7 +71,7 @@ class Ensemble:
         except DataError as error:
             problem = error.args[0].removeprefix(f"{package.folder}/").split(";")[0]
             raise DataError(f"{package.folder}: {problem}; {_REMEDY}") from None
-        width, known = ensemble._first.outputs[1].shape[-1], len(features_of(package.reference))
+        width, known = ensemble._first.outputs[1].shape[-1], len(feature_columns(package.reference))
         if width != known:
             raise DataError(
                 f"{package.folder / REFERENCE}: {known} features, the network has {width}; "

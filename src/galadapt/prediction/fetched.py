@@ -32,16 +32,9 @@ def fetched() -> dict[str, Path]:
 
 
 def locate(given: str | Path) -> Path:
-    """Find a package by its folder or by the name it was fetched under.
-
-    Raises:
-        DataError: it is neither.
-    """
+    """Find a package by its folder or by the name it was fetched under."""
     folder = Path(given)
-    known = fetched()
-    if folder.exists() or str(given) not in known:
-        return folder
-    return known[str(given)]
+    return folder if folder.exists() else fetched().get(str(given), folder)
 
 
 def default_package(made_here: Path) -> Path:
@@ -68,17 +61,13 @@ def fetch(
     output: Path | None = None,
     replace: bool = False,
 ) -> Path:
-    """Copy a package out of a store, whole and with networks that can be run.
+    """Copy a package out of a store, whole and with networks that can be run; return its folder.
 
     Args:
         name: Its name or its path in the store.
-        store: See `galadapt.prediction.store.opened`.
-        rev: The same.
+        store, rev: See `galadapt.prediction.store.opened`.
         output: Folder to make; None: its name in `models_folder`.
         replace: Overwrite another package that lies there.
-
-    Returns:
-        The folder.
 
     Raises:
         ConfigError: something else lies there.
@@ -103,7 +92,7 @@ def fetch(
             try:
                 source.copy(remote, new)
                 found = read_package(new)
-                if found.digest != remote.record.digest:
+                if found.record.digest != remote.record.digest:
                     raise DataError(f"{RECORD}: changed while it was fetched; fetch it again")
                 # Networks are opened in Keras' safe mode: what would run code is refused.
                 Ensemble.of_package(found)
@@ -131,7 +120,7 @@ def _already(target: Path, record: Record, replace: bool) -> bool:
     if not (target / RECORD).is_file():
         raise ConfigError(f"{target}: holds something else; choose another folder (-o)")
     try:
-        same = read_package(target).digest == record.digest
+        same = read_package(target).record.digest == record.digest
         problem = "another package of this name lies there"
     except DataError as error:
         same, problem = False, f"a broken package lies there ({str(error).partition(';')[0]})"

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
-
-from galadapt.core.extraction_flags import names as extraction_names
+from galadapt.core.extraction_flags import Warnings, names
 
 
-class Flag(IntFlag):
-    """Bits of the column `flags`; 0: nothing is known against the measurement.
-
-    Attributes:
-        meaning: For headers and documentation.
-        extraction: Name of the same bit in `galadapt.core.extraction_flags`, which decides it; ""
-            for the bits that the measurement itself decides.
-    """
-
-    meaning: str
-    extraction: str
-
-    def __new__(cls, bit: int, meaning: str, extraction: str = "") -> Flag:
-        """Make the member of one bit."""
-        flag = int.__new__(cls, bit)
-        flag._value_, flag.meaning, flag.extraction = bit, meaning, extraction
-        return flag
+class Flag(Warnings):
+    """Bits of the column `flags`; those that repeat one of the extraction name it."""
 
     NO_STAMP = 1 << 0, "not measured; see the column reason"
     OUT_OF_RANGE = 1 << 1, "a prediction lies outside the training's range; no error is reported"
@@ -45,18 +28,8 @@ class Flag(IntFlag):
     SATURATED = 1 << 13, "saturated pixels", "saturated"
     COINCIDENT = 1 << 14, "another object of the catalogue within one pixel", "coincident"
 
-    @property
-    def label(self) -> str:
-        """The bit's name in lower case, as in catalogues and messages."""
-        return str(self.name).lower()
-
 
 def of_extraction(bits: int) -> int:
     """Translate the extraction's bits (`galadapt.core.extraction_flags`) into bits of `Flag`."""
-    found = extraction_names(bits)
+    found = names(bits)
     return sum(int(flag) for flag in Flag if flag.extraction in found)
-
-
-def names(bits: int) -> list[str]:
-    """Name the bits that are set."""
-    return [flag.label for flag in Flag if flag & bits]

@@ -60,21 +60,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Inputs that are open and checked.
-
-    Attributes:
-        package: The package to measure with.
-        sources: Where stamps come from, in the order they are tried.
-        objects: What is measured: id, and ra, dec [deg] or x, y [px].
-        psf: The images' PSF: the one given, else that of the training.
-        common: Flags of all objects.
-    """
+    """Inputs that are open and checked."""
 
     package: Package
-    sources: Sequence[StampSource]
-    objects: pd.DataFrame
-    psf: Psf
-    common: int
+    sources: Sequence[StampSource]  #: Where stamps come from, in the order they are tried.
+    objects: pd.DataFrame  #: What is measured: id, and ra, dec [deg] or x, y [px].
+    psf: Psf  #: The images' PSF: the one given, else that of the training.
+    common: int  #: Flags of all objects.
 
     def stamps(self, rows: np.ndarray) -> dict[int, Stamp]:
         """Cut out some objects, each from the first source that gives a stamp: {row: stamp}."""
@@ -123,11 +115,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
 
 
 def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
-    """Refuse to write over an input, or twice to one file.
-
-    Raises:
-        ConfigError: one of `outputs` is another one or an input.
-    """
+    """Refuse (ConfigError) to write over an input, or twice to one file."""
     maps = [path for paths in inputs.maps.values() for path in paths]
     single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
     taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}

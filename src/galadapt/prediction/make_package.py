@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,8 +23,10 @@ from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
 from galadapt.learners import run_folder
+from galadapt.learners.data import chosen_rows
 from galadapt.learners.keras import backend
 from galadapt.learners.keras.learner import NETWORK
+from galadapt.learners.predict import feature_table
 from galadapt.prediction.intervals import Intervals, arrays, coverage, labelled
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
@@ -63,7 +64,7 @@ def write_package(
     compute: Compute,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write the folder that `galadapt predict` measures with.
+    """Write the folder that `galadapt predict` measures with (`galadapt.prediction.package`).
 
     Args:
         runs: Run folders (run.json, model/) of the seeds of one task, variant and method.
@@ -74,7 +75,7 @@ def write_package(
         extraction: How stamps are cut out of mosaics.
         predictor: Licence and citation of the package.
         survey_kind: Kind of the survey.
-        output: Folder to write; see `galadapt.prediction.package`.
+        output: Folder to write.
         compute: Backend, threads and GPUs.
         provenance: Stored in package.json; no time and no path.
 
@@ -92,12 +93,9 @@ def write_package(
     run = records[0]
     settings = run["settings"]
     parameters = [quantity["name"] for quantity in run["answer"]["quantities"]]
-    with contextlib.ExitStack() as opened:
-        sets = {
-            domain: opened.enter_context(StampSet(paths))
-            for domain, paths in zip(DOMAINS, (simulated, [survey]), strict=True)
-        }
-        stamps = sets["simulated"]
+    paths = [folder / run_folder.MODEL / NETWORK for folder in runs]
+    with StampSet(simulated) as stamps, StampSet(survey) as survey_stamps:
+        sets = {"simulated": stamps, "survey": survey_stamps}
         pixel_scale = float(stamps.metadata["pixel_scale"])
         if "variant_steps" in stamps.metadata:
             raise DataError(
@@ -111,10 +109,10 @@ def write_package(
                 Member(
                     file=f"member-{number}.keras",
                     seed=one["seed"],
-                    digest=file_digest(_network(folder)),
+                    digest=file_digest(path),
                     target_scaling=one["answer"]["scaling"],
                 )
-                for number, (one, folder) in enumerate(zip(records, runs, strict=True), start=1)
+                for number, (one, path) in enumerate(zip(records, paths, strict=True), start=1)
             ],
             reference_digest="",
             size=0,
@@ -140,7 +138,6 @@ def write_package(
             version=__version__,
             provenance=dict(provenance),
         )
-        paths = [_network(folder) for folder in runs]
         ensemble = Ensemble(record, {str(path): networks.load(path) for path in paths})
         measured: pd.DataFrame = pd.concat(
             [
@@ -154,9 +151,9 @@ def write_package(
     test = measured[measured["split"] == "test"]
     domain = _reference_domain(record, reference)
     coverage_rows = _coverage_rows(record, reference, domain, test)
-    for member, folder in zip(record.members, runs, strict=True):
+    for member, path in zip(record.members, paths, strict=True):
         with atomic(output / member.file) as temporary:
-            temporary.write_bytes(_network(folder).read_bytes())
+            temporary.write_bytes(path.read_bytes())
     write_parquet(output / REFERENCE, reference.reset_index(drop=True))
     files = [output / name for name in (REFERENCE, *(member.file for member in record.members))]
     record = record.model_copy(
@@ -173,10 +170,6 @@ def write_package(
     table = pd.DataFrame(coverage_rows)
     for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
         log.info(line)
-
-
-def _network(run: Path) -> Path:
-    return run / run_folder.MODEL / NETWORK
 
 
 def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
@@ -212,11 +205,10 @@ def _ranges(
     rows = pd.concat([table[table["split"] == "train"] for table in tables])
     if limit is not None:
         rows = rows[rows["magnitude"] <= limit]
-    found = {}
-    for name in parameters:
-        values = rows[name].to_numpy(float)
-        found[name] = Interval(low=float(np.nanmin(values)), high=float(np.nanmax(values)))
-    return found
+    return {
+        name: Interval(low=float(rows[name].min()), high=float(rows[name].max()))
+        for name in parameters
+    }
 
 
 def _measure(
@@ -228,9 +220,7 @@ def _measure(
     max_magnitude: float | None,
 ) -> pd.DataFrame:
     """Predictions, truths and features of one split of a domain; see `package` for the columns."""
-    rows = stamps.rows(split)
-    if max_magnitude is not None:
-        rows = rows[stamps.table["magnitude"].to_numpy(float)[rows] <= max_magnitude]
+    rows = chosen_rows(stamps, split, magnitude_limit=max_magnitude)
     labels = stamps.table.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame({"id": labels["id"], "domain": domain, "split": split})
     for name in record.parameters:
@@ -242,9 +232,8 @@ def _measure(
         for column, name in enumerate(record.parameters):
             columns[f"{name}_predicted"] = result.predicted[:, column]
             columns[f"{name}_spread"] = result.spread[:, column]
-        features = result.features.astype(np.float32)
-        columns |= {f"f{k:03d}": features[:, k] for k in range(features.shape[1])}
-        parts.append(pd.DataFrame(columns))
+        features = feature_table(result.features)
+        parts.append(pd.concat([pd.DataFrame(columns), features], axis=1))
     return pd.concat([table, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1)
 
 
@@ -296,18 +285,15 @@ def _coverage_rows(
             here = (magnitude >= bottom) & (magnitude < top)
             if here.sum() < (_PER_BIN if number else 1):
                 continue
-            shares = coverage(errors[here], predicted[here], truth[here])
-            rows.append(
-                {
-                    "domain": tested,
-                    "level": level,
-                    "magnitude_low": None if np.isinf(bottom) else round(float(bottom), 2),
-                    "magnitude_high": None if np.isinf(top) else round(float(top), 2),
-                    "n": int(here.sum()),
-                    **{
-                        name: round(float(share), 4)
-                        for name, share in zip(record.parameters, shares, strict=True)
-                    },
-                }
-            )
+            shares = coverage(errors[here], predicted[here], truth[here]).tolist()
+            row: dict[str, Any] = {
+                "domain": tested,
+                "level": level,
+                "magnitude_low": None if np.isinf(bottom) else round(float(bottom), 2),
+                "magnitude_high": None if np.isinf(top) else round(float(top), 2),
+                "n": int(here.sum()),
+            }
+            for name, share in zip(record.parameters, shares, strict=True):
+                row[name] = round(share, 4)
+            rows.append(row)
     return rows

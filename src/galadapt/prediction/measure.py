@@ -9,8 +9,6 @@ catalogue is the same whether or not it was interrupted.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError, RunError
-from galadapt.core.files import DIGEST_LIMIT, write_parquet, write_text
+from galadapt.core.errors import DataError
+from galadapt.core.files import DIGEST_LIMIT, locked, write_parquet, write_text
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.cutouts.stamps import Stamp
@@ -37,11 +35,7 @@ _KEY = "key.json"
 
 
 def input_digest(path: Path) -> str:
-    """Identify a file by its content, or a large one by its size and time of change.
-
-    Raises:
-        DataError: the file is missing.
-    """
+    """Identify a file by its content, or a large one by its size and time of change."""
     try:
         state = path.stat()
         if state.st_size > DIGEST_LIMIT:
@@ -62,8 +56,7 @@ def measure(
     """Measure every object on the first source that gives a stamp of it.
 
     Args:
-        package: The package.
-        ensemble: Its networks.
+        package, ensemble: The package and its networks.
         sources: Where stamps come from, in order.
         objects: id and ra, dec [deg] or x, y [px].
         parts: Folder of the parts; the caller removes it when the catalogue is written.
@@ -96,30 +89,16 @@ def measure(
 
 @contextlib.contextmanager
 def reserved(parts: Path) -> Iterator[None]:
-    """Keep the folder of parts for one run; it goes when the run ends without having begun one.
-
-    Raises:
-        RunError: another run is writing there.
-    """
+    """Keep the folder of parts for one run; a RunError if another run has it."""
     parts.mkdir(parents=True, exist_ok=True)
-    handle = os.open(parts, os.O_RDONLY)
+    output = parts.with_name(parts.name.removeprefix(".").removesuffix(".parts"))
+    busy = f"{output}: another run is writing it; wait for it, or choose another output"
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            output = parts.name.removeprefix(".").removesuffix(".parts")
-            raise RunError(
-                f"{parts.with_name(output)}: another run is writing it; wait for it, or choose "
-                "another output"
-            ) from None
-        except OSError:
-            # Some network file systems know no locks of folders.
-            pass
-        yield
+        with locked(parts, refused=busy):
+            yield
     finally:
         with contextlib.suppress(OSError):
             parts.rmdir()
-        os.close(handle)
 
 
 def _known_parts(parts: Path, key: str) -> dict[str, pd.DataFrame]:
@@ -152,10 +131,7 @@ def _grouped(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
 
 
 def _measured(
-    package: Package,
-    ensemble: Ensemble,
-    source: StampSource,
-    batches: Sequence[Batch],
+    package: Package, ensemble: Ensemble, source: StampSource, batches: Sequence[Batch]
 ) -> pd.DataFrame:
     """Measure some objects; one without a usable stamp has NaN and a reason."""
     judged = [one for batch in batches for one in batch.judged]

@@ -28,6 +28,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
+from galadapt.learners.predict import feature_columns
 from galadapt.prediction.intervals import KINDS, Intervals
 from galadapt.stamps.preprocess import Step
 
@@ -100,11 +101,6 @@ class Record(Section):
         return digest(self.model_dump(mode="json"))
 
 
-def features_of(reference: pd.DataFrame) -> list[str]:
-    """Name the columns that hold the first member's features."""
-    return [name for name in map(str, reference) if name[:1] == "f" and name[1:].isdigit()]
-
-
 @dataclass(frozen=True)
 class Package:
     """An open package: its folder, package.json and reference.parquet."""
@@ -112,11 +108,6 @@ class Package:
     folder: Path
     record: Record
     reference: pd.DataFrame
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of the networks and of all that turns their outputs into a catalogue."""
-        return self.record.digest
 
     @cached_property
     def intervals(self) -> Intervals:
@@ -128,7 +119,7 @@ class Package:
     def familiarity(self) -> Familiarity:
         """Distances from the reference galaxies of the domains trained on."""
         rows = self.reference[self.reference["domain"].isin(self.record.feature_domains)]
-        return Familiarity(rows[features_of(self.reference)].to_numpy(float))
+        return Familiarity(rows[feature_columns(self.reference)].to_numpy(float))
 
 
 class Familiarity:
@@ -159,11 +150,7 @@ class Familiarity:
 
 
 def read_package(folder: str | Path) -> Package:
-    """Open a package.
-
-    Raises:
-        DataError: the folder is none, a file is missing or broken, or another version wrote it.
-    """
+    """Open a package; a DataError if it is missing, broken, or of another version."""
     folder = Path(folder)
     path = folder / RECORD
     if not path.is_file():
@@ -187,15 +174,7 @@ def read_package(folder: str | Path) -> Package:
 
 
 def parse_record(text: bytes, path: str | Path) -> Record:
-    """Read the content of a package.json.
-
-    Args:
-        text: The content.
-        path: What to call it in errors.
-
-    Raises:
-        DataError: it is broken, or another version wrote it.
-    """
+    """Read a package.json (`path`: for messages); a DataError if broken or of another version."""
     try:
         values = json.loads(text.decode("utf-8"))
         schema, version = values.pop("schema", None), values.get("version", "of unknown version")
@@ -239,7 +218,7 @@ def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> Non
         raise DataError(
             f"{path}: lacks the column(s) {', '.join(missing)}; make or fetch the package again"
         )
-    finite = [*features_of(reference), *columns["predicted"], *columns["spread"]]
+    finite = [*feature_columns(reference), *columns["predicted"], *columns["spread"]]
     if not np.isfinite(reference[finite].to_numpy(float)).all():
         raise DataError(f"{path}: holds values that are not finite; make or fetch it again")
     for what, domains in (
@@ -255,13 +234,7 @@ def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> Non
 
 
 def newest_package(models: str | Path) -> Path:
-    """Find the package under a folder of packages whose package.json is the newest.
-
-    Hidden folders do not count: those hold what is still being written.
-
-    Raises:
-        DataError: there is none.
-    """
+    """Find the newest package under a folder; a DataError if there is none."""
     found = packages_under(models)
     if not found:
         raise DataError(
@@ -272,13 +245,15 @@ def newest_package(models: str | Path) -> Path:
 
 
 def packages_under(models: str | Path) -> list[Path]:
-    """Name the packages under a folder, the newest last, passing over hidden folders."""
+    """Name the packages under a folder by the age of their package.json, the newest last.
+
+    Hidden folders do not count: those hold what is still being written.
+    """
     models = Path(models)
     found = [
         path
         for path in models.glob(f"**/{RECORD}")
         if not any(part.startswith(".") for part in path.relative_to(models).parts)
     ]
-    return [
-        path.parent for path in sorted(found, key=lambda path: (path.stat().st_mtime, str(path)))
-    ]
+    found.sort(key=lambda path: (path.stat().st_mtime, str(path)))
+    return [path.parent for path in found]

@@ -97,7 +97,7 @@ def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None) -> str:
     return canonical_json(
         {
             "version": __version__,
-            "package": prepared.package.digest,
+            "package": prepared.package.record.digest,
             "members": members,
             "inputs": [[input_digest(path) for path in one.inputs] for one in prepared.sources],
             "options": {name: str(value) for name, value in inputs.options.items()},
@@ -116,7 +116,7 @@ def _provenance(
     return {
         "GA_VERS": __version__,
         "GA_MODEL": package.record.name,
-        "GA_DIGST": package.digest,
+        "GA_DIGST": package.record.digest,
         "GA_LEVEL": f"{level:g}",
         "GA_MEMBR": str(members or len(package.record.members)),
         "GA_INPUT": ", ".join(dict.fromkeys(source.name for source in prepared.sources)),

@@ -13,11 +13,12 @@ from scipy.optimize import minimize
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
+from galadapt.core.extraction_flags import names
 from galadapt.core.log import log
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
 from galadapt.plots.style import drawing
-from galadapt.prediction.flags import names
+from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Prepared
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import Renderer, make_renderer
@@ -41,16 +42,8 @@ def draw_sample(prepared: Prepared, table: pd.DataFrame, count: int, output: Pat
     The model is a Sersic profile with the predicted parameters, seen through the PSF. What the
     networks do not predict, position angle and centre, is fitted to the stamp. Images and models
     share one scale per galaxy, arcsinh(pixel / (3 sigma)); residuals run from -10 (blue) to +10
-    sigma (red).
-
-    Args:
-        prepared: What was measured.
-        table: The catalogue of `galadapt.prediction.predict.predict`.
-        count: Objects at most, evenly spaced in the rank of magnitude.
-        output: PNG to write.
-
-    Raises:
-        DataError: an input is missing or broken.
+    sigma (red). At most `count` objects of the catalogue are drawn, evenly spaced in the rank of
+    magnitude.
     """
     record = prepared.package.record
     magnitude = table["magnitude"].to_numpy(float)
@@ -82,17 +75,13 @@ def draw_sample(prepared: Prepared, table: pd.DataFrame, count: int, output: Pat
                 f"{values['id']}  m {values['magnitude']:.2f}±{values['magnitude_err']:.2f}  "
                 f"re {radius:.1f}  n {values['sersic_index']:.1f}  e {values['ellipticity']:.2f}"
             )
-            _draw(panels, stamp, model, title, ", ".join(names(int(values["flags"]))))
+            _draw(panels, stamp, model, title, ", ".join(names(int(values["flags"]), Flag)))
         for panel in axes.flat:
             panel.set_axis_off()
 
 
 def _fitted(
-    renderer: Renderer,
-    stamp: Stamp,
-    parameters: dict[str, float],
-    angle: float,
-    mask: np.ndarray,
+    renderer: Renderer, stamp: Stamp, parameters: dict[str, float], angle: float, mask: np.ndarray
 ) -> np.ndarray:
     """Draw the model at the angle and centre that fit the stamp best."""
 
@@ -132,17 +121,9 @@ def _draw(panels: np.ndarray, stamp: Stamp, model: np.ndarray, title: str, note:
     panels[2].imshow(residual, cmap="RdBu_r", vmin=-_RESIDUAL, vmax=_RESIDUAL, **look)
     texts = [panels[0].set_title(title, fontsize=6.5, loc="left")]
     if note:
-        texts.append(
-            panels[0].text(
-                0.02,
-                0.02,
-                textwrap.fill(note, _NOTE_WIDTH),
-                transform=panels[0].transAxes,
-                fontsize=6,
-                color="#D55E00",
-                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
-            )
-        )
+        box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
+        look = {"fontsize": 6, "color": "#D55E00", "transform": panels[0].transAxes, "bbox": box}
+        texts.append(panels[0].text(0.02, 0.02, textwrap.fill(note, _NOTE_WIDTH), **look))
     for text in texts:
         # Long text would push the panels apart.
         text.set_in_layout(False)

@@ -21,7 +21,7 @@ from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import Flag as ExtractionFlag
 from galadapt.core.log import progress
-from galadapt.core.photometry import known_zero_point, rescaling
+from galadapt.core.photometry import known_rescaling
 from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import coincident, cutouts
 from galadapt.cutouts.stamps import Rejection, Stamp
@@ -44,30 +44,20 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class Batch:
-    """Some objects, their stamps or rejections, and their positions.
+    """Some objects, their stamps or rejections, and their positions."""
 
-    Attributes:
-        rows: Their rows in the table of objects (n,).
-        judged: A stamp or a rejection of each.
-        places: One row each: x, y [0-based px of the image itself], ra, dec [deg] and
-            image_pixel_scale [arcsec/px]; NaN where unknown.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  #: Their rows in the table of objects (n,).
     judged: list[Judged]
+    #: x, y [0-based px of the image itself], ra, dec [deg] and image_pixel_scale [arcsec/px]; NaN
+    #: where unknown.
     places: pd.DataFrame
 
 
 class StampSource:
-    """Something that stamps can be cut from.
+    """Something that stamps can be cut from."""
 
-    Attributes:
-        name: Its image's name in the catalogue.
-        inputs: The files it reads.
-    """
-
-    name: str
-    inputs: list[Path]
+    name: str  #: Its image's name in the catalogue.
+    inputs: list[Path]  #: The files it reads.
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out the objects in some rows of a table, in any order."""
@@ -81,7 +71,7 @@ def usable(judged: Judged) -> TypeGuard[Stamp]:
 
 def brightening(record: Record, zero_point: float | None, path: Path) -> float:
     """Factor that brings an image to the package's zero point; it must be known."""
-    return rescaling(known_zero_point(zero_point, path, "--zero-point"), record.zero_point)
+    return known_rescaling(zero_point, record.zero_point, path, "--zero-point")
 
 
 @dataclass
@@ -98,7 +88,6 @@ class ImageStamps(StampSource):
     remark: Callable[[str], None] = field(default_factory=once)
 
     def __post_init__(self) -> None:
-        """Name the image and list it with its maps."""
         self.name = self.path.name
         maps = [self.options.get(kind) for kind in ("weight", "rms", "mask", "exposure")]
         self.inputs = [self.path, *(Path(path) for path in maps if path is not None)]
@@ -112,26 +101,18 @@ class ImageStamps(StampSource):
         """Cut out objects of the image."""
         with self.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, self.path)
-            if self.alone:
-                x, y = locate(objects, mosaic)
-            elif "x" in objects:
-                x, y = mosaic.regrid(objects["x"], objects["y"])
-            else:
-                x, y = mosaic.positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
+            x, y = locate(objects, mosaic, must_lie_inside=self.alone)
             # The extraction compares only the objects it is given, after a restart not all.
             twice = coincident(x, y)
             x, y = x[rows], y[rows]
             found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
             for some, judged in found:
                 some = np.asarray(some)
-                yield Batch(
-                    rows[some],
-                    [
-                        _flagged(_scaled(one, factor), ExtractionFlag.COINCIDENT, twice[row])
-                        for one, row in zip(judged, rows[some], strict=True)
-                    ],
-                    _places(mosaic, x[some], y[some]),
-                )
+                flagged = [
+                    _flagged(_scaled(one, factor), ExtractionFlag.COINCIDENT, twice[row])
+                    for one, row in zip(judged, rows[some], strict=True)
+                ]
+                yield Batch(rows[some], flagged, _places(mosaic, x[some], y[some]))
 
 
 def _scaled(judged: Judged, factor: float) -> Judged:
@@ -178,7 +159,6 @@ class CutoutStamps(StampSource):
     remark: Callable[[str], None] = field(default_factory=once)
 
     def __post_init__(self) -> None:
-        """Name the folder and list its files."""
         self.name, self.inputs = self.paths[0].parent.name, list(self.paths)
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
@@ -201,14 +181,11 @@ class CutoutStamps(StampSource):
             factor = brightening(self.record, mosaic.zero_point, path)
             ny, nx = mosaic.shape
             x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
-            if self.fill:
-                framed = Framed(mosaic, size)
-                found = cutouts(framed, x + framed.pad, y + framed.pad, size, self.extraction)
-            else:
-                found = cutouts(mosaic, x, y, size, self.extraction)
-            ((_, (judged,)),) = found
+            framed = Framed(mosaic, size) if self.fill else None
+            pad = framed.pad if framed else 0
+            ((_, (judged,)),) = cutouts(framed or mosaic, x + pad, y + pad, size, self.extraction)
             judged = _scaled(judged, factor)
-            if self.fill and framed.filled:
+            if framed and framed.filled:
                 judged = _flagged(judged, ExtractionFlag.NEAR_EDGE, True)
             return judged, _places(mosaic, x, y)
 
@@ -218,21 +195,12 @@ class Framed:
 
     As `survey.fill` does for training: white noise around the sky's level, of the scatter of the
     outermost pixels. The noise depends on the pixels alone.
-
-    Attributes:
-        shape: (ny, nx) with the frame [px].
-        pixel_scale: [arcsec/px].
-        pad: Width of the frame [px]; 0 where none is needed.
-        filled: Whether any pixel was filled with noise.
     """
 
     def __init__(self, mosaic: Mosaic, size: int) -> None:
-        """Read an image and draw its frame.
-
-        Raises:
-            DataError: its edge shows no noise.
-        """
+        """Read an image and draw its frame; a DataError if its edge shows no noise."""
         data, weight = mosaic.read()
+        #: Width of the frame [px]; 0 where none is needed.
         self.pad = max(0, -(-(size + 2 - min(data.shape)) // 2))
         self.pixel_scale = mosaic.pixel_scale
         data, weight = (np.pad(plane, self.pad) for plane in (data, weight))
@@ -240,6 +208,7 @@ class Framed:
         # What lies beyond the edge of the data, as in turned images; holes inside stay holes.
         beyond = np.pad(~good, 1, constant_values=True)
         beyond = (label(beyond)[0] == 1)[1:-1, 1:-1]
+        #: Whether any pixel was filled with noise.
         self.filled = bool(beyond.any())
         if self.filled:
             sky, rms = edge_level(data, good, min(mosaic.shape))
@@ -264,11 +233,7 @@ class StampSetStamps(StampSource):
     """A stamp set as `galadapt` writes them; row k of the table is stamp k."""
 
     def __init__(self, path: Path, record: Record) -> None:
-        """Check that the stamps fit.
-
-        Raises:
-            DataError: the file is broken, of another pixel scale, too small, or a variant.
-        """
+        """Open a stamp set; a DataError if its stamps are broken or do not fit the record."""
         self.name, self.inputs, self._record = path.name, [path], record
         with StampSet(path) as stamps:
             self._scale = float(stamps.metadata["pixel_scale"])

@@ -35,16 +35,11 @@ _LARGEST_RECORD = 4 * 2**20
 
 @dataclass(frozen=True)
 class RemotePackage:
-    """A package in a store.
+    """A package in a store."""
 
-    Attributes:
-        name: Its folder without results, presets and models; where that is not unique, its path.
-        path: Its folder in the store.
-        record: Its package.json.
-    """
-
+    #: Its folder without results, presets and models; where that is not unique, its path.
     name: str
-    path: str
+    path: str  #: Its folder in the store.
     record: Record
 
 
@@ -65,7 +60,7 @@ def opened(store: str | None = None, rev: str | None = None) -> Iterator[Store]:
 
     named = store or os.environ.get(VARIABLE) or None
     where = named or str(Path.cwd())
-    remedy = f"name one with --store or {VARIABLE}" if named is None else "check its name"
+    remedy = "check its name" if named else f"name one with --store or {VARIABLE}"
     with contextlib.ExitStack() as stack:
         # A repository that had to be cloned lies in a temporary folder until then.
         stack.callback(clean_repos)
@@ -81,27 +76,19 @@ def opened(store: str | None = None, rev: str | None = None) -> Iterator[Store]:
 
 
 class Store:
-    """An open store; see `opened`.
-
-    Attributes:
-        where: Its folder or address.
-        broken: Why a package cannot be read, by its name.
-        unreachable: Folders that DVC tracks and that neither cache nor remote has.
-    """
+    """An open store, at a folder or address; see `opened`."""
 
     def __init__(self, where: str, files: Any) -> None:
         """Take over an open `dvc.api.DVCFileSystem`."""
         self.where = where
+        #: Why a package cannot be read, by its name.
         self.broken: dict[str, str] = {}
+        #: Folders that DVC tracks and that neither cache nor remote has.
         self.unreachable: list[str] = []
         self._files = files
 
     def packages(self) -> list[RemotePackage]:
-        """Read every package.json, in the order of the packages' names.
-
-        Raises:
-            DataError: the store is broken.
-        """
+        """Read every package.json, by name; a DataError if the store is broken."""
         self.broken, self.unreachable = {}, []
         short = {
             path: "/".join(part for part in path.split("/") if part not in IGNORED_FOLDERS)
@@ -118,11 +105,7 @@ class Store:
         return sorted(found, key=lambda package: package.name)
 
     def named(self, name: str) -> RemotePackage:
-        """Find a package by its name or its path.
-
-        Raises:
-            DataError: there is none of that name, or its package.json is broken.
-        """
+        """Find a package by its name or its path; a DataError if there is none, or a broken one."""
         packages = self.packages()
         for package in packages:
             if name in (package.name, package.path):

@@ -20,8 +20,9 @@ from astropy import units as u
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
+from galadapt.core.tables import read_any_table
 from galadapt.sky import Mosaic
-from galadapt.sky.tables import given_unit, missing, numbers, read_any_table, sky_angles
+from galadapt.sky.tables import given_unit, missing, numbers, sky_angles
 
 #: Flags of van der Wel et al. (2012), section 3.
 FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
@@ -201,14 +202,17 @@ def read_galfit(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def locate(objects: pd.DataFrame, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
+def locate(
+    objects: pd.DataFrame, mosaic: Mosaic, must_lie_inside: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the objects of `read_objects` on an image.
 
     Returns:
         x, y [output px of the mosaic, 0-based]; NaN for objects without a position.
 
     Raises:
-        DataError: no object is on the image, or the image has no WCS and the objects no pixels.
+        DataError: no object is on the image though one must be, or the image has no WCS and the
+            objects no pixels.
     """
     ny, nx = mosaic.shape
 
@@ -218,7 +222,7 @@ def locate(objects: pd.DataFrame, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarra
 
     if "x" in objects:
         x, y = mosaic.regrid(objects["x"], objects["y"])
-        if count(x, y) == 0:
+        if must_lie_inside and count(x, y) == 0:
             raise DataError(
                 f"{mosaic.path}: all {len(objects)} objects lie outside the image of "
                 f"{mosaic.native_shape[1]} x {mosaic.native_shape[0]} px; check that catalogue and "
@@ -227,7 +231,7 @@ def locate(objects: pd.DataFrame, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarra
         return x, y
     ra, dec = objects["ra"].to_numpy(), objects["dec"].to_numpy()
     x, y = mosaic.positions(ra, dec)
-    if count(x, y):
+    if count(x, y) or not must_lie_inside:
         return x, y
     mistakes = {
         "ra and dec swapped: exchange the two in columns": (dec, ra),

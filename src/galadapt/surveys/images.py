@@ -27,7 +27,7 @@ from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, expand
 from galadapt.core.log import log, progress
-from galadapt.core.photometry import known_zero_point, magnitude_of, rescaling
+from galadapt.core.photometry import known_rescaling, magnitude_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
@@ -97,8 +97,7 @@ def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
 
 def _brightening(mosaic: Mosaic, image: Image) -> float:
     """Factor that brings the image's pixels to the experiment's zero point."""
-    known = known_zero_point(mosaic.zero_point, mosaic.path, "survey.zero_point")
-    return rescaling(known, image.zero_point)
+    return known_rescaling(mosaic.zero_point, image.zero_point, mosaic.path, "survey.zero_point")
 
 
 def _with_flags(objects: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def test_every_difference_of_zero_points_is_converted():
     assert photometry.rescaling(25.0, 25.001) == pytest.approx(1.000921, abs=1e-6)
     assert photometry.rescaling(25.9463, 25.9463) == 1
     with pytest.raises(DataError, match="no header card; give --zero-point, the AB magnitude"):
-        photometry.known_zero_point(None, IMAGE, "--zero-point")
+        photometry.known_rescaling(None, 25.0, IMAGE, "--zero-point")
 
 
 def test_of_header_and_option_the_option_counts():

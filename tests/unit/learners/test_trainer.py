@@ -36,7 +36,7 @@ from galadapt.learners.keras import adaptation, trainer  # noqa: E402
 from galadapt.learners.keras.batches import Batches  # noqa: E402
 from galadapt.learners.keras.epochs import Checkpoint  # noqa: E402
 from galadapt.learners.keras.epochs import Progress as CheckpointProgress  # noqa: E402
-from galadapt.learners.keras.networks import build, feature_variables  # noqa: E402
+from galadapt.learners.keras.networks import build, feature_extractor  # noqa: E402
 from galadapt.learners.orientations import oriented  # noqa: E402
 
 MakeJob = Callable[..., Job]
@@ -483,7 +483,7 @@ def test_one_network_per_parameter_goes_through_every_training(
         """Say how far each weight of the heads (False) and of the trunks (True) went."""
         train(job({**settings, **changes}, start=start, output=tmp_path / name))
         before, after = network(start.parent), network(tmp_path / name)
-        trunks = {variable.path for variable in feature_variables(before)}
+        trunks = {variable.path for variable in feature_extractor(before).trainable_variables}
         found: dict[bool, list[float]] = {True: [], False: []}
         for one, other in zip(before.weights, after.weights, strict=True):
             found[one.path in trunks].append(float(np.abs(one.numpy() - other.numpy()).max()))

@@ -33,7 +33,7 @@ def loaded_once(one_thread) -> Iterator[None]:
     load, known = Ensemble.of_package, {}
 
     def of_package(package: Package, members: int | None = None) -> Ensemble:
-        key = package.folder, package.digest, members
+        key = package.folder, package.record.digest, members
         if key not in known:
             known[key] = load(package, members)
         return known[key]

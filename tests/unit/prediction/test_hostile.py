@@ -268,11 +268,11 @@ REFUSALS = {
     "--weight: 2 maps for 1 images": {"maps too many": lambda w: {"weight": [w.sky["weight"]] * 2}},
     "No such file": {"weight absent": lambda w: {"weight": w.folder / "no.fits"}},
     # Catalogues.
-    "no such catalogue": {"catalogue a folder": lambda w: {"catalog": w.folder}},
+    "no such table": {"catalogue a folder": lambda w: {"catalog": w.folder}},
     "no rows": {
         "catalogue of comments": lambda w: {"catalog": w.file("# id ra dec\n# 1 2 3\n", "a.csv")}
     },
-    "not a readable catalogue": {
+    "not a readable table": {
         "catalogue UTF-16": lambda w: {"catalog": w.file(text(w).encode("utf-16"), "a.csv")},
         "catalogue truncated": lambda w: {"catalog": w.file(cut(table_file(w), 0.68), "a.fits")},
         "catalogue gzip": lambda w: {
@@ -365,7 +365,7 @@ REFUSALS = {
     "target scaling is incomplete": {
         "scaling of nothing": first_member(target_scaling={"mean": 1})
     },
-    "not a readable table": {"reference truncated": spoilt_by(truncated_reference)},
+    r"not a readable table \(": {"reference truncated": spoilt_by(truncated_reference)},
     "reference.parquet: missing, or not the file": {
         "reference of another package": spoilt_record(reference_digest="0" * 64)
     },

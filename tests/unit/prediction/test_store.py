@@ -199,7 +199,7 @@ def test_another_one_of_the_name_needs_replace(clone, package, home):
     shutil.copytree(package, other)
     with pytest.raises(ConfigError, match=r"another package of this name.*--replace"):
         fetched.fetch("deep", str(clone))
-    assert read_package(other).digest == read_package(package).digest
+    assert read_package(other).record.digest == read_package(package).record.digest
     fetched.fetch("deep", str(clone), replace=True)
     assert read_package(other).record.survey == "candels"
     assert [path.name for path in other.parent.iterdir()] == ["deep"]

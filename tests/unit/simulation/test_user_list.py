@@ -130,4 +130,7 @@ def test_missing_column_and_empty_table(tmp_path, capsys):
     )
     empty = write(tmp_path, ROWS[:0], "empty.csv")
     assert main(["simulate", "--parameters", str(empty), *arguments]) == 3
-    assert "empty.csv: the table has no rows; give at least one" in capsys.readouterr().err
+    assert (
+        "empty.csv: the table has no rows; check that it was written completely"
+        in capsys.readouterr().err
+    )

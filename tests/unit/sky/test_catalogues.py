@@ -118,13 +118,13 @@ def test_every_format_gives_the_same_objects(tmp_path, kind):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "catalogue is empty"),
-        (b"  \n\n", "catalogue is empty"),
-        (b"id,ra,dec\n", "catalogue has no rows"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a readable catalogue"),
-        (b"PAR1 and no more", "not a readable catalogue"),
-        (b"SIMPLE  = and no more", "not a readable catalogue"),
-        (b"<?xml version='1.0'?><VOTABLE>", "not a readable catalogue"),
+        (b"", "table is empty"),
+        (b"  \n\n", "table is empty"),
+        (b"id,ra,dec\n", "table has no rows"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a readable table"),
+        (b"PAR1 and no more", "not a readable table"),
+        (b"SIMPLE  = and no more", "not a readable table"),
+        (b"<?xml version='1.0'?><VOTABLE>", "not a readable table"),
         (b"just some words\nof a letter\n", "no columns for ra and dec or x and y"),
         (b"id ra dec\n1 2 3\n2 3\n", "row 2 has not the header's 3 columns"),
         (b"id,ra,ra\n1,2,3\n", "column 'ra' stands twice"),
@@ -143,7 +143,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path, content, message):
 def test_images_and_absent_files_are_refused(tmp_path):
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
     _refused("holds no table; give the catalogue, not the image", tmp_path / "image.fits")
-    _refused("no such catalogue", tmp_path / "absent.fits")
+    _refused("no such table", tmp_path / "absent.fits")
 
 
 # --- columns and units ----------------------------------------------------------------------

@@ -58,8 +58,8 @@ def test_absurd_values_are_kept_for_the_survey(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "catalogue is empty"),
-        (HEADER, "catalogue has no rows; check that it was written completely"),
+        ("", "table is empty"),
+        (HEADER, "table has no rows; check that it was written completely"),
         (GOOD, "no line names the columns"),
         (
             HEADER.replace(" re ", " rad ").replace("sn", "snr") + GOOD,
@@ -84,9 +84,9 @@ def test_broken_catalogues_are_named(tmp_path, text, message):
 
 def test_a_binary_file_is_no_catalogue(tmp_path):
     (tmp_path / "cat.txt").write_bytes(bytes(range(256)))
-    with pytest.raises(DataError, match="not a readable catalogue"):
+    with pytest.raises(DataError, match="not a readable table"):
         read_galfit(tmp_path / "cat.txt")
-    with pytest.raises(DataError, match="no such catalogue"):
+    with pytest.raises(DataError, match="no such table"):
         read_galfit(tmp_path / "absent.txt")
 
 

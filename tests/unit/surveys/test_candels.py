@@ -332,7 +332,7 @@ def test_values_that_cannot_be_labels_get_a_flag_and_a_reason(archive, tmp_path,
         (_row(1) + _row(1, dec=2.3001), "NUMBER 1 stands twice"),
         (_row(1, ra=2.3, dec=150.1), "RA and DEC seem to be swapped"),
         (_row(1, ra=10.0, dec=-30.0), "lies on the mosaic; give the catalogue of field cos"),
-        ("", "catalogue has no rows"),
+        ("", "table has no rows"),
     ],
 )
 def test_catalogues_of_something_else_are_refused(archive, tmp_path, rows, message):

@@ -1,4 +1,4 @@
-# The networks of one variant and method, all seeds together, as `galadapt predict` wants them. Any
+# The networks of one variant and method, all seeds together, as `galadapt predict` needs them. Any
 # can be made; `all` makes the one that `predictor` names.
 
 

@@ -15,7 +15,7 @@ from galadapt.learners import run_folder
 from galadapt.learners.data import Examples
 from galadapt.learners.job import Job
 from galadapt.learners.keras.networks import CHUNK, predict
-from galadapt.learners.orientations import COUNT, oriented
+from galadapt.learners.orientations import each_orientation
 
 
 def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
@@ -26,15 +26,10 @@ def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
     all seeds of the start agree in all orientations of a stamp (a deep ensemble: Lakshminarayanan
     et al. 2017).
 
-    Args:
-        part: Training stamps of the survey, their labels hidden.
-        job: With the teachers, and how many stamps are kept.
-        answer: Numbers, fitted.
-
     Returns:
-        The same stamps; labels are the mean over teachers and orientations for the share `keep`
-        whose predictions scatter least (root mean square over standardised parameters), NaN
-        elsewhere.
+        The survey's training stamps `part`; labels are the mean over the job's teachers and
+        orientations for the share `keep` whose predictions scatter least (root mean square over
+        standardised parameters), NaN elsewhere.
 
     Raises:
         DataError: no teacher was given, or one learned something else.
@@ -66,21 +61,12 @@ def _outputs(path: Path, job: Job, images: np.ndarray, answer: Any) -> np.ndarra
             f"{path}: was trained on stamps of {teacher.learner.side} px, not of "
             f"{images.shape[1]} px; learn from a run of the same variant"
         )
-    found = []
-    for orientation in range(COUNT):
-        # Copied, because backends do not take reversed strides.
-        turned = np.ascontiguousarray(oriented(images, orientation))
-        labels = teacher.answer.inverse(teacher.learner.predict(turned))
-        found.append(answer.transform(labels))
-    return np.stack(found)
+    found = each_orientation(teacher.learner.predict, images)
+    return np.stack([answer.transform(teacher.answer.inverse(one)) for one in found])
 
 
 def check_batch_norm(network: keras.Model, label: str) -> None:
-    """Refuse a network without anything to adapt, before it is trained.
-
-    Raises:
-        ConfigError: it has no batch normalisation.
-    """
+    """Refuse a network without batch normalisation (ConfigError), before it is trained."""
     if not _normalisations(network):
         raise ConfigError(
             f"{label}: adapt_batch_norm, but the network '{network.name}' has no batch "
@@ -89,15 +75,11 @@ def check_batch_norm(network: keras.Model, label: str) -> None:
 
 
 def adapt_batch_norm(network: keras.Model, images: np.ndarray) -> None:
-    """Replace the moments of every batch normalisation by those of its inputs.
+    """Replace the moments of every batch normalisation, in place, by those of its inputs.
 
-    Adaptive batch normalisation (AdaBN, Li et al. 2016): layer by layer from the input on, because
-    what a layer receives depends on those before it; over all stamps at once, so the order of the
-    stamps plays no role.
-
-    Args:
-        network: Changed in place.
-        images: Stamps (n, side, side, channels) of the domain to adapt to.
+    Adaptive batch normalisation (AdaBN, Li et al. 2016) to a domain's stamps (n, side, side, ...):
+    layer by layer from the input on, because what a layer receives depends on those before it; over
+    all stamps at once, so the order of the stamps plays no role.
     """
     found = _normalisations(network)
     for layer in found:

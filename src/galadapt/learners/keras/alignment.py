@@ -39,7 +39,7 @@ def term(kind: str) -> Callable[[Term], Term]:
 
 
 class AlignmentLoss(keras.losses.Loss):
-    """A term as Keras calls it: of domains (n,) and features (n, f), a scalar per batch."""
+    """A term as Keras calls it: of domains (n,), indices in `DOMAINS`, and features (n, f)."""
 
     def __init__(self, settings: Coral | Mmd | DareGram) -> None:
         """Choose the term by the kind of its settings."""
@@ -47,13 +47,7 @@ class AlignmentLoss(keras.losses.Loss):
         self._settings = settings
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
-        """Compare the domains of a batch.
-
-        Args:
-            y_true: Index of each stamp's domain in `galadapt.config.DOMAINS` (n,).
-            y_pred: Features (n, f).
-            sample_weight: Weight of each stamp within its domain (n,); None: equal ones.
-        """
+        """Compare the domains of a batch, stamps weighted within each; None: equally."""
         features = ops.cast(y_pred, "float32")
         domain = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         given = ops.ones_like(features[:, 0])

@@ -29,18 +29,13 @@ FEATURES = "features"
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without its last layer.
+    """A network without its last layer."""
 
-    Attributes:
-        trunk: From stamps (n, side, side, channels) to features (n, f), which `networks.build`
-            names `FEATURES`; where it draws, to maps, and it names its features itself.
-        head: Hidden layers between the trunk and the last layer.
-        draws: Whether the answer is a map of the stamp's size.
-    """
-
+    #: From stamps (n, side, side, channels) to features (n, f), which `networks.build` names `FEATURES`;
+    #: where it draws, to maps, and it names its features itself.
     trunk: Trunk
-    head: Head
-    draws: bool = False
+    head: Head  #: Hidden layers between the trunk and the last layer.
+    draws: bool = False  #: Whether the answer is a map of the stamp's size.
 
 
 ARCHITECTURES: dict[str, Architecture] = {}
@@ -72,7 +67,7 @@ def convolve(
     initialiser: str = "glorot_uniform",
     activation: str | None = "relu",
 ) -> Tensor:
-    """Convolve with the padding, penalty and activation most networks want."""
+    """Convolve with the padding, penalty and activation of most networks."""
     return layers.Conv2D(
         filters,
         size,

@@ -19,9 +19,6 @@ from galadapt.core.errors import ConfigError, RunError
 def prepare(compute: Compute) -> None:
     """Import keras with the wanted backend; may be called again with the same settings.
 
-    Args:
-        compute: Backend, GPUs (0 hides them) and threads of this process.
-
     Raises:
         ConfigError: the backend is not installed.
         RunError: this process already uses another backend or another number of threads.

@@ -35,16 +35,8 @@ ROW, ORIENTATION = "row", "orientation"
 class Batches(keras.utils.PyDataset):
     """The training stamps of all domains, numbered consecutively, in the order of one epoch.
 
-    The order depends on the seed and the epoch alone. `fit` does not tell a dataset its epoch:
+    The order depends on the seed and the epoch alone. `fit` does not pass the epoch to a dataset:
     `draw` must be called before each.
-
-    Attributes:
-        images: (n, side, side, channels) float32.
-        simulated: Whether each stamp is simulated, (n,) bool.
-        labelled: Stamps that have all their labels.
-        domain_weights: Weight of each stamp in the alignment, (n,) float32; may be replaced between
-            epochs.
-        population_weights: The same in the regression loss, where hidden labels weigh nothing.
     """
 
     def __init__(
@@ -58,6 +50,7 @@ class Batches(keras.utils.PyDataset):
         """Gather the stamps, and draw epoch 0; `by_rows`, steps are rows and orientations."""
         super().__init__(workers=1, use_multiprocessing=False)
         parts = list(training.values())
+        #: (n, side, side, channels) float32.
         self.images = np.concatenate([part.images for part in parts])
         expected = answer.transform(np.concatenate([part.labels for part in parts]))
         labelled = known(expected)
@@ -71,8 +64,11 @@ class Batches(keras.utils.PyDataset):
         self._domains = np.concatenate(
             [np.full(len(part), DOMAINS.index(name), np.int32) for name, part in training.items()]
         )
+        #: Whether each stamp is simulated, (n,) bool.
         self.simulated = self._domains == DOMAINS.index("simulated")
+        #: Weight of each stamp in the alignment, (n,); may be replaced between epochs.
         self.domain_weights = np.ones(len(self.images), np.float32)
+        #: The same in the regression loss, where hidden labels weigh nothing.
         self.population_weights = np.ones(len(self.images), np.float32)
         # Copies are further entries of the same stamp; all entries of a domain are consecutive.
         self._stamps = np.repeat(
@@ -133,7 +129,7 @@ class Batches(keras.utils.PyDataset):
 def epoch_order(
     counts: Sequence[int], batch_size: int, balance: bool, seed: int, epoch: int
 ) -> np.ndarray:
-    """Draw the batches of one epoch, by the seed and the epoch alone.
+    """Draw the batches of one epoch, rows of shape (steps, batch), by the seed and the epoch alone.
 
     An epoch passes the largest domain once. Balanced batches hold equally many stamps of each
     domain and repeat the smaller one. A last, partial batch is left out: the next epoch's order
@@ -141,13 +137,6 @@ def epoch_order(
 
     Args:
         counts: Stamps per domain; rows of all domains are numbered consecutively.
-        batch_size: Stamps per step.
-        balance: Whether to balance the domains.
-        seed: The training's seed.
-        epoch: From 0.
-
-    Returns:
-        Rows of shape (steps, batch).
     """
     random = generator(seed, _ORDER, epoch)
     if len(counts) == 1 or not balance:

@@ -47,7 +47,8 @@ def compiled(
     model.compile(optimizer, steps_per_execution=STEPS_PER_EXECUTION, **losses)
     # Its moments must exist before a checkpoint can restore them.
     optimizer.build(model.trainable_variables)
-    slow = {id(variable) for variable in networks.feature_variables(network)}
+    features = networks.feature_extractor(network)
+    slow = {id(variable) for variable in features.trainable_variables}
     optimizer.slow = {k for k, one in enumerate(model.trainable_variables) if id(one) in slow}
     return model, joined
 
@@ -85,15 +86,13 @@ class DiscriminativeAdam(keras.optimizers.Adam):
     """Adam whose steps are shorter for some variables (discriminative rates, Howard & Ruder 2018).
 
     Scaling gradients would change nothing: Adam divides by their size.
-
-    Attributes:
-        slow: Places, among the variables it was built with, of those that take shorter steps.
     """
 
     def __init__(self, learning_rate: Any, feature_rate: float = 1.0) -> None:
         """Set the rate, and its share for the slow variables."""
         super().__init__(learning_rate)
         self._feature_rate = feature_rate
+        #: Places, among the variables it was built with, of those that take shorter steps.
         self.slow: set[int] = set()
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -159,10 +158,6 @@ def fed_by_rows(model: keras.Model, images: np.ndarray) -> keras.Model:
 
 def learned(model: keras.Model) -> list[Any]:
     """Return all variables of a model but resident stamps."""
-    kept = {
-        id(variable)
-        for layer in model.layers
-        if isinstance(layer, Resident)
-        for variable in layer.variables
-    }
+    resident = [layer for layer in model.layers if isinstance(layer, Resident)]
+    kept = {id(variable) for layer in resident for variable in layer.variables}
     return [variable for variable in model.variables if id(variable) not in kept]

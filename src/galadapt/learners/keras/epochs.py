@@ -36,19 +36,12 @@ LabelledParts = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass
 class Progress:
-    """What training has reached after a number of whole epochs.
+    """What training has reached after a number of whole epochs."""
 
-    Attributes:
-        history: One row per finished epoch.
-        best: Smallest monitored loss so far.
-        best_epoch: Its epoch, from 1; 0 before the first.
-        best_weights: The network's weights then.
-    """
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: float = float("inf")
-    best_epoch: int = 0
-    best_weights: list[np.ndarray] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)  #: One row per finished epoch.
+    best: float = float("inf")  #: Smallest monitored loss so far.
+    best_epoch: int = 0  #: Its epoch, from 1; 0 before the first.
+    best_weights: list[np.ndarray] = field(default_factory=list)  #: The network's weights then.
 
     @property
     def epoch(self) -> int:
@@ -75,12 +68,8 @@ class Checkpoint:
 
     def save(self, model: keras.Model, progress: Progress) -> None:
         """Save the state after an epoch; `model` is the compiled model being trained."""
-        about = {
-            "identity": self.identity,
-            "history": progress.history,
-            "best": progress.best,
-            "best_epoch": progress.best_epoch,
-        }
+        kept = ("history", "best", "best_epoch")
+        about = {"identity": self.identity} | {name: getattr(progress, name) for name in kept}
         arrays = {
             f"variable{index:05d}": keras.ops.convert_to_numpy(variable)
             for index, variable in enumerate(_variables(model))
@@ -90,10 +79,9 @@ class Checkpoint:
             np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
 
     def load(self, model: keras.Model) -> Progress:
-        """Restore `model` and return its progress; a state of another training is deleted.
+        """Restore `model` and return its progress, a fresh one if there is nothing to continue.
 
-        Returns:
-            The saved progress, or a fresh one when there is nothing to continue.
+        A state of another training is deleted.
         """
         if not self.file.is_file():
             return Progress()
@@ -134,18 +122,7 @@ class Epochs(keras.callbacks.Callback):
         checkpoint: Checkpoint,
         progress: Progress,
     ) -> None:
-        """Take what is trained.
-
-        Args:
-            job: What to train.
-            network: What is kept of it.
-            joined: The network, with what aligns the domains.
-            answer: What it learns.
-            batches: The training stamps.
-            validation: The validation stamps.
-            checkpoint: Where the state is saved.
-            progress: The state, updated.
-        """
+        """Take what is trained: `network` is kept, `joined` also has what aligns the domains."""
         super().__init__()
         self._job, self._network, self._answer = job, network, answer
         self._reversals = [one for one in joined.layers if isinstance(one, GradientReversal)]
@@ -172,11 +149,7 @@ class Epochs(keras.callbacks.Callback):
         batches.draw(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Validate, complete the history, and compare with the best epoch.
-
-        Raises:
-            RunError: a loss is not finite.
-        """
+        """Validate and record; compare with the best epoch; a RunError if a loss is not finite."""
         job, progress = self._job, self._progress
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         losses = {

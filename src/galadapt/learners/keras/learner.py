@@ -22,14 +22,14 @@ NETWORK = "network.keras"
 
 
 class KerasLearner:
-    """A network; see `galadapt.learners.base.Learner`.
-
-    Attributes:
-        model: From stamps to outputs.
-    """
+    """A network; see `galadapt.learners.base.Learner`."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        # A network exists: Keras' backend is prepared.
+        from galadapt.learners.keras import networks
+
+        self._networks = networks
+        self.model = model  #: From stamps to outputs.
         self.side: int = model.input_shape[1]
         self.outputs: int = model.output_shape[-1]
         self.history: list[dict[str, float]] = []
@@ -66,23 +66,17 @@ class KerasLearner:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Run the network; (n, passes, outputs) where it has a distribution."""
-        from galadapt.learners.keras import networks
-
-        if networks.sampled_layers(self.model):
-            return networks.samples(self.model, images)
-        return networks.predict(self.model, images)
+        if self._networks.sampled_layers(self.model):
+            return self._networks.samples(self.model, images)
+        return self._networks.predict(self.model, images)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Run the network up to the features that all heads share."""
-        from galadapt.learners.keras import networks
-
-        return networks.predict(self._extractor, images)
+        return self._networks.predict(self._extractor, images)
 
     @cached_property
     def _extractor(self) -> Any:
-        from galadapt.learners.keras import networks
-
-        return networks.feature_extractor(self.model)
+        return self._networks.feature_extractor(self.model)
 
     @property
     def digest(self) -> str:

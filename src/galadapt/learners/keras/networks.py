@@ -66,8 +66,7 @@ def build(
         network: Which architecture, with its switches: a `Network` or a `ClassNetwork`.
         side: Side of a stamp [px].
         outputs: Outputs for a stamp, or for each pixel where it draws.
-        input_mean: Mean of the training pixels.
-        input_scale: Their standard deviation.
+        input_mean, input_scale: Mean and standard deviation of the training pixels.
         activation: Of the last layer.
         channels: Channels of a stamp.
 
@@ -170,10 +169,9 @@ def add_domain_head(network: keras.Model, alignment: Adversarial, steps: int) ->
         reversal = GradientReversal(alignment.lambda_max, gamma, steps, name=REVERSAL)
     x = reversal(features)
     # Named, because Keras' automatic names may collide with those of a loaded network.
+    hidden = {"activation": "relu", "kernel_initializer": "he_normal"}
     for units in (128, 64):
-        x = layers.Dense(
-            units, activation="relu", kernel_initializer="he_normal", name=f"{DOMAIN}_{units}"
-        )(x)
+        x = layers.Dense(units, name=f"{DOMAIN}_{units}", **hidden)(x)
     x = layers.Dense(2, activation="softmax", name=DOMAIN)(x)
     return keras.Model(network.input, {ANSWER: network.outputs[0], DOMAIN: x}, name="adversarial")
 
@@ -185,22 +183,13 @@ def show_features(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, outputs, name="aligned")
 
 
-def feature_variables(network: keras.Model) -> list[Any]:
-    """Return the trainable variables of the layers up to the features."""
-    return feature_extractor(network).trainable_variables
-
-
 def feature_extractor(network: keras.Model) -> keras.Model:
     """Return the part of a network from stamps to its features (n, f)."""
     return keras.Model(network.input, network.get_layer(FEATURES).output)
 
 
 def load(path: Path) -> keras.Model:
-    """Load a saved network, uncompiled.
-
-    Raises:
-        DataError: the file is missing or is not a Keras model.
-    """
+    """Load a saved network, uncompiled; a DataError if it is missing or no Keras model."""
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError) as error:

@@ -22,11 +22,7 @@ from galadapt.learners.matching import matching_weights
 
 
 def fit(job: Job, data: Data, answer: Answer) -> tuple[keras.Model, Progress]:
-    """Train; see `galadapt.learners.base.Learner.fit`.
-
-    Returns:
-        The network with the weights of the best epoch, and how it came to them.
-    """
+    """Train; return the network with the weights of the best epoch, and how it came to them."""
     # Networks are made in this order and no other: each layer draws the seed of its weights.
     keras.utils.clear_session()
     keras.utils.set_random_seed(job.seed)
@@ -90,7 +86,7 @@ def _new(job: Job, data: Data, answer: Answer) -> keras.Model:
 def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> LabelledParts:
     """Weigh the validation stamps.
 
-    Where the population is matched, validation weighs as the start sees it, once and for all:
+    Where the population is matched, they are weighted by the start's predictions, once and for all:
     errors of different epochs must compare.
     """
     found: LabelledParts = {}
@@ -105,11 +101,7 @@ def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> L
 
 
 def _fit(
-    job: Job,
-    network: keras.Model,
-    answer: Answer,
-    batches: Batches,
-    validation: LabelledParts,
+    job: Job, network: keras.Model, answer: Answer, batches: Batches, validation: LabelledParts
 ) -> Progress:
     """Train, from the checkpoint if there is one, and leave the network at its best weights."""
     method = job.method

@@ -20,8 +20,8 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
-from galadapt.core.tables import read_user_table
-from galadapt.sky.tables import missing, read_any_table
+from galadapt.core.tables import read_any_table, read_csv_columns
+from galadapt.sky.tables import missing
 from galadapt.stamps.format import write_stamps
 from galadapt.stamps.splits import deal, none_empty, rounded, shuffled
 from galadapt.stamps.spool import Spool
@@ -215,7 +215,7 @@ def _read_columns(path: Path, wanted: Mapping[str, Sequence[str]]) -> dict[str, 
     names = {name.lower() for several in wanted.values() for name in several}
     if path.name.lower().endswith((".csv", ".csv.gz")):
         # Published tables are wide: only what is needed is read, and ids as text.
-        table = read_user_table(path, text=True, only=lambda name: name.strip().lower() in names)
+        table = read_csv_columns(path, lambda name: name.strip().lower() in names)
     else:
         table, _ = read_any_table(path, {name.upper() for name in names})
     columns = {str(name).lower(): table[name] for name in reversed(table.columns)}

@@ -173,7 +173,7 @@ def test_unknown_classes_are_rejected(tmp_path: Path) -> None:
     [
         ("name,exposure\na.fits,5\n", "lacks the column 'image'; add what is missing"),
         ("image\n", "the table has no rows"),
-        ("", "not a readable table"),
+        ("", "the table is empty"),
         ("image,split\na.fits,holdout\n", "split 'holdout' is none of train, validation, test"),
         ("image\nb.fits\n", "none of 1 images can be used; the first: .*b.fits: no such image"),
         (
