@@ -31,8 +31,8 @@ FEATURES = "features"
 class Architecture:
     """A network without its last layer."""
 
-    #: From stamps (n, side, side, channels) to features (n, f), which `networks.build` names `FEATURES`;
-    #: where it draws, to maps, and it names its features itself.
+    #: From stamps (n, side, side, channels) to features (n, f), which `networks.build` names
+    #: `FEATURES`; where it draws, to maps, and it names its features itself.
     trunk: Trunk
     head: Head  #: Hidden layers between the trunk and the last layer.
     draws: bool = False  #: Whether the answer is a map of the stamp's size.
