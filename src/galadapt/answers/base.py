@@ -91,9 +91,13 @@ class Answer(Protocol):
         """Return the outputs wanted for stamps with these labels: the labels themselves."""
         return labels
 
+    def labels_of(self, targets: np.ndarray) -> np.ndarray:
+        """Return the labels that `transform` makes these targets of: the targets themselves."""
+        return targets
+
     def inverse(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the labels that outputs stand for: the outputs themselves."""
-        return outputs
+        """Return the labels that outputs stand for, as if they were targets."""
+        return self.labels_of(outputs)
 
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Return how much each stamp weighs in the loss, (n,); `expected` as of `transform`."""

@@ -215,6 +215,10 @@ def test_labels_targets_and_their_inverse(stamps: Path) -> None:
         Votes(TREE).inverse(np.nan_to_num(TREE.conditional(votes[:5])) - SHIFT)
     )
     np.testing.assert_allclose(back, known, atol=1e-12)
+    for head in ("independent", "tree", "dirichlet"):
+        targets = Votes(TREE, head).transform(votes[:5])
+        again = Votes(TREE, head).transform(Votes(TREE, head).labels_of(targets))
+        np.testing.assert_allclose(again, targets, atol=1e-12)
     with pytest.raises(DataError, match="another tree of questions"):
         Votes(TREE).fitted(votes, Votes(TREE, "dirichlet").record())
 

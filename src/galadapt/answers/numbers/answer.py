@@ -85,9 +85,9 @@ class Numbers(Answer):
         """Standardise."""
         return self.fit.transform(labels)
 
-    def inverse(self, outputs: np.ndarray) -> np.ndarray:
+    def labels_of(self, targets: np.ndarray) -> np.ndarray:
         """Return quantities in their own units."""
-        return self.fit.inverse(outputs)
+        return self.fit.inverse(targets)
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the mean absolute or squared error."""

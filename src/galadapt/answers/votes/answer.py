@@ -95,10 +95,13 @@ class Votes(Answer):
             return labels
         return self.tree.shares(self.tree.conditional(labels))
 
+    def labels_of(self, targets: np.ndarray) -> np.ndarray:
+        """Return votes, of shares those that `VOLUNTEERS` volunteers are expected to give."""
+        return targets if self.head == "dirichlet" else VOLUNTEERS * targets
+
     def inverse(self, outputs: np.ndarray) -> np.ndarray:
         """Return the votes that `VOLUNTEERS` volunteers are expected to give, (n, K)."""
-        shares = self.tree.shares(self._conditional(outputs))
-        return VOLUNTEERS * shares
+        return VOLUNTEERS * self.tree.shares(self._conditional(outputs))
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the squared error of shares, or the likelihood of votes."""

@@ -42,7 +42,7 @@ def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
     keep: float = job.method.self_training.keep  # type: ignore[attr-defined]
     kept = np.argsort(scatter, kind="stable")[: max(1, round(keep * len(part)))]
     labels = np.full_like(part.labels, np.nan)
-    labels[kept] = answer.inverse(mean[kept])
+    labels[kept] = answer.labels_of(mean[kept])
     log.info(
         f"{job.label}: {len(kept)} of {len(part)} survey stamps learn the predictions of "
         f"{len(job.teachers)} networks, which scatter by {np.median(scatter[kept]):.3f} (all: "
