@@ -51,7 +51,7 @@ $(OTHERS): ## another task's experiment; PRESET= gives one of its presets
 	@$(MAKE) run TASK=$@ PRESET=$(PRESET)
 
 test: env ## the whole test suite
-	pytest
+	pytest -n 2 --dist loadgroup
 
 bench-simulation: env ## stamps per second of every renderer, and an independent fit of their stamps
 	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv
