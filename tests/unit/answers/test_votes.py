@@ -63,6 +63,8 @@ def test_shares_follow_the_tree() -> None:
     assert TREE.violation(shares - np.eye(7)[2] * 0.3) == pytest.approx(0.3)
     np.testing.assert_array_equal(TREE.reached(shares), [[1, 0.75, 1], [1, 0, 1]])
     assert TREE.depth == 2 and Tree.read("gz2").depth == 4
+    unknown = TREE.shares(np.array([[np.nan, np.nan, np.nan, 0.5, 0.5, 0.5, 0.5]]))
+    np.testing.assert_array_equal(unknown, [[np.nan] * 5 + [0.5, 0.5]])
 
 
 def test_any_values_become_consistent() -> None:

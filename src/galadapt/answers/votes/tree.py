@@ -138,12 +138,15 @@ class Tree:
             return np.where(total > 0, values / total, np.nan)
 
     def shares(self, conditional: np.ndarray) -> np.ndarray:
-        """Multiply conditional shares along the tree; a question nobody reached has shares 0."""
+        """Multiply conditional shares along the tree; a question nobody reached has shares 0.
+
+        What follows from an unknown (NaN) share is unknown.
+        """
         found = np.array(conditional, dtype=np.float64)
         for part, parent in zip(self.parts, self.parents, strict=True):
             if parent is not None:
                 above = found[..., parent, None]
-                found[..., part] = np.where(above > 0, found[..., part] * above, 0.0)
+                found[..., part] = np.where(above == 0, 0.0, found[..., part] * above)
         return found
 
     def reached(self, shares: np.ndarray) -> np.ndarray:
