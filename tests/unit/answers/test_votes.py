@@ -280,6 +280,35 @@ def test_floor_is_the_error_of_true_shares() -> None:
     assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
 
 
+def test_each_first_question_has_volunteers_of_its_own() -> None:
+    """Four of forty were asked whether anything is odd: so few leave a larger scatter."""
+    rng = np.random.default_rng(13)
+    chances = TREE.conditional(rng.gamma(2.0, size=(3000, 7)) + 0.2)
+    votes = drawn(3000, 1e6 * chances)
+    votes[:, 5] = rng.binomial(4, chances[:, 5])
+    votes[:, 6] = 4 - votes[:, 5]
+    np.testing.assert_array_equal(TREE.first_of, [0, 0, 0, 0, 0, 2, 2])
+    found = Predicted(TREE, votes, 1e6 * chances).metrics(10)
+    assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
+    assert found["rmse"] == pytest.approx(found["volunteer_error"], rel=0.03)
+
+
+def test_a_question_that_was_not_asked_makes_no_galaxy_less_certain() -> None:
+    votes = np.array([[30.0, 10, 0, 5, 5, 0, 0], [30, 10, 0, 5, 5, 0, 40]])
+    alpha = np.array([[300.0, 100, 1, 50, 50, 1, 1], [30, 10, 1, 5, 5, 1, 200]])
+    one = Predicted(TREE, votes, alpha)
+    assert one.sparsification()[-1, 1] == pytest.approx(np.sqrt(one.squares[0]))
+
+
+def test_errors_of_observed_shares_are_theirs() -> None:
+    """The variances of model and volunteers add up to that of shares drawn from both."""
+    alpha = np.full((20_000, 7), 1.0)
+    for volunteers in (1, 3, 40):
+        one = Predicted(TREE, drawn(20_000, alpha, 14, volunteers), alpha)
+        variance = np.add(*one.variances)[0]
+        np.testing.assert_allclose(variance, one.given.var(axis=0), rtol=0.05)
+
+
 def test_sparsification_needs_the_right_order() -> None:
     rng = np.random.default_rng(11)
     alpha = (rng.gamma(2.0, size=(1000, 7)) + 0.3) * rng.choice([0.3, 100.0], size=(1000, 1))

@@ -9,6 +9,7 @@ not know of it (Walmsley et al. 2020, eq. 5; Minka 2000).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -102,9 +103,13 @@ def model_variance(alphas: np.ndarray, tree: Tree) -> np.ndarray:
     return np.maximum(tree.shares(square) - tree.shares(mean) ** 2, 0.0)
 
 
-def sampling_variance(shares: np.ndarray, volunteers: np.ndarray) -> np.ndarray:
-    """Variance of the shares among so few volunteers, (n, K): that of a binomial distribution."""
-    return shares * (1 - shares) / volunteers[:, None]
+def sampling_variance(shares: np.ndarray, model: np.ndarray, volunteers: Any) -> np.ndarray:
+    """Variance of the shares among so few volunteers, (n, K), beside that of `model_variance`.
+
+    It is the mean of the binomial variance over the shares that the model holds possible; with the
+    model's it adds up to the variance of the shares that are observed.
+    """
+    return np.maximum(shares * (1 - shares) - model, 0.0) / volunteers
 
 
 def ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndarray) -> np.ndarray:

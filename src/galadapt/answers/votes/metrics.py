@@ -68,8 +68,13 @@ class Predicted:
     @cached_property
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances of the shares, (n, K) each: unknown to the model, and of so few volunteers."""
-        sampling = sampling_variance(self.shares, np.maximum(self.asked[:, 0], 1))
-        return model_variance(self.alphas, self.tree), sampling
+        model = model_variance(self.alphas, self.tree)
+        return model, sampling_variance(self.shares, model, np.maximum(self._volunteers, 1))
+
+    @cached_property
+    def _volunteers(self) -> np.ndarray:
+        """Volunteers that each share is a share of, (n, K): those at its first question."""
+        return self.asked[:, self.tree.first_of]
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -125,7 +130,7 @@ class Predicted:
 
     def _floor(self) -> float:
         """Mean squared error of the true shares, estimated from the scatter of the volunteers."""
-        count = np.maximum(self.asked[:, :1], 2)
+        count = np.maximum(self._volunteers, 2)
         return float(np.nanmean(self.given * (1 - self.given) / (count - 1)))
 
     def coverage(self, part: slice) -> dict[str, float]:
@@ -173,7 +178,10 @@ class Predicted:
         Returns:
             (20, 3): share left out, RMSE ordered by predicted error, and by true error.
         """
-        predicted = np.add(*self.variances).mean(axis=1)
+        # Over the same answers as the squares: some galaxies lack a first question.
+        predicted = np.nanmean(
+            np.where(np.isnan(self.given), np.nan, np.add(*self.variances)), axis=1
+        )
         curves = [_LEFT_OUT]
         for order in (np.argsort(predicted, kind="stable"), np.argsort(self.squares)):
             running = np.cumsum(self.squares[order]) / np.arange(1, len(order) + 1)

@@ -120,6 +120,14 @@ class Tree:
         return np.repeat(np.arange(len(self.questions)), [len(q.answers) for q in self.questions])
 
     @cached_property
+    def first_of(self) -> np.ndarray:
+        """Number of the first question that leads to each answer, (K,)."""
+        found: list[int] = []
+        for number, parent in enumerate(self.parents):
+            found.append(number if parent is None else found[self.question_of[parent]])
+        return np.array(found)[self.question_of]
+
+    @cached_property
     def depth(self) -> int:
         """Most questions that one volunteer answers one after the other along the tree."""
         depths: list[int] = []

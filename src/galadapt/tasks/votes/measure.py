@@ -182,7 +182,7 @@ def _table(
     shares = tree.shares(tree.conditional(parameters))
     variance = model_variance(parameters, tree)
     if volunteers is not None:
-        variance = variance + sampling_variance(shares, np.full(len(shares), volunteers))
+        variance = variance + sampling_variance(shares, variance, volunteers)
     unknown = np.isnan(parameters).any(axis=1)
     shares[unknown], variance[unknown] = np.nan, np.nan
     columns: dict[str, object] = {"name": list(names)}
