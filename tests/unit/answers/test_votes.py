@@ -179,6 +179,8 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     votes[5] = np.nan
     table = pd.DataFrame({"id": np.arange(60), "split": np.resize(["train", "test"], 60)})
     table = table.assign(**{f"votes_{n}": votes[:, k] for k, n in enumerate(TREE.names)})
+    chances = [0.6, 0.2, 0.2, 0.5, 0.5, 0.1, 0.9]
+    table = table.assign(**{f"true_{n}": p for n, p in zip(TREE.names, chances, strict=True)})
     path = tmp_path_factory.mktemp("votes") / "stamps.h5"
     images = rng.uniform(0, 255, size=(60, 8, 8, 3))
     metadata = {"pixel_scale": None, "zero_point": None, "band": "rgb", "domain": "simulated"}
@@ -197,6 +199,7 @@ def test_every_head_predicts_consistent_shares(stamps: Path, head: str) -> None:
     shares = columns[[f"{name}_share" for name in TREE.names]].to_numpy()
     assert TREE.violation(shares) < 1e-12
     assert np.isnan(columns["arms_yes_votes"][5]) and columns["smooth_yes_votes"].sum() > 0
+    np.testing.assert_allclose(columns["arms_yes_true"], 0.2 * 0.5)
     shares = np.stack([sampled[f"{name}_share"] for name in TREE.names], axis=1)
     assert TREE.violation(shares) < 1e-12
     assert Votes.of_record(json.loads(json.dumps(answer.record()))) == answer
@@ -278,6 +281,20 @@ def test_floor_is_the_error_of_true_shares() -> None:
     alpha = 1e6 * (rng.gamma(2.0, size=(3000, 7)) + 0.2)
     found = Predicted(TREE, drawn(3000, alpha), alpha).metrics(10)
     assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
+
+
+def test_floor_of_simulations_is_measured() -> None:
+    """Volunteers who differ from galaxy to galaxy scatter more than independent ones."""
+    rng = np.random.default_rng(15)
+    chances = TREE.conditional(rng.gamma(2.0, size=(1500, 7)) + 0.2)
+    votes = drawn(1500, 10 * chances)
+    table = table_of(votes, 10 * chances, "simulated", "test")
+    true = TREE.shares(chances)
+    table = table.assign(**{f"{name}_true": true[:, k] for k, name in enumerate(TREE.names)})
+    settings = VoteEvaluation(bootstrap=50, calibrate=False)
+    found = judging.evaluate(table, Votes(TREE, "dirichlet").record(), settings, 1)
+    values = {row["metric"]: row["value"] for row in found.rows}
+    assert values["floor"] == pytest.approx(values["rmse"])
 
 
 def test_each_first_question_has_volunteers_of_its_own() -> None:

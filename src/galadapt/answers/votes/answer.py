@@ -130,7 +130,8 @@ class Votes(Answer):
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Name for every answer its votes, predicted share and alpha.
+        """Name for every answer its votes, predicted share and alpha; of simulations the true
+        share.
 
         Args:
             outputs: (n, K), or (n, S, K) of a learner that gives samples.
@@ -143,6 +144,11 @@ class Votes(Answer):
             found[f"{name}_votes"] = votes[:, column]
             found[f"{name}_share"] = shares[:, column]
             found[f"{name}_alpha"] = parameters[:, column]
+        true = [f"true_{name}" for name in self.names]
+        if all(name in stamps.table for name in true):
+            chances = stamps.table.loc[rows, true].to_numpy(np.float64)
+            for name, share in zip(self.names, self.tree.shares(chances).T, strict=True):
+                found[f"{name}_true"] = share
         return found
 
     def record(self) -> dict[str, Any]:

@@ -39,11 +39,13 @@ class Predicted:
         tree: The questions.
         votes: (n, K).
         alphas: Parameters of the Dirichlet distributions, (n, K), calibrated.
+        true: Shares of an unlimited number of volunteers, (n, K); None: unknown.
     """
 
     tree: Tree
     votes: np.ndarray
     alphas: np.ndarray
+    true: np.ndarray | None = None
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -129,7 +131,13 @@ class Predicted:
         }
 
     def _floor(self) -> float:
-        """Mean squared error of the true shares, estimated from the scatter of the volunteers."""
+        """Mean squared error of the true shares.
+
+        Where they are unknown, it is estimated as if volunteers were independent; what they have in
+        common adds to it.
+        """
+        if self.true is not None:
+            return float(np.nanmean((self.true - self.given) ** 2))
         count = np.maximum(self._volunteers, 2)
         return float(np.nanmean(self.given * (1 - self.given) / (count - 1)))
 

@@ -105,7 +105,7 @@ def test_images_in_a_table_out(method: Path, images: Path, tmp_path: Path) -> No
     assert run("--model", method / "seed1", *arguments, "-o", other) == 0
     read = Table.read(other)
     found, p = read["smooth-or-featured_smooth_err"][0], read["smooth-or-featured_smooth"][0]
-    assert found**2 == pytest.approx(p * (1 - p) * (1 / 21 + 1 / 40))
+    assert found**2 == pytest.approx(p * (1 - p) * (1 / 21 + 20 / 21 / 40))
 
 
 @pytest.mark.parametrize(
