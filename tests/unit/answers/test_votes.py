@@ -26,6 +26,7 @@ from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.answers.votes.tree import CAMPAIGNS, Question, Tree, read_campaign
 from galadapt.core.errors import DataError
+from galadapt.learners.matching import matching_weights
 from galadapt.stamps.format import StampSet, write_stamps
 
 #: Is it smooth? If not, has it arms? And is anything odd?
@@ -187,6 +188,18 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metadata |= {"channels": ["red", "green", "blue"], "tree": TREE.to_list()}
     write_stamps(path, [images], table, metadata, unit="8-bit")
     return path
+
+
+@pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])
+def test_equal_populations_match(head: str) -> None:
+    """Of two samples of one population, none of the 37 raw outputs makes a difference."""
+    answer, rng = Votes(Tree.read("gz2"), head), np.random.default_rng(16)
+    common = 0.5 * rng.normal(size=(6, 37))
+    raw = rng.normal(size=(2800, 6)) @ common + 0.3 * rng.normal(size=(2800, 37))
+    found = answer.population(raw)
+    assert found.shape == (2800, 6)
+    weights = matching_weights(found[:2000], found[2000:])
+    assert weights.sum() ** 2 / (weights**2).sum() > 0.9 * 2000
 
 
 @pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])

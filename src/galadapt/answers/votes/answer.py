@@ -103,6 +103,14 @@ class Votes(Answer):
         """Return the votes that `VOLUNTEERS` volunteers are expected to give, (n, K)."""
         return VOLUNTEERS * self.tree.shares(self._conditional(outputs))
 
+    def population(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the shares of the answers that lead to a question: who is asked what.
+
+        Of all answers, so many squares and products would tell any two samples apart.
+        """
+        leading = sorted({parent for parent in self.tree.parents if parent is not None})
+        return self.tree.shares(self._conditional(outputs))[:, leading or slice(None)]
+
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the squared error of shares, or the likelihood of votes."""
         from keras import losses
