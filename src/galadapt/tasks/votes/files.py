@@ -157,6 +157,7 @@ def read_votes(
             "channels": list(CHANNELS),
             "domain": "survey",
             "campaign": settings.campaign,
+            "crop": settings.crop,
             "volunteers": settings.volunteers if votes.weighted else None,
             "tree": tree.to_list(),
             "provenance": dict(provenance),
