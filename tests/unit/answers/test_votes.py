@@ -169,6 +169,21 @@ def test_temperatures_undo_what_was_scaled() -> None:
     assert (temperatures(np.zeros((2, 7)), alpha[:2], TREE) == 1).all()
 
 
+def test_few_votes_set_no_extreme_temperature() -> None:
+    """A question of few votes takes about the factor of all, and one of none exactly that."""
+    rng = np.random.default_rng(17)
+    alpha = rng.gamma(2.0, size=(300, 7)) * 4 + 0.5
+    votes = drawn(300, alpha)
+    # As many of both answers as predicted: any concentration, however large, fits.
+    votes[:, 3:5], alpha[:, 3:5] = 0, 2
+    votes[:3, 3:5] = 1
+    found = temperatures(votes, 500 * alpha, TREE)
+    assert 1 / 1000 < found[1] < 1 / 100
+    votes[:, 3:5] = 0
+    found = temperatures(votes, 500 * alpha, TREE)
+    assert found[1] == pytest.approx(np.sqrt(found[0] * found[2]), rel=0.2)
+
+
 # --- what is learned ---------------------------------------------------------------------------
 
 
