@@ -343,6 +343,11 @@ def test_a_question_that_was_not_asked_makes_no_galaxy_less_certain() -> None:
     alpha = np.array([[300.0, 100, 1, 50, 50, 1, 1], [30, 10, 1, 5, 5, 1, 200]])
     one = Predicted(TREE, votes, alpha)
     assert one.sparsification()[-1, 1] == pytest.approx(np.sqrt(one.squares[0]))
+    # Nor does it raise the mean error, which is over the shares that are compared.
+    few = Predicted(TREE, votes[:1], alpha[:1])
+    sampling = few.variances[1][0, :5].mean()
+    assert few.metrics(10)["volunteer_error"] == pytest.approx(np.sqrt(sampling))
+    assert np.isnan(few.part_metrics(2, 10)["rmse"])
 
 
 def test_errors_of_observed_shares_are_theirs() -> None:

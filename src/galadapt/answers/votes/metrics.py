@@ -101,16 +101,17 @@ class Predicted:
         """Compute the figures of all questions together."""
         likelihood = log_likelihood(self.votes, self.alphas, self.tree)
         asked = self.asked > 0
-        model, sampling = self.variances
-        truth = np.nanmean(self.given, axis=0)
+        model, sampling = (np.nanmean(self._where_given(one)) for one in self.variances)
+        count = np.maximum(np.isfinite(self.given).sum(axis=0), 1)
+        truth = np.nansum(self.given, axis=0) / count
         return {
             "n": len(self.votes),
             "rmse": float(np.sqrt(self.squares.mean())),
             "rmse_of_mean": float(np.sqrt(np.nanmean((self.given - truth) ** 2))),
             "floor": float(np.sqrt(self._floor())),
             "nll": float(-likelihood[asked].mean()),
-            "model_error": float(np.sqrt(model.mean())),
-            "volunteer_error": float(np.sqrt(sampling.mean())),
+            "model_error": float(np.sqrt(model)),
+            "volunteer_error": float(np.sqrt(sampling)),
             "ece": self.ece(bins),
             "ause": self.ause(),
             "violation": self.tree.violation(self.shares),
@@ -122,13 +123,18 @@ class Predicted:
         part, asked = self.tree.parts[number], self.asked[:, number] > 0
         likelihood = log_likelihood(self.votes, self.alphas, self.tree)[asked, number]
         squares = (self.shares[:, part] - self.given[:, part]) ** 2
+        squares = squares[np.isfinite(squares)]
         return {
             "n": int(asked.sum()),
-            "rmse": float(np.sqrt(np.nanmean(squares))),
+            "rmse": float(np.sqrt(squares.mean())) if len(squares) else float("nan"),
             "nll": float(-likelihood.mean()) if asked.any() else float("nan"),
             "ece": self.ece(bins, part),
             **self.coverage(part),
         }
+
+    def _where_given(self, values: np.ndarray) -> np.ndarray:
+        """Values (n, K); NaN where the volunteers' share is unknown."""
+        return np.where(np.isnan(self.given), np.nan, values)
 
     def _floor(self) -> float:
         """Mean squared error of the true shares.
@@ -187,9 +193,7 @@ class Predicted:
             (20, 3): share left out, RMSE ordered by predicted error, and by true error.
         """
         # Over the same answers as the squares: some galaxies lack a first question.
-        predicted = np.nanmean(
-            np.where(np.isnan(self.given), np.nan, np.add(*self.variances)), axis=1
-        )
+        predicted = np.nanmean(self._where_given(np.add(*self.variances)), axis=1)
         curves = [_LEFT_OUT]
         for order in (np.argsort(predicted, kind="stable"), np.argsort(self.squares)):
             running = np.cumsum(self.squares[order]) / np.arange(1, len(order) + 1)
