@@ -304,6 +304,17 @@ def test_predictions_that_hold_are_calibrated() -> None:
     assert total == pytest.approx(found["rmse"], rel=0.05)
 
 
+def test_answers_do_not_make_up_for_each_other() -> None:
+    """The same share predicted of three answers, and another one given for each."""
+    alpha = np.ones((400, 7))
+    votes = drawn(400, 1e6 * np.array([[0.7, 0.2, 0.1, 0.7, 0.3, 0.4, 0.6]]).repeat(400, axis=0))
+    found = Predicted(TREE, votes, alpha)
+    expected = (abs(0.7 - 1 / 3) + abs(0.2 - 1 / 3) + abs(0.1 - 1 / 3)) / 3
+    assert found.ece(10, TREE.parts[0]) == pytest.approx(expected, abs=0.02)
+    assert found.ece(10, TREE.parts[2]) == pytest.approx(0.1, abs=0.02)
+    assert found.ece(10) > 0.1
+
+
 def test_floor_is_the_error_of_true_shares() -> None:
     rng = np.random.default_rng(10)
     alpha = 1e6 * (rng.gamma(2.0, size=(3000, 7)) + 0.2)

@@ -179,8 +179,14 @@ class Predicted:
         return np.stack([mean, given, weight], axis=1)
 
     def ece(self, bins: int, part: slice = slice(None)) -> float:
-        """Expected calibration error: mean |predicted - given|, weighted by votes (Guo+ 2017)."""
-        predicted, given, weight = self.reliability(bins, part).T
+        """Expected calibration error: mean |predicted - given|, weighted by votes (Guo+ 2017).
+
+        Each answer has bins of its own (class-wise, Kull+ 2019): in common ones, answers predicted
+        too often make up for those predicted too rarely.
+        """
+        columns = range(len(self.tree.names))[part]
+        each = [self.reliability(bins, slice(k, k + 1)) for k in columns]
+        predicted, given, weight = np.concatenate(each).T
         filled = weight > 0
         if not filled.any():
             return float("nan")
