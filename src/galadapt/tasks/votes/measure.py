@@ -88,7 +88,14 @@ def _temperatures(run: Path, tree: Tree) -> np.ndarray:
             f"{run.with_name('temperatures.csv')}: has other questions than the run; evaluate the "
             "run again"
         )
-    factors: np.ndarray = table["survey"].to_numpy(np.float64)
+    factors = np.full(len(names), np.nan)
+    if "survey" in table:
+        factors = pd.to_numeric(table["survey"], errors="coerce").to_numpy(np.float64)
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise DataError(
+            f"{run.with_name('temperatures.csv')}: lacks a number above 0 in the column 'survey'; "
+            "evaluate the run again"
+        )
     return factors
 
 
@@ -140,6 +147,11 @@ def measure_votes(
         found = np.full((len(here), len(model.tree.names)), np.nan)
         if stamps:
             found[[not reason for reason in here]] = model.predict(np.stack(stamps))
+        lost = np.isnan(found).any(axis=1)
+        here = [
+            reason or ("no finite prediction" if none else "")
+            for reason, none in zip(here, lost, strict=True)
+        ]
         parts.append(found)
         reasons += here
     table = _table(model.tree, [path.name for path in paths], np.concatenate(parts), volunteers)

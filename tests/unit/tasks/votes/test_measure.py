@@ -111,6 +111,36 @@ def test_images_in_a_table_out(method: Path, images: Path, tmp_path: Path) -> No
     assert found**2 == pytest.approx(p * (1 - p) * (1 / 21 + 20 / 21 / 40))
 
 
+@pytest.mark.parametrize("value", ["abc", "", "-1", None])
+def test_broken_temperatures_are_one_sentence(
+    method: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    value: str | None,
+) -> None:
+    copy = tmp_path / "seed1"
+    shutil.copytree(method / "seed1", copy)
+    table = pd.read_csv(copy / "temperatures.csv").astype({"survey": object})
+    table.loc[1, "survey"] = value
+    write_csv(copy / "temperatures.csv", table.drop(columns="survey") if value is None else table)
+    assert run("--model", copy, "--images", images, "-o", tmp_path / "votes.csv") != 0
+    assert "lacks a number above 0 in the column 'survey'" in capsys.readouterr().err
+
+
+def test_what_is_not_predicted_has_a_reason(
+    method: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, stamps: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(stamps))[:, None] == 1, np.nan, np.ones(len(TREE.names)))
+
+    monkeypatch.setattr(measure.Model, "predict", broken)
+    output = tmp_path / "votes.csv"
+    assert run("--model", method, "--images", images, "-o", output) == 0
+    table = pd.read_csv(output, keep_default_na=False)
+    assert table["reason"].tolist()[1:] == ["", "no finite prediction", ""]
+
+
 def test_images_are_cut_as_in_training(
     method: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
