@@ -99,6 +99,10 @@ class Answer(Protocol):
         """Return the labels that outputs stand for, as if they were targets."""
         return self.labels_of(outputs)
 
+    def population(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what populations are matched in, (n, p) with a small p: the outputs themselves."""
+        return outputs
+
     def weights(self, expected: np.ndarray) -> np.ndarray:
         """Return how much each stamp weighs in the loss, (n,); `expected` as of `transform`."""
         return np.ones(len(expected), np.float32)

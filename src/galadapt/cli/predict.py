@@ -45,7 +45,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument(
-        "--crop", type=float, help="votes: central share of the images' sides (default: 208/424)"
+        "--crop",
+        type=float,
+        help="votes: central share of the images' sides (default: as in training)",
     )
     verb.add_argument(
         "--volunteers", type=int, help="votes: errors of the shares of so many volunteers"
@@ -173,7 +175,7 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
 def _predict_votes(
     verb: argparse.ArgumentParser, arguments: argparse.Namespace, runs: list[Path]
 ) -> None:
-    from galadapt.tasks.votes.measure import CROP, measure_votes
+    from galadapt.tasks.votes.measure import measure_votes
 
     # What belongs to the measurement of galaxies would be ignored without a word.
     usable = {"verb", "act", "model", "images", "output", "crop", "volunteers"}
@@ -184,7 +186,7 @@ def _predict_votes(
         runs,
         arguments.images,
         arguments.output,
-        crop=CROP if arguments.crop is None else arguments.crop,
+        crop=arguments.crop,
         volunteers=arguments.volunteers,
     )
 

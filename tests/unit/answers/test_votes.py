@@ -26,6 +26,7 @@ from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.answers.votes.tree import CAMPAIGNS, Question, Tree, read_campaign
 from galadapt.core.errors import DataError
+from galadapt.learners.matching import matching_weights
 from galadapt.stamps.format import StampSet, write_stamps
 
 #: Is it smooth? If not, has it arms? And is anything odd?
@@ -63,6 +64,8 @@ def test_shares_follow_the_tree() -> None:
     assert TREE.violation(shares - np.eye(7)[2] * 0.3) == pytest.approx(0.3)
     np.testing.assert_array_equal(TREE.reached(shares), [[1, 0.75, 1], [1, 0, 1]])
     assert TREE.depth == 2 and Tree.read("gz2").depth == 4
+    unknown = TREE.shares(np.array([[np.nan, np.nan, np.nan, 0.5, 0.5, 0.5, 0.5]]))
+    np.testing.assert_array_equal(unknown, [[np.nan] * 5 + [0.5, 0.5]])
 
 
 def test_any_values_become_consistent() -> None:
@@ -166,6 +169,21 @@ def test_temperatures_undo_what_was_scaled() -> None:
     assert (temperatures(np.zeros((2, 7)), alpha[:2], TREE) == 1).all()
 
 
+def test_few_votes_set_no_extreme_temperature() -> None:
+    """A question of few votes takes about the factor of all, and one of none exactly that."""
+    rng = np.random.default_rng(17)
+    alpha = rng.gamma(2.0, size=(300, 7)) * 4 + 0.5
+    votes = drawn(300, alpha)
+    # As many of both answers as predicted: any concentration, however large, fits.
+    votes[:, 3:5], alpha[:, 3:5] = 0, 2
+    votes[:3, 3:5] = 1
+    found = temperatures(votes, 500 * alpha, TREE)
+    assert 1 / 1000 < found[1] < 1 / 100
+    votes[:, 3:5] = 0
+    found = temperatures(votes, 500 * alpha, TREE)
+    assert found[1] == pytest.approx(np.sqrt(found[0] * found[2]), rel=0.2)
+
+
 # --- what is learned ---------------------------------------------------------------------------
 
 
@@ -177,12 +195,26 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     votes[5] = np.nan
     table = pd.DataFrame({"id": np.arange(60), "split": np.resize(["train", "test"], 60)})
     table = table.assign(**{f"votes_{n}": votes[:, k] for k, n in enumerate(TREE.names)})
+    chances = [0.6, 0.2, 0.2, 0.5, 0.5, 0.1, 0.9]
+    table = table.assign(**{f"true_{n}": p for n, p in zip(TREE.names, chances, strict=True)})
     path = tmp_path_factory.mktemp("votes") / "stamps.h5"
     images = rng.uniform(0, 255, size=(60, 8, 8, 3))
     metadata = {"pixel_scale": None, "zero_point": None, "band": "rgb", "domain": "simulated"}
     metadata |= {"channels": ["red", "green", "blue"], "tree": TREE.to_list()}
     write_stamps(path, [images], table, metadata, unit="8-bit")
     return path
+
+
+@pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])
+def test_equal_populations_match(head: str) -> None:
+    """Of two samples of one population, none of the 37 raw outputs makes a difference."""
+    answer, rng = Votes(Tree.read("gz2"), head), np.random.default_rng(16)
+    common = 0.5 * rng.normal(size=(6, 37))
+    raw = rng.normal(size=(2800, 6)) @ common + 0.3 * rng.normal(size=(2800, 37))
+    found = answer.population(raw)
+    assert found.shape == (2800, 6)
+    weights = matching_weights(found[:2000], found[2000:])
+    assert weights.sum() ** 2 / (weights**2).sum() > 0.9 * 2000
 
 
 @pytest.mark.parametrize("head", ["independent", "tree", "dirichlet"])
@@ -195,6 +227,7 @@ def test_every_head_predicts_consistent_shares(stamps: Path, head: str) -> None:
     shares = columns[[f"{name}_share" for name in TREE.names]].to_numpy()
     assert TREE.violation(shares) < 1e-12
     assert np.isnan(columns["arms_yes_votes"][5]) and columns["smooth_yes_votes"].sum() > 0
+    np.testing.assert_allclose(columns["arms_yes_true"], 0.2 * 0.5)
     shares = np.stack([sampled[f"{name}_share"] for name in TREE.names], axis=1)
     assert TREE.violation(shares) < 1e-12
     assert Votes.of_record(json.loads(json.dumps(answer.record()))) == answer
@@ -271,11 +304,70 @@ def test_predictions_that_hold_are_calibrated() -> None:
     assert total == pytest.approx(found["rmse"], rel=0.05)
 
 
+def test_answers_do_not_make_up_for_each_other() -> None:
+    """The same share predicted of three answers, and another one given for each."""
+    alpha = np.ones((400, 7))
+    votes = drawn(400, 1e6 * np.array([[0.7, 0.2, 0.1, 0.7, 0.3, 0.4, 0.6]]).repeat(400, axis=0))
+    found = Predicted(TREE, votes, alpha)
+    expected = (abs(0.7 - 1 / 3) + abs(0.2 - 1 / 3) + abs(0.1 - 1 / 3)) / 3
+    assert found.ece(10, TREE.parts[0]) == pytest.approx(expected, abs=0.02)
+    assert found.ece(10, TREE.parts[2]) == pytest.approx(0.1, abs=0.02)
+    assert found.ece(10) > 0.1
+
+
 def test_floor_is_the_error_of_true_shares() -> None:
     rng = np.random.default_rng(10)
     alpha = 1e6 * (rng.gamma(2.0, size=(3000, 7)) + 0.2)
     found = Predicted(TREE, drawn(3000, alpha), alpha).metrics(10)
     assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
+
+
+def test_floor_of_simulations_is_measured() -> None:
+    """Volunteers who differ from galaxy to galaxy scatter more than independent ones."""
+    rng = np.random.default_rng(15)
+    chances = TREE.conditional(rng.gamma(2.0, size=(1500, 7)) + 0.2)
+    votes = drawn(1500, 10 * chances)
+    table = table_of(votes, 10 * chances, "simulated", "test")
+    true = TREE.shares(chances)
+    table = table.assign(**{f"{name}_true": true[:, k] for k, name in enumerate(TREE.names)})
+    settings = VoteEvaluation(bootstrap=50, calibrate=False)
+    found = judging.evaluate(table, Votes(TREE, "dirichlet").record(), settings, 1)
+    values = {row["metric"]: row["value"] for row in found.rows}
+    assert values["floor"] == pytest.approx(values["rmse"])
+
+
+def test_each_first_question_has_volunteers_of_its_own() -> None:
+    """Four of forty were asked whether anything is odd: so few leave a larger scatter."""
+    rng = np.random.default_rng(13)
+    chances = TREE.conditional(rng.gamma(2.0, size=(3000, 7)) + 0.2)
+    votes = drawn(3000, 1e6 * chances)
+    votes[:, 5] = rng.binomial(4, chances[:, 5])
+    votes[:, 6] = 4 - votes[:, 5]
+    np.testing.assert_array_equal(TREE.first_of, [0, 0, 0, 0, 0, 2, 2])
+    found = Predicted(TREE, votes, 1e6 * chances).metrics(10)
+    assert found["rmse"] == pytest.approx(found["floor"], rel=0.03)
+    assert found["rmse"] == pytest.approx(found["volunteer_error"], rel=0.03)
+
+
+def test_a_question_that_was_not_asked_makes_no_galaxy_less_certain() -> None:
+    votes = np.array([[30.0, 10, 0, 5, 5, 0, 0], [30, 10, 0, 5, 5, 0, 40]])
+    alpha = np.array([[300.0, 100, 1, 50, 50, 1, 1], [30, 10, 1, 5, 5, 1, 200]])
+    one = Predicted(TREE, votes, alpha)
+    assert one.sparsification()[-1, 1] == pytest.approx(np.sqrt(one.squares[0]))
+    # Nor does it raise the mean error, which is over the shares that are compared.
+    few = Predicted(TREE, votes[:1], alpha[:1])
+    sampling = few.variances[1][0, :5].mean()
+    assert few.metrics(10)["volunteer_error"] == pytest.approx(np.sqrt(sampling))
+    assert np.isnan(few.part_metrics(2, 10)["rmse"])
+
+
+def test_errors_of_observed_shares_are_theirs() -> None:
+    """The variances of model and volunteers add up to that of shares drawn from both."""
+    alpha = np.full((20_000, 7), 1.0)
+    for volunteers in (1, 3, 40):
+        one = Predicted(TREE, drawn(20_000, alpha, 14, volunteers), alpha)
+        variance = np.add(*one.variances)[0]
+        np.testing.assert_allclose(variance, one.given.var(axis=0), rtol=0.05)
 
 
 def test_sparsification_needs_the_right_order() -> None:

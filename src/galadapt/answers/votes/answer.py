@@ -103,6 +103,14 @@ class Votes(Answer):
         """Return the votes that `VOLUNTEERS` volunteers are expected to give, (n, K)."""
         return VOLUNTEERS * self.tree.shares(self._conditional(outputs))
 
+    def population(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the shares of the answers that lead to a question: who is asked what.
+
+        Of all answers, so many squares and products would tell any two samples apart.
+        """
+        leading = sorted({parent for parent in self.tree.parents if parent is not None})
+        return self.tree.shares(self._conditional(outputs))[:, leading or slice(None)]
+
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the squared error of shares, or the likelihood of votes."""
         from keras import losses
@@ -130,7 +138,8 @@ class Votes(Answer):
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Name for every answer its votes, predicted share and alpha.
+        """Name for every answer its votes, predicted share and alpha; of simulations the true
+        share.
 
         Args:
             outputs: (n, K), or (n, S, K) of a learner that gives samples.
@@ -143,6 +152,11 @@ class Votes(Answer):
             found[f"{name}_votes"] = votes[:, column]
             found[f"{name}_share"] = shares[:, column]
             found[f"{name}_alpha"] = parameters[:, column]
+        true = [f"true_{name}" for name in self.names]
+        if all(name in stamps.table for name in true):
+            chances = stamps.table.loc[rows, true].to_numpy(np.float64)
+            for name, share in zip(self.names, self.tree.shares(chances).T, strict=True):
+                found[f"{name}_true"] = share
         return found
 
     def record(self) -> dict[str, Any]:

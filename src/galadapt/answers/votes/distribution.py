@@ -8,7 +8,10 @@ not know of it (Walmsley et al. 2020, eq. 5; Minka 2000).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -21,6 +24,9 @@ LARGEST = 1e4
 
 #: Range in which temperatures are looked for, as natural logarithms.
 _TEMPERATURES = (np.log(1e-5), np.log(1e3))
+
+#: By how much the logarithms of the questions' temperatures differ.
+_SCATTER = 1.0
 
 
 def moments(alphas: np.ndarray, tree: Tree) -> np.ndarray:
@@ -63,31 +69,44 @@ def log_likelihood(votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> np.ndar
 def temperatures(votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> np.ndarray:
     """Find the factor of each question's concentrations that makes the votes most likely.
 
+    Few votes fit almost any factor, however large. The logarithms are therefore taken to scatter by
+    `_SCATTER` around that of the one factor that suits the votes of all questions best.
+
     Args:
         votes: (n, K), of validation objects.
         alphas: (n, K), predicted.
 
     Returns:
-        (questions,); 1 where nobody was asked.
+        (questions,); where nobody was asked, the common factor, or 1 if nobody was asked anything.
     """
-    found = np.ones(len(tree.questions))
     asked = tree.asked(votes) > 0
+    if not asked.any():
+        return np.ones(len(tree.questions))
+
+    def cost(log_factor: float) -> float:
+        return -float(log_likelihood(votes, np.exp(log_factor) * alphas, tree).sum())
+
+    common = _smallest(cost)
+    found = np.full(len(tree.questions), common)
     for number, part in enumerate(tree.parts):
         rows = asked[:, number]
-        if not rows.any():
-            continue
         own = Tree((replace(tree.questions[number], parent=""),))
-        some, parameters = votes[rows, part], alphas[rows, part]
-
-        best = minimize_scalar(
-            _cost, bounds=_TEMPERATURES, args=(some, parameters, own), method="bounded"
-        )
-        found[number] = np.exp(best.x)
-    return found
+        if rows.any():
+            found[number] = _smallest(
+                partial(_cost, votes[rows, part], alphas[rows, part], own, common)
+            )
+    return np.exp(found)
 
 
-def _cost(log_factor: float, votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> float:
-    return -float(log_likelihood(votes, np.exp(log_factor) * alphas, tree).mean())
+def _cost(
+    votes: np.ndarray, alphas: np.ndarray, tree: Tree, common: float, log_factor: float
+) -> float:
+    likelihood = log_likelihood(votes, np.exp(log_factor) * alphas, tree).sum()
+    return 0.5 * ((log_factor - common) / _SCATTER) ** 2 - float(likelihood)
+
+
+def _smallest(cost: Callable[[float], float]) -> float:
+    return float(minimize_scalar(cost, bounds=_TEMPERATURES, method="bounded").x)
 
 
 def model_variance(alphas: np.ndarray, tree: Tree) -> np.ndarray:
@@ -102,9 +121,13 @@ def model_variance(alphas: np.ndarray, tree: Tree) -> np.ndarray:
     return np.maximum(tree.shares(square) - tree.shares(mean) ** 2, 0.0)
 
 
-def sampling_variance(shares: np.ndarray, volunteers: np.ndarray) -> np.ndarray:
-    """Variance of the shares among so few volunteers, (n, K): that of a binomial distribution."""
-    return shares * (1 - shares) / volunteers[:, None]
+def sampling_variance(shares: np.ndarray, model: np.ndarray, volunteers: Any) -> np.ndarray:
+    """Variance of the shares among so few volunteers, (n, K), beside that of `model_variance`.
+
+    It is the mean of the binomial variance over the shares that the model holds possible; with the
+    model's it adds up to the variance of the shares that are observed.
+    """
+    return np.maximum(shares * (1 - shares) - model, 0.0) / volunteers
 
 
 def ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndarray) -> np.ndarray:

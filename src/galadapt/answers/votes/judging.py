@@ -21,12 +21,13 @@ from galadapt.core.files import read_table
 
 NOTE = (
     "Mean ± standard deviation over training seeds, on the test sets. RMSE: over the shares of all "
-    "answers, as in the Galaxy Challenge; floor: RMSE that true shares would have, because the "
-    "volunteers are few; RMSE of the mean: of the same shares for every galaxy. NLL: negative "
-    "log-likelihood of the votes per question that was asked. Coverage: share of the votes inside "
-    "their 68 % and 90 % intervals. ECE: expected calibration error of conditional shares. AUSE: "
-    "area under the sparsification error, 0 where the predicted errors order the galaxies as the "
-    "true ones do. Published figures were measured on other galaxies and are for orientation."
+    "answers, as in the Galaxy Challenge; floor: RMSE of the true shares, because the volunteers "
+    "are few (of real galaxies a lower limit, as if volunteers were independent); RMSE of the "
+    "mean: of the same shares for every galaxy. NLL: negative log-likelihood of the votes per "
+    "question that was asked. Coverage: share of the votes inside their 68 % and 90 % intervals. "
+    "ECE: expected calibration error of conditional shares. AUSE: area under the sparsification "
+    "error, 0 where the predicted errors order the galaxies as the true ones do. Published figures "
+    "were measured on other galaxies and are for orientation."
 )
 
 ITEM_PER_ROW = False
@@ -103,7 +104,11 @@ def predicted(table: pd.DataFrame, record: Mapping[str, Any], temperature: np.nd
     """Return calibrated predictions of rows that are `usable`."""
     tree = tree_of_record(record)
     votes, alphas = arrays(table, tree)
-    return Predicted(tree, votes, alphas * temperature[tree.question_of])
+    names = [f"{name}_true" for name in tree.names]
+    true = table[names].to_numpy(np.float64) if set(names) <= set(table) else None
+    if true is not None and not np.isfinite(true).all():
+        true = None
+    return Predicted(tree, votes, alphas * temperature[tree.question_of], true)
 
 
 def evaluate(

@@ -39,11 +39,13 @@ class Predicted:
         tree: The questions.
         votes: (n, K).
         alphas: Parameters of the Dirichlet distributions, (n, K), calibrated.
+        true: Shares of an unlimited number of volunteers, (n, K); None: unknown.
     """
 
     tree: Tree
     votes: np.ndarray
     alphas: np.ndarray
+    true: np.ndarray | None = None
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -68,8 +70,13 @@ class Predicted:
     @cached_property
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances of the shares, (n, K) each: unknown to the model, and of so few volunteers."""
-        sampling = sampling_variance(self.shares, np.maximum(self.asked[:, 0], 1))
-        return model_variance(self.alphas, self.tree), sampling
+        model = model_variance(self.alphas, self.tree)
+        return model, sampling_variance(self.shares, model, np.maximum(self._volunteers, 1))
+
+    @cached_property
+    def _volunteers(self) -> np.ndarray:
+        """Volunteers that each share is a share of, (n, K): those at its first question."""
+        return self.asked[:, self.tree.first_of]
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -94,16 +101,17 @@ class Predicted:
         """Compute the figures of all questions together."""
         likelihood = log_likelihood(self.votes, self.alphas, self.tree)
         asked = self.asked > 0
-        model, sampling = self.variances
-        truth = np.nanmean(self.given, axis=0)
+        model, sampling = (np.nanmean(self._where_given(one)) for one in self.variances)
+        count = np.maximum(np.isfinite(self.given).sum(axis=0), 1)
+        truth = np.nansum(self.given, axis=0) / count
         return {
             "n": len(self.votes),
             "rmse": float(np.sqrt(self.squares.mean())),
             "rmse_of_mean": float(np.sqrt(np.nanmean((self.given - truth) ** 2))),
             "floor": float(np.sqrt(self._floor())),
             "nll": float(-likelihood[asked].mean()),
-            "model_error": float(np.sqrt(model.mean())),
-            "volunteer_error": float(np.sqrt(sampling.mean())),
+            "model_error": float(np.sqrt(model)),
+            "volunteer_error": float(np.sqrt(sampling)),
             "ece": self.ece(bins),
             "ause": self.ause(),
             "violation": self.tree.violation(self.shares),
@@ -115,17 +123,28 @@ class Predicted:
         part, asked = self.tree.parts[number], self.asked[:, number] > 0
         likelihood = log_likelihood(self.votes, self.alphas, self.tree)[asked, number]
         squares = (self.shares[:, part] - self.given[:, part]) ** 2
+        squares = squares[np.isfinite(squares)]
         return {
             "n": int(asked.sum()),
-            "rmse": float(np.sqrt(np.nanmean(squares))),
+            "rmse": float(np.sqrt(squares.mean())) if len(squares) else float("nan"),
             "nll": float(-likelihood.mean()) if asked.any() else float("nan"),
             "ece": self.ece(bins, part),
             **self.coverage(part),
         }
 
+    def _where_given(self, values: np.ndarray) -> np.ndarray:
+        """Values (n, K); NaN where the volunteers' share is unknown."""
+        return np.where(np.isnan(self.given), np.nan, values)
+
     def _floor(self) -> float:
-        """Mean squared error of the true shares, estimated from the scatter of the volunteers."""
-        count = np.maximum(self.asked[:, :1], 2)
+        """Mean squared error of the true shares.
+
+        Where they are unknown, it is estimated as if volunteers were independent; what they have in
+        common adds to it.
+        """
+        if self.true is not None:
+            return float(np.nanmean((self.true - self.given) ** 2))
+        count = np.maximum(self._volunteers, 2)
         return float(np.nanmean(self.given * (1 - self.given) / (count - 1)))
 
     def coverage(self, part: slice) -> dict[str, float]:
@@ -160,8 +179,14 @@ class Predicted:
         return np.stack([mean, given, weight], axis=1)
 
     def ece(self, bins: int, part: slice = slice(None)) -> float:
-        """Expected calibration error: mean |predicted - given|, weighted by votes (Guo+ 2017)."""
-        predicted, given, weight = self.reliability(bins, part).T
+        """Expected calibration error: mean |predicted - given|, weighted by votes (Guo+ 2017).
+
+        Each answer has bins of its own (class-wise, Kull+ 2019): in common ones, answers predicted
+        too often make up for those predicted too rarely.
+        """
+        columns = range(len(self.tree.names))[part]
+        each = [self.reliability(bins, slice(k, k + 1)) for k in columns]
+        predicted, given, weight = np.concatenate(each).T
         filled = weight > 0
         if not filled.any():
             return float("nan")
@@ -173,7 +198,8 @@ class Predicted:
         Returns:
             (20, 3): share left out, RMSE ordered by predicted error, and by true error.
         """
-        predicted = np.add(*self.variances).mean(axis=1)
+        # Over the same answers as the squares: some galaxies lack a first question.
+        predicted = np.nanmean(self._where_given(np.add(*self.variances)), axis=1)
         curves = [_LEFT_OUT]
         for order in (np.argsort(predicted, kind="stable"), np.argsort(self.squares)):
             running = np.cumsum(self.squares[order]) / np.arange(1, len(order) + 1)

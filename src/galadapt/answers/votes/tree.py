@@ -120,6 +120,14 @@ class Tree:
         return np.repeat(np.arange(len(self.questions)), [len(q.answers) for q in self.questions])
 
     @cached_property
+    def first_of(self) -> np.ndarray:
+        """Number of the first question that leads to each answer, (K,)."""
+        found: list[int] = []
+        for number, parent in enumerate(self.parents):
+            found.append(number if parent is None else found[self.question_of[parent]])
+        return np.array(found)[self.question_of]
+
+    @cached_property
     def depth(self) -> int:
         """Most questions that one volunteer answers one after the other along the tree."""
         depths: list[int] = []
@@ -138,12 +146,15 @@ class Tree:
             return np.where(total > 0, values / total, np.nan)
 
     def shares(self, conditional: np.ndarray) -> np.ndarray:
-        """Multiply conditional shares along the tree; a question nobody reached has shares 0."""
+        """Multiply conditional shares along the tree; a question nobody reached has shares 0.
+
+        What follows from an unknown (NaN) share is unknown.
+        """
         found = np.array(conditional, dtype=np.float64)
         for part, parent in zip(self.parts, self.parents, strict=True):
             if parent is not None:
                 above = found[..., parent, None]
-                found[..., part] = np.where(above > 0, found[..., part] * above, 0.0)
+                found[..., part] = np.where(above == 0, 0.0, found[..., part] * above)
         return found
 
     def reached(self, shares: np.ndarray) -> np.ndarray:

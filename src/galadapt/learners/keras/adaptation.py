@@ -29,7 +29,7 @@ def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
     Returns:
         The survey's training stamps `part`; labels are the mean over the job's teachers and
         orientations for the share `keep` whose predictions scatter least (root mean square over
-        standardised parameters), NaN elsewhere.
+        all targets), NaN elsewhere.
 
     Raises:
         DataError: no teacher was given, or one learned something else.
@@ -46,7 +46,7 @@ def pseudo_labelled(part: Examples, job: Job, answer: Any) -> Examples:
     log.info(
         f"{job.label}: {len(kept)} of {len(part)} survey stamps learn the predictions of "
         f"{len(job.teachers)} networks, which scatter by {np.median(scatter[kept]):.3f} (all: "
-        f"{np.median(scatter):.3f}) of the simulated range's standard deviation"
+        f"{np.median(scatter):.3f}) in the units of training"
     )
     return replace(part, labels=labels)
 

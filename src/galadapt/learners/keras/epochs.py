@@ -136,7 +136,7 @@ class Epochs(keras.callbacks.Callback):
         method, batches = self._job.method, self._batches
         aligned = method.alignment is not None and method.alignment.match_labels
         if aligned or method.match_population:
-            predicted = predict(self._network, batches.images)
+            predicted = self._answer.population(predict(self._network, batches.images))
             weights = matching_weights(predicted[batches.simulated], predicted[~batches.simulated])
             if aligned:
                 batches.domain_weights[batches.simulated] = weights

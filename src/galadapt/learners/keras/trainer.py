@@ -94,8 +94,11 @@ def _validation(job: Job, data: Data, network: keras.Model, answer: Answer) -> L
         targets = answer.transform(part.labels)
         weights = answer.weights(targets)
         if domain == "simulated" and job.method.match_population:
-            survey = predict(network, data.training["survey"].images)
-            weights = weights * matching_weights(predict(network, part.images), survey)
+            simulated, survey = (
+                answer.population(predict(network, images))
+                for images in (part.images, data.training["survey"].images)
+            )
+            weights = weights * matching_weights(simulated, survey)
         found[domain] = (part.images, targets, weights)
     return found
 

@@ -152,7 +152,11 @@ def _read(folder: Path) -> _Run:
         str(identity["variant"]),
         str(identity["method"]),
         folder,
-        {**seen, "simulation": settings.get("simulation")},
+        {
+            **seen,
+            "simulation": settings.get("simulation"),
+            "learner": settings.get("learner") or {},
+        },
         metrics.separability,
         np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
     )

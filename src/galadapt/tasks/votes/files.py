@@ -157,6 +157,7 @@ def read_votes(
             "channels": list(CHANNELS),
             "domain": "survey",
             "campaign": settings.campaign,
+            "crop": settings.crop,
             "volunteers": settings.volunteers if votes.weighted else None,
             "tree": tree.to_list(),
             "provenance": dict(provenance),
@@ -270,6 +271,12 @@ def _read_table(settings: RealVotes, source: Source, tree: Tree) -> _Votes:
     answers = [column for column in found[kind] if column is not None]
     weighted = kind == "share"
     values, faults = _check(answers, weighted, settings.tolerance, tree)
+    first = np.nan_to_num(values[:, tree.parts[0]])
+    if not weighted and (first % 1 != 0).any() and first.sum(axis=1).max() <= 1.001:
+        raise DataError(
+            f"{path}: column '{answers[0].name}' and those beside it hold shares, not numbers of "
+            "votes; multiply them by the volunteers of each galaxy"
+        )
     made = _Votes(weighted=weighted)
     names, wrong = _named(_ids(columns["id"], path), path, source.names)
     made.wrong |= wrong
@@ -312,6 +319,15 @@ def _named(
             del found[row]
         else:
             found[row] = of_it[0]
+    shared: dict[str, list[int]] = {}
+    for row, image in found.items():
+        shared.setdefault(image, []).append(row)
+    for image, several in shared.items():
+        if len(several) > 1:
+            one, other = (ids[row] for row in several[:2])
+            wrong[image] = f"{table}: '{one}' and '{other}' have the same image '{image}'; keep one"
+            for row in several:
+                del found[row]
     return found, wrong
 
 

@@ -25,7 +25,7 @@ from galadapt.tasks.votes.images import SUFFIXES, read_image
 #: Images in memory at once.
 _BATCH = 256
 
-#: Central share of an image's side that becomes the stamp, as in the simulations.
+#: Central share of an image's side that becomes the stamp, in the simulations.
 CROP = 208 / 424
 
 
@@ -62,6 +62,11 @@ class Model:
         factors = [step.factor for step in self.steps if isinstance(step, Rebin)]
         return self.runs[0].learner.side * int(np.prod(factors, dtype=int))
 
+    @property
+    def crop(self) -> float:
+        """Central share of the images' sides that the stamps of the training showed."""
+        return float(self.runs[0].record["stamps"].get("crop", CROP))
+
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the parameters of the votes' distributions, (n, K), of (n, side, side, 3)."""
         prepared = apply_chain(images, self.steps, None, "variant")
@@ -83,7 +88,14 @@ def _temperatures(run: Path, tree: Tree) -> np.ndarray:
             f"{run.with_name('temperatures.csv')}: has other questions than the run; evaluate the "
             "run again"
         )
-    factors: np.ndarray = table["survey"].to_numpy(np.float64)
+    factors = np.full(len(names), np.nan)
+    if "survey" in table:
+        factors = pd.to_numeric(table["survey"], errors="coerce").to_numpy(np.float64)
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise DataError(
+            f"{run.with_name('temperatures.csv')}: lacks a number above 0 in the column 'survey'; "
+            "evaluate the run again"
+        )
     return factors
 
 
@@ -91,7 +103,7 @@ def measure_votes(
     runs: Sequence[Path],
     images: Sequence[Path],
     output: Path,
-    crop: float = CROP,
+    crop: float | None = None,
     volunteers: int | None = None,
     compute: Compute | None = None,
 ) -> pd.DataFrame:
@@ -102,7 +114,7 @@ def measure_votes(
         images: Image files, or folders of them.
         output: Table to write: `name`, for every answer its share and the error of the share
             (``<answer>_err``), and `reason` why an image could not be measured ("": it was).
-        crop: Central share of the images' sides that becomes the stamp.
+        crop: Central share of the images' sides that becomes the stamp; None: as in training.
         volunteers: The errors are those of the shares of so many volunteers; None: what the model
             does not know, without the scatter of volunteers.
         compute: Backend and threads.
@@ -115,12 +127,13 @@ def measure_votes(
         DataError: a run is broken.
     """
     check_output(output)
-    if not 0 < crop <= 1:
+    if crop is not None and not 0 < crop <= 1:
         raise ConfigError(f"--crop: {crop:g} is not above 0 and at most 1; correct it")
     if volunteers is not None and volunteers < 1:
         raise ConfigError(f"--volunteers: {volunteers} is below 1; correct it")
     paths = _listed(images)
     model = Model(runs, compute or Compute())
+    crop = model.crop if crop is None else crop
     reasons, parts = [], []
     starts = range(0, len(paths), _BATCH)
     for start in progress(starts, len(starts), "votes", "batches"):
@@ -134,6 +147,11 @@ def measure_votes(
         found = np.full((len(here), len(model.tree.names)), np.nan)
         if stamps:
             found[[not reason for reason in here]] = model.predict(np.stack(stamps))
+        lost = np.isnan(found).any(axis=1)
+        here = [
+            reason or ("no finite prediction" if none else "")
+            for reason, none in zip(here, lost, strict=True)
+        ]
         parts.append(found)
         reasons += here
     table = _table(model.tree, [path.name for path in paths], np.concatenate(parts), volunteers)
@@ -146,6 +164,7 @@ def measure_votes(
             f"{run.record['method']}/seed{run.record['seed']}" for run in model.runs
         ),
         "GA_DIGST": ", ".join(str(run.record["weights"]) for run in model.runs),
+        "GA_CROP": f"{crop:g}",
         "GA_ERROR": "model" if volunteers is None else f"model and {volunteers} volunteers",
     }
     write_catalogue(output, table, about, meanings)
@@ -182,7 +201,7 @@ def _table(
     shares = tree.shares(tree.conditional(parameters))
     variance = model_variance(parameters, tree)
     if volunteers is not None:
-        variance = variance + sampling_variance(shares, np.full(len(shares), volunteers))
+        variance = variance + sampling_variance(shares, variance, volunteers)
     unknown = np.isnan(parameters).any(axis=1)
     shares[unknown], variance[unknown] = np.nan, np.nan
     columns: dict[str, object] = {"name": list(names)}

@@ -14,6 +14,6 @@ def runs_in(folder: Path) -> list[Path]:
     """
     own = folder / "run.json"
     found = [own] if own.is_file() else sorted(folder.glob("seed*/run.json"))
-    if found and (read_json(found[0]).get("answer") or {}).get("kind") == "votes":
-        return found
-    return []
+    record = read_json(found[0]) if found else None
+    answer = record.get("answer") if isinstance(record, dict) else None
+    return found if isinstance(answer, dict) and answer.get("kind") == "votes" else []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,17 @@ def test_only_what_has_seen_no_survey_label_is_a_candidate(make, chosen):
     assert set(table["method"]) == {"baseline", "dann_supervised"}
     assert len(table) == 2 * len(CRITERIA)
     assert "with 2 candidates" in page
+
+
+def test_features_of_a_network_that_saw_labels_are_no_candidate(make, chosen, tmp_path):
+    learner = {"kind": "sklearn", "features_from": "transfer"}
+    on_features = tmp_path / "svm"
+    shutil.copytree(make(), on_features)
+    for file in ("run.json", "metrics.json"):
+        edit(on_features / file, lambda content: content.update(method="svm"))
+    edit(on_features / "run.json", lambda content: content["settings"].update(learner=learner))
+    table, _ = chosen([make(), make("transfer"), on_features])
+    assert "svm" not in set(table["method"])
 
 
 def test_criteria_are_what_they_say(make, chosen):

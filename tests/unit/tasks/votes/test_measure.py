@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from galadapt.core.files import write_csv
 from galadapt.learners.job import Job
 from galadapt.learners.train import train
 from galadapt.stamps.format import write_stamps
+from galadapt.tasks.votes import measure
+from galadapt.tasks.votes.images import read_image
 
 TREE = Tree.read("gz2")
 SIDE = 32
@@ -105,7 +108,62 @@ def test_images_in_a_table_out(method: Path, images: Path, tmp_path: Path) -> No
     assert run("--model", method / "seed1", *arguments, "-o", other) == 0
     read = Table.read(other)
     found, p = read["smooth-or-featured_smooth_err"][0], read["smooth-or-featured_smooth"][0]
-    assert found**2 == pytest.approx(p * (1 - p) * (1 / 21 + 1 / 40))
+    assert found**2 == pytest.approx(p * (1 - p) * (1 / 21 + 20 / 21 / 40))
+
+
+@pytest.mark.parametrize("value", ["abc", "", "-1", None])
+def test_broken_temperatures_are_one_sentence(
+    method: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    value: str | None,
+) -> None:
+    copy = tmp_path / "seed1"
+    shutil.copytree(method / "seed1", copy)
+    table = pd.read_csv(copy / "temperatures.csv").astype({"survey": object})
+    table.loc[1, "survey"] = value
+    write_csv(copy / "temperatures.csv", table.drop(columns="survey") if value is None else table)
+    assert run("--model", copy, "--images", images, "-o", tmp_path / "votes.csv") != 0
+    assert "lacks a number above 0 in the column 'survey'" in capsys.readouterr().err
+
+
+def test_what_is_not_predicted_has_a_reason(
+    method: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, stamps: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(stamps))[:, None] == 1, np.nan, np.ones(len(TREE.names)))
+
+    monkeypatch.setattr(measure.Model, "predict", broken)
+    output = tmp_path / "votes.csv"
+    assert run("--model", method, "--images", images, "-o", output) == 0
+    table = pd.read_csv(output, keep_default_na=False)
+    assert table["reason"].tolist()[1:] == ["", "no finite prediction", ""]
+
+
+def test_images_are_cut_as_in_training(
+    method: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained on whole images of a survey, applied to whole images."""
+    run_folder = tmp_path / "seed1"
+    shutil.copytree(method / "seed1", run_folder)
+    record = json.loads((run_folder / "run.json").read_text())
+    record["stamps"]["crop"] = 1.0
+    (run_folder / "run.json").write_text(json.dumps(record))
+    widths = []
+
+    def reading(path: Path, side: int, crop: float) -> np.ndarray:
+        widths.append(crop)
+        return read_image(path, side, crop)
+
+    monkeypatch.setattr(measure, "read_image", reading)
+    output = tmp_path / "votes.csv"
+    arguments = ("--images", images / "galaxy1.jpg", "-o", output)
+    assert run("--model", run_folder, *arguments) == 0
+    assert json.loads((tmp_path / "votes.csv.json").read_text())["GA_CROP"] == "1"
+    assert run("--model", method, *arguments) == 0
+    assert run("--model", run_folder, *arguments, "--crop", 0.7) == 0
+    assert widths == [1.0, measure.CROP, 0.7]
 
 
 @pytest.mark.parametrize(

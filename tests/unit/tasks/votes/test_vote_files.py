@@ -155,6 +155,17 @@ def test_the_names_of_the_tree_serve_as_columns_too(tmp_path: Path) -> None:
     assert _votes(stamps)[0].sum() == table.drop(columns="id").to_numpy().sum()
 
 
+def test_shares_are_not_taken_for_counts(tmp_path: Path) -> None:
+    """Tables of predicted votes have these columns: shares of one volunteer, if nobody looks."""
+    images = _images(tmp_path / "images", ["a", "b"])
+    tree = Tree.read("gz2")
+    shares = np.array([_walk(tree, 30, k) / 30 for k in (1, 2)])
+    table = pd.DataFrame(shares, columns=list(tree.names)).assign(name=["a", "b"])
+    path = _saved(table, tmp_path / "v.csv")
+    with pytest.raises(DataError, match="'smooth-or-featured_smooth' and those beside it hold sha"):
+        _read(tmp_path, Source([images], path))
+
+
 def test_shares_become_counts(tmp_path: Path) -> None:
     images = _images(tmp_path / "images", ["1", "2"])
     table = _table("gz2", [1, 2], "GalaxyID", "share")
@@ -334,6 +345,11 @@ def test_a_table_connects_ids_and_names(tmp_path: Path) -> None:
         "103": f"{names}: '103' has no image; give it one",
         "99": f"{votes}: no image '99' in {images}; add it",
     }
+    pd.DataFrame({"objid": [101, 102, 103], "asset_id": [11, 12, 12]}).to_csv(names, index=False)
+    stamps, rejected = _read(tmp_path, source)
+    reasons = dict(zip(rejected["name"], rejected["reason"], strict=True))
+    assert reasons["12"] == f"{names}: '102' and '103' have the same image '12'; keep one"
+    assert "12" not in stamps.table["name"].tolist()
     with pytest.raises(DataError, match=r"lacks the column 'picture'; name another one as names\."):
         _read(tmp_path, Source([images], votes, (names, VoteNames(path="", image="picture"))))
 
