@@ -99,6 +99,10 @@ class Answer(Protocol):
         """Return the labels that outputs stand for, as if they were targets."""
         return self.labels_of(outputs)
 
+    def averageable(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs of the same meaning, whose mean over orientations has a meaning."""
+        return outputs
+
     def population(self, outputs: np.ndarray) -> np.ndarray:
         """Return what populations are matched in, (n, p) with a small p: the outputs themselves."""
         return outputs

@@ -155,12 +155,12 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         if runs:
             _predict_votes(verb, arguments, runs)
             return
-    for name in ("crop", "volunteers"):
-        if getattr(arguments, name) is not None:
-            raise ConfigError(f"--{name}: belongs to models of votes; leave it out")
     from galadapt.prediction.predict import predict
 
     model, inputs = _inputs(arguments)
+    for name in ("crop", "volunteers"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError(f"--{name}: belongs to models of votes; leave it out")
     predict(
         model,
         inputs,

@@ -117,6 +117,11 @@ class VoteMethod(Training):
             raise ValueError("network.bayesian: needs head: dirichlet")
         if self.learner.kind == "sklearn" and self.head != "independent":
             raise ValueError("head: an estimator's is independent; set it")
+        if self.self_training is not None and self.head == "dirichlet":
+            raise ValueError(
+                "self_training: predicted votes do not scatter as volunteers do, so that head: "
+                "dirichlet would learn to be certain; use head: tree"
+            )
         if self.self_training is not None and (
             len(self.domains) < 2 or self.starts_from is None or self.survey_labels
         ):

@@ -56,7 +56,11 @@ class Run:
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Predict, (n, ...): the mean over the stamps' eight orientations where it is set."""
-        return self._oriented(self.learner.predict, images)
+
+        def run(some: np.ndarray) -> np.ndarray:
+            return self.answer.averageable(self.learner.predict(some))
+
+        return self._oriented(run, images)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return the learner's features (n, f), averaged as the outputs are."""

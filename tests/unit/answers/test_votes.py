@@ -233,6 +233,19 @@ def test_every_head_predicts_consistent_shares(stamps: Path, head: str) -> None:
     assert Votes.of_record(json.loads(json.dumps(answer.record()))) == answer
 
 
+def test_the_mean_over_orientations_is_that_of_shares() -> None:
+    """However large the outputs of one orientation are, it counts as one."""
+    answer = Votes(TREE, "tree")
+    raw = np.array([[[-8.0, 1, 1, 5, 5, 2, 0]], [[2, 2, 2, 90, -3, 0, 7]]], np.float32)
+    shares = [TREE.consistent(one + SHIFT) for one in raw]
+    mean = np.mean([answer.averageable(one) for one in raw], axis=0)
+    np.testing.assert_allclose(
+        TREE.consistent(mean + SHIFT), np.mean(shares, axis=0), rtol=1e-5, atol=1e-6
+    )
+    for head in ("independent", "dirichlet"):
+        np.testing.assert_array_equal(Votes(TREE, head).averageable(raw[0]), raw[0])
+
+
 def test_labels_targets_and_their_inverse(stamps: Path) -> None:
     with StampSet(stamps) as opened:
         votes = Votes(TREE).labels(opened, np.arange(60))

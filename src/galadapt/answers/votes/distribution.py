@@ -22,6 +22,9 @@ from galadapt.answers.votes.tree import Tree
 #: Largest concentration: a prediction without a distribution of its own.
 LARGEST = 1e4
 
+#: Answers whose ranks are computed at once.
+_RANKED = 50_000
+
 #: Range in which temperatures are looked for, as natural logarithms.
 _TEMPERATURES = (np.log(1e-5), np.log(1e3))
 
@@ -143,8 +146,17 @@ def ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndar
         (m, 2), of the beta-binomial distribution.
     """
     votes, asked = np.rint(votes).astype(int), np.rint(asked).astype(int)
+    alpha, rest = np.maximum(alpha, 1e-10), np.maximum(rest, 1e-10)
+    found = np.zeros((len(votes), 2))
+    for start in range(0, len(votes), _RANKED):
+        some = slice(start, start + _RANKED)
+        found[some] = _ranks(votes[some], asked[some], alpha[some], rest[some])
+    return found
+
+
+def _ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndarray) -> np.ndarray:
     count = np.arange(asked.max(initial=0) + 1)
-    n, a, b = asked[:, None], np.maximum(alpha, 1e-10)[:, None], np.maximum(rest, 1e-10)[:, None]
+    n, a, b = asked[:, None], alpha[:, None], rest[:, None]
     inside = np.minimum(count, n)
     log = (
         gammaln(n + 1) - gammaln(inside + 1) - gammaln(n - inside + 1)

@@ -47,7 +47,7 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
 
 WORDS = Words(
     title="Votes of Galaxy Zoo",
-    lead="The shares of volunteers who give each answer, predicted by networks from the image.",
+    lead="The shares of volunteers who give each answer, predicted from the image, with errors.",
     facts=_facts,
     caveats=_caveats,
     work="Galaxy Challenge",
