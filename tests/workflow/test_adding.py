@@ -62,7 +62,7 @@ def test_a_new_task_and_a_new_learner_run_and_rerun_alone(repository, tmp_path) 
     # An edited learner trains its own runs again, and nothing of another learner.
     project.edit("src/galadapt/learners/middle.py", '"loss": 1.0', '"loss": 2.0')
     assert project.planned("blobs")["blobs_train"] == 1
-    plan = project.run("snakemake", "-n", "blobs")
+    plan = project.run("snakemake", "-n", "blobs", "--quiet", "progress")
     assert re.findall(r"rule blobs_train:.*?method=(\w+)", plan, re.DOTALL) == ["middle"]
 
 
