@@ -16,8 +16,8 @@ def _facts(configuration: Configuration) -> Facts:
         crowd = section.get("volunteers")
         if not isinstance(crowd, Mapping):
             return str(section["kind"])
-        number = crowd["number"]
-        return f"{section['kind']}, {number['low']:g} to {number['high']:g} volunteers"
+        low, high = crowd["number"]
+        return f"{section['kind']}, {low:g} to {high:g} volunteers"
 
     return [
         ("Task", "votes"),
