@@ -75,7 +75,12 @@ def best(
         return f"{place}: fewer than two methods have a defined {figure}."
     (first, leader, error), (second, follower, next_error) = ranked[:2]
     margin = math.hypot(error, next_error)
-    distance = abs(first - second) / margin if margin > 0 else math.inf
+    if margin == 0:
+        return (
+            f"{place}: {leader} leads {follower} ({number(first)} against {number(second)}); "
+            "without error bars this is no ranking."
+        )
+    distance = abs(first - second) / margin
     lead = (
         f"{number(first)} against {number(second)}, {distance:.1f} sigma of seed scatter and "
         "bootstrap combined"

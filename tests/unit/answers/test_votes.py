@@ -430,7 +430,9 @@ def test_evaluation_calibrates_on_votes_it_may_see() -> None:
     assert value(blind, "simulated", "coverage68") == pytest.approx(0.68, abs=0.04)
     assert value(blind, "survey", "coverage68") < 0.55
     assert value(seeing, "survey", "coverage68") == pytest.approx(0.68, abs=0.04)
-    assert value(blind, "survey", "rmse_low") < value(blind, "survey", "rmse")
+    for metric in ("rmse", "nll"):
+        low, high = (value(blind, "survey", f"{metric}_{end}") for end in ("low", "high"))
+        assert low < value(blind, "survey", metric) < high
     assert blind.notes == ["1 simulated test objects have no finite prediction"]
     assert value(blind, "simulated", "failed") == 1 and value(blind, "survey", "failed") == 0
     assert list(blind.files["temperatures.csv"]["question"]) == ["smooth", "arms", "odd"]

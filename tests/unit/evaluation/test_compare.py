@@ -90,7 +90,8 @@ def edit_r2(run, value, half_width, domain="survey"):
 
 
 @pytest.mark.parametrize(
-    ("half_width", "verdict"), [(0.01, "transfer is best"), (0.2, "no clear best")]
+    ("half_width", "verdict"),
+    [(0.01, "transfer is best"), (0.2, "no clear best"), (0.0, "without error bars")],
 )
 def test_a_best_method_is_named_only_beyond_the_error_bars(tables, make_run, half_width, verdict):
     runs = [make_run(method="baseline"), make_run(method="transfer")]

@@ -143,8 +143,7 @@ def evaluate(
                     f"{figures['failed']} {domain} test objects have no finite prediction"
                 )
             if split == "test":
-                low, high = found.interval(settings.bootstrap, seed)
-                figures |= {"rmse_low": low, "rmse_high": high}
+                figures |= found.intervals(settings.bootstrap, seed)
                 for number, question in enumerate(tree.questions):
                     judgement.add_part(
                         domain,
@@ -164,7 +163,7 @@ def columns(items: Sequence[str]) -> list[Column]:
     """Show errors, likelihood and calibration."""
     return [
         Column("rmse", "RMSE", ALL, headline=True, interval=True),
-        Column("nll", "NLL", ALL, headline=True),
+        Column("nll", "NLL", ALL, headline=True, interval=True),
         Column("coverage68", "68 % coverage", ALL),
         Column("coverage90", "90 % coverage", ALL),
         Column("ece", "ECE", ALL),

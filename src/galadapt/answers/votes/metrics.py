@@ -212,8 +212,19 @@ class Predicted:
         _, predicted, true = self.sparsification().T
         return float((predicted - true).mean() / predicted[0]) if predicted[0] > 0 else 0.0
 
-    def interval(self, number: int, seed: int) -> tuple[float, float]:
-        """Central 68 % interval of the RMSE over objects drawn with replacement."""
-        count = len(self.squares)
-        drawn = [weights @ self.squares / count for weights in resamples(count, number, seed)]
-        return central_interval(np.sqrt(np.concatenate(drawn)))
+    def intervals(self, number: int, seed: int) -> dict[str, float]:
+        """Central 68 % intervals of RMSE and NLL over objects drawn with replacement."""
+        likelihood = log_likelihood(self.votes, self.alphas, self.tree)
+        questions = (self.asked > 0).sum(axis=1)
+        terms = np.stack([self.squares, -likelihood.sum(axis=1), questions], axis=1)
+        drawn = [weights @ terms for weights in resamples(len(terms), number, seed)]
+        squares, negative, asked = np.concatenate(drawn).T
+        ends = {
+            "rmse": central_interval(np.sqrt(squares / len(terms))),
+            "nll": central_interval(negative / asked),
+        }
+        return {
+            f"{name}_{end}": value
+            for name, pair in ends.items()
+            for end, value in zip(("low", "high"), pair, strict=True)
+        }
