@@ -12,18 +12,6 @@ from galadapt.core.log import to_stderr
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares fixtures in one process: each module, and all tests of the workflow.
-
-    Those of the workflow take longest, and begin.
-    """
-    for item in items:
-        if isinstance(item, pytest.Function):
-            workflow = item.get_closest_marker("workflow") is not None
-            item.add_marker(pytest.mark.xdist_group("workflow" if workflow else str(item.path)))
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _messages() -> None:
     """Tests read messages where the command line prints them."""
