@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -393,7 +393,37 @@ class SelfTraining(Section):
     )
 
 
-class Method(Training):
+class Regression(Training):
+    """What trainings have whose predictions may be averaged, and learned by others."""
+
+    self_training: SelfTraining | None = Field(
+        None,
+        description=(
+            "Train on the most certain predictions of the start's networks for survey stamps; "
+            "null: do not. Needs both domains and starts_from, and no survey label."
+        ),
+    )
+    average_orientations: bool = Field(
+        False,
+        description=(
+            "Predict the mean over the stamp's 8 orientations, turned and mirrored: more "
+            "accurate and exactly independent of orientation, but 8 times slower. Training is "
+            "the same."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _teachable(self) -> Self:
+        if self.self_training is not None and (
+            len(self.domains) < 2 or self.starts_from is None or self.survey_labels
+        ):
+            raise ValueError(
+                "self_training: needs both domains, starts_from and survey_labels: false"
+            )
+        return self
+
+
+class Method(Regression):
     """How a network that measures galaxies is trained."""
 
     network: Network = Field(Network(), description="What is trained.")
@@ -410,24 +440,9 @@ class Method(Training):
         description="Parameters learned as logarithms (none in the CANDELS study).",
     )
     loss: Literal["mae", "mse"] = Field("mae", description="Regression loss.")
-    self_training: SelfTraining | None = Field(
-        None,
-        description=(
-            "Train on the most certain predictions of the start's networks for survey stamps; "
-            "null: do not. Needs both domains and starts_from, and no survey label."
-        ),
-    )
     max_magnitude: float | None = Field(
         None,
         description="Drop fainter stamps in training and testing (CANDELS study's baseline: 23).",
-    )
-    average_orientations: bool = Field(
-        False,
-        description=(
-            "Predict the mean over the stamp's 8 orientations, turned and mirrored: more "
-            "accurate and exactly independent of orientation, but 8 times slower. Training is "
-            "the same."
-        ),
     )
 
     @property
@@ -439,12 +454,6 @@ class Method(Training):
     def _sensible(self) -> Method:
         if len(set(self.logarithmic)) != len(self.logarithmic):
             raise ValueError("logarithmic: each parameter only once")
-        if self.self_training is not None and (
-            len(self.domains) < 2 or self.starts_from is None or self.survey_labels
-        ):
-            raise ValueError(
-                "self_training: needs both domains, starts_from and survey_labels: false"
-            )
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from galadapt.config.base import Section
-from galadapt.config.training import SelfTraining, Training
+from galadapt.config.training import Regression
 
 
 class VoteNetwork(Section):
@@ -76,7 +76,7 @@ class VoteNetwork(Section):
         return self
 
 
-class VoteMethod(Training):
+class VoteMethod(Regression):
     """How a learner that predicts votes is trained."""
 
     network: VoteNetwork = Field(VoteNetwork(), description="What is trained.")
@@ -89,16 +89,6 @@ class VoteMethod(Training):
             "dirichlet: a Dirichlet-multinomial distribution of the votes of every question "
             "(negative log-likelihood; questions without votes cost nothing)."
         ),
-    )
-    self_training: SelfTraining | None = Field(
-        None,
-        description=(
-            "Train on the most certain predictions of the start's networks for survey stamps; "
-            "null: do not. Needs both domains and starts_from, and no survey label."
-        ),
-    )
-    average_orientations: bool = Field(
-        False, description="Predict the mean over the stamp's 8 orientations; 8 times slower."
     )
 
     @property
@@ -121,11 +111,5 @@ class VoteMethod(Training):
             raise ValueError(
                 "self_training: predicted votes do not scatter as volunteers do, so that head: "
                 "dirichlet would learn to be certain; use head: tree"
-            )
-        if self.self_training is not None and (
-            len(self.domains) < 2 or self.starts_from is None or self.survey_labels
-        ):
-            raise ValueError(
-                "self_training: needs both domains, starts_from and survey_labels: false"
             )
         return self

@@ -448,3 +448,44 @@ def test_galaxies_without_votes_are_left_out() -> None:
     found = judging.evaluate(table, Votes(TREE).record(), VoteEvaluation(bootstrap=50), 1)
     counted = [row["value"] for row in found.rows if row["metric"] == "n"]
     assert counted == [16] and not found.notes
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_figures_of_a_run_are_drawn_and_repeat(stamps: Path, tmp_path: Path) -> None:
+    """Every figure shows the test galaxies; other predictions give another picture."""
+    from galadapt.answers.figures import run_figures
+    from galadapt.answers.registry import KINDS
+
+    answer = Votes(TREE, "dirichlet")
+    run = {"task": "votes", "variant": "v", "method": "m", "seed": 1, "answer": answer.record()}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "history.csv").write_text(
+        "epoch,loss,val_simulated,val_monitored,seconds\n1,2,2,2,1\n2,1,1.5,1.5,1\n"
+    )
+    names = KINDS["votes"].run_figures
+
+    def draw(folder: str, seed: int) -> dict[str, bytes]:
+        raw = np.random.default_rng(seed).normal(size=(60, 7))
+        with StampSet(stamps) as opened:
+            table = pd.DataFrame(answer.columns(raw, opened, np.arange(60)))
+            table.insert(0, "id", opened.table["id"])
+            table.insert(1, "domain", "simulated")
+            table.insert(2, "split", opened.table["split"])
+        table.to_parquet(tmp_path / "predictions.parquet")
+        (tmp_path / folder).mkdir()
+        outputs = [tmp_path / folder / f"{name}.png" for name in names]
+        inputs = (tmp_path / name for name in ("run.json", "predictions.parquet", "history.csv"))
+        run_figures(*inputs, outputs, {"simulated": stamps})
+        return {path.stem: path.read_bytes() for path in outputs}
+
+    first = draw("first", 1)
+    assert first == draw("again", 1) and set(first) == set(names)
+    other = draw("other", 2)
+    assert {name for name in names if first[name] != other[name]} == set(names) - {"learning"}
+    with pytest.raises(DataError, match="no test row with votes"):
+        table = pd.read_parquet(tmp_path / "predictions.parquet").assign(split="train")
+        table.to_parquet(tmp_path / "predictions.parquet")
+        inputs = (tmp_path / name for name in ("run.json", "predictions.parquet", "history.csv"))
+        run_figures(*inputs, [tmp_path / "galaxies.png"], {"simulated": stamps})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ _ANSWERS = 5
 class _Tests:
     """Calibrated predictions of the test sets of a run, by domain, and the ids of their rows."""
 
-    def __init__(self, predictions: Path, record: Mapping[str, Any]) -> None:
+    def __init__(
+        self, predictions: Path, record: Mapping[str, Any], stamps: Mapping[str, Path]
+    ) -> None:
+        self.stamps = stamps
         tree = judging.tree_of_record(record)
         table = judging.read(predictions, record)
         factors = judging.calibration(table, record, VoteEvaluation())
@@ -45,15 +48,9 @@ class _Tests:
             raise DataError(f"{predictions}: holds no test row with votes; rerun the prediction")
 
 
-def reliability(
-    predictions: Path,
-    record: Mapping[str, Any],
-    output: Path,
-    title: str = "",
-    stamps: Mapping[str, Path] | None = None,
-) -> None:
+def reliability(tests: _Tests, output: Path, title: str) -> None:
     """Draw given against predicted conditional shares, of every question and of all together."""
-    found = _Tests(predictions, record).found
+    found = tests.found
     bins = VoteEvaluation().bins
     tree = next(iter(found.values())).tree
     names = ["all questions", *(question.name for question in tree.questions)]
@@ -79,15 +76,9 @@ def reliability(
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def sparsification(
-    predictions: Path,
-    record: Mapping[str, Any],
-    output: Path,
-    title: str = "",
-    stamps: Mapping[str, Path] | None = None,
-) -> None:
+def sparsification(tests: _Tests, output: Path, title: str) -> None:
     """Draw the RMSE of what is left when the least certain galaxies are left out."""
-    found = _Tests(predictions, record).found
+    found = tests.found
     with drawing(output, 1, len(found), (3.6, 3.0), title) as (_, axes):
         for panel, (domain, one) in zip(axes[0], found.items(), strict=True):
             left_out, predicted, true = one.sparsification().T
@@ -102,44 +93,23 @@ def sparsification(
             panel.legend()
 
 
-def galaxies(
-    predictions: Path,
-    record: Mapping[str, Any],
-    output: Path,
-    title: str = "",
-    stamps: Mapping[str, Path] | None = None,
-) -> None:
+def galaxies(tests: _Tests, output: Path, title: str) -> None:
     """Show test galaxies with the shares predicted and given, the first of each domain."""
-    tests = _Tests(predictions, record)
     rows = {domain: np.arange(min(_SHOWN, len(ids))) for domain, ids in tests.ids.items()}
-    _sheet(
-        tests,
-        stamps or {},
-        {domain: {"": chosen} for domain, chosen in rows.items()},
-        output,
-        title,
-    )
+    _sheet(tests, {domain: {"": chosen} for domain, chosen in rows.items()}, output, title)
 
 
-def certain(
-    predictions: Path,
-    record: Mapping[str, Any],
-    output: Path,
-    title: str = "",
-    stamps: Mapping[str, Path] | None = None,
-) -> None:
+def certain(tests: _Tests, output: Path, title: str) -> None:
     """Show the galaxies whose votes are predicted with the smallest and the largest error."""
-    tests = _Tests(predictions, record)
     rows = {}
     for domain, one in tests.found.items():
         order = np.argsort(one.variances[0].mean(axis=1), kind="stable")
         rows[domain] = {"most certain": order[:_SHOWN], "least certain": order[::-1][:_SHOWN]}
-    _sheet(tests, stamps or {}, rows, output, title)
+    _sheet(tests, rows, output, title)
 
 
 def _sheet(
     tests: _Tests,
-    stamps: Mapping[str, Path],
     rows: Mapping[str, Mapping[str, np.ndarray]],
     output: Path,
     title: str,
@@ -148,7 +118,7 @@ def _sheet(
     with drawing(output, 2 * len(lines), _SHOWN, (1.75, 1.6), title) as (_, axes):
         for line, (domain, label, chosen) in enumerate(lines):
             one = tests.found[domain]
-            with StampSet(stamps[domain]) as opened:
+            with StampSet(tests.stamps[domain]) as opened:
                 place = pd.Series(np.arange(len(opened)), opened.table["id"].to_numpy())
                 images = opened.inputs(place.loc[tests.ids[domain][chosen]].to_numpy())
             low, high = images.min(initial=np.inf), images.max(initial=-np.inf)
@@ -267,10 +237,22 @@ def questions(compared: Compared, output: Path) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
 
 
+def _of_run(draw: Callable[[_Tests, Path, str], None]) -> Callable[..., None]:
+    """Give a figure of test sets the arguments that `galadapt.answers.figures` passes."""
+
+    def figure(
+        predictions: Path,
+        record: Mapping[str, Any],
+        output: Path,
+        title: str = "",
+        stamps: Mapping[str, Path] | None = None,
+    ) -> None:
+        draw(_Tests(predictions, record, stamps or {}), output, title)
+
+    return figure
+
+
 RUN_FIGURES = {
-    "galaxies": galaxies,
-    "certain": certain,
-    "reliability": reliability,
-    "sparsification": sparsification,
+    draw.__name__: _of_run(draw) for draw in (galaxies, certain, reliability, sparsification)
 }
 COMPARISON_FIGURES = {"quality": quality, "questions": questions}
