@@ -2,7 +2,7 @@
 
 The module of figures of a kind has them in tables by name: ``RUN_FIGURES``, functions of a run's
 predictions table, of what it predicts (`record`), of the PNG to write and of a title (and of the
-stamp sets, `stamps`, where the kind has `pictures`);
+stamp sets, `stamps`, and of the evaluation's `settings`, where the kind has `pictures`);
 ``COMPARISON_FIGURES``, functions of a `Compared` and the PNG; and ``VARIANT_FIGURES``, functions of
 {method: predictions table}, the record and the PNG.
 """
@@ -40,10 +40,12 @@ def run_figures(
     history: Path,
     outputs: Sequence[Path],
     stamps: Mapping[str, Path] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw each of `outputs`, which its stem names, from a run's run.json and tables.
 
-    `stamps` are the stamp sets of the domains, for kinds of answer whose figures show them.
+    `stamps` are the stamp sets of the domains, for kinds of answer whose figures show them;
+    `settings` is the section ``evaluation`` as plain values, which holds for these figures too.
 
     Raises:
         ConfigError: an output has another name.
@@ -52,7 +54,7 @@ def run_figures(
     content = read_json(run)
     record = registry.record_of(content, run)
     title = " / ".join(str(content.get(key, "?")) for key in ("task", "variant", "method", "seed"))
-    shown = {"stamps": stamps} if stamps else {}
+    shown: dict[str, Any] = {"stamps": stamps, "settings": settings or {}} if stamps else {}
     drawers: dict[str, Callable[[Path], None]] = {
         name: partial(draw, predictions, record, title=title, **shown)
         for name, draw in registry.figures(record["kind"]).RUN_FIGURES.items()

@@ -141,6 +141,7 @@ def evaluate(
 
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).figures])
 def run_figures(
+    evaluation: dict[str, Any],
     run: Input,
     predictions: Input,
     history: Input,
@@ -153,7 +154,7 @@ def run_figures(
 
     given = {"simulated": simulated, "survey": survey}
     stamps = {name: path for name, path in given.items() if path is not None}
-    draw(run, predictions, history, figures, stamps)
+    draw(run, predictions, history, figures, stamps, evaluation)
 
 
 # --- tables ---------------------------------------------------------------------------------

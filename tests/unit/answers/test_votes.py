@@ -466,7 +466,7 @@ def test_figures_of_a_run_are_drawn_and_repeat(stamps: Path, tmp_path: Path) -> 
     )
     names = KINDS["votes"].run_figures
 
-    def draw(folder: str, seed: int) -> dict[str, bytes]:
+    def draw(folder: str, seed: int, **settings: object) -> dict[str, bytes]:
         raw = np.random.default_rng(seed).normal(size=(60, 7))
         with StampSet(stamps) as opened:
             table = pd.DataFrame(answer.columns(raw, opened, np.arange(60)))
@@ -477,11 +477,14 @@ def test_figures_of_a_run_are_drawn_and_repeat(stamps: Path, tmp_path: Path) -> 
         (tmp_path / folder).mkdir()
         outputs = [tmp_path / folder / f"{name}.png" for name in names]
         inputs = (tmp_path / name for name in ("run.json", "predictions.parquet", "history.csv"))
-        run_figures(*inputs, outputs, {"simulated": stamps})
+        run_figures(*inputs, outputs, {"simulated": stamps}, settings)
         return {path.stem: path.read_bytes() for path in outputs}
 
     first = draw("first", 1)
     assert first == draw("again", 1) and set(first) == set(names)
+    # They are of the same evaluation as the tables.
+    bins = draw("bins", 1, bins=4)
+    assert {name for name in names if first[name] != bins[name]} == {"reliability"}
     other = draw("other", 2)
     assert {name for name in names if first[name] != other[name]} == set(names) - {"learning"}
     with pytest.raises(DataError, match="no test row with votes"):

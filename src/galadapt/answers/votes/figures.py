@@ -30,12 +30,16 @@ class _Tests:
     """Calibrated predictions of the test sets of a run, by domain, and the ids of their rows."""
 
     def __init__(
-        self, predictions: Path, record: Mapping[str, Any], stamps: Mapping[str, Path]
+        self,
+        predictions: Path,
+        record: Mapping[str, Any],
+        stamps: Mapping[str, Path],
+        settings: VoteEvaluation,
     ) -> None:
-        self.stamps = stamps
+        self.stamps, self.settings = stamps, settings
         tree = judging.tree_of_record(record)
         table = judging.read(predictions, record)
-        factors = judging.calibration(table, record, VoteEvaluation())
+        factors = judging.calibration(table, record, settings)
         table = table[(table["split"] == "test") & judging.usable(table, tree)]
         self.found: dict[str, Predicted] = {}
         self.ids: dict[str, np.ndarray] = {}
@@ -51,7 +55,7 @@ class _Tests:
 def reliability(tests: _Tests, output: Path, title: str) -> None:
     """Draw given against predicted conditional shares, of every question and of all together."""
     found = tests.found
-    bins = VoteEvaluation().bins
+    bins = tests.settings.bins
     tree = next(iter(found.values())).tree
     names = ["all questions", *(question.name for question in tree.questions)]
     parts = [slice(None), *tree.parts]
@@ -246,8 +250,10 @@ def _of_run(draw: Callable[[_Tests, Path, str], None]) -> Callable[..., None]:
         output: Path,
         title: str = "",
         stamps: Mapping[str, Path] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        draw(_Tests(predictions, record, stamps or {}), output, title)
+        evaluation = VoteEvaluation.model_validate(settings or {})
+        draw(_Tests(predictions, record, stamps or {}, evaluation), output, title)
 
     return figure
 
