@@ -21,7 +21,7 @@ from galadapt.answers.votes.distribution import (
     ranks,
     temperatures,
 )
-from galadapt.answers.votes.heads import SHIFT, alphas
+from galadapt.answers.votes.heads import SHIFT, alphas, conditional_of_tree
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.answers.votes.tree import CAMPAIGNS, Question, Tree, read_campaign
@@ -237,13 +237,31 @@ def test_the_mean_over_orientations_is_that_of_shares() -> None:
     """However large the outputs of one orientation are, it counts as one."""
     answer = Votes(TREE, "tree")
     raw = np.array([[[-8.0, 1, 1, 5, 5, 2, 0]], [[2, 2, 2, 90, -3, 0, 7]]], np.float32)
-    shares = [TREE.consistent(one + SHIFT) for one in raw]
+    shares = [conditional_of_tree(one, TREE) for one in raw]
     mean = np.mean([answer.averageable(one) for one in raw], axis=0)
     np.testing.assert_allclose(
-        TREE.consistent(mean + SHIFT), np.mean(shares, axis=0), rtol=1e-5, atol=1e-6
+        conditional_of_tree(mean, TREE), np.mean(shares, axis=0), rtol=1e-5, atol=1e-6
     )
     for head in ("independent", "dirichlet"):
         np.testing.assert_array_equal(Votes(TREE, head).averageable(raw[0]), raw[0])
+
+
+def test_a_question_without_positive_outputs_still_learns() -> None:
+    """All outputs of the last question are far below 0; training must bring them back."""
+    import keras
+
+    votes = np.array([[10.0, 30, 0, 12, 18, 4, 36]])
+    answer = Votes(TREE, "tree")
+    targets = answer.transform(votes).astype(np.float32)
+    outputs = np.array([[0.3, 0.2, 0.1, 0.4, 0.5, -9.0, -9.5]], np.float32)
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(7)])
+    model.layers[0].set_weights([np.zeros((1, 7), np.float32), outputs[0]])
+    model.compile(keras.optimizers.Adam(0.1), answer.loss("sum_over_batch_size"))
+    model.fit(np.ones((64, 1)), np.repeat(targets, 64, axis=0), batch_size=1, epochs=8, verbose=0)
+    learned = answer.tree.shares(
+        conditional_of_tree(model.predict(np.ones((1, 1)), verbose=0), TREE)
+    )
+    np.testing.assert_allclose(learned[0, 5:], targets[0, 5:], atol=0.05)
 
 
 def test_labels_targets_and_their_inverse(stamps: Path) -> None:

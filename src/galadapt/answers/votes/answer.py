@@ -10,7 +10,7 @@ import numpy as np
 
 from galadapt.answers.base import Answer, known
 from galadapt.answers.votes.distribution import log_likelihood, moments
-from galadapt.answers.votes.heads import SHIFT, alphas
+from galadapt.answers.votes.heads import SHIFT, alphas, conditional_of_tree
 from galadapt.answers.votes.tree import Tree
 from galadapt.config.votes import VoteMethod
 from galadapt.core.errors import DataError
@@ -107,7 +107,7 @@ class Votes(Answer):
         """Return the outputs that stand for the same shares, of one scale."""
         if self.head != "tree":
             return outputs
-        return (self.tree.consistent(outputs + SHIFT) - SHIFT).astype(np.float32)
+        return (conditional_of_tree(outputs, self.tree) - SHIFT).astype(np.float32)
 
     def population(self, outputs: np.ndarray) -> np.ndarray:
         """Return the shares of the answers that lead to a question: who is asked what.

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from galadapt.answers.votes.heads import LIMITS, SHIFT
+from galadapt.answers.votes.heads import LIMITS, LOWEST, SHIFT
 from galadapt.answers.votes.tree import Tree
 
 #: Terms of the recursion that carries small arguments to where Stirling's series holds.
@@ -48,8 +48,9 @@ class ShareError(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compare shares with raw outputs, both (n, K)."""
-        # A question without any positive output gives all its answers the same share.
-        positive = ops.relu(y_pred + SHIFT) + 1e-7
+        moved = y_pred + SHIFT
+        # The second term decides only where a question has no output above 0.
+        positive = ops.relu(moved) + 1e-7 * ops.exp(ops.clip(moved, LOWEST, 0.0))
         total = ops.matmul(ops.matmul(positive, self._of), self._of.T)
         conditional = positive / total
         shares = conditional
