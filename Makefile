@@ -18,7 +18,7 @@ TASK ?= $(filter $(OTHERS),$(firstword $(subst _, ,$(PRESET))))
 MILESTONES = $(addprefix $(if $(TASK),$(TASK)_),data models tables) record
 RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
 
-.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock document mlflow clean
+.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock docs document mlflow clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+|\$$\(OTHERS\)):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/$$(OTHERS)/$(OTHERS)/' | expand -t 18
@@ -90,6 +90,9 @@ format: env ## format the sources
 
 document: env ## regenerate config/README.md and config/schema.json
 	galadapt document config
+
+docs: env ## build the documentation: docs/_build/html
+	sphinx-build -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 mlflow: env ## compare runs in the browser, on this machine only
 	-galadapt track config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)

@@ -1,7 +1,7 @@
-"""Adding a task, a learner and a measured quantity, as docs/adding.md describes it.
+"""Adding a task, a learner and a measured quantity, as docs/how-to/add.md describes it.
 
 The files in ``additions`` are copied into a project, which then runs them through the DAG. Nothing
-but the files that docs/adding.md names is edited.
+but the files that docs/how-to/add.md names is edited.
 """
 
 from __future__ import annotations

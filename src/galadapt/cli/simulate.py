@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-
-from galadapt import __version__
-from galadapt.core.errors import ConfigError
 
 _EPILOG = """\
 columns of the table:
@@ -55,43 +51,10 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
-    from pydantic import ValidationError
+    from galadapt.api import simulate
 
-    from galadapt.config.image import FitsPsf, Image, OpticalPsf
-    from galadapt.config.simulation import Noise
-    from galadapt.simulation.user_list import simulate_list
-
-    given = vars(arguments)
-    settings = {
-        name: given[name]
-        for name in ("psf", "noise", "renderer", "seed", "stamp_size", "pixel_scale", "zero_point")
-    }
-    psf_scale = arguments.psf_pixel_scale or arguments.pixel_scale
-    try:
-        image = Image(
-            stamp_size=arguments.stamp_size,
-            pixel_scale=arguments.pixel_scale,
-            zero_point=arguments.zero_point,
-        )
-        psf: OpticalPsf | FitsPsf = OpticalPsf()
-        if arguments.psf != "optical":
-            psf = FitsPsf(path=arguments.psf, pixel_scale=psf_scale)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{option}: {message}; correct it") from None
-    if arguments.seed < 0:
-        raise ConfigError(f"--seed: must be at least 0, not {arguments.seed}; correct it")
-    count = simulate_list(
-        parameters=Path(arguments.parameters),
-        output=Path(arguments.output),
-        image=image,
-        psf=psf,
-        noise=Noise(depth=arguments.noise),
-        renderer=arguments.renderer,
-        seed=arguments.seed,
-        provenance={"settings": settings, "version": __version__},
-        radius_convention=arguments.radius_convention,
-    )
-    print(f"{arguments.output}: {count} stamps (read them with galadapt.stamps.format.StampSet)")
+    names = ("psf", "psf_pixel_scale", "noise", "renderer", "seed", "radius_convention")
+    image = ("stamp_size", "pixel_scale", "zero_point", "output")
+    given = {name: getattr(arguments, name) for name in (*names, *image)}
+    with simulate(arguments.parameters, **given) as stamps:
+        print(f"{arguments.output}: {len(stamps)} stamps (galadapt.StampSet reads them)")

@@ -163,17 +163,7 @@ def write_catalogue(
         stored.attrs.update(notes)
         write_parquet(path, stored)
         return
-    made = Table()
-    for name in map(str, table):
-        values = table[name].to_numpy()
-        if values.dtype.kind in "OU":
-            values = values.astype(str)
-            if suffix == ".fits":
-                # FITS holds ASCII only.
-                values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
-        unit, meaning = columns[name.removesuffix("_err")]
-        meaning = f"error of {meaning}" if name.endswith("_err") else meaning
-        made[name] = Column(values, unit=unit or None, description=meaning)
+    made = as_table(table, columns, ascii_only=suffix == ".fits")
     with atomic(path) as temporary:
         if suffix == ".fits":
             _fits(made, notes).writeto(temporary)
@@ -181,6 +171,30 @@ def write_catalogue(
             votable = from_table(made)
             votable.resources[0].infos.extend(Info(name=key, value=notes[key]) for key in notes)
             votable.to_xml(str(temporary))
+
+
+def as_table(
+    table: pd.DataFrame,
+    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+    *,
+    ascii_only: bool = False,
+    meta: Mapping[str, str] | None = None,
+) -> Table:
+    """Turn a catalogue into an astropy table with units and descriptions.
+
+    `ascii_only` replaces other letters in text, which FITS cannot hold.
+    """
+    made = Table(meta=dict(meta or {}))
+    for name in map(str, table):
+        values = table[name].to_numpy()
+        if values.dtype.kind in "OU":
+            values = values.astype(str)
+            if ascii_only:
+                values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
+        unit, meaning = columns[name.removesuffix("_err")]
+        meaning = f"error of {meaning}" if name.endswith("_err") else meaning
+        made[name] = Column(values, unit=unit or None, description=meaning)
+    return made
 
 
 def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:

@@ -46,7 +46,8 @@ def predict(
         compute: Backend, threads and GPUs; None: defaults.
 
     Returns:
-        The catalogue: one row per object, in the order of its input.
+        The catalogue: one row per object, in the order of its input; in its ``attrs``, provenance
+        and the meaning of the flags.
 
     Raises:
         ConfigError: contradicting inputs, or an output that cannot be written.
@@ -85,6 +86,7 @@ def predict(
         from galadapt.prediction.sheet import draw_sample
 
         draw_sample(prepared, table, plot_count, plot)
+    table.attrs.update(notes)
     return table
 
 

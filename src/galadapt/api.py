@@ -1,0 +1,385 @@
+"""The public Python interface: `measure`, `simulate`, `load`.
+
+A thin layer over the functions that the command line calls too. What is given as a file may also be
+given as an object of astropy, pandas or numpy. Heavy imports stand inside the functions.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from galadapt.core.errors import ConfigError
+from galadapt.stamps.format import StampSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from astropy.io import fits
+    from astropy.table import Table
+
+    from galadapt.config.image import FitsPsf, Image, OpticalPsf
+    from galadapt.prediction.package import Package
+
+    File: TypeAlias = str | Path
+    #: An image: a FITS file, or astropy's object of one.
+    ImageLike: TypeAlias = File | fits.HDUList | fits.PrimaryHDU | fits.ImageHDU
+    #: A table: a file of any usual format, or an object.
+    TableLike: TypeAlias = File | Table | pd.DataFrame
+    #: A PSF: an image, or its pixels.
+    PsfLike: TypeAlias = ImageLike | np.ndarray
+
+#: Where a checkout makes its packages, relative to the current folder.
+MADE_HERE = Path("results/models")
+
+
+def measure(
+    images: ImageLike | StampSet | Sequence[ImageLike],
+    catalogue: TableLike | None = None,
+    psf: PsfLike | None = None,
+    *,
+    package: File | Model | None = None,
+    weight: ImageLike | Sequence[ImageLike] = (),
+    rms: ImageLike | Sequence[ImageLike] = (),
+    exposure: ImageLike | Sequence[ImageLike] = (),
+    mask: ImageLike | Sequence[ImageLike] = (),
+    cutouts: bool = False,
+    fill: bool = False,
+    columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    one_based: bool | None = None,
+    zero_point: float | None = None,
+    unit: str | None = None,
+    hdu: int | str | None = None,
+    native_pixel_scale: float | None = None,
+    psf_pixel_scale: float | None = None,
+    level: float = 0.68,
+    processes: int = 1,
+    output: File | None = None,
+    plot: File | None = None,
+) -> Table:
+    """Measure galaxies with a trained model package.
+
+    Args:
+        images: One image, several, a stamp set (object or ``.h5`` file), or with `cutouts` small
+            images of one object each, or their folder.
+        catalogue: Positions (ra, dec or x, y) and identifiers; None: sources are detected.
+        psf: The effective PSF of the images, pixel included; None: that of the training.
+        package: A model of `load`, the folder of a package or the name of a fetched one; None:
+            the newest in ``results/models``, else the newest fetched one, else the shipped one.
+        weight, rms, exposure, mask: Inverse variance; noise; exposure time or relative weight; bad
+            pixels (non-zero). One of each per image, or none.
+        cutouts: Whether each image holds one object at its centre.
+        fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
+        columns: Columns of the catalogue by galadapt's names: ``{"ra": "ALPHA_J2000"}``.
+        units: Units of its columns, over its own: ``{"ra": "hourangle"}``.
+        one_based: Whether its x and y count from 1; None: as the columns' names suggest.
+        zero_point: AB magnitude of one image unit; None: the header's.
+        unit: Unit of the pixels, where BUNIT is missing or wrong.
+        hdu: Extension of the image, by number or name.
+        native_pixel_scale: Of images without WCS [arcsec/px].
+        psf_pixel_scale: Of the PSF's image [arcsec/px].
+        level: Coverage of the errors, 0.05 to 0.95.
+        processes: Number of processes that cut stamps.
+        output: Catalogue to write too (.fits, .csv, .parquet, .vot); an interrupted run with the
+            same output continues where it stopped.
+        plot: PNG to draw: image, model and residual of a sample.
+
+    Returns:
+        One row per object, in the order of the catalogue, with units, errors (``<name>_err``),
+        ``flags`` and ``reason``; provenance and the meaning of the flags in ``meta``.
+
+    Raises:
+        GaladaptError: something given is missing, broken, contradicting or unfit; the message
+            names it and the remedy.
+    """
+    from galadapt.prediction.catalogue import as_table
+    from galadapt.prediction.inputs import Inputs
+    from galadapt.prediction.predict import predict
+
+    options = {
+        "hdu": hdu,
+        "zero_point": zero_point,
+        "unit": unit,
+        "native_pixel_scale": native_pixel_scale,
+    }
+    with _folder() as folder:
+        kinds = {"weight": weight, "rms": rms, "exposure": exposure, "mask": mask}
+        stamps, many = _stamp_set(images), _listed(images)
+        paths = [] if stamps else [_image(one, folder, f"image{k}") for k, one in enumerate(many)]
+        inputs = Inputs(
+            images=[] if cutouts else paths,
+            cutouts=paths if cutouts else [],
+            stamps=stamps,
+            catalog=None if catalogue is None else _table(catalogue, folder, "catalogue"),
+            columns=columns or {},
+            units=units or {},
+            one_based=one_based,
+            maps={
+                kind: [_image(one, folder, f"{kind}{k}") for k, one in enumerate(_listed(given))]
+                for kind, given in kinds.items()
+            },
+            psf=None if psf is None else _psf(psf, folder),
+            psf_pixel_scale=psf_pixel_scale,
+            options={name: value for name, value in options.items() if value is not None},
+            fill=fill,
+            processes=processes,
+        )
+        table = predict(
+            package.folder if isinstance(package, Model) else _locate(package),
+            inputs,
+            Path(output) if output is not None else folder / "measured.fits",
+            level=level,
+            plot=None if plot is None else Path(plot),
+        )
+        notes = {str(name): value for name, value in table.attrs.items()}
+        return as_table(table, meta=notes)
+
+
+def load(package: File | None = None) -> Model:
+    """Open a model package.
+
+    Args:
+        package: Folder of a package or name of a fetched one; None: the newest in
+            ``results/models``, else the newest fetched one, else the shipped one.
+
+    Raises:
+        DataError: there is none, or it is broken or of another version.
+    """
+    from galadapt.prediction.package import read_package
+
+    return Model(read_package(_locate(package)))
+
+
+def _locate(package: File | None) -> Path:
+    from galadapt.prediction.fetched import default_package, locate
+
+    return default_package(MADE_HERE) if package is None else locate(package)
+
+
+class Model:
+    """A model package that is open; made by `load`."""
+
+    def __init__(self, package: Package) -> None:
+        """Take over an open `galadapt.prediction.package.Package`."""
+        self._package = package
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the package."""
+        return Path(self._package.folder)
+
+    @property
+    def name(self) -> str:
+        """Name of the package: task/variant/method."""
+        return str(self._package.record.name)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the networks hold for and how accurate they are, as in ``package.json``."""
+        record: dict[str, Any] = self._package.record.model_dump(mode="json")
+        return record
+
+    def __str__(self) -> str:
+        from galadapt.prediction.describe import sheet
+
+        return sheet(str(self.folder), self._package.record)
+
+    def __repr__(self) -> str:
+        return f"<galadapt.Model {self.name} in {self.folder}>"
+
+    def measure(
+        self,
+        images: ImageLike | StampSet | Sequence[ImageLike],
+        catalogue: TableLike | None = None,
+        psf: PsfLike | None = None,
+        **options: Any,
+    ) -> Table:
+        """Measure galaxies with this package; all arguments are those of `galadapt.measure`."""
+        return measure(images, catalogue, psf, package=self, **options)
+
+
+def simulate(
+    table: TableLike,
+    *,
+    psf: PsfLike | Literal["optical"] = "optical",
+    psf_pixel_scale: float | None = None,
+    noise: Literal["none", "wide", "deep", "ultradeep"] = "none",
+    renderer: Literal["ktable", "ktable_jax", "galsim"] = "ktable",
+    seed: int = 0,
+    stamp_size: int = 128,
+    pixel_scale: float = 0.06,
+    zero_point: float = 25.9463,
+    radius_convention: Literal["semimajor", "circularised"] = "semimajor",
+    output: File | None = None,
+) -> StampSet:
+    """Render a list of galaxies with single Sersic profiles.
+
+    Args:
+        table: One galaxy a row: id, magnitude, effective_radius [px, semi-major], sersic_index,
+            ellipticity (1 - b/a), position_angle [deg, from +y counter-clockwise]; x_offset and
+            y_offset [px] of the centre may be left out.
+        psf: FITS image or pixels (pixel included), or ``optical``: that of a telescope like HST.
+        psf_pixel_scale: Of its image [arcsec/px]; None: `pixel_scale`.
+        noise: Depth of the noise: CANDELS wide or deep, or the ultra-deep field; none: no noise.
+        renderer: ktable is exact and fast, galsim the slow reference.
+        seed: Seed of the noise. A galaxy's noise depends on the seed and its id alone.
+        stamp_size: Side of a stamp [px].
+        pixel_scale: Of the stamps [arcsec/px].
+        zero_point: AB magnitude of 1 e-/s.
+        radius_convention: Convention of the radius that is stored; the list's is semi-major.
+        output: Stamp set to write (.h5); None: a temporary file that lasts as long as the result.
+
+    Returns:
+        The stamps: ``images()`` gives their pixels (n, y, x) [e-/s], ``table`` their rows.
+
+    Raises:
+        GaladaptError: a row, the PSF or an option is wrong; nothing is written.
+    """
+    from galadapt import __version__
+    from galadapt.config.simulation import Noise
+    from galadapt.simulation.user_list import simulate_list
+
+    if seed < 0:
+        raise ConfigError(f"--seed: must be at least 0, not {seed}; correct it")
+    scale = pixel_scale if psf_pixel_scale is None else psf_pixel_scale
+    with _folder() as folder:
+        name = "optical" if _is(psf, "optical") else str(_psf(psf, folder))
+        image, shape = _image_settings(stamp_size, pixel_scale, zero_point, name, scale)
+        settings = {
+            "psf": name if isinstance(psf, str | Path) else "given as an array",
+            "noise": noise,
+            "renderer": renderer,
+            "seed": seed,
+            "stamp_size": stamp_size,
+            "pixel_scale": pixel_scale,
+            "zero_point": zero_point,
+        }
+        kept = None
+        if output is None:
+            kept = Path(tempfile.mkdtemp(prefix="galadapt-"))
+        path = Path(output) if output is not None else Path(kept or ".", "simulated.h5")
+        try:
+            simulate_list(
+                parameters=_table(table, folder, "table"),
+                output=path,
+                image=image,
+                psf=shape,
+                noise=Noise(depth=noise),
+                renderer=renderer,
+                seed=seed,
+                provenance={"settings": settings, "version": __version__},
+                radius_convention=radius_convention,
+            )
+            stamps = StampSet(path)
+        except BaseException:
+            if kept is not None:
+                shutil.rmtree(kept, ignore_errors=True)
+            raise
+    if kept is not None:
+        weakref.finalize(stamps, shutil.rmtree, kept, ignore_errors=True)
+    return stamps
+
+
+def _image_settings(
+    stamp_size: int, pixel_scale: float, zero_point: float, psf: str, psf_scale: float
+) -> tuple[Image, OpticalPsf | FitsPsf]:
+    """Check the options of an image and its PSF; a ConfigError names the one that is wrong."""
+    from pydantic import ValidationError
+
+    from galadapt.config.image import FitsPsf, Image, OpticalPsf
+
+    try:
+        image = Image(stamp_size=stamp_size, pixel_scale=pixel_scale, zero_point=zero_point)
+        if psf == "optical":
+            return image, OpticalPsf()
+        return image, FitsPsf(path=psf, pixel_scale=psf_scale)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: {message}; correct it") from None
+
+
+# --- objects as files -------------------------------------------------------------------------
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="galadapt-") as name:
+        yield Path(name)
+
+
+def _is(given: object, word: str) -> bool:
+    return isinstance(given, str) and given == word
+
+
+def _listed(given: Any) -> list[Any]:
+    """Make a list of one or several images; an HDUList is one."""
+    from astropy.io import fits
+
+    several = isinstance(given, list | tuple) and not isinstance(given, fits.HDUList)
+    return list(given) if several else [given]
+
+
+def _stamp_set(images: Any) -> Path | None:
+    if isinstance(images, StampSet):
+        if len(images.paths) > 1:
+            raise ConfigError("images: a stamp set of several files; give them one at a time")
+        return images.paths[0]
+    is_file = isinstance(images, str | Path) and Path(images).suffix == ".h5"
+    return Path(images) if is_file else None
+
+
+def _image(given: Any, folder: Path, name: str) -> Path:
+    """Give an image as a file; objects are written into `folder`."""
+    from astropy.io import fits
+
+    if isinstance(given, str | Path):
+        return Path(given)
+    path = folder / f"{name}.fits"
+    if isinstance(given, fits.HDUList):
+        given.writeto(path)
+    elif isinstance(given, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
+        fits.PrimaryHDU(given.data, given.header).writeto(path)
+    else:
+        raise ConfigError(
+            f"{name.rstrip('0123456789')}: a {type(given).__name__} is no image; give a FITS file, "
+            "or astropy's HDU or HDUList with its header"
+        )
+    return path
+
+
+def _psf(given: Any, folder: Path) -> Path:
+    import numpy as np
+    from astropy.io import fits
+
+    if isinstance(given, np.ndarray):
+        given = fits.PrimaryHDU(given.astype(np.float64))
+    return _image(given, folder, "psf")
+
+
+def _table(given: Any, folder: Path, name: str) -> Path:
+    import pandas as pd
+    from astropy.table import Table
+
+    if isinstance(given, str | Path):
+        return Path(given)
+    if isinstance(given, pd.DataFrame):
+        path = folder / f"{name}.parquet"
+        given.to_parquet(path, index=False)
+    elif isinstance(given, Table):
+        # The one format that keeps units, masks and text as they are.
+        path = folder / f"{name}.ecsv"
+        given.write(path, format="ascii.ecsv")
+    else:
+        raise ConfigError(
+            f"{name}: a {type(given).__name__} is no table; give a file, an astropy Table or a "
+            "pandas DataFrame"
+        )
+    return path
