@@ -135,16 +135,19 @@ def check_python(tree: ast.AST) -> None:
             inspect.signature(called).bind(*node.args, **keywords)
 
 
-def test_the_preset_of_the_page_on_surveys_is_valid(tmp_path):
-    """Its files are not there, which is the only thing that may be wrong with it."""
+EXPERIMENTS = [
+    pytest.param(text, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, (language, text) in enumerate(blocks(page))
+    if language == "yaml"
+]
+
+
+@pytest.mark.parametrize("text", EXPERIMENTS)
+def test_an_experiment_of_the_pages_is_valid(text, tmp_path, monkeypatch):
     from galadapt.tasks.reading import load
 
-    pages = (
-        REPOSITORY / "docs/getting-started/your-survey.md",
-        REPOSITORY / "docs/how-to/retrain.md",
-    )
-    for page in pages:
-        (text,) = [text for language, text in blocks(page) if language == "yaml"]
-        (tmp_path / "mine.yaml").write_text(text)
-        checked = load(REPOSITORY / "config/config.yaml", tmp_path / "mine.yaml")
-        assert checked.preset == "mine"
+    # Files of the repository are named relative to it.
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "mine.yaml").write_text(text)
+    assert list(load("config/config.yaml", tmp_path / "mine.yaml").runs())

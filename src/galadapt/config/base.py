@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer, model_validator
 
+from galadapt.core.imports import PATTERN
+
 #: Where stamps come from, in the order of every table.
 DOMAINS = ("simulated", "survey")
 
@@ -14,6 +16,10 @@ SERSIC_INDEX_LIMITS = (0.3, 6.2)
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+#: A function of the user's own: FILE.py:FUNCTION or MODULE:FUNCTION (`galadapt.core.imports`).
+ImportPath = Annotated[str, Field(pattern=PATTERN)]
 
 
 Positive = Annotated[float, Field(gt=0)]

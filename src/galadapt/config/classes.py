@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Name, Section
+from galadapt.config.base import ImportPath, Name, Section
 from galadapt.config.training import Training
 
 Architecture = Literal["stars_a", "stars_b", "xmm", "moments", "residual", "compact", "unet"]
@@ -18,12 +18,13 @@ KernelSize = Annotated[int, Field(ge=1, le=15)]
 class ClassNetwork(Section):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Architecture = Field(
+    architecture: Architecture | ImportPath = Field(
         "stars_b",
         description=(
             "stars_a, stars_b: networks A and B of the star-image study; xmm: network of the 4XMM "
             "study; moments: uses standard deviation, skewness and kurtosis alone, a lower limit; "
-            "residual, compact: as for task galaxies; unet: predicts a map (for answer mask)."
+            "residual, compact: as for task galaxies; unet: predicts a map (for answer mask); "
+            "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own."
         ),
     )
     convolutions: Literal[2, 3] = Field(3, description="Convolutions of xmm.")

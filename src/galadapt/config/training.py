@@ -8,18 +8,21 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Fraction, Name, Positive, Section
+from galadapt.config.base import Fraction, ImportPath, Name, Positive, Section
 from galadapt.config.machine import section_of
 
 
 class Network(Section):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["compact", "residual", "vit", "candels_baseline", "candels_dann"] = Field(
+    architecture: (
+        Literal["compact", "residual", "vit", "candels_baseline", "candels_dann"] | ImportPath
+    ) = Field(
         "compact",
         description=(
             "compact: small, for CPUs; residual: modern, with batch normalisation; vit: a small "
-            "vision transformer; candels_baseline and candels_dann: those of the CANDELS study."
+            "vision transformer; candels_baseline and candels_dann: those of the CANDELS study; "
+            "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own."
         ),
     )
     per_parameter: bool = Field(

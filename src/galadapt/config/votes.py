@@ -6,18 +6,19 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Section
+from galadapt.config.base import ImportPath, Section
 from galadapt.config.training import Regression
 
 
 class VoteNetwork(Section):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["zoo", "compact", "residual"] = Field(
+    architecture: Literal["zoo", "compact", "residual"] | ImportPath = Field(
         "compact",
         description=(
             "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
-            "study; residual, compact: as for task galaxies."
+            "study; residual, compact: as for task galaxies; FILE.py:FUNCTION or MODULE:FUNCTION: "
+            "a network of your own."
         ),
     )
     padding: Literal["valid", "same"] = Field("same", description="Borders of zoo's convolutions.")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galadapt.core.errors import DataError, RunError
+from galadapt.core.imports import digest_of, is_import_path
 from galadapt.core.log import log
 
 if TYPE_CHECKING:
@@ -183,10 +184,13 @@ def expand(path: str) -> Path:
 def external_digest(values: Any) -> dict[str, str]:
     """Digest every file or folder that a configuration names under ``path`` or ``directory``.
 
+    Of a network of the user's own (``architecture: FILE.py:FUNCTION``) its code counts.
+
     Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey
     of many gigabytes does not have to be read to know whether a job is up to date.
 
     Raises:
+        ConfigError: a network's file is missing, broken or lacks the function.
         DataError: nothing exists at a path, or it names an unset variable.
     """
     found: dict[str, str] = {}
@@ -198,6 +202,8 @@ def external_digest(values: Any) -> dict[str, str]:
             inner = f"{key}.{name}" if key else name
             if name in ("path", "directory") and isinstance(value, str):
                 found[inner] = _content_digest(expand(value), inner)
+            elif name == "architecture" and isinstance(value, str) and is_import_path(value):
+                found[inner] = digest_of(value)
             walk(value, inner)
 
     walk(values, "")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+import galadapt.learners
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
+from galadapt.core.imports import is_import_path, source
 from galadapt.tasks.document import sections
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import DEFAULT, TASKS
@@ -82,9 +86,40 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
         raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
     kind = task_named(task).settings
     try:
-        return kind.model_validate(of_task(values, task))
+        experiment = kind.model_validate(of_task(values, task))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
+    _check_networks(experiment, where)
+    return experiment
+
+
+def _check_networks(experiment: Experiment, where: str) -> None:
+    """Refuse a network that no code has: a name that is not registered, a function not there."""
+    for name, method in experiment.method_settings.items():
+        network = getattr(method, "network", None)
+        if network is None:
+            continue
+        key, chosen = f"method_settings.{name}.network.architecture", network.architecture
+        if is_import_path(chosen):
+            try:
+                source(chosen)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {key}: {error}") from None
+        elif chosen not in _architectures():
+            known = ", ".join(sorted(_architectures()))
+            raise ConfigError(f"{where}: {key}: no code registers '{chosen}'; there are {known}")
+
+
+@cache
+def _architectures() -> frozenset[str]:
+    """Name the registered networks, from their source: importing it would import Keras."""
+    path = Path(galadapt.learners.__path__[0], "keras", "architectures.py")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for call in getattr(node, "decorator_list", ()):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "architecture":
+                found.add(str(ast.literal_eval(call.args[0])))
+    return frozenset(found)
 
 
 def _refuse_old_names(values: dict[str, Any], where: str) -> None:
@@ -108,6 +143,11 @@ def _names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _names(value, f"{prefix}{key}.")
 
 
+def _is_tag(part: object) -> bool:
+    """Tell whether a step of pydantic's path names a choice of a union, which no user wrote."""
+    return isinstance(part, str) and part.startswith(("literal[", "constrained-"))
+
+
 #: Required keys that only the default experiment gives.
 _BASE = ("variants", "methods", "variant_chains", "method_settings")
 
@@ -115,9 +155,10 @@ _BASE = ("variants", "methods", "variant_chains", "method_settings")
 def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
     first = error.errors()[0]
     # Discriminator tags are steps of pydantic's path, not keys a user wrote.
-    keys = [str(part) for part in first["loc"]]
+    keys = [str(part) for part in first["loc"] if not _is_tag(part)]
     key = ".".join(keys) or "configuration"
-    more = f" ({error.error_count() - 1} more problems)" if error.error_count() > 1 else ""
+    places = {tuple(part for part in one["loc"] if not _is_tag(part)) for one in error.errors()}
+    more = f" ({len(places) - 1} more problems)" if len(places) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = {name for section in sections([kind]) for name in section.model_fields}
         near = difflib.get_close_matches(keys[-1], sorted(known), n=1)

@@ -29,7 +29,11 @@ def kinds(model: keras.Model, layer: type) -> list[keras.layers.Layer]:
 
 
 def choices(section: type[Network | ClassNetwork | VoteNetwork]) -> tuple[str, ...]:
-    return typing.get_args(section.model_fields["architecture"].annotation)
+    """Registered names a section knows: those of its literal, beside the import paths."""
+    kinds = typing.get_args(section.model_fields["architecture"].annotation)
+    return next(
+        typing.get_args(kind) for kind in kinds if typing.get_origin(kind) is typing.Literal
+    )
 
 
 def test_every_architecture_can_be_chosen() -> None:

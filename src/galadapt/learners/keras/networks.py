@@ -29,12 +29,14 @@ from keras import layers
 
 from galadapt.config.training import Adversarial, Network
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.imports import function, is_import_path
 from galadapt.learners.keras.architectures import (
     ARCHITECTURES,
     FEATURES,
     Architecture,
     Tensor,
     dense,
+    plain,
 )
 from galadapt.learners.keras.layers import GradientReversal, SignFlip
 from galadapt.learners.keras.sampling import sampled_layers
@@ -77,13 +79,7 @@ def build(
     Raises:
         ConfigError: the architecture is not registered.
     """
-    try:
-        architecture = ARCHITECTURES[network.architecture]
-    except KeyError:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise ConfigError(
-            f"network.architecture: no '{network.architecture}'; choose one of {known}"
-        ) from None
+    architecture = _architecture(network.architecture)
     stamps = layers.Input((side, side, channels), name="stamps")
     x = stamps
     if network.input_normalisation == "global":
@@ -99,7 +95,33 @@ def build(
         x = layers.Identity(name=FEATURES)(architecture.trunk(x, network))
         last = dense(network, outputs, activation=activation, name=ANSWER)
         x = last(architecture.head(x, network))
-    return keras.Model(stamps, x, name=network.architecture)
+    model = keras.Model(stamps, x, name=network.architecture.rpartition(":")[2])
+    _refuse_own_layers(model, network.architecture)
+    return model
+
+
+def _architecture(name: str) -> Architecture:
+    """Find a registered architecture, or import the trunk of one of the user's own."""
+    if is_import_path(name):
+        return Architecture(function(name), plain)
+    try:
+        return ARCHITECTURES[name]
+    except KeyError:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ConfigError(
+            f"network.architecture: no '{name}'; choose one of {known}, or FILE.py:FUNCTION"
+        ) from None
+
+
+def _refuse_own_layers(model: keras.Model, name: str) -> None:
+    """Refuse layers that Keras' safe mode could not open again; a ConfigError names the class."""
+    for layer in model.layers:
+        if type(layer).__module__.partition(".")[0] not in ("keras", "galadapt"):
+            raise ConfigError(
+                f"network.architecture: {name}: has a layer class of its own, "
+                f"{type(layer).__name__}, without which it cannot be opened again; build it of "
+                "Keras' layers"
+            )
 
 
 def _one_network_each(
