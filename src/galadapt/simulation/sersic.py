@@ -106,11 +106,15 @@ class SersicTable:
         largest = np.abs(self.values[:, :-1]).reshape(_NODES, -1, per_octave).max(axis=2)
         self._largest = np.maximum.accumulate(largest[:, ::-1], axis=1)[:, ::-1]
 
-    def stencil(self, index: float) -> tuple[int, np.ndarray]:
-        """Return the first of the four rows an index lies between, and their weights (4,)."""
+    def _place(self, index: float) -> tuple[int, float]:
+        """Return the row an index lies behind, and how far in units of their distance."""
         position = (math.log(index) - self._log_index[0]) / self._step
         node = min(max(int(position), 1), _NODES - 3)
-        t = position - node
+        return node, position - node
+
+    def stencil(self, index: float) -> tuple[int, np.ndarray]:
+        """Return the first of the four rows an index lies between, and their weights (4,)."""
+        node, t = self._place(index)
         # Lagrange's cubic through the nodes at -1, 0, 1, 2.
         weights = [
             -t * (t - 1) * (t - 2) / 6,
@@ -119,6 +123,17 @@ class SersicTable:
             (t + 1) * t * (t - 1) / 6,
         ]
         return node - 1, np.array(weights, np.float32)
+
+    def stencil_slope(self, index: float) -> np.ndarray:
+        """Return the derivative of the weights of `stencil` by ln n, (4,) float32."""
+        _, t = self._place(index)
+        slopes = [
+            -(3 * t * t - 6 * t + 2) / 6,
+            (3 * t * t - 4 * t - 1) / 2,
+            -(3 * t * t - 2 * t - 2) / 2,
+            (3 * t * t - 1) / 6,
+        ]
+        return np.array(slopes, np.float32) / np.float32(self._step)
 
     def bounds(self, index: float) -> list[float]:
         """Bound the transform's absolute value at and beyond the start of each octave of x^2."""

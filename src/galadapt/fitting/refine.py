@@ -1,0 +1,588 @@
+"""Refinement of a network's measurement by the pixels: maximum a posteriori, many at a time.
+
+A few damped Gauss-Newton steps (Levenberg 1944; Marquardt 1963) on the Gaussian likelihood of a
+stamp's pixels, with a network's answer and its covariance as the start and the prior. The model and
+its derivatives come from `galadapt.fitting.profiles`, the level of the sky is one parameter more.
+
+Noise: a level or a map per pixel, the galaxy's own photons, and a correlation that is the same
+everywhere (drizzled images). The latter is diagonal in Fourier space, so that data, model and
+derivatives are whitened there, for nothing. Pixels that are not valid have no weight. Only a window
+is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for large ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import galsim
+import numpy as np
+from scipy import fft
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from galadapt.core.errors import DataError
+from galadapt.fitting.profiles import (
+    LARGEST_ETA,
+    LOG_INDEX,
+    PARAMETERS,
+    TAPS,
+    Window,
+    inner_of,
+    outer_of,
+    period_of,
+)
+
+#: Largest side of a window [working px], and how far it must reach [r_e].
+_SIDE, _REACH = 64, 6.0
+
+#: Galaxies that are drawn at once: more would leave the processor's cache.
+_BATCH = 8
+
+_EVALUATIONS = 15  #: of the model at most
+
+#: A galaxy has converged when a step promises to gain less than this in chi2.
+_GAIN = 0.01
+
+#: Longest step in each parameter inside; centres in working pixels.
+_LONGEST = np.array([0.7, 0.7, 0.6, 0.5, 0.5, 1.5, 1.5])
+
+#: Damping at first, over the diagonal, and that at which no step lowers the cost.
+_DAMPING, _STUCK = 1e-3, 1e8
+
+#: Noise has at least this share of its largest power in each mode: archives' high modes hold less
+#: noise than what their PSFs are known to.
+_LEAST_POWER = 0.08
+
+#: Pixels lost at the border of a window whose noise is whitened or that is decimated.
+_MARGIN = 2
+
+#: Error of the sky's level in units of a pixel's noise where none is given: free in effect.
+_SKY_ERROR = 0.3
+
+#: Share of the galaxy's light in the window that must fall on valid pixels.
+_LEAST_SEEN = 0.3
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Refined parameters of n galaxies; where `converged` is false they are the start's."""
+
+    theta: np.ndarray  #: Maximum a posteriori (n, 7), in the order of `profiles.NAMES`.
+    covariance: np.ndarray  #: Of its posterior (n, 7, 7).
+    information: np.ndarray  #: What the pixels alone know: the inverse covariance (n, 7, 7).
+    sky: np.ndarray  #: Level of the sky left in the stamp (n,) [unit of the stamp].
+    chi2: np.ndarray  #: Of the pixels, per degree of freedom (n,).
+    tension: np.ndarray  #: Distance of pixels and network, as a chi2 per parameter (n,).
+    seen: np.ndarray  #: Share of the galaxy's light in the window on valid pixels (n,).
+    evaluations: np.ndarray  #: Of the model (n,).
+    converged: np.ndarray  #: (n,) bool.
+
+
+class Refiner:
+    """Refines galaxies in stamps of one size, seen through one PSF."""
+
+    def __init__(
+        self,
+        psf: galsim.GSObject | np.ndarray,
+        side: int,
+        correlation: np.ndarray | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            psf: Effective PSF, pixel included: a profile in pixels of the stamp, or an image of
+                odd side, sampled at these pixels and centred.
+            side: Of the stamps [px].
+            correlation: Autocorrelation of the noise along each axis at lags 0, 1, ... [px], 1 at
+                first; None: white.
+
+        Raises:
+            DataError: the PSF's image or the correlation makes no sense.
+        """
+        self.side = side
+        self._psf = profile_of(psf, side) if isinstance(psf, np.ndarray) else psf
+        self._correlation = np.ones(1) if correlation is None else np.asarray(correlation, float)
+        values = self._correlation
+        if values.ndim != 1 or not np.isfinite(values).all() or abs(values[0] - 1) > 1e-6:
+            raise DataError(
+                "the correlation of the noise must be a list of finite numbers that begins with 1; "
+                "leave it out for white noise"
+            )
+        self._windows: dict[int, tuple[Window, np.ndarray | None, float]] = {}
+
+    def factors(self, radius: np.ndarray) -> np.ndarray:
+        """Pixels of the stamp along the side of a working pixel, for radii (n,) [px]."""
+        factor = np.ones(len(radius), int)
+        most = 1
+        while self.side // most > _SIDE:
+            most *= 2
+        for _ in range(int(math.log2(most))):
+            small = 2 * _REACH * radius > _SIDE * factor
+            factor = np.where(small & (factor < most), 2 * factor, factor)
+        return factor
+
+    def __call__(
+        self,
+        stamps: np.ndarray,
+        noise: np.ndarray,
+        start: np.ndarray,
+        covariance: np.ndarray,
+        valid: np.ndarray | None = None,
+        exposure_time: float | np.ndarray | None = None,
+        sky_error: float | None = None,
+    ) -> Refined:
+        """Refine galaxies.
+
+        Args:
+            stamps: (n, S, S), background-subtracted.
+            noise: Sky noise of a pixel (n,), or of every pixel (n, S, S) [unit of the stamp].
+            start: Parameters (n, 7) to start from, and the prior's means; see `profiles.NAMES`.
+            covariance: The prior's covariance (n, 7, 7).
+            valid: Pixels that count, (n, S, S) bool; None: all.
+            exposure_time: Turns the light into photon noise: variance = light / exposure_time;
+                one, or (n,). None: no photon noise.
+            sky_error: Standard deviation of what is left of the sky, in units of the noise; 0: the
+                sky is known. None: it is not known at all.
+
+        Raises:
+            DataError: shapes differ, or a noise is not positive.
+        """
+        count = len(stamps)
+        noise = np.asarray(noise, float)
+        if stamps.shape[1:] != (self.side, self.side) or start.shape != (count, PARAMETERS):
+            raise DataError(
+                f"stamps of shape {stamps.shape} and starts of shape {start.shape}; give "
+                f"(n, {self.side}, {self.side}) and (n, {PARAMETERS})"
+            )
+        if noise.shape not in ((count,), stamps.shape):
+            raise DataError(f"noise of shape {noise.shape}; give (n,) or one value per pixel")
+        good = np.ones(stamps.shape, bool) if valid is None else np.array(valid, bool)
+        good &= np.isfinite(stamps)
+        level, variance = noise, None
+        if noise.ndim == 3:
+            good &= np.isfinite(noise) & (noise > 0)
+            level = np.array(
+                [
+                    np.median(one[use]) if use.any() else np.nan
+                    for one, use in zip(noise, good, strict=True)
+                ]
+            )
+            variance = np.where(good, noise / level[:, None, None], 1.0) ** 2
+        exposure = np.broadcast_to(
+            np.inf if exposure_time is None else np.asarray(exposure_time, float), (count,)
+        )
+        usable = np.isfinite(level) & (level > 0) & np.isfinite(start).all(axis=1)
+        usable &= exposure > 0
+        usable &= _positive(covariance)
+        found = _empty(start, covariance)
+        radius = np.exp(np.where(usable, start[:, 1], 0.0))
+        factor = self.factors(radius)
+        sky = _SKY_ERROR if sky_error is None else sky_error
+        for one in np.unique(factor[usable]):
+            rows = np.flatnonzero(usable & (factor == one))
+            # Galaxies of similar size need the same part of the table.
+            rows = rows[np.argsort(start[rows, 1] + start[rows, 2], kind="stable")]
+            for begin in range(0, len(rows), _BATCH):
+                some = rows[begin : begin + _BATCH]
+                self._refine(
+                    *(int(one), found, some, stamps[some], level[some], good[some]),
+                    None if variance is None else variance[some],
+                    *(start[some], covariance[some], exposure[some], sky),
+                )
+        return found
+
+    def _window(self, factor: int) -> tuple[Window, np.ndarray | None, float]:
+        """A factor's window, what whitens its noise along an axis, and the variance it leaves."""
+        if factor not in self._windows:
+            side = min(_SIDE, self.side // factor)
+            power = _power(self._correlation, factor, period_of(side))
+            used = np.maximum(power, _LEAST_POWER * power.max())
+            whiten = None if np.ptp(used) < 1e-9 else used**-0.5
+            left = float((power / used)[:-1].mean() ** 2)
+            self._windows[factor] = Window(self._psf, side, factor, whiten), whiten, left
+        return self._windows[factor]
+
+    def _refine(
+        self,
+        factor: int,
+        found: Refined,
+        rows: np.ndarray,
+        stamps: np.ndarray,
+        level: np.ndarray,
+        good: np.ndarray,
+        variance: np.ndarray | None,
+        start: np.ndarray,
+        covariance: np.ndarray,
+        exposure: np.ndarray,
+        sky_error: float,
+    ) -> None:
+        window, whiten, left = self._window(factor)
+        data, good, variance = _prepared(
+            stamps / level[:, None, None], good, variance, window, whiten, factor
+        )
+        fit = _Fit(window, factor, self.side, start, covariance, level, exposure, sky_error)
+        fit.run(data, good, variance)
+        done = fit.converged & (fit.seen > _LEAST_SEEN)
+        theta, slopes = outer_of(fit.native(fit.inner))
+        slopes = slopes * fit.scales
+        inverse = np.linalg.inv(slopes[done])
+        known = np.swapaxes(inverse, 1, 2) @ fit.information[done] @ inverse
+        prior = _inverse(covariance[done])
+        kept = rows[done]
+        theta[:, 0] += np.log(level)
+        found.theta[kept] = theta[done]
+        found.information[kept] = known
+        found.covariance[kept] = _inverse(known + prior)
+        found.sky[kept] = fit.sky[done] * level[done]
+        found.chi2[rows] = fit.chi2 / left
+        found.seen[rows] = fit.seen
+        found.evaluations[rows] = fit.evaluations
+        found.converged[rows] = done
+        found.tension[kept] = _tension(theta[done] - start[done], prior, known)
+
+
+class _Fit:
+    """A batch of galaxies on its way to the maximum of the posterior, in units of the noise."""
+
+    def __init__(
+        self,
+        window: Window,
+        factor: int,
+        side: int,
+        start: np.ndarray,
+        covariance: np.ndarray,
+        level: np.ndarray,
+        exposure: np.ndarray,
+        sky_error: float,
+    ) -> None:
+        self._window, self._factor = window, factor
+        # Where the window's first working pixel lies from the stamp's middle [px].
+        first = (side // factor - window.side) // 2
+        self._origin = first * factor + (factor - 1) / 2 - (side - 1) / 2
+        self._means = np.array(start, float)
+        self._means[:, 0] -= np.log(level)
+        self._prior = _inverse(covariance)
+        self.inner = inner_of(self._means)
+        self.inner[:, 1] -= math.log(factor)
+        self.inner[:, 5:7] = (self.inner[:, 5:7] - self._origin) / factor
+        self.scales = np.array([1.0, 1, 1, 1, 1, factor, factor])
+        self.inner = self._inside(self.inner)
+        # Light in units of the noise to variance in units of the sky's.
+        self._photons = 1 / (exposure * level)
+        self._sky_weight = 1e12 if sky_error <= 0 else 1 / sky_error**2
+        count = len(start)
+        self.sky, self.chi2, self.seen = np.zeros(count), np.full(count, np.nan), np.zeros(count)
+        self.evaluations = np.zeros(count, int)
+        self.converged = np.zeros(count, bool)
+        self.information = np.zeros((count, PARAMETERS, PARAMETERS))
+
+    def native(self, inner: np.ndarray) -> np.ndarray:
+        """Parameters inside, in pixels of the stamp, the centre from its middle."""
+        found = inner.copy()
+        found[:, 1] += math.log(self._factor)
+        found[:, 5:7] = found[:, 5:7] * self._factor + self._origin
+        return found
+
+    def _inside(self, inner: np.ndarray) -> np.ndarray:
+        """Bring parameters into the limits of the table and of the window."""
+        side = self._window.side
+        inner[:, 0] = np.clip(inner[:, 0], -10, 30)
+        inner[:, 1] = np.clip(inner[:, 1], math.log(0.1 / self._factor), math.log(4 * side))
+        inner[:, 2] = np.clip(inner[:, 2], *LOG_INDEX)
+        eta = np.hypot(inner[:, 3], inner[:, 4])
+        inner[:, 3:5] *= np.minimum(1, LARGEST_ETA / np.maximum(eta, 1e-9))[:, None]
+        inner[:, 5:7] = np.clip(inner[:, 5:7], 0, side - 1)
+        return inner
+
+    def run(self, data: np.ndarray, good: np.ndarray, variance: np.ndarray | None) -> None:
+        """Step until every galaxy has converged, or has had its evaluations."""
+        count = len(data)
+        active = np.arange(count)
+        damping = np.full(count, _DAMPING)
+        cost = np.full(count, np.inf)
+        move = np.zeros((count, PARAMETERS + 1))
+        normal = np.zeros((count, PARAMETERS + 1, PARAMETERS + 1))
+        gradient = np.zeros((count, PARAMETERS + 1))
+        weights = np.empty(data.shape, np.float32)
+        state = np.concatenate([self.inner, self.sky[:, None]], axis=1)
+        last = PARAMETERS + 1
+        for number in range(_EVALUATIONS):
+            trial = state[active] + move[active]
+            trial[:, :PARAMETERS] = self._inside(trial[:, :PARAMETERS])
+            rows = self._rows(trial, data[active])
+            self.evaluations[active] += 1
+            if number == 0:
+                weights[active] = self._weights(rows, active, good, variance)
+            penalty, slope, curvature = self._prior_terms(trial, active)
+            squares = np.square(rows[:, last])
+            squares *= weights[active]
+            change = squares.sum(axis=(1, 2)) + penalty - cost[active]
+            # The sums are of float32.
+            better = change <= _GAIN + 1e-5 * np.where(number, cost[active], 0)
+            fresh = active[better]
+            state[fresh] = trial[better]
+            # Weights follow the model; the cost that the next step must lower is the new one.
+            weights[fresh] = self._weights(rows[better], fresh, good, variance)
+            self.seen[fresh] = _share(rows[better, 0], good[fresh])
+            rows *= np.sqrt(weights[active])[:, None]
+            flat = rows[better].reshape(len(fresh), PARAMETERS + 2, -1)
+            gram = (flat @ np.swapaxes(flat, 1, 2)).astype(float)
+            cost[fresh] = gram[:, last, last] + penalty[better]
+            self.chi2[fresh] = gram[:, last, last]
+            self.information[fresh] = _without_sky(gram[:, :last, :last], self._sky_weight)
+            normal[fresh] = gram[:, :last, :last] + curvature[better]
+            gradient[fresh] = gram[:, :last, last] + slope[better]
+            damping[fresh] /= 10
+            damping[active[~better]] = np.maximum(damping[active[~better]] * 10, 1e-2)
+            step, gain = _step(normal[active], gradient[active], damping[active], state[active])
+            longest = np.abs(step[:, :PARAMETERS] / _LONGEST).max(axis=1)
+            move[active] = step / np.maximum(longest, 1)[:, None]
+            there = better & (gain < _GAIN)
+            finished = active[there]
+            state[finished] += move[finished]
+            state[finished, :PARAMETERS] = self._inside(state[finished, :PARAMETERS])
+            self.converged[finished] = True
+            active = active[~there & (damping[active] < _STUCK)]
+            if len(active) == 0:
+                break
+        self.inner, self.sky = state[:, :PARAMETERS], state[:, PARAMETERS]
+        free = np.maximum((weights > 0).sum(axis=(1, 2)) - PARAMETERS - 1, 1)
+        self.chi2 /= free
+
+    def _rows(self, state: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """Derivatives, the sky's and the residuals, (B, 9, n, n) float32, without weights."""
+        side = self._window.side
+        rows = np.empty((len(state), PARAMETERS + 2, side, side), np.float32)
+        rows[:, :PARAMETERS] = self._window.draw(state[:, :PARAMETERS])
+        rows[:, PARAMETERS] = self._window.smooth
+        sky = np.asarray(state[:, PARAMETERS] * self._window.smooth, np.float32)
+        rows[:, PARAMETERS + 1] = data - rows[:, 0] - sky[:, None, None]
+        return rows
+
+    def _weights(
+        self, rows: np.ndarray, which: np.ndarray, good: np.ndarray, variance: np.ndarray | None
+    ) -> np.ndarray:
+        """Inverse variance of the whitened pixels: of the sky, and of the model's photons."""
+        light = np.maximum(rows[:, 0], 0) * np.float32(1 / self._window.smooth)
+        light *= np.asarray(self._photons[which], np.float32)[:, None, None]
+        light += 1 if variance is None else variance[which]
+        return good[which] / light
+
+    def _prior_terms(
+        self, state: np.ndarray, which: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Penalty (B,), gradient (B, 8) and curvature (B, 8, 8) of the prior."""
+        theta, slopes = outer_of(self.native(state[:, :PARAMETERS]))
+        slopes = slopes * self.scales
+        away = self._means[which] - theta
+        pull = np.einsum("nij,nj->ni", self._prior[which], away)
+        last, count = PARAMETERS, len(state)
+        gradient = np.zeros((count, PARAMETERS + 1))
+        gradient[:, :last] = np.einsum("nji,nj->ni", slopes, pull)
+        gradient[:, last] = -self._sky_weight * state[:, last]
+        curvature = np.zeros((count, PARAMETERS + 1, PARAMETERS + 1))
+        curvature[:, :last, :last] = np.swapaxes(slopes, 1, 2) @ self._prior[which] @ slopes
+        curvature[:, last, last] = self._sky_weight
+        penalty = np.einsum("ni,ni->n", away, pull) + self._sky_weight * state[:, last] ** 2
+        return penalty, gradient, curvature
+
+
+def profile_of(image: np.ndarray, side: int) -> galsim.GSObject:
+    """Turn the image of an effective PSF, sampled at a stamp's pixels, into a profile in pixels.
+
+    Raises:
+        DataError: it is not square, of even side, not finite, without light, off its middle, or
+            wider than the stamp.
+    """
+    image = np.asarray(image, float)
+    if image.ndim != 2 or image.shape[0] != image.shape[1] or image.shape[0] % 2 == 0:
+        raise DataError(
+            f"a PSF of shape {image.shape}: give a square image of odd side, with the PSF on its "
+            "middle pixel"
+        )
+    if not np.isfinite(image).all() or not image.sum() > 0:
+        raise DataError("the PSF has pixels that are not finite, or no light; give another")
+    rows, columns = np.indices(image.shape) - (len(image) - 1) / 2
+    core = np.where(image > image.max() / 10, image, 0.0)
+    off = [float((axis * core).sum() / core.sum()) for axis in (columns, rows)]
+    if max(map(abs, off)) > 0.5:
+        raise DataError(
+            f"the PSF lies {off[0]:+.1f}, {off[1]:+.1f} px off the middle of its image; centre it"
+        )
+    if 2 * math.sqrt(np.count_nonzero(image > image.max() / 2) / math.pi) > side / 2:
+        raise DataError(
+            f"the PSF's FWHM is more than half of the stamps' {side} px; check its pixel scale"
+        )
+    return galsim.InterpolatedImage(
+        galsim.Image(image, scale=1.0), x_interpolant=galsim.Lanczos(15), normalization="flux"
+    ).withFlux(1.0)
+
+
+def _power(correlation: np.ndarray, factor: int, period: int) -> np.ndarray:
+    """Power of the noise of working pixels along an axis, at the modes 0 to P/2."""
+    reach = len(correlation) - 1
+    covariance = np.concatenate([correlation[:0:-1], correlation])
+    for _ in range(int(math.log2(factor))):
+        covariance = np.convolve(covariance, np.convolve(TAPS, TAPS[::-1]))
+        middle = len(covariance) // 2
+        reach = middle // 2
+        covariance = covariance[middle - 2 * reach : middle + 2 * reach + 1 : 2]
+    lags = np.arange(-reach, reach + 1)
+    waves = 2 * math.pi / period * np.arange(period // 2 + 1)
+    power = np.cos(np.multiply.outer(waves, lags)) @ covariance
+    return np.asarray(np.maximum(power, 0))
+
+
+def _prepared(
+    data: np.ndarray,
+    good: np.ndarray,
+    variance: np.ndarray | None,
+    window: Window,
+    whiten: np.ndarray | None,
+    factor: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Data of a window, whitened, its valid pixels and its relative variance, (B, n, n)."""
+    data = _filled(np.asarray(data, float), good)
+    if variance is not None:
+        variance = np.where(good, variance, 1.0)
+    bad = ~good
+    for _ in range(int(math.log2(factor))):
+        data, bad = _halved(data), _halved(bad.astype(float)) > 0.05
+        variance = None if variance is None else _halved(variance)
+    first = (data.shape[1] - window.side) // 2
+    # The stamp's middle is the window's, but for half a pixel of an odd side.
+    box = np.s_[:, first : first + window.side, first : first + window.side]
+    data, bad = data[box], bad[box].copy()
+    if whiten is not None:
+        period, side = window.period, window.side
+        spectrum = fft.rfft2(data, (period, period))
+        full = whiten[np.minimum(np.arange(period), period - np.arange(period))]
+        spectrum *= full[:, None] * whiten
+        data = fft.irfft2(spectrum, (period, period))[:, :side, :side]
+        # What is not known reaches the next pixel.
+        if bad.any():
+            bad = binary_dilation(bad, np.ones((1, 3, 3), bool))
+        for edge in (np.s_[:, :_MARGIN], np.s_[:, -_MARGIN:]):
+            bad[edge] = True
+            bad.swapaxes(1, 2)[edge] = True
+    weights = np.asarray(~bad, np.float32)
+    if variance is not None:
+        variance = np.asarray(variance[box], np.float32)
+    return np.asarray(data, np.float32), weights, variance
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """Filter by `TAPS` and take every second pixel, along both axes; (n, S, S)."""
+    for axis in (1, 2):
+        half = images.shape[axis] // 2
+        # Of four pixels, the two in the middle are those of the working pixel.
+        padded = np.concatenate(
+            [images.take([0], axis), images, images.take([-1], axis)], axis=axis
+        )
+        images = sum(
+            tap * padded.take(range(k, k + 2 * half, 2), axis) for k, tap in enumerate(TAPS)
+        )
+    return images
+
+
+def _filled(data: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Fill pixels that are not valid by their surroundings: filters must not smear them."""
+    if good.all():
+        return data
+    data = np.where(good, data, 0.0)
+    light = gaussian_filter(data, (0, 3, 3))
+    share = gaussian_filter(good.astype(float), (0, 3, 3))
+    return np.where(good, data, light / np.maximum(share, 1e-3))
+
+
+def _share(light: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Share of the light (B, n, n) on pixels with a weight."""
+    light = np.abs(light)
+    return np.asarray((light * good).sum(axis=(1, 2)) / light.sum(axis=(1, 2)))
+
+
+def _step(
+    normal: np.ndarray, gradient: np.ndarray, damping: np.ndarray, state: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Damped steps (B, 8) and what they promise to gain in chi2 (B,)."""
+    matrix, gradient = normal.copy(), gradient.copy()
+    # An index at the table's limit stays there while the pixels pull it out.
+    low, high = LOG_INDEX
+    held = (state[:, 2] <= low) & (gradient[:, 2] < 0) | (state[:, 2] >= high) & (
+        gradient[:, 2] > 0
+    )
+    matrix[held, 2, :] = 0
+    matrix[held, :, 2] = 0
+    matrix[held, 2, 2] = 1
+    gradient[held, 2] = 0
+    # A galaxy without a finite model takes no step, and ends without having converged.
+    broken = ~np.isfinite(matrix).all(axis=(1, 2)) | ~np.isfinite(gradient).all(axis=1)
+    broken |= (np.einsum("nii->ni", matrix) <= 0).any(axis=1)
+    matrix[broken], gradient[broken] = np.eye(matrix.shape[1]), 0.0
+    diagonal = np.einsum("nii->ni", matrix)
+    diagonal *= 1 + damping[:, None]
+    step = np.linalg.solve(matrix, gradient[..., None])[..., 0]
+    return step, np.einsum("ni,ni->n", step, gradient)
+
+
+def _scaled(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetric matrices (n, p, p) with a diagonal of 1, and their scales (n, p)."""
+    scales = np.sqrt(np.maximum(np.einsum("nii->ni", matrices), 1e-300))
+    return matrices / (scales[:, :, None] * scales[:, None, :]), scales
+
+
+def _inverse(matrices: np.ndarray) -> np.ndarray:
+    """Invert positive matrices (n, p, p) whose rows are in units of any size."""
+    unit, scales = _scaled(matrices)
+    inverse = np.linalg.inv(unit + 1e-10 * np.eye(unit.shape[1]))
+    return np.asarray(inverse / (scales[:, :, None] * scales[:, None, :]))
+
+
+def _positive(matrices: np.ndarray) -> np.ndarray:
+    """Which matrices (n, p, p) are those of a covariance."""
+    found = np.isfinite(matrices).all(axis=(1, 2))
+    found &= (np.einsum("nii->ni", matrices) > 0).all(axis=1)
+    unit, _ = _scaled(matrices[found])
+    found[found] = np.linalg.eigvalsh(unit).min(axis=1) > -1e-6
+    return found
+
+
+def _without_sky(normal: np.ndarray, sky_weight: float) -> np.ndarray:
+    """Information on the galaxy alone (B, 7, 7), whatever the sky's level."""
+    last = PARAMETERS
+    cross = normal[:, :last, last]
+    share = cross[:, :, None] * cross[:, None, :]
+    return np.asarray(
+        normal[:, :last, :last] - share / (normal[:, last, last] + sky_weight)[:, None, None]
+    )
+
+
+def _tension(away: np.ndarray, prior: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Distance (n,) of the pixels' answer from the prior, as a chi2 per parameter.
+
+    At the maximum the prior's pull equals the pixels', so that both penalties follow from `away`,
+    the maximum minus the prior's mean (n, 7).
+    """
+    pull = np.einsum("nij,nj->ni", prior, away)
+    # Directions of which the pixels know next to nothing must not divide by it.
+    _, scales = _scaled(known + prior)
+    unit = known / (scales[:, :, None] * scales[:, None, :]) + 1e-6 * np.eye(PARAMETERS)
+    back = np.linalg.solve(unit, (pull / scales)[..., None])[..., 0]
+    total = np.einsum("ni,ni->n", away, pull) + np.einsum("ni,ni->n", back, pull / scales)
+    return np.asarray(total / PARAMETERS)
+
+
+def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
+    count = len(start)
+    nan = np.full((6, count), np.nan)
+    return Refined(
+        theta=np.array(start, float),
+        covariance=np.array(covariance, float),
+        information=np.zeros((count, PARAMETERS, PARAMETERS)),
+        sky=np.zeros(count),
+        chi2=nan[0],
+        tension=nan[1],
+        seen=np.zeros(count),
+        evaluations=np.zeros(count, int),
+        converged=np.zeros(count, bool),
+    )
