@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer, model_validator
 
@@ -20,6 +20,14 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 #: A function of the user's own: FILE.py:FUNCTION or MODULE:FUNCTION (`galadapt.core.imports`).
 ImportPath = Annotated[str, Field(pattern=PATTERN)]
+
+#: Distances between features (`galadapt.core.distances`).
+Distance = Literal["manhattan", "euclidean", "chebyshev", "cosine", "signed_root"]
+
+DISTANCES_TEXT = (
+    "manhattan, euclidean, chebyshev: Minkowski of order 1, 2 and infinity. cosine: 1 - cosine of "
+    "the angle. signed_root: euclidean after the square root of each feature's size."
+)
 
 
 Positive = Annotated[float, Field(gt=0)]

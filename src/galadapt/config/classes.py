@@ -7,15 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import ImportPath, Name, Section
-from galadapt.config.training import Training
+from galadapt.config.base import ImportPath, Name
+from galadapt.config.training import OWN_NETWORK, TEXTBOOK, TextbookNetwork, Training
 
-Architecture = Literal["stars_a", "stars_b", "xmm", "moments", "residual", "compact", "unet"]
+Architecture = Literal[
+    "stars_a",
+    "stars_b",
+    "xmm",
+    "moments",
+    "residual",
+    "compact",
+    "mlp",
+    "cnn",
+    "token_vit",
+    "unet",
+]
 
 KernelSize = Annotated[int, Field(ge=1, le=15)]
 
 
-class ClassNetwork(Section):
+class ClassNetwork(TextbookNetwork):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
     architecture: Architecture | ImportPath = Field(
@@ -23,8 +34,8 @@ class ClassNetwork(Section):
         description=(
             "stars_a, stars_b: networks A and B of the star-image study; xmm: network of the 4XMM "
             "study; moments: uses standard deviation, skewness and kurtosis alone, a lower limit; "
-            "residual, compact: as for task galaxies; unet: predicts a map (for answer mask); "
-            "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own."
+            f"residual, compact: as for task galaxies; {TEXTBOOK}; unet: predicts a map (for "
+            f"answer mask); {OWN_NETWORK}."
         ),
     )
     convolutions: Literal[2, 3] = Field(3, description="Convolutions of xmm.")

@@ -8,21 +8,72 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import Fraction, ImportPath, Name, Positive, Section
+from galadapt.config.base import (
+    DISTANCES_TEXT,
+    Distance,
+    Fraction,
+    ImportPath,
+    Name,
+    Positive,
+    Section,
+)
 from galadapt.config.machine import section_of
 
 
-class Network(Section):
+class Mlp(Section):
+    """Dense layers on the pixels; with no layer, linear, logistic or softmax regression."""
+
+    units: list[Annotated[int, Field(ge=1, le=8192)]] = Field(
+        [256, 128], description="Units of the hidden layers, the first on the pixels; []: none."
+    )
+    activation: Literal["sigmoid", "relu"] = Field(
+        "sigmoid", description="Activation of the hidden layers; sigmoid in the course."
+    )
+
+
+#: Networks of every task: what the course teaches.
+TEXTBOOK = (
+    "mlp: dense layers on the pixels; cnn: three normalised convolutions (32, 64, 128), pooled "
+    "over 3 px in steps of 2; token_vit: vision transformer with a class token, sinusoidal "
+    "positions and layer normalisation"
+)
+
+OWN_NETWORK = "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own"
+
+
+class TextbookNetwork(Section):
+    """Settings of networks that every task has."""
+
+    mlp: Mlp = Field(Mlp(), description="Layers of mlp.")
+
+    @model_validator(mode="after")
+    def _of_mlp(self) -> Self:
+        if self.mlp != Mlp() and self.architecture != "mlp":  # type: ignore[attr-defined]
+            raise ValueError("mlp: belongs to architecture mlp")
+        return self
+
+
+class Network(TextbookNetwork):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
     architecture: (
-        Literal["compact", "residual", "vit", "candels_baseline", "candels_dann"] | ImportPath
+        Literal[
+            "compact",
+            "residual",
+            "vit",
+            "mlp",
+            "cnn",
+            "token_vit",
+            "candels_baseline",
+            "candels_dann",
+        ]
+        | ImportPath
     ) = Field(
         "compact",
         description=(
             "compact: small, for CPUs; residual: modern, with batch normalisation; vit: a small "
-            "vision transformer; candels_baseline and candels_dann: those of the CANDELS study; "
-            "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own."
+            f"vision transformer; {TEXTBOOK}; candels_baseline and candels_dann: those of the "
+            f"CANDELS study; {OWN_NETWORK}."
         ),
     )
     per_parameter: bool = Field(
@@ -129,6 +180,84 @@ class DareGram(_Alignment):
 Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
 
 
+class Sgd(Section):
+    """Stochastic gradient descent: a step against the gradient of a batch."""
+
+    kind: Literal["sgd"] = "sgd"
+
+
+class _Momentum(Section):
+    momentum: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.9, description="Share of the last step that is added to the next one."
+    )
+
+
+class Momentum(_Momentum):
+    """Gradient descent with momentum (Polyak 1964)."""
+
+    kind: Literal["momentum"] = "momentum"
+
+
+class Nesterov(_Momentum):
+    """Momentum whose gradient is that of the place where it leads (Nesterov 1983)."""
+
+    kind: Literal["nesterov"] = "nesterov"
+
+
+class _Adaptive(Section):
+    epsilon: Positive = Field(
+        1e-7, description="Added to the size of the gradients before division by it."
+    )
+
+
+class AdaGrad(_Adaptive):
+    """Steps divided by the root of all squared gradients so far (Duchi et al. 2011)."""
+
+    kind: Literal["adagrad"] = "adagrad"
+    initial: float = Field(0.1, ge=0, description="Squared gradient before the first step.")
+
+
+class RmsProp(_Adaptive):
+    """Steps divided by the root of the recent mean squared gradient (Tieleman & Hinton 2012)."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    rho: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.9, description="Share of the mean square that a step keeps."
+    )
+    centred: bool = Field(False, description="Divide by the variance instead of the mean square.")
+
+
+class _Moments(_Adaptive):
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.9, description="Share of the mean gradient that a step keeps."
+    )
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.999, description="Share of the mean squared gradient that a step keeps."
+    )
+
+
+class Adam(_Moments):
+    """Momentum, divided by the root of the recent mean squared gradient (Kingma & Ba 2015)."""
+
+    kind: Literal["adam"] = "adam"
+
+
+class AdamW(_Moments):
+    """Adam whose weights also shrink, whatever their gradients (Loshchilov & Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    weight_decay: float = Field(
+        0.004,
+        ge=0,
+        description="Share of each weight that a step takes away, over the learning rate.",
+    )
+
+
+Optimizer = Annotated[
+    Sgd | Momentum | Nesterov | AdaGrad | RmsProp | Adam | AdamW, Field(discriminator="kind")
+]
+
+
 class LearnerSettings(Section):
     """Base of the settings of a kind of learner."""
 
@@ -180,19 +309,31 @@ class Sklearn(LearnerSettings):
         "svm",
         "k_nearest",
         "random_forest",
+        "gradient_boosting",
     ] = Field(
         "ridge",
         description=(
             "ridge, kernel_ridge, nystroem (kernel_ridge, approximated in 1000 dimensions) and "
-            "mean (of the training labels): numbers and votes; logistic: classes; the others: all."
+            "mean (of the training labels): numbers and votes; logistic (logistic regression of "
+            "two classes, softmax regression of more): classes; the others: all."
         ),
     )
-    inputs: Literal["pixels", "simple"] = Field(
+    inputs: Literal["pixels", "simple", "hog"] = Field(
         "pixels",
         description=(
             "pixels: of the variant's stamps. simple: fluxes, colours, profile, concentration, "
-            "axis ratio, asymmetry, Gini, M20."
+            "axis ratio, asymmetry, Gini, M20. hog: histograms of oriented gradients (Dalal & "
+            "Triggs 2005) of the mean of the channels."
         ),
+    )
+    vote: Literal["hard", "soft"] = Field(
+        "soft",
+        description=(
+            "Of k_nearest. hard: all neighbours count the same. soft: by their inverse distances."
+        ),
+    )
+    distance: Distance = Field(
+        "euclidean", description=f"Of k_nearest, between standardised inputs. {DISTANCES_TEXT}"
     )
     epsilon: Annotated[float, Field(ge=0)] | None = Field(
         None,
@@ -240,6 +381,9 @@ class Sklearn(LearnerSettings):
             )
         if self.epsilon is not None and (self.estimator != "svm" or classifies):
             raise ValueError("learner.epsilon: belongs to svm for numbers or votes; leave it out")
+        for key, default in (("vote", "soft"), ("distance", "euclidean")):
+            if self.estimator != "k_nearest" and getattr(self, key) != default:
+                raise ValueError(f"learner.{key}: belongs to k_nearest; leave it out")
         if self.features_from and self.inputs != "pixels":
             raise ValueError("learner.inputs: features_from replaces them; leave one out")
         weighs = getattr(method, "class_weights", "none") != "none"
@@ -301,7 +445,10 @@ class Training(Section):
     balance_domains: bool = Field(
         True, description="Every batch holds as many simulated as survey stamps."
     )
-    learning_rate: Positive = Field(1e-4, description="Adam's learning rate.")
+    optimizer: Optimizer = Field(
+        Adam(), description="Rule of the steps; `learning_rate` and its schedule are apart."
+    )
+    learning_rate: Positive = Field(1e-4, description="Learning rate of the optimiser.")
     learning_rate_schedule: Literal["constant", "cosine"] = Field(
         "constant",
         description=(

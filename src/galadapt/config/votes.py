@@ -6,20 +6,21 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from galadapt.config.base import ImportPath, Section
-from galadapt.config.training import Regression
+from galadapt.config.base import ImportPath
+from galadapt.config.training import OWN_NETWORK, TEXTBOOK, Regression, TextbookNetwork
 
 
-class VoteNetwork(Section):
+class VoteNetwork(TextbookNetwork):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["zoo", "compact", "residual"] | ImportPath = Field(
-        "compact",
-        description=(
-            "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
-            "study; residual, compact: as for task galaxies; FILE.py:FUNCTION or MODULE:FUNCTION: "
-            "a network of your own."
-        ),
+    architecture: Literal["zoo", "compact", "residual", "mlp", "cnn", "token_vit"] | ImportPath = (
+        Field(
+            "compact",
+            description=(
+                "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
+                f"study; residual, compact: as for task galaxies; {TEXTBOOK}; {OWN_NETWORK}."
+            ),
+        )
     )
     padding: Literal["valid", "same"] = Field("same", description="Borders of zoo's convolutions.")
     hidden: int = Field(

@@ -14,12 +14,13 @@ import numpy as np
 
 from galadapt.answers.base import known
 from galadapt.config.training import Compute
+from galadapt.core.distances import METRICS, signed_root
 from galadapt.core.errors import DataError
 from galadapt.core.files import canonical_json, read_json, write_json
 from galadapt.core.log import log
 from galadapt.learners import registry, run_folder
 from galadapt.learners.base import Learner
-from galadapt.learners.image_features import image_features
+from galadapt.learners.image_features import INPUTS
 from galadapt.learners.support_vectors import SupportVectors
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ CHOICES: dict[str, tuple[float, ...]] = {
     "svm": (10.0, 1.0, 0.3, 0.1),
     "k_nearest": (3, 10, 30),
     "random_forest": (1, 3, 10),
+    "gradient_boosting": (4, 10, 31),
 }
 
 #: Dimensions in which nystroem approximates its kernel (Williams & Seeger 2001).
@@ -56,8 +58,8 @@ class SklearnLearner:
         """Fit.
 
         Args:
-            about: estimator, choice, epsilon, inputs, classifies, seed, side, outputs, scikit_learn
-                (its version).
+            about: estimator, choice, epsilon, vote, distance, inputs, classifies, seed, side,
+                outputs, scikit_learn (its version).
             arrays: Training inputs (n, f), targets (n, outputs) and weights (n,), and what is slow
                 to find: the ``solution`` of support vectors.
             network: Whose features of the stamps are the inputs; None: pixels or simple features
@@ -76,7 +78,7 @@ class SklearnLearner:
         weighs = about["estimator"] != "k_nearest"
         self._estimator.fit(
             arrays["inputs"],
-            targets.argmax(axis=1) if about["classifies"] else targets,
+            _classes(targets) if about["classifies"] else targets,
             **({"estimator__sample_weight": arrays["weights"]} if weighs else {}),
         )
         if isinstance(vectors, SupportVectors):
@@ -110,6 +112,8 @@ class SklearnLearner:
         about = {
             "estimator": estimator,
             "epsilon": epsilon if settings.epsilon is None else settings.epsilon,
+            "vote": settings.vote,
+            "distance": settings.distance,
             "inputs": kind,
             "classifies": job.method.answer_kind == "classes",
             "seed": job.seed,
@@ -190,17 +194,28 @@ class SklearnLearner:
         """Return outputs (n, outputs); of classes, their probabilities."""
         found = np.zeros((len(inputs), self.outputs), np.float32)
         if len(inputs) and self._about["classifies"]:
-            found[:, self._estimator.classes_] = self._estimator.predict_proba(inputs)
+            chances = np.zeros((len(inputs), max(self.outputs, 2)), np.float32)
+            chances[:, self._estimator.classes_] = self._estimator.predict_proba(inputs)
+            # Of two classes the output is the probability of the second.
+            found[:] = chances[:, -self.outputs :]
         elif len(inputs):
             found[:] = self._estimator.predict(inputs).reshape(found.shape)
         return found
 
 
+def _classes(targets: np.ndarray) -> np.ndarray:
+    """Number the classes of targets (n, outputs); two classes have one output."""
+    if targets.shape[1] == 1:
+        return (targets[:, 0] > 0.5).astype(int)
+    found: np.ndarray = targets.argmax(axis=1)
+    return found
+
+
 def _inputs(images: np.ndarray, network: Learner | None, kind: str) -> np.ndarray:
     if network is not None:
         return network.features(images)
-    if kind == "simple":
-        return image_features(images)
+    if kind in INPUTS:
+        return INPUTS[kind](images)
     return images.reshape(len(images), int(np.prod(images.shape[1:])))
 
 
@@ -212,6 +227,8 @@ def make_estimator(
     classifies: bool,
     seed: int,
     count: int,
+    vote: str = "soft",
+    distance: str = "euclidean",
     **_: Any,
 ) -> Any:
     """Return one that is not yet fitted.
@@ -223,6 +240,8 @@ def make_estimator(
         classifies: Whether it gives probabilities of classes, or numbers.
         seed: Of what is drawn at random.
         count: Training inputs.
+        vote: Of nearest neighbours, hard or soft.
+        distance: Between inputs, for nearest neighbours.
     """
     from sklearn import (
         calibration,
@@ -231,21 +250,22 @@ def make_estimator(
         ensemble,
         kernel_approximation,
         linear_model,
+        multioutput,
         neighbors,
+        preprocessing,
         svm,
     )
     from sklearn import kernel_ridge as kernels
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    steps: list[tuple[str, Any]] = [("scaler", StandardScaler())]
+    steps: list[tuple[str, Any]] = [("scaler", preprocessing.StandardScaler())]
     if estimator == "ridge":
         found = linear_model.Ridge(alpha=choice)
     elif estimator == "kernel_ridge":
         # It has no intercept of its own.
         found = compose.TransformedTargetRegressor(
             kernels.KernelRidge(alpha=choice, kernel="rbf"),
-            transformer=StandardScaler(with_std=False),
+            transformer=preprocessing.StandardScaler(with_std=False),
         )
     elif estimator == "nystroem":
         components = min(COMPONENTS, count)
@@ -262,7 +282,18 @@ def make_estimator(
         found = SupportVectors(C=choice, epsilon=epsilon)
     elif estimator == "k_nearest":
         kind = neighbors.KNeighborsClassifier if classifies else neighbors.KNeighborsRegressor
-        found = kind(int(choice), weights="distance")
+        weights = "distance" if vote == "soft" else "uniform"
+        if distance == "signed_root":
+            steps.append(("root", preprocessing.FunctionTransformer(signed_root)))
+        found = kind(int(choice), weights=weights, metric=METRICS[distance])
+    elif estimator == "gradient_boosting":
+        boosting: dict[str, Any] = {"max_leaf_nodes": int(choice), "random_state": seed}
+        boosting["early_stopping"] = False
+        if classifies:
+            found = ensemble.HistGradientBoostingClassifier(**boosting)
+        else:
+            found = ensemble.HistGradientBoostingRegressor(**boosting)
+            found = multioutput.MultiOutputRegressor(found)
     else:
         forest = ensemble.RandomForestClassifier if classifies else ensemble.RandomForestRegressor
         found = forest(min_samples_leaf=int(choice), random_state=seed)

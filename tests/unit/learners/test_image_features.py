@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from galadapt.learners import image_features as features
 from galadapt.learners.image_features import feature_names, image_features
 from galadapt.learners.orientations import COUNT, oriented
 
@@ -115,3 +116,23 @@ def test_they_predict_the_votes_for_real_galaxies(
     assert error["ridge"] < 0.138
     assert error["svm"] < 0.134
     assert error["nystroem"] < 0.132
+
+
+def test_they_agree_with_photutils_and_statmorph() -> None:
+    """On one segment: the same Gini, axis ratio and size, and nearly the same M20."""
+    from photutils.morphology import gini
+    from photutils.segmentation import SegmentationImage, SourceCatalog
+    from statmorph import SourceMorphology
+
+    images = galaxy(sigma=0.12, axis=0.6, shift=1.0)[..., :1]
+    planes = np.moveaxis(images, -1, 1).astype(np.float64)
+    noise = features._subtract_background(planes)
+    (segment,), image = features._segments(planes[:, 0], noise[:, 0]), planes[0, 0]
+    catalogue = SourceCatalog(image, SegmentationImage(segment.astype(int)))
+    axes = catalogue.semimajor_axis.value[0], catalogue.semiminor_axis.value[0]
+    assert one("gini", images) == pytest.approx(gini(image.clip(0), mask=~segment), rel=1e-5)
+    assert one("axis_ratio", images) == pytest.approx(axes[1] / axes[0], rel=1e-4)
+    assert one("size", images) * SIDE == pytest.approx(np.sqrt(np.mean(np.square(axes))), rel=1e-4)
+    theirs = SourceMorphology(image, segment.astype(int), label=1, gain=100.0)
+    # statmorph measures in the Petrosian ellipse, which is larger than the segment.
+    assert one("m20", images) == pytest.approx(theirs.m20, abs=0.15)

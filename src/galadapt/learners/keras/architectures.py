@@ -14,9 +14,9 @@ import keras
 from keras import layers
 
 from galadapt.config.classes import ClassNetwork
-from galadapt.config.training import Network
+from galadapt.config.training import Network, TextbookNetwork
 from galadapt.config.votes import VoteNetwork
-from galadapt.learners.keras.layers import Moments
+from galadapt.learners.keras.layers import Moments, PositionedTokens
 from galadapt.learners.keras.sampling import FlipoutConv2D, FlipoutDense, SampledDropout
 
 Tensor = Any
@@ -176,6 +176,46 @@ def vit(x: Tensor, network: Any) -> Tensor:
 def _standardised(x: Tensor) -> Tensor:
     # Its moments follow quickly: Keras' default looks back over 100 steps, the demo's epoch.
     return layers.BatchNormalization(momentum=0.9)(x)
+
+
+# --- of the course, for every task ---------------------------------------------------------------
+
+
+@architecture("mlp")
+def mlp(x: Tensor, network: TextbookNetwork) -> Tensor:
+    """Dense layers on the pixels; without any, the last layer alone: a regression on pixels."""
+    x = layers.Flatten()(x)
+    for units in network.mlp.units:
+        x = layers.Dense(units, activation=network.mlp.activation)(x)
+    return x
+
+
+@architecture("cnn", head=_compact_head)
+def cnn(x: Tensor, network: Any) -> Tensor:
+    """Three normalised convolutions, each pooled over 3 px in steps of 2."""
+    for filters in (32, 64, 128):
+        x = layers.MaxPooling2D(3, strides=2, padding="same")(_convolved(x, filters, 3))
+    x = layers.Flatten()(x)
+    return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
+
+
+@architecture("token_vit", head=_compact_head)
+def token_vit(x: Tensor, network: Any) -> Tensor:
+    """Attend between patches of 4 px and a class token (Dosovitskiy et al. 2021), as taught.
+
+    The features are what the token has collected. `vit` is what became of it for few stamps and
+    for brightness, which a layer normalisation divides out.
+    """
+    x = layers.Conv2D(_WIDTH, 4, strides=4, padding="same")(x)
+    x = PositionedTokens()(layers.Reshape((-1, _WIDTH))(x))
+    for _ in range(_DEPTH):
+        y = layers.LayerNormalization()(x)
+        y = layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS)(y, y)
+        x = layers.Add()([x, y])
+        y = layers.Dense(2 * _WIDTH, activation="gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(_WIDTH)(y)])
+    token = layers.Flatten()(layers.Cropping1D((0, x.shape[1] - 1))(x))
+    return layers.LayerNormalization()(token)
 
 
 # --- of the CANDELS study, with switches for the printed and the corrected form ------------------

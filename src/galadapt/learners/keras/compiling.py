@@ -20,6 +20,7 @@ from galadapt.learners.data import prints_masks
 from galadapt.learners.keras import networks
 from galadapt.learners.keras.alignment import AlignmentLoss
 from galadapt.learners.keras.batches import ORIENTATION, ROW, Batches
+from galadapt.learners.keras.optimizers import make_optimizer
 from galadapt.learners.keras.sampling import with_prior
 
 #: Steps the backend runs without returning to Python where it can: the same result, sooner.
@@ -43,13 +44,15 @@ def compiled(
     rate = method.learning_rate
     if method.learning_rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps)
-    optimizer = DiscriminativeAdam(rate, feature_rate=method.feature_rate)
+    optimizer = make_optimizer(method.optimizer, rate, method.feature_rate)
     model.compile(optimizer, steps_per_execution=STEPS_PER_EXECUTION, **losses)
-    # Its moments must exist before a checkpoint can restore them.
+    # Its state must exist before a checkpoint can restore them.
     optimizer.build(model.trainable_variables)
     features = networks.feature_extractor(network)
     slow = {id(variable) for variable in features.trainable_variables}
-    optimizer.slow = {k for k, one in enumerate(model.trainable_variables) if id(one) in slow}
+    optimizer.slow = frozenset(
+        k for k, one in enumerate(model.trainable_variables) if id(one) in slow
+    )
     return model, joined
 
 
@@ -80,26 +83,6 @@ def _joined(
         "loss": {networks.ANSWER: loss, networks.DOMAIN: domain},
         "loss_weights": dict(zip((networks.ANSWER, networks.DOMAIN), shares, strict=True)),
     }
-
-
-class DiscriminativeAdam(keras.optimizers.Adam):
-    """Adam whose steps are shorter for some variables (discriminative rates, Howard & Ruder 2018).
-
-    Scaling gradients would change nothing: Adam divides by their size.
-    """
-
-    def __init__(self, learning_rate: Any, feature_rate: float = 1.0) -> None:
-        """Set the rate, and its share for the slow variables."""
-        super().__init__(learning_rate)
-        self._feature_rate = feature_rate
-        #: Places, among the variables it was built with, of those that take shorter steps.
-        self.slow: set[int] = set()
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Take Adam's step at the variable's own rate."""
-        if self._feature_rate < 1 and self._get_variable_index(variable) in self.slow:
-            learning_rate = learning_rate * self._feature_rate
-        super().update_step(gradient, variable, learning_rate)
 
 
 class Resident(layers.Layer):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 
 @keras.saving.register_keras_serializable(package="galadapt")
@@ -91,3 +92,31 @@ class Moments(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return (n, 3)."""
         return (input_shape[0], 3)
+
+
+@keras.saving.register_keras_serializable(package="galadapt")
+class PositionedTokens(keras.layers.Layer):
+    """Put a learned class token before the tokens of a stamp, and add sinusoidal positions.
+
+    Position p adds sin(p / 10000^(2k/f)) to feature 2k and the cosine to feature 2k + 1 (Vaswani et
+    al. 2017).
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Make the token, and the positions of all tokens."""
+        count, features = input_shape[1] + 1, input_shape[2]
+        self.token = self.add_weight(name="token", shape=(1, 1, features), initializer="zeros")
+        angles = np.arange(count)[:, None] * 1e4 ** (-2 * (np.arange(features) // 2) / features)
+        even = np.arange(features) % 2 == 0
+        self._positions = np.where(even, np.sin(angles), np.cos(angles))[None].astype(np.float32)
+
+    def call(self, inputs: Any) -> Any:
+        """From (n, tokens, f) to (n, tokens + 1, f)."""
+        ops = keras.ops
+        token = ops.cast(self.token, self.compute_dtype) + ops.zeros_like(inputs[:, :1])
+        found = ops.concatenate([token, inputs], axis=1)
+        return found + ops.cast(self._positions, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return (n, tokens + 1, f)."""
+        return (input_shape[0], input_shape[1] + 1, input_shape[2])
