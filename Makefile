@@ -16,6 +16,7 @@ OTHERS := $(filter-out galaxies,$(TASKS))
 # The task is the target's, or the one that a preset's name begins with.
 TASK ?= $(filter $(OTHERS),$(firstword $(subst _, ,$(PRESET))))
 MILESTONES = $(addprefix $(if $(TASK),$(TASK)_),data models tables) record
+FILES = config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
 RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
 
 .PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock docs document mlflow clean
@@ -95,8 +96,8 @@ docs: env ## build the documentation: docs/_build/html
 	sphinx-build -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 mlflow: env ## compare runs in the browser, on this machine only
-	-galadapt track config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	-galadapt track $(FILES)
+	galadapt mlflow $(FILES)
 
 lock: ## compile pyproject.toml and envs/*.in into hash-locked files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header envs/bootstrap.in --output-file envs/bootstrap.txt

@@ -5,8 +5,11 @@ Two variants, four methods, one seed: eight trainings.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -159,6 +162,63 @@ def test_describing_a_method_differently_does_not_train(project):
     project.configure(method_settings={"transfer": {"description": "other words"}})
     # The report and MLflow print descriptions.
     assert project.planned() == {"track": 1, "report": 1}
+
+
+@pytest.fixture
+def moved(project: Project) -> Iterator[Project]:
+    """The project's results as on another machine: without Snakemake's records, of new dates."""
+    shutil.move(project.folder / ".snakemake", project.folder / "kept")
+    files = [path for path in (project.folder / "results").rglob("*") if path.is_file()]
+    random.Random(2).shuffle(files)
+    for path in files:
+        os.utime(path)
+    yield project
+    shutil.rmtree(project.folder / ".snakemake")
+    shutil.move(project.folder / "kept", project.folder / ".snakemake")
+
+
+def test_copied_results_are_known_by_their_own_records(moved):
+    assert moved.planned() == {}
+    shutil.rmtree(moved.folder / ".snakemake")
+    moved.configure(method_settings={"dann_supervised": {"learning_rate": 3.0e-4}})
+    assert moved.planned() == {**per_run(2), "variant_figures": 2, **TABLES}
+    listed = moved.run(
+        "env",
+        "PYTHONPATH=src",
+        "python",
+        "-m",
+        "galadapt",
+        "check",
+        "--results",
+        "config/config.yaml",
+        check=False,
+    )
+    assert "seed1/run.json: made with method_settings.dann_supervised.learning_rate" in listed
+    assert "/baseline/" not in listed
+
+
+def test_results_copied_over_others_are_known_by_their_own_records(project):
+    # Snakemake has records of the files that lay here before.
+    folder = project.folder / "results/runs/galaxies/asinh/dann_supervised/seed1"
+    (place,) = project.folder.glob("results/records/evaluate/*=dann_supervised,*variant=asinh.json")
+    kept = {path: path.read_bytes() for path in (place, folder / "metrics.json")}
+    (folder / "metrics.json").write_bytes(kept[folder / "metrics.json"] + b"\n")
+    record = json.loads(place.read_text())
+    name = str((folder / "metrics.json").relative_to(project.folder))
+    record["outputs"][name] = hashlib.sha256((folder / "metrics.json").read_bytes()).hexdigest()
+    record["settings"]["config"]["evaluation"]["bootstrap"] += 1
+    place.write_text(json.dumps(record))
+    os.utime(folder / "metrics.json", (1e9, 1e9))
+    assert project.planned()["evaluate"] == 1
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def test_results_without_any_record_are_made_again(moved):
+    shutil.move(moved.folder / "results/records", moved.folder / "records")
+    assert moved.planned()["train"] == 8
+    shutil.move(moved.folder / "records", moved.folder / "results/records")
+    assert moved.planned() == {}
 
 
 def test_comments_docstrings_and_new_dates_do_nothing(project):

@@ -13,7 +13,7 @@ from galadapt.answers.registry import KINDS
 from galadapt.config.base import DOMAINS
 from galadapt.config.machine import Downloads
 from galadapt.config.training import Compute
-from galadapt.pipeline import jobs
+from galadapt.pipeline import jobs, records, store
 from galadapt.tasks import registry
 from galadapt.tasks.reading import validate
 from galadapt.core.errors import GaladaptError
@@ -21,6 +21,7 @@ from galadapt.core.files import canonical_json
 
 try:
     CONFIG = validate(config, "configuration")
+    store.require(CONFIG.tracking)
 except GaladaptError as error:
     raise WorkflowError(str(error))
 
@@ -28,6 +29,8 @@ except GaladaptError as error:
 # environment is activated.
 os.environ.setdefault("GALADAPT_DATA", "../shared/data")
 os.environ.update(
+    # Figures are files, whatever a notebook that starts the workflow draws with.
+    MPLBACKEND="Agg",
     PYTHONPATH=SOURCE,
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
 )
@@ -41,6 +44,10 @@ for section, variable in zip((CONFIG.compute, CONFIG.downloads), VARIABLES.value
 TASK = registry.task(CONFIG.task)
 
 RESULTS = CONFIG.results
+# Jobs record beside their results what they were made with (galadapt.pipeline.records).
+os.environ[records.VARIABLE] = os.pathsep.join(
+    dict.fromkeys([*os.environ.get(records.VARIABLE, "").split(os.pathsep), RESULTS])
+)
 DATA = f"{RESULTS}/data"
 VARIANT = f"{DATA}/variants/{{variant}}/{{source}}.h5"
 RUNS = f"{RESULTS}/runs"
@@ -76,6 +83,8 @@ def job_settings(stage):
             raise WorkflowError(str(error))
         return canonical_json(values)
 
+    of_job.stage = jobs.full_name(CONFIG.task, stage)
+    of_job.results = RESULTS
     return of_job
 
 

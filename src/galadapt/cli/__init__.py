@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from galadapt import __version__
 from galadapt.cli import downloads, models, predict, simulate, workflow
-from galadapt.core.errors import OF_THE_MACHINE, GaladaptError, RunError
+from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
 from galadapt.core.log import to_stderr
 
 #: The extra of pyproject.toml that brings what a verb needs; `workflow` brings everything.
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; expected errors become one line and their exit code."""
     parsed = parser().parse_args(arguments)
     to_stderr()
+    # Figures are files: a notebook's own way to draw is not there for a command started from it.
+    os.environ["MPLBACKEND"] = "Agg"
     try:
         parsed.act(parsed)
         sys.stdout.flush()
@@ -42,27 +46,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GaladaptError as error:
         print(f"galadapt: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        if error.errno not in OF_THE_MACHINE:
+    except Exception as error:
+        explained = _explained(error, parsed)
+        if explained is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"galadapt: {where}{error.strerror}; make room or correct the permissions, and run "
-            "the command again",
-            file=sys.stderr,
-        )
-        return RunError.exit_code
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "galadapt":
-            raise
-        extra = _EXTRAS.get(parsed.verb, "workflow")
-        print(
-            f"galadapt: {error.name} is not installed, which `galadapt {parsed.verb}` needs; "
-            f"install galadapt[{extra}]",
-            file=sys.stderr,
-        )
+        print(f"galadapt: {explained}", file=sys.stderr)
         return RunError.exit_code
     except KeyboardInterrupt:
         print("galadapt: interrupted; no incomplete file was left", file=sys.stderr)
         return 130
     return 0
+
+
+def _explained(error: Exception, parsed: argparse.Namespace) -> str | None:
+    """Explain an error that the machine or the installation causes; None for any other."""
+    if lacks_memory(error):
+        reason = " ".join(str(error).split()) or "no more can be allocated"
+        return f"too little memory ({reason[:300]}); {_memory(parsed)}"
+    machine = of_the_machine(error)
+    if machine is not None:
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        return f"{where}{machine}, and run the command again"
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if error.name.partition(".")[0] == "galadapt":
+            return None
+        extra = _EXTRAS.get(parsed.verb, "workflow")
+        return (
+            f"{error.name} is not installed, which `galadapt {parsed.verb}` needs; "
+            f"install galadapt[{extra}]"
+        )
+    return None
+
+
+def _memory(parsed: argparse.Namespace) -> str:
+    """Say what a command may use, and about what it needs."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    allowed = "" if limit == resource.RLIM_INFINITY else f"{limit / 2**30:.1f} GiB are allowed "
+    allowed = f"{allowed}(ulimit -v), " if allowed else ""
+    paths = [Path(path) for _, *paths in getattr(parsed, "input", None) or [] for path in paths]
+    stamps = sum(path.stat().st_size for path in paths if path.is_file())
+    inputs = f", and up to twice the {stamps / 2**30:.1f} GiB of its inputs" if stamps else ""
+    return (
+        f"{allowed}TensorFlow alone takes 2.5 GiB of addresses (1 GiB of memory){inputs}: give "
+        "the job more memory, or run fewer jobs at once"
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +14,18 @@ from galadapt.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from galadapt.core.stage import Paths
+    from galadapt.tasks.experiment import Experiment
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
     verb = verbs.add_parser("check", help="validate configuration files, later over earlier")
     verb.add_argument("files", nargs="+")
+    verb.add_argument(
+        "--results",
+        action="store_true",
+        help="list results that are not of this configuration and code",
+    )
     verb.set_defaults(act=_check)
 
     verb = verbs.add_parser(
@@ -48,6 +56,11 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.set_defaults(act=_track)
 
+    verb = verbs.add_parser("mlflow", help="open the store of `track` in the browser's reach")
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.add_argument("--port", type=int, default=5000)
+    verb.set_defaults(act=_mlflow)
+
     verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.add_argument("--delete", action="store_true", help="remove them")
@@ -56,12 +69,30 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _check(arguments: argparse.Namespace) -> None:
     from galadapt.core.files import external_digest
+    from galadapt.pipeline import store
     from galadapt.tasks.reading import load
 
     checked = load(*arguments.files)
     external_digest(checked.model_dump(mode="json"))
+    store.require(checked.tracking)
     runs = list(checked.runs())
     print(f"{', '.join(arguments.files)}: valid; {len(runs)} training runs")
+    if arguments.results:
+        _check_results(checked)
+
+
+def _check_results(checked: Experiment) -> None:
+    from galadapt.pipeline.records import stale
+
+    found = stale(checked)
+    for path, reason in found.items():
+        print(f"{path}: {reason}")
+    if found:
+        raise DataError(
+            f"{checked.results}: {len(found)} results are not of this configuration and code; run "
+            "the workflow again"
+        )
+    print(f"{checked.results}: every result present is of this configuration and code")
 
 
 def _document(arguments: argparse.Namespace) -> None:
@@ -78,13 +109,15 @@ def _paths(pairs: Sequence[Sequence[str]] | None) -> Paths:
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from galadapt.pipeline import jobs
+    from galadapt.pipeline import jobs, records
 
     try:
         job = json.loads(arguments.settings)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--settings: not valid JSON ({error})") from None
-    jobs.run(arguments.name, job, _paths(arguments.input), _paths(arguments.output))
+    inputs, outputs = _paths(arguments.input), _paths(arguments.output)
+    jobs.run(arguments.name, job, inputs, outputs)
+    records.write(arguments.name, job, inputs, outputs)
 
 
 def _modules(arguments: argparse.Namespace) -> None:
@@ -107,6 +140,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 def _track(arguments: argparse.Namespace) -> None:
     from galadapt.pipeline import jobs
+    from galadapt.pipeline.records import summary_of
     from galadapt.tasks.reading import load
 
     checked = load(*arguments.files)
@@ -117,8 +151,23 @@ def _track(arguments: argparse.Namespace) -> None:
     jobs.run(
         "track",
         jobs.settings(checked, "track"),
-        {"runs": folders, "summary": []},
+        {"runs": folders, "summary": summary_of(results, checked)},
         {"manifest": [results / "tracking" / "manifest.csv"]},
+    )
+
+
+def _mlflow(arguments: argparse.Namespace) -> None:
+    from galadapt.pipeline import store
+    from galadapt.tasks.reading import load
+
+    uri = load(*arguments.files).tracking.uri
+    if uri.startswith("http"):
+        print(f"The tracking server is at {uri}")
+        return
+    server = ["mlflow", "ui", "--backend-store-uri", store.address(uri)]
+    os.execvp(
+        sys.executable,
+        [sys.executable, "-m", *server, "--host", "127.0.0.1", "--port", str(arguments.port)],
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from galadapt.config.base import Section
 from galadapt.core.errors import ConfigError
@@ -28,11 +29,65 @@ def section_of(kind: type[S], variable: str) -> S:
         raise ConfigError(f"{variable}: {error.errors()[0]['msg']}; unset it") from None
 
 
+#: What the address of an SQLite store begins with; its path follows.
+LOCAL_STORE = "sqlite:///"
+
+#: Kinds of stores that MLflow knows. A database may name its driver: ``postgresql+psycopg2``.
+_SERVERS = ("http", "https")
+_DATABASES = ("postgresql", "mysql", "mssql")
+
+
 class Tracking(Section):
     """MLflow."""
 
-    uri: str = Field("sqlite:///mlflow.db", description="Tracking store.")
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    uri: str = Field(
+        f"{LOCAL_STORE}mlflow.db",
+        description=(
+            "Tracking store: sqlite:///PATH, http(s)://HOST, or a database. Credentials only by "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        ),
+    )
     experiment: str = Field("galadapt", description="Prefix of the experiment's name.")
+    project: str | None = Field(
+        None,
+        description=(
+            "Whose runs these are on a store that several use: only runs of the same project are "
+            "replaced or removed. null: a name kept with the results."
+        ),
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _address(cls, uri: str) -> str:
+        scheme, found, rest = uri.partition("://")
+        # The value is not repeated: it may hold a password.
+        if not found:
+            raise ValueError(
+                f"is no address; give {LOCAL_STORE}mlflow.db, or http://HOST of a server"
+            )
+        if scheme == "sqlite":
+            if not uri.startswith(LOCAL_STORE) or not rest.strip("/"):
+                raise ValueError(f"an SQLite store is {LOCAL_STORE}PATH, with three slashes")
+            return uri
+        kind = scheme.partition("+")[0]
+        if kind not in (*_SERVERS, *_DATABASES):
+            known = ", ".join(("sqlite", *_SERVERS, *_DATABASES))
+            raise ValueError(f"no store is of the kind '{scheme[:20]}'; choose of {known}")
+        host = rest.partition("/")[0].partition("?")[0]
+        user, at, host = host.rpartition("@")
+        secret = ":" in user or (at and kind in _SERVERS) or re.search(r"password|token|pwd=", rest)
+        if secret or (kind in _SERVERS and "?" in rest):
+            where = (
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                if kind in _SERVERS
+                else "the database's own file or variable (~/.pgpass, PGPASSWORD)"
+            )
+            raise ValueError(f"holds credentials, which would be stored; give them by {where}")
+        if not host:
+            raise ValueError(f"names no host: {scheme}://HOST")
+        return uri
 
 
 class Downloads(Section):

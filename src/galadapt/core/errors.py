@@ -5,11 +5,56 @@ and exits with the class's ``exit_code``. Anything else is a bug and keeps its t
 """
 
 import errno
+import os
+import re
 
-#: Errors of the machine, not of galadapt: no room, no permission.
-OF_THE_MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_ROOM = "make room or correct the permissions"
+
+#: Errors of the machine, not of galadapt, and the remedy: no room, no permission, too many files.
+OF_THE_MACHINE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM), _ROOM
+    ),
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs: the machine has too many open files",
+}
+
+#: How libraries report an error of the machine without its number: HDF5, astropy.
+_NUMBER = re.compile(r"errno = (\d+)")
+_NO_ROOM = ("not enough space on disk", "no space left on device")
+
+
+def of_the_machine(error: BaseException) -> str | None:
+    """Return what failed and the remedy where the machine is the reason; None for other errors."""
+    if not isinstance(error, OSError):
+        return None
+    text = str(error)
+    found = _NUMBER.search(text)
+    number = error.errno if error.errno is not None else int(found[1]) if found else None
+    if number is None and any(phrase in text.lower() for phrase in _NO_ROOM):
+        number = errno.ENOSPC
+    if number is None or number not in OF_THE_MACHINE:
+        return None
+    return f"{os.strerror(number)}; {OF_THE_MACHINE[number]}"
+
+
+#: How libraries say that there is too little memory, where they do not raise MemoryError.
+_TOO_LITTLE_MEMORY = (
+    "cannot allocate memory",
+    "failed to map segment",
+    "out of memory",
+    "oom when",
 )
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether an error means that there is too little memory."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or any(phrase in text for phrase in _TOO_LITTLE_MEMORY)
+    )
 
 
 class GaladaptError(Exception):

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galadapt.core.errors import DataError, RunError
+from galadapt.core.errors import DataError, RunError, of_the_machine
 from galadapt.core.imports import digest_of, is_import_path
 from galadapt.core.log import log
 
@@ -55,6 +55,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The block may write a file or make a folder. The temporary name keeps the suffixes of `path`,
     because writers choose formats by them. What a killed writer of the same path left behind on
     this machine is removed first.
+
+    Raises:
+        RunError: no room, or no permission, to write.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +73,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
             # A folder takes the place of an empty one only.
             _delete(path)
         temporary.replace(path)
+    except OSError as error:
+        reason = of_the_machine(error)
+        if reason is None:
+            raise
+        where = path if error.filename in (None, str(temporary)) else error.filename
+        raise RunError(f"{where}: {reason}, and run the command again") from None
     finally:
         _delete(temporary)
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -154,12 +156,28 @@ def code_modules(source: str, loaded: Iterable[str] = ()) -> list[str]:
     return _closure(_imports(ast.parse(source)) | set(loaded))
 
 
-def environment(packages: Iterable[str]) -> dict[str, str]:
-    """Python, machine and package versions, for the run folder."""
+#: Variables of the environment that change what numerical libraries compute.
+_NUMERICAL = re.compile(r"(TF|XLA|JAX|CUDA|CUBLAS|CUDNN|NVIDIA|OMP|MKL|OPENBLAS|KERAS|ONEDNN)_\w+")
+
+
+def environment(packages: Iterable[str]) -> dict[str, Any]:
+    """Python, machine, package versions and numerical settings, for the run folder."""
     versions = {name: importlib.metadata.version(name) for name in packages}
-    return {
+    found: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.platform(),
         **versions,
+        "variables": {
+            name: value for name, value in sorted(os.environ.items()) if _NUMERICAL.fullmatch(name)
+        },
     }
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        found["keras_settings"] = {
+            "floatx": keras.config.floatx(),
+            "dtype_policy": keras.config.dtype_policy().name,
+            "epsilon": keras.config.epsilon(),
+            "image_data_format": keras.config.image_data_format(),
+        }
+    return found

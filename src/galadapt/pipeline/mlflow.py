@@ -7,7 +7,10 @@ the store may be deleted at any time.
   ``galadapt.fingerprint``, a digest of the folder's content. A run of the same fingerprint is left
   alone. One of another, an unfinished one, and one whose folder is not given any more are deleted
   with their artifacts (their rows stay in the store's bin until ``mlflow gc``).
+- The tag ``galadapt.project`` says whose a run is: on a server that several projects use, each
+  replaces and removes its own runs alone.
 - One more run, the summary, holds the tables and figures of the whole experiment as artifacts.
+- An SQLite store that a full disk left half-written is set aside and made anew.
 - One lock beside the store keeps two processes from writing at once.
 
 Experiments are called ``<experiment>/<preset>/<task>``: runs on other data, or of another task, are
@@ -32,20 +35,26 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from galadapt.answers.view import number
+from galadapt.config.machine import LOCAL_STORE
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import canonical_json, locked, read_json, read_table, write_csv
 from galadapt.core.log import log
 from galadapt.core.provenance import digest, file_digest
 from galadapt.evaluation.runs import Metrics
+from galadapt.pipeline import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_TAG = "galadapt.run"
 FINGERPRINT_TAG = "galadapt.fingerprint"
+PROJECT_TAG = "galadapt.project"
 
 #: What names a run, in the order of its key.
 _IDENTITY = ("task", "variant", "method", "seed")
+
+#: End of the key of the summary.
+_SUMMARY = "/summary"
 
 #: Without these a run folder is unfinished.
 _REQUIRED = (
@@ -90,8 +99,9 @@ def track(
     configuration: Mapping[str, Any],
     version: str = "",
     summary: Sequence[Path] = (),
+    project: str = "",
 ) -> None:
-    """Make the store show exactly these runs.
+    """Make the store show exactly these runs of the project.
 
     Args:
         runs: Run folders, evaluated (with metrics.json); figures/ below them are optional.
@@ -102,7 +112,8 @@ def track(
         configuration: The whole configuration; `preset` is part of the experiment's name, and all
             of it is shown on the experiment's page.
         version: Digest of this code: another one logs every run anew.
-        summary: Tables and figures of the whole experiment.
+        summary: Tables and figures of the whole experiment; none: what the store has stays.
+        project: Whose runs these are.
 
     Raises:
         DataError: a run folder is unfinished or broken; the store is left as it was.
@@ -126,24 +137,37 @@ def track(
     if summary:
         for task in found:
             found[task].append(read_summary(task, [Path(path) for path in summary], version))
-    database = _database(uri)
-    lock = (database or manifest).with_suffix(".lock")
+    local = store.database(uri)
+    lock = (local or manifest).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.touch()
-    client_class, failures = _mlflow()
-    with locked(lock, f"{lock}: another process is writing the MLflow store; waiting for it"):
-        try:
-            client = client_class(f"sqlite:///{database}" if database else uri)
-            root = database.parent / "mlartifacts" if database else None
+    with (
+        store.temporary_files(manifest.parent),
+        store.patient(),
+        locked(lock, f"{lock}: another process is writing the MLflow store; waiting for it"),
+    ):
+        client_class, failures = _mlflow()
+
+        def mirror(address: str) -> None:
+            with store.impatient():
+                client = client_class(address)
+                client.search_experiments(max_results=1)
+            root = local.parent / "mlartifacts" if local else None
             for task, entries in found.items():
                 name = f"{experiment}/{configuration.get('preset', 'default')}/{task}"
-                _synchronise(client, name, root, entries, configuration)
+                _synchronise(client, name, root, entries, configuration, project)
+
+        try:
+            try:
+                mirror(store.address(uri))
+            except failures as error:
+                if local is None or not store.broken(local, error):
+                    raise
+                store.set_aside(local)
+                # MLflow keeps what it has opened by its address: another spelling opens it anew.
+                mirror(f"{LOCAL_STORE}{local.parent}/./{local.name}")
         except failures as error:
-            line = " ".join(str(error).split())
-            raise RunError(
-                f"{uri}: MLflow store cannot be used ({line[:300]}); check tracking.uri, or "
-                "delete the store and track again"
-            ) from None
+            raise RunError(store.explain(uri, error)) from None
     write_csv(manifest, pd.DataFrame(rows, columns=[*_IDENTITY, "fingerprint"]))
 
 
@@ -218,7 +242,7 @@ def read_summary(task: str, files: Sequence[Path], version: str) -> Entry:
     content = {place: file_digest(path) for place, path in named.items()}
     note = "Tables and figures of the whole experiment: see the artifacts."
     tags = {"task": task, "mlflow.note.content": note}
-    return Entry(f"{task}/summary", "summary", digest([content, version]), named, tags)
+    return Entry(task + _SUMMARY, "summary", digest([content, version]), named, tags)
 
 
 def _time(environment: Path, name: str) -> int:
@@ -272,14 +296,6 @@ def _epochs(history: pd.DataFrame, started: int) -> Iterable[tuple[str, float, i
 # --- the store --------------------------------------------------------------------------------
 
 
-def _database(uri: str) -> Path | None:
-    """Return the absolute path of an SQLite store, None for other stores."""
-    parsed = urlparse(uri)
-    if parsed.scheme != "sqlite":
-        return None
-    return Path(unquote(parsed.path.removeprefix("/"))).resolve()
-
-
 def _mlflow() -> tuple[type[MlflowClient], tuple[type[Exception], ...]]:
     """Import MLflow, without telemetry and messages of its migrations; what it raises with it."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -300,6 +316,7 @@ def _synchronise(
     root: Path | None,
     entries: Sequence[Entry],
     configuration: Mapping[str, Any],
+    project: str,
 ) -> None:
     """Make an experiment hold these entries; `root`: folder of a local store's artifacts."""
     experiment = _experiment(client, name, root)
@@ -312,8 +329,10 @@ def _synchronise(
     removed = 0
     for run in client.search_runs([experiment], max_results=50_000):
         key = run.data.tags.get(RUN_TAG)
-        if key is None:
-            continue  # logged by hand
+        if key is None or not _owned(run.data.tags.get(PROJECT_TAG), project, root is not None):
+            continue  # logged by hand, or another project's
+        if key.endswith(_SUMMARY) and not any(name.endswith(_SUMMARY) for name in wanted):
+            continue  # of tables and figures that are not given
         artifacts = Path(unquote(urlparse(run.info.artifact_uri).path))
         if (
             key in wanted
@@ -331,7 +350,7 @@ def _synchronise(
         removed += 1
     for key, entry in wanted.items():
         if key not in kept:
-            _log(client, experiment, entry)
+            _log(client, experiment, entry, project)
     log.info(
         f"MLflow experiment {name}: {len(entries) - len(kept)} runs logged, {len(kept)} unchanged, "
         f"{removed} removed"
@@ -356,10 +375,16 @@ def _experiment(client: MlflowClient, name: str, root: Path | None) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def _log(client: MlflowClient, experiment: str, entry: Entry) -> None:
+def _owned(owner: str | None, project: str, local: bool) -> bool:
+    """Tell whether a run may be replaced: one without an owner is ours in a store of our own."""
+    return owner == project if owner is not None else local
+
+
+def _log(client: MlflowClient, experiment: str, entry: Entry, project: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
-    tags = {RUN_TAG: entry.key, "mlflow.source.name": "galadapt", **entry.tags}
+    own = {RUN_TAG: entry.key, PROJECT_TAG: project}
+    tags = {**own, "mlflow.source.name": "galadapt", **entry.tags}
     run = client.create_run(experiment, entry.started, tags, entry.name).info.run_id
     client.log_batch(run, params=[Param(*pair) for pair in entry.parameters.items()])
     metrics = [Metric(*point) for point in entry.metrics]

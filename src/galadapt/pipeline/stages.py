@@ -202,10 +202,20 @@ def track(
     provenance: Provenance,
 ) -> None:
     """Finished run folders, mirrored to MLflow."""
+    from galadapt.pipeline import store
     from galadapt.pipeline.mlflow import track as mirror
 
-    version = provenance["code"]
-    mirror(runs, tracking.uri, tracking.experiment, manifest, configuration, version, summary)
+    store.require(tracking)
+    mirror(
+        runs,
+        tracking.uri,
+        tracking.experiment,
+        manifest,
+        configuration,
+        provenance["code"],
+        summary,
+        tracking.project or store.project_of(manifest.parent.parent),
+    )
 
 
 @stage(loads=lambda config, _: [_words(config)])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from galadapt.cli import main
+from galadapt.cli import main, workflow
 from galadapt.cli.downloads import DEFAULTS
 from galadapt.config.machine import Downloads
 from galadapt.config.training import Compute
@@ -148,3 +150,48 @@ def test_the_command_line_imports_nothing_heavy_before_it_needs_it(repository):
 
 def test_download_defaults_are_those_of_the_configuration():
     assert Downloads(**DEFAULTS) == Downloads()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 2.3 GiB for an array"), "memory (Unable to allocate 2.3"),
+        (MemoryError(), "too little memory (no more can be allocated); "),
+        (ImportError("x.so: failed to map segment from shared object"), "too little memory (x.so"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "too little memory ("),
+        (OSError(errno.EMFILE, "Too many open files", "a.h5"), "a.h5: Too many open files; allow"),
+        (OSError("Not enough space on disk: requested 8, available 0."), "No space left on device"),
+    ],
+)
+def test_limits_of_the_machine_are_one_sentence(error, message, capsys, monkeypatch):
+    def act(arguments):
+        raise error
+
+    monkeypatch.setattr(workflow, "_show", act)
+    assert main(["show"]) == 4
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
+
+
+def test_a_job_with_too_little_memory_says_what_it_needs(tmp_path, capsys, monkeypatch):
+    def act(arguments):
+        raise MemoryError
+
+    (tmp_path / "stamps.h5").write_bytes(b"0" * 2**20)
+    monkeypatch.setattr(workflow, "_stage", act)
+    given = ["--input", "survey", str(tmp_path / "stamps.h5")]
+    assert main(["stage", "variant", "--settings", "{}", *given]) == 4
+    assert "twice the 0.0 GiB of its inputs: give the job more memory" in capsys.readouterr().err
+
+
+def test_a_notebooks_way_to_draw_is_not_used():
+    """Matplotlib cannot even be imported where the notebook's package is missing."""
+    script = "from galadapt.cli import main; main(['modules', 'train']); import matplotlib"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "MPLBACKEND": "module://nosuch_inline.backend"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

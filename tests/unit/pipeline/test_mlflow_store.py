@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import sqlite3
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -12,7 +13,7 @@ from metric_rows import value
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.quantity import PARAMETERS
 from galadapt.pipeline import mlflow as mlflow_store
-from galadapt.pipeline.mlflow import FINGERPRINT_TAG, RUN_TAG, track
+from galadapt.pipeline.mlflow import FINGERPRINT_TAG, PROJECT_TAG, RUN_TAG, track
 
 CONFIGURATION = {"preset": "smoke", "seed": 2026}
 
@@ -32,8 +33,8 @@ class Store:
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.manifest = folder / "manifest.csv"
 
-    def track(self, runs, version="", summary=()):
-        track(runs, self.uri, "test", self.manifest, CONFIGURATION, version, summary)
+    def track(self, runs, version="", summary=(), project="ours"):
+        track(runs, self.uri, "test", self.manifest, CONFIGURATION, version, summary, project)
 
     client_class = property(lambda self: mlflow_store._mlflow()[0])
 
@@ -230,9 +231,10 @@ def test_unfinished_folders_are_refused_before_the_store_is_touched(store, make)
     assert not store.manifest.exists()
 
 
-def test_a_broken_store_is_one_sentence(store, make):
-    (store.folder / "mlflow.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(RunError, match=r"mlflow\.db: MLflow store cannot be used .* delete the st"):
+def test_a_store_that_cannot_be_written_is_one_sentence(store, make):
+    (store.folder / "mlflow.db").unlink()
+    (store.folder / "mlflow.db").mkdir()
+    with pytest.raises(RunError, match=r"mlflow\.db: the MLflow store cannot be written .*galada"):
         store.track([make()])
 
 
@@ -271,3 +273,61 @@ def test_a_missing_table_leaves_the_store_as_it_was(store, make, tmp_path):
     with pytest.raises(DataError, match=r"gone\.csv: no such file; rerun"):
         store.track([make("transfer")], summary=[tmp_path / "gone.csv"])
     assert store.ids() == before
+
+
+def test_runs_of_other_projects_are_left_alone(store, make):
+    """Two projects with the same experiments share a store."""
+    mine, theirs = make("baseline"), make("transfer")
+    store.track([mine], project="ours")
+    store.track([theirs], project="theirs")
+    assert set(store.ids()) == {f"galaxies/asinh/{name}/seed1" for name in ("baseline", "transfer")}
+    before = store.ids()
+    (theirs / "figures" / "scatter.png").write_bytes(b"another figure")
+    store.track([theirs], project="theirs")
+    after = store.ids()
+    changed = {key for key in after if after[key] != before[key]}
+    assert changed == {"galaxies/asinh/transfer/seed1"}
+    assert store.runs()["galaxies/asinh/baseline/seed1"].data.tags[PROJECT_TAG] == "ours"
+
+
+def test_runs_without_a_project_are_ours_in_a_local_store_alone():
+    owned = mlflow_store._owned
+    assert owned(None, "ours", local=True)
+    assert not owned(None, "ours", local=False)
+    assert owned("ours", "ours", local=False)
+    assert not owned("theirs", "ours", local=True)
+
+
+def test_a_summary_stays_where_none_is_given(store, make, tmp_path):
+    table = tmp_path / "comparison.csv"
+    table.write_text("a table")
+    run = make()
+    store.track([run], summary=[table])
+    before = store.ids()
+    store.track([run])
+    assert store.ids() == before
+    assert "galaxies/summary" in before
+
+
+HALF_WRITTEN = {
+    "no database": lambda path: path.write_bytes(b"SQLite" + bytes(5000)),
+    "migrated in part": lambda path: sqlite3.connect(path).executescript(
+        "UPDATE alembic_version SET version_num = '451aebb31d03'"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", HALF_WRITTEN)
+def test_a_half_written_store_is_set_aside_and_made_anew(store, make, damage, caplog):
+    run = make()
+    HALF_WRITTEN[damage](store.folder / "mlflow.db")
+    damaged = (store.folder / "mlflow.db").read_bytes()
+    with caplog.at_level("INFO", "galadapt"):
+        store.track([run])
+    assert "renamed mlflow.db.broken-1" in caplog.text
+    assert (store.folder / "mlflow.db.broken-1").read_bytes()[:100] == damaged[:100]
+    # A new process opens the store; here MLflow would use what it has open.
+    with sqlite3.connect(store.folder / "mlflow.db") as database:
+        names = [row[0] for row in database.execute("SELECT name FROM runs")]
+    assert names == ["baseline/asinh/seed1"]
+    assert len(pd.read_csv(store.manifest)) == 1

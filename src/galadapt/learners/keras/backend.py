@@ -1,7 +1,8 @@
-"""The one place that chooses Keras' backend, its threads and its devices.
+"""The one place that chooses Keras' backend, its threads, its devices and how it computes.
 
 `prepare` must run before anything imports keras: Keras fixes its backend when it is imported, and
-TensorFlow fixes its threads with the first operation.
+TensorFlow fixes its threads with the first operation. What a user's ``keras.json`` or environment
+says is not read: numbers depend on the experiment alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import sys
 from collections.abc import Iterator
 
 from galadapt.config.training import Compute
-from galadapt.core.errors import ConfigError, RunError
+from galadapt.core.errors import ConfigError, RunError, lacks_memory
+
+#: How every network computes and is stored, whatever the defaults of the user's Keras are.
+PRECISION = "float32"
+EPSILON = 1e-7  #: Keras' own: added to denominators.
+AXES = "channels_last"
+
+#: Of the environment; each changes what TensorFlow or JAX compute, in the last digits or more.
+_FIXED = {"TF_ENABLE_ONEDNN_OPTS": "1", "JAX_ENABLE_X64": "0"}
 
 
 def prepare(compute: Compute) -> None:
@@ -21,21 +30,17 @@ def prepare(compute: Compute) -> None:
 
     Raises:
         ConfigError: the backend is not installed.
-        RunError: this process already uses another backend or another number of threads.
+        RunError: the backend cannot be loaded, or this process already uses another one or another
+            number of threads.
     """
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = compute.backend
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.update(_FIXED)
         if compute.backend == "jax" and compute.gpus_per_training == 0:
             os.environ.setdefault("JAX_PLATFORMS", "cpu")
-        try:
-            with _silent_native_libraries():
-                importlib.import_module(compute.backend)
-        except ImportError:
-            raise ConfigError(
-                f"compute.backend: '{compute.backend}' is not installed; install it or choose "
-                "tensorflow"
-            ) from None
+        with _users_keras_hidden():
+            _import(compute.backend)
     import keras
 
     if keras.backend.backend() != compute.backend:
@@ -43,12 +48,53 @@ def prepare(compute: Compute) -> None:
             f"compute.backend: keras already runs on {keras.backend.backend()}, not "
             f"{compute.backend}; train in a process of its own"
         )
+    keras.config.set_floatx(PRECISION)
+    keras.config.set_dtype_policy(PRECISION)
+    keras.config.set_epsilon(EPSILON)
+    keras.config.set_image_data_format(AXES)
     if compute.backend == "tensorflow":
         _prepare_tensorflow(compute)
     elif compute.backend == "torch":
         torch = importlib.import_module("torch")
         torch.set_num_threads(compute.threads_per_training)
         torch.use_deterministic_algorithms(True)
+
+
+def _import(name: str) -> None:
+    """Import a backend, then keras."""
+    try:
+        with _silent_native_libraries():
+            importlib.import_module(name)
+            importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            f"compute.backend: '{name}' is not installed; install it or choose tensorflow"
+        ) from None
+    except ImportError as error:
+        if lacks_memory(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"compute.backend: '{name}' is installed but cannot be loaded ({reason[:300]}); "
+            "mend its installation, or create the environment anew"
+        ) from None
+
+
+@contextlib.contextmanager
+def _users_keras_hidden() -> Iterator[None]:
+    """Let Keras see no configuration but its backend: neither variables nor ``keras.json``."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("KERAS_")}
+    for name in kept.keys() - {"KERAS_BACKEND"}:
+        del os.environ[name]
+    # A folder that can neither exist nor be made, so that nothing is read or written.
+    os.environ["KERAS_HOME"] = f"{os.devnull}/keras"
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ.update(kept)
 
 
 def _prepare_tensorflow(compute: Compute) -> None:
