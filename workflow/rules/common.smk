@@ -7,8 +7,9 @@ from snakemake.exceptions import WorkflowError
 
 PROJECT = Path(workflow.current_basedir).parents[1]
 SOURCE = str(PROJECT / "src")
-sys.path.insert(0, SOURCE)
+sys.path[:0] = [SOURCE, str(PROJECT / "workflow")]
 
+import recall
 from galadapt.answers.registry import KINDS
 from galadapt.config.base import DOMAINS
 from galadapt.config.machine import Downloads
