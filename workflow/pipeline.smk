@@ -12,6 +12,12 @@ for part in TASK.parts:
     include: f"rules/parts/{part}.smk"
 
 
+# Without a survey there is nothing to choose a method for.
+if set(CONFIG.domains) == {"simulated", "survey"}:
+
+    include: "rules/choice.smk"
+
+
 include: "rules/compare.smk"
 include: "rules/track.smk"
 

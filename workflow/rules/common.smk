@@ -192,7 +192,7 @@ STAMPS = {
     for source in CONFIG.sources
 }
 
-# What the optional parts of a task make, for the report and `all`.
+# What the optional parts of an experiment make, for the report and `all`.
 PACKAGE_FIGURES = []
 CHOICE = []
 FITS = []

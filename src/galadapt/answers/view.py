@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from galadapt.answers.judgement import Judgement
@@ -157,6 +158,28 @@ class Section:
     small: bool
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """The figure by which a method is better than another one on the survey."""
+
+    metric: str  #: its name in the tidy table
+    title: str  #: how sentences name it
+    smallest: bool = False  #: whether smaller is better
+    every_item: bool = False  #: whether all items count, by their mean, or the first one
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Predicted and true values of n objects, as the label-free choice compares them."""
+
+    predicted: np.ndarray  #: (n, p); NaN: failed
+    true: np.ndarray  #: (n, p); NaN: unknown
+    #: Which of the p values describe the population, few enough to be matched; None: all.
+    matched: list[int] | None = None
+    #: Whether all values have one unit, so that those that hardly vary count little.
+    one_unit: bool = False
+
+
 class Judging(Protocol):
     """What a kind of answer brings to the comparison; a module implements it."""
 
@@ -165,12 +188,16 @@ class Judging(Protocol):
     COUNTED: str  #: the column that counts what intervals are drawn from
     SMALL: int  #: below this many of them, figures depend visibly on the choice of the test set
     GROUPED: tuple[str, ...]  #: metrics that MLflow shows in a group per domain
+    RANKING: Ranking  #: the figure that the label-free choice of a method should make best
 
     def read(self, path: Any, record: Any) -> pd.DataFrame:
         """Read and check a predictions table."""
 
     def evaluate(self, table: pd.DataFrame, record: Any, settings: Any, seed: int) -> Judgement:
         """Compute the metrics of one run."""
+
+    def estimates(self, table: pd.DataFrame, record: Any) -> Estimates:
+        """Return what the rows of a predictions table predict, and what is true."""
 
     def columns(self, items: Sequence[str]) -> list[Column]:
         """Return the figures that tables show."""

@@ -192,6 +192,16 @@ def comparison(
     )
 
 
+@stage(loads=lambda config, _: [KINDS[config.answer_kind].judging])
+def choice(
+    survey_kind: Annotated[str, Key("survey.kind")], runs: Inputs, choice: Output, html: Output
+) -> None:
+    """Which method a user without survey labels would choose, and the regret of it."""
+    from galadapt.evaluation.choice import choose
+
+    choose(runs=runs, survey_kind=survey_kind, choice=choice, html=html)
+
+
 @stage
 def track(
     configuration: Configuration,

@@ -59,7 +59,7 @@ def build_report(
         runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
         code: {stage: code digest}.
         package: The package.json of the networks that `galadapt predict` measures with, if any.
-        choice_html: Fragment written by `galadapt.tasks.galaxies.choice.choose`, if any.
+        choice_html: Fragment written by `galadapt.evaluation.choice.choose`, if any.
         fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`, if any.
         package_pictures: Figures of the package's errors.
 

@@ -27,7 +27,18 @@ from galadapt.answers.classes.predictions import (
 )
 from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.answers.judgement import SPLITS, Judgement
-from galadapt.answers.view import Cell, Column, Line, Place, Table, View, best, quoted
+from galadapt.answers.view import (
+    Cell,
+    Column,
+    Estimates,
+    Line,
+    Place,
+    Ranking,
+    Table,
+    View,
+    best,
+    quoted,
+)
 from galadapt.config.base import DOMAINS
 
 NOTE = (
@@ -41,6 +52,7 @@ ITEM_PER_ROW = True
 COUNTED = "groups"
 SMALL = 0
 GROUPED = ("loss", "vote_balanced_accuracy", "vote_accuracy")
+RANKING = Ranking("balanced_accuracy", "balanced accuracy")
 
 #: Figures by which methods are ranked: {metric: its name in sentences}.
 _RANKED = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
@@ -171,6 +183,16 @@ def _notes(domain: str, found: Mapping[str, Any]) -> Iterator[str]:
             f"{found['shared_groups']} of {found['groups']} {domain} test groups also occur in "
             "other splits: these figures do not hold for new ones"
         )
+
+
+def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
+    """Return the probabilities of the classes, and 1 for the true one."""
+    predicted = probabilities(table)
+    true = np.full(predicted.shape, np.nan)
+    labelled = (table["label_true"] != "").to_numpy()
+    true[labelled] = np.eye(predicted.shape[1])[class_numbers(table[labelled])]
+    # The probabilities add up to 1: the last one says nothing of the population.
+    return Estimates(predicted, true, matched=[*range(predicted.shape[1] - 1)], one_unit=True)
 
 
 def columns(items: Sequence[str]) -> list[Column]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from galadapt.answers.judgement import SPLITS, Judgement
@@ -22,7 +23,7 @@ from galadapt.answers.numbers.metrics import (
     columns as pair,
 )
 from galadapt.answers.numbers.settings import Evaluation
-from galadapt.answers.view import Column, Place, Table, View, best, number
+from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View, best, number
 from galadapt.config.base import DOMAINS
 from galadapt.core.quantity import Quantity
 
@@ -36,6 +37,7 @@ ITEM_PER_ROW = False
 COUNTED = "n"
 SMALL = 500
 GROUPED = ("bias", "scatter", "outlier_fraction", "completeness")
+RANKING = Ranking("r2", "R²", every_item=True)
 
 #: The method trained on simulations only, to which others are compared.
 _UNADAPTED = "baseline"
@@ -105,6 +107,15 @@ def _bins(
             f"{len(rows) - counted} of {len(rows)} {domain} test objects lie outside "
             "evaluation.magnitude_bins and are in no bin"
         )
+
+
+def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
+    """Return the measured values, in their own units."""
+    predicted, true = (
+        table[[f"{quantity.name}_{end}" for quantity in quantities_of(record)]].to_numpy(np.float64)
+        for end in ("predicted", "true")
+    )
+    return Estimates(predicted, true)
 
 
 def columns(items: Sequence[str]) -> list[Column]:

@@ -114,8 +114,7 @@ class Votes(Answer):
 
         Of all answers, so many squares and products would tell any two samples apart.
         """
-        leading = sorted({parent for parent in self.tree.parents if parent is not None})
-        return self.tree.shares(self._conditional(outputs))[:, leading or slice(None)]
+        return self.tree.shares(self._conditional(outputs))[:, self.tree.leading]
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the squared error of shares, or the likelihood of votes."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.judgement import SPLITS, Judgement
-from galadapt.answers.view import Cell, Column, Line, Place, Table, View, best
+from galadapt.answers.view import Cell, Column, Estimates, Line, Place, Ranking, Table, View, best
 from galadapt.answers.votes.distribution import temperatures
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
@@ -34,6 +34,7 @@ ITEM_PER_ROW = False
 COUNTED = "n"
 SMALL = 300
 GROUPED = ("nll", "coverage68", "coverage90", "ece", "ause")
+RANKING = Ranking("rmse", "RMSE", smallest=True)
 
 #: Item of the figures of all questions together.
 ALL = "votes"
@@ -157,6 +158,17 @@ def evaluate(
                     )
             judgement.add(domain, split, ALL, figures)
     return judgement
+
+
+def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
+    """Return the shares of all answers; populations are matched in those that lead to a question.
+
+    Temperatures change no share.
+    """
+    tree = tree_of_record(record)
+    votes, alphas = arrays(table, tree)
+    predicted, given = (tree.shares(tree.conditional(values)) for values in (alphas, votes))
+    return Estimates(predicted, given, matched=tree.leading, one_unit=True)
 
 
 def columns(items: Sequence[str]) -> list[Column]:

@@ -115,6 +115,12 @@ class Tree:
         return tuple(self.names.index(one.parent) if one.parent else None for one in self.questions)
 
     @cached_property
+    def leading(self) -> list[int]:
+        """Places of the answers that lead to a question; all answers where none does."""
+        found = sorted({parent for parent in self.parents if parent is not None})
+        return found or list(range(len(self.names)))
+
+    @cached_property
     def question_of(self) -> np.ndarray:
         """Number of the question of each answer, (K,)."""
         return np.repeat(np.arange(len(self.questions)), [len(q.answers) for q in self.questions])

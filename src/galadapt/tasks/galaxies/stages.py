@@ -179,14 +179,6 @@ def against_fits(fits: Input, runs: Inputs, table: Output, html: Output, figure:
 
 
 @stage
-def choice(survey_kind: SurveyKind, runs: Inputs, choice: Output, html: Output) -> None:
-    """Which method a user without survey labels would choose, and the regret of it."""
-    from galadapt.tasks.galaxies.choice import choose
-
-    choose(runs=runs, survey_kind=survey_kind, choice=choice, html=html)
-
-
-@stage
 def ablation(
     methods: list[str],
     method_settings: dict[str, Any],

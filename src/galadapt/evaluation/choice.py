@@ -1,12 +1,12 @@
 """Choosing a method without survey labels, and what the choice costs.
 
-Without survey labels R² on the survey is unknown. Criteria order the candidates by what is
-known: predictions for simulated galaxies, whose truth is known, and predictions and
-features of survey galaxies, whose truth is not. Candidates are the variants and methods that have
+Without survey labels the errors on the survey are unknown. Criteria order the candidates by what is
+known: predictions for simulated objects, whose truth is known, and predictions and
+features of survey objects, whose truth is not. Candidates are the variants and methods that have
 seen no survey label, neither themselves nor in what they start from. Survey labels, where there
 are any, are used only to evaluate the choices.
 
-Errors on simulated galaxies compare methods that learned from one simulation: the plainer another
+Errors on simulated objects compare methods that learned from one simulation: the plainer another
 simulation is, the smaller are the errors on it. Where candidates learned from several, the
 simulation is chosen first, as the one that is hardest to tell from the survey (`domain_auc`) for
 networks that have seen nothing of the survey: alignment makes features alike whatever the stamps.
@@ -25,11 +25,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from galadapt.answers.numbers.metrics import read_predictions
-from galadapt.answers.view import Cell, number
+from galadapt.answers import registry
+from galadapt.answers.view import Cell, Estimates, Judging, Ranking, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_csv, write_text
-from galadapt.core.quantity import PARAMETERS
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
 from galadapt.evaluation.runs import Metrics, read_identity
 from galadapt.evaluation.tables import render_html
@@ -37,17 +36,17 @@ from galadapt.learners.matching import matching_weights
 
 #: What each criterion measures; the smallest value is chosen.
 CRITERIA = {
-    "validation": "mean squared error of simulated validation galaxies",
+    "validation": "mean squared error of simulated validation objects",
     "weighted_validation": (
         "the same, weighted to the survey's predicted population (importance weighting: Sugiyama "
         "et al. 2007; You et al. 2019)"
     ),
     "domain_auc": "how well a linear classifier separates the domains by the features",
-    "seed_disagreement": "variance between training seeds of the predictions for survey galaxies",
+    "seed_disagreement": "variance between training seeds of the predictions for survey objects",
     "expected_error": "weighted_validation plus seed_disagreement",
 }
 
-#: Those whose values compare candidates of one simulation: errors on its galaxies, or in units of
+#: Those whose values compare candidates of one simulation: errors on its objects, or in units of
 #: their variance.
 WITHIN_SIMULATION = ("validation", "weighted_validation", "seed_disagreement", "expected_error")
 
@@ -56,36 +55,22 @@ RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 
 #: Why, by what each can see.
 REASONS = (
-    "weighted_validation measures errors on simulated galaxies like the survey's, and does not use "
+    "weighted_validation measures errors on simulated objects like the survey's, and does not use "
     "the survey's images; seed_disagreement is measured on these: networks trained alike differ as "
-    "soon as they extrapolate, but networks that give every galaxy the same value do not. "
+    "soon as they extrapolate, but networks that give every object the same value do not. "
     "expected_error adds the two errors, which have one unit, so that each covers what the other "
     "cannot detect. domain_auc shows whether features look alike, not whether measurements are "
     "right; it is smallest where nothing is left of an image. No criterion detects an error on the "
     "survey that all seeds share."
 )
 
-COLUMNS = [
-    *("criterion", "variant", "method", "simulation", "value", "chosen"),
-    *PARAMETERS,
-    *("r2_mean", "r2_std", "regret", "rank_correlation"),
-]
-
-#: Columns of a table of candidates; criteria that were not measured are NaN.
-_CANDIDATE = [
-    *("variant", "method", "simulation", "survey_free"),
-    *CRITERIA,
-    *PARAMETERS,
-    *("r2_mean", "r2_std"),
-]
-
 #: Split that the criteria read: training has seen none of it, and evaluation uses another one.
 _SPLIT = "validation"
 
-#: Fewest galaxies that a criterion is measured with.
+#: Fewest objects that a criterion is measured with.
 _FEWEST = 10
 
-#: Settings that determine what a method has seen; `simulation` is one more, of galaxies alone.
+#: Settings that determine what a method has seen; only galaxies have one more, `simulation`.
 _SETTINGS = ("survey_labels", "starts_from", "alignment", "domains")
 
 #: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
@@ -95,8 +80,8 @@ _FAILED = 1.0
 def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> None:
     """Write which candidate each criterion chooses, and the regret of that choice.
 
-    Squared errors and variances are in units of the variance of the simulated validation galaxies'
-    true values, averaged over the parameters and seeds, and taken over the galaxies that every
+    Squared errors and variances are in units of the variance of the simulated validation objects'
+    true values, averaged over the items and seeds, and taken over the objects that every
     candidate of a simulation was run on. A failed prediction counts as an error of one such
     variance.
 
@@ -104,13 +89,14 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
             that tables shall have.
         survey_kind: What the survey is, for the sentence that evaluates the choices.
-        choice: CSV with `COLUMNS`, one row per criterion and candidate: the `simulation` learned
-            from (empty: the experiment's), the criterion's `value` (smaller is better; empty where
-            it cannot be measured, as disagreement with one seed), `chosen` (true once per criterion
-            at most), R² of each parameter on the survey's test galaxies as mean over seeds,
-            `r2_mean` of the four, `r2_std` of that between seeds, `regret` (largest `r2_mean` of
-            all candidates minus this one) and the `rank_correlation` (Spearman) of the criterion
-            with `r2_mean` over all candidates it compares, 1: the criterion orders them as labels
+        choice: CSV with one row per criterion and candidate: `criterion`, `variant`, `method`, the
+            `simulation` learned from (empty: the experiment's), the criterion's `value` (smaller is
+            better; empty where it cannot be measured, as disagreement with one seed), `chosen`
+            (true once per criterion at most), the figure that ranks methods (`Judging.RANKING`, R²
+            of numbers) of each item on the survey's test objects as mean over seeds, `r2_mean` of
+            all items, `r2_std` of that between seeds, `regret` (by how much the best `r2_mean` of
+            all candidates is better) and the `rank_correlation` (Spearman) of the criterion with
+            `r2_mean` over all candidates it compares, 1: the criterion orders them as labels
             would. Empty without survey labels.
         html: Fragment to inline: both tables and sentences on them.
 
@@ -119,9 +105,11 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     """
     if not runs:
         raise DataError("no run to choose from; name at least one run folder")
-    candidates = _measured(_label_free([_read(Path(run)) for run in runs]))
-    table = _table(candidates)
-    write_text(html, _html(candidates, table, survey_kind))
+    read = [_read(Path(run)) for run in runs]
+    figures = _Figures(registry.judging(read[0].kind).RANKING, read[0].items)
+    candidates = _measured(_label_free(read), figures)
+    table = _table(candidates, figures)
+    write_text(html, _html(candidates, table, figures, survey_kind))
     write_csv(choice, table)
 
 
@@ -134,20 +122,61 @@ class _Run:
     method: str
     folder: Path
     settings: Mapping[str, Any]
+    record: Mapping[str, Any]
+    kind: str
+    items: tuple[str, ...]
     auc: float
-    r2: np.ndarray
+    figures: np.ndarray
+
+    @property
+    def judging(self) -> Judging:
+        return registry.judging(self.kind)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The figure that ranks methods, of each item."""
+
+    ranking: Ranking
+    items: tuple[str, ...]
+
+    @property
+    def mean(self) -> str:
+        return f"{self.ranking.metric}_mean"
+
+    @property
+    def std(self) -> str:
+        return f"{self.ranking.metric}_std"
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.items, self.mean, self.std]
+
+    @property
+    def title(self) -> str:
+        """How sentences name the mean over items."""
+        return f"mean {self.ranking.title}" if len(self.items) > 1 else self.ranking.title
+
+    @property
+    def sign(self) -> int:
+        """1: larger is better; -1: smaller."""
+        return -1 if self.ranking.smallest else 1
 
 
 def _read(folder: Path) -> _Run:
     identity = read_identity(folder / "run.json")
     metrics = Metrics(folder / "metrics.json")
+    content = read_json(folder / "run.json")
     try:
-        settings = read_json(folder / "run.json")["settings"]
+        settings = content["settings"]
         seen = {key: settings[key] for key in _SETTINGS}
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{folder}: run.json lacks {error}; rerun training and evaluation"
         ) from None
+    ranking = registry.judging(metrics.kind).RANKING
+    # Of several sets of classes, those that the method predicts come first.
+    items = tuple(metrics.items if ranking.every_item else metrics.items[:1])
     return _Run(
         str(identity["variant"]),
         str(identity["method"]),
@@ -157,8 +186,11 @@ def _read(folder: Path) -> _Run:
             "simulation": settings.get("simulation"),
             "learner": settings.get("learner") or {},
         },
+        registry.record_of(content, folder / "run.json"),
+        metrics.kind,
+        items,
         metrics.separability,
-        np.array([metrics.value("survey", name, "r2") for name in PARAMETERS]),
+        np.array([metrics.value("survey", item, ranking.metric) for item in items]),
     )
 
 
@@ -173,22 +205,16 @@ def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
 
 
 def _predictions(run: _Run) -> pd.DataFrame:
-    """Read the validation galaxies of both domains, without any truth of the survey's."""
-    table = read_predictions(run.folder / "predictions.parquet")
-    table = table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
-    table.loc[table.index.get_level_values("domain") == "survey", _names("true")] = np.nan
-    return table
-
-
-def _names(kind: str) -> list[str]:
-    return [f"{name}_{kind}" for name in PARAMETERS]
+    """Read the validation objects of both domains."""
+    table = run.judging.read(run.folder / "predictions.parquet", run.record)
+    return table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
 
 
 # --- criteria ---------------------------------------------------------------------------------
 
 
-def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> pd.DataFrame:
-    """Measure every variant and method: a row of `_CANDIDATE` each."""
+def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]], figures: _Figures) -> pd.DataFrame:
+    """Measure every variant and method: a row each; criteria that were not measured are NaN."""
     settings = {run.method: run.settings for runs in groups.values() for run in runs}
     tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
     simulations = {key: simulation_of(key[1], settings) for key in groups}
@@ -196,9 +222,16 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> pd.DataFrame:
     found = []
     for (variant, method), runs in groups.items():
         simulation = simulations[variant, method]
-        values = _criteria([table.loc[common[simulation]] for table in tables[variant, method]])
+        shared = [table.loc[common[simulation]] for table in tables[variant, method]]
+        estimates = [
+            run.judging.estimates(table, run.record)
+            for run, table in zip(runs, shared, strict=True)
+        ]
+        survey = shared[0].index.get_level_values("domain") == "survey"
+        values = _criteria(estimates, survey)
         values["domain_auc"] = float(np.mean([run.auc for run in runs]))
-        r2 = np.stack([run.r2 for run in runs])
+        found_figures = np.stack([run.figures for run in runs])
+        means = found_figures.mean(axis=1)
         found.append(
             {
                 "variant": variant,
@@ -206,22 +239,23 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]]) -> pd.DataFrame:
                 "simulation": simulation,
                 "survey_free": survey_free(method, settings),
                 **values,
-                **dict(zip(PARAMETERS, r2.mean(axis=0), strict=True)),
-                "r2_mean": r2.mean(),
-                "r2_std": r2.mean(axis=1).std(ddof=1) if len(r2) > 1 else math.nan,
+                **dict(zip(figures.items, found_figures.mean(axis=0), strict=True)),
+                figures.mean: found_figures.mean(),
+                figures.std: means.std(ddof=1) if len(means) > 1 else math.nan,
             }
         )
-    return pd.DataFrame(found, columns=_CANDIDATE)
+    identity = ["variant", "method", "simulation", "survey_free"]
+    return pd.DataFrame(found, columns=[*identity, *CRITERIA, *figures.columns])
 
 
 def _common(
     tables: Mapping[tuple[str, str], Sequence[pd.DataFrame]],
     simulations: Mapping[tuple[str, str], str],
 ) -> dict[str, pd.Index]:
-    """Return, per simulation, the galaxies that all compared candidates were run on.
+    """Return, per simulation, the objects that all compared candidates were run on.
 
     A method that leaves out faint galaxies would look better than the others by that alone. Survey
-    galaxies are those of all candidates; simulated ones of one simulation have nothing to do with
+    objects are those of all candidates; simulated ones of one simulation have nothing to do with
     those of another, not even their number.
     """
 
@@ -241,26 +275,32 @@ def _common(
     }
 
 
-def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
-    """Measure one candidate by its seeds' predictions for the same galaxies."""
-    domain = tables[0].index.get_level_values("domain")
-    simulated, survey = domain == "simulated", domain == "survey"
+def _criteria(seeds: Sequence[Estimates], survey: np.ndarray) -> dict[str, float]:
+    """Measure one candidate by its seeds' predictions for the same objects.
+
+    Args:
+        seeds: Predictions of each seed for n objects; the truth of the survey's is not looked at.
+        survey: Which objects are the survey's, (n,) bool.
+    """
     values = dict.fromkeys(CRITERIA, math.nan)
+    # Some simulated objects have no known truth either: nobody was asked about them.
+    simulated = ~survey & np.isfinite(seeds[0].true).all(axis=1)
     if simulated.sum() < _FEWEST:
         return values
-    truth = tables[0].loc[simulated, _names("true")].to_numpy(np.float64)
+    truth = seeds[0].true[simulated]
     centre, width = truth.mean(axis=0), truth.std(axis=0)
-    predicted = (
-        np.stack([table[_names("predicted")].to_numpy(np.float64) for table in tables]) - centre
-    ) / width
+    if seeds[0].one_unit:
+        width = np.sqrt(np.mean(width**2))
+    predicted = (np.stack([one.predicted for one in seeds]) - centre) / width
     squares = (predicted[:, simulated] - (truth - centre) / width) ** 2
     squares = np.where(np.isfinite(squares), squares, _FAILED).mean(axis=2)
     values["validation"] = float(squares.mean())
     if survey.sum() < _FEWEST:
         return values
-    weights = np.stack([_weights(one[simulated], one[survey]) for one in predicted])
+    matched = predicted if seeds[0].matched is None else predicted[:, :, seeds[0].matched]
+    weights = np.stack([_weights(one[simulated], one[survey]) for one in matched])
     values["weighted_validation"] = float((weights * squares).mean())
-    if len(tables) > 1:
+    if len(seeds) > 1:
         variances = predicted[:, survey].var(axis=0, ddof=1)
         values["seed_disagreement"] = float(
             np.where(np.isfinite(variances), variances, _FAILED).mean()
@@ -270,7 +310,7 @@ def _criteria(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
 
 
 def _weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
-    """Weights of simulated galaxies; failed predictions have no place and weigh 1."""
+    """Weights of simulated objects; failed predictions have no place and weigh 1."""
     there, here = np.isfinite(simulated).all(axis=1), np.isfinite(survey).all(axis=1)
     weights = np.ones(len(simulated))
     if min(there.sum(), here.sum()) < _FEWEST:
@@ -291,8 +331,9 @@ def _simulations(candidates: pd.DataFrame) -> pd.Series:
     return pd.Series(found, dtype=float).sort_values(kind="stable")
 
 
-def _table(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Order the candidates by each criterion: a row of `COLUMNS` per criterion and candidate."""
+def _table(candidates: pd.DataFrame, figures: _Figures) -> pd.DataFrame:
+    """Order the candidates by each criterion: a row per criterion and candidate."""
+    quality = figures.sign * candidates[figures.mean]
     simulation = next(iter(_simulations(candidates).index), "")
     parts = []
     for criterion in CRITERIA:
@@ -308,46 +349,56 @@ def _table(candidates: pd.DataFrame) -> pd.DataFrame:
                 criterion=criterion,
                 value=candidates[criterion],
                 chosen=candidates.index == (value.idxmin() if len(value) else -1),
-                regret=candidates["r2_mean"].max() - candidates["r2_mean"],
-                rank_correlation=_rank_correlation(compared, criterion),
+                regret=quality.max() - quality,
+                rank_correlation=_rank_correlation(compared[criterion], quality),
             )
         )
-    return pd.concat(parts, ignore_index=True)[COLUMNS]
+    columns = ["criterion", "variant", "method", "simulation", "value", "chosen"]
+    columns += [*figures.columns, "regret", "rank_correlation"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _rank_correlation(compared: pd.DataFrame, criterion: str) -> float:
-    known = compared[[criterion, "r2_mean"]].dropna().to_numpy()
+def _rank_correlation(criterion: pd.Series, quality: pd.Series) -> float:
+    known = pd.concat([criterion, quality], axis=1, join="inner").dropna().to_numpy()
     if len(known) < 3 or (np.ptp(known, axis=0) == 0).any():
         return math.nan
     return float(spearmanr(-known[:, 0], known[:, 1]).statistic)
 
 
-def _html(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> str:
-    judged = candidates.dropna(subset="r2_mean").sort_values(
-        "r2_mean", ascending=False, kind="stable"
+def _html(
+    candidates: pd.DataFrame, table: pd.DataFrame, figures: _Figures, survey_kind: str
+) -> str:
+    judged = candidates.dropna(subset=figures.mean).sort_values(
+        figures.mean, ascending=figures.ranking.smallest, kind="stable"
     )
+
+    def shown(row: Mapping[str, float]) -> list[str]:
+        """Figures of a row: the mean of the items, then each where there are several."""
+        mean = Cell(row[figures.mean], row[figures.std]).text
+        return [mean, *(number(row[name]) for name in figures.items[1:] and figures.items)]
+
+    title = figures.ranking.title
     return render_html(
         "choice.html",
-        "galadapt.tasks.galaxies",
         criteria=CRITERIA,
-        parameters=PARAMETERS,
+        heads=[
+            figures.title,
+            *(f"{title} {name.replace('_', ' ')}" for name in figures.items[1:] and figures.items),
+        ],
+        title=figures.title,
         candidates=candidates.to_dict("records"),
         choices=table[table["chosen"]].to_dict("records"),
         oracles=judged.head(1).to_dict("records"),
-        sentences=list(_sentences(candidates, table, survey_kind)),
+        sentences=list(_sentences(candidates, table, figures, survey_kind)),
         number=number,
-        r2=_r2,
+        shown=shown,
         value=lambda value: "n/a" if math.isnan(value) else f"{value:.4f}",
     )
 
 
-def _r2(row: Mapping[str, float]) -> list[str]:
-    """R² of a row as the page shows it: the mean of the parameters, then each."""
-    each = [number(row[name]) for name in PARAMETERS]
-    return [Cell(row["r2_mean"], row["r2_std"]).text, *each]
-
-
-def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) -> Iterator[str]:
+def _sentences(
+    candidates: pd.DataFrame, table: pd.DataFrame, figures: _Figures, survey_kind: str
+) -> Iterator[str]:
     if len(candidates) < 2:
         count = "One variant and method has" if len(candidates) else "No variant and method has"
         yield f"{count} seen no survey label: there is nothing to choose from."
@@ -355,7 +406,7 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
     chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
     advice = next((name for name in RECOMMENDED if name in chosen), None)
     if advice is None:
-        yield f"No criterion could be measured: fewer than {_FEWEST} validation galaxies."
+        yield f"No criterion could be measured: fewer than {_FEWEST} validation objects."
         return
     row = chosen[advice]
     simulations = _simulations(candidates)
@@ -364,7 +415,7 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
             f"{name or 'that of the experiment'} {number(auc)}" for name, auc in simulations.items()
         )
         yield (
-            "Candidates learned from different simulations, and errors on simulated galaxies "
+            "Candidates learned from different simulations, and errors on simulated objects "
             "compare within one. The simulation is chosen first, as the one that is hardest to "
             "separate from the survey by the features of networks trained without the survey "
             f"(AUC): {listed}."
@@ -372,7 +423,7 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
         yield (
-            f"{RECOMMENDED[0]} needs two training seeds and {_FEWEST} survey validation galaxies; "
+            f"{RECOMMENDED[0]} needs two training seeds and {_FEWEST} survey validation objects; "
             f"without them, {advice} is next."
         )
     if math.isnan(row["regret"]):
@@ -385,8 +436,8 @@ def _sentences(candidates: pd.DataFrame, table: pd.DataFrame, survey_kind: str) 
     best = [name for name, other in chosen.items() if other["regret"] == smallest]
     yield (
         f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
-        f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in mean R²; "
-        f"the smallest regret of a criterion is {number(smallest)} ({', '.join(best)}). Regrets "
-        "below the scatter between seeds are not significant, and one survey with few candidates "
-        "proves no criterion."
+        f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in "
+        f"{figures.title}; the smallest regret of a criterion is {number(smallest)} "
+        f"({', '.join(best)}). Regrets below the scatter between seeds are not "
+        "significant, and one survey with few candidates proves no criterion."
     )

@@ -6,13 +6,17 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from class_runs import fabricate_class_run
 from metric_rows import change, value
 
+from galadapt.answers.votes.answer import Votes
+from galadapt.answers.votes.tree import Question, Tree
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.core.quantity import PARAMETERS
+from galadapt.evaluation.choice import CRITERIA, choose
+from galadapt.evaluation.evaluate import evaluate_run
 from galadapt.evaluation.labels import label_free
-from galadapt.tasks.galaxies.choice import COLUMNS, CRITERIA, choose
 
 FREE = {
     **{"survey_labels": False, "starts_from": None, "alignment": None},
@@ -65,11 +69,14 @@ def make(make_run):
 
 @pytest.fixture
 def chosen(tmp_path):
-    def of(runs):
+    def of(runs, figures=(*PARAMETERS, "r2")):
         paths = tmp_path / "choice.csv", tmp_path / "choice.html"
         choose(runs, "mock", *paths)
         table = pd.read_csv(paths[0])
-        assert list(table.columns) == COLUMNS
+        *items, metric = figures
+        wanted = ["criterion", "variant", "method", "simulation", "value", "chosen", *items]
+        wanted += [f"{metric}_mean", f"{metric}_std", "regret", "rank_correlation"]
+        assert list(table.columns) == wanted
         return table, paths[1].read_text()
 
     return of
@@ -366,3 +373,90 @@ def test_simulations_need_not_share_their_galaxies(make, chosen):
 def test_one_simulation_needs_no_choice(make, chosen):
     _, page = chosen([make(), make("dann_supervised")])
     assert "The simulation is chosen first" not in page
+
+
+# --- other kinds of answer ---------------------------------------------------------------------
+
+
+def test_classes_are_chosen_by_their_probabilities(chosen, tmp_path):
+    """The squared error of probabilities orders networks as balanced accuracy does."""
+    runs = []
+    for method in ("network_a", "network_b_weighted"):
+        run = tmp_path / "none" / method / "seed1"
+        domains = ("simulated", "survey")
+        runs.append(fabricate_class_run(run, method=method, domains=domains))
+        edit(run / "run.json", lambda content: content.update(settings=FREE))
+    table, page = chosen(runs, ["circular/comet/donut", "balanced_accuracy"])
+    rows = table[table["chosen"]].set_index("criterion")
+    criteria = ["validation", "weighted_validation"]
+    assert set(rows.loc[criteria, "method"]) == {"network_b_weighted"}
+    assert rows.loc["validation", "regret"] == 0
+    assert table["regret"].max() > 0.1
+    assert "regret of 0.000 in balanced accuracy" in page
+    true = pd.read_parquet(runs[1] / "predictions.parquet")
+    true = true[(true["split"] == "validation") & (true["domain"] == "simulated")]
+    names = ["circular", "comet", "donut"]
+    labels = np.eye(3)[[names.index(one) for one in true["label_true"]]]
+    one = pd.read_parquet(runs[1] / "predictions.parquet").set_index(["domain", "id"])
+    found = one.loc["simulated"].loc[true["id"], [f"p_{name}" for name in names]].to_numpy()
+    expected = ((found - labels) ** 2).mean() / labels.var(axis=0).mean()
+    assert rows.loc["validation", "value"] == pytest.approx(expected)
+
+
+def test_votes_are_chosen_by_their_shares(chosen, tmp_path):
+    """A method whose shares scatter is not chosen, and the best RMSE is the smallest."""
+    tree = Tree((Question("smooth", ("yes", "no")), Question("arms", ("one", "two"), "smooth_no")))
+    runs = []
+    for method, scatter in (("good", 0.1), ("poor", 1.5)):
+        for seed in (1, 2):
+            run = tmp_path / "none" / method / f"seed{seed}"
+            run.mkdir(parents=True)
+            tables = [_votes(tree, domain, scatter, seed) for domain in ("simulated", "survey")]
+            table = pd.concat(tables, ignore_index=True)
+            table.to_parquet(run / "predictions.parquet")
+            features = table[["id", "domain", "split"]].assign(f0=np.arange(len(table)) % 7)
+            features.to_parquet(run / "embeddings.parquet")
+            pd.DataFrame({"epoch": [1], "seconds": [1.0]}).to_csv(run / "history.csv", index=False)
+            identity = {"task": "votes", "variant": "none", "method": method, "seed": seed}
+            record = Votes(tree, "dirichlet").record()
+            (run / "run.json").write_text(
+                json.dumps({**identity, "answer": record, "settings": FREE})
+            )
+            files = ("predictions.parquet", "embeddings.parquet", "run.json", "history.csv")
+            made = ("metrics.json", "breakdown.csv")
+            evaluate_run(
+                *(run / name for name in files),
+                {"bootstrap": 50},
+                *(run / name for name in made),
+                [run / "temperatures.csv"],
+            )
+            runs.append(run)
+    table, page = chosen(runs, ["votes", "rmse"])
+    rows = table[table["chosen"]].set_index("criterion")
+    assert (
+        rows.loc[["validation", "seed_disagreement", "expected_error"], "method"] == "good"
+    ).all()
+    assert rows.loc["expected_error", "regret"] == 0
+    poor = table[table["method"] == "poor"]
+    best = table[table["method"] == "good"]["rmse_mean"].iloc[0]
+    assert poor["regret"].iloc[0] == pytest.approx(poor["rmse_mean"].iloc[0] - best)
+    assert poor["regret"].iloc[0] > 0.05
+    assert "in RMSE" in page
+
+
+def _votes(tree, domain, scatter, seed):
+    """Predictions whose logarithms scatter, for objects that the domain alone determines."""
+    rng = np.random.default_rng(len(domain))
+    split = np.repeat(["validation", "test"], 40)
+    alpha = rng.gamma(2.0, size=(80, 4)) * 10 + 1
+    votes = np.zeros((80, 4))
+    votes[:, 0] = rng.binomial(40, alpha[:, 0] / alpha[:, :2].sum(axis=1))
+    votes[:, 1] = 40 - votes[:, 0]
+    votes[:, 2] = rng.binomial(votes[:, 1].astype(int), alpha[:, 2] / alpha[:, 2:].sum(axis=1))
+    votes[:, 3] = votes[:, 1] - votes[:, 2]
+    noise = np.random.default_rng(seed).normal(scale=scatter, size=alpha.shape)
+    found = pd.DataFrame({"id": np.arange(80), "domain": domain, "split": split})
+    for k, name in enumerate(tree.names):
+        found[f"{name}_votes"] = votes[:, k]
+        found[f"{name}_alpha"] = (alpha * np.exp(noise))[:, k]
+    return found
