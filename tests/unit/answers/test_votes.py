@@ -330,6 +330,8 @@ def test_predictions_that_hold_are_calibrated() -> None:
     other = sure.metrics(10)
     assert other["rmse"] == pytest.approx(found["rmse"])
     assert other["coverage68"] < 0.6 and other["nll"] > found["nll"]
+    # Both have the votes of a calibrated method, up to what is drawn.
+    assert found["ece"] == pytest.approx(found["ece_calibrated"], abs=0.004)
     # The predicted error, unknown and of few volunteers together, is the true one.
     total = np.hypot(found["model_error"], found["volunteer_error"])
     assert total == pytest.approx(found["rmse"], rel=0.05)
@@ -344,6 +346,29 @@ def test_answers_do_not_make_up_for_each_other() -> None:
     assert found.ece(10, TREE.parts[0]) == pytest.approx(expected, abs=0.02)
     assert found.ece(10, TREE.parts[2]) == pytest.approx(0.1, abs=0.02)
     assert found.ece(10) > 0.1
+
+
+def test_answers_that_nobody_doubts_do_not_hide_wrong_intervals() -> None:
+    """The intervals of one question are far too narrow; at another all votes are foreseen."""
+    rng = np.random.default_rng(16)
+    chances = np.tile([0.5, 0.3, 0.2, 0.5, 0.5, 1e-6, 1 - 1e-6], (2000, 1))
+    chances[:, :3] = rng.dirichlet([3.0, 2.0, 1.0], 2000)
+    votes = drawn(2000, 1e6 * chances)
+    assert votes[:, 5].sum() < 5
+    found = Predicted(TREE, votes, 1e3 * np.tile(chances.mean(axis=0), (2000, 1)))
+    narrow = found.coverage(TREE.parts[0])["coverage68"]
+    assert narrow < 0.4
+    assert np.isnan(found.coverage(TREE.parts[2])["coverage68"])
+
+
+def test_few_votes_leave_an_error_of_calibration() -> None:
+    """Of votes drawn from the predictions the ECE is that of a calibrated method, not 0."""
+    rng = np.random.default_rng(17)
+    alpha = rng.gamma(2.0, size=(60, 7)) * 4 + 0.5
+    found = [Predicted(TREE, drawn(60, alpha, seed), alpha).metrics(10) for seed in range(20)]
+    mean = np.mean([one["ece"] for one in found])
+    assert mean == pytest.approx(np.mean([one["ece_calibrated"] for one in found]), rel=0.05)
+    assert mean > 0.02
 
 
 def test_floor_is_the_error_of_true_shares() -> None:

@@ -24,8 +24,9 @@ NOTE = (
     "answers, as in the Galaxy Challenge; floor: RMSE of the true shares, because the volunteers "
     "are few (of real galaxies a lower limit, as if volunteers were independent); RMSE of the "
     "mean: of the same shares for every galaxy. NLL: negative log-likelihood of the votes per "
-    "question that was asked. Coverage: share of the votes inside their 68 % and 90 % intervals. "
-    "ECE: expected calibration error of conditional shares. AUSE: area under the sparsification "
+    "question that was asked. Coverage: share of the votes inside their 68 % and 90 % intervals, "
+    "of answers that some but not all are expected to give. ECE: expected calibration error of "
+    "conditional shares; if calibrated: what so few votes leave of it. AUSE: area under the sparsification "
     "error, 0 where the predicted errors order the galaxies as the true ones do. Published figures "
     "were measured on other galaxies and are for orientation."
 )
@@ -179,6 +180,7 @@ def columns(items: Sequence[str]) -> list[Column]:
         Column("coverage68", "68 % coverage", ALL),
         Column("coverage90", "90 % coverage", ALL),
         Column("ece", "ECE", ALL),
+        Column("ece_calibrated", "ECE if calibrated", ALL),
         Column("ause", "AUSE", ALL),
         Column("floor", "floor", ALL),
         Column("rmse_of_mean", "RMSE of the mean", ALL),

@@ -5,7 +5,7 @@ Arrays hold the K answers of all questions along their last axis (`galadapt.answ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,8 +27,15 @@ LEVELS = {"coverage68": 0.68, "coverage90": 0.90}
 #: Shares of the objects that are left out for the area under the sparsification error.
 _LEFT_OUT = np.linspace(0, 0.95, 20)
 
-#: Stream of the random numbers of `Predicted.positions`.
-_RANK = 1
+#: Streams of the random numbers of `Predicted.positions` and `Predicted.redrawn`.
+_RANK, _REDRAWN = 1, 2
+
+#: Fewest votes expected for an answer, and for all others of its question, where coverage counts:
+#: nobody doubts the rest, and intervals of no votes would always hold.
+_EXPECTED = 0.5
+
+#: How often votes are drawn from the predictions for the ECE of a calibrated method.
+_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ class Predicted:
             "model_error": float(np.sqrt(model)),
             "volunteer_error": float(np.sqrt(sampling)),
             "ece": self.ece(bins),
+            "ece_calibrated": self.ece_calibrated(bins),
             "ause": self.ause(),
             "violation": self.tree.violation(self.shares),
             **self.coverage(slice(None)),
@@ -148,13 +156,19 @@ class Predicted:
         return float(np.nanmean(self.given * (1 - self.given) / (count - 1)))
 
     def coverage(self, part: slice) -> dict[str, float]:
-        """Share of the votes inside their central intervals; answers of questions with 2 count
-        once, because the second follows from the first."""
+        """Share of the votes inside their central intervals.
+
+        Counted are answers for which, and against which, at least `_EXPECTED` votes are expected.
+        Answers of questions with 2 count once, because the second follows from the first.
+        """
         of, columns = self.tree.question_of, np.arange(len(self.tree.names))
         last = np.array([slice_.stop - 1 for slice_ in self.tree.parts])
         sizes = np.bincount(of)[of]
         counted = ~((sizes == 2) & np.isin(columns, last))
-        inside = np.abs(self.positions[:, part][:, counted[part]] - 0.5)
+        asked = self.asked[:, of]
+        expected = asked * self.tree.conditional(self.alphas)
+        doubtful = np.minimum(expected, asked - expected) >= _EXPECTED
+        inside = np.abs(np.where(doubtful, self.positions, np.nan) - 0.5)[:, part][:, counted[part]]
         inside = inside[np.isfinite(inside)]
         return {
             name: float((inside <= level / 2).mean()) if len(inside) else float("nan")
@@ -191,6 +205,20 @@ class Predicted:
         if not filled.any():
             return float("nan")
         return float(np.average(np.abs(predicted - given)[filled], weights=weight[filled]))
+
+    def redrawn(self, number: int) -> Predicted:
+        """Return the same predictions with votes drawn from them, which differ by `number`."""
+        rng = generator(0, _REDRAWN, number)
+        chances = self.tree.conditional(rng.gamma(np.maximum(self.alphas, 1e-10)) + 1e-300)
+        votes = np.zeros(self.votes.shape)
+        for question, part in enumerate(self.tree.parts):
+            asked = np.rint(self.asked[:, question]).astype(int)
+            votes[:, part] = rng.multinomial(asked, chances[:, part])
+        return replace(self, votes=votes)
+
+    def ece_calibrated(self, bins: int) -> float:
+        """Return the mean `ece` of votes drawn from the predictions: what so few votes leave."""
+        return float(np.mean([self.redrawn(number).ece(bins) for number in range(_DRAWS)]))
 
     def sparsification(self) -> np.ndarray:
         """RMSE of what is left when the least certain objects are left out.
