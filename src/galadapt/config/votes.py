@@ -17,8 +17,8 @@ class VoteNetwork(TextbookNetwork):
         Field(
             "compact",
             description=(
-                "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
-                f"study; residual, compact: as for task galaxies; {TEXTBOOK}; {OWN_NETWORK}."
+                "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy "
+                f"Zoo study; residual, compact: as for task galaxies; {TEXTBOOK}; {OWN_NETWORK}."
             ),
         )
     )

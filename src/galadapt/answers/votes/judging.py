@@ -27,8 +27,8 @@ NOTE = (
     "question that was asked. Coverage: share of the votes inside their 68 % and 90 % intervals, "
     "of answers that some but not all are expected to give. ECE: expected calibration error of "
     "conditional shares; if calibrated: what so few votes leave of it. AUSE: area under the "
-    "sparsification error, 0 where the predicted errors order the galaxies as the true ones do. Published figures "
-    "were measured on other galaxies and are for orientation."
+    "sparsification error, 0 where the predicted errors order the galaxies as the true ones do. "
+    "Published figures were measured on other galaxies and are for orientation."
 )
 
 ITEM_PER_ROW = False
