@@ -6,8 +6,13 @@ its derivatives come from `galadapt.fitting.profiles`, the level of the sky is o
 
 Noise: a level or a map per pixel, the galaxy's own photons, and a correlation that is the same
 everywhere (drizzled images). The latter is diagonal in Fourier space, so that data, model and
-derivatives are whitened there, for nothing. Pixels that are not valid have no weight. Only a window
-is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for large ones.
+derivatives are whitened there, for nothing. Photons that are not known, and light that no Sersic
+profile describes, show in the residuals: variance in proportion to the light is added until it
+accounts for them, so that errors stay honest and a misfit does not drag the rest along.
+
+Pixels that are not valid have no weight, nor have those of neighbours: sources that the model lacks.
+Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for
+large ones.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from dataclasses import dataclass
 import galsim
 import numpy as np
 from scipy import fft
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, uniform_filter
 
 from galadapt.core.errors import DataError
 from galadapt.fitting.profiles import (
@@ -62,6 +67,13 @@ _SKY_ERROR = 0.3
 #: Share of the galaxy's light in the window that must fall on valid pixels.
 _LEAST_SEEN = 0.3
 
+#: A source in the way: mean residual of 3 x 3 pixels over its noise, and over the model's light.
+#: It is looked for after so many evaluations of the model.
+_INTRUDER, _SHARE, _SEARCHES = 5.0, 0.4, 4
+
+#: Its own light reaches so far at least: in semi-major half-light radii, and in working pixels.
+_CORE, _LEAST_CORE = 0.7, 3.5
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -71,7 +83,9 @@ class Refined:
     covariance: np.ndarray  #: Of its posterior (n, 7, 7).
     information: np.ndarray  #: What the pixels alone know: the inverse covariance (n, 7, 7).
     sky: np.ndarray  #: Level of the sky left in the stamp (n,) [unit of the stamp].
-    chi2: np.ndarray  #: Of the pixels, per degree of freedom (n,).
+    #: Of the pixels, per degree of freedom (n,), for the noise of the sky and of known photons.
+    chi2: np.ndarray
+    misfit: np.ndarray  #: The mean of its terms, weighted by the galaxy's light (n,).
     tension: np.ndarray  #: Distance of pixels and network, as a chi2 per parameter (n,).
     seen: np.ndarray  #: Share of the galaxy's light in the window on valid pixels (n,).
     evaluations: np.ndarray  #: Of the model (n,).
@@ -235,6 +249,7 @@ class Refiner:
         found.covariance[kept] = _inverse(known + prior)
         found.sky[kept] = fit.sky[done] * level[done]
         found.chi2[rows] = fit.chi2 / left
+        found.misfit[rows] = fit.misfit / left
         found.seen[rows] = fit.seen
         found.evaluations[rows] = fit.evaluations
         found.converged[rows] = done
@@ -269,11 +284,14 @@ class _Fit:
         self.inner = self._inside(self.inner)
         # Light in units of the noise to variance in units of the sky's.
         self._photons = 1 / (exposure * level)
+        self.share = self._photons.copy()
         self._sky_weight = 1e12 if sky_error <= 0 else 1 / sky_error**2
         count = len(start)
         self.sky, self.chi2, self.seen = np.zeros(count), np.full(count, np.nan), np.zeros(count)
+        self.misfit = np.full(count, np.nan)
         self.evaluations = np.zeros(count, int)
         self.converged = np.zeros(count, bool)
+        self.state = np.concatenate([self.inner, self.sky[:, None]], axis=1)
         self.information = np.zeros((count, PARAMETERS, PARAMETERS))
 
     def native(self, inner: np.ndarray) -> np.ndarray:
@@ -304,15 +322,15 @@ class _Fit:
         normal = np.zeros((count, PARAMETERS + 1, PARAMETERS + 1))
         gradient = np.zeros((count, PARAMETERS + 1))
         weights = np.empty(data.shape, np.float32)
-        state = np.concatenate([self.inner, self.sky[:, None]], axis=1)
+        self._good, good = good > 0, good.copy()
         last = PARAMETERS + 1
         for number in range(_EVALUATIONS):
-            trial = state[active] + move[active]
+            trial = self.state[active] + move[active]
             trial[:, :PARAMETERS] = self._inside(trial[:, :PARAMETERS])
             rows = self._rows(trial, data[active])
             self.evaluations[active] += 1
             if number == 0:
-                weights[active] = self._weights(rows, active, good, variance)
+                weights[active] = self._weigh(number, active, rows, good, variance)
             penalty, slope, curvature = self._prior_terms(trial, active)
             squares = np.square(rows[:, last])
             squares *= weights[active]
@@ -320,34 +338,33 @@ class _Fit:
             # The sums are of float32.
             better = change <= _GAIN + 1e-5 * np.where(number, cost[active], 0)
             fresh = active[better]
-            state[fresh] = trial[better]
+            self.state[fresh] = trial[better]
             # Weights follow the model; the cost that the next step must lower is the new one.
-            weights[fresh] = self._weights(rows[better], fresh, good, variance)
-            self.seen[fresh] = _share(rows[better, 0], good[fresh])
+            weights[fresh] = self._weigh(number, fresh, rows[better], good, variance)
+            self.seen[fresh] = _mean(good[fresh], np.abs(rows[better, 0]))
             rows *= np.sqrt(weights[active])[:, None]
-            flat = rows[better].reshape(len(fresh), PARAMETERS + 2, -1)
+            flat = rows[better].reshape(len(fresh), PARAMETERS + 2, data[0].size)
             gram = (flat @ np.swapaxes(flat, 1, 2)).astype(float)
             cost[fresh] = gram[:, last, last] + penalty[better]
-            self.chi2[fresh] = gram[:, last, last]
             self.information[fresh] = _without_sky(gram[:, :last, :last], self._sky_weight)
             normal[fresh] = gram[:, :last, :last] + curvature[better]
             gradient[fresh] = gram[:, :last, last] + slope[better]
             damping[fresh] /= 10
             damping[active[~better]] = np.maximum(damping[active[~better]] * 10, 1e-2)
-            step, gain = _step(normal[active], gradient[active], damping[active], state[active])
+            step, gain = _step(
+                normal[active], gradient[active], damping[active], self.state[active]
+            )
             longest = np.abs(step[:, :PARAMETERS] / _LONGEST).max(axis=1)
             move[active] = step / np.maximum(longest, 1)[:, None]
             there = better & (gain < _GAIN)
             finished = active[there]
-            state[finished] += move[finished]
-            state[finished, :PARAMETERS] = self._inside(state[finished, :PARAMETERS])
+            self.state[finished] += move[finished]
+            self.state[finished, :PARAMETERS] = self._inside(self.state[finished, :PARAMETERS])
             self.converged[finished] = True
             active = active[~there & (damping[active] < _STUCK)]
             if len(active) == 0:
                 break
-        self.inner, self.sky = state[:, :PARAMETERS], state[:, PARAMETERS]
-        free = np.maximum((weights > 0).sum(axis=(1, 2)) - PARAMETERS - 1, 1)
-        self.chi2 /= free
+        self.inner, self.sky = self.state[:, :PARAMETERS], self.state[:, PARAMETERS]
 
     def _rows(self, state: np.ndarray, data: np.ndarray) -> np.ndarray:
         """Derivatives, the sky's and the residuals, (B, 9, n, n) float32, without weights."""
@@ -359,14 +376,45 @@ class _Fit:
         rows[:, PARAMETERS + 1] = data - rows[:, 0] - sky[:, None, None]
         return rows
 
-    def _weights(
-        self, rows: np.ndarray, which: np.ndarray, good: np.ndarray, variance: np.ndarray | None
+    def _weigh(
+        self,
+        number: int,
+        which: np.ndarray,
+        rows: np.ndarray,
+        good: np.ndarray,
+        variance: np.ndarray | None,
     ) -> np.ndarray:
-        """Inverse variance of the whitened pixels: of the sky, and of the model's photons."""
+        """Inverse variance of the whitened pixels: of the sky, of photons, of what does not fit.
+
+        At the first evaluations of the model, `good` loses the pixels of sources in the way.
+        """
         light = np.maximum(rows[:, 0], 0) * np.float32(1 / self._window.smooth)
-        light *= np.asarray(self._photons[which], np.float32)[:, None, None]
-        light += 1 if variance is None else variance[which]
-        return good[which] / light
+        sky = np.ones(1, np.float32) if variance is None else variance[which]
+        rest = rows[:, PARAMETERS + 1]
+        if number < _SEARCHES:
+            good[which] = self._good[which]
+            good[which] *= ~_intruders(rest, light, self._core(which), self._window.smooth)
+        photons = _column(self._photons[which])
+        known = sky + photons * light
+        if 0 < number <= _SEARCHES:
+            found, error = _excess(np.square(rest), light, good[which], sky, known)
+            apart = found > self._photons[which] + 2 * error
+            self.share[which] = np.where(apart, found, self._photons[which])
+        square = np.square(rest) / known
+        self.misfit[which] = _mean(square, light * good[which])
+        count = good[which].sum(axis=(1, 2))
+        freedom = np.maximum(count - PARAMETERS - 1, 1)
+        self.chi2[which] = (square * good[which]).sum(axis=(1, 2)) / freedom
+        return np.asarray(good[which] / (sky + _column(self.share[which]) * light))
+
+    def _core(self, which: np.ndarray) -> np.ndarray:
+        """Pixels (B, n, n) so near the galaxy's centre that all light there is its own."""
+        axis = np.arange(self._window.side)
+        state = self.state[which]
+        x, y = (axis - state[:, k, None] for k in (5, 6))
+        radius = np.exp(state[:, 1] + np.hypot(state[:, 3], state[:, 4]) / 2)
+        near = np.maximum(_CORE * radius, _LEAST_CORE)[:, None, None]
+        return np.asarray(x[:, None, :] ** 2 + y[:, :, None] ** 2 < near**2)
 
     def _prior_terms(
         self, state: np.ndarray, which: np.ndarray
@@ -495,10 +543,38 @@ def _filled(data: np.ndarray, good: np.ndarray) -> np.ndarray:
     return np.where(good, data, light / np.maximum(share, 1e-3))
 
 
-def _share(light: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Share of the light (B, n, n) on pixels with a weight."""
-    light = np.abs(light)
-    return np.asarray((light * good).sum(axis=(1, 2)) / light.sum(axis=(1, 2)))
+def _intruders(rest: np.ndarray, light: np.ndarray, core: np.ndarray, smooth: float) -> np.ndarray:
+    """Pixels (B, n, n) of sources that the model lacks: bright, and not just a misfit of it."""
+    mean = uniform_filter(rest, (0, 3, 3), mode="nearest")
+    found = (3 * mean > _INTRUDER) & (mean > _SHARE * smooth * light) & ~core
+    if not found.any():
+        return np.asarray(found)
+    return np.asarray(binary_dilation(found, np.ones((1, 5, 5), bool)) & ~core)
+
+
+def _excess(
+    square: np.ndarray, light: np.ndarray, good: np.ndarray, sky: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the light in the variance of squared residuals (B, n, n), and its error; (B,) each.
+
+    By least squares of what is left of them without the sky's noise; errors are for the variance
+    that is `known`.
+    """
+    weights = good / np.square(known)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        whole = (weights * np.square(light)).sum(axis=(1, 2))
+        found = (weights * light * (square - sky)).sum(axis=(1, 2)) / whole
+        return found, np.sqrt(2 / whole)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)[:, None, None]
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means of images (B, n, n); NaN where all weights are 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((values * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2)))
 
 
 def _step(
@@ -574,14 +650,15 @@ def _tension(away: np.ndarray, prior: np.ndarray, known: np.ndarray) -> np.ndarr
 
 def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
     count = len(start)
-    nan = np.full((6, count), np.nan)
+    nan = np.full((3, count), np.nan)
     return Refined(
         theta=np.array(start, float),
         covariance=np.array(covariance, float),
         information=np.zeros((count, PARAMETERS, PARAMETERS)),
         sky=np.zeros(count),
         chi2=nan[0],
-        tension=nan[1],
+        misfit=nan[1],
+        tension=nan[2],
         seen=np.zeros(count),
         evaluations=np.zeros(count, int),
         converged=np.zeros(count, bool),

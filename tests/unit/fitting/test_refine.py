@@ -98,7 +98,11 @@ def test_photons_of_a_bright_galaxy_are_part_of_its_noise():
     scatter = normalised(found, galaxy).std(axis=0)
     assert ((scatter > 0.7) & (scatter < 1.35)).all()
     assert abs(np.median(found.chi2) - 1) < 0.05
-    assert np.median(refined(stamps, galaxy).chi2) > 1.5
+    unknown = refined(stamps, galaxy)
+    assert np.median(unknown.misfit) > 3 > 1.2 > np.median(found.misfit)
+    # Unknown photons are seen in the residuals: errors stay honest.
+    scatter = normalised(unknown, galaxy).std(axis=0)
+    assert ((scatter > 0.7) & (scatter < 1.35)).all()
 
 
 def test_a_galaxy_wider_than_its_stamp_keeps_its_index():
@@ -150,7 +154,10 @@ def test_pixels_that_contradict_the_network_show():
     away = (60.0, 6.0, 1.0, 0.4, 35.0, 0.2, -0.3)
     contradicting = refined(stamps, away, scatter=sure, prior=sure)
     assert (agreeing.tension < 4).all()
-    assert (contradicting.tension > 10).all()
+    # What the prior forbids to fit counts as noise, which must not hide it.
+    assert (contradicting.tension > 2).all()
+    assert (contradicting.misfit > 1.5).all()
+    assert (agreeing.misfit < 1.3).all()
 
 
 def test_one_bad_galaxy_does_not_touch_the_others():
