@@ -15,6 +15,7 @@ from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
+from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
@@ -29,9 +30,6 @@ from galadapt.prediction.stamps import (
 )
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.sky.catalogues import read_objects
-
-#: Suffixes of images in a folder of cutouts.
-_IMAGES = (".fits", ".fit", ".fits.gz", ".fits.fz")
 
 #: Relative difference of the PSF's width from the package's that is worth a flag.
 _PSF_TOLERANCE = 0.1
@@ -104,7 +102,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     elif inputs.cutouts:
         paths = _cutout_paths(inputs.cutouts)
         sources = [CutoutStamps(paths, record, extraction, inputs.options, inputs.fill)]
-        objects = pd.DataFrame({"id": [path.name.split(".fit")[0] for path in paths]})
+        objects = pd.DataFrame({"id": [stem(path.name) for path in paths]})
     else:
         sources = images = _images(inputs, record, extraction)
         if inputs.catalog is not None:
@@ -196,11 +194,9 @@ def _cutout_paths(given: Sequence[Path]) -> list[Path]:
     paths: list[Path] = []
     for path in given:
         if path.is_dir():
-            paths += sorted(p for p in path.iterdir() if p.name.lower().endswith(_IMAGES))
+            paths += fits_files(path, "the cutouts")
         else:
             paths.append(path)
-    if not paths:
-        raise DataError(f"{given[0]}: holds no FITS image; give the folder of the cutouts")
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(f"{missing[0]}: no such cutout; check the path")

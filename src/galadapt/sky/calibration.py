@@ -1,20 +1,20 @@
-"""Scale, unit, zero point and exposure time of an image by its header, and what contradicts it."""
+"""Scale, unit and zero point of an image by its header, and what contradicts it."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy import units
-from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from galadapt.core.errors import DataError
 from galadapt.core.photometry import choose_zero_point, stmag_zero_point
+from galadapt.sky.headers import Cards, exposure_time
+from galadapt.sky.sky import local_scales
 
 #: Spellings met in archives, without blanks and in lower case.
 _PER_SECOND = ("/s", "/sec", "/second", "/seconds", "s-1", "s^-1", "s**-1", ".s-1", "*s**-1")
@@ -22,10 +22,38 @@ _ELECTRONS = ("electrons", "electron", "elec", "e-", "e")
 _COUNTS = ("counts", "count", "cts", "ct", "dn", "adu", "photons", "photon", "ph")
 _MAGGIES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy")
 
-#: Cards that hold the AB magnitude of one image unit, the most explicit first.
-ZERO_POINT_CARDS = ("ABMAGZP", "ABZP", "MAGZERO", "MAGZPT", "ZEROPNT")
+#: Cards whose name says that they hold an AB zero point.
+_AB_CARDS = ("ABMAGZP", "ABZP", "ABMAG0", "MAGZP_AB", "ZP_AB", "ZPAB")
 
-TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")  #: cards that hold the exposure time [s]
+#: Cards that hold the magnitude of one image unit, of a system that another card may name.
+ZERO_POINT_CARDS = (*("MAGZERO", "MAGZPT", "MAGZP", "PHOTZP", "ZEROPNT", "ZEROPOINT", "MAG_ZP"),)
+
+#: Cards that name the photometric system.
+_SYSTEM_CARDS = ("MAGSYS", "PHOTSYS", "MAGZSYS", "PHOTSYST", "MAGTYPE", "ZPSYS", "ZP_SYS")
+
+#: Archives that give zero points in the Vega system without naming it, by words in INSTRUME,
+#: TELESCOP, ORIGIN or SURVEY.
+_VEGA_ARCHIVES = ("WISE", "2MASS", "WFCAM", "VIRCAM", "UKIDSS", "VISTA")
+
+#: AB minus Vega magnitudes by band [mag].
+_VEGA_OFFSETS = {
+    # HST: differences of the zero points in the instruments' handbooks (STScI, 2012 to 2020).
+    **{"F098M": 0.562, "F105W": 0.645, "F110W": 0.760, "F125W": 0.901, "F140W": 1.076},
+    **{"F160W": 1.251, "F435W": -0.102, "F475W": -0.094, "F606W": 0.088, "F775W": 0.391},
+    **{"F814W": 0.424, "F850LP": 0.525},
+    # 2MASS: Blanton & Roweis (2007). WISE: the explanatory supplement, IV.4.h.
+    **{"2MASS J": 0.91, "2MASS H": 1.39, "2MASS K": 1.85, "2MASS KS": 1.85},
+    **{"WISE 1": 2.699, "WISE 2": 3.339, "WISE 3": 5.174, "WISE 4": 6.620},
+    # UKIDSS: Hewett et al. (2006). VISTA: Gonzalez-Fernandez et al. (2018).
+    **{f"{survey} {band}": offset for survey in ("WFCAM", "UKIDSS") for band, offset in
+       (("Z", 0.528), ("Y", 0.634), ("J", 0.938), ("H", 1.379), ("K", 1.900))},
+    **{f"{survey} {band}": offset for survey in ("VIRCAM", "VISTA") for band, offset in
+       (("Z", 0.502), ("Y", 0.600), ("J", 0.916), ("H", 1.366), ("KS", 1.827))},
+}  # fmt: skip
+
+#: ABmag minus STmag of a source at a pivot wavelength of 1 Angstrom [mag], as in
+#: `galadapt.core.photometry.stmag_zero_point`: 21.10 - 2.408.
+_ST_TO_AB = 18.692
 
 #: Pixel scales that agree to this share are one: no resampling, no contradiction.
 SCALE_TOLERANCE = 0.01
@@ -33,36 +61,21 @@ SCALE_TOLERANCE = 0.01
 _COARSEST = 8.0  #: native pixels may be so many output pixels wide
 
 
-def whole_header(hdus: fits.HDUList, science: Any) -> fits.Header:
-    """Header of an extension, with cards that only the primary header has."""
-    header = science.header.copy()
-    for card in ("BUNIT", "PHOTFLAM", "PHOTPLAM", *TIME_CARDS, *ZERO_POINT_CARDS):
-        if card not in header and card in hdus[0].header:
-            header[card] = hdus[0].header[card]
-    return header
+def native_scales(
+    wcs: WCS | None,
+    shape: tuple[int, int],
+    given: float | None,
+    path: Path,
+    remark: Callable[[str], None],
+) -> np.ndarray:
+    """Pixel scale in x and in y at the middle of an image (ny, nx) [arcsec/px]; NaN when unknown.
 
-
-def _number(header: fits.Header, card: str) -> float | None:
-    value = header.get(card)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        return None
-    return float(value)
-
-
-def exposure_time(header: fits.Header) -> float | None:
-    """Exposure time [s]; None when no card gives a positive one."""
-    for card in TIME_CARDS:
-        time = _number(header, card)
-        if time is not None and time > 0:
-            return time
-    return None
-
-
-def native_scales(wcs: WCS | None, given: float | None, path: Path) -> np.ndarray:
-    """Pixel scale in x and in y [arcsec/px]; NaN when unknown."""
+    Raises:
+        DataError: the WCS contradicts the scale given, or the pixels differ over the image.
+    """
     if wcs is None:
         return np.full(2, np.nan if given is None else given)
-    scales = proj_plane_pixel_scales(wcs) * 3600
+    scales = local_scales(wcs, shape, path, remark)
     if given is not None and np.any(np.abs(scales / given - 1) > SCALE_TOLERANCE):
         raise DataError(
             f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, native_pixel_scale "
@@ -96,10 +109,10 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
 
 
 def unit_of(
-    header: fits.Header, given: str | None, path: Path, remark: Callable[[str], None]
+    cards: Cards, given: str | None, path: Path, remark: Callable[[str], None]
 ) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
-    written = str(header.get("BUNIT", "")).strip()
+    written = cards.text("BUNIT")
     kind = unit_kind(written if given is None else given)
     if given is not None and written and kind != unit_kind(written):
         remark(f"{path}: BUNIT is '{written}'; taken as '{given}', as given")
@@ -109,11 +122,11 @@ def unit_of(
                 f"{path}: BUNIT is '{written}', not a rate; give unit 'counts' to divide by "
                 "EXPTIME, or 'counts/s' or 'e-/s' if BUNIT is wrong"
             )
-        time = exposure_time(header)
+        time = exposure_time(cards)
         if time is None:
             raise DataError(
                 f"{path}: counts cannot be divided by the exposure time, as EXPTIME is "
-                f"'{header.get('EXPTIME', '')}'; set it in the header [s]"
+                f"'{cards.raw('EXPTIME')}'; set it in the header [s]"
             )
         if time == 1:
             remark(f"{path}: EXPTIME is 1 s; check that the image does hold counts of 1 s")
@@ -171,7 +184,7 @@ def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
 
 
 def zero_point_of(
-    header: fits.Header,
+    cards: Cards,
     given: float | None,
     unit: str,
     divided: bool,
@@ -179,19 +192,118 @@ def zero_point_of(
     path: Path,
     remark: Callable[[str], None],
 ) -> float | None:
-    """AB magnitude of one unit: as given, else from the unit, else from the header, else None."""
+    """AB magnitude of one unit: as given, else from the unit, else from the header, else None.
+
+    Raises:
+        DataError: nothing is given, and the header's zero point is in a system that cannot be
+            turned into AB magnitudes, or contradicts itself.
+    """
     known = _calibrated(unit, scales, path)
     source = f"unit '{unit}'"
     if known is None:
-        # Cards may mean a count or a count per second.
-        card = next((c for c in ZERO_POINT_CARDS if _number(header, c) is not None), None)
-        flam, plam = _number(header, "PHOTFLAM"), _number(header, "PHOTPLAM")
-        if card is not None and divided:
-            if given is None:
-                remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
-        elif card is not None:
-            known, source = _number(header, card), card
-        if known is None and flam is not None and plam is not None and min(flam, plam) > 0:
-            known = stmag_zero_point(flam, plam)
-            source = "PHOTFLAM and PHOTPLAM"
+        known, source = _from_cards(cards, divided, given is not None, path, remark)
+        if known is not None and given is None:
+            remark(f"{path}: zero point {known:.4f} (AB) from {source}")
     return choose_zero_point(given, known, source, path, remark)
+
+
+def _from_cards(
+    cards: Cards, divided: bool, given: bool, path: Path, remark: Callable[[str], None]
+) -> tuple[float | None, str]:
+    """AB zero point by the header, and the cards it comes from."""
+    card, value = _zero_point_card(cards, path, remark)
+    # Cards may mean a count or a count per second.
+    if card and divided:
+        if not given:
+            remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
+    elif value is not None and given:
+        # Only compared with the one given.
+        return (value, card) if not _system(cards, card)[1] else (None, "")
+    elif value is not None:
+        found = _in_ab(cards, card, value, path)
+        if found is not None:
+            return found
+    flam, plam = cards.number("PHOTFLAM"), cards.number("PHOTPLAM")
+    if flam is not None and plam is not None and min(flam, plam) > 0:
+        return stmag_zero_point(flam, plam), "PHOTFLAM and PHOTPLAM"
+    fnu = cards.number("PHOTFNU")
+    if fnu is not None and fnu > 0:
+        return float((fnu * units.Jy).to_value(units.ABmag)), "PHOTFNU"
+    if value is None or divided:
+        return None, ""
+    raise DataError(
+        f"{path}: {card} = {value:g} is no AB zero point, as {_system(cards, card)[1]}, and its "
+        "offset from AB is not known for this band; give zero_point, the AB magnitude of 1 image "
+        "unit"
+    )
+
+
+def _zero_point_card(
+    cards: Cards, path: Path, remark: Callable[[str], None]
+) -> tuple[str, float | None]:
+    for name in (*_AB_CARDS, *ZERO_POINT_CARDS):
+        value = cards.number(name)
+        if value == 0:
+            remark(f"{path}: {name} is 0, which stands for none; it is not used")
+        elif value is not None:
+            return name, value
+    flux = cards.number("FLUXMAG0")
+    if flux is not None and flux > 0:
+        return "FLUXMAG0", float(2.5 * np.log10(flux))
+    return "", None
+
+
+def _system(cards: Cards, card: str) -> tuple[str, str]:
+    """Photometric system of a card that is not AB ("VEGA", "ST", other text), and its source."""
+    for name in _SYSTEM_CARDS:
+        written = cards.text(name)
+        plain = written.upper().replace(" ", "").replace("_", "")
+        if not plain or plain in ("AB", "ABMAG", "ABMAGS", "ABMAGNITUDE", "ABSYSTEM", "MAG(AB)"):
+            continue
+        kind = "VEGA" if "VEGA" in plain else "ST" if plain in ("ST", "STMAG") else written
+        return kind, f"{name} = '{written}'"
+    if card in _AB_CARDS or card == "FLUXMAG0" or any(cards.text(n) for n in _SYSTEM_CARDS):
+        return "", ""
+    for name in ("INSTRUME", "TELESCOP", "ORIGIN", "SURVEY"):
+        text = cards.text(name).upper()
+        if any(archive in text for archive in _VEGA_ARCHIVES):
+            return "VEGA", f"{name} = '{cards.text(name)}'"
+    return "", ""
+
+
+def _in_ab(cards: Cards, card: str, value: float, path: Path) -> tuple[float, str] | None:
+    """Turn a header's zero point into one for AB magnitudes, and name its cards; None: unknown."""
+    system, source = _system(cards, card)
+    if not system:
+        named = card in _AB_CARDS or any(cards.text(name) for name in _SYSTEM_CARDS)
+        return value, card if named else f"{card}, taken as AB as no card names its system"
+    if card in _AB_CARDS:
+        raise DataError(
+            f"{path}: {card} is an AB zero point but {source}; give zero_point, the AB magnitude "
+            "of 1 image unit"
+        )
+    if system == "VEGA":
+        band, offset = _vega_offset(cards)
+        if offset is not None:
+            return value + offset, f"{card} and {source}, {offset:+.3f} mag for {band}"
+    plam = cards.number("PHOTPLAM")
+    if system == "ST" and plam is not None and plam > 0:
+        return value - 5 * float(np.log10(plam)) + _ST_TO_AB, f"{card}, {source} and PHOTPLAM"
+    return None
+
+
+def _vega_offset(cards: Cards) -> tuple[str, float | None]:
+    """Band of an image, and AB minus Vega magnitude in it where that is known."""
+    band = ""
+    for name in ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "BAND", "PHOTMODE"):
+        band = band or ("" if "CLEAR" in (text := cards.text(name).upper()) else text)
+    for word in re.split(r"[\s,/_]+", band):
+        if word in _VEGA_OFFSETS:
+            return word, _VEGA_OFFSETS[word]
+    for name in ("INSTRUME", "TELESCOP", "ORIGIN", "SURVEY"):
+        text = cards.text(name).upper()
+        for archive in _VEGA_ARCHIVES:
+            offset = _VEGA_OFFSETS.get(f"{archive} {band}") if archive in text else None
+            if offset is not None:
+                return f"{archive} {band}", offset
+    return band, None

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import lzma
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,28 +14,37 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
 from galadapt.core.errors import DataError
-from galadapt.sky.pixels import Pixels
+from galadapt.core.packed import kind_of, unpacked
+from galadapt.sky.pixels import Pixels, Steps
 from galadapt.sky.sky import celestial
 
 #: Names of the extensions that come with an image.
 EXTENSIONS = {
     "weight": ("WHT", "WEIGHT", "IVAR", "INVVAR"),
-    "rms": ("RMS", "ERR", "ERROR", "SIGMA", "STD"),
+    "rms": ("RMS", "ERR", "ERROR", "SIGMA", "STD", "STDDEV", "NOISE", "UNCERT"),
+    "variance": ("VAR", "VARIANCE", "UNCERT"),
     "exposure": ("EXP", "EXPTIME", "EXPOSURE", "WHT", "WEIGHT"),
-    "mask": ("MASK", "DQ", "FLAG", "FLAGS"),
+    "mask": ("MASK", "DQ", "FLAG", "FLAGS", "FLG", "BPM", "BADPIX", "MSK"),
 }
 #: Names of extensions that are no image of the sky either.
-_OTHER_MAPS = {"CTX", "CON", "VAR", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"}
-_OTHER_MAPS |= {"AREA", "WMAP", "TIME", "NSAMP"}
+_OTHER_MAPS = {"CTX", "CON", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT"}
+_OTHER_MAPS |= {"AREA", "WMAP", "TIME", "NSAMP", "SAMP", "PSF", "PSFIMAGE", "BKG", "BACKGROUND"}
 _NOT_SCIENCE = {name for names in EXTENSIONS.values() for name in names} | _OTHER_MAPS
 
-#: First bytes of files that are compressed as a whole, and what opens them.
-_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+#: Names of the extension that holds the image, the most explicit first.
+_SCIENCE = ("SCI", "SCIENCE", "IMAGE")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
     """Explain that a file cannot be read as FITS."""
-    reason = str(error).split("\n")[0].rstrip(".")
+    reason = " ".join(str(error).split("\n")[0].split()).rstrip(".") or type(error).__name__
+    try:
+        with path.open("rb") as file:
+            kind = kind_of(file.read(512))
+    except OSError:
+        kind = None
+    if kind is not None:
+        return DataError(f"{path}: is {kind[0]}, not a FITS file; {kind[1]}")
     return DataError(f"{path}: not a readable FITS file ({reason}); fetch it again")
 
 
@@ -51,15 +56,11 @@ def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDULis
         )
     shown = path
     try:
-        with path.open("rb") as file:
-            start = file.read(6)
-        opener = next((way for magic, way in _COMPRESSED.items() if start.startswith(magic)), None)
-        if opener is not None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="galadapt-"))
-            plain = Path(folder) / "image.fits"
-            with opener(path) as packed, plain.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 2**24)
-            path = plain
+        folder = tempfile.TemporaryDirectory(prefix="galadapt-")
+        with contextlib.ExitStack() as kept:
+            path = unpacked(path, Path(kept.enter_context(folder)))
+            if path != shown:
+                stack.push(kept.pop_all())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             # Astropy only warns of a truncated file; such an image must not be measured.
@@ -67,6 +68,11 @@ def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDULis
             hdus = stack.enter_context(fits.open(path, memmap=False))
             for hdu in hdus:
                 _ = hdu.header
+        if getattr(hdus[0]._file, "compression", None) is not None:
+            # Its bytes on disk are not those of its pixels, which are read by their place.
+            raise OSError("packed in an unknown way; unpack it")
+    except DataError:
+        raise
     except Exception as error:
         # Headers that are broken fail with errors of many kinds.
         raise unreadable(shown, error) from None
@@ -104,23 +110,29 @@ def science_plane(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> A
                 "measured to a file of its own"
             )
         raise DataError(f"{path}: holds no 2-D image; give the file of the mosaic itself")
-    named = [hdu for hdu in planes if hdu.name == "SCI"]
-    found = named or [hdu for hdu in planes if hdu.name not in _NOT_SCIENCE]
+    found: list[Any] = []
+    for name in _SCIENCE:
+        found = found or [hdu for hdu in planes if hdu.name == name]
+    found = found or [hdu for hdu in planes if hdu.name not in _NOT_SCIENCE]
     # An image's own file often calls it nothing, or even "WHT".
     found = found or planes
     if len(found) > 1:
         raise DataError(
             f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}; name one "
-            "with hdu"
+            "with hdu (--hdu on the command line)"
         )
     return found[0]
 
 
 def plane_of(stack: contextlib.ExitStack, hdu: Any, path: Path) -> Pixels:
-    """Pixels of an HDU; those of a compressed one are unpacked once, to a temporary file."""
+    """Pixels of an HDU; those of a compressed one are unpacked once, to a temporary file.
+
+    Values in asinh magnitudes (BSOFTEN and BOFFSET, as Pan-STARRS' stacks) are made linear.
+    """
     try:
+        asinh = _asinh(hdu.header, path)
         if not isinstance(hdu, fits.CompImageHDU):
-            return _mapped(hdu)
+            return _mapped(hdu, asinh)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="galadapt-"))
         ny, _ = hdu.shape
         unpacked = None
@@ -132,13 +144,47 @@ def plane_of(stack: contextlib.ExitStack, hdu: Any, path: Path) -> Pixels:
                 )
             unpacked[start : start + len(band)] = band
         assert unpacked is not None
-        return Pixels(unpacked)
+        return Pixels(unpacked, asinh=asinh, steps=_steps(hdu))
+    except DataError:
+        raise
     except Exception as error:
         # Each way of compression fails with errors of its own.
         raise unreadable(path, error) from None
 
 
-def _mapped(hdu: Any) -> Pixels:
+def _asinh(header: fits.Header, path: Path) -> tuple[float, float] | None:
+    if "BSOFTEN" not in header and "BOFFSET" not in header:
+        return None
+    try:
+        offset, softening = float(header["BOFFSET"]), float(header["BSOFTEN"])
+    except (KeyError, TypeError, ValueError, fits.VerifyError):
+        offset, softening = np.nan, np.nan
+    if not (np.isfinite(offset) and softening > 0):
+        raise DataError(
+            f"{path}: its pixels are asinh magnitudes (BSOFTEN, BOFFSET) without both numbers to "
+            "make them linear; repair the header or give a linear image"
+        )
+    return offset, softening
+
+
+def _steps(hdu: Any) -> Steps | None:
+    """Steps of a compressed image whose quantisation was dithered; None for any other."""
+    table = getattr(hdu, "_bintable", None)
+    if table is None:
+        return None
+    if not str(table.header.get("ZQUANTIZ", "")).strip().startswith("SUBTRACTIVE_DITHER"):
+        return None
+    ny, nx = hdu.shape
+    tile = int(table.header.get("ZTILE2", 1)), int(table.header.get("ZTILE1", nx))
+    shape = -(-ny // tile[0]), -(-nx // tile[1])
+    if "ZSCALE" in table.columns.names:
+        values = np.asarray(table.data["ZSCALE"], float)
+    else:
+        values = np.full(shape[0] * shape[1], float(table.header.get("ZSCALE", 0.0)))
+    return Steps(np.nan_to_num(values).reshape(shape), tile)
+
+
+def _mapped(hdu: Any, asinh: tuple[float, float] | None) -> Pixels:
     place, header = hdu.fileinfo(), hdu.header
     bits = int(header["BITPIX"])
     dtype = np.dtype(fits.BITPIX2DTYPE[bits]).newbyteorder(">")
@@ -148,6 +194,7 @@ def _mapped(hdu: Any) -> Pixels:
         float(header.get("BSCALE", 1.0)),
         float(header.get("BZERO", 0.0)),
         int(header["BLANK"]) if bits > 0 and "BLANK" in header else None,
+        asinh,
     )
 
 
@@ -158,8 +205,8 @@ def companion(
     shape: tuple[int, int],
     image: Path,
     sky: WCS | None,
-) -> Pixels:
-    """The map of a given kind (weight, rms, exposure or mask) that belongs to an image."""
+) -> tuple[Pixels, fits.Header]:
+    """The map of a given kind (a key of `EXTENSIONS`) that belongs to an image, and its header."""
     hdus = open_fits(stack, path, kind)
     planes = planes_of(hdus)
     if not planes:
@@ -177,14 +224,14 @@ def companion(
             f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}, none named "
             f"as a {kind} map; give it in a file of its own"
         )
-    other = celestial(found[0].header, hdus, path)
+    other = celestial(found[0].header, hdus, path, lambda _: None)
     if sky is not None and other is not None:
         corner = np.array([[0.0, 0.0], [shape[1] - 1, shape[0] - 1]])
         there = other.all_world2pix(sky.all_pix2world(corner, 0), 0, quiet=True)
         shift = np.abs(there - corner).max()
-        if not shift < 2:
+        if shift >= 2:
             raise DataError(
                 f"{path}: its WCS lies {shift:.1f} px from that of {image}; give the {kind} map of "
                 "the same mosaic"
             )
-    return plane_of(stack, found[0], path)
+    return plane_of(stack, found[0], path), found[0].header

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from scipy.ndimage import binary_opening
 
 from galadapt.core.errors import DataError
+from galadapt.sky.bad_pixels import BadPixels
 from galadapt.sky.calibration import SCALE_TOLERANCE
 from galadapt.sky.pixels import Noise, Pixels, overlaps
 from galadapt.sky.sky import Sky, scaled_sip
@@ -36,8 +36,7 @@ class Mosaic:
 
     path: Path
     image: Pixels
-    mask: Pixels | None
-    invert_mask: bool
+    bad_pixels: BadPixels  #: which of them hold no data
     celestial: WCS | None  #: of the file's pixels
     native_scales: np.ndarray  #: in x and y [arcsec/px]; NaN when unknown
     pixel_scale: float  #: of the output [arcsec/px]; NaN when unknown
@@ -45,6 +44,7 @@ class Mosaic:
     unit: str  #: "e-/s", "counts/s", or a calibrated flux density per native pixel
     factor: float  #: what the file's pixels are multiplied with to be in `unit`
     exposure_time: float | None  #: [s]; None when unknown
+    saturation: float | None = None  #: lowest value of saturated pixels [unit]; None when unknown
     noise: Noise | None = None  #: without any, every weight is 0
 
     def __post_init__(self) -> None:
@@ -124,24 +124,11 @@ class Mosaic:
         """Read a box of the file's own pixels, whatever their weight.
 
         Returns:
-            data float64 [unit]; whether there is any: finite, not masked and, without a weight map,
-            not in an area of exact zeros. Elsewhere the data is 0.
+            data float64 [unit]; whether there is any (`galadapt.sky.bad_pixels`). Elsewhere it is
+            0.
         """
-        # Areas without data are recognised by their surroundings.
-        context = 2 if self.noise is None or self.noise.pixels is None else 0
-        a0, b0 = max(y0 - context, 0), max(x0 - context, 0)
-        box = np.s_[a0 : y1 + context, b0 : x1 + context]
-        raw = self.image[box]
-        data = raw.astype(np.float64) * self.factor
-        # What overflows float32 is no measurement either.
-        good = np.abs(data) < np.finfo(np.float32).max
-        if context and raw.dtype.kind == "f":
-            # Archives write zeros where nothing was observed; a lone zero is a measurement.
-            good &= ~binary_opening(raw == 0, np.ones((3, 3), bool))
-        if self.mask is not None:
-            good &= (self.mask[box] != 0) == self.invert_mask
-        inner = np.s_[y0 - a0 : y1 - a0, x0 - b0 : x1 - b0]
-        return np.where(good, data, 0.0)[inner], good[inner]
+        raw, bad = self.bad_pixels.find(self.image, np.s_[y0:y1, x0:x1])
+        return np.where(bad, 0.0, raw.astype(np.float64) * self.factor), ~bad
 
     def regrid(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Turn the file's own pixels, 0-based, into output pixels."""

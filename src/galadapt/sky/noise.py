@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +19,14 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, generic_filter
 from galadapt.core.errors import DataError
 from galadapt.sky.fits_files import EXTENSIONS, companion, plane_of, planes_of
 from galadapt.sky.mosaic import Mosaic
-from galadapt.sky.pixels import MESH, MESHES, Noise
+from galadapt.sky.pixels import MESH, MESHES, Noise, sample_boxes
 
 #: What such a map in the image's own file is. Drizzled images carry as WHT an exposure time by
 #: default, an inverse variance at choice: only the shape of it is trusted.
 _OWN_MAPS = {
     "weight": ("IVAR", "INVVAR"),
     "rms": EXTENSIONS["rms"],
+    "variance": EXTENSIONS["variance"],
     "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
@@ -33,25 +35,27 @@ _SAMPLE = 512  #: side of the box in which the noise is compared with that of th
 #: The noise may be so many times that of its map before a warning, and before an error.
 _NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
 
+#: Noise this many times that of most of its map stands for no data.
+_NO_DATA = 1e3
+
 _NO_SKY = 5.0  #: an edge this near to zero, over its scatter, is that of an image without sky
 
 
 def noise_of(
     stack: contextlib.ExitStack,
-    hdus: fits.HDUList,
-    science: Any,
     maps: dict[str, Path],
+    own: Noise | None,
     mosaic: Mosaic,
     sky: WCS | None,
     remark: Callable[[str], None],
 ) -> Noise:
-    """The noise of an image, which `mosaic` opens without any."""
+    """The noise of an image, which `mosaic` opens without any; `own` is the map in its file."""
     path, shape = mosaic.path, mosaic.native_shape
-    found = None
+    found = own
     for kind, name in maps.items():
-        found = Noise(kind, companion(stack, name, kind, shape, path, sky))
-    if found is None:
-        found = _own_map(stack, hdus, science, path, remark)
+        found = Noise(kind, companion(stack, name, kind, shape, path, sky)[0])
+    if found is not None:
+        found = _without_placeholders(mosaic, found, maps.get(found.kind, path), remark)
     if found is None:
         remark(f"{path}: no weight or rms map given: the noise is measured in the image")
         return Noise("measured", mesh=_measured(mosaic)[0])
@@ -72,7 +76,7 @@ def noise_of(
     return found
 
 
-def _own_map(
+def own_map(
     stack: contextlib.ExitStack,
     hdus: fits.HDUList,
     science: Any,
@@ -83,11 +87,34 @@ def _own_map(
     for hdu in planes_of(hdus):
         if hdu is science or hdu.shape != science.shape or hdu.ver != science.ver:
             continue
+        # What `CCDData` of astropy writes is named by a card.
+        written = str(hdu.header.get("UTYPE", "")).lower()
+        named = {"variance": "variance", "inverse": "weight"}
+        kind_by_card = next((kind for word, kind in named.items() if word in written), "rms")
         for kind, names in _OWN_MAPS.items():
             if hdu.name in names:
+                kind = kind_by_card if hdu.name == "UNCERT" else kind
                 remark(f"{path}: noise from its extension {hdu.name}, taken as {kind}")
                 return Noise(kind, plane_of(stack, hdu, path))
     return None
+
+
+def _without_placeholders(
+    mosaic: Mosaic, noise: Noise, path: Path, remark: Callable[[str], None]
+) -> Noise:
+    """Judge a map by its own body: weights a million times smaller stand for no data."""
+    sampled = [noise.weight(box).ravel() for box in sample_boxes(mosaic.native_shape)]
+    weights = np.concatenate(sampled)
+    weights = weights[np.isfinite(weights) & (weights > 0)]
+    if not len(weights):
+        return noise
+    floor = float(np.percentile(weights, 95)) / _NO_DATA**2
+    if (weights < floor).any():
+        remark(
+            f"{path}: pixels whose noise is over {_NO_DATA:g} times that of the others are taken "
+            "as no data"
+        )
+    return dataclasses.replace(noise, floor=floor)
 
 
 def _sample(mosaic: Mosaic) -> tuple[int, int, int, int]:
@@ -136,7 +163,7 @@ def _scaled_to_image(mosaic: Mosaic, noise: Noise) -> Noise:
             f"{mosaic.path}: its exposure map is nowhere positive where the image has data; check "
             "that they are a pair"
         )
-    return Noise("weight", noise.pixels, factor)
+    return Noise("weight", noise.pixels, factor, floor=noise.floor)
 
 
 def _measured(mosaic: Mosaic, noise: Noise | None = None) -> tuple[np.ndarray, np.ndarray]:

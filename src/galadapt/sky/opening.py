@@ -8,17 +8,12 @@ from pathlib import Path
 
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
-from galadapt.sky.calibration import (
-    exposure_time,
-    native_scales,
-    unit_of,
-    wanted_scale,
-    whole_header,
-    zero_point_of,
-)
-from galadapt.sky.fits_files import companion, open_fits, plane_of, science_plane
+from galadapt.sky.bad_pixels import bad_pixels_of
+from galadapt.sky.calibration import native_scales, unit_of, wanted_scale, zero_point_of
+from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.headers import Cards, exposure_time
 from galadapt.sky.mosaic import Mosaic
-from galadapt.sky.noise import noise_of
+from galadapt.sky.noise import noise_of, own_map
 from galadapt.sky.sky import celestial
 
 
@@ -28,9 +23,11 @@ def open_mosaic(
     weight: str | Path | None = None,
     *,
     rms: str | Path | None = None,
+    variance: str | Path | None = None,
     exposure: str | Path | None = None,
     mask: str | Path | None = None,
     invert_mask: bool = False,
+    bad_bits: int | None = None,
     hdu: int | str | None = None,
     pixel_scale: float | None = None,
     native_pixel_scale: float | None = None,
@@ -43,8 +40,11 @@ def open_mosaic(
     Args:
         weight: Inverse variance per pixel [unit^-2].
         rms: Noise per pixel [unit].
+        variance: Its square.
         exposure: Exposure or other relative weight; scaled to the image's own background noise.
         mask: Non-zero where pixels are bad, or zero with `invert_mask`.
+        bad_bits: Bits of the mask, or of the image's DQ extension, that mean bad; 0 ignores that
+            extension; None for the instrument's own, else any value but 0.
         hdu: Number or name of the extension; None when only one image can be meant.
         pixel_scale: Wanted scale [arcsec/px]; None for the file's own.
         native_pixel_scale: The file's scale when it has no WCS [arcsec/px].
@@ -54,46 +54,59 @@ def open_mosaic(
             EXPTIME.
         remark: Called with warnings; `once` for many images alike.
 
-    Without weight, rms and exposure, an IVAR, ERR (RMS, SIGMA...) or WHT (EXP...) extension of the
-    same file is used, the latter as a relative weight; without any of them the noise is measured in
-    the image itself.
+    Without weight, rms, variance and exposure, an IVAR, ERR (RMS, SIGMA...), VAR or WHT (EXP...)
+    extension of the same file is used, the latter as a relative weight; without any of them the
+    noise is measured in the image itself. A DQ (MASK, FLAGS...) extension marks bad pixels.
 
     Raises:
         DataError: a file is missing, broken, ambiguous or not a plane image; shapes differ; the
             unit, the pixel scale or the noise cannot be known or contradict the maps given.
     """
     path = Path(image)
-    given = {"weight": weight, "rms": rms, "exposure": exposure}
+    given = {"weight": weight, "rms": rms, "variance": variance, "exposure": exposure}
     maps = {kind: Path(name) for kind, name in given.items() if name is not None}
     if len(maps) > 1:
         raise DataError(f"{path}: {' and '.join(maps)} are given; give one of them")
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "mosaic")
         science = science_plane(hdus, path, hdu)
-        header = whole_header(hdus, science)
-        sky = celestial(science.header, hdus, path)
-        scales = native_scales(sky, native_pixel_scale, path)
-        spelling, factor = unit_of(header, unit, path, remark)
+        cards = Cards(hdus, science, path, remark)
+        sky = celestial(science.header, hdus, path, remark)
+        shape: tuple[int, int] = tuple(science.shape)
+        scales = native_scales(sky, shape, native_pixel_scale, path, remark)
+        spelling, factor = unit_of(cards, unit, path, remark)
+        pixels = plane_of(stack, science, path)
+        saturation = cards.number("SATURATE")
+        own = own_map(stack, hdus, science, path, remark) if not maps else None
         mosaic = Mosaic(
             path=path,
-            image=plane_of(stack, science, path),
-            mask=(
-                None
-                if mask is None
-                else companion(stack, Path(mask), "mask", tuple(science.shape), path, sky)
+            image=pixels,
+            bad_pixels=bad_pixels_of(
+                stack,
+                hdus,
+                science,
+                pixels,
+                cards,
+                path,
+                sky,
+                remark,
+                mask=None if mask is None else Path(mask),
+                invert=invert_mask,
+                bits=bad_bits,
+                mapped=bool(maps) or own is not None,
             ),
-            invert_mask=invert_mask,
             celestial=sky,
             native_scales=scales,
             pixel_scale=wanted_scale(scales, pixel_scale, path),
             zero_point=zero_point_of(
-                header, zero_point, spelling, factor != 1, scales, path, remark
+                cards, zero_point, spelling, factor != 1, scales, path, remark
             ),
             unit=spelling,
             factor=factor,
-            exposure_time=exposure_time(header),
+            exposure_time=exposure_time(cards),
+            saturation=saturation * factor if saturation and saturation > 0 else None,
         )
-        mosaic.noise = noise_of(stack, hdus, science, maps, mosaic, sky, remark)
+        mosaic.noise = noise_of(stack, maps, own, mosaic, sky, remark)
         yield mosaic
 
 

@@ -27,6 +27,7 @@ from galadapt.sky.calibration import SCALE_TOLERANCE, unit_kind
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, read_galfit
 from galadapt.sky.downloads import fetch, link_or_copy
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.headers import drop_unparsable
 from galadapt.sky.pixels import Pixels
 from galadapt.sky.sky import Sky, celestial, without_stale_distortion
 from galadapt.surveys.field import FITTED, Field, image_stream
@@ -141,6 +142,7 @@ def _check_mosaic(mosaic: Any, weight: Any, drz: Path, wht: Path, image: Image) 
             f"{wht}: {columns} x {rows} px for a mosaic of {nx} x {ny} px ({drz}); fetch the "
             "weight map of the same mosaic"
         )
+    drop_unparsable(mosaic.header)
     unit = str(mosaic.header.get("BUNIT", "")).strip()
     if unit_kind(unit) != "e-/s":
         raise DataError(f"{drz}: BUNIT is '{unit}', not ELECTRONS/S; fetch the drz mosaic again")

@@ -234,6 +234,8 @@ REFUSALS = {
     "no noise can be measured": {
         "image all NaN": lambda w: {"images": w.image(lambda p: np.full_like(p, np.nan))},
         "image infinite": lambda w: {"images": w.image(lambda p: np.full_like(p, np.inf))},
+    },
+    "marks 100 % of the pixels": {
         "mask of everything": lambda w: {"mask": w.image(lambda p: 0 * p + 1)},
     },
     "cannot be divided by the exposure time": {

@@ -9,24 +9,22 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from astropy.io import fits
-from astropy.wcs.utils import proj_plane_pixel_scales
 from scipy.ndimage import binary_closing
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
+from galadapt.core.packed import fits_files
 from galadapt.core.tables import check_names, read_user_table, require_columns
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
-from galadapt.sky.sky import celestial
+from galadapt.sky.headers import Cards
+from galadapt.sky.sky import celestial, local_scales
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
 from galadapt.tasks.class_stamps import class_metadata, split_groups
 from galadapt.tasks.screening.classes import CLASSES
 from galadapt.tasks.screening.moments import MOMENTS, moments
 from galadapt.tasks.screening.settings import FieldFiles, FieldSplits
-
-#: Names of FITS files in a folder.
-_SUFFIXES = (".fits", ".fit", ".fts", ".ftz", ".fits.gz", ".fit.gz", ".fits.fz")
 
 #: Header cards with the exposure, the best first [s].
 _EXPOSURE_CARDS = ("EXPOSURE", "LIVETIME", "ONTIME")
@@ -111,9 +109,7 @@ def _list_images(files: FieldFiles) -> pd.DataFrame:
     if files.folder is not None:
         if not path.is_dir():
             raise DataError(f"{path}: no such folder; correct folder.path")
-        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(_SUFFIXES))
-        if not found:
-            raise DataError(f"{path}: holds no FITS file; give the folder of the images")
+        found = fits_files(path, "the images")
         listed = pd.DataFrame({"image": [p.name for p in found], "path": found})
     else:
         # A class or an observation is a name, not a number: leading zeros count.
@@ -156,15 +152,11 @@ def _read(
         hdus = open_fits(stack, path, "image")
         hdu = science_plane(hdus, path, files.hdu)
         pixels = np.asarray(plane_of(stack, hdu, path)[:, :], float)
-        header, first = hdu.header, hdus[0].header
-        _check_counts(pixels, str(header.get("BUNIT", "")), path)
-
-        def card(name: str) -> str:
-            return str(header.get(name, first.get(name, ""))).strip()
-
-        exposure = _exposure(row, header, first)
-        scale = _scale(header, hdus, files, path)
-        group = _text(row, "group") or card("OBS_ID") or path.name.split(".")[0]
+        cards = Cards(hdus, hdu, path, log.info)
+        _check_counts(pixels, cards.text("BUNIT"), path)
+        exposure = _exposure(row, cards)
+        scale = _scale(hdu, hdus, files, path)
+        group = _text(row, "group") or cards.text("OBS_ID") or path.name.split(".")[0]
         counts = _onto_field(pixels, scale, side, pixel_scale, group)
         picture = (counts / exposure).astype(np.float32)
         return picture, {
@@ -175,8 +167,8 @@ def _read(
             "group": group,
             "image": str(row["image"]),
             "exposure": exposure,
-            "camera": card("INSTRUME"),
-            "mode": card("SUBMODE"),
+            "camera": cards.text("INSTRUME"),
+            "mode": cards.text("SUBMODE"),
             "masked_fraction": np.nan,
             "exposed_fraction": _exposed_fraction(counts),
             "defects": "",
@@ -201,20 +193,18 @@ def _check_counts(pixels: np.ndarray, unit: str, path: Path) -> None:
         )
 
 
-def _exposure(row: dict[str, Any], header: fits.Header, first: fits.Header) -> float:
-    text = _text(row, "exposure")
-    where = "the table's exposure"
+def _exposure(row: dict[str, Any], cards: Cards) -> float:
+    text, where = _text(row, "exposure"), "the table's exposure"
     if not text:
-        for card in _EXPOSURE_CARDS:
-            value = header.get(card, first.get(card))
-            if value is not None:
-                text, where = str(value), card
-                break
-        else:
+        where, value = cards.found(*_EXPOSURE_CARDS)
+        if value is None:
+            where = next((name for name in _EXPOSURE_CARDS if cards.raw(name)), "")
+        if not where:
             raise DataError(
                 f"{row['path']}: has no exposure in the table nor in "
                 f"{', '.join(_EXPOSURE_CARDS)}; add a column exposure [s]"
             )
+        text = cards.raw(where)
     try:
         exposure = float(text)
     except ValueError:
@@ -227,14 +217,14 @@ def _exposure(row: dict[str, Any], header: fits.Header, first: fits.Header) -> f
     return exposure
 
 
-def _scale(header: fits.Header, hdus: fits.HDUList, files: FieldFiles, path: Path) -> float:
+def _scale(hdu: Any, hdus: fits.HDUList, files: FieldFiles, path: Path) -> float:
     """Pixel scale [arcsec/px]."""
-    scales = None
+    scales, header = None, hdu.header
     if str(header.get("CTYPE1", "")).strip() in ("DETX", "X"):
         with contextlib.suppress(ValueError, TypeError):
             scales = np.abs([float(header["CDELT1"]), float(header["CDELT2"])]) * _EVENT_UNIT
     elif (wcs := celestial(header, hdus, path)) is not None:
-        scales = proj_plane_pixel_scales(wcs.celestial) * 3600
+        scales = local_scales(wcs, hdu.shape, path, log.info)
     if scales is None:
         if files.native_pixel_scale is None:
             raise DataError(

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from astropy.stats import SigmaClip, sigma_clipped_stats
-from astropy.wcs.utils import proj_plane_pixel_area
 from photutils.background import Background2D, MedianBackground
 
 from galadapt.core.errors import DataError
+from galadapt.core.log import log
 from galadapt.core.tables import check_names, read_user_table
+from galadapt.sky.bad_pixels import bad_pixels_of
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
-from galadapt.sky.sky import celestial
+from galadapt.sky.headers import Cards
+from galadapt.sky.sky import celestial, mean_scale
 from galadapt.stamps.format import SPLITS
 from galadapt.tasks.stars.settings import STAR_CLASSES, FrameFiles, StarDetection
 
@@ -84,12 +86,15 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "frame")
         plane = science_plane(hdus, path, source.hdu)
-        header = plane.header
-        data = np.array(plane_of(stack, plane, path)[:, :], dtype=np.float32)
-        wcs = celestial(header, hdus, path)
+        cards = Cards(hdus, plane, path, log.info)
+        image = plane_of(stack, plane, path)
+        data = np.array(image[:, :], dtype=np.float32)
+        wcs = celestial(plane.header, hdus, path)
+        recognised = bad_pixels_of(stack, hdus, plane, image, cards, path, wcs, log.info)
+        no_data = recognised.find(image, np.s_[0 : data.shape[0], 0 : data.shape[1]])[1]
     pixel_scale = source.pixel_scale
     if wcs is not None:
-        pixel_scale = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600
+        pixel_scale = mean_scale(wcs, data.shape, path)
     if pixel_scale is None:
         raise DataError(f"{path}: the frame has no WCS; give pixel_scale [arcsec/px]")
     if min(data.shape) < 2 * detection.stamp_size:
@@ -102,7 +107,8 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
         raise DataError(f"{path}: no pixel has a value (all are NaN); leave the frame out")
     saturation = source.saturation
     if saturation is None:
-        saturation = _number(header.get("SATURATE"))
+        saturation = cards.number("SATURATE") or np.inf
+        saturation = saturation if saturation > 0 else np.inf
     saturated = ~bad & (data >= saturation)
     digest = hashlib.sha256(data.tobytes()).hexdigest()
     # Clipped cores do not measure the sky, unless a frame has nothing else.
@@ -110,6 +116,10 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     if np.ptp(data[~blind]) == 0:
         what = "saturated" if saturated[~bad].all() else f"{data[~bad][0]:g}: an empty exposure"
         raise DataError(f"{path}: every pixel is {what}; leave the frame out")
+    bad |= no_data & ~saturated
+    if (bad | saturated).all():
+        raise DataError(f"{path}: no pixel holds data but saturated ones; leave the frame out")
+    blind = bad if saturated.all() else bad | saturated
     sky = _sky(data, blind, detection, path)
     pixels = np.where(bad, np.float32(0), data - sky)
     noise = float(sigma_clipped_stats(pixels, mask=blind, sigma=3.0, maxiters=10)[2])
@@ -119,15 +129,6 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
             "measured; leave the frame out"
         )
     return Frame(pixels, sky, bad, saturated, noise, pixel_scale, digest)
-
-
-def _number(value: object) -> float:
-    """Number in a header, infinite where it is missing or no level."""
-    try:
-        level = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return np.inf
-    return level if level > 0 else np.inf
 
 
 def _sky(data: np.ndarray, blind: np.ndarray, detection: StarDetection, path: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ from galadapt.stamps.format import write_stamps
 from galadapt.stamps.splits import deal, none_empty, rounded, shuffled
 from galadapt.stamps.spool import Spool
 from galadapt.tasks.votes.data import RealVotes, VoteFiles, VoteNames, VoteSplits
-from galadapt.tasks.votes.images import CHANNELS, SUFFIXES, read_image
+from galadapt.tasks.votes.images import CHANNELS, is_image, plain_name, read_image
 
 #: Usual names of the column of ids, in lower case, the most telling first.
 _IDS = (
@@ -180,12 +180,6 @@ def _read(path: Path, side: int, crop: float) -> np.ndarray | str:
         return str(error)
 
 
-def _plain(name: str) -> str:
-    """Name of an image without its ending."""
-    ending = next((one for one in SUFFIXES if name.lower().endswith(one)), "")
-    return name[: len(name) - len(ending)]
-
-
 def _list_images(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, str]]:
     """Images by their names, and why some cannot be used."""
     found: dict[str, list[Path]] = {}
@@ -196,8 +190,8 @@ def _list_images(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, st
             inner = path.relative_to(folder).parts
             # Archives made on a Mac hold a second, unreadable file for each image.
             hidden = any(part.startswith(".") or part == "__MACOSX" for part in inner)
-            if path.name.lower().endswith(SUFFIXES) and not hidden and path.is_file():
-                found.setdefault(_plain(path.name), []).append(path)
+            if is_image(path.name) and not hidden and path.is_file():
+                found.setdefault(plain_name(path.name), []).append(path)
     if not found:
         raise DataError(f"{_shown(folders)}: holds no JPEG, PNG or FITS image; give their folder")
     wrong = {
@@ -239,7 +233,7 @@ def _ids(column: pd.Series, path: Path) -> list[str]:
         column = column.astype("Int64")
     absent = missing(column)
     text = column.astype(str).str.strip()
-    return ["" if lost else _plain(one) for one, lost in zip(text, absent, strict=True)]
+    return ["" if lost else plain_name(one) for one, lost in zip(text, absent, strict=True)]
 
 
 def _read_table(settings: RealVotes, source: Source, tree: Tree) -> _Votes:

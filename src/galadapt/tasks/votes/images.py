@@ -20,16 +20,29 @@ from astropy.io import fits
 from PIL import Image
 
 from galadapt.core.errors import DataError
+from galadapt.core.packed import is_fits_name, stem
 from galadapt.sky.fits_files import open_fits
 
-#: Endings of the images that are read, in lower case.
-_FITS = (".fits", ".fit", ".fts")
-SUFFIXES = (".jpg", ".jpeg", ".png", *_FITS)
+#: Endings of the images that are read beside FITS, in lower case.
+_PICTURES = (".jpg", ".jpeg", ".png")
 
 CHANNELS = ("red", "green", "blue")
 
 #: Most pixels of an image: a small file may hold very many equal ones.
 _LARGEST = 50_000_000
+
+
+def is_image(name: str) -> bool:
+    """Tell by its name whether a file is an image of a known kind."""
+    return name.lower().endswith(_PICTURES) or is_fits_name(name)
+
+
+def plain_name(name: str) -> str:
+    """Name of an image without its ending."""
+    ending = next((one for one in _PICTURES if name.lower().endswith(one)), "")
+    if ending:
+        return name[: len(name) - len(ending)]
+    return stem(name) if is_fits_name(name) else name
 
 
 def read_image(path: Path, side: int, crop: float) -> np.ndarray:
@@ -44,7 +57,7 @@ def read_image(path: Path, side: int, crop: float) -> np.ndarray:
         DataError: it cannot be read whole, is not square, too small or too large, or not an image
             in three colours or grey.
     """
-    pixels = _fits(path) if path.name.lower().endswith(_FITS) else _picture(path)
+    pixels = _fits(path) if is_fits_name(path.name) else _picture(path)
     width = crop * len(pixels)
     if width < side:
         raise DataError(

@@ -20,7 +20,7 @@ from galadapt.core.log import log, progress
 from galadapt.learners import run_folder
 from galadapt.prediction.catalogue import check_output, write_catalogue
 from galadapt.stamps.preprocess import Rebin, Step, apply_chain, read_steps
-from galadapt.tasks.votes.images import SUFFIXES, read_image
+from galadapt.tasks.votes.images import is_image, read_image
 
 #: Images in memory at once.
 _BATCH = 256
@@ -182,9 +182,9 @@ def _listed(images: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in images:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.lower().endswith(SUFFIXES))
+            inside = sorted(p for p in path.iterdir() if is_image(p.name))
             if not inside:
-                raise ConfigError(f"{path}: holds no image ({', '.join(SUFFIXES)})")
+                raise ConfigError(f"{path}: holds no JPEG, PNG or FITS image")
             found += inside
         elif path.is_file():
             found.append(path)

@@ -195,7 +195,7 @@ def test_missing_lists(tmp_path: Path) -> None:
         _read(FieldFiles(table=TableFile(path=str(tmp_path / "no.csv"))), tmp_path)
     with pytest.raises(DataError, match=r"no such folder; correct folder\.path"):
         _read(FieldFiles(folder=ImageFolder(path=str(tmp_path / "no"))), tmp_path)
-    with pytest.raises(DataError, match="holds no FITS file"):
+    with pytest.raises(DataError, match="holds no FITS image"):
         _read(FieldFiles(folder=ImageFolder(path=str(tmp_path))), tmp_path)
     with pytest.raises(ValidationError, match="give either table or folder"):
         FieldFiles()
