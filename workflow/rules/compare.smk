@@ -104,7 +104,15 @@ rule comparison_figures:
 
 rule report:
     input:
-        runs=of_runs(["run.json", "metrics.json", "environment.json", *KIND.tables]),
+        runs=of_runs(
+            [
+                "run.json",
+                "metrics.json",
+                "environment.json",
+                "predictions.parquet",
+                *KIND.tables,
+            ]
+        ),
         comparison=rules.comparison.output.html,
         data_figures=DATA_FIGURES,
         comparison_figures=COMPARISON_FIGURES,
@@ -116,6 +124,7 @@ rule report:
         fits=FITS[1:2],
         fits_figure=FITS[2:],
         ablation=ABLATION,
+        survey=STAMPS.get("survey", []),
     output:
         report=f"{RESULTS}/report.html",
     log:

@@ -21,6 +21,7 @@ from galadapt.answers import registry
 from galadapt.core.files import read_json
 from galadapt.plots.learning import learning
 from galadapt.plots.named import draw_named
+from galadapt.plots.style import without_values
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def run_figures(
         name: partial(draw, predictions, record, title=title, **shown)
         for name, draw in registry.figures(record["kind"]).RUN_FIGURES.items()
     }
-    draw_named(outputs, {**drawers, "learning": partial(learning, history, title=title)})
+    # What they show is in the run's tables.
+    with without_values():
+        draw_named(outputs, {**drawers, "learning": partial(learning, history, title=title)})
 
 
 def comparison_figures(compared: Compared, outputs: Sequence[Path]) -> None:

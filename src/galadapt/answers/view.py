@@ -7,7 +7,7 @@ Published figures stand below the method they belong to, or at the end of their 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,34 +61,36 @@ def number(value: float) -> str:
 def best(
     place: str, figure: str, candidates: Sequence[tuple[str, Cell]], smallest: bool = False
 ) -> str:
-    """State which method leads in a figure, and whether the lead is significant.
+    """State which method is best in a figure and by how much, or that the data do not tell.
 
-    A method is called best only if it is ahead of the next one by `CLEAR` times both error bars
-    (seed scatter and bootstrap of the test set) combined in quadrature. Methods share the test
-    set, so the bootstrap's part is on the safe side. Larger figures are better unless `smallest`;
-    NaN is left out.
+    A method is called best only if it is ahead of the next one by `CLEAR` times the error of the
+    difference: both errors (seed scatter and bootstrap of the test set) combined in quadrature.
+    Methods share the test set, so the bootstrap's part is on the safe side. Larger figures are
+    better unless `smallest`; NaN is left out.
     """
-    ranked = sorted(
-        ((cell.mean, name, cell.error) for name, cell in candidates if not math.isnan(cell.mean)),
-        key=lambda found: found[0] if smallest else -found[0],
-    )
+    known = [(name, cell) for name, cell in candidates if not math.isnan(cell.mean)]
+    ranked = sorted(known, key=lambda one: one[1].mean if smallest else -one[1].mean)
     if len(ranked) < 2:
         return f"{place}: fewer than two methods have a defined {figure}."
-    (first, leader, error), (second, follower, next_error) = ranked[:2]
-    margin = math.hypot(error, next_error)
+    (leader, first), (follower, second) = ranked[:2]
+    difference, margin = abs(first.mean - second.mean), math.hypot(first.error, second.error)
     if margin == 0:
         return (
-            f"{place}: {leader} leads {follower} ({number(first)} against {number(second)}); "
-            "without error bars this is no ranking."
+            f"{place}: {leader} leads {follower} ({figure} {number(first.mean)} against "
+            f"{number(second.mean)}); without error bars this is no ranking."
         )
-    distance = abs(first - second) / margin
-    lead = (
-        f"{number(first)} against {number(second)}, {distance:.1f} sigma of seed scatter and "
-        "bootstrap combined"
+    ours, theirs = (f"{number(cell.mean)} ± {cell.error:.3f}" for cell in (first, second))
+    if difference > CLEAR * margin:
+        side = "below" if smallest else "above"
+        return (
+            f"{place}: {leader} is best ({figure} {ours}), {number(difference)} {side} {follower} "
+            f"({theirs})."
+        )
+    return (
+        f"{place}: no clear best. {leader} ({figure} {ours}) and {follower} ({theirs}) differ by "
+        f"{number(difference)}, less than {CLEAR:g} times the error of that difference "
+        f"({margin:.3f})."
     )
-    if distance > CLEAR:
-        return f"{place}: {leader} is best, ahead of {follower} ({lead})."
-    return f"{place}: no clear best; {leader} leads {follower} ({lead})."
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,14 @@ class View:
         judging: Judging,
         published: pd.DataFrame,
         work: str,
+        simulations: Mapping[str, str] | None = None,
     ) -> None:
-        """Arrange the tidy tables of `galadapt.evaluation.compare` and published figures."""
+        """Arrange the tidy tables of `galadapt.evaluation.compare` and published figures.
+
+        `simulations` names the simulation of each method whose simulated test set is another
+        than the experiment's.
+        """
+        self._simulations = simulations or {}
         self.work, self.breakdown = work, breakdown
         self.published, self._judging = published, judging
         keys = ("variant", "method", "domain", "item", "metric")
@@ -264,7 +272,10 @@ class View:
 
     def test_set(self, place: Place) -> str:
         """Name a test set, with its item where rows differ in theirs."""
-        return place.domain if self._one_item else f"{place.domain}: {place.item}"
+        name, other = place.domain, self._simulations.get(place.method)
+        if place.domain == "simulated" and other:
+            name = f"simulated ({other})"
+        return name if self._one_item else f"{name}: {place.item}"
 
     def counted(self, place: Place) -> float:
         """How many objects or groups a test set holds."""

@@ -15,6 +15,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -156,14 +157,35 @@ def code_modules(source: str, loaded: Iterable[str] = ()) -> list[str]:
     return _closure(_imports(ast.parse(source)) | set(loaded))
 
 
+@cache
+def commit() -> str:
+    """Name the commit of galadapt's checkout, with "-dirty" after local changes.
+
+    Empty where galadapt does not run from a checkout, or git is missing.
+    """
+    try:
+        # An environment inside somebody else's repository is no checkout of galadapt.
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        return _git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(ROOT), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
+
+
 #: Variables of the environment that change what numerical libraries compute.
 _NUMERICAL = re.compile(r"(TF|XLA|JAX|CUDA|CUBLAS|CUDNN|NVIDIA|OMP|MKL|OPENBLAS|KERAS|ONEDNN)_\w+")
 
 
 def environment(packages: Iterable[str]) -> dict[str, Any]:
-    """Python, machine, package versions and numerical settings, for the run folder."""
+    """Commit, Python, machine, versions and numerical settings, for the run folder."""
     versions = {name: importlib.metadata.version(name) for name in packages}
     found: dict[str, Any] = {
+        "commit": commit(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.platform(),

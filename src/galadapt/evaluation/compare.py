@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def compare(
     html: Path,
     metrics_folder: Path,
     plot: Path,
+    simulations: Mapping[str, str] | None = None,
 ) -> None:
     """Write every form of the comparison.
 
@@ -54,6 +55,8 @@ def compare(
             mean}}} of the headline figures: one row of ``dvc metrics show`` per file.
         plot: CSV with one row per method and test set: `run` and the headline figures, for ``dvc
             plots``.
+        simulations: {method: its simulation}, of those that are tested on another simulated set
+            than the experiment's.
 
     Raises:
         DataError: no run, a run twice, runs of several tasks, or metrics of another shape.
@@ -62,7 +65,7 @@ def compare(
     tidy = over_seeds(pd.DataFrame([row for run in runs for row in _rows(run)]), COLUMNS)
     parts = _parts(runs, breakdowns)
     judging = registry.judging(runs[0].kind)
-    view = View(tidy, parts, judging, read_published(published), work)
+    view = View(tidy, parts, judging, read_published(published), work, simulations)
     write_csv(breakdown, parts)
     write_text(text, _text(view, judging.NOTE))
     write_text(markdown, _markdown(view, judging.NOTE))

@@ -284,6 +284,36 @@ def _note(method: str, about: str, metrics: Metrics) -> str:
     return "\n".join(lines)
 
 
+def _about(configuration: Mapping[str, Any]) -> str:
+    """Describe an experiment in Markdown: its data, methods, seeds, and where the rest is."""
+
+    def listed(key: str) -> str:
+        return ", ".join(map(str, configuration.get(key) or [])) or "none"
+
+    survey = configuration.get("survey") or {}
+    lines = [
+        f"Task **{configuration.get('task')}**, preset **{configuration.get('preset')}**, "
+        f"survey **{survey.get('kind', 'none')}**.",
+        "",
+        f"Variants: {listed('variants')}. Training seeds: {listed('seeds')}. Seed of the data: "
+        f"{configuration.get('seed')}.",
+        "",
+        "| method | what it is |",
+        "|---|---|",
+    ]
+    settings = configuration.get("method_settings") or {}
+    for name in configuration.get("methods") or []:
+        what = settings.get(name, {}).get("description") or "no description"
+        lines.append(f"| {name} | {what} |")
+    lines += [
+        "",
+        "Each run is one training; the run *summary* holds tables, figures and the report. All "
+        "settings of a run are among its parameters; the whole configuration is at the end of "
+        "`report.html`.",
+    ]
+    return "\n".join(lines)
+
+
 def _epochs(history: pd.DataFrame, started: int) -> Iterable[tuple[str, float, int, int]]:
     """Yield the points of every column of a training's history."""
     seconds = history["seconds"].cumsum() if "seconds" in history else pd.Series(0, history.index)
@@ -320,10 +350,8 @@ def _synchronise(
 ) -> None:
     """Make an experiment hold these entries; `root`: folder of a local store's artifacts."""
     experiment = _experiment(client, name, root)
-    text = json.dumps(configuration, indent=1, sort_keys=True, default=str)
     # A tag holds at most 5000 characters.
-    note = f"Preset {configuration.get('preset')}.\n```\n{text[:4800]}\n```"
-    client.set_experiment_tag(experiment, "mlflow.note.content", note)
+    client.set_experiment_tag(experiment, "mlflow.note.content", _about(configuration)[:5000])
     wanted = {entry.key: entry for entry in entries}
     kept: set[str] = set()
     removed = 0

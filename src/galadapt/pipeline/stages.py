@@ -163,6 +163,8 @@ def run_figures(
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].judging, _words(config)])
 def comparison(
     task: str,
+    methods: list[str],
+    method_settings: dict[str, Any],
     metrics: Inputs,
     breakdowns: Inputs,
     comparison: Output,
@@ -175,6 +177,7 @@ def comparison(
 ) -> None:
     """The tables over seeds, with published figures beside."""
     from galadapt.evaluation.compare import compare
+    from galadapt.evaluation.labels import simulation_of
 
     words = task_named(task).words
     compare(
@@ -189,6 +192,7 @@ def comparison(
         html=html,
         metrics_folder=summary[0].parent,
         plot=plot,
+        simulations={name: simulation_of(name, method_settings) for name in methods},
     )
 
 
@@ -244,11 +248,12 @@ def report(
     fits: Input | None,
     fits_figure: Inputs,
     ablation: Inputs,
+    survey: Inputs,
     report: Output,
 ) -> None:
     """The report: one self-contained page."""
     from galadapt.report.build import build_report
-    from galadapt.report.captions import captioned, pictures
+    from galadapt.report.captions import pictures
 
     build_report(
         output=report,
@@ -256,15 +261,18 @@ def report(
         words=task_named(configuration["task"]).words,
         comparison_html=comparison,
         pictures=pictures(
-            [*comparison_figures, *ablation, *fits_figure], variant_figures, data_figures
+            [*comparison_figures, *ablation, *fits_figure],
+            variant_figures,
+            data_figures,
+            package_figures,
         ),
         tables=tables,
         runs=runs,
         code=codes,
+        survey=survey,
         package=package,
         choice_html=choice,
         fits_html=fits,
-        package_pictures=captioned(package_figures),
     )
 
 

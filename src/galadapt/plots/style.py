@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from galadapt.core.files import atomic
+from galadapt.plots.values import values
+
+#: Whether figures are written with their values beside them.
+_WITH_VALUES: ContextVar[bool] = ContextVar("with_values", default=True)
 
 COLOURS = {"simulated": "#0072B2", "survey": "#D55E00"}
 
-#: Colours of methods or variants, in the order they come.
-CYCLE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+#: Colours of methods or variants, in the order they come. Okabe & Ito's yellow is too pale for
+#: lines on white: grey takes its place.
+CYCLE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
+
+#: Marks of methods or variants, so that they differ without colour too.
+MARKS = ("o", "s", "^", "D", "v", "P")
 
 _RC = {
     "font.family": "DejaVu Sans",
@@ -38,8 +47,8 @@ _RC = {
     "legend.fontsize": 8.5,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
-    "figure.dpi": 110,
-    "savefig.dpi": 110,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
 }
 
 
@@ -53,6 +62,8 @@ def drawing(
     projection: str | None = None,
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
+
+    A CSV of the same name beside it holds what is shown (`galadapt.plots.values`).
 
     `size` is the width and height of one axes [inch]; `projection` is matplotlib's (None: flat).
     """
@@ -68,6 +79,28 @@ def drawing(
         yield figure, axes
         with atomic(output) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})
+        if _WITH_VALUES.get():
+            _write_values(figure, Path(output).with_suffix(".csv"))
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Write no CSV beside the figures of this block: their values are in a table already."""
+    token = _WITH_VALUES.set(False)
+    try:
+        yield
+    finally:
+        _WITH_VALUES.reset(token)
+
+
+def _write_values(figure: Figure, path: Path) -> None:
+    """Write what a figure shows; nothing, and no older file, where it shows pictures alone."""
+    table = values(figure)
+    if table.empty:
+        path.unlink(missing_ok=True)
+    else:
+        with atomic(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def axis_range(values: np.ndarray) -> tuple[float, float]:

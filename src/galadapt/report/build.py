@@ -1,13 +1,14 @@
 """Build the report: one HTML file without any outside asset.
 
-The page holds no time and no path of this machine, so that equal results give equal bytes; how
-long a training took is in its environment.json and in MLflow.
+The page holds no path of this machine and no time but the day of the trainings; how long these took
+is in their environment.json and in MLflow.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -20,18 +21,25 @@ from galadapt.answers.classes.groups import survey_predictions
 from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
+from galadapt.evaluation.labels import simulation_of
 from galadapt.evaluation.runs import Metrics
 from galadapt.evaluation.tables import render_html
+from galadapt.report.failures import failures
 from galadapt.report.words import Words
 
 #: What of an environment.json differs between two equal runs, or is no version.
-_NOT_VERSIONS = ("started", "ended", "seconds", "system", "machine", "threads", "backend")
+_NOT_VERSIONS = (
+    *("started", "ended", "seconds", "system", "machine", "threads", "backend", "commit"),
+)
+
+#: Where a figure of the report stands.
+SECTIONS = ("best", "fails", "errors", "features", "data")
 
 #: Longest table that is shown whole.
 _MAX_ROWS = 60
 
 
-#: A PNG and its caption.
+#: A PNG and its caption. A CSV of the same name beside it holds what it shows.
 Picture = tuple[Path, str]
 
 
@@ -44,30 +52,32 @@ def build_report(
     tables: Sequence[Path],
     runs: Sequence[Path],
     code: Mapping[str, str],
+    survey: Sequence[Path] = (),
     package: Path | None = None,
     choice_html: Path | None = None,
     fits_html: Path | None = None,
-    package_pictures: Sequence[Picture] = (),
 ) -> None:
     """Write the report.
 
     Args:
         comparison_html: Fragment written by `galadapt.evaluation.compare.compare`.
-        pictures: {section title: pictures}, in the order to be shown.
+        pictures: {section: pictures}; sections are `galadapt.report.captions.SECTIONS`.
         tables: CSV files of what was left out of the data and of what it was made from, each
             called as in `TABLES`, in the order to be shown.
-        runs: Evaluated run folders (run.json, metrics.json, environment.json), for the appendix.
+        runs: Evaluated run folders (run.json, metrics.json, environment.json, predictions.parquet).
         code: {stage: code digest}.
+        survey: Stamp set of the survey, for the flags of its objects, if any.
         package: The package.json of the networks that `galadapt predict` measures with, if any.
         choice_html: Fragment written by `galadapt.evaluation.choice.choose`, if any.
         fits_html: Fragment written by `galadapt.tasks.galaxies.against_fits.against_fits`, if any.
-        package_pictures: Figures of the package's errors.
 
     Raises:
         DataError: an input is missing or is not what its name promises.
     """
     style = resources.files("galadapt.report").joinpath("report.css").read_text("utf-8")
-    appendix = [_run_row(Path(run)) for run in runs]
+    simulations = _simulations(configuration)
+    appendix = [_run_row(Path(run), simulations) for run in runs]
+    scale = (configuration.get("image") or {}).get("pixel_scale")
     page = render_html(
         "report.html",
         "galadapt.report",
@@ -76,17 +86,18 @@ def build_report(
         facts=_facts(configuration, words),
         # Fragments were escaped by the stages that wrote them.
         comparison=Markup(_text(comparison_html)),
-        sections=[(title, _inlined(group)) for title, group in pictures.items()],
+        sections={name: _inlined(pictures.get(name, ())) for name in SECTIONS},
+        failures=_failures(runs, survey, scale),
         title=(words.title, words.lead),
         own_images=_own_images(runs),
         tables=[_shown(Path(path)) for path in tables],
         coverage=package and _coverage(package),
-        coverage_pictures=_inlined(package_pictures),
         choice=choice_html and Markup(_text(choice_html)),
         fits=fits_html and Markup(_text(fits_html)),
         appendix=appendix,
         headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, words, appendix),
+        made=_made(runs),
         versions=_versions(runs),
         code=sorted(code.items()),
         configuration=json.dumps(configuration, indent=2, sort_keys=True, default=str),
@@ -111,8 +122,44 @@ def _inline(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def _inlined(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
-    return [(_inline(path), caption) for path, caption in pictures]
+def _inlined(pictures: Sequence[Picture]) -> list[dict[str, str]]:
+    return [
+        {"source": _inline(path), "caption": caption, **_values(Path(path))}
+        for path, caption in pictures
+    ]
+
+
+def _values(path: Path) -> dict[str, str]:
+    """Give the values of a figure as a file to download; empty where it shows pictures alone."""
+    table = path.with_suffix(".csv")
+    if not table.is_file():
+        return {"table": "", "file": ""}
+    content = base64.b64encode(table.read_bytes()).decode()
+    return {"table": f"data:text/csv;base64,{content}", "file": f"{path.parent.name}_{table.name}"}
+
+
+def _failures(
+    runs: Sequence[Path], survey: Sequence[Path], pixel_scale: float | None
+) -> dict[str, Any] | None:
+    found = failures(runs, survey, pixel_scale)
+    if found is None:
+        return None
+    parts = found.parts.copy()
+    for name in parts.select_dtypes("float"):
+        parts[name] = parts[name].map(number)
+    return {
+        "method": found.method,
+        "sentences": found.sentences,
+        "parts": _rows(parts),
+        "shared": _rows(found.shared) if len(found.shared) else None,
+    }
+
+
+def _simulations(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """Name the simulation of each method that does not use the experiment's own."""
+    settings = configuration.get("method_settings") or {}
+    named = [name for name in configuration.get("methods") or [] if name in settings]
+    return {name: simulation_of(name, settings) for name in named}
 
 
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
@@ -182,14 +229,43 @@ def _coverage(package: Path) -> dict[str, Any]:
             for row in record["coverage"]
             if row["magnitude_low"] is None and row["magnitude_high"] is None
         )
+        whole = [
+            row
+            for row in record["coverage"]
+            if row["magnitude_low"] is None and row["magnitude_high"] is None
+        ]
         return {
             "name": record["name"],
             "reference": record["reference_domain"],
             "networks": len(record["members"]),
             "table": _rows(rows),
+            "sentences": [_coverage_verdict(row, record["parameters"]) for row in whole],
         }
     except (KeyError, TypeError) as error:
         raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
+
+
+def _coverage_verdict(row: Mapping[str, Any], parameters: Sequence[str]) -> str:
+    """State whether errors of one level hold on one test set, as far as its size can tell."""
+    level, count = row["level"], row["n"]
+    place = f"{row['domain'].capitalize()} test set, {100 * level:.0f} % errors"
+    if not count:
+        return f"{place}: no galaxy to test them on."
+    chance = 2 * math.sqrt(level * (1 - level) / count)
+    low, high = max(level - chance, 0.0), min(level + chance, 1.0)
+    found: dict[str, list[str]] = {"too small": [], "larger than necessary": []}
+    for name in parameters:
+        text = f"{name.replace('_', ' ')} ({100 * row[name]:.1f} %)"
+        if row[name] < low:
+            found["too small"].append(text)
+        elif row[name] > high:
+            found["larger than necessary"].append(text)
+    named = [f"{kind} for {', '.join(names)}" for kind, names in found.items() if names]
+    left = len(parameters) - sum(map(len, found.values()))
+    if left:
+        named.append("as stated for the others" if named else "as stated for all quantities")
+    expected = f"{100 * low:.1f} to {100 * high:.1f} % of {count} galaxies are expected"
+    return f"{place} are {'; '.join(named)} ({expected})."
 
 
 def _facts(configuration: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
@@ -208,7 +284,7 @@ def _facts(configuration: Mapping[str, Any], words: Words) -> list[tuple[str, st
     ]
 
 
-def _run_row(folder: Path) -> dict[str, Any]:
+def _run_row(folder: Path, simulations: Mapping[str, str]) -> dict[str, Any]:
     run, metrics = read_json(folder / "run.json"), Metrics(folder / "metrics.json")
     columns, first = metrics.headline(), metrics.items[0]
     try:
@@ -219,6 +295,12 @@ def _run_row(folder: Path) -> dict[str, Any]:
             "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
             "parameters": run.get("parameter_count", "?"),
             "n": {name: int(metrics.value(name, first, "n")) for name in metrics.domains},
+            "sets": {
+                name: f"simulated ({simulations[run['method']]})"
+                if name == "simulated" and simulations.get(run["method"])
+                else name
+                for name in metrics.domains
+            },
             "failed": sum(int(metrics.value(name, first, "failed")) for name in metrics.domains),
             "separability": number(metrics.separability),
             "headings": [column.head for column in columns],
@@ -231,6 +313,15 @@ def _run_row(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{folder}: run.json or metrics.json lacks {error}; rerun training and evaluation"
         ) from None
+
+
+def _made(runs: Sequence[Path]) -> list[tuple[str, str]]:
+    """State when and from which commit the networks were trained."""
+    records = [read_json(Path(run) / "environment.json") for run in runs]
+    days = sorted({str(one["started"])[:10] for one in records if one.get("started")})
+    commits = sorted({str(one["commit"]) for one in records if one.get("commit")})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else "not recorded"
+    return [("Trained on", when), ("Commit", ", ".join(commits) or "not recorded")]
 
 
 def _versions(runs: Sequence[Path]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galadapt.core.errors import ConfigError
-from galadapt.report.build import Picture
+from galadapt.report.build import SECTIONS, Picture
 
 CAPTIONS = {
     "r2_by_method": (
@@ -31,7 +31,10 @@ CAPTIONS = {
         "Predicted against catalogue values of the survey's test galaxies with 68 % errors; all "
         "finite predictions are shown. Black: the catalogue value is outside the 95 % error."
     ),
-    "scatter_by_magnitude": "Scatter (NMAD) of each method on the survey per magnitude bin.",
+    "scatter_by_magnitude": (
+        "Median error (bias) and scatter (NMAD) of each method on the survey's test galaxies per "
+        "magnitude bin, mean over seeds; bars: scatter between seeds."
+    ),
     "survey_scatter": (
         "Predicted against catalogue values of the survey's test galaxies, one row per method "
         "(first seed): before and after adaptation."
@@ -58,24 +61,42 @@ CAPTIONS = {
     "parameters": "Parameters of the simulated and of the survey galaxies.",
     "stamps": (
         "Stamps of both domains from bright to faint, then survey stamps: random ones, the "
-        "brightest and the worst. All on the same asinh scale."
+        "brightest (highest S/N), and the worst: those with most flags, then most light of "
+        "neighbours, then lowest S/N. All on the same asinh scale."
     ),
 }
 
 
+#: Where figures stand that do not show which method is best.
+PLACES = {
+    "scatter_by_magnitude": "fails",
+    "errors": "fails",
+    "questions": "fails",
+    "coverage": "errors",
+    "predicted_with_errors": "errors",
+    "feature_maps": "features",
+}
+
+
 def pictures(
-    comparison: Sequence[Path], variants: Sequence[Path], data: Sequence[Path]
+    comparison: Sequence[Path],
+    variants: Sequence[Path],
+    data: Sequence[Path],
+    package: Sequence[Path] = (),
 ) -> dict[str, list[Picture]]:
-    """Arrange the report's figures: the comparison, each variant (by folder), the data.
+    """Arrange the report's figures by section: of the comparison, of variants (by folder), of data.
 
     Raises:
         ConfigError: a figure has no caption here.
     """
-    sections = {"Methods compared": list(comparison)}
-    for path in variants:
-        sections.setdefault(f"Variant {path.parent.name}", []).append(path)
-    sections["Data"] = list(data)
-    return {title: captioned(paths) for title, paths in sections.items() if paths}
+    sections: dict[str, list[Picture]] = {name: [] for name in SECTIONS}
+    for path, caption in captioned([*comparison, *package]):
+        sections[PLACES.get(path.stem, "best")].append((path, caption))
+    for path, caption in captioned(variants):
+        place = PLACES.get(path.stem, "best")
+        sections[place].append((path, f"Variant {path.parent.name}. {caption}"))
+    sections["data"] += captioned(data)
+    return sections
 
 
 def captioned(paths: Sequence[Path]) -> list[Picture]:

@@ -34,6 +34,7 @@ def inputs(tmp_path, make_run):
     runs = [make_run(method=m, seed=s) for m in ("baseline", "transfer") for s in (1, 2)]
     paths = compared(runs, tmp_path / "tables")
     (tmp_path / "figure.png").write_bytes(PIXEL)
+    (tmp_path / "figure.csv").write_text("panel,x,y\n1,2,3\n")
     (tmp_path / "cuts.csv").write_text(
         "cut,condition,removed,remaining\ncatalog,all rows,0,150\nflag,f <= 0,17,133\n"
     )
@@ -58,12 +59,14 @@ def inputs(tmp_path, make_run):
         "configuration": CONFIGURATION,
         "words": task("galaxies").words,
         "comparison_html": paths["html"],
-        "pictures": {"The data": [(tmp_path / "figure.png", "Labels of <both> domains.")]},
+        "pictures": {
+            "data": [(tmp_path / "figure.png", "Labels of <both> domains.")],
+            "errors": [(tmp_path / "figure.png", "Share of galaxies inside.")],
+        },
         "tables": [tmp_path / "cuts.csv", tmp_path / "rejected.csv"],
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
         "package": tmp_path / "package.json",
-        "package_pictures": [(tmp_path / "figure.png", "Share of galaxies inside.")],
         "choice_html": tmp_path / "choice.html",
         "fits_html": tmp_path / "fits.html",
     }
@@ -97,9 +100,11 @@ def test_the_page_is_whole_and_needs_nothing_else(inputs):
     page = Page(inputs["output"].read_text())
     assert page.open == []
     sources = [a[key] for _, a in page.tags for key in ("src", "href") if key in a]
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert all(
+        source.startswith(("data:image/png;base64,", "data:text/csv", "#")) for source in sources
+    )
     assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
-    anchors = {a["href"][1:] for tag, a in page.tags if tag == "a"}
+    anchors = {a["href"][1:] for tag, a in page.tags if tag == "a" and "download" not in a}
     assert anchors <= {a.get("id") for _, a in page.tags}
     image = next(a["src"] for tag, a in page.tags if tag == "img")
     assert base64.b64decode(image.split(",")[1]) == PIXEL
@@ -111,6 +116,8 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     for name in PARAMETERS:
         assert f"{value(inputs['runs'][0], 'survey', name, 'r2'):.3f}" in text
     for wanted in (
+        "Commit not recorded",
+        "Trained on 2026-01-02",
         "50 000 train",
         "CANDELS study published",
         "f <= 0",
@@ -125,18 +132,19 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     assert re.search(r"edge 2 .*neighbours 1", text)
     assert "2 networks, errors measured on survey validation galaxies" in text
     assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
-    assert "Share of galaxies inside." in text.split("Errors of predictions")[-1]
+    assert "Share of galaxies inside." in text.split("Do the errors hold?")[-1]
     assert "Choosing without labels" in text
     assert "Recommended: seed_disagreement." in text
     # Bins of magnitude stay in the package.
     assert "11.1 %" not in text
 
 
-def test_equal_results_give_equal_bytes_whatever_the_time(inputs):
+def test_equal_results_give_equal_bytes_whatever_the_hour(inputs):
     build_report(**inputs)
     first = inputs["output"].read_bytes()
+    assert b"<dd>2026-01-02</dd>" in first
     path = inputs["runs"][0] / "environment.json"
-    path.write_text(path.read_text().replace("2026-01-02", "2027-05-06").replace("20.0", "33.0"))
+    path.write_text(path.read_text().replace("T03:", "T04:").replace("20.0", "33.0"))
     build_report(**inputs)
     assert inputs["output"].read_bytes() == first
 
@@ -167,12 +175,50 @@ def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said
 
 
 def test_a_task_without_a_package_and_a_choice_has_no_such_sections(inputs):
-    inputs |= {"package": None, "package_pictures": [], "choice_html": None, "fits_html": None}
+    inputs |= {"package": None, "pictures": {}, "choice_html": None, "fits_html": None}
     build_report(**inputs)
     text = Page(inputs["output"].read_text()).text
-    assert "Errors of predictions" not in text
+    assert "Do the errors hold?" not in text
     assert "Choosing without labels" not in text
     assert "Against a profile fit" not in text
+
+
+def test_every_figure_can_be_had_as_numbers(inputs):
+    build_report(**inputs)
+    links = [a for tag, a in Page(inputs["output"].read_text()).tags if tag == "a"]
+    (values, _) = [a for a in links if "download" in a]
+    assert values["download"].endswith("_figure.csv")
+    assert base64.b64decode(values["href"].split(",")[1]) == b"panel,x,y\n1,2,3\n"
+
+
+def test_whether_errors_hold_is_said_in_words(inputs):
+    build_report(**inputs)
+    text = " ".join(Page(inputs["output"].read_text()).text.split())
+    # 68 % of 300 within two sigma: 62.6 to 73.4 %.
+    assert (
+        "Simulated test set, 68 % errors are as stated for all quantities (62.6 to 73.4 % of 300 "
+        "galaxies are expected)." in text
+    )
+    package = json.loads(inputs["package"].read_text())
+    package["coverage"][0] |= {"magnitude": 0.5, "ellipticity": 0.9}
+    inputs["package"].write_text(json.dumps(package))
+    build_report(**inputs)
+    text = " ".join(Page(inputs["output"].read_text()).text.split())
+    assert "are too small for magnitude (50.0 %); larger than necessary for ellipticity" in text
+
+
+def test_rows_name_the_simulation_they_were_tested_on(inputs):
+    settings = {"simulation": None, "starts_from": None, "learner": {"kind": "keras"}}
+    inputs["configuration"] = {
+        **CONFIGURATION,
+        "method_settings": {
+            "baseline": settings,
+            "transfer": {**settings, "simulation": "realistic"},
+        },
+    }
+    build_report(**inputs)
+    text = " ".join(Page(inputs["output"].read_text()).text.split("All runs")[-1].split())
+    assert text.count("simulated (realistic)") == 2
 
 
 def test_no_rejected_object_is_said(inputs):

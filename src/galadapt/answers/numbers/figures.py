@@ -24,6 +24,7 @@ from galadapt.core.files import read_table
 from galadapt.core.quantity import Quantity
 from galadapt.plots.style import (
     COLOURS,
+    MARKS,
     axis_range,
     colours,
     corner,
@@ -247,7 +248,7 @@ def scatter_by_magnitude(compared: Compared, output: Path) -> None:
 
     One pair of rows per variant: median error, then NMAD; bars are the scatter over seeds.
     """
-    wanted = ("variant", "method", "domain", "item", "level", "metric", "mean", "std")
+    wanted = ("variant", "method", "domain", "item", "by", "level", "metric", "mean", "std")
     table = read_table(compared.breakdown, wanted)
     quantities = quantities_of(compared.record)
     variants, methods = list(table["variant"].unique()), list(table["method"].unique())
@@ -257,7 +258,7 @@ def scatter_by_magnitude(compared: Compared, output: Path) -> None:
             for panel in axes.flat:
                 empty(panel, "no magnitude bins")
         return
-    table = table[table["domain"] == "survey"]
+    table = table[(table["domain"] == "survey") & (table["by"] == "magnitude")]
     kinds = ("bias", "scatter")
     colour = colours(methods)
     title = "Survey: median error and scatter (NMAD) by magnitude"
@@ -279,7 +280,7 @@ def scatter_by_magnitude(compared: Compared, output: Path) -> None:
                         part["mean"],
                         yerr=part["std"].fillna(0),
                         color=colour[method],
-                        marker="o",
+                        marker=MARKS[methods.index(method) % len(MARKS)],
                         ms=3.5,
                         lw=1.3,
                         label=method,

@@ -23,14 +23,25 @@ from galadapt.answers.numbers.metrics import (
     columns as pair,
 )
 from galadapt.answers.numbers.settings import Evaluation
-from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View, best, number
+from galadapt.answers.view import (
+    Cell,
+    Column,
+    Estimates,
+    Place,
+    Ranking,
+    Table,
+    View,
+    best,
+    number,
+)
 from galadapt.config.base import DOMAINS
 from galadapt.core.quantity import Quantity
 
 NOTE = (
-    "Mean ± standard deviation over training seeds. Domain AUC: how well a linear classifier "
-    "separates simulated from survey objects by the network's features (0.5: not at all). "
-    "Published figures were measured on other galaxies and are for orientation."
+    "Tables: mean ± standard deviation over training seeds. In sentences, ± also covers the choice "
+    "of test galaxies (bootstrap). Domain AUC: how well a linear classifier separates simulated "
+    "from survey objects by the network's features (0.5: not at all). Published figures were "
+    "measured on other galaxies and are for orientation."
 )
 
 ITEM_PER_ROW = False
@@ -143,16 +154,24 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
     survey = [place for place in places if place.domain == "survey"]
     if len(survey) < 2:
         return
-    for column in _headline(view):
-        cells = [(place.method, view.cell(place, column)) for place in survey]
-        yield best(f"Survey, {column.item}", "R²", cells)
+    named = {
+        column: [(place.method, view.cell(place, column)) for place in survey]
+        for column in _headline(view)
+    }
+    if len(named) > 1:
+        means = [
+            (place.method, _mean([view.cell(place, one) for one in named])) for place in survey
+        ]
+        yield best(f"Survey, mean of the {len(named)} quantities", "R²", means)
+    for column, cells in named.items():
+        yield best(f"Survey, {_words(column)}", "R²", cells)
 
 
 def _loss_and_recovery(
     view: View, home: Place, away: Place, places: Sequence[Place]
 ) -> Iterator[str]:
     pairs = [(c, view.cell(home, c), view.cell(away, c)) for c in _headline(view)]
-    falls = [f"{c.item} {number(a.mean)} to {number(b.mean)}" for c, a, b in pairs]
+    falls = [f"{_words(c)} {number(a.mean)} to {number(b.mean)}" for c, a, b in pairs]
     yield f"R² of the baseline from simulated to survey: {', '.join(falls)}."
     # A share of a loss that the error bars do not establish would be noise over noise.
     lost = [
@@ -166,12 +185,26 @@ def _loss_and_recovery(
             continue
         means = [(c, a, b, view.cell(place, c).mean) for c, a, b in lost]
         shares = [
-            f"{c.item} {_share((mean - b) / (a - b))}"
+            f"{_words(c)} {_share((mean - b) / (a - b))}"
             for c, a, b, mean in means
             if not math.isnan(mean)
         ]
         if shares:
             yield f"Share of that loss recovered by {place.method}: {', '.join(shares)}."
+
+
+def _words(column: Column) -> str:
+    return str(column.item).replace("_", " ")
+
+
+def _mean(cells: Sequence[Cell]) -> Cell:
+    """Average over quantities. Their errors are of the same galaxies and do not cancel."""
+    mean, error = (sum(values) / len(cells) for values in zip(*map(_ends, cells), strict=True))
+    return Cell(mean, error)
+
+
+def _ends(cell: Cell) -> tuple[float, float]:
+    return cell.mean, cell.error
 
 
 def _share(recovered: float) -> str:

@@ -19,9 +19,29 @@ def _facts(configuration: Configuration) -> Facts:
             f"{image.get('stamp_size')} px of {image.get('pixel_scale')} arcsec, "
             f"{image.get('band')}, zero point {image.get('zero_point')} AB",
         ),
+        *_ranges(configuration),
         ("Simulated", _sizes(configuration.get("simulation") or {})),
         *_sources(configuration),
     ]
+
+
+def _ranges(configuration: Configuration) -> Facts:
+    """State the galaxies that are measured, their radii on the sky too."""
+    selection = configuration.get("selection") or {}
+    scale = (configuration.get("image") or {}).get("pixel_scale")
+    parts = []
+    if "magnitude" in selection:
+        low, high = selection["magnitude"]
+        parts.append(f"magnitude {low:g} to {high:g}")
+    if "effective_radius" in selection:
+        low, high = selection["effective_radius"]
+        sky = f" ({low * scale:.2f} to {high * scale:.2f} arcsec)" if scale else ""
+        parts.append(f"effective radius {low:g} to {high:g} px{sky}")
+    for name, words in (("sersic_index", "Sérsic index"), ("ellipticity", "ellipticity")):
+        if name in selection:
+            low, high = selection[name]
+            parts.append(f"{words} {low:g} to {high:g}")
+    return [("Survey galaxies", ", ".join(parts))] if parts else []
 
 
 def _sizes(simulation: Mapping[str, Any]) -> str:
@@ -81,7 +101,7 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
         "The domain AUC measures how well the domains can be separated by the network's features. "
         "Different populations alone keep it above 0.5, and 0.5 means that the domains look alike, "
         "not that measurements are right.",
-        "The published figures are those of the CANDELS study (docs/references.md): single-Sersic "
+        "The published figures are those of the CANDELS study (docs/references.md): single-Sérsic "
         "simulations and CANDELS F160W galaxies of van der Wel et al. 2012. They were measured on "
         "its own galaxies.",
     ]

@@ -66,7 +66,8 @@ def test_all_are_judged_on_the_galaxies_that_could_be_fitted(fits, runs, tmp_pat
 
 def test_the_better_one_is_named(fits, runs, tmp_path):
     _, page = compare(fits, runs[:2], tmp_path)
-    assert f"Survey, ellipticity: {FIT} is best, ahead of baseline (asinh)" in page
+    assert f"Survey, ellipticity: {FIT} is best (R²" in page
+    assert "above baseline (asinh)" in page
     assert "2 seeds together" in page
 
 
