@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galadapt import __version__
-from galadapt.cli import downloads, models, predict, simulate, workflow
+from galadapt.cli import downloads, general, models, predict, simulate, workflow
 from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
 from galadapt.core.log import to_stderr
 
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="galadapt", description=__doc__)
     top.add_argument("--version", action="version", version=f"galadapt {__version__}")
     verbs = top.add_subparsers(dest="verb", required=True)
-    for group in (workflow, simulate, predict, models, downloads):
+    for group in (workflow, simulate, predict, general, models, downloads):
         group.add_verbs(verbs)
     return top
 

@@ -59,6 +59,7 @@ class Stamp:
     signal_to_noise: float  #: of the central segment, for uncorrelated noise
     fwhm: float  #: width of the core (`shapes.windowed_fwhm`) [px], NaN unknown
     flags: int  #: bits of `galadapt.core.extraction_flags.Flag`
+    bad: np.ndarray | None = None  #: pixels without data (S, S); None: there is none
 
     def scaled(self, factor: float) -> Stamp:
         """Return the stamp with all its fluxes multiplied: in another unit."""
@@ -183,6 +184,7 @@ def judge(
         signal_to_noise=signal_to_noise,
         fwhm=float(fwhm),
         flags=int(flags),
+        bad=bad.copy() if bad_fraction > 0 else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from astropy.table import Column, Table
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import atomic, write_csv, write_json, write_parquet
 from galadapt.core.quantity import QUANTITIES
+from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
+from galadapt.prediction.suited import Suited
 
 #: Suffixes of outputs.
 SUFFIXES = (".fits", ".csv", ".parquet", ".vot", ".xml")
@@ -35,10 +38,24 @@ COLUMNS = {
     "sersic_index": ("", "Sersic index"),
     "ellipticity": ("", "1 - b/a"),
     "signal_to_noise": ("", "of the detected pixels"),
+    "position_angle": ("deg", "of the major axis, from the image's +y counter-clockwise"),
+    "x_centre": ("pix", "column of the galaxy's centre on the image, 0-based"),
+    "y_centre": ("pix", "row of the galaxy's centre on the image, 0-based"),
+    **{
+        f"corr_{first}_{second}": ("", f"correlation of the errors of {first} and {second}")
+        for first, second in itertools.combinations(NUMBERS, 2)
+    },
     "unlike": ("", "distance from the training's stamps over its limit"),
     "flags": ("", "bits: see the header"),
     "reason": ("", "why an object was not measured"),
 }
+
+#: Columns that only the package for any image has.
+FURTHER = (
+    *("position_angle", "position_angle_err", "x_centre", "x_centre_err"),
+    *("y_centre", "y_centre_err"),
+    *(name for name in COLUMNS if name.startswith("corr_")),
+)
 
 #: Share of the training range by which a prediction may lie outside: scatter at its edges.
 _MARGIN = 0.01
@@ -48,7 +65,11 @@ _NOISE_FACTOR = 3.0
 
 
 def assemble(
-    package: Package, objects: pd.DataFrame, raw: pd.DataFrame, level: float, common: int = 0
+    package: Package | Suited,
+    objects: pd.DataFrame,
+    raw: pd.DataFrame,
+    level: float,
+    common: int = 0,
 ) -> pd.DataFrame:
     """Turn the networks' outputs into the catalogue.
 
@@ -108,6 +129,9 @@ def assemble(
             table["effective_radius_arcsec_err"] = errors[:, column] * record.pixel_scale
     table["signal_to_noise"] = raw["signal_to_noise"].to_numpy(float)
     table["unlike"] = raw["unlike"].to_numpy(float)
+    for name in FURTHER:
+        if name in raw:
+            table[name] = raw[name].to_numpy(float)
     table["flags"] = flags.astype(np.int32)
     table["reason"] = raw["reason"].to_numpy()
     return table

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
+from galadapt.cutouts.stamps import Stamp
 from galadapt.learners.keras import networks
 from galadapt.learners.orientations import mean_output
 from galadapt.learners.predict import feature_columns
@@ -31,6 +32,8 @@ class Measured:
     predicted: np.ndarray  #: Mean over members (n, p) in the parameters' units.
     spread: np.ndarray  #: Standard deviation between members (n, p); 0 with a single one.
     features: np.ndarray  #: The first member's features (n, f).
+    #: Further columns of the catalogue, by name (n,).
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Ensemble:
@@ -83,6 +86,10 @@ class Ensemble:
         if self._averages:
             return mean_output(model.predict_on_batch, prepared)
         return model.predict_on_batch(prepared)
+
+    def measure(self, stamps: Sequence[Stamp]) -> Measured:
+        """Measure stamps by their pixels."""
+        return self(np.stack([stamp.pixels for stamp in stamps]))
 
     def __call__(self, images: np.ndarray) -> Measured:
         """Measure stamps (n, S, S), background-subtracted, at the package's zero point and scale.

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
+from galadapt.general.package import RELEASED, is_general
 from galadapt.learners.keras import backend
 from galadapt.prediction.package import RECORD, Record, newest_package, packages_under, read_package
 from galadapt.prediction.store import opened
@@ -40,7 +41,8 @@ def locate(given: str | Path) -> Path:
 def default_package(made_here: Path) -> Path:
     """Choose the package to measure with where none is named.
 
-    That is the newest one in the folder where this checkout makes them, else the newest fetched.
+    That is the newest one in the folder where this checkout makes them, else the newest fetched,
+    else the released one, which galadapt brings and which is for any image.
 
     Raises:
         DataError: there is none.
@@ -48,6 +50,9 @@ def default_package(made_here: Path) -> Path:
     for models in (made_here, models_folder()):
         if packages_under(models):
             return newest_package(models)
+    if is_general(RELEASED):
+        log.info(f"no package made or fetched; measuring with the released one ({RELEASED})")
+        return RELEASED
     raise DataError(
         f"no prediction package in {made_here} and none fetched; `galadapt models fetch` one, make "
         "one with `make demo`, or name one with --model"

@@ -17,10 +17,11 @@ from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
+from galadapt.general.package import GeneralPackage
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.package import Package, Record, read_package
+from galadapt.prediction.package import Package, Record, opened_package
 from galadapt.prediction.stamps import (
     CutoutStamps,
     ImageStamps,
@@ -28,8 +29,11 @@ from galadapt.prediction.stamps import (
     StampSource,
     usable,
 )
+from galadapt.prediction.suited import ImageFacts, Suited, facts_of, psf_of, suited
 from galadapt.simulation.psf import fwhm, make_psf
+from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
+from galadapt.stamps.format import StampSet
 
 #: Relative difference of the PSF's width from the package's that is worth a flag.
 _PSF_TOLERANCE = 0.1
@@ -60,7 +64,7 @@ class Inputs:
 class Prepared:
     """Inputs that are open and checked."""
 
-    package: Package
+    package: Package | Suited
     sources: Sequence[StampSource]  #: Where stamps come from, in the order they are tried.
     objects: pd.DataFrame  #: What is measured: id, and ra, dec [deg] or x, y [px].
     psf: Psf  #: The images' PSF: the one given, else that of the training.
@@ -85,12 +89,24 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         ConfigError: not exactly one kind of input, or options that contradict each other.
         DataError: a file is missing, broken or unfit.
     """
-    package = read_package(model)
+    found = opened_package(model)
+    _check_options(inputs)
+    package: Package | Suited
+    if isinstance(found, GeneralPackage):
+        facts = _facts(inputs)
+        package = suited(
+            found, facts, psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale)
+        )
+    else:
+        package = found
     record = package.record
     for line in scope(record):
         log.info(f"{package.folder}: {line}")
-    _check_options(inputs)
-    psf, psf_fwhm, common = _compare_psf(record, inputs)
+    if isinstance(package, Suited):
+        psf, psf_fwhm = record.psf, record.psf_fwhm
+        common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
+    else:
+        psf, psf_fwhm, common = _compare_psf(record, inputs)
     # A crowded galaxy is measured and flagged here; a training set leaves it out.
     extraction = record.extraction.model_copy(
         update={"psf_fwhm": psf_fwhm, "max_neighbour_fraction": 1.0}
@@ -201,6 +217,19 @@ def _cutout_paths(given: Sequence[Path]) -> list[Path]:
     if missing:
         raise DataError(f"{missing[0]}: no such cutout; check the path")
     return paths
+
+
+def _facts(inputs: Inputs) -> ImageFacts:
+    """Pixel scale, zero point and typical noise of the first of the images."""
+    if inputs.stamps is not None:
+        with StampSet(inputs.stamps) as stamps:
+            about = stamps.metadata
+            rms = about.get("pixel_rms") or np.nan
+            return ImageFacts(float(about["pixel_scale"]), float(about["zero_point"]), float(rms))
+    paths = _cutout_paths(inputs.cutouts) if inputs.cutouts else list(inputs.images)
+    maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
+    with open_mosaic(paths[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
+        return facts_of(mosaic)
 
 
 def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:

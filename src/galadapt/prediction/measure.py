@@ -27,6 +27,7 @@ from galadapt.prediction.stamps import Batch, StampSource, usable
 
 if TYPE_CHECKING:
     from galadapt.prediction.ensemble import Ensemble
+    from galadapt.prediction.suited import Suited, SuitedRunner
 
 #: Objects of a part.
 PART = 512
@@ -46,8 +47,8 @@ def input_digest(path: Path) -> str:
 
 
 def measure(
-    package: Package,
-    ensemble: Ensemble,
+    package: Package | Suited,
+    ensemble: Ensemble | SuitedRunner,
     sources: Sequence[StampSource],
     objects: pd.DataFrame,
     parts: Path,
@@ -131,7 +132,10 @@ def _grouped(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
 
 
 def _measured(
-    package: Package, ensemble: Ensemble, source: StampSource, batches: Sequence[Batch]
+    package: Package | Suited,
+    ensemble: Ensemble | SuitedRunner,
+    source: StampSource,
+    batches: Sequence[Batch],
 ) -> pd.DataFrame:
     """Measure some objects; one without a usable stamp has NaN and a reason."""
     judged = [one for batch in batches for one in batch.judged]
@@ -152,10 +156,13 @@ def _measured(
     values = np.full((len(table), len(names)), np.nan)
     unlike = np.full(len(table), np.nan)
     if stamps:
-        result = ensemble(np.stack([stamp.pixels for stamp in stamps]))
+        result = ensemble.measure(stamps)
         values[good] = np.concatenate([result.predicted, result.spread], axis=1)
         unlike[good] = package.familiarity.distance(result.features)
     table[names] = values
+    for name, column in (result.extra if stamps else {}).items():
+        table[name] = np.nan
+        table.loc[good, name] = column
     table["unlike"] = unlike
     return table
 

@@ -28,6 +28,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
+from galadapt.general.package import GeneralPackage, is_general, read
 from galadapt.learners.predict import feature_columns
 from galadapt.prediction.intervals import KINDS, Intervals
 from galadapt.stamps.preprocess import Step
@@ -43,7 +44,7 @@ _NEAREST, _UNLIKE = 5, 99
 class Member(Section):
     """One network; its file lies in the package itself."""
 
-    file: str = Field(pattern=r"^member-[0-9]+\.keras$")
+    file: str = Field(pattern=r"^(member-[0-9]+\.keras|network\.onnx)$")
     seed: int
     digest: str
     target_scaling: dict[str, Any]
@@ -147,6 +148,17 @@ class Familiarity:
         found = self._tree.kneighbors((features - self._mean) / self._width)[0]
         distance: np.ndarray = found.mean(axis=1) / self._limit
         return distance
+
+
+def opened_package(folder: str | Path) -> Package | GeneralPackage:
+    """Open a package of either kind: of trained runs, or of the network for any image.
+
+    Raises:
+        DataError: it is missing, broken, or of another version.
+    """
+    if is_general(Path(folder)):
+        return read(folder)
+    return read_package(folder)
 
 
 def read_package(folder: str | Path) -> Package:

@@ -15,12 +15,13 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
-from galadapt.learners.keras import backend
 from galadapt.prediction.catalogue import assemble, check_output, flag_notes, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs, Prepared, check_overwriting, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
+from galadapt.prediction.runner import runner_of
+from galadapt.prediction.suited import Suited
 
 
 def predict(
@@ -61,22 +62,13 @@ def predict(
         if plot_count < 1:
             raise ConfigError(f"--plot-count: must be at least 1, not {plot_count}; correct it")
     check_overwriting(inputs, [output, *([plot] if plot else [])])
-    backend.prepare(compute or Compute())
-    # Keras must not be imported before its backend is chosen.
-    from galadapt.prediction.ensemble import Ensemble
-
     prepared = prepare(model, inputs)
     package, objects = prepared.package, prepared.objects
-    available = len(package.record.members)
-    if members is not None and not 1 <= members <= available:
-        raise ConfigError(
-            f"--members: {members} of the package's {available} networks; name 1 or more of them"
-        )
-    ensemble = Ensemble.of_package(package, members)
+    runner = runner_of(package, members, compute)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members)
-        raw = measure(package, ensemble, prepared.sources, objects, parts, key)
+        raw = measure(package, runner, prepared.sources, objects, parts, key)
         table = assemble(package, objects, raw, level, prepared.common)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
         write_catalogue(output, table, notes)
@@ -131,7 +123,9 @@ def _provenance(
     }
 
 
-def _summarise(package: Package, table: pd.DataFrame, raw: pd.DataFrame, output: Path) -> None:
+def _summarise(
+    package: Package | Suited, table: pd.DataFrame, raw: pd.DataFrame, output: Path
+) -> None:
     flags = table["flags"].to_numpy()
     measured = (flags & int(Flag.NO_STAMP)) == 0
     log.info(

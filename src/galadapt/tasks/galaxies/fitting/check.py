@@ -17,10 +17,10 @@ from galadapt.core.files import write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
-from galadapt.learners.keras import backend
 from galadapt.plots.style import axis_range, drawing, empty
 from galadapt.prediction.catalogue import check_output
 from galadapt.prediction.inputs import Inputs, check_overwriting, prepare
+from galadapt.prediction.runner import runner_of
 from galadapt.simulation.psf import make_psf
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
 
@@ -74,10 +74,6 @@ def fit_check(
     if plot is not None:
         check_output(plot, (".png",), "plot")
     check_overwriting(inputs, [output, objects, *([plot] if plot else [])])
-    backend.prepare(compute or Compute())
-    # Keras must not be imported before its backend is chosen.
-    from galadapt.prediction.ensemble import Ensemble
-
     prepared = prepare(model, inputs)
     package, record = prepared.package, prepared.package.record
     rows = np.sort(generator(seed, _SAMPLE).permutation(len(prepared.objects))[:sample])
@@ -88,7 +84,7 @@ def fit_check(
             "input gives the reasons"
         )
     kept = sorted(stamps)
-    result = Ensemble.of_package(package)(np.stack([stamps[row].pixels for row in kept]))
+    result = runner_of(package, compute=compute).measure([stamps[row] for row in kept])
     widths = package.intervals.errors(result.predicted, result.spread, level)
     psf = make_psf(prepared.psf, record.pixel_scale)
     fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)

@@ -1,0 +1,23 @@
+"""The seven numbers that the network measures of a galaxy, and their conversion."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Order of every vector and covariance. Flux in units of the stamp's pixels; radius: semi-major
+#: half-light radius [px]; e1 = e cos(2 PA), e2 = e sin(2 PA) with e = 1 - b/a and the position
+#: angle counter-clockwise from +y; x and y [px] from the middle of the stamp.
+PARAMETERS = ("ln_flux", "ln_radius", "ln_index", "e1", "e2", "x", "y")
+
+#: Side of the stamps [px], at the image's own pixel scale.
+SIDE = 128
+
+
+def position_angle(theta: np.ndarray) -> np.ndarray:
+    """Position angles [deg] in [0, 180) of vectors (..., 7)."""
+    return np.degrees(np.arctan2(theta[..., 4], theta[..., 3])) / 2 % 180.0
+
+
+def ellipticity(theta: np.ndarray) -> np.ndarray:
+    """Ellipticities 1 - b/a of vectors (..., 7), at most 1."""
+    return np.minimum(np.hypot(theta[..., 3], theta[..., 4]), 1.0)

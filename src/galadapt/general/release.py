@@ -1,0 +1,336 @@
+"""Making the package of a trained network: export, calibration, tests, record.
+
+Calibration and tests use simulations of seeds of their own, fixed in `SEEDS`, never trained on.
+Accuracy and coverage are measured on the exported file, in ONNX Runtime, as users run it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from galadapt import __version__
+from galadapt.config.base import Interval
+from galadapt.config.general import General
+from galadapt.core.files import atomic, write_json
+from galadapt.core.log import log
+from galadapt.core.provenance import file_digest
+from galadapt.general import package, run
+from galadapt.general.simulate import Simulator, Stamps
+
+#: Seeds of the galaxies that errors are calibrated with, and of those the package is tested on.
+SEEDS = {"calibration": 9101, "test": 9202}
+
+#: Edges of the bins of brightness [ln(flux over noise)]: 1 mag of the CANDELS wide survey is 0.92.
+EDGES = (4.3, 5.6, 6.5, 7.4, 8.3, 9.7, 11.1, 12.5, 14.6)
+
+#: Share of variance of the features' main directions that is kept, and their largest number.
+_DIRECTIONS = 16
+
+#: Quantities of the tables, as users see them.
+QUANTITIES = ("magnitude", "effective_radius", "sersic_index", "ellipticity", "x", "y")
+
+_MAGNITUDES = 2.5 / np.log(10)
+
+
+class Tested(NamedTuple):
+    """Simulated galaxies and what was measured of them."""
+
+    found: run.Measured
+    theta: np.ndarray  #: truth (n, 7)
+    crowded: np.ndarray
+    composite: np.ndarray
+
+
+def export(model: keras.Model, path: Path) -> None:
+    """Write a network as ONNX: inputs centre, field, scalars; outputs the answer and features."""
+    both = keras.Model(
+        model.inputs, [model.outputs[0], model.get_layer("features").output], name="general"
+    )
+    signature = [
+        keras.InputSpec(shape=(run.BATCH, *given.shape[1:]), dtype="float32", name=given.name)
+        for given in model.inputs
+    ]
+    with TemporaryDirectory() as folder:
+        made = Path(folder, "network.onnx")
+        both.export(made, format="onnx", input_signature=[signature], verbose=False)
+        halved(made)
+        with atomic(path) as temporary:
+            temporary.write_bytes(made.read_bytes())
+
+
+def halved(path: Path) -> None:
+    """Store the large weights of an ONNX file as float16, in half the size; run in float32."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < 256:
+            continue
+        name = tensor.name
+        small = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(small, f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def tested(network: run.Network, recipe: General, seed: int, sets: int) -> Tested:
+    """Measure galaxies that the recipe draws with a seed; `sets` of them, each used once."""
+    training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
+    simulator = Simulator(recipe.model_copy(update={"training": training}))
+    batches = itertools.chain.from_iterable(simulator.batches(k) for k in range(sets))
+    parts = [(measured(network, one), one) for one in batches]
+    found = [result for result, _ in parts]
+    return Tested(
+        run.Measured(
+            *(
+                np.concatenate([getattr(one, name) for one in found])
+                for name in run.Measured.__dataclass_fields__
+            )
+        ),
+        np.concatenate([one.theta for _, one in parts]),
+        np.concatenate([one.crowded for _, one in parts]),
+        np.concatenate([one.composite for _, one in parts]),
+    )
+
+
+def measured(network: run.Network, stamps: Stamps) -> run.Measured:
+    """Run the network on simulated stamps, which are in units of their noise."""
+    noise = np.ones(len(stamps.images))
+    return run.measure(network, stamps.images, stamps.valid, noise, stamps.psfs, stamps.psf_index)
+
+
+def pulls(sample: Tested) -> np.ndarray:
+    """Errors over their sigma (n, 8): the seven numbers and the ellipticity."""
+    found = sample.found
+    sigma = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
+    e = np.hypot(sample.theta[:, 3], sample.theta[:, 4])
+    own = (found.theta - sample.theta) / sigma
+    return np.concatenate([own, ((found.ellipticity - e) / found.ellipticity_err)[:, None]], axis=1)
+
+
+def calibration(sample: Tested) -> package.Calibration:
+    """Factors by which the errors cover 68 % in each bin of measured brightness."""
+    size = np.abs(pulls(sample))
+    brightness = sample.found.theta[:, 0]
+    middles, factors = [], []
+    for low, high in itertools.pairwise((-np.inf, *EDGES[1:-1], np.inf)):
+        here = (brightness >= low) & (brightness < high)
+        if here.sum() >= 100:
+            middles.append(float(np.mean(brightness[here])))
+            # A normal law's 68.27 % lie within one sigma; its 95.45 % within two.
+            narrow = np.quantile(size[here], 0.6827, axis=0)
+            wide = np.quantile(size[here], 0.9545, axis=0) / 2
+            factors.append(tuple(np.round(np.sqrt(narrow * wide), 4).tolist()))
+    return package.Calibration(ln_flux=tuple(middles), factors=tuple(factors))
+
+
+def familiar(features: np.ndarray) -> package.Familiar:
+    """Describe the features of the training's galaxies."""
+    mean = features.mean(axis=0)
+    _, scatter, directions = np.linalg.svd(features - mean, full_matrices=False)
+    kept = min(_DIRECTIONS, int((scatter > 1e-6 * scatter[0]).sum()))
+    scaled = directions[:kept] / (scatter[:kept, None] / np.sqrt(len(features)))
+    shape = package.Familiar(
+        mean=tuple(np.round(mean, 6).tolist()),
+        directions=tuple(tuple(np.round(row, 6).tolist()) for row in scaled),
+        limit=1.0,
+    )
+    limit = float(np.quantile(package.distance(features, shape), 0.99))
+    return shape.model_copy(update={"limit": round(limit, 5)})
+
+
+def quality(sample: Tested) -> list[dict[str, Any]]:
+    """Bias, NMAD, R2 and coverage, by kind of galaxy and brightness.
+
+    Errors are absolute in the magnitude, the ellipticity and the centre [px], relative in the
+    radius, in dex in the index.
+    """
+    found, theta = sample.found, sample.theta
+    e = np.hypot(theta[:, 3], theta[:, 4])
+    errors = np.stack(
+        [
+            -_MAGNITUDES * (found.theta[:, 0] - theta[:, 0]),
+            np.exp(found.theta[:, 1] - theta[:, 1]) - 1,
+            (found.theta[:, 2] - theta[:, 2]) / np.log(10),
+            found.ellipticity - e,
+            found.theta[:, 5] - theta[:, 5],
+            found.theta[:, 6] - theta[:, 6],
+        ],
+        axis=1,
+    )
+    truth = np.stack(
+        [
+            -_MAGNITUDES * theta[:, 0],
+            theta[:, 1],
+            theta[:, 2],
+            e,
+            theta[:, 5],
+            theta[:, 6],
+        ],
+        axis=1,
+    )
+    said = np.stack(
+        [
+            -_MAGNITUDES * found.theta[:, 0],
+            found.theta[:, 1],
+            found.theta[:, 2],
+            found.ellipticity,
+            found.theta[:, 5],
+            found.theta[:, 6],
+        ],
+        axis=1,
+    )
+    size = np.abs(pulls(sample))[:, [0, 1, 2, 7, 5, 6]]
+    kinds = {
+        "single": ~sample.crowded & ~sample.composite,
+        "crowded": sample.crowded & ~sample.composite,
+        "composite": sample.composite,
+        "all": np.ones(len(theta), bool),
+    }
+    rows = []
+    for kind, chosen in kinds.items():
+        for low, high in ((EDGES[0], EDGES[-1]), *itertools.pairwise(EDGES)):
+            here = chosen & (theta[:, 0] >= low) & (theta[:, 0] < high)
+            if here.sum() < 50:
+                continue
+            for column, name in enumerate(QUANTITIES):
+                some, true = errors[here, column], truth[here, column]
+                bias = float(np.median(some))
+                residual = said[here, column] - true
+                rows.append(
+                    {
+                        "kind": kind,
+                        "quantity": name,
+                        "ln_flux_low": low,
+                        "ln_flux_high": high,
+                        "n": int(here.sum()),
+                        "bias": round(bias, 5),
+                        "nmad": round(1.4826 * float(np.median(np.abs(some - bias))), 5),
+                        "r2": round(
+                            1 - float((residual**2).sum() / ((true - true.mean()) ** 2).sum()), 5
+                        ),
+                        "cover68": round(float((size[here, column] < 1).mean()), 4),
+                        "cover95": round(float((size[here, column] < 1.96).mean()), 4),
+                    }
+                )
+    return rows
+
+
+def ranks(sample: Tested, bins: int = 20) -> np.ndarray:
+    """Simulation-based calibration: histograms (8, bins) of the truth's rank in its posterior.
+
+    Uniform where errors are right (Talts et al. 2018). For normal posteriors the rank is the
+    normal law's integral of the pull.
+    """
+    from scipy.special import ndtr
+
+    rank = ndtr(-pulls(sample))
+    return np.stack([np.histogram(column, bins, (0, 1))[0] for column in rank.T])
+
+
+def expected_coverage(sample: Tested, levels: np.ndarray) -> np.ndarray:
+    """Share of truths inside the joint credible region of each level: ellipsoids of all seven.
+
+    The test of Lemos et al. (2023) with the region of highest density of a normal posterior.
+    """
+    from scipy.stats import chi2
+
+    residual = sample.found.theta - sample.theta
+    square = np.einsum("ni,nij,nj->n", residual, np.linalg.inv(sample.found.covariance), residual)
+    share: np.ndarray = np.array([(square < chi2.ppf(level, run.P)).mean() for level in levels])
+    return share
+
+
+def release(
+    model: keras.Model,
+    recipe: General,
+    progress: Mapping[str, Any],
+    output: Path,
+    sets: int,
+    licence: str,
+    citation: str,
+    name: str = "galadapt general",
+) -> package.GeneralPackage:
+    """Write the package of a trained network into a folder, and open it.
+
+    Args:
+        model: The network, with the weights to be released.
+        recipe: Its settings.
+        progress: steps, stamps and cpu_seconds of its training.
+        output: Folder to write.
+        sets: Sets of galaxies of the calibration and of the test each.
+        licence, citation: Of the package.
+        name: Of the package.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / package.NETWORK
+    export(model, path)
+    network = run.opened(path)
+    sample = tested(network, recipe, SEEDS["calibration"], sets)
+    found = calibration(sample)
+    known = familiar(sample.found.features)
+    test = tested(network, recipe, SEEDS["test"], sets)
+    right = package.calibrated(test.found, np.ones(len(test.theta)), found)
+    test = test._replace(found=right)
+    draws = recipe.draws
+    ranges = {
+        # Training reaches further on each side than what is claimed.
+        "ln_flux": Interval(low=draws.ln_flux.low + 1.2, high=draws.ln_flux.high - 0.3),
+        "effective_radius": Interval(
+            low=draws.effective_radius.low * 1.5, high=draws.effective_radius.high * 0.8
+        ),
+        "sersic_index": Interval(
+            low=draws.sersic_index.low * 1.1, high=draws.sersic_index.high * 0.97
+        ),
+        "ellipticity": Interval(low=0.0, high=draws.ellipticity.high - 0.02),
+        "psf_fwhm": Interval(low=draws.psf.fwhm.low * 1.05, high=draws.psf.fwhm.high / 1.05),
+    }
+    record = package.GeneralRecord(
+        name=name,
+        network_digest=file_digest(path),
+        size=path.stat().st_size,
+        inputs=package.INPUTS,
+        recipe=recipe,
+        steps=int(progress["steps"]),
+        stamps=int(progress["stamps"]),
+        cpu_seconds=round(float(progress["cpu_seconds"]), 1),
+        ranges=ranges,
+        calibration=found,
+        familiar=known,
+        quality=tuple(quality(test)),
+        licence=licence,
+        citation=citation,
+        version=__version__,
+        provenance={
+            "seeds": {"training": recipe.training.seed, **SEEDS},
+            "tested_galaxies": len(test.theta),
+            "ranks": ranks(test).tolist(),
+            "joint_coverage": {
+                str(level): round(float(share), 4)
+                for level, share in zip(
+                    (0.5, 0.68, 0.9, 0.95),
+                    expected_coverage(test, np.array([0.5, 0.68, 0.9, 0.95])),
+                    strict=True,
+                )
+            },
+        },
+    )
+    write_json(
+        output / package.RECORD, {"schema": package.SCHEMA, **record.model_dump(mode="json")}
+    )
+    log.info(f"{output}: {record.size / 1e6:.1f} MB, tested on {len(test.theta)} galaxies")
+    return package.read(output)

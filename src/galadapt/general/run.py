@@ -1,0 +1,161 @@
+"""Running the network for any image, in ONNX Runtime: no TensorFlow, no Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from galadapt.core.errors import DataError
+from galadapt.general.inputs import prepare
+from galadapt.general.parameters import PARAMETERS
+
+P = len(PARAMETERS)
+TRIANGLE = P * (P + 1) // 2
+
+#: Numbers of an output: means, factor of the inverse covariance, ellipticity, log of its error.
+OUTPUTS = P + TRIANGLE + 2
+
+#: Middle and scatter of the simulated values, of which outputs are multiples; flux relative to the
+#: anchor.
+MIDDLE = np.array([1.9, 2.2, 0.4, 0.0, 0.0, 0.0, 0.0], np.float32)
+SPREAD = np.array([0.8, 1.1, 0.8, 0.33, 0.33, 1.2, 1.2], np.float32)
+E_MIDDLE, E_SPREAD = 0.46, 0.26
+
+#: Limits of the logarithms of the scales of errors, in units of `SPREAD`.
+LOG_LOW, LOG_HIGH = -6.0, 2.0
+
+#: Stamps of one pass, always this many: results do not depend on how stamps are grouped.
+BATCH = 32
+
+#: Gives outputs (n, 37) and features (n, f) of a batch of inputs.
+Network = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the network says about n stamps."""
+
+    theta: np.ndarray  #: (n, 7), see `PARAMETERS`; flux in units of the stamps
+    covariance: np.ndarray  #: (n, 7, 7)
+    ellipticity: np.ndarray  #: (n,) 1 - b/a; its own estimate, which has no bias from noise
+    ellipticity_err: np.ndarray  #: (n,)
+    features: np.ndarray  #: (n, f)
+
+
+def opened(path: Path) -> Network:
+    """Open an ONNX file for one thread; a DataError if it is damaged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            path, sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        names = [given.name for given in session.get_inputs()]
+        shapes = [given.shape for given in session.get_inputs()]
+    except Exception as error:
+        # A damaged file fails in as many ways as it has parts.
+        line = " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{path}: no ONNX network that can be run ({line}); make or fetch the package again"
+        ) from None
+    if len(shapes) != 3 or len(session.get_outputs()) != 2:
+        raise DataError(
+            f"{path}: a network of {len(shapes)} inputs and {len(session.get_outputs())} outputs, "
+            "not 3 and 2; make or fetch the package again"
+        )
+
+    def network(
+        centre: np.ndarray, field: np.ndarray, scalars: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        given = dict(zip(names, (centre, field, scalars), strict=True))
+        outputs, features = session.run(None, given)
+        return outputs, features
+
+    return network
+
+
+def measure(
+    network: Network,
+    images: np.ndarray,
+    valid: np.ndarray,
+    noise: np.ndarray,
+    psfs: np.ndarray,
+    psf_index: np.ndarray,
+) -> Measured:
+    """Measure stamps.
+
+    Args:
+        network: From `opened`.
+        images: (n, S, S) background-subtracted, in any unit.
+        valid: (n, S, S) bool, pixels that count.
+        noise: (n,) rms of a pixel in that unit.
+        psfs: (g, S, S) effective PSFs of sum 1, centred in the middle.
+        psf_index: (n,) the PSF of each stamp.
+    """
+    parts: list[tuple[np.ndarray, ...]] = []
+    for start in range(0, len(images), BATCH):
+        rows = slice(start, start + BATCH)
+        noise_here = noise[rows, None, None].astype(np.float32)
+        given = prepare(images[rows] / noise_here, valid[rows], psfs, psf_index[rows])
+        count = len(given.anchor)
+        padded = [_padded(array, BATCH) for array in given[:3]]
+        outputs, features = network(*padded)
+        parts.append((outputs[:count], features[:count], given.anchor))
+    if not parts:
+        parts.append((np.zeros((0, OUTPUTS)), np.zeros((0, 1)), np.zeros(0)))
+    outputs, features, anchor = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return split(outputs, features, anchor, noise)
+
+
+def _padded(array: np.ndarray, count: int) -> np.ndarray:
+    if len(array) == count:
+        return array
+    padded = np.zeros((count, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
+
+
+def split(
+    outputs: np.ndarray, features: np.ndarray, anchor: np.ndarray, noise: np.ndarray
+) -> Measured:
+    """Turn outputs (n, 37) into values and covariances; fluxes times `noise` (n,)."""
+    outputs = outputs.astype(np.float64)
+    theta = outputs[:, :P] * SPREAD + MIDDLE
+    theta[:, 0] += anchor + np.log(noise)
+    whitening = np.linalg.inv(factor(outputs))
+    covariance = whitening @ np.swapaxes(whitening, 1, 2)
+    covariance *= SPREAD[:, None] * SPREAD[None, :]
+    return Measured(
+        theta,
+        covariance,
+        np.clip(outputs[:, -2] * E_SPREAD + E_MIDDLE, 0.0, 0.99),
+        np.exp(limited(outputs[:, -1])) * E_SPREAD,
+        features.astype(np.float64),
+    )
+
+
+def factor(outputs: np.ndarray) -> np.ndarray:
+    """Lower triangular A (n, 7, 7) with A (truth - mean) of unit covariance."""
+    raw = outputs[:, P : P + TRIANGLE]
+    lower = np.zeros((len(outputs), P, P))
+    place = P
+    for i in range(P):
+        lower[:, i, i] = 1.0
+        for j in range(i):
+            lower[:, i, j] = raw[:, place]
+            place += 1
+    scale: np.ndarray = np.exp(-limited(raw[:, :P]))[:, :, None] * lower
+    return scale
+
+
+def limited(raw: Any) -> Any:
+    """Keep logarithms of errors inside their limits, smoothly; as in the likelihood."""
+    middle, half = (LOG_HIGH + LOG_LOW) / 2, (LOG_HIGH - LOG_LOW) / 2
+    return middle + half * np.tanh((raw - middle) / half)

@@ -1,0 +1,38 @@
+"""Chooses what runs a package: Keras for trained runs, ONNX Runtime for the one for any image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError
+from galadapt.prediction.package import Package
+from galadapt.prediction.suited import Suited, SuitedRunner
+
+if TYPE_CHECKING:
+    from galadapt.prediction.ensemble import Ensemble
+
+
+def runner_of(
+    package: Package | Suited, members: int | None = None, compute: Compute | None = None
+) -> Ensemble | SuitedRunner:
+    """Load the networks of a package, with `members` only so many of them.
+
+    Raises:
+        ConfigError: it has not so many, or the backend is not installed.
+        DataError: a network is broken or does not fit the package.
+    """
+    available = len(package.record.members)
+    if members is not None and not 1 <= members <= available:
+        raise ConfigError(
+            f"--members: {members} of the package's {available} networks; name 1 or more of them"
+        )
+    if isinstance(package, Suited):
+        return SuitedRunner(package)
+    from galadapt.learners.keras import backend
+
+    backend.prepare(compute or Compute())
+    # Keras must not be imported before its backend is chosen.
+    from galadapt.prediction.ensemble import Ensemble
+
+    return Ensemble.of_package(package, members)

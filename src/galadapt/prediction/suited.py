@@ -1,0 +1,311 @@
+"""The package for any image, suited to the images at hand: their pixels, noise, PSF, zero point.
+
+It then has what a package of trained runs has (`galadapt.prediction.package.Package`), so that
+stamps are cut, checked and written alike; but stamps keep the images' own pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import galsim
+import numpy as np
+from scipy.special import ndtri
+
+from galadapt import __version__
+from galadapt.config.base import Interval
+from galadapt.config.image import FitsPsf, Psf
+from galadapt.config.survey import Extraction
+from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.log import log
+from galadapt.core.photometry import magnitude_of
+from galadapt.core.quantity import PARAMETERS
+from galadapt.cutouts.neighbours import shape_of
+from galadapt.cutouts.stamps import Stamp
+from galadapt.general.package import NETWORK, GeneralPackage
+from galadapt.general.parameters import PARAMETERS as NUMBERS
+from galadapt.general.parameters import SIDE, position_angle
+from galadapt.prediction.package import Member, Quality, Record
+from galadapt.simulation.psf import fwhm, make_psf
+
+#: Meshes of the background [px]: wide, so that they do not take the wings of large galaxies.
+_MESH = 64
+
+#: Share of a stamp that may be missing or bad; the network is given which pixels are.
+_BAD = 0.6
+
+#: Pixels around the middle that must not all be bad.
+_CORE = 2
+
+#: Side of the piece in the middle of an image that its typical noise is taken from [px].
+_PIECE = 1024
+
+_MAGNITUDES = 2.5 / np.log(10)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of the images before a stamp is cut."""
+
+    pixel_scale: float  #: [arcsec/px]
+    zero_point: float | None
+    pixel_rms: float  #: typical noise of a pixel
+
+
+class OwnErrors:
+    """Errors that every object brings with it: its spread is a normal law's sigma."""
+
+    def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
+        """Half-widths of the intervals that hold the truth with probability `level`."""
+        widths: np.ndarray = spread * ndtri((1 + level) / 2)
+        return np.where(np.isfinite(predicted), widths, np.nan)
+
+
+@dataclass(frozen=True)
+class Suited:
+    """The package for any image and what it needs to know of the images."""
+
+    general: GeneralPackage
+    record: Record
+    psf: np.ndarray  #: (S, S) effective PSF of sum 1, at the middle of the stamp
+    unusual_psf: bool  #: its width is not one of the training's
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the package."""
+        return self.general.folder
+
+    @property
+    def intervals(self) -> OwnErrors:
+        """Errors of the measured objects."""
+        return OwnErrors()
+
+    @property
+    def familiarity(self) -> Suited:
+        """Distances from the training's galaxies."""
+        return self
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """Distance of features (n, f) in units of the limit: above 1 they are unlike."""
+        return self.general.unlike(features)
+
+
+def suited(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> Suited:
+    """Suit the package to images.
+
+    Raises:
+        ConfigError: no PSF is given.
+        DataError: the PSF is broken, or none that a galaxy can be measured through.
+    """
+    if psf is None:
+        raise ConfigError(
+            "--psf: the network for any image needs the images' PSF; give a FITS image of it (a "
+            "star, or a model, at the images' pixel scale), or let it be made from stars of the "
+            "image: add --psf-from-stars psf.fits, and look at it"
+        )
+    scale = facts.pixel_scale
+    shape = make_psf(psf, scale)
+    width = fwhm(shape, scale) / scale
+    claimed = general.record.ranges["psf_fwhm"]
+    if width > SIDE / 4:
+        raise DataError(
+            f"--psf: {width:.0f} px wide (FWHM), too wide for a stamp of {SIDE} px; bin the image, "
+            "or correct --psf-pixel-scale"
+        )
+    unusual = not claimed.low <= width <= claimed.high
+    if unusual:
+        remedy = "bin the image" if width > claimed.high else "use a finer sampled image"
+        log.info(
+            f"the PSF is {width:.2f} px wide (FWHM), the training's are {claimed.low:.1f} to "
+            f"{claimed.high:.1f} px; all objects get the flag psf_unlike: {remedy}"
+        )
+    return Suited(
+        general, _record(general, facts, psf, width * scale), _drawn(shape, scale), unusual
+    )
+
+
+def _drawn(psf: galsim.GSObject, scale: float) -> np.ndarray:
+    image = psf.drawImage(nx=SIDE, ny=SIDE, scale=scale, method="no_pixel", dtype=float).array
+    negative = -float(image[image < 0].sum())
+    if negative > 0.05 * image.sum():
+        raise DataError(
+            f"--psf: negative pixels hold {negative / image.sum():.0%} of its light; subtract its "
+            "background, or give a model of the PSF"
+        )
+    drawn: np.ndarray = (image / image.sum()).astype(np.float32)
+    return drawn
+
+
+def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) -> Record:
+    own = general.record
+    zero_point = 0.0 if facts.zero_point is None else facts.zero_point
+    flux = own.ranges["ln_flux"]
+    bright, faint = (
+        float(magnitude_of(np.exp(value) * facts.pixel_rms, zero_point))
+        for value in (flux.high, flux.low)
+    )
+    ranges = {
+        "magnitude": Interval(low=bright, high=faint),
+        **{name: own.ranges[name] for name in PARAMETERS[1:]},
+    }
+    quality = [
+        Quality(
+            domain="simulated",
+            parameter=row["quantity"],
+            n=row["n"],
+            r2=row["r2"],
+            bias=row["bias"],
+            scatter=row["nmad"],
+        )
+        for row in own.quality
+        if row["kind"] == "all"
+        and row["quantity"] in PARAMETERS
+        and row["ln_flux_high"] - row["ln_flux_low"] > 9
+    ]
+    return Record(
+        name=own.name,
+        parameters=PARAMETERS,
+        members=(Member(file=NETWORK, seed=0, digest=own.network_digest, target_scaling={}),),
+        reference_digest="",
+        size=own.size,
+        variant_steps=(),
+        stamp_size=SIDE,
+        pixel_scale=facts.pixel_scale,
+        zero_point=zero_point,
+        band="any",
+        pixel_rms=facts.pixel_rms,
+        psf=psf,
+        psf_fwhm=width,
+        extraction=Extraction(
+            background_box=_MESH, max_bad_fraction=_BAD, max_neighbour_fraction=1.0
+        ),
+        training_ranges=ranges,
+        method={},
+        labels_of=("simulated",),
+        survey="none",
+        reference_domain="simulated",
+        feature_domains=("simulated",),
+        coverage=(),
+        quality=tuple(quality),
+        licence=own.licence,
+        citation=own.citation,
+        version=__version__,
+        provenance={},
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """Measurements of n stamps, as `galadapt.prediction.ensemble.Measured`."""
+
+    predicted: np.ndarray  #: (n, 4)
+    spread: np.ndarray  #: (n, 4) sigma of each
+    features: np.ndarray
+    extra: dict[str, np.ndarray]  #: further columns of the catalogue
+
+
+class SuitedRunner:
+    """Runs the network for any image on stamps, in ONNX Runtime."""
+
+    def __init__(self, package: Suited) -> None:
+        """Take over a suited package."""
+        self._package = package
+
+    def measure(self, stamps: Sequence[Stamp]) -> Result:
+        """Measure stamps; fluxes at the package's zero point."""
+        package = self._package
+        images = np.stack([stamp.pixels for stamp in stamps]).astype(np.float32)
+        valid = np.stack([self._valid(stamp) for stamp in stamps])
+        noise = np.array([stamp.local_rms for stamp in stamps], float)
+        found = package.general.measure(
+            images, valid, noise, package.psf[None], np.zeros(len(stamps), int)
+        )
+        theta, covariance = found.theta, found.covariance
+        sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
+        e, e_err = found.ellipticity, found.ellipticity_err
+        predicted = np.stack(
+            [magnitude_of(np.exp(theta[:, 0]), package.record.zero_point), radius, index, e], axis=1
+        )
+        spread = np.stack(
+            [_MAGNITUDES * sigma[:, 0], radius * sigma[:, 1], index * sigma[:, 2], e_err], axis=1
+        )
+        further = _further(theta, covariance)
+        for row, axis in enumerate(("x", "y")):
+            # From the middle of the stamp to the image's pixels.
+            corner = np.array([getattr(stamp, axis) for stamp in stamps], float)
+            further[f"{axis}_centre"] = corner + (SIDE - 1) / 2 + theta[:, 5 + row]
+        return Result(predicted, spread, found.features, further)
+
+    def _valid(self, stamp: Stamp) -> np.ndarray:
+        bad = np.zeros(stamp.pixels.shape, bool) if stamp.bad is None else stamp.bad
+        offset = stamp.x_offset, stamp.y_offset
+        around = shape_of(
+            stamp.pixels, stamp.local_rms, offset, self._package.record.extraction
+        ).neighbours
+        return ~(bad | around)
+
+
+def _further(theta: np.ndarray, covariance: np.ndarray) -> dict[str, np.ndarray]:
+    """Position angle, centre and correlations, columns of the catalogue."""
+    sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    e2 = np.maximum(theta[:, 3] ** 2 + theta[:, 4] ** 2, 1e-6)
+    # The angle is half that of the vector (e1, e2): its error is the one across the vector.
+    across = np.stack([-theta[:, 4], theta[:, 3]], axis=1) / np.sqrt(e2)[:, None]
+    variance = np.einsum("ni,nij,nj->n", across, covariance[:, 3:5, 3:5], across)
+    angle = np.degrees(0.5 * np.arctan(np.sqrt(variance / e2)))
+    columns = {
+        "position_angle": position_angle(theta),
+        "position_angle_err": angle,
+        "x_centre": theta[:, 5],
+        "x_centre_err": sigma[:, 5],
+        "y_centre": theta[:, 6],
+        "y_centre_err": sigma[:, 6],
+    }
+    correlation = covariance / (sigma[:, :, None] * sigma[:, None, :])
+    for i, first in enumerate(NUMBERS):
+        for j in range(i + 1, len(NUMBERS)):
+            columns[f"corr_{first}_{NUMBERS[j]}"] = correlation[:, i, j]
+    return columns
+
+
+def psf_of(path: Path | None, sampling: float | None, scale: float) -> Psf | None:
+    """Settings of the PSF given; its sampling [arcsec/px] is the images' unless given."""
+    if path is None:
+        return None
+    return FitsPsf(path=str(path), pixel_scale=scale if sampling is None else sampling)
+
+
+def core_is_bad(bad: np.ndarray) -> bool:
+    """Whether all pixels around the middle of a stamp are bad."""
+    middle = len(bad) // 2
+    core = bad[middle - _CORE : middle + _CORE, middle - _CORE : middle + _CORE]
+    return bool(core.all())
+
+
+def facts_of(mosaic: Any) -> ImageFacts:
+    """Facts of an open image (`galadapt.sky.Mosaic`).
+
+    Raises:
+        DataError: its pixel scale is not known, or no pixel has noise.
+    """
+    scale = float(mosaic.pixel_scale)
+    if not np.isfinite(scale):
+        raise DataError(
+            f"{mosaic.path}: no pixel scale in the header; give --native-pixel-scale [arcsec]"
+        )
+    ny, nx = mosaic.shape
+    y0, x0 = max((ny - _PIECE) // 2, 0), max((nx - _PIECE) // 2, 0)
+    weight = mosaic.read(y0, min(y0 + _PIECE, ny), x0, min(x0 + _PIECE, nx))[1]
+    good = weight > 0
+    if not good.any():
+        weight = mosaic.read(0, ny, 0, nx)[1]
+        good = weight > 0
+    if not good.any():
+        raise DataError(
+            f"{mosaic.path}: no pixel has a weight above 0 (a noise map of zeros?); correct the map"
+        )
+    return ImageFacts(scale, mosaic.zero_point, float(np.median(1 / np.sqrt(weight[good]))))
