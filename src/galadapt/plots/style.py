@@ -149,7 +149,7 @@ def mark(
 ) -> None:
     """Mark a figure of one row with its error bar; an arrow at the edge if it is below `floor`."""
     if mean < floor:
-        panel.plot(floor, place, marker="<", color=colour, ms=6)
+        panel.plot(floor, place, marker="<", color=colour, ms=6, label=look.get("label"))
     elif np.isfinite(mean):
         error = std if np.isfinite(std) else 0
         style = {"fmt": "o", "ms": 5, "color": colour, "capsize": 2.5, **look}

@@ -32,8 +32,12 @@ def values(figure: Figure) -> pd.DataFrame:
                 nearest = round(place[name]) if np.isfinite(place[name]) else None
                 if named and nearest in named:
                     place[name] = named[nearest]
-            rows.append([*about, series, *(place.get(key, "") for key in COLUMNS[4:])])
+            rows.append([*about, series, *(_short(place.get(key, "")) for key in COLUMNS[4:])])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _short(value: Any) -> Any:
+    return value if isinstance(value, str) else float(f"{value:.6g}")
 
 
 def _names(axis: Any) -> dict[int, str]:
@@ -94,6 +98,8 @@ def _places(line: Any) -> np.ndarray:
 def _add_bars(points: list[dict[str, Any]], bars: Any) -> None:
     for collection in bars:
         for point, ends in zip(points, collection.get_segments(), strict=False):
+            if len(ends) == 0:
+                continue  # of an undefined value
             (x0, y0), (x1, y1) = ends[0], ends[-1]
             if x0 == x1:
                 point |= {"y_low": y0, "y_high": y1}
@@ -102,5 +108,6 @@ def _add_bars(points: list[dict[str, Any]], bars: Any) -> None:
 
 
 def _label(artist: Any) -> str:
+    """Name a series: its label; one hidden from legends by an underscore is named without it."""
     label = str(artist.get_label() or "")
-    return "" if label.startswith("_") else label
+    return "" if label.startswith(("_child", "_container", "_nolegend")) else label.lstrip("_")

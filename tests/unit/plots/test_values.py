@@ -31,6 +31,15 @@ def test_error_bars_are_there_once_with_their_ends(tmp_path):
     assert table["x_low"].isna().all()
 
 
+def test_an_undefined_value_has_no_error_bar(tmp_path):
+    nan = float("nan")
+    table = drawn(
+        tmp_path, lambda panel: panel.errorbar([1, 2, 3], [3, nan, 5], yerr=[0.5, nan, 0.25])
+    )
+    assert table["y_high"].tolist()[::2] == [3.5, 5.25]
+    assert np.isnan(table["y"][1])
+
+
 def test_points_lines_and_bars_are_there(tmp_path):
     def draw(panel):
         panel.scatter([1.0], [2.0], label="points")

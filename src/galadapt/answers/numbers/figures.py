@@ -195,11 +195,11 @@ def r2_by_method(compared: Compared, output: Path) -> None:
                     colour = COLOURS[row["domain"]]
                     shift = 0.3 * (DOMAINS.index(row["domain"]) - 0.5)
                     place = methods.index(row["method"]) + shift
-                    _mark(panel, row["mean"], row["std"], place, colour)
+                    _mark(panel, row["mean"], row["std"], place, colour, row["domain"])
                     value = known.get((row["method"], row["domain"], quantity.name))
                     if value is not None:
                         marker = "D" if value >= _FLOOR else "<"
-                        look = {"s": 30, "linewidths": 1.1, "zorder": 3}
+                        look = {"s": 30, "linewidths": 1.1, "zorder": 3, "label": "_published"}
                         open_mark(panel, max(value, _FLOOR), place, colour, marker, **look)
                 panel.set(xlim=(_FLOOR - 0.05, 1.05), ylim=(len(methods) - 0.5, -0.5))
                 panel.set_yticks(range(len(methods)), methods if panel is line[0] else [])
@@ -211,9 +211,9 @@ def r2_by_method(compared: Compared, output: Path) -> None:
         legend_below(figure, panel, 3)
 
 
-def _mark(panel: Any, mean: float, std: float, place: float, colour: str) -> None:
+def _mark(panel: Any, mean: float, std: float, place: float, colour: str, domain: str) -> None:
     text = {"color": colour, "va": "center", "fontsize": 7}
-    mark(panel, mean, std, place, colour, _FLOOR)
+    mark(panel, mean, std, place, colour, _FLOOR, label=f"_{domain}")
     if not np.isfinite(mean):
         panel.text(0.2, place, "undefined", **text)
     elif mean < _FLOOR:
