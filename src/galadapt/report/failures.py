@@ -143,7 +143,7 @@ def _divisions(
         if "extraction_flags" in known:
             flags = known.set_index("id")["extraction_flags"].reindex(table.index, fill_value=0)
             crowded = (flags.to_numpy(np.int64) & int(Flag.NEIGHBOUR)) > 0
-            yield "neighbours", [("below 10 % of the light", ~crowded), ("above", crowded)]
+            yield "neighbours", [("below 10 % of the light", ~crowded), ("above 10 %", crowded)]
 
 
 def _level(low: float, high: float, quantity: Quantity, scale: float | None) -> str:
@@ -186,7 +186,7 @@ def _sentence(
         return [f"By {title}: no part scatters {_WORSE:g} times more than another."]
     low, high = ordered[0], ordered[-1]
     return [
-        f"By {title}: {quantity.words} suffers most. Its scatter (NMAD) is {high[name]:.3f} "
+        f"By {title}: {quantity.label} suffers most. Its scatter (NMAD) is {high[name]:.3f} "
         f"{quantity.error_unit} at {high['part']}, {ratio:.1f} times that at {low['part']}."
     ]
 

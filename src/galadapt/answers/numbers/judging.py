@@ -35,7 +35,7 @@ from galadapt.answers.view import (
     number,
 )
 from galadapt.config.base import DOMAINS
-from galadapt.core.quantity import Quantity
+from galadapt.core.quantity import QUANTITIES, Quantity
 
 NOTE = (
     "Tables: mean ± standard deviation over training seeds. In sentences, ± also covers the choice "
@@ -146,22 +146,23 @@ def _headline(view: View) -> list[Column]:
 
 
 def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
-    """State the loss from simulated to survey, how much methods recover, and which one leads."""
+    """State which method is best, the loss from simulated to survey, and how much is recovered."""
+    survey = [place for place in places if place.domain == "survey"]
+    if len(survey) > 1:
+        yield from _best(view, survey)
     by_place = {(place.method, place.domain): place for place in places}
     home, away = (by_place.get((_UNADAPTED, domain)) for domain in DOMAINS)
     if home and away:
         yield from _loss_and_recovery(view, home, away, places)
-    survey = [place for place in places if place.domain == "survey"]
-    if len(survey) < 2:
-        return
+
+
+def _best(view: View, survey: Sequence[Place]) -> Iterator[str]:
     named = {
         column: [(place.method, view.cell(place, column)) for place in survey]
         for column in _headline(view)
     }
     if len(named) > 1:
-        means = [
-            (place.method, _mean([view.cell(place, one) for one in named])) for place in survey
-        ]
+        means = [(one.method, _mean([view.cell(one, each) for each in named])) for one in survey]
         yield best(f"Survey, mean of the {len(named)} quantities", "R²", means)
     for column, cells in named.items():
         yield best(f"Survey, {_words(column)}", "R²", cells)
@@ -194,7 +195,8 @@ def _loss_and_recovery(
 
 
 def _words(column: Column) -> str:
-    return str(column.item).replace("_", " ")
+    known = QUANTITIES.get(str(column.item))
+    return known.label if known else str(column.item).replace("_", " ")
 
 
 def _mean(cells: Sequence[Cell]) -> Cell:
