@@ -20,6 +20,7 @@ from galadapt.core.random import generator
 
 CENTRE_RADIUS = 3.0  #: a source may sit this far from its catalogue position [px]
 _GROWTH = 3  #: growth of a masked neighbour [px]: its wings below the detection threshold
+_EMPTY_GROWTH = 6  #: distance of empty pixels from a source [px]
 _SMOOTHING = 1.2  #: smoothing before a lone stamp is segmented [px]
 _CONTRAST = 0.005  #: share of a segment's flux a part of it needs to count as a source of its own
 _FILL = 1  #: random stream purpose
@@ -150,6 +151,8 @@ class Shape(NamedTuple):
 
     position_angle: float  #: [deg] from +y, counter-clockwise
     neighbours: np.ndarray  #: pixels that belong to other sources (S, S)
+    own: np.ndarray  #: pixels of the central source (S, S)
+    empty: np.ndarray  #: pixels apart from all sources (S, S)
 
 
 def shape_of(
@@ -167,19 +170,21 @@ def shape_of(
             smooth, extraction.detection_threshold * rms, extraction.detection_area
         )
     if found is None:
-        return Shape(0.0, np.zeros(pixels.shape, bool))
+        nothing = np.zeros(pixels.shape, bool)
+        return Shape(0.0, nothing, nothing, ~nothing)
     segments = found.data
     middle = (len(pixels) - 1) / 2
     centre = middle + offset[0], middle + offset[1]
     central = central_label(segments, smooth, centre)
     own = segments == central if central else np.zeros(segments.shape, bool)
     others = binary_dilation((segments > 0) & ~own, iterations=_GROWTH) & ~own
+    empty = ~binary_dilation(segments > 0, iterations=_EMPTY_GROWTH)
     if not own.any():
-        return Shape(0.0, others)
+        return Shape(0.0, others, own, empty)
     y, x = np.nonzero(own)
     light = np.clip(smooth[own], 0, None)
     dx, dy = x - centre[0], y - centre[1]
     xx, yy, xy = ((light * product).sum() for product in (dx * dx, dy * dy, dx * dy))
     # Orientation of the major axis from +x, then from +y.
     angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)) - 90
-    return Shape(float((angle + 90) % 180 - 90), others)
+    return Shape(float((angle + 90) % 180 - 90), others, own, empty)

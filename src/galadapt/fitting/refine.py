@@ -10,8 +10,8 @@ derivatives are whitened there, for nothing. Photons that are not known, and lig
 profile describes, show in the residuals: variance in proportion to the light is added until it
 accounts for them, so that errors stay honest and a misfit does not drag the rest along.
 
-Pixels that are not valid have no weight, nor have those of neighbours: sources that the model lacks.
-Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for
+Pixels that are not valid have no weight, nor have those of neighbours: sources that the model
+lacks. Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for
 large ones.
 """
 

@@ -20,6 +20,7 @@ from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
 from galadapt.prediction.suited import Suited
+from galadapt.prediction.trust import doubts
 
 #: Suffixes of outputs.
 SUFFIXES = (".fits", ".csv", ".parquet", ".vot", ".xml")
@@ -45,6 +46,13 @@ COLUMNS = {
         f"corr_{first}_{second}": ("", f"correlation of the errors of {first} and {second}")
         for first, second in itertools.combinations(NUMBERS, 2)
     },
+    "expected_signal_to_noise": ("", "the same of the predicted model"),
+    "segment_magnitude": ("mag", "AB magnitude of the light in the detected pixels"),
+    "flux_ratio": ("", "light of the detected pixels over the predicted model's in them"),
+    "chi2": ("", "reduced chi2 of the predicted model where the galaxy is seen"),
+    "tension": ("", "largest distance of a fit of the pixels from a prediction, in errors"),
+    "noise_correlation": ("", "correlation of the noise of neighbouring pixels"),
+    "light_beyond": ("", "share of the predicted model's light beyond the edge of the image"),
     "unlike": ("", "distance from the training's stamps over its limit"),
     "flags": ("", "bits: see the header"),
     "reason": ("", "why an object was not measured"),
@@ -57,11 +65,14 @@ FURTHER = (
     *(name for name in COLUMNS if name.startswith("corr_")),
 )
 
-#: Share of the training range by which a prediction may lie outside: scatter at its edges.
-_MARGIN = 0.01
+#: Columns between the parameters and the flags.
+_CHECKS = (
+    *("signal_to_noise", "expected_signal_to_noise", "segment_magnitude", "flux_ratio", "chi2"),
+    *("tension", "noise_correlation", "light_beyond", "unlike"),
+)
 
-#: Noise may differ by this factor from the training's.
-_NOISE_FACTOR = 3.0
+#: Coverage of the errors by which measurements are judged, whatever level is asked for.
+JUDGED = 0.68
 
 
 def assemble(
@@ -87,9 +98,9 @@ def assemble(
     parameters = record.parameters
     predicted = raw[[f"{name}_predicted" for name in parameters]].to_numpy(float, copy=True)
     spread = raw[[f"{name}_spread" for name in parameters]].to_numpy(float)
-    errors = package.intervals.errors(predicted, spread, level)
+    errors = _errors(package, raw, predicted, spread, level)
+    found = doubts(record, raw, predicted, _errors(package, raw, predicted, spread, JUDGED))
     measured = np.isfinite(predicted).all(axis=1)
-    outside = np.zeros(len(raw), bool)
     for column, name in enumerate(parameters):
         values = predicted[:, column]
         # No galaxy has these: the network extrapolates. The flag out_of_range stays.
@@ -97,22 +108,11 @@ def assemble(
             values[~(values > 0)] = np.nan
         elif name == "ellipticity":
             np.clip(values, 0.0, 1.0, out=values)
-        interval = record.training_ranges[name]
-        margin = _MARGIN * (interval.high - interval.low)
-        inside = (values >= interval.low - margin) & (values <= interval.high + margin)
-        outside |= measured & ~inside
     # The reference has no galaxy out there whose scatter could be theirs.
-    errors[outside] = np.nan
-    noise = raw["local_rms"].to_numpy(float) / record.pixel_rms
-    unusual = measured & ~((noise > 1 / _NOISE_FACTOR) & (noise < _NOISE_FACTOR))
-    flags = raw["flags"].to_numpy(np.int64) | common
-    for flag, rows in (
-        (Flag.NO_STAMP, ~measured),
-        (Flag.OUT_OF_RANGE, outside),
-        (Flag.UNLIKE_TRAINING, measured & (raw["unlike"].to_numpy(float) > 1)),
-        (Flag.NOISE_UNLIKE, unusual),
-        (Flag.DUPLICATE_ID, objects["id"].duplicated(keep=False).to_numpy()),
-    ):
+    errors[found.outside] = np.nan
+    flags = raw["flags"].to_numpy(np.int64) | common | found.flags
+    twice = objects["id"].duplicated(keep=False).to_numpy()
+    for flag, rows in ((Flag.NO_STAMP, ~measured), (Flag.DUPLICATE_ID, twice)):
         flags |= np.where(rows, int(flag), 0)
 
     table = pd.DataFrame({"id": objects["id"].to_numpy()})
@@ -127,14 +127,36 @@ def assemble(
         if name == "effective_radius":
             table["effective_radius_arcsec"] = predicted[:, column] * record.pixel_scale
             table["effective_radius_arcsec_err"] = errors[:, column] * record.pixel_scale
-    table["signal_to_noise"] = raw["signal_to_noise"].to_numpy(float)
-    table["unlike"] = raw["unlike"].to_numpy(float)
+    for name in _CHECKS:
+        table[name] = raw[name].to_numpy(float) if name in raw else np.nan
+    table["tension"], table["light_beyond"] = found.tension, found.light_beyond
     for name in FURTHER:
         if name in raw:
             table[name] = raw[name].to_numpy(float)
     table["flags"] = flags.astype(np.int32)
     table["reason"] = raw["reason"].to_numpy()
     return table
+
+
+def _errors(
+    package: Package | Suited,
+    raw: pd.DataFrame,
+    predicted: np.ndarray,
+    spread: np.ndarray,
+    level: float,
+) -> np.ndarray:
+    """Errors of predictions (n, p) in images of any depth.
+
+    In a noisier image an object has the errors of one that is fainter by as much, so that their
+    signal-to-noise ratios are alike.
+    """
+    alike = predicted
+    if "magnitude" in package.record.parameters:
+        noise = raw["local_rms"].to_numpy(float) / package.record.pixel_rms
+        fainter = 2.5 * np.log10(np.where(noise > 1, noise, 1.0))
+        alike = predicted.copy()
+        alike[:, package.record.parameters.index("magnitude")] += fainter
+    return package.intervals.errors(alike, spread, level)
 
 
 def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:

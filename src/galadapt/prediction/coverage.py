@@ -14,9 +14,9 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
 from galadapt.core.quantity import QUANTITIES
 from galadapt.plots.style import COLOURS, drawing, empty
-from galadapt.prediction.intervals import KINDS, Intervals, coverage, labelled
+from galadapt.prediction.intervals import KINDS, WidestIntervals, coverage, labelled
 
-#: Stated levels of the curve; `Intervals` gives none beyond.
+#: Stated levels of the curve; `WidestIntervals` gives none beyond.
 LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
 
 #: Level of the bars, and of those errors beyond which a galaxy is marked.
@@ -68,7 +68,7 @@ def coverage_figures(
             f"{reference}: {count} {domain} galaxies are too few to take errors from; rerun the "
             "stage 'package'"
         )
-    intervals = Intervals.of_reference(table, domain, parameters)
+    intervals = WidestIntervals.of_reference(table, domain, parameters)
     tests = _tests(predictions, parameters)
     title = f"{name}: errors from {domain} validation galaxies"
     _curve(intervals, tests, title, curve)
@@ -97,13 +97,17 @@ def _tests(paths: Sequence[Path], parameters: Sequence[str]) -> dict[str, Galaxi
     return found
 
 
-def shares(intervals: Intervals, tests: Galaxies, levels: Sequence[float] = LEVELS) -> np.ndarray:
+def shares(
+    intervals: WidestIntervals, tests: Galaxies, levels: Sequence[float] = LEVELS
+) -> np.ndarray:
     """Share of truths inside the errors of each level, shape (levels, p); NaN without galaxies."""
     errors = (intervals.errors(tests.predicted, tests.spread, level) for level in levels)
     return np.array([coverage(one, tests.predicted, tests.true) for one in errors])
 
 
-def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, output: Path) -> None:
+def _curve(
+    intervals: WidestIntervals, tests: Mapping[str, Galaxies], title: str, output: Path
+) -> None:
     levels = np.array(LEVELS)
     inside = {domain: shares(intervals, rows) for domain, rows in tests.items()}
     with drawing(output, 1, len(intervals.parameters), (2.7, 2.9), title) as (figure, axes):
@@ -127,7 +131,7 @@ def _curve(intervals: Intervals, tests: Mapping[str, Galaxies], title: str, outp
             figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
 
-def _scatter(intervals: Intervals, tests: Galaxies, title: str, output: Path) -> None:
+def _scatter(intervals: WidestIntervals, tests: Galaxies, title: str, output: Path) -> None:
     bars, wide = (intervals.errors(tests.predicted, tests.spread, level) for level in (_BAR, _WIDE))
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):

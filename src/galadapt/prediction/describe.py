@@ -25,13 +25,31 @@ def noise(record: Record) -> float:
 
 
 def scope(record: Record) -> list[str]:
-    """For which images and which galaxies a package holds, in two lines."""
+    """For which images and galaxies a package holds, and how far its errors do, line by line."""
     return [
         f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
         f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
         f"{record.pixel_scale:g} arcsec)",
         f"valid for {_ranges(record)}",
+        *known_coverage(record),
     ]
+
+
+def known_coverage(record: Record, level: float = 0.68) -> list[str]:
+    """Share of test galaxies inside the package's errors, a line per domain that has labels."""
+    lines = []
+    for row in record.coverage:
+        whole = row.get("magnitude_low") is row.get("magnitude_high") is None
+        if whole and row.get("level") == level:
+            shares = ", ".join(
+                f"{QUANTITIES[name].symbol} {_percent(row.get(name), 0)}"
+                for name in record.parameters
+            )
+            lines.append(
+                f"its {level:.0%} errors hold the truth of {row.get('n')} {row.get('domain')} test "
+                f"galaxies to {shares}"
+            )
+    return lines
 
 
 def adaptation(record: Record) -> str:
@@ -139,6 +157,12 @@ def _aligned(table: pd.DataFrame) -> list[str]:
 
 def _ranges(record: Record) -> str:
     ranges = {p: f"{QUANTITIES[p].label} {_range(record, p)}" for p in record.parameters}
+    if "magnitude" in ranges:
+        claimed, trained = record.claimed_ranges["magnitude"], record.training_ranges["magnitude"]
+        ranges["magnitude"] = (
+            f"magnitude {claimed.low:.1f} to {claimed.high:.1f} (to {trained.high:.1f} where the "
+            "pixels confirm it)"
+        )
     if "effective_radius" in ranges:
         ranges["effective_radius"] += " arcsec"
     return ", ".join(ranges.values())

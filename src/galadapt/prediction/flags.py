@@ -27,6 +27,46 @@ class Flag(Warnings):
     STAR_LIKE = 1 << 12, "no wider than the PSF", "star"
     SATURATED = 1 << 13, "saturated pixels", "saturated"
     COINCIDENT = 1 << 14, "another object of the catalogue within one pixel", "coincident"
+    FLUX_DISAGREES = 1 << 15, "the detected pixels hold other light than the predicted model"
+    PIXELS_DISAGREE = 1 << 16, "a fit of the pixels leads over 3 errors away from a prediction"
+    POOR_MODEL = 1 << 17, "the predicted model leaves large residuals (chi2)"
+    NOISE_CORRELATION = (
+        1 << 18,
+        "noise correlated unlike the training's; no other confirmation",
+    )
+    NO_PSF = 1 << 19, "no PSF was given: that of the training is assumed"
+    CUT = 1 << 20, "over 3 % of the predicted model's light lies beyond the frame"
+    UNCONFIRMED = 1 << 21, "fainter than claimed, or near a limit, and not confirmed by the pixels"
+
+
+#: What to do about each flag.
+REMEDIES = {
+    Flag.NO_STAMP: "Read the column reason; there is no measurement.",
+    Flag.OUT_OF_RANGE: "Do not use the object, or take a package trained on such galaxies.",
+    Flag.UNLIKE_TRAINING: "Look at it; errors mean little for what the networks have not seen.",
+    Flag.NOISE_UNLIKE: "Check zero point, unit and weight map; or train at this depth "
+    "(galadapt configure).",
+    Flag.PSF_UNLIKE: "Train with this PSF (galadapt configure); radii and indices are biased.",
+    Flag.DUPLICATE_ID: "Match by position instead of by identifier.",
+    Flag.NEIGHBOUR: "Look at the residual: a neighbour's light may have been kept or masked badly.",
+    Flag.BLENDED: "Deblend the catalogue, or leave the object out where shapes matter.",
+    Flag.EDGE: "Sky and wings are less certain here: prefer another image of the object.",
+    Flag.BAD_PIXELS: "Look at it; a bad pixel in the core spoils the measurement.",
+    Flag.LOW_SIGNAL_TO_NOISE: "Use the magnitude alone, with its error.",
+    Flag.NOISE_DISAGREES: "Check the weight map (variance or rms?, its scale).",
+    Flag.STAR_LIKE: "Probably a star: radius and index have no meaning.",
+    Flag.SATURATED: "Do not use; take a shorter exposure.",
+    Flag.COINCIDENT: "Remove the duplicates of the catalogue.",
+    Flag.FLUX_DISAGREES: "Trust segment_magnitude rather than magnitude; look at the residual.",
+    Flag.PIXELS_DISAGREE: "Fit the object with a profile fitter (galadapt fit-check compares).",
+    Flag.POOR_MODEL: "Look at the residual: structure, a neighbour, or a wrong PSF.",
+    Flag.NOISE_CORRELATION: "Compare with simulations of this noise, or train with it "
+    "(galadapt configure).",
+    Flag.NO_PSF: "Give --psf.",
+    Flag.CUT: "Give a larger cutout, or the whole image.",
+    Flag.UNCONFIRMED: "Use only segment_magnitude; the networks answer fainter galaxies with their "
+    "faintest magnitude.",
+}
 
 
 def of_extraction(bits: int) -> int:

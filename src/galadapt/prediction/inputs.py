@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import galsim
 import numpy as np
 import pandas as pd
 from astropy.io import fits
@@ -69,6 +70,12 @@ class Prepared:
     objects: pd.DataFrame  #: What is measured: id, and ra, dec [deg] or x, y [px].
     psf: Psf  #: The images' PSF: the one given, else that of the training.
     common: int  #: Flags of all objects.
+
+    def profile(self) -> galsim.GSObject:
+        """The images' PSF, to draw models through [arcsec]."""
+        scale = self.package.record.pixel_scale
+        # A PSF sampled more coarsely than the stamps is drawn as far as it is known.
+        return make_psf(self.psf, max(scale, getattr(self.psf, "pixel_scale", None) or scale))
 
     def stamps(self, rows: np.ndarray) -> dict[int, Stamp]:
         """Cut out some objects, each from the first source that gives a stamp: {row: stamp}."""
@@ -239,7 +246,9 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
         log.info(
             f"no PSF given: assuming that of the training, {record.psf_fwhm:.3f} arcsec wide (FWHM)"
         )
-        return record.psf, record.psf_fwhm, 0
+        # A stamp set is galadapt's own: its PSF is the training's unless one is given.
+        common = 0 if inputs.stamps is not None else int(Flag.NO_PSF)
+        return record.psf, record.psf_fwhm, common
     if scale is None:
         scale = record.pixel_scale
         log.info(f"{path}: assuming {scale:g} arcsec/px; give --psf-pixel-scale if it is not")

@@ -30,6 +30,9 @@ from galadapt.core.quantity import QUANTITIES
 #: What a reference table holds of each parameter, in columns ``<parameter>_<kind>``.
 KINDS = ("predicted", "true", "spread")
 
+#: Fewest labelled galaxies of a further domain that errors are taken from.
+ENOUGH = 50
+
 #: Share of the reference that is one object's neighbourhood, and its bounds.
 _SHARE, _FEWEST, _MOST = 1 / 8, 30, 200
 
@@ -123,6 +126,42 @@ class Intervals:
 
     def _logarithmic(self, predicted: np.ndarray) -> np.ndarray:
         return np.where(self._relative, np.log(np.maximum(predicted, 1e-3)), predicted)
+
+
+class WidestIntervals:
+    """The widest of the errors that several reference samples give for an object.
+
+    An object's own population is not known: errors from the galaxies of one domain are too small
+    for those of another on which the networks do worse.
+    """
+
+    def __init__(self, each: Sequence[Intervals]) -> None:
+        """Take intervals of the same parameters."""
+        self.parameters = each[0].parameters
+        self._each = tuple(each)
+
+    @classmethod
+    def of_reference(
+        cls, reference: pd.DataFrame, domain: str, parameters: Sequence[str]
+    ) -> WidestIntervals:
+        """Take a reference table's `domain`, and others with `ENOUGH` labelled galaxies."""
+        domains = error_domains(reference, domain, parameters)
+        return cls([Intervals.of_reference(reference, one, parameters) for one in domains])
+
+    def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
+        """Half-widths of the intervals; see `Intervals.errors`."""
+        found = [one.errors(predicted, spread, level) for one in self._each]
+        widest: np.ndarray = np.max(found, axis=0)
+        return widest
+
+
+def error_domains(
+    reference: pd.DataFrame, domain: str, parameters: Sequence[str]
+) -> tuple[str, ...]:
+    """Domains of a reference table that errors come from: `domain` first."""
+    others = [one for one in sorted(set(reference["domain"])) if one != domain]
+    enough = [one for one in others if len(labelled(reference, one, parameters)) >= ENOUGH]
+    return (domain, *enough)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:

@@ -22,12 +22,14 @@ from galadapt.core.files import atomic, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
+from galadapt.cutouts.neighbours import shape_of
 from galadapt.learners import run_folder
 from galadapt.learners.data import chosen_rows
 from galadapt.learners.keras import backend
 from galadapt.learners.keras.learner import NETWORK
 from galadapt.learners.predict import feature_table
-from galadapt.prediction.intervals import Intervals, arrays, coverage, labelled
+from galadapt.prediction.checks import noise_correlation
+from galadapt.prediction.intervals import ENOUGH, WidestIntervals, arrays, coverage, labelled
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.stamps.format import StampSet
@@ -39,11 +41,14 @@ if TYPE_CHECKING:
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)
 
-#: Fewest survey galaxies that errors are taken from, and fewest galaxies at all.
-_ENOUGH_SURVEY, _ENOUGH = 50, 20
+#: Fewest galaxies that errors are taken from.
+_ENOUGH = 20
 
 #: Stamps read at once.
 _BATCH = 512
+
+#: Simulated stamps in which the correlation of the noise is measured.
+_NOISE_STAMPS = 64
 
 #: Magnitude bins of the coverage table, and the fewest test galaxies of one.
 _BINS, _PER_BIN = 4, 50
@@ -122,6 +127,8 @@ def write_package(
             zero_point=stamps.metadata["zero_point"],
             band=stamps.metadata["band"],
             pixel_rms=run["stamps"]["pixel_rms"],
+            noise_correlation=_noise_correlation(stamps, extraction),
+            exposure_time=(stamps.metadata.get("noise") or {}).get("exposure_time"),
             psf=psf,
             psf_fwhm=round(fwhm(make_psf(psf, pixel_scale), pixel_scale), 4),
             extraction=extraction,
@@ -211,6 +218,20 @@ def _ranges(
     }
 
 
+def _noise_correlation(stamps: StampSet, extraction: Extraction) -> float | None:
+    """Median correlation of the noise of neighbouring pixels in stamps; None if unknown."""
+    rms = stamps.metadata.get("pixel_rms")
+    if not rms:
+        return None
+    images = stamps.images(np.arange(min(_NOISE_STAMPS, len(stamps.table))))
+    found = [
+        noise_correlation(image, shape_of(image, float(rms), (0.0, 0.0), extraction).empty)
+        for image in images
+    ]
+    known = [value for value in found if np.isfinite(value)]
+    return round(float(np.median(known)), 4) if known else None
+
+
 def _measure(
     stamps: StampSet,
     domain: str,
@@ -240,7 +261,7 @@ def _measure(
 def _reference_domain(record: Record, reference: pd.DataFrame) -> str:
     """The domain errors are taken from: the survey where its labels were trained on and suffice."""
     counts = {domain: len(labelled(reference, domain, record.parameters)) for domain in DOMAINS}
-    enough = "survey" in record.labels_of and counts["survey"] >= _ENOUGH_SURVEY
+    enough = "survey" in record.labels_of and counts["survey"] >= ENOUGH
     domain = "survey" if enough else "simulated"
     if counts[domain] < _ENOUGH:
         raise DataError(
@@ -270,7 +291,7 @@ def _coverage_rows(
     record: Record, reference: pd.DataFrame, domain: str, test: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Coverage of both domains' test galaxies by errors from one domain's reference galaxies."""
-    intervals = Intervals.of_reference(reference, domain, record.parameters)
+    intervals = WidestIntervals.of_reference(reference, domain, record.parameters)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
     limits = record.training_ranges["magnitude"]
     edges = [-np.inf, *np.linspace(limits.low, limits.high, _BINS + 1)[1:-1], np.inf]

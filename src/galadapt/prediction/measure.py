@@ -9,6 +9,7 @@ catalogue is the same whether or not it was interrupted.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,9 @@ from galadapt.prediction.package import Package
 from galadapt.prediction.stamps import Batch, StampSource, usable
 
 if TYPE_CHECKING:
-    from galadapt.prediction.ensemble import Ensemble
-    from galadapt.prediction.suited import Suited, SuitedRunner
+    from galadapt.prediction.checks import Checker
+    from galadapt.prediction.ensemble import Ensemble, Measured
+    from galadapt.prediction.suited import Result, Suited, SuitedRunner
 
 #: Objects of a part.
 PART = 512
@@ -53,6 +55,7 @@ def measure(
     objects: pd.DataFrame,
     parts: Path,
     key: str,
+    checker: Checker,
 ) -> pd.DataFrame:
     """Measure every object on the first source that gives a stamp of it.
 
@@ -62,10 +65,12 @@ def measure(
         objects: id and ra, dec [deg] or x, y [px].
         parts: Folder of the parts; the caller removes it when the catalogue is written.
         key: All that decides the result; parts of another key are not continued.
+        checker: Compares each answer with its pixels.
 
     Returns:
         One row per object, in order: `<parameter>_predicted` and `_spread`, unlike, local_rms,
-        signal_to_noise, flags, reason, image, and `Batch.places`.
+        signal_to_noise, flags, reason, image, `Batch.places`, and the columns of
+        `galadapt.prediction.checks`.
 
     Raises:
         DataError: an image cannot be read.
@@ -81,7 +86,7 @@ def measure(
             log.info(f"{source.name}: continuing; {len(left)} of {len(objects)} objects are left")
         for count, batches in enumerate(_grouped(source.stamps(objects, left)), start=len(mine)):
             name = f"{number:04d}-{count:06d}"
-            known[name] = _measured(package, ensemble, source, batches)
+            known[name] = _measured(package, ensemble, source, batches, checker)
             if not (parts / _KEY).is_file():
                 write_text(parts / _KEY, key)
             write_parquet(parts / f"{name}.parquet", known[name])
@@ -136,6 +141,7 @@ def _measured(
     ensemble: Ensemble | SuitedRunner,
     source: StampSource,
     batches: Sequence[Batch],
+    checker: Checker,
 ) -> pd.DataFrame:
     """Measure some objects; one without a usable stamp has NaN and a reason."""
     judged = [one for batch in batches for one in batch.judged]
@@ -156,15 +162,48 @@ def _measured(
     values = np.full((len(table), len(names)), np.nan)
     unlike = np.full(len(table), np.nan)
     if stamps:
-        result = ensemble.measure(stamps)
+        room = table.loc[good, "room"].to_numpy(float)
+        result, checked = _without_wings(ensemble, checker, stamps, room)
         values[good] = np.concatenate([result.predicted, result.spread], axis=1)
         unlike[good] = package.familiarity.distance(result.features)
+        for name, column in checked.items():
+            table[name] = np.nan
+            table.loc[good, name] = column
     table[names] = values
     for name, column in (result.extra if stamps else {}).items():
         table[name] = np.nan
         table.loc[good, name] = column
     table["unlike"] = unlike
     return table
+
+
+def _without_wings(
+    ensemble: Ensemble | SuitedRunner, checker: Checker, stamps: Sequence[Stamp], room: np.ndarray
+) -> tuple[Measured | Result, dict[str, np.ndarray]]:
+    """Measure and check stamps; those of tight frames twice, with the sky that a model leaves.
+
+    Where an image ends near a galaxy, the background that was subtracted from its stamp contains
+    its wings. A model that is fitted together with the sky gives them back.
+    """
+    result = ensemble.measure(stamps)
+    checked = checker.many(stamps, result.predicted, room)
+    again = np.flatnonzero(checker.tight(room) & np.isfinite(checked["sky"]))
+    if len(again) == 0:
+        return result, checked
+    better = [
+        dataclasses.replace(
+            stamps[row], pixels=stamps[row].pixels - np.float32(checked["sky"][row])
+        )
+        for row in again.tolist()
+    ]
+    second = ensemble.measure(better)
+    for name in ("predicted", "spread", "features"):
+        getattr(result, name)[again] = getattr(second, name)
+    for name, column in second.extra.items():
+        result.extra[name][again] = column
+    for name, column in checker.many(better, second.predicted, room[again]).items():
+        checked[name][again] = column
+    return result, checked
 
 
 def _joined(known: dict[str, pd.DataFrame], count: int) -> pd.DataFrame:

@@ -30,8 +30,11 @@ from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
 from galadapt.general.package import GeneralPackage, is_general, read
 from galadapt.learners.predict import feature_columns
-from galadapt.prediction.intervals import KINDS, Intervals
+from galadapt.prediction.intervals import KINDS, WidestIntervals
 from galadapt.stamps.preprocess import Step
+
+#: Magnitudes by which a training must reach beyond what is claimed.
+FAINT_MARGIN = 1.5
 
 SCHEMA = "galadapt-package-3"
 RECORD, REFERENCE = "package.json", "reference.parquet"
@@ -78,6 +81,9 @@ class Record(Section):
     zero_point: float  #: AB magnitude of 1 unit of a stamp.
     band: str
     pixel_rms: float = Field(gt=0)  #: Noise the chain scales by, the training's [unit of a stamp].
+    #: Correlation of neighbouring pixels' noise in the simulations; None: not measured.
+    noise_correlation: float | None = None
+    exposure_time: float | None = None  #: Of the simulations' photon noise [s]; None: unknown.
     psf: Psf  #: Of the simulations.
     psf_fwhm: float = Field(gt=0)  #: Its `galadapt.simulation.psf.fwhm` [arcsec].
     extraction: Extraction  #: How stamps are cut out.
@@ -97,6 +103,20 @@ class Record(Section):
     provenance: dict[str, Any]  #: Settings and code that made the package.
 
     @property
+    def claimed_ranges(self) -> dict[str, Interval]:
+        """Ranges in which a prediction is believed without the pixels' confirmation.
+
+        Galaxies fainter than any of the training are answered with its faintest magnitudes. So the
+        faint end of the training's magnitudes is not claimed.
+        """
+        ranges = dict(self.training_ranges)
+        if "magnitude" in ranges:
+            low, high = ranges["magnitude"].low, ranges["magnitude"].high
+            faintest = max(high - FAINT_MARGIN, (low + high) / 2)
+            ranges["magnitude"] = Interval(low=low, high=faintest)
+        return ranges
+
+    @property
     def digest(self) -> str:
         """Digest of all its values, and so of the networks and the reference galaxies."""
         return digest(self.model_dump(mode="json"))
@@ -111,10 +131,12 @@ class Package:
     reference: pd.DataFrame
 
     @cached_property
-    def intervals(self) -> Intervals:
-        """Errors from the reference galaxies of the reference domain."""
+    def intervals(self) -> WidestIntervals:
+        """Errors from the reference galaxies, the widest of those of each domain."""
         record = self.record
-        return Intervals.of_reference(self.reference, record.reference_domain, record.parameters)
+        return WidestIntervals.of_reference(
+            self.reference, record.reference_domain, record.parameters
+        )
 
     @cached_property
     def familiarity(self) -> Familiarity:

@@ -16,6 +16,7 @@ from galadapt.core.files import canonical_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.prediction.catalogue import assemble, check_output, flag_notes, write_catalogue
+from galadapt.prediction.checks import Checker
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs, Prepared, check_overwriting, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
@@ -68,7 +69,8 @@ def predict(
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members)
-        raw = measure(package, runner, prepared.sources, objects, parts, key)
+        checker = Checker(package.record, prepared.profile())
+        raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
         table = assemble(package, objects, raw, level, prepared.common)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
         write_catalogue(output, table, notes)

@@ -48,8 +48,8 @@ class Batch:
 
     rows: np.ndarray  #: Their rows in the table of objects (n,).
     judged: list[Judged]
-    #: x, y [0-based px of the image itself], ra, dec [deg] and image_pixel_scale [arcsec/px]; NaN
-    #: where unknown.
+    #: x, y [0-based px of the image itself], ra, dec [deg], image_pixel_scale [arcsec/px] and
+    #: room, the distance from the image's nearest edge [px of the stamp]; NaN where unknown.
     places: pd.DataFrame
 
 
@@ -134,7 +134,10 @@ def _places(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
         ra[finite], dec[finite] = mosaic.sky(x[finite], y[finite])
     own_x, own_y = native(mosaic, x, y)
     scale = mosaic.native_pixel_scale
-    return pd.DataFrame({"x": own_x, "y": own_y, "ra": ra, "dec": dec, "image_pixel_scale": scale})
+    ny, nx = mosaic.shape
+    room = np.min([x + 0.5, nx - 0.5 - x, y + 0.5, ny - 0.5 - y], axis=0)
+    places = {"x": own_x, "y": own_y, "ra": ra, "dec": dec, "image_pixel_scale": scale}
+    return pd.DataFrame({**places, "room": room})
 
 
 def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +174,7 @@ class CutoutStamps(StampSource):
                 reason = str(error).removeprefix(f"{self.paths[row]}: ")
                 judged = Rejection(reason, np.nan)
                 places = pd.DataFrame([{"image_pixel_scale": self.record.pixel_scale}])
-                places[["x", "y", "ra", "dec"]] = np.nan
+                places[["x", "y", "ra", "dec", "room"]] = np.nan
             yield Batch(np.array([row]), [judged], places)
 
     def _cut(self, path: Path) -> tuple[Judged, pd.DataFrame]:
@@ -281,5 +284,7 @@ class StampSetStamps(StampSource):
                     for image, bits, row in zip(images, flags, values, strict=True)
                 ]
                 places = objects[["ra", "dec"]].iloc[some].astype(float)
-                places = places.assign(x=np.nan, y=np.nan, image_pixel_scale=self._scale)
+                places = places.assign(
+                    x=np.nan, y=np.nan, image_pixel_scale=self._scale, room=np.nan
+                )
                 yield Batch(some, judged, places)

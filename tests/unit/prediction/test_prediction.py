@@ -135,9 +135,9 @@ def test_an_interrupted_run_continues_to_the_same_bytes(package, inputs, tmp_pat
     assert len(list(parts.glob("*.parquet"))) == 1
     rows = []
 
-    def count(package, ensemble, field, batches):
+    def count(package, ensemble, field, batches, checker):
         rows.extend(row for batch in batches for row in batch.rows.tolist())
-        return ask(package, ensemble, field, batches)
+        return ask(package, ensemble, field, batches, checker)
 
     monkeypatch.setattr(measure, "_measured", count)
     predict(package, inputs, paths[1])
