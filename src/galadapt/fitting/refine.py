@@ -10,9 +10,9 @@ derivatives are whitened there, for nothing. Photons that are not known, and lig
 profile describes, show in the residuals: variance in proportion to the light is added until it
 accounts for them, so that errors stay honest and a misfit does not drag the rest along.
 
-Pixels that are not valid have no weight, nor have those of neighbours: sources that the model
-lacks. Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them for
-large ones.
+Pixels that are not valid have no weight, nor have those of neighbours, sources that the model
+lacks. Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them
+for large ones.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Refined:
     theta: np.ndarray  #: Maximum a posteriori (n, 7), in the order of `profiles.NAMES`.
     covariance: np.ndarray  #: Of its posterior (n, 7, 7).
     information: np.ndarray  #: What the pixels alone know: the inverse covariance (n, 7, 7).
+    share: np.ndarray  #: Variance over light that the fit has reckoned with (n,).
     sky: np.ndarray  #: Level of the sky left in the stamp (n,) [unit of the stamp].
     #: Of the pixels, per degree of freedom (n,), for the noise of the sky and of known photons.
     chi2: np.ndarray
@@ -247,6 +248,7 @@ class Refiner:
         found.theta[kept] = theta[done]
         found.information[kept] = known
         found.covariance[kept] = _inverse(known + prior)
+        found.share[rows] = fit.share
         found.sky[kept] = fit.sky[done] * level[done]
         found.chi2[rows] = fit.chi2 / left
         found.misfit[rows] = fit.misfit / left
@@ -393,7 +395,7 @@ class _Fit:
         rest = rows[:, PARAMETERS + 1]
         if number < _SEARCHES:
             good[which] = self._good[which]
-            good[which] *= ~_intruders(rest, light, self._core(which), self._window.smooth)
+            good[which] *= ~_intruders(rest, light, self._core(which), float(self._window.smooth))
         photons = _column(self._photons[which])
         known = sky + photons * light
         if 0 < number <= _SEARCHES:
@@ -546,7 +548,7 @@ def _filled(data: np.ndarray, good: np.ndarray) -> np.ndarray:
 def _intruders(rest: np.ndarray, light: np.ndarray, core: np.ndarray, smooth: float) -> np.ndarray:
     """Pixels (B, n, n) of sources that the model lacks: bright, and not just a misfit of it."""
     mean = uniform_filter(rest, (0, 3, 3), mode="nearest")
-    found = (3 * mean > _INTRUDER) & (mean > _SHARE * smooth * light) & ~core
+    found = (3 * mean > _INTRUDER) & (mean > np.float32(_SHARE * smooth) * light) & ~core
     if not found.any():
         return np.asarray(found)
     return np.asarray(binary_dilation(found, np.ones((1, 5, 5), bool)) & ~core)
@@ -655,6 +657,7 @@ def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
         theta=np.array(start, float),
         covariance=np.array(covariance, float),
         information=np.zeros((count, PARAMETERS, PARAMETERS)),
+        share=np.zeros(count),
         sky=np.zeros(count),
         chi2=nan[0],
         misfit=nan[1],
