@@ -42,6 +42,11 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _add_inputs(verb)
     verb.add_argument("--level", type=float, default=0.68, help="coverage of the errors")
     verb.add_argument("--members", type=int, help="run only so many of the package's networks")
+    verb.add_argument(
+        "--fast",
+        action="store_true",
+        help="leave out the refinement by the pixels (package for any image)",
+    )
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument(
@@ -169,6 +174,7 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         members=arguments.members,
         plot=arguments.plot,
         plot_count=arguments.plot_count,
+        fast=arguments.fast,
     )
 
 

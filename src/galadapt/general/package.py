@@ -75,6 +75,8 @@ class GeneralRecord(Section):
     quality: tuple[dict[str, Any], ...]
     #: What combines the network with the fit of the pixels (`galadapt.fitting`); None: nothing.
     fusion: dict[str, Any] | None = None
+    #: Rows as `quality`, of what the two give together, on galaxies of a further seed.
+    refined_quality: tuple[dict[str, Any], ...] = ()
     licence: str
     citation: str
     version: str  #: Of galadapt.

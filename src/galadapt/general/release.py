@@ -21,7 +21,7 @@ from galadapt.config.general import General
 from galadapt.core.files import atomic, write_json
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
-from galadapt.general import package, run
+from galadapt.general import fuse, package, run
 from galadapt.general.simulate import Simulator, Stamps
 
 #: Seeds of the galaxies that errors are calibrated with, and of those the package is tested on.
@@ -286,6 +286,12 @@ def release(
     test = tested(network, recipe, SEEDS["test"], sets)
     right = package.calibrated(test.found, np.ones(len(test.theta)), found)
     test = test._replace(found=right)
+    fusion, drawn = fuse.fusion_of(network, recipe, found, 2 * sets)
+    fused = fusion.fuse(drawn.given, drawn.covariance)
+    refined = Tested(
+        run.Measured(*fused[:4], np.zeros((len(drawn.truth), 1))),
+        *(drawn.truth[:, : run.P], drawn.crowded, drawn.composite),
+    )
     draws = recipe.draws
     ranges = {
         # Training reaches further on each side than what is claimed.
@@ -312,11 +318,13 @@ def release(
         calibration=found,
         familiar=known,
         quality=tuple(quality(test)),
+        fusion=fusion.to_dict(),
+        refined_quality=tuple(quality(refined)),
         licence=licence,
         citation=citation,
         version=__version__,
         provenance={
-            "seeds": {"training": recipe.training.seed, **SEEDS},
+            "seeds": {"training": recipe.training.seed, **SEEDS, **fuse.SEEDS},
             "tested_galaxies": len(test.theta),
             "ranks": ranks(test).tolist(),
             "joint_coverage": {

@@ -53,6 +53,9 @@ COLUMNS = {
     "tension": ("", "largest distance of a fit of the pixels from a prediction, in errors"),
     "noise_correlation": ("", "correlation of the noise of neighbouring pixels"),
     "light_beyond": ("", "share of the predicted model's light beyond the edge of the image"),
+    "fit_chi2": ("", "reduced chi2 of the refinement by the pixels, for the noise of the sky"),
+    "fit_tension": ("", "distance of the pixels' answer from the network's: chi2 per parameter"),
+    "fit_followed": ("", "how far the pixels were followed: 0 the network's answer, 1 theirs"),
     "unlike": ("", "distance from the training's stamps over its limit"),
     "flags": ("", "bits: see the header"),
     "reason": ("", "why an object was not measured"),
@@ -62,7 +65,7 @@ COLUMNS = {
 FURTHER = (
     *("position_angle", "position_angle_err", "x_centre", "x_centre_err"),
     *("y_centre", "y_centre_err"),
-    *(name for name in COLUMNS if name.startswith("corr_")),
+    *(name for name in COLUMNS if name.startswith(("corr_", "fit_"))),
 )
 
 #: Columns between the parameters and the flags.
@@ -115,6 +118,8 @@ def assemble(
     for flag, rows in ((Flag.NO_STAMP, ~measured), (Flag.DUPLICATE_ID, twice)):
         flags |= np.where(rows, int(flag), 0)
 
+    if "fit_flags" in raw:
+        flags |= raw["fit_flags"].fillna(0).to_numpy(np.int64)
     table = pd.DataFrame({"id": objects["id"].to_numpy()})
     for name in ("ra", "dec", "x", "y", "image"):
         table[name] = raw[name].to_numpy()

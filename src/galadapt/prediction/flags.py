@@ -37,6 +37,8 @@ class Flag(Warnings):
     NO_PSF = 1 << 19, "no PSF was given: that of the training is assumed"
     CUT = 1 << 20, "over 3 % of the predicted model's light lies beyond the frame"
     UNCONFIRMED = 1 << 21, "fainter than claimed, or near a limit, and not confirmed by the pixels"
+    FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values stand"
+    FIT_DISAGREES = 1 << 23, "pixels and network disagree"
 
 
 #: What to do about each flag.
@@ -66,6 +68,8 @@ REMEDIES = {
     Flag.CUT: "Give a larger cutout, or the whole image.",
     Flag.UNCONFIRMED: "Use only segment_magnitude; the networks answer fainter galaxies with their "
     "faintest magnitude.",
+    Flag.FIT_FAILED: "The network's values stand, with its errors; look at the residual.",
+    Flag.FIT_DISAGREES: "Look at the residual: a neighbour, structure, or a wrong PSF.",
 }
 
 

@@ -34,6 +34,7 @@ def predict(
     plot: Path | None = None,
     plot_count: int = 12,
     compute: Compute | None = None,
+    fast: bool = False,
 ) -> pd.DataFrame:
     """Measure galaxies and write the catalogue.
 
@@ -46,6 +47,7 @@ def predict(
         plot: PNG of image, model and residual of a sample.
         plot_count: Objects on it.
         compute: Backend, threads and GPUs; None: defaults.
+        fast: Leave out the refinement by the pixels, of the package for any image.
 
     Returns:
         The catalogue: one row per object, in the order of its input; in its ``attrs``, provenance
@@ -65,10 +67,10 @@ def predict(
     check_overwriting(inputs, [output, *([plot] if plot else [])])
     prepared = prepare(model, inputs)
     package, objects = prepared.package, prepared.objects
-    runner = runner_of(package, members, compute)
+    runner = runner_of(package, members, compute, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
-        key = _resume_key(prepared, inputs, members)
+        key = _resume_key(prepared, inputs, members, fast)
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
         table = assemble(package, objects, raw, level, prepared.common)
@@ -84,7 +86,7 @@ def predict(
     return table
 
 
-def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None) -> str:
+def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None, fast: bool) -> str:
     """All that decides a measurement; a run with another key does not continue this one's parts.
 
     The errors' level is missing: errors are computed when the measurements are complete.
@@ -95,6 +97,7 @@ def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None) -> str:
             "version": __version__,
             "package": prepared.package.record.digest,
             "members": members,
+            "fast": fast,
             "inputs": [[input_digest(path) for path in one.inputs] for one in prepared.sources],
             "options": {name: str(value) for name, value in inputs.options.items()},
             "fill": inputs.fill,

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def runner_of(
-    package: Package | Suited, members: int | None = None, compute: Compute | None = None
+    package: Package | Suited,
+    members: int | None = None,
+    compute: Compute | None = None,
+    fast: bool = False,
 ) -> Ensemble | SuitedRunner:
     """Load the networks of a package, with `members` only so many of them.
 
+    `fast` leaves out what the package for any image adds: the refinement by the pixels.
+
     Raises:
-        ConfigError: it has not so many, or the backend is not installed.
+        ConfigError: it has not so many, is never refined, or the backend is not installed.
         DataError: a network is broken or does not fit the package.
     """
     available = len(package.record.members)
@@ -28,7 +33,11 @@ def runner_of(
             f"--members: {members} of the package's {available} networks; name 1 or more of them"
         )
     if isinstance(package, Suited):
-        return SuitedRunner(package)
+        return SuitedRunner(package, fast)
+    if fast:
+        raise ConfigError(
+            f"--fast: {package.record.name} is never refined by the pixels; leave it out"
+        )
     from galadapt.learners.keras import backend
 
     backend.prepare(compute or Compute())

@@ -25,9 +25,14 @@ from galadapt.core.photometry import magnitude_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
+from galadapt.fitting.fusion import Fusion
+from galadapt.fitting.noise import correlation_of
+from galadapt.fitting.refine import Refined
 from galadapt.general.package import NETWORK, GeneralPackage
 from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.general.parameters import SIDE, position_angle
+from galadapt.general.refined import DISAGREE, refine, refiner_of
+from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
 
@@ -53,6 +58,7 @@ class ImageFacts:
     pixel_scale: float  #: [arcsec/px]
     zero_point: float | None
     pixel_rms: float  #: typical noise of a pixel
+    correlation: np.ndarray | None = None  #: of the noise, at lags 0, 1, ... [px]
 
 
 class OwnErrors:
@@ -72,6 +78,7 @@ class Suited:
     record: Record
     psf: np.ndarray  #: (S, S) effective PSF of sum 1, at the middle of the stamp
     unusual_psf: bool  #: its width is not one of the training's
+    correlation: np.ndarray | None = None  #: of the images' noise
 
     @property
     def folder(self) -> Path:
@@ -123,7 +130,8 @@ def suited(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> Suite
             f"{claimed.high:.1f} px; all objects get the flag psf_unlike: {remedy}"
         )
     return Suited(
-        general, _record(general, facts, psf, width * scale), _drawn(shape, scale), unusual
+        *(general, _record(general, facts, psf, width * scale), _drawn(shape, scale), unusual),
+        facts.correlation,
     )
 
 
@@ -210,9 +218,12 @@ class Result:
 class SuitedRunner:
     """Runs the network for any image on stamps, in ONNX Runtime."""
 
-    def __init__(self, package: Suited) -> None:
-        """Take over a suited package."""
-        self._package = package
+    def __init__(self, package: Suited, fast: bool = False) -> None:
+        """Take over a suited package; `fast` leaves out the refinement by the pixels."""
+        self._package, self._fast = package, fast
+        self._refiner = refiner_of(package.psf, package.correlation)
+        record = package.general.record.fusion
+        self._fusion = None if record is None else Fusion.from_dict(record)
 
     def measure(self, stamps: Sequence[Stamp]) -> Result:
         """Measure stamps; fluxes at the package's zero point."""
@@ -223,6 +234,10 @@ class SuitedRunner:
         found = package.general.measure(
             images, valid, noise, package.psf[None], np.zeros(len(stamps), int)
         )
+        fit: dict[str, np.ndarray] = {}
+        if not self._fast:
+            outcome = refine(found, images, valid, noise, self._refiner, self._fusion)
+            found, fit = outcome.measured, _fit_columns(outcome.followed, outcome.refined)
         theta, covariance = found.theta, found.covariance
         sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
@@ -233,7 +248,7 @@ class SuitedRunner:
         spread = np.stack(
             [_MAGNITUDES * sigma[:, 0], radius * sigma[:, 1], index * sigma[:, 2], e_err], axis=1
         )
-        further = _further(theta, covariance)
+        further = {**_further(theta, covariance), **fit}
         for row, axis in enumerate(("x", "y")):
             # From the middle of the stamp to the image's pixels.
             corner = np.array([getattr(stamp, axis) for stamp in stamps], float)
@@ -272,6 +287,18 @@ def _further(theta: np.ndarray, covariance: np.ndarray) -> dict[str, np.ndarray]
     return columns
 
 
+def _fit_columns(followed: np.ndarray, refined: Refined) -> dict[str, np.ndarray]:
+    """Columns of the refinement, and its flags as numbers."""
+    apart = refined.converged & (refined.tension > DISAGREE)
+    flags = np.where(refined.converged, 0, int(Flag.FIT_FAILED))
+    return {
+        "fit_chi2": refined.chi2,
+        "fit_tension": refined.tension,
+        "fit_followed": followed,
+        "fit_flags": flags | np.where(apart, int(Flag.FIT_DISAGREES), 0),
+    }
+
+
 def psf_of(path: Path | None, sampling: float | None, scale: float) -> Psf | None:
     """Settings of the PSF given; its sampling [arcsec/px] is the images' unless given."""
     if path is None:
@@ -299,13 +326,14 @@ def facts_of(mosaic: Any) -> ImageFacts:
         )
     ny, nx = mosaic.shape
     y0, x0 = max((ny - _PIECE) // 2, 0), max((nx - _PIECE) // 2, 0)
-    weight = mosaic.read(y0, min(y0 + _PIECE, ny), x0, min(x0 + _PIECE, nx))[1]
+    data, weight = mosaic.read(y0, min(y0 + _PIECE, ny), x0, min(x0 + _PIECE, nx))
     good = weight > 0
     if not good.any():
-        weight = mosaic.read(0, ny, 0, nx)[1]
+        data, weight = mosaic.read(0, ny, 0, nx)
         good = weight > 0
     if not good.any():
         raise DataError(
             f"{mosaic.path}: no pixel has a weight above 0 (a noise map of zeros?); correct the map"
         )
-    return ImageFacts(scale, mosaic.zero_point, float(np.median(1 / np.sqrt(weight[good]))))
+    rms = float(np.median(1 / np.sqrt(weight[good])))
+    return ImageFacts(scale, mosaic.zero_point, rms, correlation_of(data, good))

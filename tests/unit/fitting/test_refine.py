@@ -233,3 +233,21 @@ def test_shapes_that_do_not_fit_are_refused():
         refiner(stamps, np.ones(2), start[:, :6], covariance)
     with pytest.raises(DataError, match="white noise"):
         Refiner(galsim.Gaussian(fwhm=3.0), 64, np.array([0.5, 0.1]))
+
+
+def test_results_do_not_depend_on_how_galaxies_are_grouped():
+    galaxies = [GALAXY, (400.0, 14.0, 1.0, 0.5, 10.0, 0.3, 0.3), (80.0, 2.0, 4.0, 0.1, 90.0, 0, 0)]
+    rng = np.random.default_rng(5)
+    stamps = np.stack([drawn(*one) for one in galaxies * 4])
+    stamps += RMS * rng.standard_normal(stamps.shape)
+    start = np.concatenate([theta_of(*one) for one in galaxies * 4])
+    start += SCATTER / 2 * rng.standard_normal(start.shape)
+    covariance = np.tile(np.diag(SCATTER**2), (len(start), 1, 1))
+    refiner = Refiner(PSF, 128, correlation(0.8, np.arange(3)))
+    noise = np.full(len(start), RMS)
+    whole = refiner(stamps, noise, start, covariance)
+    for row in (0, 4, 11):
+        some = slice(row, row + 1)
+        alone = refiner(stamps[some], noise[some], start[some], covariance[some])
+        np.testing.assert_array_equal(alone.theta[0], whole.theta[row])
+        np.testing.assert_array_equal(alone.covariance[0], whole.covariance[row])

@@ -1,0 +1,73 @@
+"""The network's measurements refined by the pixels, and the two answers fused."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import galsim
+import numpy as np
+
+from galadapt.fitting.fusion import Fusion, answers
+from galadapt.fitting.refine import Refined, Refiner
+from galadapt.general.parameters import SIDE
+from galadapt.general.run import Measured
+
+#: Distance of the pixels' answer from the network's (chi2 per parameter) that one in a thousand
+#: galaxies has by chance: from there on they disagree.
+DISAGREE = 3.5
+
+
+class Outcome(NamedTuple):
+    """Final measurements of n stamps."""
+
+    measured: Measured
+    followed: np.ndarray  #: (n,) how far the pixels were followed: 0 the network, 1 the fit
+    refined: Refined
+
+
+def refiner_of(psf: np.ndarray, correlation: np.ndarray | None) -> Refiner:
+    """Refiner for a PSF (S, S) of even side, centred in the middle of four pixels."""
+    profile = galsim.InterpolatedImage(
+        galsim.Image(np.asarray(psf, float), scale=1.0), x_interpolant=galsim.Lanczos(15)
+    )
+    return Refiner(profile.withFlux(1.0), SIDE, correlation)
+
+
+def refine(
+    found: Measured,
+    images: np.ndarray,
+    valid: np.ndarray,
+    noise: np.ndarray,
+    refiner: Refiner,
+    fusion: Fusion | None,
+    exposure_time: float | None = None,
+) -> Outcome:
+    """Refine measurements; see `galadapt.fitting.refine` and `galadapt.fitting.fusion`.
+
+    Args:
+        found: The network's.
+        images: (n, S, S), background-subtracted.
+        valid: (n, S, S) bool, pixels that count.
+        noise: (n,) rms of a pixel.
+        refiner: Of the images' PSF and noise.
+        fusion: Of the package; None: the refinement is followed wherever it converged.
+        exposure_time: See `Refiner.__call__`.
+    """
+    refined = refiner(images, noise, found.theta, found.covariance, valid, exposure_time)
+    given = answers(
+        *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
+        *(refined, noise, valid.mean(axis=(1, 2))),
+    )
+    if fusion is None:
+        own = refined.converged
+        ellipticity = np.where(own, given.refined[:, -1], found.ellipticity)
+        error = np.where(own, given.refined_error[:, -1], found.ellipticity_err)
+        final = Measured(refined.theta, refined.covariance, ellipticity, error, found.features)
+        return Outcome(final, own.astype(float), refined)
+    fused = fusion.fuse(given, refined.covariance)
+    final = Measured(
+        *(fused.theta, fused.covariance, fused.ellipticity, fused.ellipticity_error),
+        found.features,
+    )
+    followed = fused.gate[:, [0, 1, 2, -1]].mean(axis=1)
+    return Outcome(final, np.where(refined.converged, followed, 0.0), refined)

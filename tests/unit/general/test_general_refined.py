@@ -1,0 +1,132 @@
+"""The network for any image, refined by the pixels: values, columns, flags, --fast."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import galsim
+import numpy as np
+import pytest
+
+from galadapt.core.errors import ConfigError
+from galadapt.core.photometry import magnitude_of
+from galadapt.cutouts.stamps import Stamp
+from galadapt.general.parameters import SIDE
+from galadapt.general.refined import refine, refiner_of
+from galadapt.general.run import Measured
+from galadapt.prediction.flags import Flag
+from galadapt.prediction.runner import runner_of
+from galadapt.prediction.suited import Suited, SuitedRunner
+
+PSF = galsim.Convolve(galsim.Moffat(beta=3.0, fwhm=2.6), galsim.Pixel(1.0))
+RMS = 0.01
+TRUTH = np.array([math.log(60.0), math.log(4.0), math.log(2.0), 0.2, 0.3, 0.2, -0.3])
+SIGMA = np.array([0.1, 0.15, 0.2, 0.06, 0.06, 0.2, 0.2])
+
+
+def stamps(count: int) -> np.ndarray:
+    e, angle = math.hypot(*TRUTH[3:5]), math.degrees(math.atan2(TRUTH[4], TRUTH[3])) / 2
+    flux, radius, index = np.exp(TRUTH[:3])
+    galaxy = galsim.Sersic(n=index, half_light_radius=radius * math.sqrt(1 - e), flux=flux)
+    seen = galsim.Convolve(galaxy.shear(q=1 - e, beta=(angle + 90) * galsim.degrees), PSF)
+    image = seen.drawImage(
+        nx=SIDE, ny=SIDE, scale=1.0, offset=tuple(TRUTH[5:]), method="no_pixel"
+    ).array
+    return image + RMS * np.random.default_rng(2).standard_normal((count, SIDE, SIDE))
+
+
+def answer(count: int, away: float = 1.0) -> Measured:
+    """What a network might say, `away` times its errors off."""
+    scatter = np.random.default_rng(1).standard_normal((count, 7))
+    theta = TRUTH + away * SIGMA * scatter
+    return Measured(
+        theta,
+        np.tile(np.diag(SIGMA**2), (count, 1, 1)),
+        np.hypot(theta[:, 3], theta[:, 4]),
+        np.full(count, 0.06),
+        np.zeros((count, 2)),
+    )
+
+
+@pytest.fixture(scope="module")
+def psf() -> np.ndarray:
+    image = PSF.drawImage(nx=SIDE, ny=SIDE, scale=1.0, method="no_pixel", dtype=float).array
+    return image / image.sum()
+
+
+@pytest.fixture
+def suited(psf: np.ndarray) -> Suited:
+    def measure(images: np.ndarray, *rest: np.ndarray) -> Measured:
+        return answer(len(images))
+
+    record = SimpleNamespace(
+        fusion=None, zero_point=25.0, name="any", members=(1,), extraction=None
+    )
+    general = SimpleNamespace(measure=measure, record=record, folder=Path())
+    return Suited(general, record, psf, False)  # type: ignore[arg-type]
+
+
+def as_stamps(images: np.ndarray) -> list[Stamp]:
+    values = dict.fromkeys(
+        ("background", "neighbour_fraction", "signal_to_noise", "x_offset", "y_offset"), 0.0
+    )
+    return [
+        Stamp(pixels=one, x=100, y=200, local_rms=RMS, empty_rms=RMS, fwhm=3.0, flags=0, **values)
+        for one in images.astype(np.float32)
+    ]
+
+
+@pytest.fixture
+def runner(suited: Suited, monkeypatch: pytest.MonkeyPatch):
+    # Neighbours have tests of their own.
+    monkeypatch.setattr(
+        SuitedRunner, "_valid", lambda _, stamp: np.isfinite(stamp.pixels) & (stamp.pixels < 1e3)
+    )
+    return lambda fast: runner_of(suited, fast=fast)
+
+
+def test_pixels_improve_every_number(psf: np.ndarray) -> None:
+    found, images = answer(8), stamps(8)
+    valid, noise = np.ones(images.shape, bool), np.full(8, RMS)
+    outcome = refine(found, images, valid, noise, refiner_of(psf, None), None)
+    before, after = (np.abs(one.theta - TRUTH) for one in (found, outcome.measured))
+    assert (after.mean(axis=0) < before.mean(axis=0) / 4).all()
+    assert (outcome.measured.ellipticity_err < 0.02).all()
+    assert (outcome.followed == 1).all()
+
+
+def test_the_catalogue_has_the_refined_values_and_how_they_came_about(runner) -> None:
+    images = stamps(4)
+    refined, fast = (runner(one).measure(as_stamps(images)) for one in (False, True))
+    magnitude = magnitude_of(60.0, 25.0)
+    assert np.abs(refined.predicted[:, 0] - magnitude).max() < 0.05
+    assert np.abs(refined.predicted[:, 1] - 4).max() < 0.2
+    assert (refined.spread < fast.spread).all()
+    assert np.abs(refined.extra["fit_chi2"] - 1).max() < 0.1
+    assert (refined.extra["fit_flags"] == 0).all()
+    # The middle of a stamp whose first pixel is (100, 200).
+    assert np.abs(refined.extra["x_centre"] - (100 + 63.5 + 0.2)).max() < 0.05
+    assert np.abs(refined.extra["y_centre"] - (200 + 63.5 - 0.3)).max() < 0.05
+    assert not any(name.startswith("fit_") for name in fast.extra)
+    np.testing.assert_allclose(np.log(fast.predicted[:, 1]), answer(4).theta[:, 1])
+
+
+def test_a_failed_refinement_and_a_contradiction_are_flagged(runner) -> None:
+    images = stamps(3)
+    images[0, 40:90, 40:90] = 1e4
+    images[1] = images[1].T[::-1] * 4
+    found = runner(False).measure(as_stamps(images))
+    flags = found.extra["fit_flags"].astype(int)
+    assert flags[0] & Flag.FIT_FAILED
+    assert flags[1] & Flag.FIT_DISAGREES
+    assert flags[2] == 0
+    assert found.extra["fit_followed"][0] == 0
+    np.testing.assert_allclose(np.log(found.predicted[0, 1]), answer(3).theta[0, 1])
+
+
+def test_what_is_never_refined_refuses_fast() -> None:
+    package = SimpleNamespace(record=SimpleNamespace(members=(1, 2), name="demo"))
+    with pytest.raises(ConfigError, match="--fast: demo is never refined"):
+        runner_of(package, fast=True)  # type: ignore[arg-type]
