@@ -187,7 +187,8 @@ def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "ou
 def flag_notes() -> dict[str, str]:
     """Explain the bits of the column `flags`, by keywords of provenance."""
     return {
-        f"FLAG{bit}": f"{int(flag)} {flag.label}: {flag.meaning}" for bit, flag in enumerate(Flag)
+        f"FLAG{int(flag).bit_length() - 1}": f"{int(flag)} {flag.label}: {flag.meaning}"
+        for flag in Flag
     }
 
 
