@@ -7,9 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 PROJECT = Path(workflow.current_basedir).parents[1]
 SOURCE = str(PROJECT / "src")
-sys.path[:0] = [SOURCE, str(PROJECT / "workflow")]
 
-import recall
 from galadapt.answers.registry import KINDS
 from galadapt.config.base import DOMAINS
 from galadapt.config.machine import Downloads
@@ -28,7 +26,7 @@ except GaladaptError as error:
 
 # Jobs run `python -m galadapt` of this interpreter and this checkout, whether or not the
 # environment is activated.
-os.environ.setdefault("GALADAPT_DATA", "../shared/data")
+os.environ.setdefault("GALADAPT_DATA", str(PROJECT.parent / "shared/data"))
 os.environ.update(
     # Figures are files, whatever a notebook that starts the workflow draws with.
     MPLBACKEND="Agg",

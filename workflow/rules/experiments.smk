@@ -1,7 +1,6 @@
 # How the experiments of other tasks find their configuration.
-import yaml
-
 from galadapt.config.machine import NON_RESULT_SECTIONS
+from galadapt.core.files import expand as expand_path
 
 
 def experiment_of(task):
@@ -9,8 +8,10 @@ def experiment_of(task):
 
     What is set for the machine holds for every task.
     """
-    with open(registry.config_file(task), encoding="utf-8") as stream:
-        base = yaml.safe_load(stream)
+    try:
+        base = read_yaml(expand_path(registry.config_file(task)))
+    except GaladaptError as error:
+        raise WorkflowError(str(error))
     machine = [
         name for name in NON_RESULT_SECTIONS if name in config and name != "results"
     ]

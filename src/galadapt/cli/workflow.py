@@ -22,6 +22,13 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb = verbs.add_parser("check", help="validate configuration files, later over earlier")
     verb.add_argument("files", nargs="+")
     verb.add_argument(
+        "--config",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes as Snakemake takes them, YAML: 'method_settings={baseline: {epochs: 3}}'",
+    )
+    verb.add_argument(
         "--results",
         action="store_true",
         help="list results that are not of this configuration and code",
@@ -70,9 +77,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _check(arguments: argparse.Namespace) -> None:
     from galadapt.core.files import external_digest
     from galadapt.pipeline import store
-    from galadapt.tasks.reading import load
+    from galadapt.tasks.reading import assigned, load
 
-    checked = load(*arguments.files)
+    checked = load(*arguments.files, changes=assigned(arguments.config))
     external_digest(checked.model_dump(mode="json"))
     store.require(checked.tracking)
     runs = list(checked.runs())

@@ -79,3 +79,21 @@ class RunError(GaladaptError):
     """The computation itself failed (diverged training, no object left, no disk)."""
 
     exit_code = 4
+
+
+def not_of_the_file(path: object, error: BaseException) -> None:
+    """Return where an error of reading a file is about the file; raise where it is not.
+
+    Too little memory, or too many open files, says nothing about a file: it must not be called
+    broken, nor be deleted.
+
+    Raises:
+        RunError: this process may not open more files.
+    """
+    if lacks_memory(error):
+        raise error
+    text = str(error).lower()
+    for number in (errno.EMFILE, errno.ENFILE):
+        reason = os.strerror(number)
+        if getattr(error, "errno", None) == number or reason.lower() in text:
+            raise RunError(f"{path}: {reason}; {OF_THE_MACHINE[number]}, and run the command again")

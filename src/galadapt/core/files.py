@@ -17,10 +17,13 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galadapt.core.errors import DataError, RunError, of_the_machine
+import yaml
+
+from galadapt.core.errors import ConfigError, DataError, RunError, not_of_the_file, of_the_machine
 from galadapt.core.imports import digest_of, is_import_path
 from galadapt.core.log import log
 
@@ -83,22 +86,36 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _delete(temporary)
 
 
+def lock(handle: int, path: Path, waiting: str = "", refused: str = "") -> None:
+    """Lock an open file; while another process holds the lock raise `refused`, or log and wait.
+
+    Where the file system has no locks, as some network file systems, it says so once and goes on.
+    The lock ends when the file is closed.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if refused:
+            raise RunError(refused) from None
+        if waiting:
+            log.info(waiting)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        without_locks(path.parent)
+
+
+@cache
+def without_locks(folder: Path) -> None:
+    """Say once of a folder that its files cannot be locked."""
+    log.info(f"{folder}: this file system has no locks; let one process at a time work here")
+
+
 @contextlib.contextmanager
 def locked(path: Path, waiting: str = "", refused: str = "") -> Iterator[None]:
-    """Lock an existing file or folder; while it is locked, raise `refused`, or log and wait."""
+    """Hold the `lock` of an existing file or folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if refused:
-                raise RunError(refused) from None
-            if waiting:
-                log.info(waiting)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            # Some network file systems have no locks of folders.
-            pass
+        lock(handle, path, waiting, refused)
         yield
     finally:
         os.close(handle)
@@ -164,6 +181,7 @@ def read_table(path: str | Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
     except (ValueError, OSError) as error:
+        not_of_the_file(path, error)
         raise DataError(
             f"{path}: not a readable table ({error}); delete it and rerun its stage"
         ) from None
@@ -179,15 +197,63 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+#: The folder of the workflow, where it is not run in its own folder.
+PROJECT_VARIABLE = "GALADAPT_PROJECT"
+
+
 def expand(path: str) -> Path:
-    """Expand environment variables and ``~`` in a path; a DataError if a variable is not set."""
+    """Expand environment variables and ``~`` in a path; a DataError if a variable is not set.
+
+    A relative path is one below the current folder or, where nothing is there and a workflow that
+    lies elsewhere has the file, below the folder of the workflow.
+    """
     expanded = os.path.expandvars(path)
     unset = re.search(r"\$\{?(\w+)", expanded)
     if unset:
         raise DataError(
             f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
         )
-    return Path(expanded).expanduser()
+    found = Path(expanded).expanduser()
+    if found.is_absolute() or found.exists():
+        return found
+    beside = Path(os.environ.get(PROJECT_VARIABLE, ".")) / found
+    return beside if beside.exists() else found
+
+
+class _OneOfEach(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping: YAML would drop the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise ConfigError(
+                    f"'{key.value}' stands twice, in lines {lines[key.value]} and {line}; join them"
+                )
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file; a key may stand in a mapping once.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or has a key twice.
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _OneOfEach)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; correct the path (see config/presets)") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder; name the YAML file in it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML: {line}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def external_digest(values: Any) -> dict[str, str]:

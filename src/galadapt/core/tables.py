@@ -17,7 +17,7 @@ from astropy import units as u
 from astropy.io import ascii, fits
 from astropy.table import Table, vstack
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, not_of_the_file
 
 #: Words for units that astropy lacks.
 _UNIT_WORDS = {"px": "pix", "pixel": "pix", "pixels": "pix", "hours": "hourangle", "h": "hourangle"}
@@ -62,6 +62,7 @@ def read_any_table(
         raise
     except Exception as error:
         # Readers of many formats fail in as many ways.
+        not_of_the_file(path, error)
         reason = " ".join(str(error).split()).rstrip(".")[:200]
         raise DataError(
             f"{path}: not a readable table ({reason}); fetch it again, or give FITS, VOTable, "
@@ -215,6 +216,7 @@ def read_csv_columns(path: Path, only: Callable[[str], bool]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, skipinitialspace=True, usecols=only)
     except Exception as error:
         # Packed files fail in ways of their own.
+        not_of_the_file(path, error)
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{path}: not a readable table ({reason}); fetch it again") from None
     table.columns = table.columns.astype(str).str.strip()

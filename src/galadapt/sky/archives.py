@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from galadapt.config.base import Section
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import atomic, locked, write_text
+from galadapt.core.files import atomic, locked, read_yaml, write_text
 from galadapt.core.log import log
 
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
@@ -87,14 +86,7 @@ def read_archives(path: str | Path) -> Archives:
     Raises:
         ConfigError: the file is missing, is not YAML, or an entry is not a valid `Archive`.
     """
-    path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such table of archives; correct its path") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not a readable table of archives ({reason})") from None
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must contain 'files' and 'groups'")
     try:

@@ -11,7 +11,6 @@ slow connections, and unpacks tar archives unfiltered on Python 3.11.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ import requests
 import urllib3
 
 from galadapt.core.errors import ConfigError, DataError, RunError
-from galadapt.core.files import atomic, expand, write_text
+from galadapt.core.files import atomic, expand, lock, write_text
 from galadapt.core.log import log
 from galadapt.sky.archives import Archive, record, recorded
 
@@ -170,11 +169,7 @@ def _alone(part: Path) -> Iterator[Path]:
     """Hold the part for this process alone; another one that needs it waits."""
     while True:
         stream = part.open("ab")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"{part}: waiting for another process that is fetching it")
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(stream.fileno(), part, f"{part}: waiting for another process that is fetching it")
         # The process that held it may have renamed or removed it.
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(stream.fileno()).st_ino == part.stat().st_ino:

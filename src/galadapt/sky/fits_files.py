@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, not_of_the_file
 from galadapt.core.packed import kind_of, unpacked
 from galadapt.sky.pixels import Pixels, Steps
 from galadapt.sky.sky import celestial
@@ -36,7 +36,8 @@ _SCIENCE = ("SCI", "SCIENCE", "IMAGE")
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """Explain that a file cannot be read as FITS."""
+    """Explain that a file cannot be read as FITS; raises where the file is not to blame."""
+    not_of_the_file(path, error)
     reason = " ".join(str(error).split("\n")[0].split()).rstrip(".") or type(error).__name__
     try:
         with path.open("rb") as file:

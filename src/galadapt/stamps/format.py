@@ -16,8 +16,14 @@ Nothing in the file depends on time, process or sharding: equal content gives eq
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import resource
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +31,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, canonical_json
+from galadapt.core.errors import DataError, RunError, not_of_the_file
+from galadapt.core.files import atomic, canonical_json, without_locks
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.tables import require_columns
 
@@ -72,7 +78,8 @@ def write_stamps(
     if table["id"].duplicated().any():
         twice = table.loc[table["id"].duplicated(), "id"].iloc[0]
         raise DataError(f"{path}: id {twice} stands twice in the stamp table; make ids unique")
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    # Nobody else has the temporary file: no lock, which some network file systems do not have.
+    with atomic(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         pairs = (batch if masks else (batch, None) for batch in batches)
         _write_images(file, pairs, len(table), unit, path)
         stored, channels = file["images"].shape[3:], metadata.get("channels")
@@ -144,7 +151,10 @@ def _write_images(
 
 
 class StampSet:
-    """One or more stamp sets read as one; images stay on disk until they are read."""
+    """One or more stamp sets read as one; images stay on disk until they are read.
+
+    Of many files (shards) only some are open at a time: systems limit the files of a process.
+    """
 
     def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
         """Open and validate one file, or several (shards) that are concatenated in this order.
@@ -157,39 +167,37 @@ class StampSet:
         if not paths:
             raise DataError("no stamp set was given; name at least one file")
         self.paths = [Path(path) for path in paths]
-        self._files: list[h5py.File] = []
-        tables = []
+        #: Open files by their number, the last used last.
+        self._opened: OrderedDict[int, h5py.File] = OrderedDict()
+        self._lock = threading.Lock()
+        tables, first = [], None
         try:
-            for path in self.paths:
-                file = _open(path)
-                self._files.append(file)
+            for number, path in enumerate(self.paths):
+                file = self._file(number)
+                known = _Known.of(file)
+                first = first or known
+                known.check_agrees(path, first, self.paths[0])
                 tables.append(_read_table(file, path))
-            self.metadata: dict[str, Any] = json.loads(self._files[0].attrs["metadata"])
-            self.unit: str = str(self._files[0]["images"].attrs["unit"])
-            for path, file in zip(self.paths[1:], self._files[1:], strict=True):
-                self._check_agrees(path, file)
         except BaseException:
             self.close()
             raise
+        assert first is not None
+        self._shape = first.shape
+        self.unit: str = first.unit
+        self.metadata: dict[str, Any] = first.metadata
+        self.has_masks: bool = first.masks  #: Whether each stamp has a mask.
         self.table: pd.DataFrame = pd.concat(tables, ignore_index=True)
         self._starts = np.cumsum([0] + [len(table) for table in tables])
 
-    def _check_agrees(self, path: Path, file: h5py.File) -> None:
-        first = self._files[0]
-        pairs = [
-            ("stamps of", file["images"].shape[1:], first["images"].shape[1:]),
-            ("unit", str(file["images"].attrs["unit"]), self.unit),
-            ("columns", file.attrs["columns"], first.attrs["columns"]),
-            ("masks", "masks" in file, "masks" in first),
-        ]
-        metadata = json.loads(file.attrs["metadata"])
-        pairs += [(key, metadata[key], self.metadata[key]) for key in REQUIRED_METADATA]
-        for what, here, there in pairs:
-            if here != there:
-                raise DataError(
-                    f"{path}: {what} {here} beside {self.paths[0]} with {there}; "
-                    "rerun the stage that wrote them"
-                )
+    def _file(self, number: int) -> h5py.File:
+        """Return a file, opened where it is not, with others closed where there are too many."""
+        if number in self._opened:
+            self._opened.move_to_end(number)
+            return self._opened[number]
+        while len(self._opened) >= _most_open():
+            self._opened.popitem(last=False)[1].close()
+        self._opened[number] = _open(self.paths[number])
+        return self._opened[number]
 
     def __enter__(self) -> StampSet:
         return self
@@ -203,18 +211,17 @@ class StampSet:
     @property
     def side(self) -> int:
         """Side of a stamp [px]."""
-        return int(self._files[0]["images"].shape[1])
+        return self._shape[0]
 
     @property
     def channels(self) -> int:
         """Channels of a stamp; 1 where its images are (N, H, W)."""
-        shape = self._files[0]["images"].shape
-        return int(shape[3]) if len(shape) == 4 else 1
+        return self._shape[2] if len(self._shape) == 3 else 1
 
     def close(self) -> None:
         """Close the files."""
-        for file in self._files:
-            file.close()
+        while self._opened:
+            self._opened.popitem()[1].close()
 
     def rows(self, split: str, column: str = "split") -> np.ndarray:
         """Return the positions of the stamps of one split, in order; `column` holds the splits.
@@ -235,11 +242,6 @@ class StampSet:
         images = self.images(rows)
         return images.reshape((*images.shape[:3], self.channels))
 
-    @property
-    def has_masks(self) -> bool:
-        """Tell whether each stamp has a mask."""
-        return "masks" in self._files[0]
-
     def masks(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Read masks as (n, H, W) bool, all of them or those at the given positions.
 
@@ -256,19 +258,22 @@ class StampSet:
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of {len(self)} stamps")
-        out: np.ndarray = np.empty((len(wanted), *self._files[0][name].shape[1:]), dtype)
-        for file, start, stop in zip(self._files, self._starts[:-1], self._starts[1:], strict=True):
+        shape = self._shape if name == "images" else self._shape[:2]
+        out: np.ndarray = np.empty((len(wanted), *shape), dtype)
+        for number, (start, stop) in enumerate(itertools.pairwise(self._starts)):
             here = np.flatnonzero((wanted >= start) & (wanted < stop))
             if len(here) == 0:
                 continue
             local = wanted[here] - start
             low, high = int(local.min()), int(local.max()) + 1
-            if high - low <= 4 * len(local):
-                # One contiguous read is far faster than HDF5's point selection.
-                out[here] = file[name][low:high][local - low]
-            else:
-                for target, row in zip(here, local, strict=True):
-                    out[target] = file[name][int(row)]
+            with self._lock:
+                data = self._file(number)[name]
+                if high - low <= 4 * len(local):
+                    # One contiguous read is far faster than HDF5's point selection.
+                    out[here] = data[low:high][local - low]
+                else:
+                    for target, row in zip(here, local, strict=True):
+                        out[target] = data[int(row)]
         return out
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
@@ -277,12 +282,76 @@ class StampSet:
             yield self.images(np.arange(start, min(start + size, len(self))))
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What all files of one set share."""
+
+    shape: tuple[int, ...]  #: Of a stamp.
+    unit: str
+    columns: str
+    masks: bool
+    metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, file: h5py.File) -> _Known:
+        images = file["images"]
+        return cls(
+            tuple(map(int, images.shape[1:])),
+            str(images.attrs["unit"]),
+            file.attrs["columns"],
+            "masks" in file,
+            json.loads(file.attrs["metadata"]),
+        )
+
+    def check_agrees(self, path: Path, first: _Known, there: Path) -> None:
+        pairs = [
+            ("stamps of", self.shape, first.shape),
+            ("unit", self.unit, first.unit),
+            ("columns", self.columns, first.columns),
+            ("masks", self.masks, first.masks),
+        ]
+        pairs += [(key, self.metadata[key], first.metadata[key]) for key in REQUIRED_METADATA]
+        for what, here, other in pairs:
+            if here != other:
+                raise DataError(
+                    f"{path}: {what} {here} beside {there} with {other}; "
+                    "rerun the stage that wrote them"
+                )
+
+
+def _most_open() -> int:
+    """Return how many files one set may hold open: a part of what the process may."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(64, limit // 8))
+
+
+def _open_unlocked(path: Path, error: OSError) -> h5py.File:
+    """Open a file whose lock failed.
+
+    Raises:
+        RunError: another program has it open for writing.
+    """
+    if error.errno in (errno.EAGAIN, errno.EACCES):
+        raise RunError(
+            f"{path}: is open in another program, which may be writing it; close it there and run "
+            "the command again"
+        ) from None
+    without_locks(path.parent)
+    return h5py.File(path, "r", locking=False)
+
+
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise DataError(f"{path}: no such stamp set; rerun the stage that writes it")
     try:
-        file = h5py.File(path, "r")
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            if "unable to lock file" not in str(error):
+                raise
+            file = _open_unlocked(path, error)
     except OSError as error:
+        not_of_the_file(path, error)
         raise DataError(
             f"{path}: not a readable HDF5 file ({error}); delete it and rerun its stage"
         ) from None

@@ -59,7 +59,10 @@ class Experiment(Section):
             raise ValueError(
                 "must be a relative path inside the project, so that a clone does not rerun"
             )
-        return value
+        if not path.parts:
+            raise ValueError("must name a folder of its own, such as 'results'")
+        # One spelling: Snakemake takes results//a and ./results/a for other files.
+        return path.as_posix()
 
     @property
     def answer_kind(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from pydantic import ValidationError
 import galadapt.learners
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
+from galadapt.core.files import read_yaml
 from galadapt.core.imports import is_import_path, source
 from galadapt.tasks.document import sections
 from galadapt.tasks.experiment import Experiment
@@ -35,27 +38,59 @@ RENAMED = {
 }
 
 
-def load(*paths: str | Path) -> Experiment:
+def load(*paths: str | Path, changes: dict[str, Any] | None = None) -> Experiment:
     """Read one or more YAML files, later ones over earlier ones, and validate the result.
+
+    `changes` come last of all.
 
     Raises:
         ConfigError: one sentence naming the file, the key and the remedy.
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: no such configuration file; see config/presets") from None
-        except IsADirectoryError:
-            raise ConfigError(f"{path}: a folder; name the YAML file in it") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            line = " ".join(str(error).split())
-            raise ConfigError(f"{path}: not valid YAML: {line}") from None
+        loaded = read_yaml(path)
         if not isinstance(loaded, dict):
             raise ConfigError(f"{path}: must contain keys and values; see config/README.md")
         merged = merge(merged, loaded)
+    if changes:
+        merged = merge(merged, changes)
     return validate(merged, ", ".join(str(path) for path in paths))
+
+
+def assigned(entries: Sequence[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` as Snakemake's ``--config`` takes them; values are YAML.
+
+    Raises:
+        ConfigError: an entry is no such pair, or its value is not YAML.
+    """
+    found: dict[str, Any] = {}
+    for entry in entries:
+        key, equals, text = entry.partition("=")
+        if not equals or not re.fullmatch(r"\w+", key):
+            *above, last = key.split(".")
+            inner = f"{{{last}: {text or '...'}}}"
+            for name in reversed(above[1:]):
+                inner = f"{{{name}: {inner}}}"
+            hint = f"'{above[0]}={inner}'" if above else "KEY=VALUE"
+            raise ConfigError(f"--config {entry}: give nested keys as YAML, --config {hint}")
+        try:
+            found = merge(found, {key: yaml.safe_load(text)})
+        except yaml.YAMLError as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"--config {entry}: not valid YAML: {line}") from None
+    return found
+
+
+def typed(values: Any) -> Any:
+    """Give values the types of YAML that Snakemake's ``--config`` left as text: numbers, null."""
+    if isinstance(values, dict):
+        return {key: typed(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [typed(value) for value in values]
+    if isinstance(values, str):
+        with contextlib.suppress(yaml.YAMLError):
+            return yaml.safe_load(values)
+    return values
 
 
 def of_task(values: dict[str, Any], task: str) -> dict[str, Any]:

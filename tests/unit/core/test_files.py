@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import math
 import os
@@ -8,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import (
     atomic,
     canonical_json,
+    locked,
     read_json,
     read_table,
     write_csv,
@@ -100,3 +103,38 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_ones_kept(tmp_path):
         path.write_text("half")
     write_json(tmp_path / "table.json", {"whole": True})
     assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "table.json"])
+
+
+#: How a writer fails where there is no room: the system, HDF5, astropy.
+NO_ROOM = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError("Can't write data (file write failed, errno = 28, error message = 'No space left')"),
+    OSError("Not enough space on disk: requested 8000000, available 12."),
+]
+
+
+@pytest.mark.parametrize("error", NO_ROOM, ids=str)
+def test_no_room_is_one_sentence_that_names_the_file(tmp_path, error):
+    path = tmp_path / "out.h5"
+    with pytest.raises(RunError) as caught, atomic(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert str(caught.value).startswith(f"{path}: No space left on device; make room")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_stays_itself(tmp_path):
+    with pytest.raises(OSError, match="of the library"), atomic(tmp_path / "out"):
+        raise OSError("an error of the library")
+
+
+def test_a_file_system_without_locks_is_used_with_a_word(tmp_path, monkeypatch, caplog):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with caplog.at_level("INFO", "galadapt"):
+        for _ in range(2):
+            with locked(tmp_path, refused="another works here"):
+                pass
+    assert caplog.text.count("this file system has no locks") == 1

@@ -587,7 +587,7 @@ def test_the_table_of_the_repository_is_whole(repository):
     ("text", "message"),
     [
         ("files: {a: {file: x}}", r"files\.a\.urls: Field required"),
-        ("files: [", "not a readable table"),
+        ("files: [", "not valid YAML"),
         ("just text", "must contain 'files' and 'groups'"),
         ("files: {a: {file: ../x, urls: ['http://h/x']}}", r"files\.a\.file"),
         ("files: {a: {file: x, urls: ['ftp://h/x']}}", r"files\.a\.urls\.0"),
@@ -599,7 +599,7 @@ def test_broken_tables_are_named(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         read_archives(path)
     assert str(caught.value).startswith(f"{path}: ")
-    with pytest.raises(ConfigError, match="no such table of archives"):
+    with pytest.raises(ConfigError, match="no such file"):
         read_archives(tmp_path / "absent.yaml")
 
 

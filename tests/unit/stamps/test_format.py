@@ -1,11 +1,16 @@
+import errno
 import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, RunError
 from galadapt.stamps.format import StampSet, write_stamps
 from galadapt.stamps.preprocess import Contrast, Divide, Peak, Rebin, apply_chain, make_variant
 
@@ -283,3 +288,62 @@ def test_stamps_without_channels_read_as_one(tmp_path):
     with StampSet(tmp_path / "stamps.h5") as opened:
         assert opened.channels == 1
         np.testing.assert_array_equal(opened.inputs([2]), images[2:, ..., None])
+
+
+def open_files():
+    return {str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists()}
+
+
+def test_many_shards_need_few_open_files(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{k}.h5" for k in range(30)]
+    whole = np.concatenate([write(path, 4, first=100 * k) for k, path in enumerate(paths)])
+    # A process may have 40 files open; others of its files are open too.
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (40, 40))
+    with StampSet(paths) as loaded:
+        rows = np.random.default_rng(1).permutation(len(whole))
+        np.testing.assert_array_equal(loaded.images(rows), whole[rows])
+        assert len(open_files() & {str(path) for path in paths}) <= 5
+    assert not open_files() & {str(path) for path in paths}
+
+
+def raising(message, number):
+    real = h5py.File
+
+    def opened(*arguments, **options):
+        if "locking" in options:
+            return real(*arguments, **options)
+        raise OSError(number, f"Unable to synchronously open file ({message})")
+
+    return opened
+
+
+def test_a_limit_of_open_files_is_no_broken_file(path, monkeypatch):
+    write(path)
+    message = "unable to open file: errno = 24, error message = 'Too many open files'"
+    monkeypatch.setattr(h5py, "File", raising(message, None))
+    with pytest.raises(RunError, match=r"set\.h5: Too many open files; allow more .*ulimit -n"):
+        StampSet(path)
+
+
+def test_a_file_open_elsewhere_is_not_to_be_deleted(path):
+    write(path)
+    writer = f"import h5py, sys; f = h5py.File({str(path)!r}, 'r+'); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", writer], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(RunError, match=r"open in another program") as caught:
+            StampSet(path)
+        assert "delete" not in str(caught.value)
+        other.communicate(b"\n")
+    with StampSet(path) as loaded:
+        assert len(loaded) == 5
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_read(path, monkeypatch, number, caplog):
+    images = write(path)
+    monkeypatch.setattr(h5py, "File", raising("unable to lock file", number))
+    with caplog.at_level("INFO", "galadapt"), StampSet(path) as loaded:
+        np.testing.assert_array_equal(loaded.images(), images)
+    assert caplog.text.count("has no locks") == 1

@@ -379,7 +379,7 @@ def test_settings_that_cannot_be_are_refused():
 
 
 def test_a_missing_table_of_archives_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no such table of archives"):
+    with pytest.raises(ConfigError, match="no such file"):
         _make(tmp_path, archives=str(tmp_path / "absent.yaml"))
 
 

@@ -11,9 +11,10 @@ import yaml
 
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
+from galadapt.core.files import read_yaml
 from galadapt.pipeline import jobs
 from galadapt.tasks import document
-from galadapt.tasks.reading import load, validate
+from galadapt.tasks.reading import assigned, load, typed, validate
 from galadapt.tasks.registry import TASKS, experiments
 
 
@@ -134,7 +135,7 @@ def test_bad_value_is_refused_in_one_sentence(values, key, value, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "no such configuration file"),
+        (None, "no such file"),
         ("a: [1", "not valid YAML"),
         ("- a\n- b\n", "must contain keys and values"),
         ("preset: demo\n", "variants: is required; give the task's own file first"),
@@ -147,6 +148,71 @@ def test_broken_file_is_refused(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds: [1]\npreset: demo\nseeds: [2]\n", "'seeds' stands twice, in lines 1 and 3; join"),
+        (
+            "method_settings:\n  baseline: {epochs: 2}\n  baseline: {epochs: 3}\n",
+            "'baseline' stands twice, in lines 2 and 3; join",
+        ),
+        ("image: {band: a, band: b}\n", "'band' stands twice, in lines 1 and 1; join"),
+        ('{"seeds": [1],\n "seeds": [2]}\n', "'seeds' stands twice, in lines 1 and 2; join"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path, text, message):
+    path = tmp_path / "twice.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_merged_key_may_be_given_again(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\n")
+    assert read_yaml(path)["d"] == {"b": 3, "c": 2}
+
+
+@pytest.mark.parametrize("spelling", ["results/a", "results/a/", "./results//a", "results/./a"])
+def test_results_have_one_spelling(values, spelling):
+    assert validate(changed(values, "results", spelling), "x").results == "results/a"
+
+
+@pytest.mark.parametrize("spelling", [".", "./"])
+def test_results_are_not_the_project_itself(values, spelling):
+    with pytest.raises(ConfigError, match="results: must name a folder of its own"):
+        validate(changed(values, "results", spelling), "x")
+
+
+def test_changes_on_the_command_line_are_read_as_snakemake_reads_them(repository):
+    entries = ["method_settings={baseline: {epochs: 3, self_training: null}}", "seeds=[4, 5]"]
+    changes = assigned(entries)
+    experiment = load(repository / "config/config.yaml", changes=changes)
+    assert experiment.method_settings["baseline"].epochs == 3
+    assert experiment.seeds == [4, 5]
+    # What Snakemake leaves of nested values is text.
+    text = {
+        "method_settings": {"baseline": {"epochs": "3", "self_training": "null"}},
+        "seeds": ["4", "5"],
+    }
+    assert typed(text) == changes
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("a.b.c=3", "give nested keys as YAML, --config 'a={b: {c: 3}}'"),
+        ("epochs", "KEY=VALUE"),
+        ("a=[1", "not valid YAML"),
+    ],
+)
+def test_wrong_changes_are_refused(entry, message):
+    with pytest.raises(ConfigError) as caught:
+        assigned([entry])
+    assert message in str(caught.value)
 
 
 def test_what_0_1_0_called_otherwise_is_named(values):

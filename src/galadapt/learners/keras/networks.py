@@ -28,7 +28,7 @@ import numpy as np
 from keras import layers
 
 from galadapt.config.training import Adversarial, Network
-from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.errors import ConfigError, DataError, not_of_the_file
 from galadapt.core.imports import function, is_import_path
 from galadapt.learners.keras.architectures import (
     ARCHITECTURES,
@@ -215,6 +215,7 @@ def load(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError) as error:
+        not_of_the_file(path, error)
         line = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: not a readable Keras model ({line}); delete its run folder and train again"

@@ -19,7 +19,7 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, not_of_the_file
 from galadapt.core.packed import is_fits_name, stem
 from galadapt.sky.fits_files import open_fits
 
@@ -96,6 +96,7 @@ def _picture(path: Path) -> np.ndarray:
         raise
     except Exception as error:
         # Decoders of broken files fail in many ways.
+        not_of_the_file(path, error)
         reason = " ".join(str(error).split()).replace(f"'{path}'", "").rstrip(". ")
         raise DataError(f"{path}: not a whole JPEG or PNG ({reason}); fetch it again") from None
 
@@ -123,6 +124,7 @@ def _fits(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             start = file.read(6)
     except OSError as error:
+        not_of_the_file(path, error)
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
     if start != b"SIMPLE":
         # A packed one could hold any number of bytes.
@@ -135,6 +137,7 @@ def _fits(path: Path) -> np.ndarray:
         raise
     except Exception as error:
         # Broken headers and each way of compression fail with errors of their own.
+        not_of_the_file(path, error)
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(f"{path}: not a whole FITS image ({reason}); fetch it again") from None
     if not np.isfinite(pixels).all():
