@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from generate import generate  # noqa: E402
+from generate import generate, not_executed  # noqa: E402
 
 from galadapt import __version__  # noqa: E402
 
@@ -24,18 +24,21 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-exclude_patterns = ["_build", "_generated/*.md", "jupyter_execute"]
+exclude_patterns = ["_build", "_generated/*.md", "jupyter_execute", "examples/generated/results"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 
 # The examples are run when the pages are built: one that fails breaks the build.
 nb_execution_mode = "cache"
+nb_execution_excludepatterns = not_executed(HERE)
 nb_execution_cache_path = str(HERE / "_build" / "cache")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
+# Progress and messages of libraries.
+nb_output_stderr = "remove"
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"

@@ -1,27 +1,57 @@
-"""Pages that are made from the code: the command line and the presets."""
+"""Pages that are made from the code: the command line, the presets, the examples."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from galadapt.core.errors import GaladaptError
+
 REPOSITORY = Path(__file__).parents[1]
 
 
 def generate(docs: Path) -> None:
     """Write the generated pages into docs/_generated, where they differ from what lies there."""
-    folder = docs / "_generated"
-    folder.mkdir(exist_ok=True)
-    pages = {"command-line.md": command_line(), "presets.md": presets()}
-    for name, text in pages.items():
-        path = folder / name
+    pages = {
+        docs / "_generated" / "command-line.md": command_line(),
+        docs / "_generated" / "presets.md": presets(),
+        **{
+            docs / "examples" / "generated" / path.name: path.read_text(encoding="utf-8")
+            for path in (REPOSITORY / "examples").glob("*.md")
+        },
+    }
+    for path, text in pages.items():
+        path.parent.mkdir(exist_ok=True)
         # An untouched file is not read again by the next build.
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def not_executed(docs: Path) -> list[str]:
+    """Name the examples whose inputs are not here: a model package, the runs of a demo.
+
+    They are shown without their results; `make demo` makes both.
+    """
+    folder = docs / "examples" / "generated"
+    results = folder / "results"
+    if not results.exists():
+        results.symlink_to(REPOSITORY / "results")
+    with contextlib.chdir(folder):
+        found = []
+        if not Path("results/runs/galaxies/asinh/transfer").is_dir():
+            found.append("compare")
+        try:
+            from galadapt.prediction.fetched import default_package
+
+            default_package(Path("results/models"))
+        except GaladaptError:
+            found += ["measure", "similar"]
+    return [f"examples/generated/{name}.md" for name in found]
 
 
 def command_line() -> str:

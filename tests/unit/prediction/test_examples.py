@@ -1,0 +1,66 @@
+"""The examples run, on small data."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+_CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def run(repository, tmp_path, monkeypatch):
+    """Run the cells of an example in an empty folder; returns its names."""
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+
+    def run(name: str) -> dict[str, object]:
+        names: dict[str, object] = {}
+        cells = _CELL.findall((repository / "examples" / name).read_text(encoding="utf-8"))
+        assert len(cells) > 1
+        for number, cell in enumerate(cells):
+            exec(compile(cell, f"{name}, cell {number + 1}", "exec"), names)
+        return names
+
+    return run
+
+
+def test_a_list_is_simulated(run):
+    names = run("simulate.md")
+    # Of a disc the wings of the PSF are lost alone, of a spheroid its own light too.
+    flux = names["flux"] / names["expected"]
+    assert flux[0] == pytest.approx(1, abs=0.03)
+    assert flux[1] < 0.95
+
+
+def test_a_field_is_measured(run, package, tmp_path, monkeypatch):
+    shutil.copytree(package, tmp_path / "home" / "models" / "small")
+    monkeypatch.setenv("GALADAPT_HOME", str(tmp_path / "home"))
+    names = run("measure.md")
+    assert len(names["table"]) == names["count"]
+    # The package was not trained: what counts is that every galaxy was found and measured.
+    assert np.isfinite(np.asarray(names["table"]["ellipticity"])).all()
+    assert (names["table"]["reason"] == "").all()
+
+
+def test_two_methods_are_compared(run, make_run, tmp_path):
+    folder = Path("runs/galaxies/asinh")
+    for method in ("baseline", "transfer"):
+        for seed in (1, 2):
+            make_run("asinh", method, seed)
+    (tmp_path / "results").mkdir()
+    shutil.move(tmp_path / "runs", tmp_path / "results" / "runs")
+    assert (tmp_path / "results" / folder).is_dir()
+    names = run("compare.md")
+    assert len(names["before"]) == len(names["after"]) > 50
+    assert len(names["gain"]) == 500
+
+
+def test_every_example_is_tested(repository):
+    tested = set(re.findall(r'run\("([a-z_]+\.md)"\)', Path(__file__).read_text(encoding="utf-8")))
+    assert tested == {path.name for path in (repository / "examples").glob("*.md")}
