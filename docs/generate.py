@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -57,6 +55,7 @@ def not_executed(docs: Path) -> list[str]:
 def command_line() -> str:
     """Give the help of every command as one page."""
     from galadapt.cli import parser
+    from galadapt.cli.explained import commands
 
     # argparse wraps lines to the width of the terminal.
     os.environ["COLUMNS"] = "96"
@@ -64,17 +63,6 @@ def command_line() -> str:
     for name, one in commands(parser()):
         lines += [f"## {name}", "", "```text", one.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
-
-
-def commands(
-    parser: argparse.ArgumentParser, name: str = "galadapt"
-) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Yield a command and those below it, with their full names."""
-    yield name, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, inner in action.choices.items():
-                yield from commands(inner, f"{name} {word}")
 
 
 def presets() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from galadapt import __version__
 from galadapt.cli import downloads, general, models, predict, simulate, workflow
+from galadapt.cli.explained import explain
 from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
 from galadapt.core.log import to_stderr
 
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     for group in (workflow, simulate, predict, general, models, downloads):
         group.add_verbs(verbs)
+    explain(top)
     return top
 
 
