@@ -59,6 +59,7 @@ def measure(
     native_pixel_scale: float | None = None,
     psf_pixel_scale: float | None = None,
     level: float = 0.68,
+    fast: bool = False,
     processes: int = 1,
     output: File | None = None,
     plot: File | None = None,
@@ -85,6 +86,7 @@ def measure(
         native_pixel_scale: Of images without WCS [arcsec/px].
         psf_pixel_scale: Of the PSF's image [arcsec/px].
         level: Coverage of the errors, 0.05 to 0.95.
+        fast: Whether the refinement by the pixels is left out (package for any image).
         processes: Number of processes that cut stamps.
         output: Catalogue to write too (.fits, .csv, .parquet, .vot); an interrupted run with the
             same output continues where it stopped.
@@ -135,6 +137,7 @@ def measure(
             inputs,
             Path(output) if output is not None else folder / "measured.fits",
             level=level,
+            fast=fast,
             plot=None if plot is None else Path(plot),
         )
         notes = {str(name): value for name, value in table.attrs.items()}

@@ -70,6 +70,7 @@ def failures(
         sentences += _sentence(title, rows, quantities)
     shared = _shared(tables, quantities)
     sentences.append(_about_shared(shared, len(tables), len(table)))
+    sentences += _without(shared, table, quantities)
     return Failures(best, sentences, pd.DataFrame(parts), shared)
 
 
@@ -208,6 +209,23 @@ def _shared(tables: Mapping[str, pd.DataFrame], quantities: Sequence[Quantity]) 
             found.append((float(errors[k]) / quantity.outlier, line))
     found.sort(key=lambda one: (-one[0], one[1]))
     return pd.DataFrame([line for _, line in found], columns=head)
+
+
+def _without(
+    shared: pd.DataFrame, table: pd.DataFrame, quantities: Sequence[Quantity]
+) -> list[str]:
+    """State by how much these galaxies move R², for the quantity that they move most."""
+    wrong = table.index.astype(str).isin(shared["id"])
+    if not wrong.any() or len(table) - wrong.sum() < _FEWEST:
+        return []
+    pairs = [(columns(table, one.name), columns(table[~wrong], one.name)) for one in quantities]
+    scores = [(r2(*whole), r2(*rest)) for whole, rest in pairs]
+    k = int(np.argmax([rest - whole for whole, rest in scores]))
+    whole, rest = scores[k]
+    return [
+        f"Without them R² of the {quantities[k].label} would be {rest:.3f} instead of {whole:.3f}: "
+        "R² weighs a few large errors heavily, the scatter (NMAD) does not."
+    ]
 
 
 def _about_shared(shared: pd.DataFrame, methods: int, galaxies: int) -> str:
