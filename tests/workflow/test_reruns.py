@@ -37,6 +37,11 @@ TABLES = {
 }
 
 
+def of_variants(count: int) -> dict[str, int]:
+    """Jobs of so many variants, where predictions changed."""
+    return {"variant_figures": count, "feature_space": count}
+
+
 def per_run(count: int) -> dict[str, int]:
     return {"train": count, "predict": count, "evaluate": count, "run_figures": count}
 
@@ -52,7 +57,13 @@ PACKAGE = {"package": 1, "package_figures": 1}
 @pytest.mark.parametrize(("method", "packaged"), [("transfer", PACKAGE), ("dann_supervised", {})])
 def test_learning_rate_of_one_method(project, method, packaged):
     project.configure(method_settings={method: {"learning_rate": 3.0e-4}})
-    assert project.planned() == {**per_run(2), **packaged, "variant_figures": 2, **TABLES}
+    assert project.planned() == {
+        **per_run(2),
+        **packaged,
+        "variant_figures": 2,
+        "feature_space": 2,
+        **TABLES,
+    }
 
 
 def test_learning_rate_of_the_method_others_start_from(project):
@@ -63,7 +74,13 @@ def test_learning_rate_of_the_method_others_start_from(project):
         if method.get("starts_from")
     )
     assert starting >= 1
-    jobs = {**per_run(2 * (1 + starting)), **PACKAGE, "variant_figures": 2, **TABLES}
+    jobs = {
+        **per_run(2 * (1 + starting)),
+        **PACKAGE,
+        "variant_figures": 2,
+        "feature_space": 2,
+        **TABLES,
+    }
     assert project.planned() == jobs
 
 
@@ -71,7 +88,14 @@ def test_stretch_of_one_variant(project):
     chain = [{"step": "rebin", "factor": 2}, {"step": "noise_asinh", "softening": 5.0}]
     project.configure(variant_chains={"asinh": chain})
     # The two domains, and the other simulation that one method learns from.
-    jobs = {"variant": 3, **per_run(4), **PACKAGE, "variant_figures": 1, **TABLES}
+    jobs = {
+        "variant": 3,
+        **per_run(4),
+        **PACKAGE,
+        "variant_figures": 1,
+        "feature_space": 1,
+        **TABLES,
+    }
     assert project.planned() == jobs
 
 
@@ -92,6 +116,7 @@ def test_selection_trains_only_what_learned_from_the_survey(project):
         "profile_fits": 1,
         "data_figures": 1,
         "variant_figures": 2,
+        "feature_space": 2,
         **TABLES,
     }
 
@@ -104,6 +129,7 @@ def test_another_simulation_trains_only_what_learns_from_it(project):
         **per_run(2),
         "data_figures": 1,
         "variant_figures": 2,
+        "feature_space": 2,
         **TABLES,
     }
 
@@ -122,7 +148,13 @@ def test_new_seed_trains_itself_and_what_it_teaches(project):
         if method.get("self_training")
     ]
     assert taught == ["dann_semisupervised"]
-    assert project.planned() == {**per_run(8 + 2), **PACKAGE, "variant_figures": 2, **TABLES}
+    assert project.planned() == {
+        **per_run(8 + 2),
+        **PACKAGE,
+        "variant_figures": 2,
+        "feature_space": 2,
+        **TABLES,
+    }
 
 
 def test_editing_the_renderer_simulates_again(project):
@@ -181,7 +213,7 @@ def test_copied_results_are_known_by_their_own_records(moved):
     assert moved.planned() == {}
     shutil.rmtree(moved.folder / ".snakemake")
     moved.configure(method_settings={"dann_supervised": {"learning_rate": 3.0e-4}})
-    assert moved.planned() == {**per_run(2), "variant_figures": 2, **TABLES}
+    assert moved.planned() == {**per_run(2), **of_variants(2), **TABLES}
     listed = moved.run(
         "env",
         "PYTHONPATH=src",

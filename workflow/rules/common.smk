@@ -141,6 +141,21 @@ def of_first_seed(name):
     ]
 
 
+def first_method_stamps(domain):
+    """Return the input function for the stamps that a variant's first method was tested on."""
+
+    def of_variant(wildcards):
+        if domain not in CONFIG.domains:
+            return []
+        method = next(
+            run.method for run in CONFIG.runs() if run.variant == wildcards.variant
+        )
+        source = CONFIG.source(method, domain)
+        return VARIANT.format(variant=wildcards.variant, source=source)
+
+    return of_variant
+
+
 def stamps_of(domain, domains):
     """Return the input function for the stamps of a domain: nothing where a job has none of it.
 
@@ -235,6 +250,9 @@ def summary_outputs():
         *CHOICE,
         *ABLATION,
         *FITS,
+        *expand(FEATURE_TABLES, variant=CONFIG.variants),
+        *FEATURE_FIGURES,
+        *OPTIMIZERS,
     ]
 
 

@@ -1,4 +1,5 @@
-# Tables over seeds, figures of data and comparison, and the report.
+# Tables over seeds, figures of data, features and comparison, and the report.
+from galadapt.evaluation.optimizers import families
 
 # One file per variant and method, whatever its seeds.
 METRICS_FILES = list(
@@ -72,7 +73,6 @@ if OF_VARIANT:
         input:
             run=lambda wildcards: of_first_seed("run.json")(wildcards)[0],
             predictions=of_first_seed("predictions.parquet"),
-            embeddings=of_first_seed("embeddings.parquet"),
         output:
             figures=OF_VARIANT,
         log:
@@ -83,6 +83,62 @@ if OF_VARIANT:
             settings=job_settings("variant_figures"),
         shell:
             command("variant_figures")
+
+
+# What the features show, of the first run of each method.
+FEATURES = [
+    f"{FIGURES}/{{variant}}/{name}.png"
+    for name in ("feature_maps", "feature_dimensions", "eigen_images", "uncovered")
+]
+FEATURE_TABLES = [
+    f"{TABLES}/{{variant}}/{name}.csv" for name in ("feature_space", "uncovered")
+]
+FEATURE_FIGURES = expand(FEATURES, variant=CONFIG.variants)
+
+
+rule feature_space:
+    input:
+        runs=of_first_seed("run.json"),
+        predictions=of_first_seed("predictions.parquet"),
+        embeddings=of_first_seed("embeddings.parquet"),
+        simulated=first_method_stamps("simulated"),
+        survey=first_method_stamps("survey"),
+    output:
+        table=FEATURE_TABLES[0],
+        uncovered=FEATURE_TABLES[1],
+        figures=FEATURES,
+    log:
+        f"{LOGS}/feature_space/{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/feature_space/{{variant}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=job_settings("feature_space"),
+    shell:
+        command("feature_space")
+
+
+# Where methods differ in nothing but their optimiser.
+OPTIMIZERS = []
+if families(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
+    OPTIMIZERS = [f"{TABLES}/optimizers.csv", f"{FIGURES}/optimizers.png"]
+
+    rule optimizers:
+        input:
+            runs=of_runs(["run.json"]),
+            histories=of_runs(["history.csv"]),
+        output:
+            table=OPTIMIZERS[0],
+            figure=OPTIMIZERS[1],
+        log:
+            f"{LOGS}/optimizers.log",
+        conda:
+            ENVIRONMENT
+        params:
+            settings=job_settings("optimizers"),
+        shell:
+            command("optimizers")
 
 
 rule comparison_figures:
@@ -123,7 +179,8 @@ rule report:
         choice=CHOICE[1:],
         fits=FITS[1:2],
         fits_figure=FITS[2:],
-        ablation=ABLATION,
+        ablation=[*ABLATION, *OPTIMIZERS[1:]],
+        features=FEATURE_FIGURES,
         survey=STAMPS.get("survey", []),
     output:
         report=f"{RESULTS}/report.html",

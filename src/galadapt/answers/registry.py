@@ -69,7 +69,7 @@ KINDS = {
         figures=f"{_NUMBERS}.figures",
         settings=Evaluation,
         run_figures=("scatter", "distributions", "residuals", "learning"),
-        variant_figures=("survey_scatter", "feature_maps"),
+        variant_figures=("survey_scatter",),
         comparison_figures=("r2_by_method", "scatter_by_magnitude"),
     ),
     "classes": _classes,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.judgement import Judgement
+from galadapt.answers.judgement import Judgement, Truths
 from galadapt.answers.published import beside
 
 #: `domain` and `item` of rows that belong to a run as a whole.
@@ -200,6 +200,9 @@ class Judging(Protocol):
 
     def estimates(self, table: pd.DataFrame, record: Any) -> Estimates:
         """Return what the rows of a predictions table predict, and what is true."""
+
+    def truths(self, table: pd.DataFrame, record: Any) -> Truths:
+        """Return what is known of the objects of a predictions table."""
 
     def columns(self, items: Sequence[str]) -> list[Column]:
         """Return the figures that tables show."""

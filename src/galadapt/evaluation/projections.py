@@ -1,4 +1,4 @@
-"""Features of a network in two dimensions: PCA and UMAP.
+"""Features of a network in fewer dimensions: PCA and UMAP.
 
 Neither measures how well two domains can be separated; `galadapt.evaluation.features.separability`
 does, in all dimensions.
@@ -9,70 +9,84 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-
-from galadapt.core.random import generator
-
-#: Galaxies of one domain that UMAP embeds at most: it takes 1.3 s of CPU time per thousand.
-MOST_PER_DOMAIN = 750
 
 #: UMAP's own defaults: neighbours that count as near, and how densely points may lie.
 _NEIGHBOURS, _MIN_DISTANCE = 15, 0.1
 
-_THINNING = 1
+#: Epochs of the embedding: more change the map no more.
+_EPOCHS = 200
 
 
-def principal_components(features: np.ndarray) -> np.ndarray:
-    """First two principal components (n, 2) of standardised features (n, f), n and f >= 2."""
-    places: np.ndarray = PCA(2, svd_solver="full").fit_transform(_standardised(features))
-    return places
+class Projections:
+    """Projections of standardised features (n, f), n > 2, to fewer dimensions.
 
-
-def neighbourhoods(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Embedding that keeps neighbours together (UMAP: McInnes, Healy & Melville 2018).
-
-    It starts from the principal components and runs in one thread: equal features give equal
-    places on one machine, whatever its load. Distances between far groups mean little.
-
-    Args:
-        features: (n, f), finite; n > 2, f >= 2. They are standardised.
-
-    Returns:
-        Places (n, 2).
+    Equal features give equal places on one machine, whatever its load.
     """
-    with _without_tensorflow():
-        import umap
-    mapper = umap.UMAP(
-        n_components=2,
-        n_neighbors=min(_NEIGHBOURS, len(features) - 1),
-        min_dist=_MIN_DISTANCE,
-        init="pca",
-        random_state=seed,
-        n_jobs=1,
-    )
-    # The last digit of a sum over threads, and with it the whole map, would depend on their number.
-    with threadpool_limits(1):
-        places: np.ndarray = mapper.fit_transform(_standardised(features))
-    return places
 
+    def __init__(self, values: np.ndarray, seed: int = 0) -> None:
+        """Find the principal components of the features; `seed` is that of UMAP."""
+        self._values, self._seed = values, seed
+        self._components = PCA(svd_solver="full").fit_transform(values)
 
-def thinned(domains: np.ndarray, most: int = MOST_PER_DOMAIN, seed: int = 0) -> np.ndarray:
-    """Rows (m,), ascending, of at most `most` galaxies of each domain (n,), chosen at random."""
-    chosen = []
-    for number, domain in enumerate(np.unique(domains)):
-        rows = np.flatnonzero(domains == domain)
-        random = generator(seed, _THINNING, number)
-        chosen.append(random.choice(rows, min(most, len(rows)), replace=False))
-    return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, int)
+    def pca(self, dimensions: int) -> np.ndarray:
+        """Return the first principal components, (n, dimensions)."""
+        found: np.ndarray = self._components[:, :dimensions]
+        return found
 
+    def umap(self, dimensions: int) -> np.ndarray:
+        """Return an embedding that keeps neighbours together (McInnes, Healy & Melville 2018).
 
-def _standardised(features: np.ndarray) -> np.ndarray:
-    values: np.ndarray = StandardScaler().fit_transform(features)
-    return values
+        It starts from the principal components. Distances between far groups mean little.
+        """
+        mapper = self._mapper
+        with _without_tensorflow():
+            from umap.umap_ import find_ab_params, simplicial_set_embedding
+        start = self.pca(dimensions)
+        a, b = find_ab_params(1.0, _MIN_DISTANCE)
+        # The last digit of a sum over threads, and with it the whole map, would depend on their
+        # number.
+        with threadpool_limits(1):
+            places, _ = simplicial_set_embedding(
+                self._values,
+                mapper.graph_,
+                n_components=dimensions,
+                initial_alpha=1.0,
+                a=a,
+                b=b,
+                gamma=1.0,
+                negative_sample_rate=5,
+                n_epochs=_EPOCHS,
+                # Scaled as UMAP scales its own start.
+                init=(10 * start / max(np.abs(start).max(), 1e-9)).astype(np.float32),
+                random_state=np.random.RandomState(self._seed),
+                metric="euclidean",
+                metric_kwds={},
+                densmap=False,
+                densmap_kwds={},
+                output_dens=False,
+            )
+        found: np.ndarray = places
+        return found
+
+    @cached_property
+    def _mapper(self) -> Any:
+        """The graph of neighbours, which all dimensions share."""
+        with _without_tensorflow():
+            import umap
+        mapper = umap.UMAP(
+            n_neighbors=min(_NEIGHBOURS, len(self._values) - 1),
+            transform_mode="graph",
+            random_state=self._seed,
+            n_jobs=1,
+        )
+        with threadpool_limits(1):
+            return mapper.fit(self._values)
 
 
 @contextlib.contextmanager

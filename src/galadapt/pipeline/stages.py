@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from galadapt.answers.registry import KINDS, Kind
 from galadapt.config.base import DOMAINS
+from galadapt.config.features import FeatureSpace
 from galadapt.config.machine import NON_RESULT_SECTIONS, Tracking
 from galadapt.config.training import Compute
 from galadapt.core.stage import (
@@ -248,6 +249,7 @@ def report(
     fits: Input | None,
     fits_figure: Inputs,
     ablation: Inputs,
+    features: Inputs,
     survey: Inputs,
     report: Output,
 ) -> None:
@@ -262,7 +264,7 @@ def report(
         comparison_html=comparison,
         pictures=pictures(
             [*comparison_figures, *ablation, *fits_figure],
-            variant_figures,
+            [*variant_figures, *features],
             data_figures,
             package_figures,
         ),
@@ -293,18 +295,49 @@ def data_figures(simulated: Inputs, survey: Inputs, further: Inputs, figures: Ou
 
 
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].figures])
-def variant_figures(run: Input, predictions: Inputs, embeddings: Inputs, figures: Outputs) -> None:
+def variant_figures(run: Input, predictions: Inputs, figures: Outputs) -> None:
     """One variant's methods side by side."""
     from galadapt.answers.registry import record_of
     from galadapt.core.files import read_json
     from galadapt.report.comparison import variant_figures as draw
 
-    def by_method(paths: list[Path]) -> dict[str, Path]:
-        # A run folder is <variant>/<method>/seed<seed>.
-        return {path.parent.parent.name: path for path in paths}
-
     record = record_of(read_json(run), run)
-    draw(record, by_method(predictions), by_method(embeddings), figures)
+    # A run folder is <variant>/<method>/seed<seed>.
+    draw(record, {path.parent.parent.name: path for path in predictions}, figures)
+
+
+@stage(loads=lambda config, _: [KINDS[config.answer_kind].judging])
+def feature_space(
+    feature_space: FeatureSpace,
+    runs: Inputs,
+    predictions: Inputs,
+    embeddings: Inputs,
+    simulated: Input | None,
+    survey: Input | None,
+    table: Output,
+    uncovered: Output,
+    figures: Outputs,
+) -> None:
+    """The features of one variant's methods: do simulated and survey stamps overlap?"""
+    from galadapt.report.feature_space import feature_space as measure
+
+    given = {"simulated": simulated, "survey": survey}
+    stamps = {name: path for name, path in given.items() if path is not None}
+    measure(runs, predictions, embeddings, stamps, feature_space, table, uncovered, figures)
+
+
+@stage
+def optimizers(
+    method_settings: dict[str, Any],
+    runs: Inputs,
+    histories: Inputs,
+    table: Output,
+    figure: Output,
+) -> None:
+    """Methods that differ in nothing but their optimiser, compared."""
+    from galadapt.report.optimizers import compare_optimizers
+
+    compare_optimizers(runs, histories, method_settings, table, figure)
 
 
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].figures, _words(config)])

@@ -40,9 +40,28 @@ CAPTIONS = {
         "(first seed): before and after adaptation."
     ),
     "feature_maps": (
-        "Features of simulated and survey test galaxies, one column per method: first two "
-        "principal components, and below a UMAP embedding. AUC: how well a linear classifier "
-        "separates the domains (0.5: not at all)."
+        "Pixels, and features of each method (first seed), of simulated and survey test stamps: "
+        "first two principal components, and below a UMAP embedding. AUC: how well a linear "
+        "classifier separates the domains in all dimensions (0.5: not at all)."
+    ),
+    "feature_dimensions": (
+        "Features against the number of dimensions, per method: variance that principal "
+        "components of simulated stamps explain; error of rebuilding other stamps from them, over "
+        "their variance; and what the nearest simulated neighbours predict of a stamp, among "
+        "principal components and among UMAP's. Dashed: survey stamps."
+    ),
+    "eigen_images": (
+        "Mean and first principal components (eigen-images) of simulated stamps, with the share of "
+        "the variance each explains; below, stamps rebuilt from so many components."
+    ),
+    "uncovered": (
+        "Survey test stamps that no simulation covers, per method, the farthest first: mean "
+        "distance to the nearest simulated stamps among the features (1: 99 of 100 simulated "
+        "stamps are nearer), or no cluster with any. tables/<variant>/uncovered.csv lists them."
+    ),
+    "optimizers": (
+        "Validation loss of methods that differ in nothing but their optimiser and its rate, mean "
+        "over seeds."
     ),
     "quality": (
         "Quality of each method on the test sets, mean and scatter over seeds; published values "
@@ -75,6 +94,9 @@ PLACES = {
     "coverage": "errors",
     "predicted_with_errors": "errors",
     "feature_maps": "features",
+    "feature_dimensions": "features",
+    "eigen_images": "features",
+    "uncovered": "features",
 }
 
 

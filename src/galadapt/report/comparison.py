@@ -14,10 +14,8 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.evaluation.ablation import COUNTED, Curve
-from galadapt.evaluation.features import features_of_tests, separability
-from galadapt.evaluation.projections import neighbourhoods, principal_components, thinned
 from galadapt.plots.named import draw_named
-from galadapt.plots.style import COLOURS, corner, drawing, empty, legend_below, opacity
+from galadapt.plots.style import COLOURS, drawing, legend_below
 
 #: R² below this is drawn at the edge with an arrow: the table has the number.
 _FLOOR = -0.6
@@ -29,7 +27,6 @@ _LEAST_SPAN = 0.05
 def variant_figures(
     record: Mapping[str, Any],
     predictions: Mapping[str, Path],
-    embeddings: Mapping[str, Path],
     outputs: Sequence[Path],
 ) -> None:
     """Draw the methods of one variant side by side; the stem of each output names the figure.
@@ -37,7 +34,6 @@ def variant_figures(
     Args:
         record: What the runs predict.
         predictions: {method: predictions table}, the unadapted method first.
-        embeddings: {method: embeddings table}.
         outputs: PNG files.
 
     Raises:
@@ -48,62 +44,7 @@ def variant_figures(
         name: partial(draw, predictions, record)
         for name, draw in registry.figures(record["kind"]).VARIANT_FIGURES.items()
     }
-    draw_named(outputs, {**drawers, "feature_maps": partial(feature_maps, embeddings)})
-
-
-def feature_maps(embeddings: Mapping[str, Path], output: Path) -> None:
-    """Draw the features of simulated and survey galaxies in two dimensions.
-
-    A column per method: above the first two principal components of both domains together, below
-    a UMAP embedding (`galadapt.evaluation.projections`) of as many galaxies as a picture shows. The
-    AUC of a linear classifier (`galadapt.evaluation.features.separability`) uses all dimensions.
-
-    `embeddings` are the tables by the title of their column.
-    """
-    if not embeddings:
-        raise DataError(f"{output}: no embeddings to draw; name at least one method")
-    across = min(5, len(embeddings))
-    down = -(-len(embeddings) // across)
-    title = "Features of test galaxies: principal components, and below them UMAP"
-    with drawing(output, 2 * down, across, (2.8, 2.6), title) as (_, axes):
-        upper, lower = axes[0::2].flat, axes[1::2].flat
-        for panel in (*upper[len(embeddings) :], *lower[len(embeddings) :]):
-            panel.remove()
-        for linear, near, (name, path) in zip(upper, lower, embeddings.items(), strict=False):
-            linear.set_title(name)
-            values, domain, _ = features_of_tests(path)
-            if values.shape[1] < 2 or len(values) < 3:
-                empty(linear, "too few features")
-                empty(near, "too few features")
-                continue
-            _cloud(linear, principal_components(values), domain)
-            corner(linear, f"AUC = {separability(values, domain == 'survey')[0]:.3f}")
-            linear.legend(loc="upper right")
-            # Room for both.
-            linear.set_ylim(top=linear.get_ylim()[1] + 0.2 * np.ptp(linear.get_ylim()))
-            linear.set(xlabel="component 1", ylabel="component 2")
-            rows = thinned(domain)
-            _cloud(near, neighbourhoods(values[rows]), domain[rows])
-            near.set(xlabel="UMAP 1", ylabel="UMAP 2")
-
-
-def _cloud(panel: Any, places: np.ndarray, domain: np.ndarray) -> None:
-    """Draw places (n, 2) in their domains' colours."""
-    for which in DOMAINS:
-        here = domain == which
-        panel.scatter(
-            *places[here].T,
-            s=7,
-            color=COLOURS[which],
-            alpha=opacity(int(here.sum())),
-            linewidths=0,
-        )
-        panel.scatter([], [], s=20, color=COLOURS[which], label=which)
-    # Far outliers would shrink the cloud to a dot.
-    for setter, along in ((panel.set_xlim, places[:, 0]), (panel.set_ylim, places[:, 1])):
-        low, high = np.quantile(along, [0.005, 0.995])
-        air = max(high - low, 1e-6)
-        setter(low - 0.1 * air, high + 0.1 * air)
+    draw_named(outputs, drawers)
 
 
 def ablation(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field, field_validator
 
 from galadapt.config.base import DOMAINS, Name, Section
+from galadapt.config.features import FeatureSpace
 from galadapt.config.machine import Downloads, Tracking
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
@@ -40,6 +41,9 @@ class Experiment(Section):
     variants: list[Name] = Field(min_length=1, description="Chains (of variant_chains) to run.")
     methods: list[Name] = Field(min_length=1, description="Methods (of method_settings) to run.")
     variant_chains: dict[Name, list[Step]] = Field(description="Named chains of steps.")
+    feature_space: FeatureSpace = Field(
+        FeatureSpace(), description="The features of simulated and survey stamps."
+    )
     tracking: Tracking = Field(Tracking(), description="MLflow.")
     compute: Compute = Field(Compute(), description="Hardware; changes no result.")
     downloads: Downloads = Field(Downloads(), description="Published data; changes no result.")

@@ -11,7 +11,7 @@ from galadapt.answers.numbers import figures as runs
 from galadapt.answers.published import read_published
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.quantity import SERSIC
-from galadapt.report import comparison, data
+from galadapt.report import data
 from galadapt.stamps.format import write_stamps
 from galadapt.tasks.registry import task
 
@@ -109,9 +109,6 @@ def test_comparison_figures(tables, all_runs, tmp_path):
         "mag.png": lambda out: runs.scatter_by_magnitude(of_runs(tables), out),
         "survey.png": lambda out: runs.survey_scatter(
             {name: run / "predictions.parquet" for name, run in first.items()}, RECORD, out
-        ),
-        "features.png": lambda out: comparison.feature_maps(
-            {name: run / "embeddings.parquet" for name, run in first.items()}, out
         ),
     }
     for name, function in draw.items():

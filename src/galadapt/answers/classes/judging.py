@@ -26,7 +26,7 @@ from galadapt.answers.classes.predictions import (
     read_class_predictions,
 )
 from galadapt.answers.classes.settings import ClassEvaluation
-from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.judgement import SPLITS, Judgement, Truths
 from galadapt.answers.view import (
     Cell,
     Column,
@@ -136,6 +136,14 @@ class Judged:
 def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Read the predictions table of a run."""
     return read_class_predictions(path)
+
+
+def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
+    """Return the classes by number."""
+    numbers = {name: number for number, name in enumerate(class_names(table))}
+    groups = np.array([numbers.get(label, -1) for label in table["label_true"]], int)
+    values = np.where(groups < 0, np.nan, groups)[:, None]
+    return Truths(values, groups, True, "classes")
 
 
 def evaluate(

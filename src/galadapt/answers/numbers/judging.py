@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.judgement import SPLITS, Judgement, Truths
 from galadapt.answers.numbers.metrics import (
     bins,
     labelled,
@@ -50,6 +50,9 @@ SMALL = 500
 GROUPED = ("bias", "scatter", "outlier_fraction", "completeness")
 RANKING = Ranking("r2", "R²", every_item=True)
 
+#: Groups by the first quantity, equally frequent.
+_FIFTHS = 5
+
 #: The method trained on simulations only, to which others are compared.
 _UNADAPTED = "baseline"
 
@@ -57,6 +60,20 @@ _UNADAPTED = "baseline"
 def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Read the predictions table of a run."""
     return read_predictions(path, quantities_of(record))
+
+
+def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
+    """Return the quantities in units of their scatter, and fifths by the first of them."""
+    quantities = quantities_of(record)
+    names = [f"{quantity.name}_true" for quantity in quantities]
+    values = table[names].to_numpy(np.float64)
+    known = np.isfinite(values).all(axis=1)
+    groups = np.full(len(values), -1)
+    if known.any():
+        values = (values - values[known].mean(axis=0)) / np.maximum(values[known].std(axis=0), 1e-9)
+        edges = np.quantile(values[known, 0], np.linspace(0, 1, _FIFTHS + 1)[1:-1])
+        groups[known] = np.searchsorted(edges, values[known, 0])
+    return Truths(values, groups, False, f"fifths in {quantities[0].words}")
 
 
 def evaluate(
