@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from galadapt import __version__
-from galadapt.cli import downloads, general, models, predict, simulate, workflow
+from galadapt.cli import downloads, general, models, predict, similar, simulate, workflow
 from galadapt.cli.explained import explain
 from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
 from galadapt.core.log import to_stderr
 
 #: The extra of pyproject.toml that brings what a verb needs; `workflow` brings everything.
-_EXTRAS = {"predict": "predict", "fit-check": "predict", "models": "models"}
+_EXTRAS = {"predict": "predict", "fit-check": "predict", "similar": "predict", "models": "models"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="galadapt", description=__doc__)
     top.add_argument("--version", action="version", version=f"galadapt {__version__}")
     verbs = top.add_subparsers(dest="verb", required=True)
-    for group in (workflow, simulate, predict, general, models, downloads):
+    for group in (workflow, simulate, predict, similar, general, models, downloads):
         group.add_verbs(verbs)
     explain(top)
     return top

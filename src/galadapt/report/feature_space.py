@@ -26,6 +26,7 @@ from galadapt.evaluation.feature_space import (
     read_features,
 )
 from galadapt.plots.named import draw_named
+from galadapt.plots.stamps import show_stamp
 from galadapt.plots.style import (
     COLOURS,
     colours,
@@ -202,35 +203,17 @@ def eigen_images(features: Features, images: np.ndarray, output: Path) -> None:
     with drawing(output, 1 + len(chosen), columns, (1.35, 1.5), title) as (_, axes):
         for panel in axes.flat:
             panel.set_axis_off()
-        _show(axes[0, 0], pca.mean_.reshape(images.shape[1:]), "mean")
+        show_stamp(axes[0, 0], pca.mean_.reshape(images.shape[1:]), "mean")
         for k, panel in enumerate(axes[0, 1 : 1 + min(_SHOWN, len(shares))]):
             component = pca.components_[k].reshape(images.shape[1:])
-            _show(panel, component, f"{k + 1}: {100 * shares[k]:.1f} %", signed=True)
+            show_stamp(panel, component, f"{k + 1}: {100 * shares[k]:.1f} %", signed=True)
         for line, row in zip(axes[1:], chosen, strict=True):
-            _show(line[0], images[row], f"{features.domain[row]} {features.ids[row]}")
+            show_stamp(line[0], images[row], f"{features.domain[row]} {features.ids[row]}")
             parts = (flat[row] - pca.mean_) @ pca.components_.T
             for panel, number in zip(line[1:], numbers, strict=False):
                 rebuilt = pca.mean_ + parts[:number] @ pca.components_[:number]
-                _show(panel, rebuilt.reshape(images.shape[1:]), f"from {number}", like=images[row])
-
-
-def _show(
-    panel: Any,
-    image: np.ndarray,
-    title: str,
-    signed: bool = False,
-    like: np.ndarray | None = None,
-) -> None:
-    """Show a stamp (side, side, channels), on the scale of another one where it is given."""
-    panel.set_title(title, fontsize=7)
-    plane = image.mean(axis=-1)
-    if signed:
-        reach = max(float(np.abs(plane).max()), 1e-30)
-        panel.imshow(plane, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower")
-        return
-    scale = plane if like is None else like.mean(axis=-1)
-    low, high = np.quantile(scale, [0.01, 0.998])
-    panel.imshow(plane, cmap="gray_r", vmin=low, vmax=max(high, low + 1e-30), origin="lower")
+                rebuilt = rebuilt.reshape(images.shape[1:])
+                show_stamp(panel, rebuilt, f"from {number}", like=images[row])
 
 
 def _sheet_rows(measured: Sequence[Measured]) -> list[tuple[str, pd.DataFrame]]:
@@ -261,6 +244,6 @@ def contact_sheet(
             axes[0, 0].text(0, 0.5, "none", transform=axes[0, 0].transAxes, color="#777777")
         for line, (method, rows) in zip(axes, sheets, strict=False):
             for panel, row in zip(line, rows.to_dict("records"), strict=False):
-                _show(panel, stamps[row["id"]], f"{row['id']}: {row['distance']:.2f}")
+                show_stamp(panel, stamps[row["id"]], f"{row['id']}: {row['distance']:.2f}")
             text = {"transform": line[0].transAxes, "rotation": 90, "ha": "right", "va": "center"}
             line[0].text(-0.05, 0.5, method, fontsize=7, **text)
