@@ -70,6 +70,19 @@ COMMANDS: Mapping[str, Explanation] = {
             "-o agreement.csv"
         ],
     ),
+    "galadapt similar": Explanation(
+        "Find the stamps of a set that are most like a stamp or an image, by the features that a "
+        "trained model makes of them. All stamps are compared; --index keeps their features, so "
+        "that the next search takes a moment.",
+        "a model package or the folder of a run; a stamp set; what is searched for: a stamp's id, "
+        "an image, or a stamp of another set.",
+        "a CSV with the rows of the stamp set, nearest first, and with --sheet a picture.",
+        [
+            "galadapt similar --model results/models/galaxies/asinh/transfer "
+            "--stamps results/data/simulated/shard-*.h5 --query results/data/survey/stamps.h5:17 "
+            "--index index/ --sheet similar.png -o similar.csv",
+        ],
+    ),
     "galadapt simulate": Explanation(
         "Render your own list of galaxies with single Sersic profiles, through a PSF and with "
         "noise.",
