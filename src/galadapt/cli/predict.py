@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from galadapt.core.errors import ConfigError
+from galadapt.core.errors import ConfigError, RunError
 from galadapt.prediction.flags import Flag
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument(
+        "--recalibration", type=Path, help="factors of the errors, from fit-check --recalibrate"
+    )
+    verb.add_argument(
+        "--report", type=Path, help="HTML page: table, pictures, distributions, what to distrust"
+    )
+    verb.add_argument(
         "--crop",
         type=float,
         help="votes: central share of the images' sides (default: as in training)",
@@ -67,6 +73,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--sample", type=int, default=100, help="objects to fit, chosen at random")
     verb.add_argument("--seed", type=int, default=0, help="seed of the sample")
     verb.add_argument("--plot", type=Path, help="PNG of fitted against predicted values")
+    verb.add_argument(
+        "--recalibrate", type=Path, help="JSON of factors that enlarge the errors on these images"
+    )
     verb.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
     verb.set_defaults(act=_fit_check)
 
@@ -166,7 +175,7 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     for name in ("crop", "volunteers"):
         if getattr(arguments, name) is not None:
             raise ConfigError(f"--{name}: belongs to models of votes; leave it out")
-    predict(
+    table = predict(
         model,
         inputs,
         arguments.output,
@@ -175,7 +184,13 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         plot=arguments.plot,
         plot_count=arguments.plot_count,
         fast=arguments.fast,
+        report=arguments.report,
+        recalibration=arguments.recalibration,
     )
+    if bool((table["flags"] & int(Flag.NO_STAMP)).all()):
+        raise RunError(
+            f"{arguments.output}: none of {len(table)} objects was measured; read its column reason"
+        )
 
 
 def _predict_votes(
@@ -202,5 +217,11 @@ def _fit_check(arguments: argparse.Namespace) -> None:
 
     model, inputs = _inputs(arguments)
     fit_check(
-        model, inputs, arguments.output, arguments.sample, arguments.seed, plot=arguments.plot
+        model,
+        inputs,
+        arguments.output,
+        arguments.sample,
+        arguments.seed,
+        plot=arguments.plot,
+        recalibrate=arguments.recalibrate,
     )

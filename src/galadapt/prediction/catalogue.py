@@ -19,6 +19,7 @@ from galadapt.core.quantity import QUANTITIES
 from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
+from galadapt.prediction.recalibration import Recalibration
 from galadapt.prediction.suited import Suited
 from galadapt.prediction.trust import doubts
 
@@ -84,6 +85,7 @@ def assemble(
     raw: pd.DataFrame,
     level: float,
     common: int = 0,
+    recalibration: Recalibration | None = None,
 ) -> pd.DataFrame:
     """Turn the networks' outputs into the catalogue.
 
@@ -92,6 +94,7 @@ def assemble(
         raw: One row per object, in the same order; see `galadapt.prediction.measure`.
         level: Coverage of the errors.
         common: Flags of all objects.
+        recalibration: Factors of the errors; None: they stay.
 
     Returns:
         `COLUMNS`, with `<parameter>_err` beside each parameter: NaN for objects out of the training
@@ -104,6 +107,9 @@ def assemble(
     errors = _errors(package, raw, predicted, spread, level)
     found = doubts(record, raw, predicted, _errors(package, raw, predicted, spread, JUDGED))
     measured = np.isfinite(predicted).all(axis=1)
+    if recalibration is not None and "magnitude" in parameters:
+        magnitude = predicted[:, parameters.index("magnitude")]
+        errors *= recalibration.factors(parameters, magnitude)
     for column, name in enumerate(parameters):
         values = predicted[:, column]
         # No galaxy has these: the network extrapolates. The flag out_of_range stays.
@@ -166,22 +172,27 @@ def _errors(
 
 def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:
     """Refuse (ConfigError) an output of another suffix, or that cannot be written."""
+    for problem in unwritable(path, suffixes, what):
+        raise ConfigError(problem)
+
+
+def unwritable(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> list[str]:
+    """Why an output cannot be written, at most one sentence."""
     if path.suffix.lower() not in suffixes:
-        raise ConfigError(
+        return [
             f"{path}: unknown suffix '{path.suffix}'; end the {what}'s name in one of "
             f"{', '.join(suffixes)}"
-        )
+        ]
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder; name a file to write")
+        return [f"{path}: is a folder; name a file to write"]
     trial = path.with_name(f"{path.name}.try")
     try:
         with atomic(trial) as temporary:
             temporary.touch()
         trial.unlink()
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be written ({error.strerror}); choose another output"
-        ) from None
+        return [f"{path}: cannot be written ({error.strerror}); choose another output"]
+    return []
 
 
 def flag_notes() -> dict[str, str]:

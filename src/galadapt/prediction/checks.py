@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import galsim
 import numpy as np
@@ -57,7 +58,7 @@ COLUMNS = (
     "expected_signal_to_noise",
     "chi2",
     "noise_correlation",
-    "sky",
+    *("sky", "fit_angle", "fit_x", "fit_y"),
 )
 
 #: Columns of where the pixels lead from the prediction: `<parameter>_offset` and `_offset_err`.
@@ -141,9 +142,8 @@ class Checker:
         """Fit some stamps from their predictions, and compare."""
         record = self._record
         values = predicted[rows][:, self._places].astype(float)
-        values[:, 1] = np.clip(values[:, 1], *_RADII)
-        values[:, 2] = np.clip(values[:, 2], *SERSIC_INDEX_LIMITS)
-        values[:, 3] = np.clip(values[:, 3], 0.0, _LARGEST_ELLIPTICITY)
+        limited = drawable(dict(zip(PARAMETERS, values.T, strict=True)))
+        values = np.stack([limited[name] for name in PARAMETERS], axis=1)
         angle = 2 * np.radians([shapes[row].position_angle for row in rows])
         start = np.stack(
             [
@@ -181,7 +181,7 @@ class Checker:
         for number, row in enumerate(rows):
             theta, sky = fit.theta[number], float(fit.sky[number]) if fit.converged[number] else 0.0
             placed = {
-                **dict(zip(PARAMETERS, values[number].tolist(), strict=True)),
+                **drawable(dict(zip(PARAMETERS, values[number].tolist(), strict=True))),
                 "position_angle": math.degrees(0.5 * math.atan2(theta[4], theta[3])),
                 "x_offset": float(theta[5]),
                 "y_offset": float(theta[6]),
@@ -191,12 +191,24 @@ class Checker:
             except DataError:
                 # A prediction that no renderer draws has no model.
                 continue
+            found["fit_angle"][row] = placed["position_angle"]
+            found["fit_x"][row], found["fit_y"][row] = theta[5], theta[6]
             light = stamps[row].pixels - sky
             compared = _compared(
                 light, model, shapes[row], valid[row], noise[row], exposure[number], area[number]
             )
             for name, value in compared.items():
                 found[name][row] = value
+
+
+def drawable(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of `PARAMETERS`, numbers or arrays, within what a renderer draws."""
+    return {
+        "magnitude": values["magnitude"],
+        "effective_radius": np.clip(values["effective_radius"], *_RADII),
+        "sersic_index": np.clip(values["sersic_index"], *SERSIC_INDEX_LIMITS),
+        "ellipticity": np.clip(values["ellipticity"], 0.0, _LARGEST_ELLIPTICITY),
+    }
 
 
 def _noise(stamp: Stamp) -> float:

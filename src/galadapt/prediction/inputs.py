@@ -14,11 +14,12 @@ from astropy.io import fits
 
 from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
-from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.errors import DataError
 from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
 from galadapt.general.package import GeneralPackage
+from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
 from galadapt.prediction.flags import Flag
@@ -96,8 +97,8 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         ConfigError: not exactly one kind of input, or options that contradict each other.
         DataError: a file is missing, broken or unfit.
     """
+    check_arguments(inputs)
     found = opened_package(model)
-    _check_options(inputs)
     package: Package | Suited
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
@@ -135,55 +136,6 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     return Prepared(package, sources, objects, psf, common)
 
 
-def check_overwriting(inputs: Inputs, outputs: Sequence[Path]) -> None:
-    """Refuse (ConfigError) to write over an input, or twice to one file."""
-    maps = [path for paths in inputs.maps.values() for path in paths]
-    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
-    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
-    for output in outputs:
-        if output.resolve() in taken:
-            raise ConfigError(
-                f"{output}: would overwrite an input or another output; choose another name"
-            )
-        taken.add(output.resolve())
-
-
-def _check_options(inputs: Inputs) -> None:
-    """Refuse options that would be ignored, and values out of range."""
-    kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
-    if sum(kinds) != 1:
-        raise ConfigError("give exactly one of --images, --cutouts and --stamps")
-    if inputs.catalog is not None and not inputs.images:
-        raise ConfigError("--catalog: belongs to --images; leave it out")
-    for kind, paths in inputs.maps.items():
-        if paths and not inputs.images:
-            raise ConfigError(f"--{kind}: belongs to --images; leave it out")
-        if paths and len(paths) != len(inputs.images):
-            raise ConfigError(
-                f"--{kind}: {len(paths)} maps for {len(inputs.images)} images; give one each"
-            )
-    if inputs.fill and not inputs.cutouts:
-        raise ConfigError("--fill: belongs to --cutouts; leave it out")
-    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
-        raise ConfigError("--columns, --units and --one-based: belong to --catalog; give one")
-    if inputs.psf is None and inputs.psf_pixel_scale is not None:
-        raise ConfigError("--psf-pixel-scale: belongs to --psf; give the PSF")
-    if inputs.stamps is not None and inputs.options:
-        raise ConfigError(
-            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set has its own; leave "
-            "them out"
-        )
-    scales = {
-        "--psf-pixel-scale": inputs.psf_pixel_scale,
-        "--native-pixel-scale": inputs.options.get("native_pixel_scale"),
-    }
-    for name, scale in scales.items():
-        if scale is not None and not 0 < scale < np.inf:
-            raise ConfigError(f"{name}: must be positive [arcsec], not {scale:g}; correct it")
-    if inputs.processes < 1:
-        raise ConfigError(f"--processes: must be at least 1, not {inputs.processes}; correct it")
-
-
 def _images(inputs: Inputs, record: Record, extraction: Extraction) -> list[ImageStamps]:
     sources = []
     for number, path in enumerate(inputs.images):
@@ -201,8 +153,6 @@ def _read_catalog(inputs: Inputs, catalog: Path) -> pd.DataFrame:
 
 
 def _detect(images: Sequence[ImageStamps], extraction: Extraction) -> pd.DataFrame:
-    if len(images) > 1:
-        raise ConfigError("--images: without --catalog give one image at a time")
     (image,) = images
     with image.open() as mosaic:
         found = detect(mosaic, image.record.stamp_size, extraction)

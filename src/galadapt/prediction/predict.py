@@ -11,18 +11,28 @@ import pandas as pd
 
 from galadapt import __version__
 from galadapt.config.training import Compute
-from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
-from galadapt.prediction.catalogue import assemble, check_output, flag_notes, write_catalogue
+from galadapt.prediction.arguments import check_arguments
+from galadapt.prediction.catalogue import (
+    SUFFIXES,
+    assemble,
+    flag_notes,
+    unwritable,
+    write_catalogue,
+)
 from galadapt.prediction.checks import Checker
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs, Prepared, check_overwriting, prepare
+from galadapt.prediction.inputs import Inputs, Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
+from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.prediction.suited import Suited
+
+#: Suffixes of a page.
+_PAGES = (".html", ".htm")
 
 
 def predict(
@@ -33,6 +43,8 @@ def predict(
     members: int | None = None,
     plot: Path | None = None,
     plot_count: int = 12,
+    report: Path | None = None,
+    recalibration: Path | None = None,
     compute: Compute | None = None,
     fast: bool = False,
 ) -> pd.DataFrame:
@@ -46,6 +58,8 @@ def predict(
         members: Run only so many of the package's networks; None: all.
         plot: PNG of image, model and residual of a sample.
         plot_count: Objects on it.
+        report: HTML page of the catalogue: table, pictures, distributions, what to distrust.
+        recalibration: Factors of the errors, from `galadapt fit-check --recalibrate`.
         compute: Backend, threads and GPUs; None: defaults.
         fast: Leave out the refinement by the pixels, of the package for any image.
 
@@ -57,31 +71,42 @@ def predict(
         ConfigError: contradicting inputs, or an output that cannot be written.
         DataError: the package or an input is missing, broken or unfit.
     """
+    problems = []
     if not 0.05 <= level <= 0.95:
-        raise ConfigError(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
-    check_output(output)
-    if plot is not None:
-        check_output(plot, (".png",), "plot")
-        if plot_count < 1:
-            raise ConfigError(f"--plot-count: must be at least 1, not {plot_count}; correct it")
-    check_overwriting(inputs, [output, *([plot] if plot else [])])
+        problems.append(f"--level: must lie in 0.05 to 0.95, not {level:g}; correct it")
+    if plot is not None and plot_count < 1:
+        problems.append(f"--plot-count: must be at least 1, not {plot_count}; correct it")
+    if members is not None and members < 1:
+        problems.append(f"--members: must be at least 1, not {members}; correct it")
+    outputs = {"output": (output, SUFFIXES), "plot": (plot, (".png",)), "report": (report, _PAGES)}
+    for what, (path, suffixes) in outputs.items():
+        if path is not None:
+            problems += unwritable(path, suffixes, what)
+    given = [path for path, _ in outputs.values() if path is not None]
+    check_arguments(inputs, given, problems)
     prepared = prepare(model, inputs)
     package, objects = prepared.package, prepared.objects
+    enlarged = None if recalibration is None else read_recalibration(recalibration, package.record)
     runner = runner_of(package, members, compute, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members, fast)
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
-        table = assemble(package, objects, raw, level, prepared.common)
+        table = assemble(package, objects, raw, level, prepared.common, enlarged)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
+        notes["GA_RECAL"] = recalibration.name if recalibration else "none"
         write_catalogue(output, table, notes)
         shutil.rmtree(parts, ignore_errors=True)
     _summarise(package, table, raw, output)
     if plot is not None:
         from galadapt.prediction.sheet import draw_sample
 
-        draw_sample(prepared, table, plot_count, plot)
+        draw_sample(prepared, table, raw, plot_count, plot)
+    if report is not None:
+        from galadapt.prediction.page import write_page
+
+        write_page(prepared, table, raw, notes, report)
     table.attrs.update(notes)
     return table
 

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from galadapt.cli import main
-from galadapt.core.errors import ConfigError
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.package import read_package
+from galadapt.prediction.predict import predict
+from galadapt.prediction.recalibration import measured, write_recalibration
 from galadapt.tasks.galaxies.fitting import check as module
-from galadapt.tasks.galaxies.fitting.check import compare, fit_check
+from galadapt.tasks.galaxies.fitting.check import compare, fit_check, verdict
 
 
 def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):
@@ -61,6 +64,57 @@ def test_differences_are_predicted_minus_fitted():
     assert rows.loc["magnitude", "median_difference"] == pytest.approx(0.3, rel=0.01)
     assert rows.loc["magnitude", "within_error"] == pytest.approx(0.5, abs=0.03)
     assert rows.loc["magnitude", "outliers"] == 0
+
+
+def compared(faint_offset: float = 0.0, count: int = 200) -> pd.DataFrame:
+    """Objects that agree to 68 % with their fits, but for the indices of those below 22 mag."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"id": np.arange(count), "failure": ""})
+    magnitude = np.linspace(19, 24, count)
+    for name in PARAMETERS:
+        table[f"{name}_fitted"] = magnitude if name == "magnitude" else 3.0
+        table[f"{name}_err"] = 0.2
+        table[name] = table[f"{name}_fitted"] + 0.2 * rng.standard_normal(count)
+    table.loc[magnitude > 22, "sersic_index"] += faint_offset
+    return table
+
+
+def test_the_verdict_names_what_not_to_use():
+    good = verdict(compare(compared(), PARAMETERS, 200), PARAMETERS)
+    assert good.startswith("Verdict: networks and fits agree")
+    bad = verdict(compare(compared(1.5), PARAMETERS, 200), PARAMETERS)
+    assert bad.startswith("Verdict: do not use Sérsic index below 21.5 mag here")
+    assert "magnitude below" not in bad
+    few = compared(count=5)
+    assert "too few" in verdict(compare(few, PARAMETERS, 5), PARAMETERS)
+
+
+def test_recalibration_enlarges_what_is_too_small_and_nothing_else(package, sets, tmp_path):
+    record = read_package(package).record
+    factors = measured(compared(1.0), record, 0.68)
+    index = [one.factors["sersic_index"] for one in factors.bins]
+    assert index[0] < 1.4
+    assert index[-1] > 4
+    assert max(one.factors["ellipticity"] for one in factors.bins) < 1.5
+    inputs, path = Inputs(stamps=sets["survey"]), tmp_path / "factors.json"
+    write_recalibration(path, factors)
+    plain = predict(package, inputs, tmp_path / "plain.csv")
+    wider = predict(package, inputs, tmp_path / "wider.csv", recalibration=path)
+    known = plain["sersic_index_err"].notna()
+    if known.any():
+        expected = factors.factors(PARAMETERS, plain["magnitude"].to_numpy()[known])[:, 2]
+        ratio = (wider["sersic_index_err"] / plain["sersic_index_err"])[known]
+        np.testing.assert_allclose(ratio, expected, rtol=1e-9)
+    assert (plain["flags"] == wider["flags"]).all()
+    other = factors.model_copy(update={"networks": ("another",)})
+    write_recalibration(path, other)
+    with pytest.raises(DataError, match="measured with other networks"):
+        predict(package, inputs, tmp_path / "plain.csv", recalibration=path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match="no recalibration"):
+        predict(package, inputs, tmp_path / "plain.csv", recalibration=path)
+    with pytest.raises(DataError, match="raise --sample"):
+        measured(compared(count=5), record, 0.68)
 
 
 def test_the_sample_depends_on_the_seed(package, sets, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import pandas as pd
 
 from galadapt.answers.numbers.metrics import quantity_metrics
 from galadapt.config.training import Compute
-from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
-from galadapt.plots.style import axis_range, drawing, empty
-from galadapt.prediction.catalogue import check_output
-from galadapt.prediction.inputs import Inputs, check_overwriting, prepare
+from galadapt.plots.style import axis_range, drawing, empty, without_values
+from galadapt.prediction.arguments import check_arguments
+from galadapt.prediction.catalogue import unwritable
+from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.recalibration import measured, write_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.simulation.psf import make_psf
 from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
@@ -30,6 +32,9 @@ _SAMPLE = 0x0F17
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
 
+#: Fewest fits for a verdict, and the median difference that is too large, in expected errors.
+_ENOUGH, _BIASED = 8, 1.5
+
 
 def fit_check(
     model: Path,
@@ -39,6 +44,7 @@ def fit_check(
     seed: int = 0,
     level: float = 0.68,
     plot: Path | None = None,
+    recalibrate: Path | None = None,
     compute: Compute | None = None,
 ) -> pd.DataFrame:
     """Fit a random sample with astropy's Sersic2D and compare with the network.
@@ -57,23 +63,30 @@ def fit_check(
         sample: Objects to compare.
         level: Coverage of the network's errors.
         plot: PNG of predicted against fitted values.
+        recalibrate: JSON to write: factors by which `galadapt predict --recalibration` enlarges
+            the errors (`galadapt.prediction.recalibration`).
 
     Returns:
-        The table.
+        The table; its ``attrs["verdict"]`` is what it means, in a sentence.
 
     Raises:
         ConfigError: contradicting inputs.
         DataError: an input is missing or broken, or none of the sample gives a stamp.
     """
+    problems = []
     if sample < 1:
-        raise ConfigError(f"--sample: must be at least 1, not {sample}; correct it")
-    if output.suffix.lower() != ".csv":
-        raise ConfigError(f"{output}: the report is a CSV table; end its name in .csv")
+        problems.append(f"--sample: must be at least 1, not {sample}; correct it")
     objects = output.with_name(f"{output.stem}_objects.csv")
-    check_output(output)
-    if plot is not None:
-        check_output(plot, (".png",), "plot")
-    check_overwriting(inputs, [output, objects, *([plot] if plot else [])])
+    outputs = [output, objects]
+    if output.suffix.lower() != ".csv":
+        problems.append(f"{output}: the report is a CSV table; end its name in .csv")
+    else:
+        problems += unwritable(output)
+    for what, path, suffix in (("plot", plot, ".png"), ("recalibration", recalibrate, ".json")):
+        if path is not None:
+            problems += unwritable(path, (suffix,), what)
+            outputs.append(path)
+    check_arguments(inputs, outputs, problems)
     prepared = prepare(model, inputs)
     package, record = prepared.package, prepared.package.record
     rows = np.sort(generator(seed, _SAMPLE).permutation(len(prepared.objects))[:sample])
@@ -109,7 +122,67 @@ def fit_check(
         log.info(line)
     if plot is not None:
         _draw(table, record.parameters, plot)
+    if recalibrate is not None:
+        found_factors = measured(table, record, level)
+        write_recalibration(recalibrate, found_factors)
+        log.info(f"{recalibrate}: give it to `galadapt predict` as --recalibration")
+    report.attrs["verdict"] = verdict(report, record.parameters, level)
+    log.info(report.attrs["verdict"])
     return report
+
+
+def verdict(report: pd.DataFrame, parameters: Sequence[str], level: float = 0.68) -> str:
+    """What a comparison means, in one sentence: which parameter not to use below which magnitude.
+
+    A parameter is in doubt in a bin of magnitude if fewer fits lie within its errors than `level`
+    by three times what chance allows, or if its median differs by more than the expected error.
+    """
+    doubts: list[str] = []
+    fitted = int(report["fitted"].iloc[0])
+    if fitted < _ENOUGH:
+        return (
+            f"Verdict: {fitted} fits are too few to say whether the networks can be used here; "
+            "raise --sample."
+        )
+    for name in parameters:
+        rows = report[report["parameter"] == name]
+        binned = rows[rows["magnitude_low"].notna()]
+        rows = binned if len(binned) else rows
+        bad = np.array([_in_doubt(row, level) for row in rows.to_dict("records")])
+        if not bad.any():
+            continue
+        words = QUANTITIES[name].label
+        if bad.all() or not len(binned):
+            doubts.append(f"{words} at any magnitude")
+            continue
+        first = int(np.flatnonzero(bad)[0])
+        if bad[first:].all():
+            doubts.append(f"{words} below {rows['magnitude_low'].iloc[first]:.1f} mag")
+        elif bad[: np.flatnonzero(bad)[-1] + 1].all():
+            last = int(np.flatnonzero(bad)[-1])
+            doubts.append(f"{words} above {rows['magnitude_high'].iloc[last]:.1f} mag")
+        else:
+            spans = ", ".join(
+                f"{row['magnitude_low']:.1f} to {row['magnitude_high']:.1f}"
+                for row in rows[bad].to_dict("records")
+            )
+            doubts.append(f"{words} at {spans} mag")
+    if not doubts:
+        return (
+            "Verdict: networks and fits agree within the errors, in every parameter and at every "
+            "magnitude that was compared."
+        )
+    return (
+        f"Verdict: do not use {'; '.join(doubts)} here, unless the errors are enlarged "
+        "(--recalibrate)."
+    )
+
+
+def _in_doubt(row: Mapping[Any, Any], level: float) -> bool:
+    count = max(int(row["fitted"]), 1)
+    chance = np.sqrt(level * (1 - level) / count)
+    apart = abs(row["median_difference"]) > _BIASED * max(row["expected_error"], 1e-9)
+    return bool(row["within_error"] < level - 3 * chance or apart)
 
 
 def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
@@ -156,7 +229,8 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
 
 def _draw(table: pd.DataFrame, parameters: Sequence[str], output: Path) -> None:
     """Draw predicted against fitted values of each parameter."""
-    with drawing(output, 1, len(parameters), (2.8, 2.8)) as (_, axes):
+    # The values stand in the tables beside it.
+    with without_values(), drawing(output, 1, len(parameters), (2.8, 2.8)) as (_, axes):
         for axis, name in zip(axes[0], parameters, strict=True):
             known = table.dropna(subset=[f"{name}_fitted", name])
             if known.empty:

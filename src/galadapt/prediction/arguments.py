@@ -1,0 +1,87 @@
+"""Arguments of a measurement, checked before anything is opened: all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from galadapt.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from galadapt.prediction.inputs import Inputs
+
+
+def check_arguments(
+    inputs: Inputs, outputs: Sequence[Path] = (), problems: Sequence[str] = ()
+) -> None:
+    """Refuse contradicting arguments, and outputs that are inputs, in one ConfigError.
+
+    Files that are missing are named beside other problems; a missing file alone is left to what
+    opens it. `problems` are further ones that the caller found.
+    """
+    found = [*problems, *_contradictions(inputs), *_overwritten(inputs, outputs)]
+    missing = [f"{path}: no such file; check the path" for path in _files(inputs)]
+    if len(found) + len(missing) > 1:
+        found += missing
+    if len(found) == 1:
+        raise ConfigError(found[0])
+    if found:
+        listed = " ".join(f"({number}) {one}." for number, one in enumerate(found, start=1))
+        raise ConfigError(f"{len(found)} problems: {listed}")
+
+
+def _files(inputs: Inputs) -> list[Path]:
+    """Files that do not exist."""
+    maps = [path for paths in inputs.maps.values() for path in paths]
+    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
+    given = dict.fromkeys([*inputs.images, *inputs.cutouts, *maps, *single])
+    return [path for path in given if not path.exists()]
+
+
+def _overwritten(inputs: Inputs, outputs: Sequence[Path]) -> Iterator[str]:
+    maps = [path for paths in inputs.maps.values() for path in paths]
+    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
+    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
+    for output in outputs:
+        if output.resolve() in taken:
+            yield f"{output}: would overwrite an input or another output; choose another name"
+        taken.add(output.resolve())
+
+
+def _contradictions(inputs: Inputs) -> Iterator[str]:
+    """Options that would be ignored, and values out of range."""
+    kinds = [bool(inputs.images), bool(inputs.cutouts), inputs.stamps is not None]
+    if sum(kinds) != 1:
+        yield "give exactly one of --images, --cutouts and --stamps"
+    if inputs.catalog is not None and not inputs.images:
+        yield "--catalog: belongs to --images; leave it out"
+    for kind, paths in inputs.maps.items():
+        if paths and not inputs.images:
+            yield f"--{kind}: belongs to --images; leave it out"
+        elif paths and len(paths) != len(inputs.images):
+            yield f"--{kind}: {len(paths)} maps for {len(inputs.images)} images; give one each"
+    if inputs.fill and not inputs.cutouts:
+        yield "--fill: belongs to --cutouts; leave it out"
+    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
+        yield "--columns, --units and --one-based: belong to --catalog; give one"
+    if inputs.catalog is None and len(inputs.images) > 1:
+        yield "--images: without --catalog give one image at a time"
+    if inputs.psf is None and inputs.psf_pixel_scale is not None:
+        yield "--psf-pixel-scale: belongs to --psf; give the PSF"
+    if inputs.stamps is not None and inputs.options:
+        yield (
+            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set has its own; leave "
+            "them out"
+        )
+    scales = {
+        "--psf-pixel-scale": inputs.psf_pixel_scale,
+        "--native-pixel-scale": inputs.options.get("native_pixel_scale"),
+    }
+    for name, scale in scales.items():
+        if scale is not None and not 0 < scale < np.inf:
+            yield f"{name}: must be positive [arcsec], not {scale:g}; correct it"
+    if inputs.processes < 1:
+        yield f"--processes: must be at least 1, not {inputs.processes}; correct it"
