@@ -6,15 +6,17 @@ import argparse
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from galadapt.config.base import Distance
 from galadapt.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from galadapt.stamps.format import StampSet
+
+#: `galadapt.config.base.Distance`, whose import would slow the command line down.
+DISTANCES = ("manhattan", "euclidean", "chebyshev", "cosine", "signed_root")
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,7 +42,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--query", metavar="SET:ID", help="a stamp of another set, such as survey.h5:17"
     )
     verb.add_argument("-k", type=int, default=11, help="stamps to find")
-    verb.add_argument("--distance", choices=get_args(Distance), default="euclidean")
+    verb.add_argument("--distance", choices=DISTANCES, default="euclidean")
     verb.add_argument(
         "--index",
         type=Path,

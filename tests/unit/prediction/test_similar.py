@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 from astropy.io import fits
 
 from galadapt.cli import main
+from galadapt.cli.similar import DISTANCES
+from galadapt.config.base import Distance
 from galadapt.core.errors import ConfigError
 from galadapt.prediction import similar
 from galadapt.prediction.similar import Encoder, Index, opened_index
@@ -163,6 +166,10 @@ def test_the_command_finds_and_draws(
         assert run(*common, *arguments) != 0
         assert message in capsys.readouterr().err
     assert not table.exists()
+
+
+def test_distances_are_those_of_the_configuration() -> None:
+    assert get_args(Distance) == DISTANCES == tuple(METRICS)
 
 
 def test_a_folder_without_a_model_is_refused(
