@@ -14,6 +14,7 @@ from astropy.io import fits
 from galadapt.cli import main
 from galadapt.cli.similar import DISTANCES
 from galadapt.config.base import Distance
+from galadapt.core.distances import METRICS
 from galadapt.core.errors import ConfigError
 from galadapt.prediction import similar
 from galadapt.prediction.similar import Encoder, Index, opened_index
@@ -56,9 +57,7 @@ def index(opened: StampSet, tmp_path: Path) -> Index:
         return one
 
 
-@pytest.mark.parametrize(
-    "distance", ["euclidean", "manhattan", "chebyshev", "cosine", "signed_root"]
-)
+@pytest.mark.parametrize("distance", METRICS)
 def test_the_nearest_are_those_of_all_distances(
     index: Index, opened: StampSet, distance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
