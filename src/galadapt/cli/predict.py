@@ -105,6 +105,12 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         help="frame cutouts smaller than a stamp by noise like theirs",
     )
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
+    verb.add_argument(
+        "--psf-from-stars",
+        type=Path,
+        metavar="FITS",
+        help="make the PSF of the image's stars, write it there and use it",
+    )
     verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
     verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
     verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
@@ -135,6 +141,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         one_based=arguments.one_based or None,
         maps={kind: getattr(arguments, kind) for kind in _MAPS},
         psf=arguments.psf,
+        psf_from_stars=arguments.psf_from_stars,
         psf_pixel_scale=arguments.psf_pixel_scale,
         options={name: value for name, value in options.items() if value is not None},
         fill=arguments.fill,

@@ -374,8 +374,12 @@ def _sky(scatter: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _mask(valid: np.ndarray, rng: np.random.Generator) -> None:
-    """Mask bad pixels, columns, a strip without data, discs."""
-    kind = rng.random(4)
+    """Mask bad pixels, columns, what lies beyond an edge or a small cutout, discs."""
+    kind = rng.random(5)
+    if kind[4] < 0.2:
+        # A cutout smaller than the stamp.
+        width = rng.integers(4, SIDE // 2 - 16)
+        valid[:width] = valid[-width:] = valid[:, :width] = valid[:, -width:] = False
     if kind[0] < 0.5:
         count = rng.integers(1, 60)
         valid[tuple(rng.integers(0, SIDE, (2, count)))] = False

@@ -45,7 +45,8 @@ def _overwritten(inputs: Inputs, outputs: Sequence[Path]) -> Iterator[str]:
     maps = [path for paths in inputs.maps.values() for path in paths]
     single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
     taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
-    for output in outputs:
+    made = [path for path in (inputs.psf_from_stars,) if path is not None]
+    for output in (*outputs, *made):
         if output.resolve() in taken:
             yield f"{output}: would overwrite an input or another output; choose another name"
         taken.add(output.resolve())
@@ -69,6 +70,8 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
         yield "--columns, --units and --one-based: belong to --catalog; give one"
     if inputs.catalog is None and len(inputs.images) > 1:
         yield "--images: without --catalog give one image at a time"
+    if inputs.psf_from_stars is not None and (inputs.psf is not None or not inputs.images):
+        yield "--psf-from-stars: belongs to --images without --psf; leave one out"
     if inputs.psf is None and inputs.psf_pixel_scale is not None:
         yield "--psf-pixel-scale: belongs to --psf; give the PSF"
     if inputs.stamps is not None and inputs.options:

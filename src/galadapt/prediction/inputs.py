@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Inputs:
     #: weight, rms, exposure, mask: one path per image, or none.
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     psf: Path | None = None  #: FITS image of the images' effective PSF.
+    psf_from_stars: Path | None = None  #: FITS file to write: the PSF made of the image's stars.
     psf_pixel_scale: float | None = None  #: Its sampling [arcsec/px]; None: the package's stamps'.
     #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale.
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -102,6 +104,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     package: Package | Suited
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
+        inputs = _with_stars(inputs)
         package = suited(
             found, facts, psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale)
         )
@@ -187,6 +190,18 @@ def _facts(inputs: Inputs) -> ImageFacts:
     maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
     with open_mosaic(paths[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
         return facts_of(mosaic)
+
+
+def _with_stars(inputs: Inputs) -> Inputs:
+    """Make the PSF of the first image of its stars, where that is asked for."""
+    if inputs.psf_from_stars is None:
+        return inputs
+    from galadapt.prediction.psf_stars import psf_from_stars
+
+    maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
+    with open_mosaic(inputs.images[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
+        _, scale = psf_from_stars(mosaic, inputs.psf_from_stars)
+    return dataclasses.replace(inputs, psf=inputs.psf_from_stars, psf_pixel_scale=scale)
 
 
 def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:

@@ -87,6 +87,8 @@ class Record(Section):
     psf: Psf  #: Of the simulations.
     psf_fwhm: float = Field(gt=0)  #: Its `galadapt.simulation.psf.fwhm` [arcsec].
     extraction: Extraction  #: How stamps are cut out.
+    #: Whether stamps may reach beyond the image; the networks are given which pixels are missing.
+    beyond_edges: bool = False
     training_ranges: dict[str, Interval]  #: Smallest and largest training label, by parameter.
     method: dict[str, Any]  #: Settings of the training.
     labels_of: tuple[str, ...]  #: Domains whose labels were trained on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from galadapt.config.training import Compute
@@ -38,9 +39,16 @@ def runner_of(
         raise ConfigError(
             f"--fast: {package.record.name} is never refined by the pixels; leave it out"
         )
+    compute = compute or Compute()
+    for needed in ("keras", compute.backend):
+        if importlib.util.find_spec(needed) is None:
+            raise ConfigError(
+                f"{package.folder}: holds networks of Keras, and {needed} is not installed; "
+                "install galadapt[keras], or measure with the released package, which needs neither"
+            )
     from galadapt.learners.keras import backend
 
-    backend.prepare(compute or Compute())
+    backend.prepare(compute)
     # Keras must not be imported before its backend is chosen.
     from galadapt.prediction.ensemble import Ensemble
 

@@ -105,11 +105,23 @@ class ImageStamps(StampSource):
             # The extraction compares only the objects it is given, after a restart not all.
             twice = coincident(x, y)
             x, y = x[rows], y[rows]
-            found = cutouts(mosaic, x, y, self.record.stamp_size, self.extraction, self.processes)
+            size = self.record.stamp_size
+            wider = Bordered(mosaic, size if self.record.beyond_edges else 0)
+            inside = wider.inside(x, y)
+            found = cutouts(
+                wider,
+                np.where(inside, x + wider.pad, np.nan),
+                np.where(inside, y + wider.pad, np.nan),
+                size,
+                self.extraction,
+                self.processes,
+            )
             for some, judged in found:
                 some = np.asarray(some)
                 flagged = [
-                    _flagged(_scaled(one, factor), ExtractionFlag.COINCIDENT, twice[row])
+                    _flagged(
+                        wider.placed(_scaled(one, factor)), ExtractionFlag.COINCIDENT, twice[row]
+                    )
                     for one, row in zip(judged, rows[some], strict=True)
                 ]
                 yield Batch(rows[some], flagged, _places(mosaic, x[some], y[some]))
@@ -185,12 +197,56 @@ class CutoutStamps(StampSource):
             ny, nx = mosaic.shape
             x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
             framed = Framed(mosaic, size) if self.fill else None
-            pad = framed.pad if framed else 0
-            ((_, (judged,)),) = cutouts(framed or mosaic, x + pad, y + pad, size, self.extraction)
+            wider = Bordered(mosaic, size if self.record.beyond_edges else 0)
+            pad = framed.pad if framed else wider.pad
+            ((_, (judged,)),) = cutouts(framed or wider, x + pad, y + pad, size, self.extraction)
             judged = _scaled(judged, factor)
+            if not framed:
+                judged = wider.placed(judged)
             if framed and framed.filled:
                 judged = _flagged(judged, ExtractionFlag.NEAR_EDGE, True)
             return judged, _places(mosaic, x, y)
+
+
+class Bordered:
+    """An image with a border without data around it, half a stamp and a little wide.
+
+    So stamps may reach beyond the image; their pixels there are bad ones.
+    """
+
+    def __init__(self, mosaic: Mosaic, size: int) -> None:
+        """Take an open image and the side of a stamp [px]; 0: no border."""
+        self._mosaic = mosaic
+        self.pad = size // 2 + 2 if size else 0
+        self.pixel_scale = mosaic.pixel_scale
+        ny, nx = mosaic.shape
+        self.shape = (ny + 2 * self.pad, nx + 2 * self.pad)
+
+    def read(self, y0: int, y1: int, x0: int, x1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Data and weight of a box, 0 beyond the image."""
+        data, weight = (np.zeros((y1 - y0, x1 - x0), np.float32) for _ in range(2))
+        (ny, nx), pad = self._mosaic.shape, self.pad
+        top, bottom = max(y0 - pad, 0), min(y1 - pad, ny)
+        left, right = max(x0 - pad, 0), min(x1 - pad, nx)
+        if top < bottom and left < right:
+            rows = slice(top + pad - y0, bottom + pad - y0)
+            columns = slice(left + pad - x0, right + pad - x0)
+            read = self._mosaic.read(top, bottom, left, right)
+            data[rows, columns], weight[rows, columns] = read
+        return data, weight
+
+    def inside(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Whether positions [px of the image] lie on the image itself."""
+        ny, nx = self._mosaic.shape
+        with np.errstate(invalid="ignore"):
+            inside: np.ndarray = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+        return inside
+
+    def placed(self, judged: Judged) -> Judged:
+        """Give a stamp its place on the image itself."""
+        if isinstance(judged, Rejection) or not self.pad:
+            return judged
+        return dataclasses.replace(judged, x=judged.x - self.pad, y=judged.y - self.pad)
 
 
 class Framed:

@@ -40,7 +40,7 @@ from galadapt.simulation.psf import fwhm, make_psf
 _MESH = 64
 
 #: Share of a stamp that may be missing or bad; the network is given which pixels are.
-_BAD = 0.6
+_BAD = 0.9
 
 #: Pixels around the middle that must not all be bad.
 _CORE = 2
@@ -190,6 +190,7 @@ def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) 
         extraction=Extraction(
             background_box=_MESH, max_bad_fraction=_BAD, max_neighbour_fraction=1.0
         ),
+        beyond_edges=True,
         training_ranges=ranges,
         method={},
         labels_of=("simulated",),
