@@ -73,8 +73,10 @@ def measure(
         psf: The effective PSF of the images, pixel included; None: that of the training.
         package: A model of `load`, the folder of a package or the name of a fetched one; None:
             the newest in ``results/models``, else the newest fetched one, else the shipped one.
-        weight, rms, exposure, mask: Inverse variance; noise; exposure time or relative weight; bad
-            pixels (non-zero). One of each per image, or none.
+        weight: Inverse variance, one map per image.
+        rms: Noise instead, one map per image.
+        exposure: Exposure time or relative weight instead, one map per image.
+        mask: Bad pixels (non-zero), one map per image.
         cutouts: Whether each image holds one object at its centre.
         fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         columns: Columns of the catalogue by galadapt's names: ``{"ra": "ALPHA_J2000"}``.
