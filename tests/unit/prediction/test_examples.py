@@ -48,6 +48,13 @@ def test_a_field_is_measured(run, package, tmp_path, monkeypatch):
     assert (names["table"]["reason"] == "").all()
 
 
+def test_similar_galaxies_are_found(run, package, tmp_path):
+    shutil.copytree(package, tmp_path / "results/models/galaxies/asinh/transfer")
+    names = run("similar.md")
+    assert len(names["found"]) == 6
+    assert names["found"]["distance"].is_monotonic_increasing
+
+
 def test_two_methods_are_compared(run, make_run, tmp_path):
     folder = Path("runs/galaxies/asinh")
     for method in ("baseline", "transfer"):
