@@ -4,6 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GALADAPT_DATA ?= $(abspath ../shared/data)
+# Containers run users without a name, or without a home to write to: the project gives them one.
+ifneq ($(shell test -n "$$HOME" -a "$$HOME" != / -a -w "$$HOME" && echo yes),yes)
+export HOME := $(CURDIR)/.home
+export XDG_CACHE_HOME := $(CURDIR)/.home/cache
+$(shell mkdir -p $(CURDIR)/.home/cache)
+endif
+ifneq ($(shell id -un >/dev/null 2>&1 && echo yes),yes)
+export USER ?= galadapt
+endif
 CORES ?= all
 PRESET ?=
 PYTHON312 ?= python3.12
@@ -18,6 +27,9 @@ TASK ?= $(filter $(OTHERS),$(firstword $(subst _, ,$(PRESET))))
 MILESTONES = $(addprefix $(if $(TASK),$(TASK)_),data models tables) record
 FILES = config/$(or $(TASK),config).yaml $(if $(PRESET),config/presets/$(PRESET).yaml)
 RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK)))
+
+# Results get versions where there are versions of the code: a source archive has none.
+VERSION = if test -e .git; then dvc commit --force --quiet $(MILESTONES); else echo "No git repository here: DVC keeps no version of these results."; fi
 
 .PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock docs document mlflow clean
 
@@ -39,14 +51,14 @@ env-gpu: env ## add JAX for NVIDIA GPUs to the environment (presets with compute
 
 demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
 	snakemake --cores $(CORES) all
-	dvc commit --force --quiet $(MILESTONES)
 	@galadapt show results
+	@$(VERSION)
 
 run: env ## another experiment: make run PRESET=cosmos, or PRESET=stars_smoke
 	@test -z "$(PRESET)" -o -f "config/presets/$(PRESET).yaml" || { echo "no preset '$(PRESET)'; there are: $(PRESETS)"; exit 2; }
 	snakemake $(or $(TASK),all) --cores $(CORES) $(CONFIGFILE)
-	$(if $(PRESET),,dvc commit --force --quiet $(MILESTONES))
 	@galadapt show $(RESULTS)
+	@$(if $(PRESET),,$(VERSION))
 
 $(OTHERS): ## another task's experiment; PRESET= gives one of its presets
 	@$(MAKE) run TASK=$@ PRESET=$(PRESET)

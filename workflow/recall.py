@@ -1,12 +1,20 @@
-"""Results without Snakemake's own records: copied from another machine, an archive, over others.
+"""What Snakemake must know, and may write, before it plans.
+
+Results without Snakemake's own records: copied from another machine, an archive, over others.
 
 Their jobs left records beside them (`galadapt.pipeline.records`). Snakemake's are written anew from
 these, so that it compares settings and inputs as ever; where there is no record either, nothing
 proves the results, and they are made again.
+
+Files that DVC linked to its cache (`dvc config cache.type hardlink` or `symlink`): Snakemake would
+write its records through a link into the cache, and refuses outputs that it may not write.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,13 +38,15 @@ def restore(workflow: Any) -> None:
     backend = workflow.workflow_settings.persistence_backend
     if not workflow.is_main_process or backend != PersistenceBackend.FILE:
         return
+    persistence = FilePersistence(nolock=True)
+    release(Path(persistence._metadata_path))
     producers: dict[str, list[Any]] = {}
     for one in workflow.rules:
         settings = getattr(one.params, "settings", None)
         if hasattr(settings, "results"):
             producers.setdefault(settings.results, []).append(one)
     for results, rules in producers.items():
-        stale, unproven = recall(results, rules, FilePersistence(nolock=True))
+        stale, unproven = recall(results, rules, persistence)
         if stale or unproven:
             logger.warning(
                 f"{results}: Snakemake has no record of files that were copied here: {stale} of "
@@ -45,10 +55,22 @@ def restore(workflow: Any) -> None:
             )
 
 
+def release(folder: Path) -> None:
+    """Put copies in the place of files that are linked to another place."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1):
+            copy = path.with_name(f".{path.name[:100]}.copy")
+            shutil.copyfile(path, copy)
+            copy.replace(path)
+
+
 def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
     """Restore records of the outputs in one folder; count the stale and the unproven."""
     stale = unproven = 0
     for path in records.made_in(results):
+        if path.is_file() and not os.access(path, os.W_OK):
+            # Jobs replace a file and never write into it: what it is linked to keeps its content.
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
         known = persistence._read_record(path.as_posix())
         made = doubtful(path, known) and producer_of(path.as_posix(), rules)
         if not made:

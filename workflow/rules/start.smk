@@ -9,12 +9,14 @@ from snakemake.utils import update_config
 PROJECT = Path(workflow.current_basedir).parents[1]
 sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "workflow")]
 
+from galadapt.core import home
 from galadapt.core.errors import GaladaptError
 from galadapt.core.files import PROJECT_VARIABLE, read_yaml
 from galadapt.tasks.reading import typed
 
 # Files of the workflow are found beside it, wherever it runs (`--directory`, as a module).
 os.environ[PROJECT_VARIABLE] = str(PROJECT)
+home.settle(PROJECT / ".home")
 
 try:
     # Snakemake drops the first of two equal keys, and leaves values of --config as text.

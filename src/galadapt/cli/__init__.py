@@ -12,6 +12,7 @@ from pathlib import Path
 from galadapt import __version__
 from galadapt.cli import downloads, general, models, predict, similar, simulate, workflow
 from galadapt.cli.explained import explain
+from galadapt.core import home
 from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
 from galadapt.core.log import to_stderr
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; expected errors become one line and their exit code."""
+    home.settle()
     parsed = parser().parse_args(arguments)
     to_stderr()
     # Figures are files: a notebook's own way to draw is not there for a command started from it.

@@ -128,7 +128,8 @@ def read(results: Path) -> list[Record]:
 
 def made_in(results: str | Path) -> Iterator[Path]:
     """Yield every file and folder of results but records, logs and the like."""
-    for folder, inner, files in os.walk(results):
+    # Parts of the results may be links to another disk.
+    for folder, inner, files in os.walk(results, followlinks=True):
         here = Path(folder)
         if here == Path(results):
             inner[:] = [name for name in inner if name not in NOT_RESULTS]

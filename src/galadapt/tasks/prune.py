@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from galadapt.core.log import log
 from galadapt.tasks.experiment import Experiment
 
 
@@ -46,9 +47,20 @@ def stale(results: Path, config: Experiment) -> list[Path]:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Delete files and folders."""
+    """Delete files and folders.
+
+    A folder that is a link to another disk is deleted there too. What a linked file points to stays
+    (it may be in a cache that others use), and is named.
+    """
     for path in paths:
-        if path.is_dir():
+        if path.is_symlink():
+            target = path.resolve()
+            if target.is_dir():
+                shutil.rmtree(target)
+            elif target.exists():
+                log.info(f"{path}: was a link; {target} stays")
+            path.unlink()
+        elif path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -64,3 +64,23 @@ def test_nothing_is_removed_unless_asked(results, repository, capsys):
     assert not [name for name in STALE if (results / name).exists()]
     assert (results / "runs/galaxies/asinh/baseline/seed1/run.json").exists()
     assert (results / "figures/stamps.png").exists()
+
+
+def test_links_to_another_disk_are_pruned_there(results, repository, tmp_path, capsys):
+    other = tmp_path / "other disk"
+    other.mkdir()
+    for name in ("runs/galaxies/asinh/gone", "data/variants/gone"):
+        moved = other / name.replace("/", "-")
+        (results / name).rename(moved)
+        (results / name).symlink_to(moved)
+    shard = results / "data/simulated/shard-099.h5"
+    shard.rename(other / "kept.h5")
+    shard.symlink_to(other / "kept.h5")
+    (results / "metrics/asinh.dangling.json").symlink_to(other / "nothing")
+    assert main(["prune", str(repository / "config/config.yaml"), "--delete"]) == 0
+    assert [path.name for path in other.iterdir()] == ["kept.h5"]
+    assert f"{shard.relative_to(tmp_path)}: was a link; {other / 'kept.h5'} stays" in (
+        capsys.readouterr().err
+    )
+    assert stale(results, load(repository / "config/config.yaml")) == []
+    assert not shard.is_symlink()
