@@ -253,6 +253,49 @@ def test_results_without_any_record_are_made_again(moved):
     assert moved.planned() == {}
 
 
+MODULE = """
+configfile: "mine.yaml"
+
+module galadapt:
+    snakefile: "{snakefile}"
+    config: config
+
+use rule * from galadapt as galadapt_*
+
+rule mine:
+    input: rules.galadapt_data.input
+    output: "mine.txt"
+    shell: "touch {{output}}"
+"""
+
+
+def test_the_workflow_runs_elsewhere_and_as_a_module_of_another(project, tmp_path):
+    """As snakedeploy lays it out: the files of the workflow are found beside it."""
+    folder = tmp_path / "with {braces}"
+    folder.mkdir()
+    everywhere = project.planned("data", "stars_data", "--directory", str(folder))
+    assert everywhere["simulate"] == 4
+    assert everywhere["stars_star_stamps"] == 1
+    snakefile = project.folder / "workflow/Snakefile"
+    (folder / "Snakefile").write_text(MODULE.format(snakefile=snakefile))
+    shutil.copy(project.folder / "config/config.yaml", folder / "mine.yaml")
+    planned = Project(folder).planned("mine")
+    data = {name: count for name, count in everywhere.items() if not name.startswith("stars_")}
+    assert planned == {"mine": 1, **{f"galadapt_{name}": n for name, n in data.items()}}
+
+
+def test_a_checkout_may_lie_anywhere(project, tmp_path):
+    other = project.copy(tmp_path / "a {checkout} ü")
+    assert other.planned() == {}
+
+
+def test_tracking_by_hand_is_tracking_by_the_workflow(copy):
+    copy.run("env", "PYTHONPATH=src", "python", "-m", "galadapt", "track")
+    text = copy.run("env", "PYTHONPATH=src", "python", "-m", "galadapt", "track")
+    # Eight runs and the tables and figures of them all.
+    assert "0 runs logged, 9 unchanged, 0 removed" in text
+
+
 def test_comments_docstrings_and_new_dates_do_nothing(project):
     for package in ("simulation", "surveys", "learners/keras", "plots"):
         for path in sorted((project.folder / "src/galadapt" / package).glob("*.py")):

@@ -56,7 +56,8 @@ FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
-ENVIRONMENT = str(PROJECT / "envs/cpu.yaml")
+# Snakemake formats it: braces in the path of the checkout are no wildcards.
+ENVIRONMENT = str(PROJECT / "envs/cpu.yaml").replace("{", "{{").replace("}", "}}")
 
 # The kind of answer: it names its tables and figures.
 KIND = KINDS[CONFIG.answer_kind]

@@ -19,13 +19,13 @@ from galadapt.config.base import Section
 from galadapt.config.training import Training
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
-from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
     # Keras, which `base` imports, must wait until its backend is chosen; and no training depends on
     # how tables look.
     from galadapt.answers.base import Answer
     from galadapt.answers.view import Judging
+    from galadapt.stamps.format import StampSet
 
 
 #: Columns of a table that breaks the metrics of a run down.

@@ -10,6 +10,7 @@ declare or report, and what they change is already in the settings or in no outp
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from galadapt.core.errors import GaladaptError
-from galadapt.core.files import canonical_json
+from galadapt.core.files import canonical_json, read_json, write_json
 
 PACKAGE = "galadapt"
 ROOT = Path(__file__).parents[1]
@@ -117,14 +118,65 @@ def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
+class _Parsed:
+    """What was found in sources before, by their content: parsing them all takes seconds.
+
+    Kept beside the compiled modules, where it may be deleted at any time; where nothing can be
+    written, sources are parsed each time.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._new = False
+        # Names of modules and of files beside them decide what a source refers to.
+        names = sorted(
+            f"{folder}/{name}"
+            for folder, _, files in os.walk(ROOT)
+            if not folder.endswith("__pycache__")
+            for name in files
+        )
+        self._version = digest([names, file_digest(__file__), platform.python_version()])
+        self._known: dict[str, list[Any]] = {}
+        with contextlib.suppress(GaladaptError, OSError):
+            kept = read_json(place) if place.is_file() else {}
+            if isinstance(kept, dict) and kept.get("version") == self._version:
+                self._known = kept["known"]
+
+    def of(self, path: Path) -> tuple[str, list[str], list[str]]:
+        """Return a module's digest without its data files, its imports, and those files."""
+        source = path.read_text(encoding="utf-8")
+        key = hashlib.sha256(f"{path.parent}:{source}".encode()).hexdigest()
+        if key not in self._known:
+            tree = ast.parse(source)
+            # Data files and imports are found before docstrings are taken out.
+            data = [str(file.relative_to(path.parent)) for file in _data_files(tree, path.parent)]
+            imports = sorted(_imports(tree))
+            self._known[key] = [_tree_digest(tree), imports, data]
+            self._new = True
+        found, imports, data = self._known[key]
+        return found, imports, data
+
+    def keep(self) -> None:
+        """Write what is new."""
+        if self._new:
+            self._new = False
+            with contextlib.suppress(GaladaptError, OSError):
+                write_json(self._place, {"version": self._version, "known": self._known})
+
+
+@cache
+def _parsed() -> _Parsed:
+    return _Parsed(ROOT / "__pycache__" / "digests.json")
+
+
 @cache
 def _module(name: str) -> tuple[str, frozenset[str]]:
     path = _file(name)
     if path is None:
         raise GaladaptError(f"{name}: no such module; fix the import that names it")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    data = [file_digest(file) for file in _data_files(tree, path.parent)]
-    return digest([_tree_digest(tree), *data]), frozenset(_imports(tree))
+    found, imports, data = _parsed().of(path)
+    beside = [file_digest(path.parent / file) for file in data]
+    return digest([found, *beside]), frozenset(imports)
 
 
 def _counts(name: str) -> bool:
@@ -149,6 +201,7 @@ def code_digest(source: str, loaded: Iterable[str] = ()) -> str:
     tree = ast.parse(source)
     parts = [_tree_digest(tree)]
     parts += [f"{name}:{_module(name)[0]}" for name in _closure(_imports(tree) | set(loaded))]
+    _parsed().keep()
     return digest(parts)
 
 

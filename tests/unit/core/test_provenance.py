@@ -94,10 +94,12 @@ def package(tmp_path, monkeypatch):
 
     def measure():
         provenance._module.cache_clear()
+        provenance._parsed.cache_clear()
         return code_digest("import toy.main")
 
     yield folder, measure
     provenance._module.cache_clear()
+    provenance._parsed.cache_clear()
 
 
 def test_editing_an_imported_module_counts_and_another_does_not(package):
@@ -183,3 +185,42 @@ def test_environment_names_versions():
     found = environment(["numpy"])
     assert found["numpy"] == numpy.__version__
     assert {"python", "machine", "system"} <= set(found)
+
+
+def test_what_was_parsed_is_kept_by_content(tmp_path, monkeypatch):
+    module = tmp_path / "module.py"
+    module.write_text("from galadapt.core import files\nNAME = 'page.html'\n")
+    (tmp_path / "page.html").write_text("a page")
+    place = tmp_path / "__pycache__" / "digests.json"
+    first = provenance._Parsed(place)
+    found = first.of(module)
+    assert found[1:] == (
+        ["galadapt", "galadapt.core", "galadapt.core.files"],
+        ["page.html"],
+    )
+    first.keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance.ast, "parse", lambda *_: pytest.fail("parsed again"))
+        assert provenance._Parsed(place).of(module) == found
+    module.write_text(module.read_text() + "MORE = 1\n")
+    assert provenance._Parsed(place).of(module)[0] != found[0]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": "of others", "known": 1}'])
+def test_a_spoilt_memory_of_what_was_parsed_is_left_aside(tmp_path, content):
+    module = tmp_path / "module.py"
+    module.write_text("VALUE = 1\n")
+    place = tmp_path / "digests.json"
+    place.write_text(content)
+    parsed = provenance._Parsed(place)
+    assert parsed.of(module)[1:] == ([], [])
+    parsed.keep()
+    assert provenance._Parsed(place)._known
+
+
+def test_a_new_module_makes_everything_be_parsed_again(tmp_path, monkeypatch):
+    """An import of a name means a module once there is one."""
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    before = provenance._Parsed(tmp_path / "digests.json")._version
+    (tmp_path / "new.py").write_text("")
+    assert provenance._Parsed(tmp_path / "digests.json")._version != before
