@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from galadapt.cli import main
 
 _CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -71,3 +76,46 @@ def test_two_methods_are_compared(run, make_run, tmp_path):
 def test_every_example_is_tested(repository):
     tested = set(re.findall(r'run\("([a-z_]+\.md)"\)', Path(__file__).read_text(encoding="utf-8")))
     assert tested == {path.name for path in (repository / "examples").glob("*.md")}
+
+
+@pytest.fixture
+def desk(sky, package, tmp_path, monkeypatch, repository):
+    """A folder with the files that README and documentation name, and a fetched package."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GALADAPT_HOME", str(tmp_path / "home"))
+    shutil.copytree(package, tmp_path / "home" / "models" / "small")
+    shutil.copytree(package, tmp_path / "results/models/galaxies/asinh/transfer")
+    shutil.copy(sky["image"], "mosaic.fits")
+    shutil.copy(sky["weight"], "wht.fits")
+    Table.read(sky["catalog"]).write("cat.fits")
+    y, x = np.mgrid[-20:21, -20:21]
+    psf = np.exp(-(x**2 + y**2) / (2 * (3.0 / 2.355) ** 2))
+    fits.PrimaryHDU(psf).writeto("psf.fits")
+    return tmp_path
+
+
+PAGES = ("README.md", "docs/getting-started/measure.md", "docs/reference/python.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_of_the_pages_runs(page, desk, repository):
+    text = (repository / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert found
+    for block in found:
+        names: dict[str, object] = {}
+        exec(compile(block, page, "exec"), names)
+        assert len(names["table"]) == 24
+
+
+@pytest.mark.parametrize("page", PAGES[:2])
+def test_commands_of_the_pages_measure(page, desk, repository):
+    text = (repository / page).read_text(encoding="utf-8")
+    lines = re.findall(r"^galadapt (?:predict|fit-check) --images .*$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = shlex.split(line)[1:]
+        if words[0] == "fit-check":
+            words += ["--sample", "3"]
+        assert main(words) == 0, line
+        assert Path(words[words.index("-o") + 1]).is_file()
