@@ -26,7 +26,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from galadapt.answers import registry
-from galadapt.answers.view import Cell, Estimates, Judging, Ranking, number
+from galadapt.answers.view import WHOLE_RUN, Cell, Estimates, Judging, Ranking, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, write_csv, write_text
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
@@ -42,8 +42,20 @@ CRITERIA = {
         "et al. 2007; You et al. 2019)"
     ),
     "domain_auc": "how well a linear classifier separates the domains by the features",
+    "reconstruction_auc": (
+        "how well the error of rebuilding features from principal components of simulated stamps "
+        "separates the domains"
+    ),
+    "domain_rand": "agreement of domains with clusters of the features (adjusted Rand index)",
     "seed_disagreement": "variance between training seeds of the predictions for survey objects",
     "expected_error": "weighted_validation plus seed_disagreement",
+}
+
+#: Those that are measured on the features, by the metric of the run; chance gives the value.
+_OF_FEATURES = {
+    "domain_auc": ("separability_auc", 0.5),
+    "reconstruction_auc": ("reconstruction_auc", 0.5),
+    "domain_rand": ("domain_rand", 0.0),
 }
 
 #: Those whose values compare candidates of one simulation: errors on its objects, or in units of
@@ -60,8 +72,9 @@ REASONS = (
     "soon as they extrapolate, but networks that give every object the same value do not. "
     "expected_error adds the two errors, which have one unit, so that each covers what the other "
     "cannot detect. domain_auc shows whether features look alike, not whether measurements are "
-    "right; it is smallest where nothing is left of an image. No criterion detects an error on the "
-    "survey that all seeds share."
+    "right; it is smallest where nothing is left of an image. The same holds for "
+    "reconstruction_auc and domain_rand. No criterion detects an error on the survey that all "
+    "seeds share."
 )
 
 #: Split that the criteria read: training has seen none of it, and evaluation uses another one.
@@ -125,7 +138,7 @@ class _Run:
     record: Mapping[str, Any]
     kind: str
     items: tuple[str, ...]
-    auc: float
+    of_features: Mapping[str, float]
     figures: np.ndarray
 
     @property
@@ -189,7 +202,7 @@ def _read(folder: Path) -> _Run:
         registry.record_of(content, folder / "run.json"),
         metrics.kind,
         items,
-        metrics.separability,
+        {name: metrics.value(*WHOLE_RUN, metric) for name, (metric, _) in _OF_FEATURES.items()},
         np.array([metrics.value("survey", item, ranking.metric) for item in items]),
     )
 
@@ -229,7 +242,8 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]], figures: _Figure
         ]
         survey = shared[0].index.get_level_values("domain") == "survey"
         values = _criteria(estimates, survey)
-        values["domain_auc"] = float(np.mean([run.auc for run in runs]))
+        for name in _OF_FEATURES:
+            values[name] = float(np.mean([run.of_features[name] for run in runs]))
         found_figures = np.stack([run.figures for run in runs])
         means = found_figures.mean(axis=1)
         found.append(
@@ -341,9 +355,9 @@ def _table(candidates: pd.DataFrame, figures: _Figures) -> pd.DataFrame:
         if criterion in WITHIN_SIMULATION:
             compared = candidates[candidates["simulation"] == simulation]
         value = compared[criterion].dropna()
-        if criterion == "domain_auc":
-            # Below one half a classifier finds nothing, by chance.
-            value = value.clip(lower=0.5)
+        if criterion in _OF_FEATURES:
+            # Below what chance gives, nothing is found either.
+            value = value.clip(lower=_OF_FEATURES[criterion][1])
         parts.append(
             candidates.assign(
                 criterion=criterion,
