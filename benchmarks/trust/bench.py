@@ -20,8 +20,7 @@ from galadapt.core.extraction_flags import names
 from galadapt.core.files import expand, write_csv
 from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs
-from galadapt.prediction.package import read_package
+from galadapt.prediction.inputs import Inputs, prepare
 from galadapt.prediction.predict import predict
 from galadapt.simulation.noise import resolve
 
@@ -58,18 +57,21 @@ def main() -> None:
     tables = measure_all(options.model, psf, options.output, options.seed, options.sets)
     joined = pd.concat(tables, ignore_index=True)
     write_csv(options.output / "objects.csv", joined)
-    table = summary(joined, claimed(options.model))
+    table = summary(joined, claimed(options.model, psf, options.output, options.seed))
     write_csv(options.output / "trust.csv", table)
     print(table.to_string(index=False, float_format="{:.2f}".format))
     print_offenders(joined)
     print_grids(joined)
 
 
-def claimed(model: Path) -> dict[str, tuple[float, float]]:
-    """Ranges that a package claims; radii in arcsec."""
-    record = read_package(model).record
-    ranges = getattr(record, "claimed_ranges", record.training_ranges)
-    found = {name: (one.low, one.high) for name, one in ranges.items()}
+def claimed(model: Path, psf: object, output: Path, seed: int) -> dict[str, tuple[float, float]]:
+    """Ranges that a package claims in the plain image; radii in arcsec."""
+    files = scenes.write_mosaic(
+        output / "plain", scenes.clean(seed), psf, DROP, seed, scenes.Grid()
+    )
+    inputs = Inputs(images=[files.image], catalog=files.catalogue, psf=files.psf)
+    record = prepare(model, inputs).package.record
+    found = {name: (one.low, one.high) for name, one in record.claimed_ranges.items()}
     low, high = found["effective_radius"]
     found["effective_radius"] = low * record.pixel_scale, high * record.pixel_scale
     return found
@@ -144,7 +146,9 @@ def summary(table: pd.DataFrame, ranges: dict[str, tuple[float, float]]) -> pd.D
         }
         for parameter, pull in zip(PARAMETERS, pulls.T, strict=True):
             known = np.isfinite(pull)
-            row[f"in_1_{parameter[:9]}"] = float((np.abs(pull[known]) <= 1).mean())
+            row[f"in_1_{parameter[:9]}"] = (
+                float((np.abs(pull[known]) <= 1).mean()) if known.any() else np.nan
+            )
         known = np.isfinite(pulls).all(axis=1) & clear
         row["in_1_clear"] = float((np.abs(pulls[known]) <= 1).mean()) if known.any() else np.nan
         row["correct"] = int(correct.sum())
