@@ -52,8 +52,9 @@ COMMANDS: Mapping[str, Explanation] = {
         "interrupted run continues where it stopped.",
         "images with or without a catalogue, or small images of one object each (--cutouts), or a "
         "stamp set (--stamps); a model package.",
-        "a catalogue with a row per object (FITS, CSV, Parquet or VOTable, by its name), and with "
-        "--plot a picture. CSV has no header: its provenance is in NAME.csv.json.",
+        "a catalogue with a row per object (FITS, CSV, Parquet or VOTable, by its name), with "
+        "--plot a picture, with --report a page. CSV has no header: its provenance is in "
+        "NAME.csv.json.",
         [
             "galadapt predict --images mosaic.fits --weight wht.fits --catalog cat.fits "
             "--psf psf.fits -o out.fits",
@@ -62,13 +63,24 @@ COMMANDS: Mapping[str, Explanation] = {
     ),
     "galadapt fit-check": Explanation(
         "Check how far a package can be used on your images: fit a random sample of your stamps "
-        "with a Sersic profile, and compare with the networks per magnitude bin.",
+        "with a Sersic profile, compare with the networks per magnitude bin, and say in a sentence "
+        "what not to use. With --recalibrate, factors are written that enlarge the errors of "
+        "galadapt predict (--recalibration).",
         "the same as galadapt predict.",
         "a CSV with one row per bin, and with --plot a picture.",
         [
             "galadapt fit-check --images mosaic.fits --catalog cat.fits --psf psf.fits "
             "-o agreement.csv"
         ],
+    ),
+    "galadapt configure": Explanation(
+        "Write the experiment that trains networks for your image, where no package fits it: "
+        "depth, correlation of the noise, PSF, ranges of magnitude and radius, and crowding are "
+        "measured in the image; what the training costs is estimated.",
+        "one image with its maps, its PSF, and a catalogue if there is one.",
+        "a YAML file of what differs from config/config.yaml; without a catalogue also "
+        "NAME_objects.csv, the detected objects.",
+        ["galadapt configure --images mosaic.fits --psf psf.fits -o mine.yaml"],
     ),
     "galadapt similar": Explanation(
         "Find the stamps of a set that are most like a stamp or an image, by the features that a "
@@ -211,7 +223,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "maps, one per image": ("weight", "rms", "exposure", "mask"),
     "the networks": ("model", "models", "members", "fast"),
     "task votes": ("crop", "volunteers"),
-    "output": ("output", "plot", "plot_count", "level", "report"),
+    "output": ("output", "plot", "plot_count", "report", "level", "recalibration", "recalibrate"),
 }
 
 #: Group of options that no other has.
@@ -224,7 +236,7 @@ def explain(parser: argparse.ArgumentParser, name: str = "galadapt") -> None:
         if full in COMMANDS:
             command.description = COMMANDS[full].text
             command.formatter_class = argparse.RawDescriptionHelpFormatter
-        if full in ("galadapt predict", "galadapt fit-check"):
+        if full in ("galadapt predict", "galadapt fit-check", "galadapt configure"):
             _group(command)
 
 

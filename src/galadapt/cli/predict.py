@@ -1,8 +1,9 @@
-"""`galadapt predict` and `galadapt fit-check`."""
+"""`galadapt predict`, `galadapt fit-check` and `galadapt configure`."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def _flag_help() -> str:
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add both verbs to the command line."""
+    """Add the verbs to the command line."""
     verb = verbs.add_parser(
         "predict",
         help="measure galaxies with a trained network",
@@ -78,6 +79,16 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     verb.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
     verb.set_defaults(act=_fit_check)
+    _add_configure(verbs)
+
+
+def _add_configure(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser(
+        "configure", help="write the experiment that trains networks for your image"
+    )
+    _add_image(verb)
+    verb.add_argument("-o", "--output", type=Path, required=True, help="YAML of the experiment")
+    verb.set_defaults(act=_configure)
 
 
 def _add_inputs(verb: argparse.ArgumentParser) -> None:
@@ -88,29 +99,35 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         "results/models, else the newest fetched)",
     )
     verb.add_argument("--models", type=Path, help="folder whose newest package is taken instead")
-    verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
     verb.add_argument(
         "--cutouts", type=Path, nargs="+", default=[], help="one object each, or folder"
     )
     verb.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
-    for kind, what in _MAPS.items():
-        verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
-    verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
-    verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
-    verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
-    verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    _add_image(verb)
     verb.add_argument(
         "--fill",
         action="store_true",
         help="frame cutouts smaller than a stamp by noise like theirs",
     )
-    verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument(
         "--psf-from-stars",
         type=Path,
         metavar="FITS",
         help="make the PSF of the image's stars, write it there and use it",
     )
+    verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
+
+
+def _add_image(verb: argparse.ArgumentParser) -> None:
+    """Options that say what an image is."""
+    verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
+    for kind, what in _MAPS.items():
+        verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
+    verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
+    verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
+    verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
+    verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
     verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
     verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
@@ -118,10 +135,21 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         "--native-pixel-scale", "--pixel-scale", type=float, help="of images without WCS [arcsec]"
     )
     verb.add_argument("--hdu", help="number or name of the extension")
-    verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
+    return _package(arguments), dataclasses.replace(
+        _image(arguments),
+        cutouts=arguments.cutouts,
+        stamps=arguments.stamps,
+        psf_from_stars=arguments.psf_from_stars,
+        fill=arguments.fill,
+        processes=arguments.processes,
+    )
+
+
+def _image(arguments: argparse.Namespace) -> Inputs:
+    """What `_add_image` asks for."""
     from galadapt.prediction.inputs import Inputs
 
     hdu = arguments.hdu
@@ -131,21 +159,16 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         "unit": arguments.unit,
         "native_pixel_scale": arguments.native_pixel_scale,
     }
-    return _package(arguments), Inputs(
+    return Inputs(
         images=arguments.images,
-        cutouts=arguments.cutouts,
-        stamps=arguments.stamps,
         catalog=arguments.catalog,
         columns=_pairs(arguments.columns, "--columns", "ra=RA"),
         units=_pairs(arguments.units, "--units", "ra=hourangle"),
         one_based=arguments.one_based or None,
         maps={kind: getattr(arguments, kind) for kind in _MAPS},
         psf=arguments.psf,
-        psf_from_stars=arguments.psf_from_stars,
         psf_pixel_scale=arguments.psf_pixel_scale,
         options={name: value for name, value in options.items() if value is not None},
-        fill=arguments.fill,
-        processes=arguments.processes,
     )
 
 
@@ -232,3 +255,9 @@ def _fit_check(arguments: argparse.Namespace) -> None:
         plot=arguments.plot,
         recalibrate=arguments.recalibrate,
     )
+
+
+def _configure(arguments: argparse.Namespace) -> None:
+    from galadapt.tasks.galaxies.configure import configure
+
+    configure(_image(arguments), arguments.output)
