@@ -31,7 +31,7 @@ RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK))
 # Results get versions where there are versions of the code: a source archive has none.
 VERSION = if test -e .git; then dvc commit --force --quiet $(MILESTONES); else echo "No git repository here: DVC keeps no version of these results."; fi
 
-.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock docs document mlflow clean
+.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-fitters lint format lock docs wheel document mlflow clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+|\$$\(OTHERS\)):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/$$(OTHERS)/$(OTHERS)/' | expand -t 18
@@ -106,6 +106,9 @@ document: env ## regenerate config/README.md and config/schema.json
 
 docs: env ## build the documentation: docs/_build/html
 	sphinx-build -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+
+wheel: env ## build the wheel: dist/
+	python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 mlflow: env ## compare runs in the browser, on this machine only
 	-galadapt track $(FILES)

@@ -212,5 +212,7 @@ def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{message}{more}" if not keys else f"{key}: {message}{more}"
+    if keys[-1:] == ["architecture"]:
+        message = f"{message}, or FILE.py:FUNCTION for a network of your own"
     given = json.dumps(first["input"], default=str)
     return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,13 @@ def test_an_edit_of_a_network_trains_only_its_own_methods_again(experiment, file
 def test_check_refuses_a_function_that_is_not_there(experiment, file):
     file.write_text("x = 1\n")
     with pytest.raises(ConfigError, match=r"mine\.network\.architecture: .*no function 'tower'"):
+        experiment()
+
+
+def test_a_misspelt_network_is_refused_with_all_that_may_be_given(experiment, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(re.sub(r"architecture: .*", "architecture: compcat", path.read_text()))
+    with pytest.raises(ConfigError, match=r"architecture: .*'residual'.*or FILE\.py:FUNCTION"):
         experiment()
 
 
