@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 PROJECT = Path(workflow.current_basedir).parents[1]
 SOURCE = str(PROJECT / "src")
 
+import cluster
 from galadapt.answers.registry import KINDS
 from galadapt.config.base import DOMAINS
 from galadapt.config.machine import Downloads

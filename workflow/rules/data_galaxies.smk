@@ -12,7 +12,7 @@ rule simulate:
     conda:
         ENVIRONMENT
     resources:
-        gpu=int(CONFIG.simulation.renderer == "ktable_jax"),
+        gpu=cluster.gpus(workflow, int(CONFIG.simulation.renderer == "ktable_jax")),
     params:
         settings=job_settings("simulate"),
     shell:

@@ -26,3 +26,7 @@ except GaladaptError as error:
     raise WorkflowError(str(error))
 
 update_config(config, typed(dict(workflow.config_settings.config)))
+
+# Trainings that may use a GPU at once, where nobody says how many: a profile may.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)

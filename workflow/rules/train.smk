@@ -23,7 +23,7 @@ rule train:
         ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
-        gpu=CONFIG.compute.gpus_per_training,
+        gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),
     params:
         settings=job_settings("train"),
         checkpoint=lambda w: f"{CHECKPOINTS}/{w.task}/{w.variant}/{w.method}/seed{w.seed}",
@@ -48,7 +48,7 @@ rule predict:
         ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
-        gpu=CONFIG.compute.gpus_per_training,
+        gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),
     params:
         settings=job_settings("predict"),
     shell:

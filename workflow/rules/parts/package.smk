@@ -20,7 +20,7 @@ rule package:
         ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
-        gpu=CONFIG.compute.gpus_per_training,
+        gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),
     params:
         settings=job_settings("package"),
     shell:
