@@ -14,8 +14,8 @@ def stale(results: Path, config: Experiment) -> list[Path]:
     """List what lies under `results` but does not belong to the experiment.
 
     Returns:
-        Run folders, packages, variants, figures of variants, metrics files and shards, each the
-        highest folder of which nothing belongs, sorted.
+        Run folders, packages, variants, their figures and tables, metrics files and shards, each
+        the highest folder of which nothing belongs, sorted.
     """
     runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
     metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
@@ -33,7 +33,7 @@ def stale(results: Path, config: Experiment) -> list[Path]:
             found.add(path)
         else:
             found |= {file for file in path.glob("member-*.keras") if file.name not in members}
-    for folder in ("data/variants", "figures"):
+    for folder in ("data/variants", "figures", "tables"):
         found |= {
             path
             for path in results.glob(f"{folder}/*")

@@ -27,6 +27,7 @@ def results(tmp_path: Path, monkeypatch, repository: Path) -> Path:
         "data/simulated/shard-099.h5",
         "figures/stamps.png",
         "figures/gone/feature_maps.png",
+        "tables/gone/feature_space.csv",
         "metrics/asinh.baseline.json",
         "metrics/asinh.gone.json",
     ]
@@ -46,6 +47,7 @@ STALE = [
     "models/galaxies/asinh/gone",
     "runs/galaxies/asinh/baseline/seed9",
     "runs/galaxies/asinh/gone",
+    "tables/gone",
 ]
 
 
@@ -59,7 +61,7 @@ def test_nothing_is_removed_unless_asked(results, repository, capsys):
     before = sorted(results.rglob("*"))
     assert main(["prune", config]) == 0
     assert sorted(results.rglob("*")) == before
-    assert "8 results of earlier experiments" in capsys.readouterr().out
+    assert "9 results of earlier experiments" in capsys.readouterr().out
     assert main(["prune", "--delete", config]) == 0
     assert not [name for name in STALE if (results / name).exists()]
     assert (results / "runs/galaxies/asinh/baseline/seed1/run.json").exists()
