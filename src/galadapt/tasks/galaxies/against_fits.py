@@ -77,7 +77,7 @@ def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path, figu
         for row in _rows(fitted, seeds)
     ]
     tidy = pd.DataFrame(rows, columns=COLUMNS)
-    write_text(html, _html(tidy, len(found), len(fitted)))
+    write_text(html, _html(tidy, len(found), len(fitted), failures_of(fitted)))
     write_csv(table, tidy)
     _draw(tidy, figure)
 
@@ -137,7 +137,29 @@ def _pair(
         return transform(true), transform(predicted)
 
 
-def _html(tidy: pd.DataFrame, galaxies: int, fitted: int) -> str:
+def failures_of(fitted: pd.DataFrame) -> list[str]:
+    """Where fits that converged are wrong themselves, in a sentence per parameter.
+
+    An R² is dominated by its outliers (`Quantity.outlier`): it is given without them too.
+    """
+    found = []
+    for name in PARAMETERS:
+        quantity = QUANTITIES[name]
+        true, seen = (fitted[f"{name}_{kind}"].to_numpy(float) for kind in ("true", "fitted"))
+        wrong = np.abs(quantity.errors(true, seen)) > quantity.outlier
+        if not wrong.any() or (~wrong).sum() < 2:
+            continue
+        unit = {"relative": "%", "dex": "dex"}.get(quantity.error, quantity.unit)
+        limit = f"{100 * quantity.outlier:g} %" if unit == "%" else f"{quantity.outlier:g} {unit}"
+        found.append(
+            f"The profile fit itself fails without saying so for {wrong.sum()} of {len(fitted)} "
+            f"galaxies in {quantity.words} (off by more than {limit.strip()}): its R² is "
+            f"{r2(true, seen):.3f}, without them {r2(true[~wrong], seen[~wrong]):.3f}."
+        )
+    return found
+
+
+def _html(tidy: pd.DataFrame, galaxies: int, fitted: int, failures: Sequence[str] = ()) -> str:
     scores = tidy[tidy["metric"] == "r2"]
     lines = []
     for (variant, method), rows in scores.groupby(["variant", "method"], sort=False):
@@ -155,6 +177,7 @@ def _html(tidy: pd.DataFrame, galaxies: int, fitted: int) -> str:
         else "The survey has no labelled test galaxy: there is nothing to compare."
     ]
     sentences += _verdicts(scores) if fitted > 1 else []
+    sentences += failures
     return render_html(
         "against_fits.html",
         "galadapt.tasks.galaxies",

@@ -78,6 +78,17 @@ def test_only_the_best_network_is_judged_in_words(fits, runs, tmp_path):
     assert "baseline (asinh)" not in verdicts
 
 
+def test_failures_of_the_fit_itself_are_shown(fits, runs, tmp_path):
+    table = pd.read_parquet(fits)
+    table.loc[table.index[-2:], "effective_radius_fitted"] *= 30
+    table.to_parquet(fits, index=False)
+    _, page = compare(fits, runs, tmp_path)
+    assert "fails without saying so for 2 of" in page
+    assert "in effective radius (off by more than 50 %): its R² is -" in page
+    assert "without them 1.000" in page
+    assert "in ellipticity (off" not in page
+
+
 def test_the_figure_shows_every_method(fits, runs, tmp_path):
     compare(fits, runs, tmp_path)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")

@@ -129,8 +129,21 @@ def test_a_stamp_without_a_galaxy_says_why_it_failed():
 def test_of_several_starts_the_best_fit_counts(monkeypatch):
     fitter = SersicFitter(make_psf(PSF, 0.06), SIDE, 0.06, ZERO_POINT, psf_side=41)
     monkeypatch.setattr(
-        fitter, "fit", lambda pixels, sigma, guess, mask: {"chi2": abs(guess["sersic_index"] - 3)}
+        fitter, "fit", lambda *given, **_: {"chi2": abs(given[2]["sersic_index"] - 3)}
     )
     pixels = np.ones((SIDE, SIDE))
     found = fit_stamp(fitter, pixels, RMS, (0.0, 0.0), Extraction(), start_indices=(1.0, 3.5))
     assert found["chi2"] == 0.5
+
+
+def test_sky_that_was_taken_from_the_wings_is_given_back(tmp_path):
+    """A mesh of the background takes the wings of a spheroid: its radius was 3 to 13 % too small."""
+    truth = dict(zip(PARAMETERS, (19.5, 4.0, 4.0, 0.3), strict=True))
+    place = {"position_angle": 20.0, "x_offset": 0.2, "y_offset": -0.1}
+    image = Image(stamp_size=64, pixel_scale=0.06, zero_point=ZERO_POINT)
+    drawn = make_renderer(image, make_psf(PSF, 0.06), "ktable").render({**truth, **place})
+    noise = RMS * np.random.default_rng(2).standard_normal(drawn.shape)
+    fitter = SersicFitter(make_psf(PSF, 0.06), 64, 0.06, ZERO_POINT, psf_side=41)
+    found = fit_stamp(fitter, drawn + noise - 0.6 * RMS, RMS, (0.2, -0.1), Extraction())
+    assert found["sky"] == pytest.approx(-0.6 * RMS, abs=0.2 * RMS)
+    assert found["effective_radius"] == pytest.approx(4.0, rel=0.03)

@@ -39,6 +39,9 @@ _BOUNDS = {"r_eff": (0.3, 60.0), "n": (0.25, 8.0), "ellip": (0.0, 0.97)}
 #: Smoothing of the light that photon noise is taken from [px].
 _SMOOTHING = 1.2
 
+#: Largest sky left in a stamp, in units of its noise: meshes take wings, and miss gradients.
+_SKY = 1.0
+
 #: Where fits start, never at a prediction: a fit that starts at the answer may stay there.
 START_INDEX, _START_ELLIPTICITY = 1.5, 0.3
 
@@ -114,6 +117,7 @@ class SersicFitter:
         guess: Mapping[str, float],
         mask: np.ndarray | None = None,
         most: int = 200,
+        sky: float = 0.0,
     ) -> dict[str, float]:
         """Fit a stamp.
 
@@ -124,10 +128,11 @@ class SersicFitter:
                 and, if known, x_offset and y_offset [px] and magnitude.
             mask: Pixels that do not count.
             most: Evaluations of the model at most.
+            sky: Largest level of the sky that may be left in the stamp, fitted too; 0: none is.
 
         Returns:
             magnitude, effective_radius, sersic_index, ellipticity, position_angle, x_offset,
-            y_offset, and chi2 (reduced).
+            y_offset, sky, and chi2 (reduced).
 
         Raises:
             RunError: the fit does not converge, or ends at a bound.
@@ -149,6 +154,10 @@ class SersicFitter:
             ellip=guess["ellipticity"],
             theta=np.radians(guess["position_angle"] + 90),
         )
+        if sky > 0:
+            model.sky.bounds = (-sky, sky)
+        else:
+            model.sky.fixed = True
         weights = 1 / np.broadcast_to(sigma, stamp.shape)
         if mask is not None:
             weights = np.where(mask, 0.0, weights)
@@ -170,8 +179,8 @@ class SersicFitter:
         flux = best.amplitude.value * radius**2 * (1 - ellipticity) * _light(n)
         if not flux > 0:
             raise RunError("the profile fit finds no light; leave this object out")
-        values = tuple(float(getattr(best, name).value) for name in best.param_names)
-        scaled = (stamp - self.image(values)) * weights
+        *values, level = (float(getattr(best, name).value) for name in best.param_names)
+        scaled = (stamp - level - self.image(tuple(values))) * weights
         return {
             "magnitude": self.magnitude(flux),
             "effective_radius": float(radius),
@@ -180,6 +189,7 @@ class SersicFitter:
             "position_angle": float((np.degrees(best.theta.value) - 90) % 180),
             "x_offset": float(best.x_0.value - centre),
             "y_offset": float(best.y_0.value - centre),
+            "sky": level,
             "chi2": float((scaled**2).sum() / max(np.count_nonzero(weights) - 7, 1)),
         }
 
@@ -191,7 +201,7 @@ def _light(index: float) -> float:
 
 
 def _model_class(fitter: SersicFitter) -> Any:
-    """Sersic2D seen through the PSF, as a model for astropy's fitters; parameters as Sersic2D's."""
+    """Sersic2D seen through the PSF, and sky, as a model for astropy's fitters."""
 
     class SeenSersic(Fittable2DModel):
         amplitude = Parameter(default=1.0)
@@ -201,10 +211,12 @@ def _model_class(fitter: SersicFitter) -> Any:
         y_0 = Parameter(default=0.0)
         ellip = Parameter(default=0.3, bounds=_BOUNDS["ellip"])
         theta = Parameter(default=0.0)
+        sky = Parameter(default=0.0)
 
         @classmethod
         def evaluate(cls, x: np.ndarray, y: np.ndarray, *values: Any) -> np.ndarray:
-            return fitter.image(tuple(float(np.asarray(value).ravel()[0]) for value in values))
+            *profile, sky = (float(np.asarray(value).ravel()[0]) for value in values)
+            return fitter.image(tuple(profile)) + sky
 
     return SeenSersic
 
@@ -218,7 +230,7 @@ def fit_stamp(
     exposure_time: float | None = None,
     start_indices: Sequence[float] = (START_INDEX,),
 ) -> dict[str, Any]:
-    """Fit the galaxy of a stamp, starting from its moments; neighbours are masked.
+    """Fit the galaxy of a stamp and its sky, starting from moments; neighbours are masked.
 
     Args:
         fitter: For stamps of this size, seen through this PSF.
@@ -252,7 +264,7 @@ def fit_stamp(
     for index in start_indices:
         try:
             start = {**guess, "sersic_index": index}
-            found.append(dict(fitter.fit(pixels, sigma, start, shape.neighbours)))
+            found.append(dict(fitter.fit(pixels, sigma, start, shape.neighbours, sky=_SKY * rms)))
         except RunError as error:
             failure = str(error)
     return min(found, key=lambda one: float(one["chi2"]), default={"failure": failure})
