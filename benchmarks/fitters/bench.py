@@ -5,11 +5,13 @@
   not the survey's broader, varying one, and what the extraction left of the sky. Truth is the best
   single Sersic of each galaxy without noise, and flags of the catalogue remove nobody.
 
-Fitters are given 128 px stamps, noise weights, SEP's start values, masks of neighbours (crowded)
-and bounds; their time includes SEP. galadapt's is that of its variant chain and networks, on the
-middle of the same stamps where it wants smaller ones. Cutting stamps is in nobody's time. Galaxies
-lie inside what the network was trained on, for all methods. A fit that its code calls failed,
-takes too long or crashes is counted, and left out of that method's statistics.
+With the package for any image, the answers refined by the pixels and the network's alone (--fast)
+are two methods. Fitters are given 128 px stamps, noise weights, SEP's start values, masks of
+neighbours (crowded) and bounds; their time includes SEP. galadapt's is that of its variant chain,
+networks, masks (crowded) and refinement, on the middle of the same stamps where it wants smaller
+ones. Cutting stamps is in nobody's time. Galaxies lie inside what the network was trained on, for
+all methods. A fit that its code calls failed, takes too long or crashes is counted, and left out of
+that method's statistics.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ import pandas as pd
 from conditions import CONDITIONS, make, ranges
 from network import training_ranges
 from running import fit, measure
-from tables import REFERENCE, draw, printed, rows
+from tables import FAST, REFERENCE, draw, printed, rows
 
 from galadapt.core.errors import ConfigError, GaladaptError
 from galadapt.core.files import write_csv
 from galadapt.core.log import to_stderr
+from galadapt.general.package import is_general
 from galadapt.tasks.reading import load
 
 FITTERS = ("petrofit", "pyimfit", "statmorph")
@@ -39,7 +42,7 @@ def main() -> int:
         "--model",
         type=Path,
         default=Path("results/runs/galaxies/asinh/transfer/seed1"),
-        help="prediction package, or run folder (default %(default)s)",
+        help="package for any image, prediction package, or run folder (default %(default)s)",
     )
     parser.add_argument(
         "--config",
@@ -94,7 +97,10 @@ def run(arguments: argparse.Namespace) -> None:
     for name in arguments.conditions:
         condition = make(name, experiment, limits, arguments.count, arguments.seed, folder)
         stamps = condition.stamps.resolve()
-        measured = {REFERENCE: measure(arguments.model, stamps)}
+        zero_point = experiment.image.zero_point
+        measured = {REFERENCE: measure(arguments.model, stamps, zero_point)}
+        if is_general(arguments.model):
+            measured[FAST] = measure(arguments.model, stamps, zero_point, fast=True)
         for fitter in arguments.fitters:
             measured[fitter] = fit(
                 python,
@@ -102,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
                 stamps,
                 arguments.count,
                 arguments.limit,
-                experiment.image.zero_point,
+                zero_point,
             )
         tables.append(rows(name, condition.truth, measured, experiment.evaluation))
     table = pd.concat(tables, ignore_index=True)

@@ -176,15 +176,21 @@ def _read(path: Path) -> list[Line]:
     return found
 
 
-def measure(model: Path, stamps: Path) -> pd.DataFrame:
+def measure(model: Path, stamps: Path, zero_point: float, fast: bool = False) -> pd.DataFrame:
     """Measure every stamp of a condition with galadapt, in a process of its own.
+
+    `fast` leaves out the refinement by the pixels, of the package for any image.
 
     Raises:
         RunError: the networks cannot be read or do not fit.
     """
-    output = stamps.with_name(f"{stamps.stem}_galadapt.parquet")
+    name = "galadapt_fast" if fast else "galadapt"
+    output = stamps.with_name(f"{stamps.stem}_{name}.parquet")
     done = subprocess.run(
-        [sys.executable, str(HERE / "network.py"), str(model), str(stamps), str(output)],
+        [
+            *(sys.executable, str(HERE / "network.py"), str(model), str(stamps), str(output)),
+            *(f"{zero_point:.17g}", *(["--fast"] if fast else [])),
+        ],
         env={**os.environ, **SINGLE},
         stderr=subprocess.PIPE,
         text=True,
@@ -196,5 +202,5 @@ def measure(model: Path, stamps: Path) -> pd.DataFrame:
     table = read_table(output)
     finite = np.isfinite(table[list(PARAMETERS)].to_numpy(float)).all(axis=1)
     table["reason"] = np.where(finite, "", "not finite")
-    log.info(f"{stamps.stem}: galadapt: {len(table)} galaxies")
+    log.info(f"{stamps.stem}: {name}: {len(table)} galaxies")
     return table

@@ -22,7 +22,7 @@ BINS = {
     **dict(zip(("<20", "20-22", "22-23.5", ">23.5"), itertools.pairwise(EDGES), strict=True)),
 }
 
-REFERENCE = "galadapt"
+REFERENCE, FAST = "galadapt", "galadapt --fast"
 
 #: Short names of the parameters in the table's columns.
 SHORT = dict(zip(PARAMETERS, ("mag", "re", "n", "e"), strict=True))
@@ -91,12 +91,12 @@ def printed(table: pd.DataFrame) -> str:
         best = {short: block[f"{short}_nmad"].min() for short in SHORT.values()}
         lines = [f"{condition}, magnitude {name} ({int(block['n'].max())} galaxies)"]
         lines.append(
-            f"  {'':10s} {'failed':>6s} {'ms':>9s} {'ratio':>8s}   "
+            f"  {'':15s} {'failed':>6s} {'ms':>9s} {'ratio':>8s}   "
             + " ".join(f"{short + ' R²':>7s} {'NMAD':>7s} {'out%':>5s}" for short in SHORT.values())
         )
         for _, row in block.iterrows():
             if row["note"]:
-                lines.append(f"  {row['method']:10s} {row['note']}")
+                lines.append(f"  {row['method']:15s} {row['note']}")
                 continue
             cells = []
             for short in SHORT.values():
@@ -106,7 +106,7 @@ def printed(table: pd.DataFrame) -> str:
                     f"{100 * row[f'{short}_outliers']:5.1f}"
                 )
             lines.append(
-                f"  {row['method']:10s} {row['failures']:6d} {1000 * row['seconds']:9.2f} "
+                f"  {row['method']:15s} {row['failures']:6d} {1000 * row['seconds']:9.2f} "
                 f"{row['ratio']:8.1f}   " + " ".join(cells)
             )
         blocks.append("\n".join(lines))

@@ -41,6 +41,7 @@ def refine(
     refiner: Refiner,
     fusion: Fusion | None,
     exposure_time: float | None = None,
+    sky_error: float | None = None,
 ) -> Outcome:
     """Refine measurements; see `galadapt.fitting.refine` and `galadapt.fitting.fusion`.
 
@@ -51,9 +52,12 @@ def refine(
         noise: (n,) rms of a pixel.
         refiner: Of the images' PSF and noise.
         fusion: Of the package; None: the refinement is followed wherever it converged.
-        exposure_time: See `Refiner.__call__`.
+        exposure_time: See `Refiner.__call__`, `sky_error` likewise.
+        sky_error: See there.
     """
-    refined = refiner(images, noise, found.theta, found.covariance, valid, exposure_time)
+    refined = refiner(
+        *(images, noise, found.theta, found.covariance, valid, exposure_time, sky_error)
+    )
     given = answers(
         *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
         *(refined, noise, valid.mean(axis=(1, 2))),
