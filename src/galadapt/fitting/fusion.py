@@ -57,6 +57,7 @@ def answers(
     found: Refined,
     noise: np.ndarray,
     valid: np.ndarray,
+    width: np.ndarray,
 ) -> Answers:
     """Lay out what the learner is given.
 
@@ -68,22 +69,25 @@ def answers(
         found: The refinement, which started there.
         noise: Noise of a pixel (n,) [unit of the stamp].
         valid: Share of the stamp's pixels that count (n,).
+        width: FWHM of the PSF (n,) [px]: its errors matter most to galaxies as small as it.
     """
     network = np.concatenate([theta, ellipticity[:, None]], axis=1)
     sigma = np.sqrt(np.einsum("nii->ni", covariance))
     network_error = np.concatenate([sigma, ellipticity_error[:, None]], axis=1)
     along = np.hypot(found.theta[:, 3], found.theta[:, 4])
     refined = np.concatenate([found.theta, along[:, None]], axis=1)
-    sigma = np.sqrt(np.einsum("nii->ni", found.covariance))
+    variance = np.einsum("nii->ni", found.covariance)
+    sigma = np.sqrt(np.maximum(variance, 0))
     unit = found.theta[:, 3:5] / np.maximum(along, 1e-6)[:, None]
     radial = np.einsum("ni,nij,nj->n", unit, found.covariance[:, 3:5, 3:5], unit)
     radial = np.where(along > 1e-6, np.sqrt(np.maximum(radial, 0)), sigma[:, 3])
     refined_error = np.concatenate([sigma, radial[:, None]], axis=1)
-    failed = ~found.converged
+    good = found.converged & np.isfinite(refined).all(axis=1)
+    good &= np.isfinite(refined_error).all(axis=1) & (variance > 0).all(axis=1)
+    failed = ~good
     refined[failed], refined_error[failed] = network[failed], network_error[failed]
     network_error = np.maximum(network_error, 1e-6)
     refined_error = np.maximum(refined_error, 1e-6)
-    good = found.converged
     chi2, misfit, tension = (
         np.where(good, np.nan_to_num(one, nan=1.0, posinf=1e6), 1.0)
         for one in (found.chi2, found.misfit, found.tension)
@@ -96,6 +100,7 @@ def answers(
             np.log(refined_error[:, [0, 1, 2, 7]]),
             theta[:, 0] - np.log(noise),
             theta[:, 1:3],
+            theta[:, 1] - np.log(width),
             ellipticity,
             np.log(np.maximum(misfit, 1e-3)),
             np.log(np.maximum(chi2, 1e-3)),
@@ -181,7 +186,14 @@ class Fusion:
 
 
 def train(given: Answers, truth: np.ndarray, seed: int = 0) -> Fusion:
-    """Train the learner on galaxies whose truth (n, 8) is known."""
+    """Train the learner on galaxies whose truth (n, 8) is known.
+
+    Galaxies of which either answer is not finite do not count.
+    """
+    usable = np.isfinite(truth).all(axis=1)
+    for one in given:
+        usable &= np.isfinite(one).all(axis=1)
+    given, truth = Answers(*(one[usable] for one in given)), truth[usable]
     middle = given.features.mean(axis=0)
     spread = np.maximum(given.features.std(axis=0), 1e-3)
     features = np.clip((given.features - middle) / spread, -5, 5)

@@ -36,6 +36,7 @@ from galadapt.fitting.profiles import (
     outer_of,
     period_of,
 )
+from galadapt.simulation.psf import fwhm
 
 #: Largest side of a window [working px], and how far it must reach [r_e].
 _SIDE, _REACH = 64, 6.0
@@ -66,6 +67,8 @@ _SKY_ERROR = 0.3
 
 #: Share of the galaxy's light in the window that must fall on valid pixels.
 _LEAST_SEEN = 0.3
+
+_LEAST_VALUE = 1e-6  #: of the eigenvalues of information whose diagonal is 1
 
 #: A source in the way: mean residual of 3 x 3 pixels over its noise, and over the model's light.
 #: It is looked for after so many evaluations of the model.
@@ -116,6 +119,8 @@ class Refiner:
         """
         self.side = side
         self._psf = profile_of(psf, side) if isinstance(psf, np.ndarray) else psf
+        #: FWHM of the PSF [px].
+        self.width = fwhm(self._psf, 1.0)
         self._correlation = np.ones(1) if correlation is None else np.asarray(correlation, float)
         values = self._correlation
         if values.ndim != 1 or not np.isfinite(values).all() or abs(values[0] - 1) > 1e-6:
@@ -240,8 +245,9 @@ class Refiner:
         done = fit.converged & (fit.seen > _LEAST_SEEN)
         theta, slopes = outer_of(fit.native(fit.inner))
         slopes = slopes * fit.scales
+        done &= np.isfinite(theta).all(axis=1) & np.isfinite(fit.information).all(axis=(1, 2))
         inverse = np.linalg.inv(slopes[done])
-        known = np.swapaxes(inverse, 1, 2) @ fit.information[done] @ inverse
+        known = _mended(np.swapaxes(inverse, 1, 2) @ fit.information[done] @ inverse)
         prior = _inverse(covariance[done])
         kept = rows[done]
         theta[:, 0] += np.log(level)
@@ -614,6 +620,15 @@ def _inverse(matrices: np.ndarray) -> np.ndarray:
     unit, scales = _scaled(matrices)
     inverse = np.linalg.inv(unit + 1e-10 * np.eye(unit.shape[1]))
     return np.asarray(inverse / (scales[:, :, None] * scales[:, None, :]))
+
+
+def _mended(matrices: np.ndarray) -> np.ndarray:
+    """Information (n, p, p) without the negative eigenvalues that float32 leaves it."""
+    unit, scales = _scaled(matrices)
+    values, vectors = np.linalg.eigh(unit)
+    values = np.maximum(values, _LEAST_VALUE)
+    unit = (vectors * values[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return np.asarray(unit * (scales[:, :, None] * scales[:, None, :]))
 
 
 def _positive(matrices: np.ndarray) -> np.ndarray:

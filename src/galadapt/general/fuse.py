@@ -10,6 +10,7 @@ import numpy as np
 
 from galadapt.config.general import General
 from galadapt.config.survey import Extraction
+from galadapt.core.random import generator
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.fitting.fusion import Answers, Fusion, answers, train
 from galadapt.fitting.noise import correlation_of
@@ -17,11 +18,20 @@ from galadapt.fitting.refine import Refined
 from galadapt.general import run
 from galadapt.general.package import Calibration, calibrated
 from galadapt.general.parameters import SIDE
-from galadapt.general.refined import refiner_of
+from galadapt.general.refined import profile_of, refiner_of
 from galadapt.general.simulate import Simulator, Stamps
 
 #: Seed of the galaxies that the fusion is trained on, and those that it is tested on.
 SEEDS = {"fusion": 9303, "fusion_test": 9404}
+
+#: Users' PSFs are not quite those of their images: half of those given here are wider or narrower
+#: than the true one, by a factor of this scatter in its logarithm.
+_PSF_ERROR = 0.08
+
+#: Share of galaxies with a bulge and a disc at least: more than a network needs to learn from.
+_COMPOSITE = 0.5
+
+_PURPOSE = 0x6E10  #: of the random errors of PSFs
 
 
 class Both(NamedTuple):
@@ -47,6 +57,7 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
     """Refine what the network measured on simulated stamps, which are in units of their noise."""
     count = len(stamps.theta)
     parts: list[tuple[np.ndarray, Refined]] = []
+    width = np.ones(count)
     for number in np.unique(stamps.psf_index):
         rows = np.flatnonzero(stamps.psf_index == number)
         # Stamps of a PSF share their noise's correlation: one below the other they are an image.
@@ -59,6 +70,7 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
             valid=valid[rows],
         )
         parts.append((rows, found))
+        width[rows] = refiner.width
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     refined = Refined(
         *(
@@ -68,11 +80,24 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
     )
     given = answers(
         *(measure.theta, measure.covariance, measure.ellipticity, measure.ellipticity_err),
-        *(refined, np.ones(count), valid.mean(axis=(1, 2))),
+        *(refined, np.ones(count), valid.mean(axis=(1, 2)), width),
     )
     along = np.hypot(stamps.theta[:, 3], stamps.theta[:, 4])
     truth = np.concatenate([stamps.theta, along[:, None]], axis=1)
     return Both(given, refined.covariance, truth, stamps.crowded, stamps.composite)
+
+
+def _misjudged(psf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A PSF (S, S) as a user might give it: its width is off in half of the cases."""
+    wrong, factor = rng.random() < 0.5, np.exp(_PSF_ERROR * rng.standard_normal())
+    if not wrong:
+        return psf
+    drawn = (
+        profile_of(psf)
+        .dilate(factor)
+        .drawImage(nx=SIDE, ny=SIDE, scale=1.0, method="no_pixel", dtype=float)
+    )
+    return np.asarray(drawn.array / drawn.array.sum(), np.float32)
 
 
 def sample(
@@ -80,10 +105,15 @@ def sample(
 ) -> Both:
     """Measure and refine galaxies that the recipe draws with a seed, each used once."""
     training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
-    simulator = Simulator(recipe.model_copy(update={"training": training}))
+    share = max(recipe.draws.composite, _COMPOSITE)
+    draws = recipe.draws.model_copy(update={"composite": share})
+    simulator = Simulator(recipe.model_copy(update={"training": training, "draws": draws}))
 
     def parts() -> Iterator[Both]:
-        for stamps in itertools.chain.from_iterable(simulator.batches(k) for k in range(sets)):
+        batches = itertools.chain.from_iterable(simulator.batches(k) for k in range(sets))
+        for number, stamps in enumerate(batches):
+            rng = generator(seed, _PURPOSE, number)
+            stamps = stamps._replace(psfs=np.stack([_misjudged(one, rng) for one in stamps.psfs]))
             noise = np.ones(len(stamps.images))
             valid = unmasked(stamps.images, stamps.valid, noise)
             measured = run.measure(

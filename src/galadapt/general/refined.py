@@ -25,12 +25,16 @@ class Outcome(NamedTuple):
     refined: Refined
 
 
-def refiner_of(psf: np.ndarray, correlation: np.ndarray | None) -> Refiner:
-    """Refiner for a PSF (S, S) of even side, centred in the middle of four pixels."""
-    profile = galsim.InterpolatedImage(
+def profile_of(psf: np.ndarray) -> galsim.GSObject:
+    """Profile of a PSF's image (S, S) of even side, centred in the middle of four pixels."""
+    return galsim.InterpolatedImage(
         galsim.Image(np.asarray(psf, float), scale=1.0), x_interpolant=galsim.Lanczos(15)
-    )
-    return Refiner(profile.withFlux(1.0), SIDE, correlation)
+    ).withFlux(1.0)
+
+
+def refiner_of(psf: np.ndarray, correlation: np.ndarray | None) -> Refiner:
+    """Refiner for the image of a PSF; see `profile_of`."""
+    return Refiner(profile_of(psf), SIDE, correlation)
 
 
 def refine(
@@ -60,7 +64,7 @@ def refine(
     )
     given = answers(
         *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
-        *(refined, noise, valid.mean(axis=(1, 2))),
+        *(refined, noise, valid.mean(axis=(1, 2)), np.full(len(noise), refiner.width)),
     )
     if fusion is None:
         own = refined.converged

@@ -38,7 +38,7 @@ def galaxies(count: int, seed: int):
     own = e + 0.1 * rng.standard_normal(count)
     covariance = np.tile(np.eye(7) * 0.1**2, (count, 1, 1))
     return (
-        (theta, covariance, own, np.full(count, 0.1), found, np.ones(count), np.ones(count)),
+        (theta, covariance, own, np.full(count, 0.1), found, *np.ones((3, count))),
         np.concatenate([truth, e[:, None]], axis=1),
         wrong,
     )
