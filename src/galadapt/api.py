@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from galadapt.config.image import FitsPsf, Image, OpticalPsf
+    from galadapt.general.package import GeneralPackage
     from galadapt.prediction.package import Package
 
     File: TypeAlias = str | Path
@@ -156,9 +157,9 @@ def load(package: File | None = None) -> Model:
     Raises:
         DataError: there is none, or it is broken or of another version.
     """
-    from galadapt.prediction.package import read_package
+    from galadapt.prediction.package import opened_package
 
-    return Model(read_package(_locate(package)))
+    return Model(opened_package(_locate(package)))
 
 
 def _locate(package: File | None) -> Path:
@@ -170,7 +171,7 @@ def _locate(package: File | None) -> Path:
 class Model:
     """A model package that is open; made by `load`."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package | GeneralPackage) -> None:
         """Take over an open `galadapt.prediction.package.Package`."""
         self._package = package
 

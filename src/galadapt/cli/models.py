@@ -75,12 +75,12 @@ def _fetch(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from galadapt.prediction.describe import sheet
     from galadapt.prediction.fetched import fetched, locate
-    from galadapt.prediction.package import read_package
+    from galadapt.prediction.package import opened_package
     from galadapt.prediction.store import opened
 
     name = arguments.name
     if Path(name).exists() or (arguments.store is None and name in fetched()):
-        package = read_package(locate(name))
+        package = opened_package(locate(name))
         print(sheet(str(package.folder), package.record))
         return
     with opened(arguments.store, arguments.rev) as store:

@@ -48,6 +48,12 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="leave out the refinement by the pixels (package for any image)",
     )
+    verb.add_argument(
+        "--population",
+        action="store_true",
+        help="re-weight radii and indices to the population of the catalogue itself (package for "
+        "any image)",
+    )
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument(
@@ -214,6 +220,7 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         plot=arguments.plot,
         plot_count=arguments.plot_count,
         fast=arguments.fast,
+        population=arguments.population,
         report=arguments.report,
         recalibration=arguments.recalibration,
     )

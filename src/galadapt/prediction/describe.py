@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from galadapt.core.photometry import magnitude_of
-from galadapt.core.quantity import QUANTITIES
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
+from galadapt.general.package import GeneralRecord
 from galadapt.prediction.package import Record
 
 #: How sentences and tables print the ranges of the parameters.
@@ -94,8 +96,10 @@ def listing(packages: Sequence[tuple[str, Record]]) -> str:
     )
 
 
-def sheet(name: str, record: Record) -> str:
+def sheet(name: str, record: Record | GeneralRecord) -> str:
     """What a user should know before measuring with a package."""
+    if isinstance(record, GeneralRecord):
+        return card(name, record)
     start = record.method.get("starts_from")
     seeds = ", ".join(str(member.seed) for member in record.members)
     facts = {
@@ -123,6 +127,44 @@ def sheet(name: str, record: Record) -> str:
         return "\n".join([*lines, "No test galaxies with labels: the accuracy is unknown."])
     lines.append("Test galaxies (mean of all networks; bias is the median error):")
     return "\n".join([*lines, *_aligned(table)])
+
+
+def card(name: str, record: GeneralRecord) -> str:
+    """Model card of the package for any image: what it holds for, and how accurate it is."""
+    ranges = record.ranges
+    magnitudes = 2.5 / np.log(10) * np.array([ranges["ln_flux"].low, ranges["ln_flux"].high])
+    facts = {
+        "measures": ", ".join(QUANTITIES[p].label for p in PARAMETERS)
+        + ", position angle, centre, with their covariance",
+        "images": "any band, zero point and pixel scale; the PSF is an input",
+        "PSF": f"{ranges['psf_fwhm'].low:.1f} to {ranges['psf_fwhm'].high:.1f} px (FWHM)",
+        "brightness": f"{magnitudes[0]:.1f} to {magnitudes[1]:.1f} mag above the noise of a pixel",
+        "r_e": f"{ranges['effective_radius'].low:.1f} to {ranges['effective_radius'].high:.0f} px",
+        "n": f"{ranges['sersic_index'].low:.1f} to {ranges['sersic_index'].high:.1f}",
+        "trained on": f"{record.stamps:,} simulated stamps, {record.cpu_seconds / 60:.0f} minutes "
+        "of one core; no survey label",
+        "errors": "calibrated on simulations of another seed",
+        "not for": "stars, mergers, galaxies larger than a stamp of 128 px, saturated cores",
+        "size": f"{record.size / 1e6:.1f} MB (ONNX)",
+        "licence": _plain(record.licence),
+        "please cite": _plain(record.citation),
+        "made by": f"galadapt {_plain(record.version)}",
+        "digest": record.digest,
+    }
+    width = max(map(len, facts))
+    lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
+    for title, rows in (
+        ("Simulated test galaxies, all depths, the network alone:", record.quality),
+        ("The same, refined by the pixels and fused:", record.refined_quality or ()),
+    ):
+        table = pd.DataFrame(rows)
+        if table.empty:
+            continue
+        whole = table["ln_flux_high"] - table["ln_flux_low"]
+        table = table[whole == whole.max()].drop(columns=["ln_flux_low", "ln_flux_high"])
+        lines += [title, *_aligned(table.astype(str)), ""]
+    lines.append("NMAD: magnitude [mag], radius relative, index in dex, ellipticity absolute.")
+    return "\n".join(lines)
 
 
 def _tests(record: Record) -> pd.DataFrame:

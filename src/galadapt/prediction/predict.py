@@ -11,6 +11,7 @@ import pandas as pd
 
 from galadapt import __version__
 from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
@@ -27,6 +28,7 @@ from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs, Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
+from galadapt.prediction.population import reweighted
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.prediction.suited import Suited
@@ -47,6 +49,7 @@ def predict(
     recalibration: Path | None = None,
     compute: Compute | None = None,
     fast: bool = False,
+    population: bool = False,
 ) -> pd.DataFrame:
     """Measure galaxies and write the catalogue.
 
@@ -62,6 +65,8 @@ def predict(
         recalibration: Factors of the errors, from `galadapt fit-check --recalibrate`.
         compute: Backend, threads and GPUs; None: defaults.
         fast: Leave out the refinement by the pixels, of the package for any image.
+        population: Re-weight radii and indices to the population that the catalogue itself shows;
+            the package for any image only.
 
     Returns:
         The catalogue: one row per object, in the order of its input; in its ``attrs``, provenance
@@ -87,14 +92,23 @@ def predict(
     prepared = prepare(model, inputs)
     package, objects = prepared.package, prepared.objects
     enlarged = None if recalibration is None else read_recalibration(recalibration, package.record)
+    if population and not isinstance(package, Suited):
+        raise ConfigError(
+            f"--population: the errors of {package.record.name} are not those of a likelihood; "
+            "leave it out"
+        )
     runner = runner_of(package, members, compute, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members, fast)
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
+        if population:
+            raw, said = reweighted(raw)
+            log.info(f"{output}: {said}")
         table = assemble(package, objects, raw, level, prepared.common, enlarged)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
+        notes["GA_POPUL"] = said if population else "none"
         notes["GA_RECAL"] = recalibration.name if recalibration else "none"
         write_catalogue(output, table, notes)
         shutil.rmtree(parts, ignore_errors=True)

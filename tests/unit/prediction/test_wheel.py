@@ -10,8 +10,13 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+import galsim
+import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
+
+from galadapt.general.package import RELEASED
 
 UV = Path(sys.executable).with_name("uv")
 
@@ -66,6 +71,8 @@ def test_the_wheel_holds_its_licence_and_every_data_file(wheel: Path, repository
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
     sources = repository / "src"
     kinds = ("py", "csv", "html", "css", "typed")
+    released = {path.relative_to(sources).as_posix() for path in RELEASED.iterdir()}
+    assert released and released - inside == set()
     wanted = {
         path.relative_to(sources).as_posix()
         for kind in kinds
@@ -73,24 +80,53 @@ def test_the_wheel_holds_its_licence_and_every_data_file(wheel: Path, repository
     }
     assert wanted - inside == set()
     others = {path.suffix for path in (sources / "galadapt").rglob("*") if path.is_file()}
-    assert others <= {*(f".{kind}" for kind in kinds), ".pyc"}, "name it in package-data"
+    assert others <= {*(f".{kind}" for kind in kinds), ".pyc", ".onnx", ".json"}, (
+        "name it in package-data"
+    )
 
 
-def test_a_clean_environment_predicts(
-    clean: Path, package: Path, sets: dict[str, Path], repository: Path
-) -> None:
+def test_a_clean_environment_predicts(clean: Path, repository: Path) -> None:
     galadapt = clean / "venv/bin/galadapt"
     assert "27 training runs" in run(
         galadapt, "check", repository / "config/config.yaml", folder=clean
     )
     where = run(clean / "venv/bin/python", "-c", "import galadapt as g; print(g)", folder=clean)
     assert str(clean) in where
+    psf = galsim.Convolve(galsim.Moffat(beta=3, fwhm=0.8), galsim.Pixel(0.25))
+    galaxy = galsim.Convolve(galsim.Exponential(half_light_radius=1.0, flux=2000.0), psf)
+    drawing = {"scale": 0.25, "method": "no_pixel"}
+    image = galaxy.drawImage(nx=151, ny=151, **drawing).array
+    image = image + np.random.default_rng(1).normal(0, 0.3, image.shape)
+    header = fits.Header({"ABZP": 25.0, "BUNIT": "electron/s"})
+    fits.writeto(clean / "image.fits", image.astype(np.float32), header)
+    fits.writeto(clean / "psf.fits", psf.drawImage(nx=41, ny=41, **drawing).array)
+    (clean / "list.csv").write_text("id,x,y\n1,75,75\n")
+    # The released package, in an environment without TensorFlow.
+    done = subprocess.run([clean / "venv/bin/python", "-c", "import keras"], check=False)
+    assert done.returncode != 0
     output = clean / "out.csv"
-    command = ("predict", "--model", package, "--stamps", sets["survey"], "-o", output)
-    run(galadapt, *command, folder=clean)
-    measured = pd.read_csv(output, comment="#")
-    assert len(measured) == 300
-    assert measured["magnitude"].notna().all()
+    images = ("--images", clean / "image.fits", "--catalog", clean / "list.csv")
+    command = ("predict", *images, "--psf", clean / "psf.fits", "--pixel-scale", "0.25")
+    run(galadapt, *command, "-o", output, folder=clean)
+    (measured,) = pd.read_csv(output, comment="#").to_dict("records")
+    assert abs(measured["magnitude"] - (25 - 2.5 * np.log10(2000))) < 0.15
+    assert abs(measured["effective_radius_arcsec"] - 1.0) < 0.15
+
+
+def test_networks_of_keras_are_one_sentence_without_it(
+    clean: Path, package: Path, sets: dict[str, Path]
+) -> None:
+    command = ("predict", "--model", package, "--stamps", sets["survey"], "-o", clean / "o.csv")
+    done = subprocess.run(
+        [clean / "venv/bin/galadapt", *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("galadapt: ")]
+    assert "keras is not installed; install galadapt[keras]" in line
+    assert not (clean / "o.csv").exists()
 
 
 def test_what_an_extra_would_bring_is_one_sentence(clean: Path) -> None:

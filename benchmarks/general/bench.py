@@ -1,0 +1,266 @@
+"""The released package on five PSFs, and on real galaxies of COSMOS.
+
+- psfs: single Sersic galaxies seen through five PSFs, white noise, sky known: the network alone
+  (`--fast`) and refined by the pixels. Galaxies are the same for all, in pixels and in units of the
+  noise. No specialist is trained: the spread between the PSFs shows what the network leaves.
+- cosmos: the galaxies of GalSim's example of the COSMOS catalogue (HST/ACS F814W), each through
+  its own PSF, in its own stamp, against the catalogue's single Sersic fits. Nothing was tuned on
+  them.
+
+Seeds, ranges and cuts were fixed before the first run of a release.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import galsim
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from scipy.special import gamma, gammaincinv
+
+from galadapt.config.image import Image, MoffatPsf, OpticalPsf
+from galadapt.config.survey import Extraction
+from galadapt.core.files import write_csv
+from galadapt.core.log import to_stderr
+from galadapt.cutouts.neighbours import shape_of
+from galadapt.fitting.fusion import Fusion
+from galadapt.general.package import RELEASED, GeneralPackage, read
+from galadapt.general.parameters import SIDE
+from galadapt.general.refined import refine, refiner_of
+from galadapt.general.run import Measured
+from galadapt.simulation.ktable import KTableRenderer
+from galadapt.simulation.psf import fwhm, make_psf
+
+SEED = 7001
+
+#: PSFs: settings and pixel scale [arcsec].
+PSFS = {
+    "HST F160W, 0.06 arcsec": (OpticalPsf(), 0.06),
+    "HST F814W, 0.03 arcsec": (OpticalPsf(wavelength=814, blur=0.03), 0.03),
+    "JWST F150W, 0.02 arcsec": (
+        OpticalPsf(wavelength=1500, diameter=6.5, obscuration=0.2, struts=6, blur=0.008),
+        0.02,
+    ),
+    "Euclid VIS, 0.1 arcsec": (
+        OpticalPsf(wavelength=725, diameter=1.2, obscuration=0.33, struts=3, blur=0.05),
+        0.1,
+    ),
+    "ground, 0.2 arcsec": (MoffatPsf(fwhm=0.7, beta=3.2), 0.2),
+}
+
+#: Ranges: ln(flux over noise), radius [px] (logarithmic), index (logarithmic), ellipticity.
+RANGES = {"ln_flux": (6.5, 13.0), "radius": (2.0, 25.0), "index": (0.6, 5.0), "e": (0.0, 0.8)}
+
+#: Bins of ln(flux over noise).
+BINS = ((6.5, 13.0), (6.5, 8.0), (8.0, 10.0), (10.0, 13.0))
+
+
+def answers(
+    package: GeneralPackage,
+    images: np.ndarray,
+    valid: np.ndarray,
+    noise: np.ndarray,
+    psf: np.ndarray,
+) -> tuple[dict[str, Measured], dict[str, float]]:
+    """Measure stamps with the network, and refined; CPU milliseconds per galaxy of each."""
+    index = np.zeros(len(images), int)
+    begun = time.process_time()
+    fast = package.measure(images, valid, noise, psf[None], index)
+    between = time.process_time()
+    fusion = package.record.fusion
+    learner = None if fusion is None else Fusion.from_dict(fusion)
+    refined = refine(fast, images, valid, noise, refiner_of(psf, None), learner).measured
+    ended = time.process_time()
+    count = 1e3 / max(len(images), 1)
+    spent = {"fast": (between - begun) * count, "refined": (ended - begun) * count}
+    return {"fast": fast, "refined": refined}, spent
+
+
+def compared(found: Measured, theta: np.ndarray, here: np.ndarray) -> dict[str, float]:
+    """NMAD, R2 and coverage of magnitude, radius, index and ellipticity."""
+    e = np.hypot(theta[:, 3], theta[:, 4])
+    sigma = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
+    pairs = {
+        "magnitude": (1.0857 * found.theta[:, 0], 1.0857 * theta[:, 0], 1.0857 * sigma[:, 0]),
+        "ln_radius": (found.theta[:, 1], theta[:, 1], sigma[:, 1]),
+        "ln_index": (found.theta[:, 2], theta[:, 2], sigma[:, 2]),
+        "ellipticity": (found.ellipticity, e, found.ellipticity_err),
+    }
+    row: dict[str, float] = {"n": int(here.sum())}
+    for name, (said, true, error) in pairs.items():
+        error_of = (said - true)[here]
+        bias = np.median(error_of)
+        row[f"{name}_bias"] = float(bias)
+        row[f"{name}_nmad"] = float(1.4826 * np.median(np.abs(error_of - bias)))
+        some = true[here]
+        row[f"{name}_r2"] = float(1 - (error_of**2).sum() / ((some - some.mean()) ** 2).sum())
+        row[f"{name}_cover68"] = float((np.abs(error_of) < error[here]).mean())
+        row[f"{name}_cover95"] = float((np.abs(error_of) < 1.96 * error[here]).mean())
+    return row
+
+
+def five_psfs(package: GeneralPackage, count: int) -> pd.DataFrame:
+    """Galaxies through five PSFs."""
+    rng = np.random.default_rng(SEED)
+    unit = rng.random((5, count))
+    (f0, f1), (r0, r1), (n0, n1), (e0, e1) = RANGES.values()
+    ln_flux = f0 + (f1 - f0) * unit[0]
+    radius, index = r0 * (r1 / r0) ** unit[1], n0 * (n1 / n0) ** unit[2]
+    e, angle = e0 + (e1 - e0) * unit[3], 180 * unit[4]
+    x, y = rng.uniform(-0.5, 0.5, (2, count))
+    double = np.radians(2 * angle)
+    e1, e2 = e * np.cos(double), e * np.sin(double)
+    theta = np.stack([ln_flux, np.log(radius), np.log(index), e1, e2, x, y], axis=1)
+    rows = []
+    for name, (settings, scale) in PSFS.items():
+        psf = make_psf(settings, scale)
+        width = fwhm(psf, scale) / scale
+        # Noise as in CANDELS, in whose units the renderer's tolerances are.
+        rms = 0.0051
+        renderer = KTableRenderer(Image(stamp_size=SIDE, pixel_scale=scale, zero_point=25.0), psf)
+        images = np.empty((count, SIDE, SIDE), np.float32)
+        for row in range(count):
+            flux = np.exp(ln_flux[row]) * rms
+            images[row] = renderer.render(
+                {
+                    "magnitude": 25.0 - 2.5 * np.log10(flux),
+                    "effective_radius": radius[row],
+                    "sersic_index": index[row],
+                    "ellipticity": e[row],
+                    "position_angle": angle[row],
+                    "x_offset": x[row],
+                    "y_offset": y[row],
+                }
+            )
+        noise = np.random.default_rng(SEED + 1).standard_normal(images.shape, np.float32)
+        images = images / np.float32(rms) + noise
+        drawn = psf.drawImage(nx=SIDE, ny=SIDE, scale=scale, method="no_pixel", dtype=float).array
+        found, spent = answers(
+            package, images, np.ones(images.shape, bool), np.ones(count), drawn / drawn.sum()
+        )
+        for kind, measured in found.items():
+            for low, high in BINS:
+                here = (ln_flux >= low) & (ln_flux < high)
+                about = {"psf": name, "fwhm_px": width, "answer": kind, "low": low, "high": high}
+                rows.append({**about, **compared(measured, theta, here), "cpu_ms": spent[kind]})
+    return pd.DataFrame(rows)
+
+
+def cosmos(package: GeneralPackage, folder: Path) -> pd.DataFrame:
+    """Real galaxies, a row each: labels and both answers."""
+    name = "real_galaxy_catalog_23.5_example"
+    catalogue = galsim.RealGalaxyCatalog(f"{name}.fits", dir=str(folder))
+    labels = fits.getdata(folder / f"{name}_fits.fits")
+    places = {int(ident): row for row, ident in enumerate(labels["IDENT"])}
+    rows = []
+    for row in range(catalogue.nobjects):
+        label = labels[places[int(catalogue.ident[row])]]
+        brightness, radius, index, q = label["sersicfit"][:4]
+        b = gammaincinv(2 * index, 0.5)
+        total = 2 * np.pi * index * q * radius**2 * brightness
+        total *= np.exp(b) * b ** (-2 * index) * gamma(2 * index)
+        image = catalogue.getGalImage(row).array.astype(np.float32)
+        variance = float(catalogue.variance[row])
+        psf_image = catalogue.getPSFImage(row)
+        psf = galsim.InterpolatedImage(psf_image, flux=1.0, x_interpolant=galsim.Lanczos(15))
+        drawn = psf.drawImage(nx=SIDE, ny=SIDE, scale=0.03, method="no_pixel", dtype=float).array
+        stamp, valid = _framed(image)
+        rms = np.sqrt(variance)
+        around = shape_of(stamp, rms, (0.0, 0.0), Extraction()).neighbours
+        found, _ = answers(
+            package, stamp[None], (valid & ~around)[None], np.array([rms]), drawn / drawn.sum()
+        )
+        about = {
+            "ident": int(catalogue.ident[row]),
+            "side": min(image.shape),
+            "usable": bool(label["viable_sersic"]),
+            "magnitude": -2.5 * np.log10(max(total, 1e-9)),
+            "ln_radius": np.log(radius),
+            "ln_index": np.log(index),
+            "ellipticity": 1 - q,
+        }
+        for kind, one in found.items():
+            about[f"magnitude_{kind}"] = -2.5 / np.log(10) * one.theta[0, 0]
+            about[f"ln_radius_{kind}"] = one.theta[0, 1]
+            about[f"ln_index_{kind}"] = one.theta[0, 2]
+            about[f"ellipticity_{kind}"] = one.ellipticity[0]
+        rows.append(about)
+    return pd.DataFrame(rows)
+
+
+def _framed(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut or frame an image to a stamp; which pixels are its own."""
+    stamp, valid = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), bool)
+    take, put = [], []
+    for size in image.shape:
+        # The galaxy is at the pixel (size - 1) // 2 + 1, that of GalSim's true centre.
+        low = (SIDE - size) // 2
+        take.append(slice(max(-low, 0), max(-low, 0) + min(size, SIDE)))
+        put.append(slice(max(low, 0), max(low, 0) + min(size, SIDE)))
+    stamp[put[0], put[1]] = image[take[0], take[1]]
+    valid[put[0], put[1]] = True
+    return stamp, valid
+
+
+def scores(table: pd.DataFrame, seed: int = SEED) -> pd.DataFrame:
+    """R2 of each quantity with 95 % bootstrap intervals, and without the five worst galaxies."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for kind in ("fast", "refined"):
+        for name in ("magnitude", "ln_radius", "ln_index", "ellipticity"):
+            true, said = table[name].to_numpy(), table[f"{name}_{kind}"].to_numpy()
+            error = said - true
+            worst = np.argsort(-((error - np.median(error)) ** 2))[:5]
+            left = np.setdiff1d(np.arange(len(table)), worst)
+            draws = rng.integers(0, len(table), (2000, len(table)))
+            low, high = np.quantile([_r2(true[one], said[one]) for one in draws], [0.025, 0.975])
+            rows.append(
+                {
+                    "answer": kind,
+                    "quantity": name,
+                    "n": len(table),
+                    "r2": _r2(true, said),
+                    "low": low,
+                    "high": high,
+                    "r2_without_5": _r2(true[left], said[left]),
+                    "bias": float(np.median(error)),
+                    "nmad": 1.4826 * float(np.median(np.abs(error - np.median(error)))),
+                    "worst": " ".join(str(one) for one in table["ident"].to_numpy()[worst]),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _r2(true: np.ndarray, said: np.ndarray) -> float:
+    return float(1 - ((said - true) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+
+
+def main() -> int:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package", type=Path, default=RELEASED)
+    parser.add_argument("--count", type=int, default=300, help="galaxies per PSF")
+    parser.add_argument("--cosmos", type=Path, help="folder of the RealGalaxyCatalog")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/general"))
+    arguments = parser.parse_args()
+    to_stderr()
+    package = read(arguments.package)
+    table = five_psfs(package, arguments.count)
+    write_csv(arguments.output / "psfs.csv", table)
+    print(table.round(3).to_string(index=False))
+    if arguments.cosmos is not None:
+        galaxies = cosmos(package, arguments.cosmos)
+        write_csv(arguments.output / "cosmos_galaxies.csv", galaxies)
+        found = scores(galaxies[galaxies["usable"]].reset_index(drop=True))
+        write_csv(arguments.output / "cosmos.csv", found)
+        print(found.round(3).to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
