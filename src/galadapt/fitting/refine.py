@@ -209,6 +209,10 @@ class Refiner:
                     None if variance is None else variance[some],
                     *(start[some], covariance[some], exposure[some], sky),
                 )
+        # What rounding left without a positive covariance is no answer.
+        lost = ~(_positive(found.covariance) & np.isfinite(found.theta).all(axis=1))
+        found.theta[lost], found.covariance[lost] = start[lost], covariance[lost]
+        found.converged[lost] = False
         return found
 
     def _window(self, factor: int) -> tuple[Window, np.ndarray | None, float]:

@@ -38,6 +38,9 @@ from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
 from galadapt.stamps.format import StampSet
 
+#: Cutouts whose noise shows what is typical.
+_TYPICAL = 20
+
 #: Relative difference of the PSF's width from the package's that is worth a flag.
 _PSF_TOLERANCE = 0.1
 
@@ -186,10 +189,26 @@ def _facts(inputs: Inputs) -> ImageFacts:
             about = stamps.metadata
             rms = about.get("pixel_rms") or np.nan
             return ImageFacts(float(about["pixel_scale"]), float(about["zero_point"]), float(rms))
-    paths = _cutout_paths(inputs.cutouts) if inputs.cutouts else list(inputs.images)
-    maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
-    with open_mosaic(paths[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
-        return facts_of(mosaic)
+    if not inputs.cutouts:
+        maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
+        options = {**inputs.options, **maps, "remark": lambda _: None}
+        with open_mosaic(inputs.images[0], **options) as mosaic:
+            return facts_of(mosaic)
+    # A broken cutout is one object that is not measured; typical are some of the others.
+    found: list[ImageFacts] = []
+    problems: list[DataError] = []
+    for path in _cutout_paths(inputs.cutouts):
+        try:
+            with open_mosaic(path, **inputs.options, remark=lambda _: None) as mosaic:
+                found.append(facts_of(mosaic))
+        except DataError as error:
+            problems.append(error)
+        if len(found) == _TYPICAL:
+            break
+    if not found:
+        raise problems[0]
+    noise = float(np.median([one.pixel_rms for one in found]))
+    return dataclasses.replace(found[0], pixel_rms=noise)
 
 
 def _with_stars(inputs: Inputs) -> Inputs:

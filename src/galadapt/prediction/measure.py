@@ -173,6 +173,12 @@ def _measured(
     for name, column in (result.extra if stamps else {}).items():
         table[name] = np.nan
         table.loc[good, name] = column
+    # Image pixels per pixel of the stamp.
+    ratio = package.record.pixel_scale / table["image_pixel_scale"].to_numpy(float)
+    for axis in ("x", "y"):
+        if f"{axis}_centre" in table:
+            table[f"{axis}_centre"] = table[axis] + table[f"{axis}_centre"] * ratio
+            table[f"{axis}_centre_err"] *= ratio
     table["unlike"] = unlike
     return table
 

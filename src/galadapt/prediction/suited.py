@@ -213,7 +213,9 @@ class Result:
     predicted: np.ndarray  #: (n, 4)
     spread: np.ndarray  #: (n, 4) sigma of each
     features: np.ndarray
-    extra: dict[str, np.ndarray]  #: further columns of the catalogue
+    #: Further columns of the catalogue; x_centre and y_centre from the object's position, in pixels
+    #: of the stamp.
+    extra: dict[str, np.ndarray]
 
 
 class SuitedRunner:
@@ -251,9 +253,9 @@ class SuitedRunner:
         )
         further = {**_further(theta, covariance), **fit}
         for row, axis in enumerate(("x", "y")):
-            # From the middle of the stamp to the image's pixels.
-            corner = np.array([getattr(stamp, axis) for stamp in stamps], float)
-            further[f"{axis}_centre"] = corner + (SIDE - 1) / 2 + theta[:, 5 + row]
+            # From the object's position, which `measure` knows on the image.
+            offset = np.array([getattr(stamp, f"{axis}_offset") for stamp in stamps], float)
+            further[f"{axis}_centre"] = theta[:, 5 + row] - offset
         return Result(predicted, spread, found.features, further)
 
     def _valid(self, stamp: Stamp) -> np.ndarray:
