@@ -22,6 +22,7 @@ MADE_HERE = Path("results/models")
 _MAPS = {
     "weight": "inverse variance",
     "rms": "noise",
+    "variance": "its square",
     "exposure": "exposure time or relative weight",
     "mask": "non-zero where bad",
 }
@@ -121,6 +122,11 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         metavar="FITS",
         help="make the PSF of the image's stars, write it there and use it",
     )
+    verb.add_argument(
+        "--max-bad-fraction",
+        type=float,
+        help="share of bad pixels up to which an object is measured (default 0.1)",
+    )
     verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
 
 
@@ -128,19 +134,43 @@ def _add_image(verb: argparse.ArgumentParser) -> None:
     """Options that say what an image is."""
     verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
     for kind, what in _MAPS.items():
-        verb.add_argument(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image")
+        verb.add_argument(
+            f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout"
+        )
+    verb.add_argument("--mask-good", action="store_true", help="non-zero in --mask marks good ones")
+    verb.add_argument(
+        "--bad-bits",
+        type=_bits,
+        help="bits of the mask or DQ extension that mean bad, such as 4+16 (default: the "
+        "instrument's own); 0 ignores DQ",
+    )
+    verb.add_argument("--table", help="number or name of the catalogue's table, of several")
     verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
     verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
     verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
     verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
-    verb.add_argument("--psf-pixel-scale", type=float, help="of the PSF image [arcsec]")
-    verb.add_argument("--zero-point", type=float, help="AB magnitude of 1 image unit")
+    verb.add_argument(
+        "--psf-pixel-scale",
+        type=float,
+        help="of the PSF image [arcsec] (default: its header's, else the images')",
+    )
+    verb.add_argument("--psf-hdu", type=int, help="number of the PSF's extension, of several")
+    verb.add_argument(
+        "--zero-point",
+        type=float,
+        help="AB magnitude of 1 image unit; of 1 count/s where counts are divided by the exposure",
+    )
     verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
     verb.add_argument(
         "--native-pixel-scale", "--pixel-scale", type=float, help="of images without WCS [arcsec]"
     )
     verb.add_argument("--hdu", help="number or name of the extension")
+
+
+def _bits(text: str) -> int:
+    """Sum of bits from text such as 4+16, 4,16 or 20."""
+    return sum({int(word, 0) for word in text.replace(",", "+").split("+")})
 
 
 def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
@@ -150,6 +180,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         stamps=arguments.stamps,
         psf_from_stars=arguments.psf_from_stars,
         fill=arguments.fill,
+        max_bad_fraction=arguments.max_bad_fraction,
         processes=arguments.processes,
     )
 
@@ -164,6 +195,8 @@ def _image(arguments: argparse.Namespace) -> Inputs:
         "zero_point": arguments.zero_point,
         "unit": arguments.unit,
         "native_pixel_scale": arguments.native_pixel_scale,
+        "bad_bits": arguments.bad_bits,
+        "invert_mask": arguments.mask_good or None,
     }
     return Inputs(
         images=arguments.images,
@@ -171,9 +204,11 @@ def _image(arguments: argparse.Namespace) -> Inputs:
         columns=_pairs(arguments.columns, "--columns", "ra=RA"),
         units=_pairs(arguments.units, "--units", "ra=hourangle"),
         one_based=arguments.one_based or None,
+        table=arguments.table,
         maps={kind: getattr(arguments, kind) for kind in _MAPS},
         psf=arguments.psf,
         psf_pixel_scale=arguments.psf_pixel_scale,
+        psf_hdu=arguments.psf_hdu,
         options={name: value for name, value in options.items() if value is not None},
     )
 

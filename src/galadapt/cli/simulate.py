@@ -29,9 +29,19 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_EPILOG,
     )
-    verb.add_argument("--parameters", required=True, help="CSV, FITS or Parquet, one galaxy a row")
+    verb.add_argument(
+        "--parameters",
+        required=True,
+        help="CSV, ECSV, FITS, VOTable or Parquet, one galaxy a row; units in it are converted",
+    )
+    verb.add_argument("--table", help="number or name of the table, if the file holds several")
     verb.add_argument("--psf", default="optical", help="FITS image (pixel included), or optical")
-    verb.add_argument("--psf-pixel-scale", type=float, help="pixel scale of the PSF image [arcsec]")
+    verb.add_argument(
+        "--psf-pixel-scale",
+        type=float,
+        help="pixel scale of the PSF image [arcsec] (default: its header's, else the stamps')",
+    )
+    verb.add_argument("--psf-hdu", type=int, default=0, help="number of the PSF's extension")
     verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
     verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
     verb.add_argument("--seed", type=int, default=0, help="seed of the noise")

@@ -149,6 +149,9 @@ class ObjectCatalog(Section):
     one_based: bool | None = Field(
         None, description="Whether the first pixel is 1; null: only in columns such as X_IMAGE."
     )
+    table: int | str | None = Field(
+        None, description="Number or name of the table, where a file holds several that fit."
+    )
 
 
 class ImagesSurvey(Section):
@@ -164,16 +167,31 @@ class ImagesSurvey(Section):
         description=(
             "Instead of an image, small images of one object each: a folder of FITS files, or "
             "one file with an extension or a plane each. They are matched to the catalogue's rows "
-            "by name (column name) or by order."
+            "by name (column name) or number (id), or in their order with by_order."
         ),
+    )
+    by_order: bool = Field(
+        False,
+        description="Whether the cutouts are in the order of the catalogue's rows, whatever names.",
     )
     catalog: ObjectCatalog = Field(description="The objects.")
     weight: MapFile | None = Field(None, description="Inverse variance of the image.")
     rms: MapFile | None = Field(None, description="Noise of the image, instead of a weight.")
+    variance: MapFile | None = Field(
+        None, description="Square of the noise of the image, instead of a weight."
+    )
     exposure: MapFile | None = Field(
         None, description="Exposure or relative weight map, scaled to the noise of the image."
     )
     mask: MaskFile | None = Field(None, description="Bad pixels of the image.")
+    bad_bits: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "Bits of the mask, or of the image's DQ extension, that mean bad; 0 ignores that "
+            "extension; null: the instrument's own, else all."
+        ),
+    )
     hdu: int | str | None = Field(
         None, description="Extension of the image, by number or name; null: the only one."
     )
@@ -202,13 +220,15 @@ class ImagesSurvey(Section):
     def _whole(self) -> ImagesSurvey:
         if (self.image is None) == (self.cutouts is None):
             raise ValueError("give either image or cutouts")
-        maps = [name for name in ("weight", "rms", "exposure") if getattr(self, name) is not None]
+        kinds = ("weight", "rms", "variance", "exposure")
+        maps = [name for name in kinds if getattr(self, name) is not None]
         if len(maps) > 1:
             raise ValueError(f"{' and '.join(maps)} are given; give one of them")
         if self.cutouts is not None and (maps or self.mask is not None or self.hdu is not None):
-            raise ValueError("weight, rms, exposure, mask and hdu are for image, not for cutouts")
-        if self.image is not None and self.fill:
-            raise ValueError("fill is for cutouts")
+            raise ValueError(f"{', '.join(kinds)}, mask and hdu are for image, not for cutouts")
+        for name in ("fill", "by_order"):
+            if self.image is not None and getattr(self, name):
+                raise ValueError(f"{name} is for cutouts")
         return self
 
 

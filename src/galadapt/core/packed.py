@@ -130,7 +130,7 @@ def kind_of(start: bytes) -> tuple[str, str] | None:
     text = start.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page", "fetch the file itself"
-    if text.startswith(b"<"):
+    if text.startswith(b"<") and b"<votable" not in text:
         return "an XML document", "fetch the file itself"
     if text.startswith((b'{"', b"{\n", b'[{"', b"{ ")):
         return "a JSON document", "fetch the file itself"

@@ -76,6 +76,8 @@ def cutouts(
     psf_fwhm = None
     if extraction.psf_fwhm is not None and np.isfinite(mosaic.pixel_scale):
         psf_fwhm = extraction.psf_fwhm / mosaic.pixel_scale
+    if extraction.saturation is None and (level := getattr(mosaic, "saturation", None)) is not None:
+        extraction = extraction.model_copy(update={"saturation": level})
     most = max(_BATCH // (4 * size * size), 1)
     tasks = [
         (line, column, rows[start : start + most])

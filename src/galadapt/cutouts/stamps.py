@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from galadapt.config.survey import Extraction
 from galadapt.core.extraction_flags import FLAGS, Flag
@@ -33,6 +34,9 @@ _SURROUNDINGS = 0.1
 
 #: Ratio of the empty pixels' scatter to the weight map's from which on one of them is wrong.
 _NOISE_RATIO = 2.0
+
+#: Sigma of the mean that bad pixels are filled by [px], and the least share of good ones in it.
+_BAD_REACH, _BAD_SHARE = 1.0, 0.05
 
 _EMPTY_PIXELS = 100  #: empty pixels needed to measure their scatter
 
@@ -170,6 +174,8 @@ def judge(
         pixels = rest + around.without_neighbours(
             pixels - rest, own, detected & ~own, empty, centre, scatter, (low, left)
         )
+    if bad_fraction > 0:
+        pixels = _interpolated(pixels, bad)
     middle = (size - 1) / 2
     return Stamp(
         pixels=pixels.astype(np.float32, copy=False),
@@ -186,6 +192,16 @@ def judge(
         flags=int(flags),
         bad=bad.copy() if bad_fraction > 0 else None,
     )
+
+
+def _interpolated(pixels: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Fill bad pixels by a mean of those around them; far from any good one they stay."""
+    good = np.where(bad, np.float32(0), np.float32(1))
+    weight = gaussian_filter(good, _BAD_REACH)
+    near = bad & (weight > _BAD_SHARE)
+    filled = pixels.copy()
+    filled[near] = gaussian_filter(pixels * good, _BAD_REACH)[near] / weight[near]
+    return filled
 
 
 def _scatter(values: np.ndarray) -> float:

@@ -60,24 +60,33 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
     if inputs.catalog is not None and not inputs.images:
         yield "--catalog: belongs to --images; leave it out"
     for kind, paths in inputs.maps.items():
-        if paths and not inputs.images:
-            yield f"--{kind}: belongs to --images; leave it out"
-        elif paths and len(paths) != len(inputs.images):
+        if paths and inputs.stamps is not None:
+            yield f"--{kind}: belongs to --images and --cutouts; leave it out"
+        elif paths and inputs.images and len(paths) != len(inputs.images):
             yield f"--{kind}: {len(paths)} maps for {len(inputs.images)} images; give one each"
     if inputs.fill and not inputs.cutouts:
         yield "--fill: belongs to --cutouts; leave it out"
-    if inputs.catalog is None and (inputs.columns or inputs.units or inputs.one_based):
-        yield "--columns, --units and --one-based: belong to --catalog; give one"
+    of_catalog = inputs.columns or inputs.units or inputs.one_based or inputs.table is not None
+    if inputs.catalog is None and of_catalog:
+        yield "--columns, --units, --table and --one-based: belong to --catalog; give one"
+    if inputs.max_bad_fraction is not None and not 0 <= inputs.max_bad_fraction < 1:
+        yield (
+            f"--max-bad-fraction: must lie in 0 to 1, not {inputs.max_bad_fraction:g}; correct it"
+        )
+    if inputs.options.get("invert_mask") and not inputs.maps.get("mask"):
+        yield "--mask-good: says what --mask means; give the mask"
     if inputs.catalog is None and len(inputs.images) > 1:
         yield "--images: without --catalog give one image at a time"
     if inputs.psf_from_stars is not None and (inputs.psf is not None or not inputs.images):
         yield "--psf-from-stars: belongs to --images without --psf; leave one out"
     if inputs.psf is None and inputs.psf_pixel_scale is not None:
         yield "--psf-pixel-scale: belongs to --psf; give the PSF"
+    if inputs.psf is None and inputs.psf_hdu is not None:
+        yield "--psf-hdu: belongs to --psf; give the PSF"
     if inputs.stamps is not None and inputs.options:
         yield (
-            "--zero-point, --unit, --native-pixel-scale and --hdu: a stamp set has its own; leave "
-            "them out"
+            "--zero-point, --unit, --native-pixel-scale, --bad-bits and --hdu: a stamp set has its "
+            "own; leave them out"
         )
     scales = {
         "--psf-pixel-scale": inputs.psf_pixel_scale,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,10 @@ from typing import Any
 import galsim
 import numpy as np
 import pandas as pd
-from astropy.io import fits
 
 from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
-from galadapt.core.errors import DataError
+from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
@@ -33,9 +33,12 @@ from galadapt.prediction.stamps import (
     usable,
 )
 from galadapt.prediction.suited import ImageFacts, Suited, facts_of, psf_of, suited
-from galadapt.simulation.psf import fwhm, make_psf
+from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
+from galadapt.sky.fits_files import open_fits, science_plane
+from galadapt.sky.matching import matched_maps
+from galadapt.sky.sky import celestial, mean_scale
 from galadapt.stamps.format import StampSet
 
 #: Cutouts whose noise shows what is typical.
@@ -43,6 +46,9 @@ _TYPICAL = 20
 
 #: Relative difference of the PSF's width from the package's that is worth a flag.
 _PSF_TOLERANCE = 0.1
+
+#: Share of bad pixels up to which a stamp is measured, and flagged.
+_BAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,20 @@ class Inputs:
     catalog: Path | None = None  #: Positions on the images; without it sources are detected.
     columns: Mapping[str, str] = field(default_factory=dict)  #: Its names of id, ra, dec, x, y.
     units: Mapping[str, str] = field(default_factory=dict)  #: Of its columns, over its own.
+    table: int | str | None = None  #: Its table, where its file holds several.
     one_based: bool | None = None  #: Its first pixel is 1; None: depends on its columns' names.
-    #: weight, rms, exposure, mask: one path per image, or none.
+    #: weight, rms, variance, exposure, mask: one path per image or cutout, or none.
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     psf: Path | None = None  #: FITS image of the images' effective PSF.
     psf_from_stars: Path | None = None  #: FITS file to write: the PSF made of the image's stars.
-    psf_pixel_scale: float | None = None  #: Its sampling [arcsec/px]; None: the package's stamps'.
-    #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale.
+    psf_hdu: int | None = None  #: Its extension; None: the only image.
+    #: Its sampling [arcsec/px]; None: its header's, else the images' own.
+    psf_pixel_scale: float | None = None
+    #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale,
+    #: bad_bits, invert_mask.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Share of bad pixels up to which a stamp is measured; None: 0.1, or the package's own.
+    max_bad_fraction: float | None = None
     fill: bool = False  #: Frame cutouts smaller than a stamp by noise like theirs.
     processes: int = 1  #: That share the cutting of stamps.
 
@@ -108,9 +120,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
         inputs = _with_stars(inputs)
-        package = suited(
-            found, facts, psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale)
-        )
+        package = suited(found, facts, _suited_psf(inputs, facts))
     else:
         package = found
     record = package.record
@@ -123,7 +133,15 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         psf, psf_fwhm, common = _compare_psf(record, inputs)
     # A crowded galaxy is measured and flagged here; a training set leaves it out.
     extraction = record.extraction.model_copy(
-        update={"psf_fwhm": psf_fwhm, "max_neighbour_fraction": 1.0}
+        update={
+            "psf_fwhm": psf_fwhm,
+            "max_neighbour_fraction": 1.0,
+            "max_bad_fraction": (
+                max(_BAD, record.extraction.max_bad_fraction)
+                if inputs.max_bad_fraction is None
+                else inputs.max_bad_fraction
+            ),
+        }
     )
     sources: Sequence[StampSource]
     if inputs.stamps is not None:
@@ -131,7 +149,9 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         sources, objects = [stamp_set], stamp_set.objects
     elif inputs.cutouts:
         paths = _cutout_paths(inputs.cutouts)
-        sources = [CutoutStamps(paths, record, extraction, inputs.options, inputs.fill)]
+        maps = {kind: _map_paths(kind, given, paths) for kind, given in inputs.maps.items()}
+        maps = {kind: found for kind, found in maps.items() if found}
+        sources = [CutoutStamps(paths, record, extraction, inputs.options, inputs.fill, maps)]
         objects = pd.DataFrame({"id": [stem(path.name) for path in paths]})
     else:
         sources = images = _images(inputs, record, extraction)
@@ -152,7 +172,13 @@ def _images(inputs: Inputs, record: Record, extraction: Extraction) -> list[Imag
 
 
 def _read_catalog(inputs: Inputs, catalog: Path) -> pd.DataFrame:
-    objects = read_objects(catalog, inputs.columns, units=inputs.units, one_based=inputs.one_based)
+    objects = read_objects(
+        catalog,
+        inputs.columns,
+        units=inputs.units,
+        one_based=inputs.one_based,
+        table=inputs.table,
+    )
     if "name" in objects:
         objects["id"] = objects["name"]
     return objects[[name for name in ("id", "ra", "dec", "x", "y") if name in objects]]
@@ -189,6 +215,7 @@ def _facts(inputs: Inputs) -> ImageFacts:
             about = stamps.metadata
             rms = about.get("pixel_rms") or np.nan
             return ImageFacts(float(about["pixel_scale"]), float(about["zero_point"]), float(rms))
+    options: dict[str, Any]
     if not inputs.cutouts:
         maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
         options = {**inputs.options, **maps, "remark": lambda _: None}
@@ -197,9 +224,12 @@ def _facts(inputs: Inputs) -> ImageFacts:
     # A broken cutout is one object that is not measured; typical are some of the others.
     found: list[ImageFacts] = []
     problems: list[DataError] = []
-    for path in _cutout_paths(inputs.cutouts):
+    paths = _cutout_paths(inputs.cutouts)
+    of_each = {kind: _map_paths(kind, given, paths) for kind, given in inputs.maps.items() if given}
+    for number, path in enumerate(paths):
+        options = {**inputs.options, **{kind: given[number] for kind, given in of_each.items()}}
         try:
-            with open_mosaic(path, **inputs.options, remark=lambda _: None) as mosaic:
+            with open_mosaic(path, **options, remark=lambda _: None) as mosaic:
                 found.append(facts_of(mosaic))
         except DataError as error:
             problems.append(error)
@@ -223,6 +253,28 @@ def _with_stars(inputs: Inputs) -> Inputs:
     return dataclasses.replace(inputs, psf=inputs.psf_from_stars, psf_pixel_scale=scale)
 
 
+def _suited_psf(inputs: Inputs, facts: ImageFacts) -> Psf | None:
+    return psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale, inputs.psf_hdu)
+
+
+def _map_paths(kind: str, given: Sequence[Path], cutouts: Sequence[Path]) -> list[Path]:
+    """The map of each cutout: by name from a folder, in their order from a list.
+
+    Names agree but for the kind of map: galaxy_7.fits has galaxy_7_mask.fits, mask_galaxy_7.fits or
+    galaxy_7.fits in another folder.
+    """
+    if not given:
+        return []
+    if len(given) == 1 and given[0].is_dir():
+        return matched_maps(kind, fits_files(given[0], f"the {kind} maps"), cutouts)
+    if len(given) != len(cutouts):
+        raise ConfigError(
+            f"--{kind}: {len(given)} maps for {len(cutouts)} cutouts; give one each, or their "
+            "folder"
+        )
+    return list(given)
+
+
 def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
     """Measure the PSF given: it, its FWHM [arcsec], and a flag if it is not the training's."""
     path, scale = inputs.psf, inputs.psf_pixel_scale
@@ -233,16 +285,17 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
         # A stamp set is galadapt's own: its PSF is the training's unless one is given.
         common = 0 if inputs.stamps is not None else int(Flag.NO_PSF)
         return record.psf, record.psf_fwhm, common
-    if scale is None:
-        scale = record.pixel_scale
-        log.info(f"{path}: assuming {scale:g} arcsec/px; give --psf-pixel-scale if it is not")
     images = _count_images(path)
-    if images > 1:
+    if images > 1 and inputs.psf_hdu is None:
         raise DataError(
             f"{path}: holds {images} images; give one PSF, that of the middle of the field, in a "
-            "file of its own"
+            "file of its own, or name its extension (--psf-hdu)"
         )
-    psf = FitsPsf(path=str(path), pixel_scale=scale)
+    hdu = inputs.psf_hdu or 0
+    if scale is None:
+        scale = stated_scale(path, hdu) or _own_scale(record, inputs)
+        log.info(f"{path}: sampled at {scale:.4g} arcsec/px; give --psf-pixel-scale if it is not")
+    psf = FitsPsf(path=str(path), hdu=hdu, pixel_scale=scale)
     coarsest = max(scale, record.pixel_scale)
     width = fwhm(make_psf(psf, coarsest), coarsest)
     if abs(width / record.psf_fwhm - 1) <= _PSF_TOLERANCE:
@@ -254,10 +307,27 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
     return psf, width, int(Flag.PSF_UNLIKE)
 
 
+def _own_scale(record: Record, inputs: Inputs) -> float:
+    """Pixel scale of the images, at which their PSF is sampled if nothing says otherwise."""
+    given = inputs.options.get("native_pixel_scale")
+    if given is not None:
+        return float(given)
+    paths = [*inputs.images, *_cutout_paths(inputs.cutouts)] if inputs.stamps is None else []
+    for path in paths[:1]:
+        with contextlib.ExitStack() as stack:
+            hdus = open_fits(stack, path, "image")
+            plane = science_plane(hdus, path, inputs.options.get("hdu"))
+            wcs = celestial(plane.header, hdus, path, lambda _: None)
+            if wcs is not None:
+                return mean_scale(wcs, tuple(plane.shape), path)
+    return record.pixel_scale
+
+
 def _count_images(path: Path) -> int:
     """Number of images in a FITS file; 0 when it is none, which `make_psf` explains."""
     try:
-        with fits.open(path) as hdus:
+        with contextlib.ExitStack() as stack:
+            hdus = open_fits(stack, path, "PSF")
             return sum(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
-    except (OSError, ValueError, TypeError):
+    except DataError:
         return 0

@@ -38,6 +38,9 @@ _TOLERANCE = 0.01
 #: Purpose of the random numbers in frames.
 _FRAME = 0x0F18
 
+#: Maps that an image may have.
+MAPS = ("weight", "rms", "variance", "exposure", "mask")
+
 #: Stamps of a stamp set read at once.
 _BATCH = 512
 
@@ -89,7 +92,7 @@ class ImageStamps(StampSource):
 
     def __post_init__(self) -> None:
         self.name = self.path.name
-        maps = [self.options.get(kind) for kind in ("weight", "rms", "mask", "exposure")]
+        maps = [self.options.get(kind) for kind in MAPS]
         self.inputs = [self.path, *(Path(path) for path in maps if path is not None)]
 
     def open(self) -> AbstractContextManager[Mosaic]:
@@ -171,16 +174,18 @@ class CutoutStamps(StampSource):
     extraction: Extraction
     options: Mapping[str, Any]
     fill: bool = False
+    maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)  #: of each file, by kind
     remark: Callable[[str], None] = field(default_factory=once)
 
     def __post_init__(self) -> None:
         self.name, self.inputs = self.paths[0].parent.name, list(self.paths)
+        self.inputs += [path for paths in self.maps.values() for path in paths]
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out the object of each file."""
         for row in progress(rows.tolist(), len(rows), "extraction", "cutouts"):
             try:
-                judged, places = self._cut(self.paths[row])
+                judged, places = self._cut(row)
             except DataError as error:
                 # The row's identifier names the file already.
                 reason = str(error).removeprefix(f"{self.paths[row]}: ")
@@ -189,9 +194,10 @@ class CutoutStamps(StampSource):
                 places[["x", "y", "ra", "dec", "room"]] = np.nan
             yield Batch(np.array([row]), [judged], places)
 
-    def _cut(self, path: Path) -> tuple[Judged, pd.DataFrame]:
-        size = self.record.stamp_size
-        image = ImageStamps(path, self.record, self.extraction, self.options, remark=self.remark)
+    def _cut(self, row: int) -> tuple[Judged, pd.DataFrame]:
+        size, path = self.record.stamp_size, self.paths[row]
+        options = {**self.options, **{kind: paths[row] for kind, paths in self.maps.items()}}
+        image = ImageStamps(path, self.record, self.extraction, options, remark=self.remark)
         with image.open() as mosaic:
             factor = brightening(self.record, mosaic.zero_point, path)
             ny, nx = mosaic.shape

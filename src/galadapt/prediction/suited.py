@@ -34,7 +34,7 @@ from galadapt.general.parameters import SIDE, position_angle
 from galadapt.general.refined import DISAGREE, refine, refiner_of
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
-from galadapt.simulation.psf import fwhm, make_psf
+from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 
 #: Meshes of the background [px]: wide, so that they do not take the wings of large galaxies.
 _MESH = 64
@@ -302,11 +302,15 @@ def _fit_columns(followed: np.ndarray, refined: Refined) -> dict[str, np.ndarray
     }
 
 
-def psf_of(path: Path | None, sampling: float | None, scale: float) -> Psf | None:
-    """Settings of the PSF given; its sampling [arcsec/px] is the images' unless given."""
+def psf_of(
+    path: Path | None, sampling: float | None, scale: float, hdu: int | None = None
+) -> Psf | None:
+    """Settings of the PSF given; its sampling [arcsec/px] is its header's, else the images'."""
     if path is None:
         return None
-    return FitsPsf(path=str(path), pixel_scale=scale if sampling is None else sampling)
+    if sampling is None:
+        sampling = stated_scale(path, hdu or 0) or scale
+    return FitsPsf(path=str(path), hdu=hdu or 0, pixel_scale=sampling)
 
 
 def core_is_bad(bad: np.ndarray) -> bool:

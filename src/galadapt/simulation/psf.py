@@ -18,12 +18,23 @@ from astropy.io import fits
 from galadapt.config.image import GaussianPsf, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import expand
+from galadapt.core.log import log
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
 _STRUT_THICKNESS = 0.022
 
 _SCALE_TOLERANCE = 0.01  #: headers give scales to a few digits; a real contradiction is a factor
-_MAX_OFF_CENTRE = 2.0  #: how far from the middle of its image a PSF may sit [px]
+_OFF_CENTRE = 2.0  #: from here on it is said that a PSF was centred [px]
+_MAX_OFF_CENTRE = 0.25  #: how far from the middle of its image it may sit, in sides of the image
+
+#: Sky left in the image of a PSF, over its peak, and over all its light, that is subtracted.
+_SKY_PEAK, _SKY_LIGHT = 1e-4, 0.01
+
+#: Wings of a PSF fall as this power of the radius, or faster; a sky does not.
+_WINGS = 3.0
+
+#: Cards that hold the sampling of a PSF [arcsec/px].
+_SCALE_CARDS = ("PIXSCALE", "PIXELSCL", "PIXSCL", "PIXELSCA", "PIXSCAL1", "SECPIX", "SECPIX1")
 
 # Order of the interpolant of FITS PSFs; its roll-off ends 2 / order beyond the Nyquist frequency.
 _LANCZOS = 15
@@ -67,16 +78,49 @@ def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject
         return members + (_images_of(psf, pixel_scale) if psf.path is not None else [])
     if psf.kind != "fits":
         return [partial(_analytic, psf, pixel_scale)]
-    path, number = expand(psf.path), psf.hdu
-    images = _read(path)
+    path = expand(psf.path)
+    data, header = _chosen(_read(path), psf.hdu, path)
+    return [_builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")]
+
+
+def stated_scale(path: Path, hdu: int = 0) -> float | None:
+    """Sampling of a PSF's image by its header [arcsec/px]; None when it does not say.
+
+    Raises:
+        DataError: the file is missing, broken, or holds no such image.
+    """
+    return _stated_scale(_chosen(_read(path), hdu, path)[1])
+
+
+def _chosen(
+    images: list[tuple[np.ndarray | None, fits.Header]], number: int, path: Path
+) -> tuple[np.ndarray, fits.Header]:
+    """The image of an extension; of a file whose primary one holds none, the only image."""
+    planes = [k for k, (data, _) in enumerate(images) if data is not None and data.ndim > 1]
     if number >= len(images):
         raise DataError(
-            f"{path}: has {len(images)} extensions, no number {number}; correct psf.hdu"
+            f"{path}: has {len(images)} extensions, no number {number}; correct psf.hdu "
+            "(--psf-hdu on the command line)"
         )
+    if number == 0 and images[0][0] is None and planes:
+        if len(planes) > 1:
+            raise DataError(
+                f"{path}: holds {len(planes)} images, in extensions {', '.join(map(str, planes))}; "
+                "name one with psf.hdu (--psf-hdu on the command line)"
+            )
+        number = planes[0]
     data, header = images[number]
+    # A cube of one plane is that plane.
+    while data is not None and data.ndim > 2 and data.shape[0] == 1:
+        data = data[0]
     if data is None or data.ndim != 2:
-        raise DataError(f"{path}: extension {number} is not a 2-D image; correct psf.hdu")
-    return [_builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")]
+        if "PSF_SAMP" in header or "PSFNAXIS" in header:
+            raise DataError(f"{path}: is a PSFEx model; write its image at the galaxies' place")
+        raise DataError(
+            f"{path}: extension {number} is not a 2-D image; correct psf.hdu (--psf-hdu on the "
+            "command line)"
+        )
+    return data, header
 
 
 def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
@@ -151,6 +195,7 @@ def _builder(
     image = np.ascontiguousarray(data, np.float64)
     if not np.isfinite(image).all():
         raise DataError(f"{path}: {what} holds NaN or infinite pixels; replace it")
+    image = _without_sky(image, path, what)
     if image.sum() <= 0:
         raise DataError(f"{path}: {what} has the sum {image.sum():g}, not positive; replace it")
     stated = _stated_scale(header)
@@ -199,18 +244,81 @@ def _read(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
 
 def _stated_scale(header: fits.Header) -> float | None:
     """Pixel scale [arcsec/px] in a header, if it is one on the sky."""
+    from galadapt.sky.headers import drop_unparsable
+
+    header = header.copy()
+    drop_unparsable(header)
     try:
-        if "PIXSCALE" in header:
-            return abs(float(header["PIXSCALE"])) or None
-        if "CD1_1" in header:
-            degrees = math.hypot(header["CD1_1"], header.get("CD2_1", 0.0))
-            return 3600 * degrees or None
-        # CDELT alone may count pixels; only celestial axes are in degrees.
-        if "CDELT1" in header and str(header.get("CTYPE1", ""))[:2] in ("RA", "DE", "GL"):
-            return 3600 * abs(float(header["CDELT1"])) or None
+        for card in _SCALE_CARDS:
+            if card in header and abs(float(header[card])) > 0:
+                return abs(float(header[card]))
+        matrix, alone = _matrix(header)
+        if matrix is None:
+            return None
+        scale = math.sqrt(abs(float(np.linalg.det(matrix)))) or math.hypot(*matrix[:, 0])
     except (TypeError, ValueError):
         return None
-    return None
+    kind = str(header.get("CTYPE1", "")).strip().upper()
+    unit = str(header.get("CUNIT1", "")).strip().lower()
+    if scale == 0:
+        return None
+    # GalSim writes arcsec without a unit.
+    if "GS_WCS" in header or unit.startswith("arcsec"):
+        return scale
+    if unit.startswith("deg") or kind[:2] in ("RA", "DE", "GL", "EL"):
+        return 3600 * scale
+    # CDELT alone may count pixels. No PSF has pixels of 3.6 arcsec: larger numbers are arcsec.
+    if alone or scale == 1:
+        return None
+    return scale if scale > 1e-3 else 3600 * scale
+
+
+def _matrix(header: fits.Header) -> tuple[np.ndarray | None, bool]:
+    """Linear part of a WCS (2, 2), and whether it is CDELT alone; None without any."""
+
+    def of(kind: str, diagonal: float) -> np.ndarray:
+        return np.array(
+            [
+                [float(header.get(f"{kind}{i}_{j}", diagonal if i == j else 0.0)) for j in (1, 2)]
+                for i in (1, 2)
+            ]
+        )
+
+    first = float(header.get("CDELT1", 1.0))
+    steps = [first, float(header.get("CDELT2", abs(first)))]
+    if any(card.startswith("CD") and card[2:3].isdigit() for card in header):
+        return of("CD", 0.0), False
+    if any(card.startswith("PC") and card[2:3].isdigit() for card in header):
+        return np.diag(steps) @ of("PC", 1.0), False
+    return (np.diag(steps), True) if "CDELT1" in header else (None, True)
+
+
+def _without_sky(image: np.ndarray, path: Path, what: str) -> np.ndarray:
+    """Subtract a sky that was left in the image of a PSF, and say so.
+
+    Its wings fall towards the edge, a sky does not: both are told apart by the levels at the edge
+    and at 0.7 of the way to it.
+    """
+    rows, columns = np.indices(image.shape)
+    peak = np.unravel_index(np.argmax(image), image.shape)
+    radius = np.hypot(rows - peak[0], columns - peak[1])
+    reach = min(image.shape) / 2 - 1
+    if reach < 8:
+        return image
+    edge, inner = (
+        float(np.median(image[np.abs(radius - share * reach) < 0.06 * reach + 0.5]))
+        for share in (0.95, 0.65)
+    )
+    fall = (0.95 / 0.65) ** _WINGS
+    sky = edge if edge < 0 else edge - max(inner - edge, 0.0) / (fall - 1)
+    light = abs(sky) * image.size / max(abs(image.sum() - sky * image.size), 1e-300)
+    if abs(sky) < _SKY_PEAK * image.max() or light < _SKY_LIGHT or (edge > 0 and sky <= 0):
+        return image
+    log.info(
+        f"{path}: {what} has a sky of {sky / image.max():.2g} of its peak left, {100 * light:.0f} "
+        "% of its light; it is subtracted"
+    )
+    return np.asarray(image - sky)
 
 
 def _offset(image: np.ndarray, path: Path, what: str) -> tuple[float, float]:
@@ -224,8 +332,10 @@ def _offset(image: np.ndarray, path: Path, what: str) -> tuple[float, float]:
     centre = [(axis * core).sum() / core.sum() for axis in (columns, rows)]
     middle = [(size - 1) / 2 for size in image.shape[::-1]]
     x, y = (round(2 * (c - m)) / 2 for c, m in zip(centre, middle, strict=True))
-    if max(abs(x), abs(y)) > _MAX_OFF_CENTRE:
+    if max(abs(x), abs(y)) > max(_OFF_CENTRE, _MAX_OFF_CENTRE * min(image.shape)):
         raise DataError(
             f"{path}: {what} sits {x:+.1f}, {y:+.1f} px off the middle of its image; centre it"
         )
+    if max(abs(x), abs(y)) > _OFF_CENTRE:
+        log.info(f"{path}: {what} sits {x:+.1f}, {y:+.1f} px off the middle; it is centred")
     return x, y

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy import units as u
 
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import FitsPsf, Image, OpticalPsf
@@ -22,6 +23,15 @@ from galadapt.simulation.streams import INDEX_BITS
 #: Columns of a list: magnitude, effective_radius [px, semi-major], sersic_index, ellipticity,
 #: position_angle [deg, GALFIT: from +y counter-clockwise], x_offset and y_offset [px].
 COLUMNS = ("id", *PARAMETERS, *GEOMETRY)
+
+#: Units that a list is turned into where it gives others.
+_UNITS = {
+    "effective_radius": u.pix,
+    "position_angle": u.deg,
+    "x_offset": u.pix,
+    "y_offset": u.pix,
+    "magnitude": u.mag,
+}
 
 #: A list without these means galaxies centred in their stamps.
 DEFAULTS = {"x_offset": 0.0, "y_offset": 0.0}
@@ -40,10 +50,12 @@ def simulate_list(
     seed: int,
     provenance: dict[str, Any],
     radius_convention: str = "semimajor",
+    table: int | str | None = None,
 ) -> int:
     """Render every galaxy of a list into a stamp set, in the split ``test``; returns their number.
 
-    The list is a table with `COLUMNS`: CSV, FITS or Parquet. The noise of a galaxy depends on the
+    The list is a table with `COLUMNS`: CSV, ECSV, FITS, VOTable or Parquet; units that it gives are
+    converted; `table` names it where its file holds several. The noise of a galaxy depends on the
     seed and its id only: adding rows changes no other stamp. The radius is stored as ``semimajor``
     or ``circularised`` (times sqrt(q)).
 
@@ -54,7 +66,9 @@ def simulate_list(
     """
     if output.suffix != ".h5":
         raise ConfigError(f"{output}: a stamp set is an HDF5 file; give it the suffix .h5")
-    rows = read_columns(parameters, COLUMNS, DEFAULTS)
+    rows = read_columns(
+        parameters, COLUMNS, DEFAULTS, units=_UNITS, pixel_scale=image.pixel_scale, which=table
+    )
     _check(rows, parameters, image)
     rows["id"] = rows["id"].astype(np.int64)
     rows.insert(1, "split", "test")

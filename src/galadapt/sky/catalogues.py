@@ -8,7 +8,7 @@ why they are not there.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from astropy import units as u
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
-from galadapt.core.tables import read_any_table
+from galadapt.core.tables import bare_name, read_any_table
 from galadapt.sky import Mosaic
 from galadapt.sky.tables import given_unit, missing, numbers, sky_angles
 
@@ -30,19 +30,39 @@ FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
 #: Columns found without a mapping, compared without case, the most specific name first. Labels
 #: are never guessed: "mag" may be of any band and any aperture.
 AUTOMATIC = {
-    "id": ("NUMBER", "ID", "IDENT", "OBJID", "OBJECT_ID", "SOURCE_ID", "OBJNO", "SEQ", "NUM"),
+    "id": (
+        *("NUMBER", "ID", "IDENT", "OBJID", "OBJECT_ID", "SOURCE_ID", "SOURCEID", "OBJNO", "SEQ"),
+        *("NUM", "LABEL", "OBJECTID", "TARGETID", "RECNO", "ID_OBJ", "OBJ_ID"),
+    ),
     "name": ("NAME", "OBJECT", "OBJNAME"),
     "ra": (
         *("RA", "RAJ2000", "RA_J2000", "ALPHA_J2000", "ALPHAWIN_J2000", "ALPHAPEAK_J2000"),
         *("RA_ICRS", "ALPHA_SKY", "_RAJ2000", "_RA", "_RA.icrs", "RADEG", "RA_DEG", "RA(DEG)"),
+        *("COORD_RA", "RIGHT_ASCENSION", "RIGHTASCENSION", "RIGHT ASCENSION", "RAMEAN", "RA_OBJ"),
+        *("TARGET_RA", "RA_TARG", "ALPHA", "RAICRS", "RAHMS", "RA_HMS", "RA (J2000)"),
     ),
     "dec": (
         *("DEC", "DEJ2000", "DECJ2000", "DEC_J2000", "DELTA_J2000", "DELTAWIN_J2000"),
         *("DELTAPEAK_J2000", "DE_ICRS", "DEC_ICRS", "DELTA_SKY", "_DEJ2000", "_DE", "_DE.icrs"),
         *("DEDEG", "DECDEG", "DEC_DEG", "DEC(DEG)"),
+        *("COORD_DEC", "DECLINATION", "DECMEAN", "DEC_OBJ", "TARGET_DEC", "DEC_TARG", "DELTA"),
+        *("DEICRS", "DECICRS", "DEDMS", "DECDMS", "DEC_DMS", "DEC (J2000)"),
     ),
-    "x": ("X_IMAGE", "XWIN_IMAGE", "XPEAK_IMAGE", "XCENTROID", "X_CENTROID", "X_FIT", "X"),
-    "y": ("Y_IMAGE", "YWIN_IMAGE", "YPEAK_IMAGE", "YCENTROID", "Y_CENTROID", "Y_FIT", "Y"),
+    "x": (
+        *("X_IMAGE", "XWIN_IMAGE", "XPEAK_IMAGE", "XCENTROID", "X_CENTROID", "X_FIT", "X"),
+        *("XCEN", "X_CEN", "XCENTER", "X_CENTER", "X_PIX", "XPIX"),
+    ),
+    "y": (
+        *("Y_IMAGE", "YWIN_IMAGE", "YPEAK_IMAGE", "YCENTROID", "Y_CENTROID", "Y_FIT", "Y"),
+        *("YCEN", "Y_CEN", "YCENTER", "Y_CENTER", "Y_PIX", "YPIX"),
+    ),
+}
+
+#: The same by the meaning of columns (UCD), the most specific first.
+_UCDS = {
+    "id": ("meta.id;meta.main", "id_main"),
+    "ra": ("pos.eq.ra;meta.main", "pos_eq_ra_main", "pos.eq.ra"),
+    "dec": ("pos.eq.dec;meta.main", "pos_eq_dec_main", "pos.eq.dec"),
 }
 
 #: Columns whose first pixel is 1, as SExtractor and FITS count.
@@ -62,6 +82,12 @@ _UNITS: dict[str, tuple[u.UnitBase, u.UnitBase | None]] = {
     **dict.fromkeys(("x", "y"), (u.pix, u.pix)),
     **dict.fromkeys(("effective_radius", "effective_radius_error"), (u.arcsec, None)),
 }
+
+#: What may stand behind all whole numbers of a column of text: programs write 7 as 7.0.
+_ENDS = ("", r"\.0")
+
+#: Numbers that stand for no position.
+_NO_POSITION = (-99, -999, -9999, -99999)
 
 _NONE = -90.0  #: at and below this a value stands for "none": -99, -999 and their kin
 
@@ -101,6 +127,7 @@ def read_objects(
     pixel_scale: float | None = None,
     galfit_labels: bool = False,
     placed: bool = True,
+    table: int | str | None = None,
 ) -> pd.DataFrame:
     """Read a catalogue: FITS, VOTable, Parquet, ECSV, CSV, tab-separated, SExtractor's or GALFIT's.
 
@@ -114,9 +141,11 @@ def read_objects(
         pixel_scale: Of the pixels that radii may be given in [arcsec/px].
         galfit_labels: Whether the labels of a catalogue of van der Wel et al. are read unmapped.
         placed: Whether positions are required.
+        table: Number or name of the table, where a file holds several.
 
     Returns:
-        A row per object: id (int64); name, if the identifiers are text; ra, dec [deg] or, if these
+        A row per object: id (int64); name, if the identifiers are text or a column is mapped to it;
+        ra, dec [deg] or, if these
         are absent or x and y are mapped, x, y [px of the image's file, 0-based]; and what is
         mapped: magnitude [mag], effective_radius [arcsec, semi-major], sersic_index, ellipticity,
         their errors, position_angle [deg], flag, sn. Positions that are no numbers, out of range
@@ -136,19 +165,29 @@ def read_objects(
     if "axis_ratio" in columns and "ellipticity" in columns:
         raise ConfigError("columns: axis_ratio and ellipticity are given; give one of them")
     usual = {name.upper() for names in AUTOMATIC.values() for name in names}
-    table, written = read_any_table(path, usual | {name.upper() for name in columns.values()})
+    # Identifiers that look like numbers may not be: 00007, 12.10.
+    names = {name.upper() for kind in ("id", "name") for name in AUTOMATIC[kind]}
+    names |= {columns[kind].upper() for kind in ("id", "name") if kind in columns}
+    rows, written = read_any_table(
+        path,
+        usual | {name.upper() for name in columns.values()},
+        text=names,
+        which=table,
+    )
     unmapped = galfit_labels and not set(columns) & set(LABELS)
-    if unmapped and set(_GALFIT_LABELS.values()) <= set(table):
+    if unmapped and set(_GALFIT_LABELS.values()) <= set(rows):
         columns = {**_GALFIT_LABELS, **columns}
         units = {"effective_radius": "arcsec", "effective_radius_error": "arcsec", **units}
-    chosen = _chosen(table.columns.tolist(), columns, placed, path)
-    found: dict[str, Any] = _identifiers(table, chosen, path)
+    chosen = _chosen(rows.columns.tolist(), rows.attrs["ucds"], columns, placed, path)
+    found: dict[str, Any] = _identifiers(rows, chosen, path)
+    if "name" in columns:
+        found["name"] = _names(rows[chosen["name"]], path)
     values = {}
     for name, column in chosen.items():
         if name not in ("id", "name"):
             unit = given_unit(units[name], name) if name in units else None
             unit = unit or written.get(column)
-            values[name] = _values(table[column], name, unit, pixel_scale, path)
+            values[name] = _values(rows[column], name, unit, pixel_scale, path)
     found.update(_positions(values, chosen, columns, one_based, path))
     found.update(_labels(values, path))
     return pd.DataFrame(found)
@@ -251,10 +290,15 @@ def locate(
 
 
 def _chosen(
-    names: list[str], columns: Mapping[str, str], placed: bool, path: Path
+    names: list[str],
+    ucds: Mapping[str, str],
+    columns: Mapping[str, str],
+    placed: bool,
+    path: Path,
 ) -> dict[str, str]:
     """The catalogue's column for each of galadapt's names."""
-    upper = {name.upper(): name for name in reversed(names)}
+    upper = {bare_name(name)[0].upper(): name for name in reversed(names)}
+    upper |= {name.upper(): name for name in reversed(names)}
     listed = f"it has {', '.join(names[:30])}"
     listed += f" and {len(names) - 30} more" if len(names) > 30 else ""
     chosen: dict[str, str] = {}
@@ -268,6 +312,7 @@ def _chosen(
     for name, known in AUTOMATIC.items():
         if name not in chosen:
             found = next((upper[one.upper()] for one in known if one.upper() in upper), None)
+            found = found or _by_ucd(names, ucds, _UCDS.get(name, ()))
             if found is not None:
                 chosen[name] = found
     for first, second in (("ra", "dec"), ("x", "y")):
@@ -284,6 +329,26 @@ def _chosen(
     return chosen
 
 
+def _by_ucd(names: list[str], ucds: Mapping[str, str], wanted: Sequence[str]) -> str | None:
+    """The only column of a meaning; None where there is none, or several."""
+    for ucd in wanted:
+        found = [name for name in names if ucds.get(name) == ucd]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _names(values: pd.Series, path: Path) -> np.ndarray:
+    """Names as text; a DataError where one is missing."""
+    empty = values.isna() | (values.astype(str).str.strip() == "")
+    if empty.any():
+        raise DataError(
+            f"{path}: row {int(np.argmax(empty)) + 1} has no {values.name}; give every object its "
+            "own"
+        )
+    return values.astype(str).str.strip().to_numpy()
+
+
 def _identifiers(
     table: pd.DataFrame, chosen: Mapping[str, str], path: Path
 ) -> dict[str, np.ndarray]:
@@ -293,7 +358,13 @@ def _identifiers(
         log.info(f"{path}: no column for id; objects are numbered from 1")
         return {"id": count}
     values = table[column]
-    empty = missing(values)
+    if column in table.attrs["as_text"] or not pd.api.types.is_numeric_dtype(values):
+        texts = pd.Series(_names(values, path), name=column)
+        # What is written as whole numbers without a type is meant as such.
+        whole = any(texts.str.fullmatch(rf"(0|-?[1-9][0-9]{{0,17}}){end}").all() for end in _ENDS)
+        typed = column not in table.attrs["as_text"]
+        values = texts if typed or not whole else texts.str.split(".").str[0].astype(np.int64)
+    empty = missing(values) if values.dtype.kind in "fiu" else values.isna()
     if empty.any():
         raise DataError(
             f"{path}: row {int(np.argmax(empty)) + 1} has no {column}; give every object its own"
@@ -318,7 +389,12 @@ def _values(
     if name in ("ra", "dec") and not pd.api.types.is_numeric_dtype(column):
         return sky_angles(column, name, unit, path)
     values = numbers(column, name, path)
-    values = np.where(np.isfinite(values) & (values != -99) & (values > -990), values, np.nan)
+    if name in ("ra", "dec"):
+        # A declination of -7920 arcsec is one.
+        none = np.isin(values, _NO_POSITION)
+    else:
+        none = (values == -99) | (values <= -990)
+    values = np.where(np.isfinite(values) & ~none, values, np.nan)
     wanted, usual = _UNITS.get(name, (None, None))
     if wanted is None:
         return values

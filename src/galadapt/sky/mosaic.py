@@ -44,7 +44,7 @@ class Mosaic:
     unit: str  #: "e-/s", "counts/s", or a calibrated flux density per native pixel
     factor: float  #: what the file's pixels are multiplied with to be in `unit`
     exposure_time: float | None  #: [s]; None when unknown
-    saturation: float | None = None  #: lowest value of saturated pixels [unit]; None when unknown
+    saturation: float | None = None  #: lowest value of saturated pixels [unit], as they are read
     noise: Noise | None = None  #: without any, every weight is 0
 
     def __post_init__(self) -> None:
@@ -54,6 +54,8 @@ class Mosaic:
         self._ratio = np.ones(2)
         if np.any(np.abs(self.native_scales / self.pixel_scale - 1) > SCALE_TOLERANCE):
             self._ratio = self.native_scales / self.pixel_scale
+        if self.saturation is not None:
+            self.saturation = float(self.saturation / self._ratio.prod())
         # A whole number of pixels must not be lost to rounding.
         rows, columns = np.floor(np.array(self.native_shape) * self._ratio[::-1] + 1e-6).astype(int)
         if min(rows, columns) < 1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,19 +19,23 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.nddata import Cutout2D, NoOverlapError
+from astropy.stats import mad_std
 from photutils.aperture import CircularAnnulus, CircularAperture
+from scipy.stats import spearmanr
 
 from galadapt.config.image import Image
 from galadapt.config.survey import ImagesSurvey, MapFile
 from galadapt.core.errors import DataError
 from galadapt.core.files import atomic, expand
 from galadapt.core.log import log, progress
+from galadapt.core.packed import fits_files, stem
 from galadapt.core.photometry import known_rescaling, magnitude_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.sky import Mosaic, edge_level, once, open_mosaic
 from galadapt.sky.catalogues import FLAG_NO_FIT, FLAG_SUSPICIOUS, locate, read_objects
 from galadapt.sky.fits_files import open_fits, planes_of, unreadable
+from galadapt.sky.matching import matched
 from galadapt.surveys.field import Band, Field, tangent_wcs
 
 _ORIGIN = "galadapt: the user's images"
@@ -46,8 +49,12 @@ _OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
 
 _HOPELESS = 20  #: so many cutouts without a usable one are enough
 
-#: Names of FITS files in a folder of cutouts.
-_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+#: Scatter of fluxes about magnitudes from which on there is a warning [mag]; an error where the
+#: magnitudes also say as good as nothing of the fluxes (rank correlation).
+_SCATTER_WARNING, _SCATTER_ERROR, _UNRELATED = 0.4, 0.6, 0.5
+
+#: Fewest objects, and least scatter of their magnitudes, for that [mag].
+_TELLING, _RANGE = 8, 0.3
 
 
 def make_images(
@@ -92,6 +99,7 @@ def _options(survey: ImagesSurvey, image: Image) -> dict[str, Any]:
         "native_pixel_scale": survey.native_pixel_scale,
         "zero_point": survey.zero_point,
         "unit": survey.unit,
+        "bad_bits": survey.bad_bits,
     }
 
 
@@ -115,7 +123,7 @@ def _copy(
     assert survey.image is not None
     path = expand(survey.image.path)
     options = _options(survey, image) | {"hdu": survey.hdu}
-    for name in ("weight", "rms", "exposure", "mask"):
+    for name in ("weight", "rms", "variance", "exposure", "mask"):
         given: MapFile | None = getattr(survey, name)
         if given is not None:
             options[name] = expand(given.path)
@@ -161,11 +169,8 @@ def _cutouts(path: Path) -> Iterator[list[_Cutout]]:
     reading as many headers.
     """
     if path.is_dir():
-        files = [p for p in path.iterdir() if p.name.lower().endswith(_SUFFIXES)]
-        files.sort(key=_natural)
-        if not files:
-            raise DataError(f"{path}: holds no FITS image; give the folder of the cutouts")
-        yield [_Cutout(file, file.name.split(".fit")[0], str(file)) for file in files]
+        files = fits_files(path, "the cutouts")
+        yield [_Cutout(file, stem(file.name), str(file)) for file in files]
         return
     if not path.is_file():
         raise DataError(f"{path}: no such cutouts; give a folder of FITS files or a FITS file")
@@ -205,34 +210,33 @@ def _split(path: Path, folder: Path) -> list[_Cutout]:
     return found
 
 
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sort key by which 2.fits comes before 10.fits."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
-
-
-def _matched(found: list[_Cutout], objects: pd.DataFrame, path: Path) -> list[_Cutout]:
-    """The cutout of each object, by name or else by order."""
-    by_name = {cut.name: cut for cut in found}
-    if "name" in objects:
-        names = [Path(name.strip()).name.split(".fit")[0] for name in objects["name"]]
-        if any(name in by_name for name in names):
-            absent = [name for name in names if name not in by_name]
-            if absent:
-                raise DataError(
-                    f"{path}: {len(absent)} of {len(names)} objects have no cutout, the first "
-                    f"'{absent[0]}'; give all or none of them"
-                )
-            return [by_name[name] for name in names]
-    numbers = [str(number) for number in objects["id"]]
-    if all(number in by_name for number in numbers):
-        return [by_name[number] for number in numbers]
-    if len(found) != len(objects):
-        raise DataError(
-            f"{path}: {len(objects)} objects for {len(found)} cutouts; give one row for each, or "
-            "name the files in a column (columns: name)"
+def _matched(
+    found: list[_Cutout], objects: pd.DataFrame, by_order: bool, path: Path
+) -> list[_Cutout]:
+    """The cutout of each object: by name, by number, or in their order where that is asked for."""
+    if by_order:
+        if len(found) != len(objects):
+            raise DataError(
+                f"{path}: {len(objects)} objects for {len(found)} cutouts; by_order needs one row "
+                "for each"
+            )
+        return found
+    names = [cut.name for cut in found]
+    mapped = "name" in objects
+    wanted = [stem(name) for name in objects["name" if mapped else "id"].astype(str)]
+    places = matched(wanted, names)
+    if places is not None:
+        log.info(
+            f"images survey: {len(wanted)} objects matched to cutouts by "
+            f"{'name' if mapped else 'id'}: {wanted[0]} is {names[places[0]]}"
         )
-    return found
+        return [found[place] for place in places]
+    absent = [name for name in wanted if name not in names] or wanted
+    raise DataError(
+        f"{path}: {len(absent)} of {len(wanted)} objects have no cutout of their name or number, "
+        f"the first '{absent[0]}' (the first cutout is '{names[0]}'); name the files in a column "
+        "(columns: name), or set by_order if they are in the order of the rows"
+    )
 
 
 def _lay_out(
@@ -250,7 +254,7 @@ def _lay_out(
     placed: list[tuple[float, float, float, bool, bool]] = []
     unusable: list[str] = []
     with _cutouts(expand(survey.cutouts.path)) as found:
-        cutouts = _matched(found, objects, catalog)
+        cutouts = _matched(found, objects, survey.by_order, catalog)
         options, remark = _options(survey, image), once()
 
         def draw(row: int) -> Band:
@@ -367,7 +371,7 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, field: Field, catalog: Pat
     """Compare fluxes with the catalogue's magnitudes: a wrong unit or zero point shows here."""
     bright = rows[(rows["flag"] == 0) & rows["labelled"] & rows["x"].notna()]
     bright = bright.nsmallest(_COMPARED, "magnitude")
-    offsets = []
+    offsets, magnitudes = [], []
     with open_mosaic(field.drz, field.wht) as mosaic:
         ny, nx = mosaic.shape
         columns = [bright[n].to_numpy(float) for n in ("x", "y", "effective_radius", "magnitude")]
@@ -390,6 +394,7 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, field: Field, catalog: Pat
             light = float(aperture.do_photometry(data - np.median(sky))[0][0])
             if light > 0:
                 offsets.append(magnitude_of(light, image.zero_point) - magnitude)
+                magnitudes.append(magnitude)
     if len(offsets) < 5:
         return
     offset = float(np.median(offsets))
@@ -401,3 +406,22 @@ def _compare_fluxes(rows: pd.DataFrame, image: Image, field: Field, catalog: Pat
         raise DataError(f"{catalog}: {what}; correct survey.unit or survey.zero_point")
     if abs(offset) > _OFFSET_WARNING:
         log.info(f"images survey: {what}; check unit, zero point and band")
+    _check_scatter(np.array(offsets), np.array(magnitudes), catalog)
+
+
+def _check_scatter(offsets: np.ndarray, magnitudes: np.ndarray, catalog: Path) -> None:
+    """Compare the order of fluxes with that of magnitudes: labels of other objects show here."""
+    scatter = float(mad_std(offsets))
+    if len(offsets) < _TELLING or scatter < _SCATTER_WARNING or mad_std(magnitudes) < _RANGE:
+        return
+    related = float(spearmanr(magnitudes, magnitudes + offsets).statistic)
+    what = (
+        f"fluxes of {len(offsets)} objects scatter by {scatter:.2f} mag about the catalogue's "
+        f"magnitudes (rank correlation {related:.2f})"
+    )
+    if scatter > _SCATTER_ERROR and related < _UNRELATED:
+        raise DataError(
+            f"{catalog}: {what}: labels and images do not belong together; check how they are "
+            "matched (columns: name, by_order, ra and dec)"
+        )
+    log.info(f"images survey: {what}; check how labels and images are matched")

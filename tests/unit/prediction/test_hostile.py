@@ -277,9 +277,6 @@ REFUSALS = {
     "not a readable table": {
         "catalogue UTF-16": lambda w: {"catalog": w.file(text(w).encode("utf-16"), "a.csv")},
         "catalogue truncated": lambda w: {"catalog": w.file(cut(table_file(w), 0.68), "a.fits")},
-        "catalogue gzip": lambda w: {
-            "catalog": w.file(gzip.compress(text(w).encode()), "a.csv.gz")
-        },
         "decimal commas among commas": lambda w: {
             "catalog": w.file("id,ra,dec\n1,150,0,2,2\n2,150,1,2,3\n", "a.csv")
         },
@@ -421,13 +418,6 @@ REFUSALS = {
         "nothing to measure": lambda w: NO_IMAGE,
         "two kinds of input": lambda w: {"cutouts": w.sky["image"]},
         "stamps beside images": lambda w: {"stamps": w.folder / "a.h5"},
-    },
-    "--weight: belongs to --images": {
-        "map of cutouts": lambda w: {
-            **NO_IMAGE,
-            "cutouts": w.sky["image"],
-            "weight": w.sky["weight"],
-        }
     },
     "--fill: belongs to --cutouts": {"fill of images": lambda w: {"fill": True}},
     "--zero-point": {

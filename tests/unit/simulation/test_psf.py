@@ -149,8 +149,8 @@ def test_sum_not_positive(write):
 
 
 def test_off_centre(write):
-    with pytest.raises(DataError, match=r"sits \+6.0, -4.0 px off the middle"):
-        make_psf(write(gaussian_image(61, x=6, y=-4)), SCALE)
+    with pytest.raises(DataError, match=r"sits \+16.0, -4.0 px off the middle"):
+        make_psf(write(gaussian_image(61, x=16, y=-4)), SCALE)
 
 
 def test_coarser_than_the_image(write):

@@ -121,7 +121,7 @@ def test_every_format_gives_the_same_objects(tmp_path, kind):
         (b"", "table is empty"),
         (b"  \n\n", "table is empty"),
         (b"id,ra,dec\n", "table has no rows"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a readable table"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG picture, not a table"),
         (b"PAR1 and no more", "not a readable table"),
         (b"SIMPLE  = and no more", "not a readable table"),
         (b"<?xml version='1.0'?><VOTABLE>", "not a readable table"),
@@ -219,7 +219,7 @@ def test_identifiers(tmp_path, capsys):
     ("rows", "message"),
     [
         ("7,150,2\n8,150,2\n7,151,2\n", "id 7 stands 2 times; give every object its own"),
-        ("7.0,150,2\n8.5,150,2\n7.0,151,2\n", "id 7 stands 2 times"),
+        ("7.0,150,2\n8.5,150,2\n7.0,151,2\n", "id 7.0 stands 2 times"),
         ("a,150,2\nb,150,2\na,151,2\n", "id a stands 2 times"),
         ("7,150,2\n,150,2\n", "row 2 has no id"),
     ],

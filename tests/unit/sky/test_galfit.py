@@ -72,7 +72,7 @@ def test_absurd_values_are_kept_for_the_survey(tmp_path):
         ),
         (HEADER + GOOD.replace(" 0 22", " 0.5 22"), "column 'f' must hold integers"),
         (HEADER + GOOD.replace("30 150", "30.5 150"), "column 'NUMBER' must hold integers"),
-        ('{"not": "a catalogue"}', "has no rows"),
+        ('{"not": "a catalogue"}', "is a JSON document"),
     ],
 )
 def test_broken_catalogues_are_named(tmp_path, text, message):

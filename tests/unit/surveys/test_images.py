@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -242,6 +243,7 @@ def _survey(tmp_path, path, **changes):
         "cutouts": {"path": str(path)},
         "catalog": {"path": str(tmp_path / "cat.fits"), "columns": COLUMNS, "units": UNITS},
         "native_pixel_scale": 0.06,
+        "by_order": True,
         **changes,
     }
     return ImagesSurvey.model_validate(survey)
@@ -309,14 +311,73 @@ def test_cutouts_by_name(tmp_path):
     names = [f"gal{number}.fits" for number in (5, 3, 0)]
     columns = {"FILE": names, **_labels(3, MAG=np.array([20.5, 20.3, 20.0]))}
     Table(columns).write(tmp_path / "cat.fits", overwrite=True)
-    survey = _survey(tmp_path, path)
+    survey = _survey(tmp_path, path, by_order=False)
     catalog = survey.catalog.model_copy(update={"columns": {**COLUMNS, "name": "FILE"}})
     made = _make(tmp_path / "out", survey.model_copy(update={"catalog": catalog}), Image())
     assert pd.read_parquet(made.truth)["source"].tolist() == ["gal5", "gal3", "gal0"]
     columns["FILE"] = ["gal5", "gal3", "gal77"]
     Table(columns).write(tmp_path / "cat.fits", overwrite=True)
-    with pytest.raises(DataError, match="1 of 3 objects have no cutout, the first 'gal77'"):
+    with pytest.raises(
+        DataError, match=r"1 of 3 objects have no cutout of their name .*, the first 'gal77'"
+    ):
         _make(tmp_path / "out", survey.model_copy(update={"catalog": catalog}), Image())
+
+
+@pytest.mark.parametrize(
+    "name", ["{:05d}.fits", "cosmos_{}.fits", "f160w_{:03d}_v2.fits", "{}.fit.gz", "run-7-{}.fts"]
+)
+def test_cutouts_by_number(tmp_path, name):
+    """The order of names is not that of the rows: only numbers deal labels out rightly."""
+    path = _cutouts(tmp_path, "folder", count=12)
+    for number in range(12):
+        (path / f"gal{number}.fits").rename(path / name.format(100 + number))
+        if name.endswith("gz"):
+            file = path / name.format(100 + number)
+            file.write_bytes(gzip.compress(file.read_bytes()))
+    rows = np.random.default_rng(0).permutation(12)
+    table = Table.read(tmp_path / "cat.fits")[rows]
+    table.write(tmp_path / "cat.fits", overwrite=True)
+    made = _make(tmp_path / "out", _survey(tmp_path, path, by_order=False), Image())
+    found = pd.read_parquet(made.truth)["source"].tolist()
+    assert [int(one.replace("_v2", "")[-2:]) for one in found] == rows.tolist()
+
+
+@pytest.mark.parametrize("kind", ["folder", "extensions", "cube"])
+def test_the_order_counts_only_where_it_is_asked_for(tmp_path, kind):
+    path = _cutouts(tmp_path, kind)
+    message = r"12 of 12 objects have no cutout of their name or number, the first '100'.*by_order"
+    with pytest.raises(DataError, match=message):
+        _make(tmp_path / "out", _survey(tmp_path, path, by_order=False), Image())
+
+
+def test_a_mapped_name_counts_more_than_a_number(tmp_path):
+    path = _cutouts(tmp_path, "folder", count=12)
+    table = Table.read(tmp_path / "cat.fits")
+    table["ID"] = np.arange(12)
+    table["FILE"] = [f"x/gal{11 - number}.fits" for number in range(12)]
+    table["MAG"] = 20.0 + (11 - np.arange(12)) / 10
+    table.write(tmp_path / "cat.fits", overwrite=True)
+    survey = _survey(tmp_path, path, by_order=False)
+    catalog = survey.catalog.model_copy(update={"columns": {**COLUMNS, "name": "FILE"}})
+    made = _make(tmp_path / "out", survey.model_copy(update={"catalog": catalog}), Image())
+    assert pd.read_parquet(made.truth)["source"].tolist() == [f"gal{11 - k}" for k in range(12)]
+
+
+def test_shuffled_labels_are_noticed(tmp_path):
+    """Their median is right: only their scatter about the fluxes tells."""
+    path = _cutouts(tmp_path, "folder", count=12)
+    for number in range(12):
+        image = _small(number, magnitude=20.0 + number / 5)
+        header = fits.Header({"BUNIT": "e-/s", "ABMAGZP": 25.9463})
+        fits.PrimaryHDU(image, header).writeto(path / f"gal{number}.fits", overwrite=True)
+    table = Table.read(tmp_path / "cat.fits")
+    table["MAG"] = 20.0 + np.arange(12) * 0.3
+    table.write(tmp_path / "cat.fits", overwrite=True)
+    _make(tmp_path / "a", _survey(tmp_path, path), Image())
+    table["MAG"] = table["MAG"][np.random.default_rng(4).permutation(12)]
+    table.write(tmp_path / "cat.fits", overwrite=True)
+    with pytest.raises(DataError, match="labels and images do not belong together; check how"):
+        _make(tmp_path / "b", _survey(tmp_path, path), Image())
 
 
 @pytest.mark.parametrize(
@@ -335,7 +396,9 @@ def test_useless_cutouts_are_refused(tmp_path, change, message):
 def test_cutouts_and_rows_must_be_as_many(tmp_path):
     path = _cutouts(tmp_path, "folder")
     (path / "gal3.fits").unlink()
-    with pytest.raises(DataError, match="12 objects for 11 cutouts; give one row for each"):
+    with pytest.raises(
+        DataError, match="12 objects for 11 cutouts; by_order needs one row for each"
+    ):
         _make(tmp_path / "out", _survey(tmp_path, path), Image())
     for file in path.iterdir():
         file.unlink()
@@ -373,6 +436,7 @@ def test_faint_real_galaxies_as_unlabelled_cutouts(galadapt_data, tmp_path):
     survey = ImagesSurvey.model_validate(
         {
             "cutouts": {"path": str(folder / "real_galaxy_images_extension.fits")},
+            "by_order": True,
             "catalog": {"path": str(folder / "real_galaxy_catalog_26_extension_example.fits")},
             **{"unit": "e-/s", "zero_point": 25.94, "native_pixel_scale": 0.03, "fill": True},
         }
