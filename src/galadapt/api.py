@@ -59,11 +59,14 @@ def measure(
     hdu: int | str | None = None,
     native_pixel_scale: float | None = None,
     psf_pixel_scale: float | None = None,
+    psf_from_stars: File | None = None,
     level: float = 0.68,
+    recalibration: File | None = None,
     fast: bool = False,
     processes: int = 1,
     output: File | None = None,
     plot: File | None = None,
+    report: File | None = None,
 ) -> Table:
     """Measure galaxies with a trained model package.
 
@@ -88,12 +91,15 @@ def measure(
         hdu: Extension of the image, by number or name.
         native_pixel_scale: Of images without WCS [arcsec/px].
         psf_pixel_scale: Of the PSF's image [arcsec/px].
+        psf_from_stars: FITS file to write, instead of `psf`: the PSF made of the image's stars.
         level: Coverage of the errors, 0.05 to 0.95.
+        recalibration: Factors of the errors, from ``galadapt fit-check --recalibrate``.
         fast: Whether the refinement by the pixels is left out (package for any image).
         processes: Number of processes that cut stamps.
         output: Catalogue to write too (.fits, .csv, .parquet, .vot); an interrupted run with the
             same output continues where it stopped.
         plot: PNG to draw: image, model and residual of a sample.
+        report: HTML page to write: table, pictures, distributions, and what to distrust.
 
     Returns:
         One row per object, in the order of the catalogue, with units, errors (``<name>_err``),
@@ -131,6 +137,7 @@ def measure(
             },
             psf=None if psf is None else _psf(psf, folder),
             psf_pixel_scale=psf_pixel_scale,
+            psf_from_stars=_path(psf_from_stars),
             options={name: value for name, value in options.items() if value is not None},
             fill=fill,
             processes=processes,
@@ -141,7 +148,9 @@ def measure(
             Path(output) if output is not None else folder / "measured.fits",
             level=level,
             fast=fast,
-            plot=None if plot is None else Path(plot),
+            plot=_path(plot),
+            report=_path(report),
+            recalibration=_path(recalibration),
         )
         notes = {str(name): value for name, value in table.attrs.items()}
         return as_table(table, meta=notes)
@@ -319,6 +328,10 @@ def _image_settings(
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="galadapt-") as name:
         yield Path(name)
+
+
+def _path(given: File | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _is(given: object, word: str) -> bool:

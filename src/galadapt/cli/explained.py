@@ -219,7 +219,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "what is measured (one of the first three)": (
         *("images", "cutouts", "stamps", "catalog", "columns", "units", "one_based", "fill"),
     ),
-    "the images": ("hdu", "unit", "zero_point", "native_pixel_scale", "psf", "psf_pixel_scale"),
+    "the images": (
+        *("psf", "psf_from_stars", "psf_pixel_scale"),
+        *("hdu", "unit", "zero_point", "native_pixel_scale"),
+    ),
     "maps, one per image": ("weight", "rms", "exposure", "mask"),
     "the networks": ("model", "models", "members", "fast"),
     "task votes": ("crop", "volunteers"),
