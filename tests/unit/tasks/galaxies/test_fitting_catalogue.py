@@ -137,7 +137,7 @@ def test_of_several_starts_the_best_fit_counts(monkeypatch):
 
 
 def test_sky_that_was_taken_from_the_wings_is_given_back(tmp_path):
-    """A mesh of the background takes the wings of a spheroid: its radius was 3 to 13 % too small."""
+    """A mesh of the background takes a spheroid's wings: its radius was 3 to 13 % too small."""
     truth = dict(zip(PARAMETERS, (19.5, 4.0, 4.0, 0.3), strict=True))
     place = {"position_angle": 20.0, "x_offset": 0.2, "y_offset": -0.1}
     image = Image(stamp_size=64, pixel_scale=0.06, zero_point=ZERO_POINT)
