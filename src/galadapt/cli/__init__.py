@@ -79,6 +79,12 @@ def _explained(error: Exception, parsed: argparse.Namespace) -> str | None:
             f"{error.name} is not installed, which `galadapt {parsed.verb}` needs; "
             f"install galadapt[{extra}]"
         )
+    # A bug of ours ("cannot import name") is none of an installation, and keeps its traceback.
+    if isinstance(error, ImportError) and ".so" in f"{error} {error.path}":
+        return (
+            f"a library is installed but cannot be loaded ({' '.join(str(error).split())[:300]}); "
+            "mend its installation, or create the environment anew"
+        )
     return None
 
 

@@ -230,8 +230,16 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
-#: Variables of the environment that change what numerical libraries compute.
-_NUMERICAL = re.compile(r"(TF|XLA|JAX|CUDA|CUBLAS|CUDNN|NVIDIA|OMP|MKL|OPENBLAS|KERAS|ONEDNN)_\w+")
+#: Variables of the environment that change what numerical libraries compute. They are named one by
+#: one: variables of other programs, which may hold secrets, must not get into files.
+_NUMERICAL = (
+    *("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC"),
+    *("TF_XLA_FLAGS", "XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_PLATFORMS"),
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG"),
+    *("ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_NUM_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE"),
+)
 
 
 def environment(packages: Iterable[str]) -> dict[str, Any]:
@@ -243,9 +251,7 @@ def environment(packages: Iterable[str]) -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.platform(),
         **versions,
-        "variables": {
-            name: value for name, value in sorted(os.environ.items()) if _NUMERICAL.fullmatch(name)
-        },
+        "variables": {name: os.environ[name] for name in _NUMERICAL if name in os.environ},
     }
     keras = sys.modules.get("keras")
     if keras is not None:

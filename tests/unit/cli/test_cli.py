@@ -158,6 +158,10 @@ def test_download_defaults_are_those_of_the_configuration():
         (MemoryError("Unable to allocate 2.3 GiB for an array"), "memory (Unable to allocate 2.3"),
         (MemoryError(), "too little memory (no more can be allocated); "),
         (ImportError("x.so: failed to map segment from shared object"), "too little memory (x.so"),
+        (
+            ImportError("libhdf5.so.310: cannot open shared object file"),
+            "cannot be loaded (libhdf5",
+        ),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "too little memory ("),
         (OSError(errno.EMFILE, "Too many open files", "a.h5"), "a.h5: Too many open files; allow"),
         (OSError("Not enough space on disk: requested 8, available 0."), "No space left on device"),

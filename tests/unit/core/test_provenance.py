@@ -224,3 +224,11 @@ def test_a_new_module_makes_everything_be_parsed_again(tmp_path, monkeypatch):
     before = provenance._Parsed(tmp_path / "digests.json")._version
     (tmp_path / "new.py").write_text("")
     assert provenance._Parsed(tmp_path / "digests.json")._version != before
+
+
+def test_no_variable_of_another_program_is_recorded(monkeypatch):
+    monkeypatch.setenv("TF_VAR_password", "hunter2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    variables = environment([])["variables"]
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert "hunter2" not in str(variables)
