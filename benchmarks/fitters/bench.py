@@ -113,7 +113,8 @@ def run(arguments: argparse.Namespace) -> None:
         tables.append(rows(name, condition.truth, measured, experiment.evaluation))
     table = pd.concat(tables, ignore_index=True)
     write_csv(arguments.output, table)
-    draw(table, arguments.output.with_suffix(".png"))
+    # A figure has its values in a table of its own name.
+    draw(table, arguments.output.with_name(f"{arguments.output.stem}_nmad.png"))
     print(printed(table))
     text = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
     print(f"\n* best NMAD of the bin (n in dex). Galaxies: {text}.\nTable: {arguments.output}")

@@ -31,6 +31,8 @@ from galadapt.fitting.refine import Refined
 QUANTITIES = (*NAMES, "ellipticity")
 _COUNT = len(QUANTITIES)
 
+_FEATURES = 32  #: that `answers` lays out
+
 _FREEDOM = 4.0  #: degrees of freedom of Student's t
 _HIDDEN = 24
 _RIDGE = 2e-3  #: penalty of squared weights
@@ -172,9 +174,10 @@ class Fusion:
             arrays = [np.array(values[name], float) for name in ("middle", "spread", "factors")]
             weights = tuple(np.array(one, float) for one in values["weights"])
             first, hidden, second, last = weights
-            shapes = (len(arrays[0]), len(hidden)), (len(hidden), 2 * _COUNT)
+            shapes = (_FEATURES, len(hidden)), (len(hidden), 2 * _COUNT)
             fits = (first.shape, second.shape) == shapes and last.shape == (2 * _COUNT,)
-            fits &= arrays[1].shape == arrays[0].shape and arrays[2].shape == (_COUNT,)
+            fits &= all(one.shape == (_FEATURES,) for one in arrays[:2])
+            fits &= arrays[2].shape == (_COUNT,)
             if not fits or not all(np.isfinite(one).all() for one in (*arrays, *weights)):
                 raise ValueError("shapes or values that do not fit")
         except (KeyError, TypeError, ValueError) as error:

@@ -21,7 +21,7 @@ import galsim
 import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import fft
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaincc, gammaln
 
 from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.simulation.sersic import FRACTION_BITS, OCTAVES, scale, sersic_table
@@ -51,6 +51,8 @@ _NEAR, _FAR, _RINGS = 9, 4, 3
 
 #: Modes beyond the last with this share of the PSF's power are left out.
 _PSF_CUT = 1e-4
+
+_STEP = 1.01  #: of radius and index in numerical slopes
 
 _BLUR = 2.5  #: of the wings of a point source's copies [working px]
 
@@ -355,6 +357,22 @@ class Window:
         matrix, coarse = self._spread
         images[:, :5] -= matrix @ near @ matrix.T + coarse @ far @ coarse.T
         images[:, 0] -= np.asarray(flux, np.float32)[:, None, None] * self._wing
+        # Farther copies are a level, whose slopes are those of the share of light out there.
+        edge = (_RINGS + 0.5) * self.period
+        unit = flux * float(self.smooth) / (self.factor * self.period) ** 2
+        share = _outside(edge / radius, index)
+        slopes = (
+            share,
+            (_outside(edge / (radius * _STEP), index) - share) / math.log(_STEP),
+            (_outside(edge / radius, index * _STEP) - share) / math.log(_STEP),
+        )
+        for number, one in enumerate(slopes):
+            images[:, number] -= np.asarray(unit * one, np.float32)[:, None, None]
+
+
+def _outside(radius: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Share of the light beyond radii in units of the half-light radius."""
+    return np.asarray(gammaincc(2 * index, np.asarray(scale(index)) * radius ** (1 / index)))
 
 
 def period_of(side: int) -> int:
