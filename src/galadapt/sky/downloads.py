@@ -30,6 +30,7 @@ from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.files import atomic, expand, lock, write_text
 from galadapt.core.log import log
 from galadapt.sky.archives import Archive, record, recorded
+from galadapt.sky.contents import fault
 
 #: Status codes worth another try on the same server: it is overloaded or restarting.
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -188,13 +189,10 @@ def _verify(path: Path, entry: Archive, known: str | None) -> str:
     size = path.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
         raise _Failed(f"has {size} bytes, not {entry.bytes}")
+    wrong = fault(path, entry.file, whole=known is None and entry.md5 is None)
+    if wrong is not None:
+        raise _Failed(wrong)
     with path.open("rb") as stream:
-        head = stream.read(512).lstrip()
-        if entry.file.endswith((".fits", ".fit")) and not head.startswith(b"SIMPLE  ="):
-            raise _Failed("is not a FITS file")
-        if head[:15].lower().startswith((b"<!doctype html", b"<html")):
-            raise _Failed("is a web page, not the file")
-        stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
         weak = hashlib.file_digest(stream, "md5").hexdigest() if entry.md5 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -271,9 +272,72 @@ def test_web_pages_are_no_files(archive, tmp_path):
     how.body = b"<!DOCTYPE html><html>maintenance</html>"
     with pytest.raises(DataError, match="is a web page, not the file"):
         _fetch(_entry(f"{url}/list.tar", file="list.tar"), tmp_path)
-    with pytest.raises(DataError, match="is not a FITS file"):
+    with pytest.raises(DataError, match="is a web page, not the file"):
         _fetch(_entry(f"{url}/{NAME}"), tmp_path)
     assert not (tmp_path / "sums.txt").exists()
+
+
+GZIP = gzip.compress(b"id,ra\n1,150\n" * 500)
+
+
+def _packed_tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("cat.galfit")
+        member.size = 30_000
+        tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        *((name, b"", "is empty") for name in ("a.fits", "a.gz", "a.txt", "a.tar", "a.zip", "a")),
+        *(
+            (name, b'{"error": "not found"}', "is a JSON document, not the file")
+            for name in ("a.fits", "a.csv.gz", "a.txt", "a.tar", "a.parquet", "a.csv", "a.xml")
+        ),
+        *(
+            (name, b"<?xml version='1.0'?><Error>gone</Error>", "is an XML document, not the file")
+            for name in ("a.fits", "a.gz", "a.txt", "a.tar", "a.tar.gz", "a.galfit")
+        ),
+        *(
+            (name, b"Service temporarily unavailable\n", "is the text 'Service temporarily")
+            for name in ("a.gz", "a.txt", "a.tar", "a.zip", "a.csv", "a.xml", "a.parquet", "a.h5")
+        ),
+        ("a.fits", b"Service temporarily unavailable", "is not a FITS file"),
+        ("a.csv.gz", GZIP[:-20], "is broken"),
+        ("a.tar", _packed_tar()[:20_000], "ends too early|is broken"),
+        ("a.parquet", b"PAR1 and no more", "ends too early"),
+        ("a.zip", b"PK\x03\x04 and no more", "ends too early"),
+        ("a.txt", b"text\0with zeros\n\n\n", "is no text"),
+    ],
+)
+def test_what_is_not_the_file_is_never_recorded(archive, tmp_path, name, body, message):
+    """An answer of 200 with another content, nothing, or a part of it."""
+    url, how = archive
+    how.body, how.length = body, False
+    with pytest.raises(DataError, match=message):
+        _fetch(_entry(f"{url}/q", file=name), tmp_path, retries=0)
+    assert not (tmp_path / "sums.txt").exists()
+    assert _left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("a.csv.gz", GZIP),
+        ("a.tar", _packed_tar()),
+        ("a.txt", b"# one\n1 2\n"),
+        ("a.json", b'{"a": 1}'),
+        ("a.xml", b"<?xml version='1.0'?><VOTABLE/>"),
+    ],
+)
+def test_what_is_the_file_is_recorded(archive, tmp_path, name, body):
+    url, how = archive
+    how.body = body
+    assert _fetch(_entry(f"{url}/q", file=name), tmp_path).read_bytes() == body
+    assert (tmp_path / "sums.txt").exists()
 
 
 def test_a_drip_is_given_up_and_continued(archive, tmp_path):
@@ -368,9 +432,10 @@ def test_a_present_file_that_is_not_the_recorded_one_is_never_used(archive, tmp_
 def test_generated_files_have_no_checksum(archive, tmp_path):
     url, how = archive
     entry = _entry(f"{url}/q", file="cat.tsv", generated=True)
+    how.body = b"id\tra\n1\t150\n"
     _fetch(entry, tmp_path).unlink()
-    how.body = b"another day"
-    assert _fetch(entry, tmp_path).read_bytes() == b"another day"
+    how.body = b"id\tra\n1\t151\n"
+    assert _fetch(entry, tmp_path).read_bytes() == how.body
     assert not (tmp_path / "sums.txt").exists()
 
 
