@@ -94,7 +94,7 @@ def answers(
         np.where(good, np.nan_to_num(one, nan=1.0, posinf=1e6), 1.0)
         for one in (found.chi2, found.misfit, found.tension)
     )
-    share = np.where(good, found.share * noise, 0.0)
+    share = np.where(good, found.share, 0.0)
     features = np.column_stack(
         [
             np.log(network_error / refined_error),
@@ -134,6 +134,8 @@ class Fusion:
     spread: np.ndarray  #: theirs (f,)
     weights: tuple[np.ndarray, ...]  #: (f, h), (h,), (h, 16), (16,)
     factors: np.ndarray  #: (8,) that make errors cover 68 %
+    #: Distance of both answers (chi2 per parameter) from which on they disagree.
+    disagree: float = 3.5
 
     def __call__(self, given: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values, errors and gates (n, 8)."""
@@ -165,6 +167,7 @@ class Fusion:
             "spread": np.round(self.spread, 6).tolist(),
             "weights": [np.round(one, 6).tolist() for one in self.weights],
             "factors": np.round(self.factors, 5).tolist(),
+            "disagree": round(self.disagree, 3),
         }
 
     @classmethod
@@ -177,7 +180,8 @@ class Fusion:
             shapes = (_FEATURES, len(hidden)), (len(hidden), 2 * _COUNT)
             fits = (first.shape, second.shape) == shapes and last.shape == (2 * _COUNT,)
             fits &= all(one.shape == (_FEATURES,) for one in arrays[:2])
-            fits &= arrays[2].shape == (_COUNT,)
+            disagree = float(values.get("disagree", 3.5))
+            fits &= arrays[2].shape == (_COUNT,) and 0 < disagree < np.inf
             if not fits or not all(np.isfinite(one).all() for one in (*arrays, *weights)):
                 raise ValueError("shapes or values that do not fit")
         except (KeyError, TypeError, ValueError) as error:
@@ -185,7 +189,7 @@ class Fusion:
                 f"the package's fusion of network and fit is broken ({error}); make or fetch the "
                 "package again"
             ) from None
-        return cls(arrays[0], arrays[1], weights, arrays[2])
+        return cls(arrays[0], arrays[1], weights, arrays[2], disagree)
 
 
 def train(given: Answers, truth: np.ndarray, seed: int = 0) -> Fusion:
@@ -228,6 +232,27 @@ def train(given: Answers, truth: np.ndarray, seed: int = 0) -> Fusion:
     value, error, _ = plain(given)
     factors = np.quantile(np.abs(truth - value) / error, 0.6827, axis=0)
     return Fusion(middle, spread, plain.weights, factors)
+
+
+def alone(given: Answers, covariance: np.ndarray) -> Fused:
+    """Follow the refinement wherever there is one, where no fusion has been trained.
+
+    The network has seen the same pixels that it is refined by. The errors are those of two answers
+    whose errors are the same, and not of independent ones: up to the square root of 2 larger.
+    """
+    with np.errstate(divide="ignore"):
+        network, both = given.network_error**-2, given.refined_error**-2
+    pixels = np.maximum(both - network, 0)
+    factor = np.sqrt(1 + 2 * np.sqrt(network * pixels) / (network + pixels))
+    error = given.refined_error * factor
+    own = factor[:, :PARAMETERS]
+    return Fused(
+        given.refined[:, :PARAMETERS],
+        covariance * own[:, :, None] * own[:, None, :],
+        np.clip(given.refined[:, -1], 0.0, 0.99),
+        error[:, -1],
+        np.ones(error.shape),
+    )
 
 
 def _outputs(

@@ -85,7 +85,7 @@ class Refined:
     theta: np.ndarray  #: Maximum a posteriori (n, 7), in the order of `profiles.NAMES`.
     covariance: np.ndarray  #: Of its posterior (n, 7, 7).
     information: np.ndarray  #: What the pixels alone know: the inverse covariance (n, 7, 7).
-    share: np.ndarray  #: Variance over light that the fit has reckoned with (n,).
+    share: np.ndarray  #: Variance over light that was reckoned with, both in units of noise (n,).
     sky: np.ndarray  #: Level of the sky left in the stamp (n,) [unit of the stamp].
     #: Of the pixels, per degree of freedom (n,), for the noise of the sky and of known photons.
     chi2: np.ndarray

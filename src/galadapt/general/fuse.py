@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from galadapt.fitting.refine import Refined
 from galadapt.general import run
 from galadapt.general.package import Calibration, calibrated
 from galadapt.general.parameters import SIDE
-from galadapt.general.refined import profile_of, refiner_of
+from galadapt.general.refined import DISAGREE, profile_of, refiner_of
 from galadapt.general.simulate import Simulator, Stamps
 
 #: Seed of the galaxies that the fusion is trained on, and those that it is tested on.
@@ -31,6 +32,9 @@ _PSF_ERROR = 0.08
 #: Share of galaxies with a bulge and a disc at least: more than a network needs to learn from.
 _COMPOSITE = 0.5
 
+#: Share of clean galaxies whose answers agree, by definition.
+_AGREE = 0.995
+
 _PURPOSE = 0x6E10  #: of the random errors of PSFs
 
 
@@ -39,6 +43,7 @@ class Both(NamedTuple):
 
     given: Answers
     covariance: np.ndarray  #: of the refinement (n, 7, 7)
+    tension: np.ndarray  #: between both answers (n,)
     truth: np.ndarray  #: (n, 8): the parameters and the ellipticity
     crowded: np.ndarray
     composite: np.ndarray
@@ -84,7 +89,9 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
     )
     along = np.hypot(stamps.theta[:, 3], stamps.theta[:, 4])
     truth = np.concatenate([stamps.theta, along[:, None]], axis=1)
-    return Both(given, refined.covariance, truth, stamps.crowded, stamps.composite)
+    return Both(
+        *(given, refined.covariance, refined.tension, truth, stamps.crowded, stamps.composite)
+    )
 
 
 def _misjudged(psf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -101,11 +108,21 @@ def _misjudged(psf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def sample(
-    network: run.Network, recipe: General, calibration: Calibration, seed: int, sets: int
+    network: run.Network,
+    recipe: General,
+    calibration: Calibration,
+    seed: int,
+    sets: int,
+    plain: bool = True,
 ) -> Both:
-    """Measure and refine galaxies that the recipe draws with a seed, each used once."""
+    """Measure and refine galaxies that the recipe draws with a seed, each used once.
+
+    Unless they are `plain`, half of the galaxies are composite, and half of the PSFs are not quite
+    right.
+    """
     training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
-    share = max(recipe.draws.composite, _COMPOSITE)
+    share = recipe.draws.composite
+    share = share if plain else max(share, _COMPOSITE)
     draws = recipe.draws.model_copy(update={"composite": share})
     simulator = Simulator(recipe.model_copy(update={"training": training, "draws": draws}))
 
@@ -113,7 +130,9 @@ def sample(
         batches = itertools.chain.from_iterable(simulator.batches(k) for k in range(sets))
         for number, stamps in enumerate(batches):
             rng = generator(seed, _PURPOSE, number)
-            stamps = stamps._replace(psfs=np.stack([_misjudged(one, rng) for one in stamps.psfs]))
+            if not plain:
+                given = np.stack([_misjudged(one, rng) for one in stamps.psfs])
+                stamps = stamps._replace(psfs=given)
             noise = np.ones(len(stamps.images))
             valid = unmasked(stamps.images, stamps.valid, noise)
             measured = run.measure(
@@ -134,7 +153,11 @@ def sample(
 def fusion_of(
     network: run.Network, recipe: General, calibration: Calibration, sets: int
 ) -> tuple[Fusion, Both]:
-    """Train the fusion of a network and its refinement; with galaxies to test it on."""
-    drawn = sample(network, recipe, calibration, SEEDS["fusion"], sets)
+    """Train the fusion of a network and its refinement; with plain galaxies to test it on."""
+    drawn = sample(network, recipe, calibration, SEEDS["fusion"], sets, plain=False)
     test = sample(network, recipe, calibration, SEEDS["fusion_test"], max(1, sets // 2))
-    return train(drawn.given, drawn.truth), test
+    clean = ~test.crowded & ~test.composite & np.isfinite(test.tension)
+    limit = float(np.quantile(test.tension[clean], _AGREE)) if clean.any() else DISAGREE
+    fusion = train(drawn.given, drawn.truth)
+    # Never below what independent answers differ by.
+    return dataclasses.replace(fusion, disagree=max(limit, DISAGREE)), test

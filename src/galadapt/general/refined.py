@@ -7,13 +7,13 @@ from typing import NamedTuple
 import galsim
 import numpy as np
 
-from galadapt.fitting.fusion import Fusion, answers
+from galadapt.fitting.fusion import Fusion, alone, answers
 from galadapt.fitting.refine import Refined, Refiner
 from galadapt.general.parameters import SIDE
 from galadapt.general.run import Measured
 
-#: Distance of the pixels' answer from the network's (chi2 per parameter) that one in a thousand
-#: galaxies has by chance: from there on they disagree.
+#: Distance of the pixels' answer from the network's (chi2 per parameter) from which on they
+#: disagree, where simulations have not shown it: one in a thousand independent answers'.
 DISAGREE = 3.5
 
 
@@ -23,6 +23,7 @@ class Outcome(NamedTuple):
     measured: Measured
     followed: np.ndarray  #: (n,) how far the pixels were followed: 0 the network, 1 the fit
     refined: Refined
+    disagree: np.ndarray  #: (n,) bool: pixels and network disagree
 
 
 def profile_of(psf: np.ndarray) -> galsim.GSObject:
@@ -66,16 +67,20 @@ def refine(
         *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
         *(refined, noise, valid.mean(axis=(1, 2)), np.full(len(noise), refiner.width)),
     )
-    if fusion is None:
-        own = refined.converged
-        ellipticity = np.where(own, given.refined[:, -1], found.ellipticity)
-        error = np.where(own, given.refined_error[:, -1], found.ellipticity_err)
-        final = Measured(refined.theta, refined.covariance, ellipticity, error, found.features)
-        return Outcome(final, own.astype(float), refined)
-    fused = fusion.fuse(given, refined.covariance)
+    fused = (
+        alone(given, refined.covariance)
+        if fusion is None
+        else fusion.fuse(given, refined.covariance)
+    )
     final = Measured(
         *(fused.theta, fused.covariance, fused.ellipticity, fused.ellipticity_error),
         found.features,
     )
     followed = fused.gate[:, [0, 1, 2, -1]].mean(axis=1)
-    return Outcome(final, np.where(refined.converged, followed, 0.0), refined)
+    limit = DISAGREE if fusion is None else fusion.disagree
+    return Outcome(
+        final,
+        np.where(refined.converged, followed, 0.0),
+        refined,
+        refined.converged & (refined.tension > limit),
+    )

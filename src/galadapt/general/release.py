@@ -286,7 +286,7 @@ def release(
     test = tested(network, recipe, SEEDS["test"], sets)
     right = package.calibrated(test.found, np.ones(len(test.theta)), found)
     test = test._replace(found=right)
-    fusion, drawn = fuse.fusion_of(network, recipe, found, max(2, sets // 2))
+    fusion, drawn = fuse.fusion_of(network, recipe, found, sets)
     fused = fusion.fuse(drawn.given, drawn.covariance)
     refined = Tested(
         run.Measured(*fused[:4], np.zeros((len(drawn.truth), 1))),

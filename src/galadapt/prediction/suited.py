@@ -27,11 +27,10 @@ from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
 from galadapt.fitting.fusion import Fusion
 from galadapt.fitting.noise import correlation_of
-from galadapt.fitting.refine import Refined
 from galadapt.general.package import NETWORK, GeneralPackage
 from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.general.parameters import SIDE, position_angle
-from galadapt.general.refined import DISAGREE, refine, refiner_of
+from galadapt.general.refined import Outcome, refine, refiner_of
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
@@ -240,7 +239,7 @@ class SuitedRunner:
         fit: dict[str, np.ndarray] = {}
         if not self._fast:
             outcome = refine(found, images, valid, noise, self._refiner, self._fusion)
-            found, fit = outcome.measured, _fit_columns(outcome.followed, outcome.refined)
+            found, fit = outcome.measured, _fit_columns(outcome)
         theta, covariance = found.theta, found.covariance
         sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
@@ -290,15 +289,15 @@ def _further(theta: np.ndarray, covariance: np.ndarray) -> dict[str, np.ndarray]
     return columns
 
 
-def _fit_columns(followed: np.ndarray, refined: Refined) -> dict[str, np.ndarray]:
+def _fit_columns(outcome: Outcome) -> dict[str, np.ndarray]:
     """Columns of the refinement, and its flags as numbers."""
-    apart = refined.converged & (refined.tension > DISAGREE)
+    refined = outcome.refined
     flags = np.where(refined.converged, 0, int(Flag.FIT_FAILED))
     return {
         "fit_chi2": refined.chi2,
         "fit_tension": refined.tension,
-        "fit_followed": followed,
-        "fit_flags": flags | np.where(apart, int(Flag.FIT_DISAGREES), 0),
+        "fit_followed": outcome.followed,
+        "fit_flags": flags | np.where(outcome.disagree, int(Flag.FIT_DISAGREES), 0),
     }
 
 

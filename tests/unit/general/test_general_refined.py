@@ -13,6 +13,7 @@ import pytest
 from galadapt.core.errors import ConfigError
 from galadapt.core.photometry import magnitude_of
 from galadapt.cutouts.stamps import Stamp
+from galadapt.fitting.fusion import Answers, train
 from galadapt.general.parameters import SIDE
 from galadapt.general.refined import refine, refiner_of
 from galadapt.general.run import Measured
@@ -48,6 +49,20 @@ def answer(count: int, away: float = 1.0) -> Measured:
         np.full(count, 0.06),
         np.zeros((count, 2)),
     )
+
+
+REST = ("covariance", "ellipticity", "ellipticity_err", "features")
+
+
+def both_answers(count: int) -> tuple[Answers, np.ndarray]:
+    """Answers to train a fusion with: the pixels' are ten times better."""
+    rng = np.random.default_rng(3)
+    truth = rng.uniform(0.1, 0.5, (count, 8))
+    scatter = (0.1, 0.01)
+    values = [truth + sigma * rng.standard_normal(truth.shape) for sigma in scatter]
+    errors = [np.full(truth.shape, sigma) for sigma in scatter]
+    features = rng.standard_normal((count, 32)) + 1
+    return Answers(values[0], errors[0], values[1], errors[1], features), truth
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +110,35 @@ def test_pixels_improve_every_number(psf: np.ndarray) -> None:
     assert (after.mean(axis=0) < before.mean(axis=0) / 4).all()
     assert (outcome.measured.ellipticity_err < 0.02).all()
     assert (outcome.followed == 1).all()
+
+
+def test_the_unit_of_the_image_does_not_matter(psf: np.ndarray) -> None:
+    given, truth = both_answers(200)
+    fusion = train(given, truth)
+    found, images = answer(4), stamps(4)
+    valid, noise = np.ones(images.shape, bool), np.full(4, RMS)
+    refiner = refiner_of(psf, None)
+    one = refine(found, images, valid, noise, refiner, fusion)
+    theta = found.theta.copy()
+    theta[:, 0] += math.log(1000.0)
+    moved = Measured(theta, *(getattr(found, name) for name in REST))
+    two = refine(moved, 1000 * images, valid, 1000 * noise, refiner, fusion)
+    shift = two.measured.theta - one.measured.theta
+    np.testing.assert_allclose(shift[:, 0], math.log(1000.0), atol=1e-3)
+    np.testing.assert_allclose(shift[:, 1:], 0, atol=2e-3)
+    np.testing.assert_allclose(two.measured.covariance, one.measured.covariance, rtol=0.02)
+
+
+def test_without_a_fusion_the_pixels_do_not_count_twice(psf: np.ndarray) -> None:
+    images = 0.02 * stamps(3)
+    found = answer(3, away=0.0)
+    valid, noise = np.ones(images.shape, bool), np.full(3, 0.05)
+    outcome = refine(found, images, valid, noise, refiner_of(psf, None), None)
+    own = np.sqrt(np.einsum("nii->ni", outcome.measured.covariance))
+    independent = np.sqrt(np.einsum("nii->ni", outcome.refined.covariance))
+    assert (own >= independent * 0.9999).all()
+    assert (own <= independent * math.sqrt(2) * 1.0001).all()
+    assert (own > independent * 1.05).any()
 
 
 def test_the_catalogue_has_the_refined_values_and_how_they_came_about(runner) -> None:
