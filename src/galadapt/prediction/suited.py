@@ -78,6 +78,9 @@ class Suited:
     psf: np.ndarray  #: (S, S) effective PSF of sum 1, at the middle of the stamp
     unusual_psf: bool  #: its width is not one of the training's
     correlation: np.ndarray | None = None  #: of the images' noise
+    #: Share of the PSF's light in `psf` before it was normalised. What lies beyond is missing from
+    #: the fluxes measured with it, and added to them.
+    light: float = 1.0
 
     @property
     def folder(self) -> Path:
@@ -128,13 +131,13 @@ def suited(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> Suite
             f"the PSF is {width:.2f} px wide (FWHM), the training's are {claimed.low:.1f} to "
             f"{claimed.high:.1f} px; all objects get the flag psf_unlike: {remedy}"
         )
-    return Suited(
-        *(general, _record(general, facts, psf, width * scale), _drawn(shape, scale), unusual),
-        facts.correlation,
-    )
+    drawn, light = _drawn(shape, scale)
+    record = _record(general, facts, psf, width * scale)
+    return Suited(general, record, drawn, unusual, facts.correlation, light)
 
 
-def _drawn(psf: galsim.GSObject, scale: float) -> np.ndarray:
+def _drawn(psf: galsim.GSObject, scale: float) -> tuple[np.ndarray, float]:
+    """Image (S, S) of a PSF of unit flux, of sum 1, and its sum before."""
     image = psf.drawImage(nx=SIDE, ny=SIDE, scale=scale, method="no_pixel", dtype=float).array
     negative = -float(image[image < 0].sum())
     if negative > 0.05 * image.sum():
@@ -142,8 +145,8 @@ def _drawn(psf: galsim.GSObject, scale: float) -> np.ndarray:
             f"--psf: negative pixels hold {negative / image.sum():.0%} of its light; subtract its "
             "background, or give a model of the PSF"
         )
-    drawn: np.ndarray = (image / image.sum()).astype(np.float32)
-    return drawn
+    light = float(image.sum())
+    return (image / light).astype(np.float32), light
 
 
 def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) -> Record:
@@ -240,7 +243,8 @@ class SuitedRunner:
         if not self._fast:
             outcome = refine(found, images, valid, noise, self._refiner, self._fusion)
             found, fit = outcome.measured, _fit_columns(outcome)
-        theta, covariance = found.theta, found.covariance
+        theta, covariance = found.theta.copy(), found.covariance
+        theta[:, 0] -= np.log(package.light)
         sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
         e, e_err = found.ellipticity, found.ellipticity_err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,6 +155,17 @@ def test_the_catalogue_has_the_refined_values_and_how_they_came_about(runner) ->
     assert np.abs(refined.extra["y_centre"] + 0.3).max() < 0.05
     assert not any(name.startswith("fit_") for name in fast.extra)
     np.testing.assert_allclose(np.log(fast.predicted[:, 1]), answer(4).theta[:, 1])
+
+
+def test_light_beyond_the_image_of_the_psf_is_added(
+    suited: Suited, runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = as_stamps(stamps(2))
+    whole = runner(False).measure(images)
+    lacking = SuitedRunner(dataclasses.replace(suited, light=0.98)).measure(images)
+    brighter = whole.predicted[:, 0] - lacking.predicted[:, 0]
+    np.testing.assert_allclose(brighter, -2.5 * math.log10(0.98), atol=1e-6)
+    np.testing.assert_array_equal(lacking.predicted[:, 1:], whole.predicted[:, 1:])
 
 
 def test_a_failed_refinement_and_a_contradiction_are_flagged(runner) -> None:
