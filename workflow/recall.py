@@ -12,6 +12,8 @@ write its records through a link into the cache, and refuses outputs that it may
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import stat
@@ -25,7 +27,7 @@ from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import PersistenceBackend
 
-from galadapt.core.files import canonical_json
+from galadapt.core.files import canonical_json, write_json
 from galadapt.pipeline import records
 
 #: Stands for settings that are not known.
@@ -67,21 +69,25 @@ def release(folder: Path) -> None:
 def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
     """Restore records of the outputs in one folder; count the stale and the unproven."""
     stale = unproven = 0
+    seen = Seen(persistence.path / "galadapt-seen.json")
     for path in records.made_in(results):
         if path.is_file() and not os.access(path, os.W_OK):
             # Jobs replace a file and never write into it: what it is linked to keeps its content.
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
         known = persistence._read_record(path.as_posix())
-        made = doubtful(path, known) and producer_of(path.as_posix(), rules)
-        if not made:
+        recorded = known is not None and known.params != UNKNOWN
+        if not path.exists() or (recorded and (unchanged(path, known) or seen.before(path))):
+            continue
+        made = producer_of(path.as_posix(), rules)
+        if made is None:
             continue
         producer, wildcards = made
         stage = producer.params.settings.stage
         record = job_record(records.place(Path(results), stage, wildcards))
         made_with = record and repr(canonical_json(record.settings))
         # Another file than Snakemake saw there is of the settings that its own job recorded.
-        seen = known is not None and known.params != UNKNOWN
-        if seen and (record is None or made_with in known.params):
+        if recorded and (record is None or made_with in known.params):
+            seen.add(path)
             continue
         params, checksums = UNKNOWN, {}
         if record is None:
@@ -102,7 +108,33 @@ def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
                 endtime=path.stat().st_mtime,
             ),
         )
+    seen.keep()
     return stale, unproven
+
+
+class Seen:
+    """Files of new dates that were found to be those of Snakemake's records, to be hashed once."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._dates: dict[str, float] = {}
+        self._new = False
+        with contextlib.suppress(OSError, ValueError):
+            self._dates = dict(json.loads(place.read_text()))
+
+    def before(self, path: Path) -> bool:
+        """Tell whether the file was found with its present date."""
+        return self._dates.get(path.as_posix()) == path.stat().st_mtime
+
+    def add(self, path: Path) -> None:
+        """Note a file with its date."""
+        self._dates[path.as_posix()] = path.stat().st_mtime
+        self._new = True
+
+    def keep(self) -> None:
+        """Write what is new."""
+        if self._new:
+            write_json(self._place, self._dates)
 
 
 def params_of(rule: Any, wildcards: dict[str, str]) -> list[str]:
@@ -123,11 +155,9 @@ def producer_of(path: str, rules: list[Any]) -> tuple[Any, dict[str, str]] | Non
     return None
 
 
-def doubtful(path: Path, known: MetadataRecord | None) -> bool:
-    """Tell whether Snakemake has no record of a path, or has seen another file there."""
-    if known is None or known.params == UNKNOWN:
-        return True
-    return path.is_file() and abs(path.stat().st_mtime - (known.endtime or 0)) > 1
+def unchanged(path: Path, known: MetadataRecord) -> bool:
+    """Tell whether a file is of the date at which Snakemake recorded it; folders have none."""
+    return not path.is_file() or abs(path.stat().st_mtime - (known.endtime or 0)) <= 1
 
 
 @cache
