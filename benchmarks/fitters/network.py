@@ -142,7 +142,7 @@ def general_measure(
                 mask &= ~shape_of(image, float(rms), (0.0, 0.0), extraction).neighbours
         which = np.zeros(len(images), int)
         found = package.measure(images, valid, noise, psf[None], which)
-        if not fast:
+        if not fast and fusion is not None:
             sky_error = None if crowded else 0.0
             found = refine(
                 *(found, images, valid, noise, refiner, fusion, exposure_time, sky_error)

@@ -224,11 +224,14 @@ class SuitedRunner:
     """Runs the network for any image on stamps, in ONNX Runtime."""
 
     def __init__(self, package: Suited, fast: bool = False) -> None:
-        """Take over a suited package; `fast` leaves out the refinement by the pixels."""
-        self._package, self._fast = package, fast
-        self._refiner = refiner_of(package.psf, package.correlation)
+        """Take over a suited package; `fast` leaves out the refinement by the pixels.
+
+        A package without a fusion is never refined: nothing would judge where a fit is misled.
+        """
+        self._package = package
         record = package.general.record.fusion
-        self._fusion = None if record is None else Fusion.from_dict(record)
+        self._fusion = None if fast or record is None else Fusion.from_dict(record)
+        self._refiner = refiner_of(package.psf, package.correlation)
 
     def measure(self, stamps: Sequence[Stamp]) -> Result:
         """Measure stamps; fluxes at the package's zero point."""
@@ -240,7 +243,7 @@ class SuitedRunner:
             images, valid, noise, package.psf[None], np.zeros(len(stamps), int)
         )
         fit: dict[str, np.ndarray] = {}
-        if not self._fast:
+        if self._fusion is not None:
             outcome = refine(found, images, valid, noise, self._refiner, self._fusion)
             found, fit = outcome.measured, _fit_columns(outcome)
         theta, covariance = found.theta.copy(), found.covariance

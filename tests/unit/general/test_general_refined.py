@@ -14,7 +14,7 @@ import pytest
 from galadapt.core.errors import ConfigError
 from galadapt.core.photometry import magnitude_of
 from galadapt.cutouts.stamps import Stamp
-from galadapt.fitting.fusion import Answers, train
+from galadapt.fitting.fusion import Answers, Fusion, train
 from galadapt.general.parameters import SIDE
 from galadapt.general.refined import refine, refiner_of
 from galadapt.general.run import Measured
@@ -72,13 +72,18 @@ def psf() -> np.ndarray:
     return image / image.sum()
 
 
+@pytest.fixture(scope="module")
+def fusion() -> Fusion:
+    return train(*both_answers(400))
+
+
 @pytest.fixture
-def suited(psf: np.ndarray) -> Suited:
+def suited(psf: np.ndarray, fusion: Fusion) -> Suited:
     def measure(images: np.ndarray, *rest: np.ndarray) -> Measured:
         return answer(len(images))
 
     record = SimpleNamespace(
-        fusion=None, zero_point=25.0, name="any", members=(1,), extraction=None
+        fusion=fusion.to_dict(), zero_point=25.0, name="any", members=(1,), extraction=None
     )
     general = SimpleNamespace(measure=measure, record=record, folder=Path())
     return Suited(general, record, psf, False)  # type: ignore[arg-type]
@@ -179,6 +184,13 @@ def test_a_failed_refinement_and_a_contradiction_are_flagged(runner) -> None:
     assert flags[2] == 0
     assert found.extra["fit_followed"][0] == 0
     np.testing.assert_allclose(np.log(found.predicted[0, 1]), answer(3).theta[0, 1])
+
+
+def test_a_package_without_a_fusion_is_not_refined(suited: Suited, runner) -> None:
+    suited.general.record.fusion = None
+    found = runner(False).measure(as_stamps(stamps(2)))
+    np.testing.assert_allclose(np.log(found.predicted[:, 1]), answer(2).theta[:, 1])
+    assert "fit_chi2" not in found.extra
 
 
 def test_what_is_never_refined_refuses_fast() -> None:
