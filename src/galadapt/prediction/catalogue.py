@@ -62,6 +62,35 @@ COLUMNS = {
     "reason": ("", "why an object was not measured"),
 }
 
+#: Unified content descriptors (IVOA UCD1+) of the columns.
+UCDS = {
+    "id": "meta.id;meta.main",
+    "ra": "pos.eq.ra;meta.main",
+    "dec": "pos.eq.dec;meta.main",
+    "x": "pos.cartesian.x;instr.det",
+    "y": "pos.cartesian.y;instr.det",
+    "image": "meta.dataset",
+    "magnitude": "phot.mag",
+    "effective_radius": "phys.angSize.smajAxis",
+    "effective_radius_arcsec": "phys.angSize.smajAxis",
+    "sersic_index": "src.morph.param",
+    "ellipticity": "src.ellipticity",
+    "position_angle": "pos.posAng",
+    "x_centre": "pos.cartesian.x;instr.det",
+    "y_centre": "pos.cartesian.y;instr.det",
+    "signal_to_noise": "stat.snr",
+    "expected_signal_to_noise": "stat.snr;meta.modelled",
+    "segment_magnitude": "phot.mag",
+    "flux_ratio": "phot.flux;arith.ratio",
+    "chi2": "stat.fit.chi2",
+    "tension": "stat.fit.residual",
+    "noise_correlation": "stat.correlation",
+    "light_beyond": "stat.value",
+    "unlike": "stat.value",
+    "flags": "meta.code.qual",
+    "reason": "meta.note",
+}
+
 #: Columns that only the package for any image has.
 FURTHER = (
     *("position_angle", "position_angle_err", "x_centre", "x_centre_err"),
@@ -256,7 +285,11 @@ def as_table(
                 values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
         unit, meaning = columns[name.removesuffix("_err")]
         meaning = f"error of {meaning}" if name.endswith("_err") else meaning
-        made[name] = Column(values, unit=unit or None, description=meaning)
+        ucd = UCDS.get(name.removesuffix("_err"), "")
+        if ucd and name.endswith("_err"):
+            ucd = f"stat.error;{ucd.removesuffix(';meta.main')}"
+        about_column = {"ucd": ucd} if ucd else {}
+        made[name] = Column(values, unit=unit or None, description=meaning, meta=about_column)
     return made
 
 
@@ -267,6 +300,8 @@ def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:
         # What is left of a card's 80 characters beside keyword, value and separators.
         room = 65 - max(len(name), 18)
         hdu.header.comments[f"TTYPE{number}"] = table[name].description[:room]
+        if "ucd" in table[name].meta:
+            hdu.header[f"TUCD{number}"] = table[name].meta["ucd"]
     for key, value in notes.items():
         # Headers hold ASCII only; long values continue on further cards.
         hdu.header[key] = value.encode("ascii", "replace").decode()

@@ -374,3 +374,17 @@ def test_a_stamp_set_without_known_noise(package, tmp_path):
     table = predict(package, Inputs(stamps=tmp_path / "bare.h5"), tmp_path / "out.csv")
     # Unknown noise is not like the training's.
     assert has(table, Flag.NOISE_UNLIKE).all()
+
+
+def test_columns_have_valid_ucds(package, inputs, tmp_path):
+    from astropy.io.votable import parse_single_table
+    from astropy.io.votable.ucd import check_ucd
+
+    predict(package, inputs, tmp_path / "out.vot")
+    fields = parse_single_table(tmp_path / "out.vot").fields
+    described = {field.name: field.ucd for field in fields}
+    assert described["magnitude"] == "phot.mag"
+    assert described["magnitude_err"] == "stat.error;phot.mag"
+    assert described["flags"] == "meta.code.qual"
+    for ucd in described.values():
+        assert check_ucd(ucd, check_controlled_vocabulary=True, has_colon=True)
