@@ -60,8 +60,7 @@ def test_learning_rate_of_one_method(project, method, packaged):
     assert project.planned() == {
         **per_run(2),
         **packaged,
-        "variant_figures": 2,
-        "feature_space": 2,
+        **of_variants(2),
         **TABLES,
     }
 
@@ -77,8 +76,7 @@ def test_learning_rate_of_the_method_others_start_from(project):
     jobs = {
         **per_run(2 * (1 + starting)),
         **PACKAGE,
-        "variant_figures": 2,
-        "feature_space": 2,
+        **of_variants(2),
         **TABLES,
     }
     assert project.planned() == jobs
@@ -92,8 +90,7 @@ def test_stretch_of_one_variant(project):
         "variant": 3,
         **per_run(4),
         **PACKAGE,
-        "variant_figures": 1,
-        "feature_space": 1,
+        **of_variants(1),
         **TABLES,
     }
     assert project.planned() == jobs
@@ -115,8 +112,7 @@ def test_selection_trains_only_what_learned_from_the_survey(project):
         **PACKAGE,
         "profile_fits": 1,
         "data_figures": 1,
-        "variant_figures": 2,
-        "feature_space": 2,
+        **of_variants(2),
         **TABLES,
     }
 
@@ -128,8 +124,7 @@ def test_another_simulation_trains_only_what_learns_from_it(project):
         "variant": 2,
         **per_run(2),
         "data_figures": 1,
-        "variant_figures": 2,
-        "feature_space": 2,
+        **of_variants(2),
         **TABLES,
     }
 
@@ -151,8 +146,7 @@ def test_new_seed_trains_itself_and_what_it_teaches(project):
     assert project.planned() == {
         **per_run(8 + 2),
         **PACKAGE,
-        "variant_figures": 2,
-        "feature_space": 2,
+        **of_variants(2),
         **TABLES,
     }
 

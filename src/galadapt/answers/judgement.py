@@ -19,7 +19,6 @@ class Truths:
     labels: np.ndarray  #: (n, p) numbers, or (n, 1) numbers of classes; NaN where unknown
     groups: np.ndarray  #: (n,) classes, or parts by which objects can be grouped; -1 where unknown
     classes: bool  #: whether the labels are classes
-    grouped_by: str  #: what the groups are, for tables
 
 
 @dataclass

@@ -45,7 +45,7 @@ def made(
     if not survey:
         keep = domain == "simulated"
         points, labels, group, domain = points[keep], labels[keep], group[keep], domain[keep]
-    truths = Truths(labels, group, classes, "classes")
+    truths = Truths(labels, group, classes)
     about = {"variant": "v", "method": "m", "starts_from": "", "label_free": True}
     ids = np.arange(len(points)) + 100
     return Features("m", ids, domain, points, truths, about)
@@ -123,7 +123,7 @@ def test_one_domain_and_no_label_leave_the_rest():
     table = measure(alone, SETTINGS).rows
     assert set(table["domain"]) == {"simulated", "both"}
     assert not table["metric"].str.contains("domain").any()
-    nothing = Truths(np.full((240, 2), np.nan), np.full(240, -1), False, "")
+    nothing = Truths(np.full((240, 2), np.nan), np.full(240, -1), False)
     blind = measure(Features(**{**vars(made()), "truths": nothing}), SETTINGS).rows
     assert "domain_auc" in set(blind["metric"])
     assert not blind["metric"].str.contains("neighbours|classes").any()

@@ -143,7 +143,7 @@ def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
     numbers = {name: number for number, name in enumerate(class_names(table))}
     groups = np.array([numbers.get(label, -1) for label in table["label_true"]], int)
     values = np.where(groups < 0, np.nan, groups)[:, None]
-    return Truths(values, groups, True, "classes")
+    return Truths(values, groups, True)
 
 
 def evaluate(

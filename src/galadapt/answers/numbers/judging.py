@@ -73,7 +73,7 @@ def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
         values = (values - values[known].mean(axis=0)) / np.maximum(values[known].std(axis=0), 1e-9)
         edges = np.quantile(values[known, 0], np.linspace(0, 1, _FIFTHS + 1)[1:-1])
         groups[known] = np.searchsorted(edges, values[known, 0])
-    return Truths(values, groups, False, f"fifths in {quantities[0].words}")
+    return Truths(values, groups, False)
 
 
 def evaluate(

@@ -82,7 +82,7 @@ def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
     # What nobody was asked about has no share.
     values[known] = np.nan_to_num(tree.shares(tree.conditional(votes[known])))
     groups[known] = values[known][:, tree.parts[0]].argmax(axis=1)
-    return Truths(values, groups, False, "answers to the first question")
+    return Truths(values, groups, False)
 
 
 def usable(table: pd.DataFrame, tree: Tree) -> np.ndarray:
