@@ -101,7 +101,7 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     Args:
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
             that tables shall have.
-        survey_kind: What the survey is, for the sentence that evaluates the choices.
+        survey_kind: What the survey is, for the sentence that evaluates the choices; "": unnamed.
         choice: CSV with one row per criterion and candidate: `criterion`, `variant`, `method`, the
             `simulation` learned from (empty: the experiment's), the criterion's `value` (smaller is
             better; empty where it cannot be measured, as disagreement with one seed), `chosen`
@@ -448,8 +448,9 @@ def _sentences(
         return
     smallest = min(other["regret"] for other in chosen.values())
     best = [name for name, other in chosen.items() if other["regret"] == smallest]
+    named = f" ({survey_kind})" if survey_kind else ""
     yield (
-        f"Seen on this survey ({survey_kind}), with {len(candidates)} candidates: it chooses "
+        f"Seen on this survey{named}, with {len(candidates)} candidates: it chooses "
         f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in "
         f"{figures.title}; the smallest regret of a criterion is {number(smallest)} "
         f"({', '.join(best)}). Regrets below the scatter between seeds are not "

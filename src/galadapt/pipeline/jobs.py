@@ -54,13 +54,14 @@ def find(name: str) -> Stage:
 def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`.
 
-    A stage may read `quantities`, the records of what the task measures, as if it were a key of the
-    experiment.
+    A stage may read `quantities`, the records of what the task measures, and `survey_kind`, empty
+    where the survey has no kinds, as if they were keys of the experiment.
     """
     stage = find(full_name(config.task, name))
     config = config.seen_by(wildcards)
     loaded = stage.loads(config, wildcards) if stage.loads else ()
     values = config.model_dump(mode="json")
+    values["survey_kind"] = getattr(getattr(config, "survey", None), "kind", "")
     values["quantities"] = [quantity.to_dict() for quantity in task_named(config.task).quantities]
     return stage.settings(values, wildcards, loaded, of_task(config.task).values())
 

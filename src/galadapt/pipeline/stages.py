@@ -29,7 +29,9 @@ from galadapt.tasks.registry import TASKS, method_of_task
 from galadapt.tasks.registry import task as task_named
 
 #: All that an experiment is, as plain values.
-Configuration = Annotated[dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, "quantities"))]
+Configuration = Annotated[
+    dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind"))
+]
 
 
 def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:
@@ -198,9 +200,7 @@ def comparison(
 
 
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].judging])
-def choice(
-    survey_kind: Annotated[str, Key("survey.kind")], runs: Inputs, choice: Output, html: Output
-) -> None:
+def choice(survey_kind: str, runs: Inputs, choice: Output, html: Output) -> None:
     """Which method a user without survey labels would choose, and the regret of it."""
     from galadapt.evaluation.choice import choose
 
