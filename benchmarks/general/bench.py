@@ -140,9 +140,13 @@ def five_psfs(package: GeneralPackage, count: int) -> pd.DataFrame:
         noise = np.random.default_rng(SEED + 1).standard_normal(images.shape, np.float32)
         images = images / np.float32(rms) + noise
         drawn = psf.drawImage(nx=SIDE, ny=SIDE, scale=scale, method="no_pixel", dtype=float).array
+        seen = drawn.sum()
         found, spent = answers(
-            package, images, np.ones(images.shape, bool), np.ones(count), drawn / drawn.sum()
+            package, images, np.ones(images.shape, bool), np.ones(count), drawn / seen
         )
+        for measured in found.values():
+            # As `galadapt predict` does: light that the PSF puts beyond its image.
+            measured.theta[:, 0] -= np.log(seen)
         for kind, measured in found.items():
             for low, high in BINS:
                 here = (ln_flux >= low) & (ln_flux < high)

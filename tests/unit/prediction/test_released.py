@@ -121,8 +121,6 @@ def test_without_a_psf_the_command_tells_how_to_make_one(folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda psf: psf - 0.2 * psf.max(), "sum|light"),
-        (lambda psf: np.roll(psf, 9, axis=1), "off the middle"),
         (lambda psf: np.kron(psf, np.ones((12, 12))), "too wide"),
         (lambda psf: np.where(psf == psf.max(), np.nan, psf), "NaN"),
     ],
@@ -136,12 +134,13 @@ def test_a_psf_that_makes_no_sense_is_one_sentence(
         predict(RELEASED, inputs(folder, psf=tmp_path / "psf.fits"), tmp_path / "out.csv")
 
 
-def test_neither_the_norm_nor_an_even_side_of_the_psf_matters(folder: Path, tmp_path: Path) -> None:
+def test_norm_side_and_place_of_the_psf_do_not_matter(folder: Path, tmp_path: Path) -> None:
     psf = fits.getdata(folder / "psf.fits").astype(np.float64)
     fits.writeto(tmp_path / "scaled.fits", 1e3 * psf)
     fits.writeto(tmp_path / "even.fits", np.pad(psf, ((0, 1), (0, 1))))
+    fits.writeto(tmp_path / "moved.fits", np.roll(psf, 4, axis=1))
     first = predict(RELEASED, inputs(folder), tmp_path / "one.csv")
-    for name in ("scaled", "even"):
+    for name in ("scaled", "even", "moved"):
         other = predict(
             RELEASED, inputs(folder, psf=tmp_path / f"{name}.fits"), tmp_path / f"{name}.csv"
         )
