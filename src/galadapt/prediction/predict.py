@@ -31,6 +31,7 @@ from galadapt.prediction.package import Package
 from galadapt.prediction.population import reweighted
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
+from galadapt.prediction.stamps import CutoutStamps, ImageStamps
 from galadapt.prediction.suited import Suited
 
 #: Suffixes of a page.
@@ -164,7 +165,19 @@ def _provenance(
         "GA_REFER": f"errors from {package.record.reference_domain} galaxies",
         "GA_CITE": package.record.citation,
         "GA_LICNC": package.record.licence,
+        **{f"GA_NOT{number:02d}": text for number, text in enumerate(_assumed(prepared), start=1)},
     }
+
+
+def _assumed(prepared: Prepared) -> list[str]:
+    """What was assumed of the images, or of the first cutout, as their headers leave it open."""
+    found: list[str] = []
+    for source in prepared.sources:
+        if isinstance(source, ImageStamps):
+            found += source.remark.texts
+        elif isinstance(source, CutoutStamps):
+            found += source.assumed()
+    return list(dict.fromkeys(found))[:99]
 
 
 def _summarise(

@@ -5,9 +5,10 @@ Every source gives stamps at the package's pixel scale and zero point, whatever 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from galadapt.core.random import generator
 from galadapt.cutouts.cutouts import coincident, cutouts
 from galadapt.cutouts.stamps import Rejection, Stamp
 from galadapt.prediction.package import Record
-from galadapt.sky import Mosaic, edge_level, once, open_mosaic
+from galadapt.sky import Mosaic, Remarks, edge_level, open_mosaic
 from galadapt.sky.catalogues import locate
 from galadapt.stamps.format import StampSet
 
@@ -88,7 +89,7 @@ class ImageStamps(StampSource):
     processes: int = 1  #: That share the cutting.
     alone: bool = True  #: Whether objects that all lie outside are an error.
     #: Called with each doubt about the image, once however often it is opened.
-    remark: Callable[[str], None] = field(default_factory=once)
+    remark: Remarks = field(default_factory=Remarks)
 
     def __post_init__(self) -> None:
         self.name = self.path.name
@@ -175,7 +176,7 @@ class CutoutStamps(StampSource):
     options: Mapping[str, Any]
     fill: bool = False
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)  #: of each file, by kind
-    remark: Callable[[str], None] = field(default_factory=once)
+    remark: Remarks = field(default_factory=Remarks)
 
     def __post_init__(self) -> None:
         self.name, self.inputs = self.paths[0].parent.name, list(self.paths)
@@ -193,6 +194,17 @@ class CutoutStamps(StampSource):
                 places = pd.DataFrame([{"image_pixel_scale": self.record.pixel_scale}])
                 places[["x", "y", "ra", "dec", "room"]] = np.nan
             yield Batch(np.array([row]), [judged], places)
+
+    def assumed(self) -> list[str]:
+        """Remarks on the first file: the same, whatever an earlier run has measured."""
+        remark = Remarks(quiet=True)
+        options = {**self.options, **{kind: paths[0] for kind, paths in self.maps.items()}}
+        with (
+            contextlib.suppress(DataError),
+            ImageStamps(self.paths[0], self.record, self.extraction, options, remark=remark).open(),
+        ):
+            pass
+        return remark.texts
 
     def _cut(self, row: int) -> tuple[Judged, pd.DataFrame]:
         size, path = self.record.stamp_size, self.paths[row]

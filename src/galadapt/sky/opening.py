@@ -52,7 +52,7 @@ def open_mosaic(
             time); None to take the header's.
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
-        remark: Called with warnings; `once` for many images alike.
+        remark: Called with warnings; a `Remarks` for many images alike.
 
     Without weight, rms, variance and exposure, an IVAR, ERR (RMS, SIGMA...), VAR or WHT (EXP...)
     extension of the same file is used, the latter as a relative weight; without any of them the
@@ -110,14 +110,18 @@ def open_mosaic(
         yield mosaic
 
 
-def once() -> Callable[[str], None]:
-    """Log each remark of `open_mosaic` once, whatever the files it is about."""
-    logged: set[str] = set()
+class Remarks:
+    """Log each remark of `open_mosaic` once, whatever the files it is about, and keep its text."""
 
-    def remark(message: str) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """Keep remarks, and log them unless `quiet`."""
+        self._quiet = quiet
+        self.texts: list[str] = []  #: without the files' names, in their order
+
+    def __call__(self, message: str) -> None:
+        """Log a remark unless it was made before."""
         text = message.partition(": ")[2]
-        if text not in logged:
-            logged.add(text)
-            log.info(message)
-
-    return remark
+        if text not in self.texts:
+            self.texts.append(text)
+            if not self._quiet:
+                log.info(message)

@@ -32,7 +32,7 @@ from galadapt.core.packed import fits_files, stem
 from galadapt.core.photometry import known_rescaling, magnitude_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
-from galadapt.sky import Mosaic, edge_level, once, open_mosaic
+from galadapt.sky import Mosaic, Remarks, edge_level, open_mosaic
 from galadapt.sky.catalogues import FLAG_NO_FIT, FLAG_SUSPICIOUS, locate, read_objects
 from galadapt.sky.fits_files import open_fits, planes_of, unreadable
 from galadapt.sky.matching import matched
@@ -255,7 +255,7 @@ def _lay_out(
     unusable: list[str] = []
     with _cutouts(expand(survey.cutouts.path)) as found:
         cutouts = _matched(found, objects, survey.by_order, catalog)
-        options, remark = _options(survey, image), once()
+        options, remark = _options(survey, image), Remarks()
 
         def draw(row: int) -> Band:
             empty = np.zeros((cell, cell), np.float32)

@@ -312,7 +312,8 @@ REFUSALS = {
         "PSF negative": lambda w: {"psf": w.psf(-psf())},
         "PSF zero": lambda w: {"psf": w.psf(0 * psf())},
     },
-    "off the middle": {"PSF off its middle": lambda w: {"psf": w.psf(psf(shift=9))}},
+    "the PSF has the sum": {"PSF constant": lambda w: {"psf": w.psf(np.ones((51, 51)))}},
+    "off the middle": {"PSF off its middle": lambda w: {"psf": w.psf(psf(shift=19))}},
     "not a 2-D image": {
         "PSF a cube": lambda w: {"psf": w.psf(np.stack([psf()] * 3))},
         "PSF a table": lambda w: {"psf": table_file(w)},
@@ -628,10 +629,6 @@ MEASURED = {
         lambda w, c: {"psf": w.psf(psf(50))},
         lambda t, c: not has(t, Flag.PSF_UNLIKE).any(),
     ),
-    "PSF constant": (
-        lambda w, c: {"psf": w.psf(1 + 0 * psf())},
-        lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
-    ),
     "PSF of one pixel": (
         lambda w, c: {"psf": w.psf(np.ones((1, 1)))},
         lambda t, c: has(t, Flag.PSF_UNLIKE).all(),
@@ -911,7 +908,8 @@ def test_small_cutouts_are_framed_when_told(world, clean):
         cards = {"BUNIT": header["BUNIT"], "ABZP": header["ABZP"]}
         fits.PrimaryHDU(small, fits.Header(cards)).writeto(folder / f"{row.id}.fits")
     cut = {"images": None, "catalog": None, "cutouts": folder, "pixel_scale": 0.06}
-    assert main(world.arguments(**cut)) == 0
+    # Nothing is measured, which is no success.
+    assert main(world.arguments(**cut)) == 4
     assert (world.output()["reason"] == "edge").all()
     assert main(world.arguments(**cut, fill=True)) == 0
     first = world.output()
@@ -928,7 +926,7 @@ def test_a_file_of_many_images_is_no_cutout(world):
         pixels, header = hdus[0].data, hdus[0].header
     path = world.folder / "many.fits"
     fits.HDUList([fits.PrimaryHDU(), *[fits.ImageHDU(pixels, header)] * 40]).writeto(path)
-    assert main(world.arguments(images=None, catalog=None, cutouts=path)) == 0
+    assert main(world.arguments(images=None, catalog=None, cutouts=path)) == 4
     (reason,) = world.output()["reason"]
     assert "holds 40 images" in reason
     assert len(reason) < 300 + len(str(path))
@@ -939,3 +937,61 @@ def test_nothing_is_left_behind(world):
     main(world.arguments())
     main(world.arguments(images=world.folder / "none.fits", output="none.csv"))
     assert {path.name for path in world.folder.iterdir()} == {"out.csv", "out.csv.json"}
+
+
+def test_what_was_assumed_is_in_the_header(world):
+    arguments = world.arguments(images=world.image(RADESYS="GSC1"))
+    output = world.folder / "out.fits"
+    arguments = [f"--output={output}" if one.startswith("--output") else one for one in arguments]
+    assert main(arguments) == 0
+    header = fits.getheader(output, 1)
+    said = [str(header[card]) for card in header if card.startswith("GA_NOT")]
+    assert any("RADESYS is 'GSC1', which is not known; positions taken as ICRS" in s for s in said)
+    assert any("zero point 25.9463 (AB) from ABZP" in one for one in said)
+
+
+def test_few_bad_pixels_are_measured_and_flagged(world, clean):
+    """Hot pixels in an own DQ extension, or in a mask: the magnitudes stay."""
+    with fits.open(world.sky["image"]) as hdus:
+        pixels, header = hdus[0].data.copy(), hdus[0].header
+    hot = np.zeros(pixels.shape, bool)
+    hot[::23, ::29] = True
+    pixels[hot] = 30.0
+    image, mask = world.folder / "hot.fits", world.folder / "mask.fits"
+    dq = fits.ImageHDU(np.where(hot, 16, 0).astype("i2"), name="DQ")
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(pixels, header, name="SCI"), dq]).writeto(image)
+    fits.PrimaryHDU((~hot).astype("i2")).writeto(mask)
+    assert main(world.arguments(images=image)) == 0
+    found = world.output()
+    kept = measured(clean) & (clean["flags"] & int(Flag.BLENDED | Flag.NEIGHBOUR) == 0)
+    assert measured(found[kept]).all()
+    assert has(found[kept], Flag.BAD_PIXELS).mean() > 0.5
+    off = (found["magnitude"] - clean["magnitude"])[kept].abs()
+    assert off.median() < 0.1
+    bare = world.folder / "bare.fits"
+    fits.PrimaryHDU(pixels, header).writeto(bare)
+    assert main(world.arguments(images=bare, mask=mask, mask_good=True)) == 0
+    pd.testing.assert_frame_equal(
+        world.output().drop(columns="image"), found.drop(columns="image"), rtol=1e-5
+    )
+    assert main(world.arguments(images=image, max_bad_fraction=0.0)) in (0, 4)
+    assert (world.output()["reason"] == "bad_pixels").sum() > 10
+
+
+def test_maps_of_cutouts_are_matched_by_name(world):
+    folder, masks = world.folder / "cutouts", world.folder / "masks"
+    folder.mkdir()
+    masks.mkdir()
+    with fits.open(world.sky["image"]) as hdus:
+        pixels, header = hdus[0].data, hdus[0].header
+    cards = fits.Header({"BUNIT": header["BUNIT"], "ABZP": header["ABZP"]})
+    for number in (2, 10, 1):
+        fits.PrimaryHDU(pixels[100:200, 100:200], cards).writeto(folder / f"gal_{number}.fits")
+        bad = np.zeros((100, 100), "i2")
+        bad[0, number] = 1
+        fits.PrimaryHDU(bad).writeto(masks / f"gal_{number}_mask.fits")
+    cut = {"images": None, "catalog": None, "cutouts": folder, "pixel_scale": 0.06}
+    assert main(world.arguments(**cut, mask=masks)) in (0, 4)
+    assert len(world.output()) == 3
+    (masks / "gal_2_mask.fits").unlink()
+    assert main(world.arguments(**cut, mask=masks)) == 3

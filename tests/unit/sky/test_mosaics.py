@@ -15,7 +15,7 @@ from field_files import write_mosaic
 from scipy.ndimage import center_of_mass
 
 from galadapt.core.errors import DataError
-from galadapt.sky import edge_level, once, open_mosaic
+from galadapt.sky import Remarks, edge_level, open_mosaic
 from galadapt.surveys.field import tangent_wcs
 
 SIGMA = 0.01
@@ -652,7 +652,7 @@ def test_the_wcs_of_the_grid_is_that_of_its_pixels(tmp_path, wanted):
 
 
 def test_remarks_on_many_images_are_said_once(tmp_path, capsys):
-    remark = once()
+    remark = Remarks()
     for number in range(3):
         with open_mosaic(_write(tmp_path / f"{number}.fits"), remark=remark):
             pass
