@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from galadapt.config.base import DOMAINS
 from galadapt.config.features import FeatureSpace
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
@@ -157,8 +156,10 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
     ]
     with drawing(output, 1, len(panels), (3.0, 2.9)) as (figure, axes):
         for panel, (space, metric, label) in zip(axes[0], panels, strict=True):
+            ticks: set[int] = set()
             for number, one in enumerate(measured):
                 rows = one.rows[(one.rows["space"] == space) & (one.rows["metric"] == metric)]
+                ticks |= set(rows["dimension"])
                 for domain, part in rows.groupby("domain", sort=False):
                     # Methods of one colour differ in their marks.
                     panel.plot(
@@ -169,10 +170,14 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
                         ms=3,
                         lw=1.3,
                         ls="--" if domain == "survey" else "-",
-                        label=one.features.method if domain == DOMAINS[0] else "_",
+                        label=one.features.method if domain == one.features.domains[0] else "_",
                     )
+            if not ticks:
+                panel.set_title(label)
+                empty(panel, "not measured")
+                continue
             panel.set_xscale("log", base=2)
-            panel.set_xticks(sorted(set(rows["dimension"])) or [2, 128])
+            panel.set_xticks(sorted(ticks))
             panel.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
             panel.set(title=label, xlabel="dimensions")
             if metric == "reconstruction_error":
