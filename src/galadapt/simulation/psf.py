@@ -30,6 +30,9 @@ _MAX_OFF_CENTRE = 0.25  #: how far from the middle of its image it may sit, in s
 #: Sky left in the image of a PSF, over its peak, and over all its light, that is subtracted.
 _SKY_PEAK, _SKY_LIGHT = 1e-4, 0.01
 
+#: Errors of that sky from which on it is one.
+_SKY_ERRORS = 5.0
+
 #: Wings of a PSF fall as this power of the radius, or faster; a sky does not.
 _WINGS = 3.0
 
@@ -296,23 +299,29 @@ def _matrix(header: fits.Header) -> tuple[np.ndarray | None, bool]:
 def _without_sky(image: np.ndarray, path: Path, what: str) -> np.ndarray:
     """Subtract a sky that was left in the image of a PSF, and say so.
 
-    Its wings fall towards the edge, a sky does not: both are told apart by the levels at the edge
-    and at 0.7 of the way to it.
+    Its wings fall towards the edge, a sky does not: a constant and wings that fall like the power
+    `_WINGS` of the radius are fitted to the medians of rings in the outer half. Many rings average
+    what diffraction makes of them, and leave the constant's error.
     """
     rows, columns = np.indices(image.shape)
     peak = np.unravel_index(np.argmax(image), image.shape)
     radius = np.hypot(rows - peak[0], columns - peak[1])
     reach = min(image.shape) / 2 - 1
-    if reach < 8:
+    if reach < 12:
+        # Too few rings to tell a sky from wings.
         return image
-    edge, inner = (
-        float(np.median(image[np.abs(radius - share * reach) < 0.06 * reach + 0.5]))
-        for share in (0.95, 0.65)
-    )
-    fall = (0.95 / 0.65) ** _WINGS
-    sky = edge if edge < 0 else edge - max(inner - edge, 0.0) / (fall - 1)
+    rings = np.arange(reach / 2, reach + 0.5)
+    levels = np.array([np.median(image[np.abs(radius - ring) <= 0.5]) for ring in rings])
+    terms = np.stack([np.ones(len(rings)), (rings / reach) ** -_WINGS], axis=1)
+    fitted = np.linalg.lstsq(terms, levels)[0]
+    left = levels - terms @ fitted
+    scatter = (left**2).sum() / max(len(rings) - 2, 1)
+    error = math.sqrt(scatter * np.linalg.inv(terms.T @ terms)[0, 0])
+    sky = float(fitted[0])
     light = abs(sky) * image.size / max(abs(image.sum() - sky * image.size), 1e-300)
-    if abs(sky) < _SKY_PEAK * image.max() or light < _SKY_LIGHT or (edge > 0 and sky <= 0):
+    small = abs(sky) < max(_SKY_PEAK * image.max(), _SKY_ERRORS * error) or light < _SKY_LIGHT
+    # Wings fall more slowly than assumed, or faster; a sky is seen at the edge itself.
+    if small or (sky > 0) != (levels[-1] > 0) or abs(sky) > 2 * abs(levels[-1]):
         return image
     log.info(
         f"{path}: {what} has a sky of {sky / image.max():.2g} of its peak left, {100 * light:.0f} "

@@ -32,6 +32,9 @@ _PLATEAU = 11
 #: Values this far below the sky, in units of its scatter, are none of a whole-numbered image.
 _FAR = 10.0
 
+#: Squares of 0 expected by chance in an image of whole numbers whose zeros mean no data.
+_CHANCE = 1e-3
+
 #: A mask that marks more than this share of the pixels with data is not one of bad pixels.
 _MOST = 0.9
 
@@ -58,11 +61,11 @@ class Mask:
     def bad(self, box: tuple[slice, slice]) -> np.ndarray:
         """Bad pixels of a box."""
         values = self.pixels[box]
-        if self.bits == _ALL:
-            marked = values != 0
-        else:
-            marked = (np.nan_to_num(values).astype(np.int64) & self.bits) != 0
-        return np.asarray(marked != self.invert)
+        unknown = ~np.isfinite(values)
+        values = np.where(unknown, 0, values)
+        bits = values if self.bits == _ALL else values.astype(np.int64) & self.bits
+        # What is not known to be good is bad, whatever the mask marks.
+        return np.asarray(((bits != 0) != self.invert) | unknown)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class BadPixels:
     areas: bool = True  #: Whether areas of one value are: not where a noise map marks them.
     values: tuple[float, ...] = ()  #: Values that stand for no data wherever they are.
     ceiling: float = np.inf  #: Areas of larger values are clipped stars.
-    whole: bool = False  #: Whether values are whole numbers, of which only areas of 0 are no data.
+    whole: bool = False  #: Whether values are whole numbers, of which equal ones are common.
+    blank: bool = True  #: Whether areas of 0 in whole numbers are no data.
 
     def find(self, image: Pixels, box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Read a box of an image: its pixels as they are, and which of them are bad."""
@@ -87,7 +91,7 @@ class BadPixels:
         # What overflows float32 is no measurement either.
         with np.errstate(invalid="ignore"):
             bad = ~(np.abs(raw.astype(np.float64)) < np.finfo(np.float32).max)
-        if context and raw.dtype.kind == "f":
+        if context:
             bad |= self._areas(raw, image, wide)
         for value in self.values:
             bad |= raw == np.asarray(value, raw.dtype)
@@ -101,7 +105,8 @@ class BadPixels:
         known = np.where(np.isfinite(raw), raw, np.float64(1e300))
         flat = np.zeros(raw.shape, bool)
         if self.areas and self.whole:
-            flat = binary_opening(raw == 0, np.ones((_AREA, _AREA), bool))
+            if self.blank:
+                flat = binary_opening(raw == 0, np.ones((_AREA, _AREA), bool))
         elif self.areas:
             flat = _constant(known, 0.0, _AREA, self.ceiling)
         if image.steps is not None:
@@ -157,7 +162,10 @@ def bad_pixels_of(
     masks = []
     if mask is not None:
         found, header = companion(stack, mask, "mask", tuple(science.shape), path, sky)
-        meant = _ALL if invert else (bits or _bits(header, cards)[0])
+        meant, words = (bits, "as given") if bits else _bits_of_mask(header, cards)
+        meant, words = (_ALL, "all") if invert else (meant, words)
+        if meant != _ALL:
+            remark(f"{mask}: bad are the pixels of the bits {words}; others: --bad-bits")
         masks.append(Mask(found, meant, invert))
         if not invert:
             _check_share(image, masks[-1], f"{mask}: the mask", path)
@@ -176,7 +184,16 @@ def bad_pixels_of(
     for value in values:
         if value != 0 or not mapped:
             remark(f"{path}: areas that hold exactly {value:g} are taken as no data")
-    return BadPixels(tuple(masks), not mapped, tuple(v for v in values if v != 0), ceiling, whole)
+    others = tuple(value for value in values if value != 0)
+    return BadPixels(tuple(masks), not mapped, others, ceiling, whole, 0.0 in values)
+
+
+def _bits_of_mask(header: fits.Header, cards: Cards) -> tuple[int, str]:
+    """Bits of a mask given as a file: an instrument's only where it is the instrument's own."""
+    own = str(header.get("EXTNAME", "")).strip().upper() == "DQ"
+    if own or any(str(card)[:3] == "MP_" for card in header):
+        return _bits(header, cards)
+    return _ALL, "all"
 
 
 def _bits(header: fits.Header, cards: Cards) -> tuple[int, str]:
@@ -230,8 +247,12 @@ def _sample(image: Pixels) -> tuple[float, list[float], bool]:
         area = _constant(known, 0.0, _AREA, ceiling)
         found |= set(np.unique(known[area]).tolist()) if area.any() else set()
     if whole:
-        # Equal neighbours are common in whole numbers: only values far below the sky are none.
-        found = {v for v in found if v < middle - max(_FAR * scatter, 1) or v == 0}
+        # Equal neighbours are common in whole numbers: only values far below the sky are none, and
+        # 0 where no square of it would be seen by chance. Images of counts have zeros.
+        nearby = max(float(np.mean(body == 1)), float(np.mean(body == -1)))
+        chance = nearby ** (_AREA**2) * float(np.prod(image.shape))
+        blank = bool((body < 0).any()) and chance < _CHANCE
+        found = {v for v in found if v < middle - max(_FAR * scatter, 1) or (v == 0 and blank)}
     if len(found) > 8:
         # Many values that fill areas are those of an image without noise.
         found = set()

@@ -25,8 +25,11 @@ def matched(wanted: Sequence[str], names: Sequence[str]) -> list[int] | None:
     """Number of the file of each wanted name or identifier; None where they do not match.
 
     Names match as they are, else without case, else by the one number in the names of the files
-    that tells them apart (00001 and cosmos_1 are 1). Each file is taken once at most.
+    that tells them apart (00001 and cosmos_1 are 1). Each file is taken once at most, so names
+    that are wanted twice do not match.
     """
+    if len(set(wanted)) < len(wanted):
+        return None
     for change in (str, str.lower):
         places = {change(name): number for number, name in enumerate(names)}
         if len(places) == len(names) and all(change(one) in places for one in wanted):

@@ -89,7 +89,7 @@ def own_map(
             continue
         # What `CCDData` of astropy writes is named by a card.
         written = str(hdu.header.get("UTYPE", "")).lower()
-        named = {"variance": "variance", "inverse": "weight"}
+        named = {"inverse": "weight", "variance": "variance"}
         kind_by_card = next((kind for word, kind in named.items() if word in written), "rms")
         for kind, names in _OWN_MAPS.items():
             if hdu.name in names:

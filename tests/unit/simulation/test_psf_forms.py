@@ -132,6 +132,20 @@ def test_a_sky_is_noticed(tmp_path, plain, capsys):
     assert light("hole.fits") == pytest.approx(clean, abs=0.01)
 
 
+@pytest.mark.parametrize("lam_over_diam", [1.5, 2.0, 3.0, 4.0])
+@pytest.mark.parametrize("side", [31, 41, 61])
+def test_rings_and_wings_are_no_sky(tmp_path, lam_over_diam, side, capsys):
+    """A ring of a diffraction pattern at the edge, or wings that are cut off, stay."""
+    airy = galsim.Airy(lam_over_diam=lam_over_diam, obscuration=0.33)
+    for number, psf in enumerate((airy, galsim.Moffat(beta=1.8, fwhm=2 * lam_over_diam))):
+        psf = galsim.Convolve(psf, galsim.Pixel(1))
+        drawn = psf.drawImage(nx=side, ny=side, scale=1, method="no_pixel")
+        path = tmp_path / f"{number}.fits"
+        fits.PrimaryHDU(drawn.array).writeto(path)
+        make_psf(FitsPsf(path=str(path), pixel_scale=SCALE), SCALE)
+    assert "sky" not in capsys.readouterr().err
+
+
 @pytest.mark.realdata
 def test_the_real_psf_has_no_sky(galadapt_data, capsys):
     path = galadapt_data / "psf" / "hst_wfc3_f160w_060mas.fits"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.nddata import CCDData, VarianceUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS, Sip
 from forms import (
     DEC,
@@ -454,6 +454,39 @@ def test_variances_are_read(tmp_path):
         assert not weight[hot].any()
 
 
+@pytest.mark.parametrize(
+    ("kind", "power"), [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)]
+)
+def test_uncertainties_of_astropy_are_what_their_class_is(tmp_path, kind, power):
+    uncertainty = kind(np.full(SHAPE, SIGMA**power))
+    CCDData(plain_pixels(), unit="electron / s", uncertainty=uncertainty, wcs=tangent()).write(
+        tmp_path / "ccd.fits"
+    )
+    with open_mosaic(tmp_path / "ccd.fits") as mosaic:
+        np.testing.assert_allclose(mosaic.read()[1], SIGMA**-2, rtol=1e-5)
+
+
+def test_masks_given_mark_by_any_value_but_an_instruments_own_dq(tmp_path):
+    """A user's labels are no bits; what is not known to be good is bad."""
+    pixels, hot = _hot()
+    image = _sci_err_dq(
+        tmp_path / "image.fits", pixels, np.zeros(SHAPE, "i4"), {"TELESCOP": "JWST"}
+    )
+    marks = np.where(hot, 2.0, 0.0)
+    unknown = np.zeros(SHAPE, bool)
+    unknown[5:9, 5:9] = True
+    files = {"mask": (marks, ""), "dq": (marks, "DQ"), "good": (1.0 - (marks > 0), "")}
+    for name, (values, extension) in files.items():
+        values = np.where(unknown, np.nan, values).astype("f4")
+        hdu = fits.ImageHDU(values, name=extension)
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / f"{name}.fits")
+    for name, expected in (("mask", hot | unknown), ("dq", unknown), ("good", hot | unknown)):
+        with open_mosaic(
+            image, mask=tmp_path / f"{name}.fits", invert_mask=name == "good"
+        ) as mosaic:
+            np.testing.assert_array_equal(mosaic.read()[1] == 0, expected, err_msg=name)
+
+
 @pytest.mark.parametrize("value", [-1.0, -99.0, -999.0, 0.0, -32768.0, 1e30])
 @pytest.mark.parametrize("kind", ["plain", "dithered", "dithered 2"])
 def test_values_that_stand_for_no_data(tmp_path, value, kind):
@@ -499,6 +532,26 @@ def test_whole_numbers_keep_their_equal_neighbours(tmp_path):
             weight = mosaic.read()[1]
         assert not weight[:, :30].any()
         assert (weight[:, 30:] > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["i4", "f4"])
+def test_blank_areas_of_whole_numbers_are_no_data_and_zero_counts_are(tmp_path, kind):
+    """An archive's 0 in a sky of 300, or of none; a 0 of counts is a measurement."""
+    rng = np.random.default_rng(0)
+    skies = {"sky": rng.normal(300, 9, SHAPE), "subtracted": rng.normal(0, 9, SHAPE)}
+    for name, sky in skies.items():
+        sky[:, :30] = 0
+        fits.PrimaryHDU(np.rint(sky).astype(kind), plain_header()).writeto(
+            tmp_path / f"{name}.fits"
+        )
+        with open_mosaic(tmp_path / f"{name}.fits") as mosaic:
+            weight = mosaic.read()[1]
+        assert not weight[:, :30].any()
+        assert (weight[:, 30:] > 0).all()
+    counts = rng.poisson(0.2, SHAPE).astype(kind)
+    fits.PrimaryHDU(counts, plain_header()).writeto(tmp_path / "counts.fits")
+    with open_mosaic(tmp_path / "counts.fits") as mosaic:
+        assert (mosaic.read()[1] > 0).all()
 
 
 def test_a_clipped_star_is_no_hole(tmp_path):
