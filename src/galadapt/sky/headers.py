@@ -15,7 +15,17 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from galadapt.core.errors import DataError
+
 TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")  #: cards that hold the exposure time [s]
+
+
+#: Cards without which pixels would lie elsewhere on the sky.
+_PLACING = tuple(
+    [f"{name}{axis}" for name in ("CRPIX", "CRVAL", "CDELT", "CROTA") for axis in (1, 2)]
+    + [f"{name}{i}_{j}" for name in ("CD", "PC") for i in (1, 2) for j in (1, 2)]
+    + ["LONPOLE", "LATPOLE"]
+)
 
 
 class Cards:
@@ -27,10 +37,20 @@ class Cards:
     def __init__(
         self, hdus: fits.HDUList, hdu: Any, path: Path, remark: Callable[[str], None]
     ) -> None:
-        """Take the headers of an open file; `remark` is called with each card not used."""
+        """Take the headers of an open file; `remark` is called with each card not used.
+
+        Raises:
+            DataError: a card cannot be parsed that says what pixels hold or where they are.
+        """
         self._headers = [hdu.header] + ([hdus[0].header] if hdus[0] is not hdu else [])
         self._broken = [drop_unparsable(header) for header in self._headers]
         self._path, self._remark = path, remark
+        for name in ("BSCALE", "BZERO", "BLANK", *_PLACING):
+            if name in self._broken[0]:
+                raise DataError(
+                    f"{path}: the card {name} is '{self._broken[0][name]}', no number, so its "
+                    "pixels cannot be used; repair the header"
+                )
 
     def number(self, *names: str) -> float | None:
         """First finite number among some cards; None when there is none."""

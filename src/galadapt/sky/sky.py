@@ -42,6 +42,11 @@ _CONVERGED = 0.1
 #: before an error: a radius would be wrong by as much.
 _VARIATION_REMARK, _VARIATION_ERROR = 0.01, 0.03
 
+#: Cards that place pixels on the sky.
+_PLACING = re.compile(
+    r"^(CRPIX\d|CRVAL\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|LONPOLE|LATPOLE)$"
+)
+
 _DISTORTION = re.compile(r"^(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)$")
 
 
@@ -156,8 +161,9 @@ def celestial(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         warnings.simplefilter("ignore", AstropyWarning)
+        clean = _with_numbers(without_stale_distortion(header), header, path)
         try:
-            wcs = WCS(_known_frame(without_stale_distortion(header), path, remark), hdus)
+            wcs = WCS(_known_frame(clean, path, remark), hdus)
             if not wcs.has_celestial:
                 return None
             # Spectral and other axes of length 1 say nothing of the sky.
@@ -166,7 +172,8 @@ def celestial(
                 scale = 3600 * np.sqrt((wcs.pixel_scale_matrix**2).sum(axis=0))
             frame_of(wcs)
         except Exception as error:
-            reason = " ".join(str(error).split("\n")[-1].split()).rstrip(".")
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = (lines[-1] if lines else type(error).__name__).rstrip(".")
             raise DataError(f"{path}: unreadable WCS ({reason}); repair the header") from None
     if not (np.isfinite(scale).all() and (scale > 0).all() and (scale < 600).all()):
         raise DataError(
@@ -174,6 +181,31 @@ def celestial(
             "CD or CDELT in the header"
         )
     return wcs
+
+
+def _with_numbers(clean: fits.Header, header: fits.Header, path: Path) -> fits.Header:
+    """Make numbers of those in quotes among the cards that place pixels on the sky.
+
+    Raises:
+        DataError: one of them is no number: without it pixels would lie elsewhere.
+    """
+    if not str(clean.get("CTYPE1", "")).strip():
+        return clean
+    broken = [name for name in header if name not in clean and _PLACING.match(name)]
+    for name in [name for name in clean if _PLACING.match(name)]:
+        if isinstance(clean[name], str):
+            try:
+                clean[name] = float(clean[name])
+            except ValueError:
+                broken.append(name)
+        if not isinstance(clean[name], str) and not np.isfinite(clean[name]):
+            broken.append(name)
+    if broken:
+        raise DataError(
+            f"{path}: the card {broken[0]} is no number, so the place of its pixels on the sky is "
+            "not known; repair the header"
+        )
+    return clean
 
 
 def _known_frame(header: fits.Header, path: Path, remark: Callable[[str], None]) -> fits.Header:

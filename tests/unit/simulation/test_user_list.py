@@ -3,10 +3,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import Table
+from astropy import units as u
+from astropy.table import MaskedColumn, Table
 
 from galadapt.cli import main
+from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
+from galadapt.core.tables import read_columns
 from galadapt.simulation.user_list import COLUMNS
 from galadapt.stamps.format import StampSet
 
@@ -134,3 +137,30 @@ def test_missing_column_and_empty_table(tmp_path, capsys):
         "empty.csv: the table has no rows; check that it was written completely"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "parquet"])
+def test_units_and_masks_of_a_list_count(tmp_path, suffix):
+    """The same galaxies in arcsec and rad; a masked cell is no number, whatever lies under it."""
+    kinds = {"vot": "votable", "ecsv": "ascii.ecsv", "parquet": "parquet", "fits": "fits"}
+    plain = pd.read_csv(write(tmp_path))
+    table = Table.from_pandas(plain)
+    table["effective_radius"] = np.asarray(plain["effective_radius"]) * 0.06 * u.arcsec
+    table["position_angle"] = np.radians(np.asarray(plain["position_angle"])) * u.rad
+    table["magnitude"].unit = u.mag
+    columns = ("id", "magnitude", "effective_radius", "sersic_index", "ellipticity")
+    path = tmp_path / f"list.{suffix}"
+    table.write(path, format=kinds[suffix])
+    wanted = {"effective_radius": u.pix, "position_angle": u.deg}
+    found = read_columns(path, [*columns, "position_angle"], units=wanted, pixel_scale=0.06)
+    for name in (*columns, "position_angle"):
+        np.testing.assert_allclose(found[name], plain[name], rtol=1e-9)
+    first = np.arange(len(plain)) == 0
+    table["sersic_index"] = MaskedColumn(plain["sersic_index"], mask=first)
+    table.write(path, format=kinds[suffix], overwrite=True)
+    found = read_columns(path, columns, pixel_scale=0.06)
+    assert np.isnan(found["sersic_index"]).tolist() == first.tolist()
+    table["effective_radius"] = np.asarray(plain["effective_radius"]) * u.kpc
+    table.write(path, format=kinds[suffix], overwrite=True)
+    with pytest.raises(DataError, match="'effective_radius' is in 'kpc', which cannot be turned"):
+        read_columns(path, columns, units=wanted, pixel_scale=0.06)

@@ -287,6 +287,23 @@ def test_cards_that_cannot_be_parsed(tmp_path, plain, catalogue, card, text):
     same(found, plain, 1e-3, 1e-3)
 
 
+@pytest.mark.parametrize("card", ["CRPIX1", "CRVAL2", "CDELT1", "PC1_1", "BSCALE", "LONPOLE"])
+@pytest.mark.parametrize("text", ["NaN", "'NaN'", "1,5", "'here'"])
+def test_cards_that_place_or_scale_pixels_must_be_numbers(tmp_path, card, text):
+    pixels = np.round(plain_pixels() / 1e-4).astype("i4")
+    path = write_plain(tmp_path / "image.fits", pixels, BSCALE=1e-4, BZERO=0.0, PC1_1=1.0)
+    content = path.read_bytes()
+    if card.encode() not in content:
+        pytest.skip("astropy writes no such card")
+    _refused("the card|not a readable FITS file", _spoilt(path, **{card: text}))
+
+
+def test_numbers_in_quotes_are_numbers(tmp_path, plain, catalogue):
+    path = write_plain(tmp_path / "image.fits")
+    value = fits.getheader(path)["CRPIX1"]
+    same(measure(_spoilt(path, CRPIX1=f"'{value}'"), catalogue), plain, 1e-3, 1e-3)
+
+
 def test_cards_of_the_primary_header_count(tmp_path, plain, catalogue):
     primary = fits.PrimaryHDU()
     primary.header.update(ABZP=ZERO_POINT, BUNIT="e-/s", SATURATE=3.0, EXPTIME=500.0)

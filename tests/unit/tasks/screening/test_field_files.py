@@ -106,6 +106,17 @@ def test_exposures_come_from_the_table_or_the_header(tmp_path: Path) -> None:
     assert _read(files, tmp_path).table["exposure"].tolist() == [250.0, 500.0]
 
 
+def test_cards_of_the_primary_header_count(tmp_path: Path) -> None:
+    _write(tmp_path / "plain.fits", _counts(), EXPOSURE=None)
+    header = fits.getheader(tmp_path / "plain.fits")
+    first = fits.PrimaryHDU()
+    first.header.update(EXPOSURE=500.0, OBS_ID="0123", INSTRUME="EPN")
+    packed = fits.CompImageHDU(_counts(), header, compression_type="RICE_1")
+    fits.HDUList([first, packed]).writeto(tmp_path / "a.fits")
+    row = _read(_table(tmp_path, image=["a.fits"]), tmp_path).table.iloc[0]
+    assert (row["exposure"], row["group"], row["camera"]) == (500.0, "0123", "EPN")
+
+
 def _spoil(pixels: np.ndarray, value: float) -> np.ndarray:
     spoiled = pixels.astype(np.float32)
     spoiled[3, 4] = value

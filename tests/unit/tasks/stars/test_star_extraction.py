@@ -278,6 +278,24 @@ def test_saturation_is_read_from_the_header(saved: Saved) -> None:
     assert not read_frame(path, DETECTION, files(saturation=1e5)).saturated.any()
 
 
+def test_cards_and_bad_pixels_of_other_extensions_count(saved: Saved, tmp_path: Path) -> None:
+    """SATURATE in the primary header, hot pixels in a DQ extension, an area of no data."""
+    with fits.open(saved("frame.fits", field(PLACES))) as hdus:
+        pixels, header = hdus[0].data.astype("f4"), hdus[0].header
+    first = fits.PrimaryHDU()
+    first.header["SATURATE"] = 800.0
+    dq = np.zeros(pixels.shape, "i2")
+    dq[5, 7] = 16
+    pixels[5, 7], pixels[:, :20] = 5000.0, -999.0
+    image = fits.ImageHDU(pixels, header, name="SCI")
+    fits.HDUList([first, image, fits.ImageHDU(dq, name="DQ")]).writeto(tmp_path / "mef.fits")
+    frame = read_frame(tmp_path / "mef.fits", DETECTION, files())
+    assert frame.saturated.any()
+    assert frame.bad[5, 7] or frame.saturated[5, 7]
+    assert frame.bad[:, :20].all()
+    assert not frame.bad[:, 25:].all()
+
+
 @pytest.mark.realdata
 def test_a_real_crowded_plate(galadapt_data: Path, tmp_path: Path) -> None:
     folder = galadapt_data / "starfields"
