@@ -566,7 +566,7 @@ def test_blank_areas_of_whole_numbers_are_no_data_and_zero_counts_are(tmp_path, 
         assert not weight[:, :30].any()
         # Zeros beside the area may extend it.
         assert (weight[:, 30:] == 0).sum() <= 6
-    counts = rng.poisson(0.2, SHAPE).astype(kind)
+    counts = rng.poisson(1.0, SHAPE).astype(kind)
     fits.PrimaryHDU(counts, plain_header()).writeto(tmp_path / "counts.fits")
     with open_mosaic(tmp_path / "counts.fits") as mosaic:
         assert (mosaic.read()[1] > 0).all()
