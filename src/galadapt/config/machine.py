@@ -93,6 +93,8 @@ class Tracking(Section):
 class Downloads(Section):
     """Where published data are, or are downloaded to. Changes no result."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     folder: str = Field(
         "data/downloads", description="Folder of the files; environment variables expand."
     )
@@ -107,6 +109,14 @@ class Downloads(Section):
         "config/checksums.txt",
         description="Record of the checksums of first downloads; keep it under version control.",
     )
+
+    @field_validator("mirrors")
+    @classmethod
+    def _no_secrets(cls, mirrors: list[str]) -> list[str]:
+        # The value is not repeated: it may hold a password.
+        if any(re.search(r"//[^/]*@", mirror) for mirror in mirrors):
+            raise ValueError("an address holds credentials, which would be stored; use ~/.netrc")
+        return mirrors
 
     @classmethod
     def from_environment(cls) -> Downloads:

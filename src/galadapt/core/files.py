@@ -201,11 +201,12 @@ def write_text(path: str | Path, text: str) -> None:
 PROJECT_VARIABLE = "GALADAPT_PROJECT"
 
 
-def expand(path: str) -> Path:
+def expand(path: str, *, beside: bool = True) -> Path:
     """Expand environment variables and ``~`` in a path; a DataError if a variable is not set.
 
     A relative path is one below the current folder or, where nothing is there and a workflow that
-    lies elsewhere has the file, below the folder of the workflow.
+    lies elsewhere has the file, below the folder of the workflow (not for files to be written:
+    `beside` is False).
     """
     expanded = os.path.expandvars(path)
     unset = re.search(r"\$\{?(\w+)", expanded)
@@ -214,10 +215,10 @@ def expand(path: str) -> Path:
             f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
         )
     found = Path(expanded).expanduser()
-    if found.is_absolute() or found.exists():
+    if not beside or found.is_absolute() or found.exists():
         return found
-    beside = Path(os.environ.get(PROJECT_VARIABLE, ".")) / found
-    return beside if beside.exists() else found
+    there = Path(os.environ.get(PROJECT_VARIABLE, ".")) / found
+    return there if there.exists() else found
 
 
 class _OneOfEach(yaml.SafeLoader):

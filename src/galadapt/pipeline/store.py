@@ -40,7 +40,7 @@ def database(uri: str) -> Path | None:
     """
     if not uri.startswith(LOCAL_STORE):
         return None
-    return expand(uri.removeprefix(LOCAL_STORE)).resolve()
+    return expand(uri.removeprefix(LOCAL_STORE), beside=False).resolve()
 
 
 def address(uri: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 from galadapt.cli import main
 from galadapt.config.machine import Tracking
 from galadapt.core.errors import ConfigError, RunError
+from galadapt.core.files import expand
 from galadapt.pipeline import mlflow, store
 from galadapt.tasks.reading import load
 
@@ -53,6 +54,23 @@ def test_wrong_addresses_are_refused_and_not_repeated(uri, reason, repository, t
 )
 def test_addresses_without_secrets_are_taken(uri: str) -> None:
     assert Tracking(uri=uri).uri == uri
+
+
+def test_mirrors_hold_no_secrets_either(repository, tmp_path) -> None:
+    (tmp_path / "mirror.yaml").write_text("downloads: {mirrors: ['https://me:hunter2@host/data']}")
+    with pytest.raises(ConfigError, match=r"downloads\.mirrors: .*holds credentials") as caught:
+        load(repository / "config/config.yaml", tmp_path / "mirror.yaml")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_store_lies_in_the_folder_of_the_run(monkeypatch, tmp_path) -> None:
+    """Inputs are found beside a workflow that lies elsewhere; its store is not ours."""
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "m.db").write_text("")
+    monkeypatch.setenv("GALADAPT_PROJECT", str(tmp_path / "workflow"))
+    monkeypatch.chdir(tmp_path)
+    assert expand("m.db") == tmp_path / "workflow" / "m.db"
+    assert store.database("sqlite:///m.db") == tmp_path / "m.db"
 
 
 def test_the_home_folder_is_expanded(monkeypatch, tmp_path) -> None:
