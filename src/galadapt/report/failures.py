@@ -19,8 +19,8 @@ from galadapt.stamps.format import StampSet
 #: Parts of the survey's test set with equal numbers of galaxies, by a true value.
 _PARTS = 3
 
-#: Fewest galaxies of a part that is judged.
-_FEWEST = 8
+#: Fewest galaxies of a part that is judged: the scatter of fewer is uncertain by a fifth and more.
+_FEWEST = 20
 
 #: A part is named as worse than another from this ratio of their scatters on.
 _WORSE = 1.5
