@@ -247,13 +247,25 @@ def _sample(image: Pixels) -> tuple[float, list[float], bool]:
         area = _constant(known, 0.0, _AREA, ceiling)
         found |= set(np.unique(known[area]).tolist()) if area.any() else set()
     if whole:
-        # Equal neighbours are common in whole numbers: only values far below the sky are none, and
-        # 0 where no square of it would be seen by chance. Images of counts have zeros.
-        nearby = max(float(np.mean(body == 1)), float(np.mean(body == -1)))
-        chance = nearby ** (_AREA**2) * float(np.prod(image.shape))
-        blank = bool((body < 0).any()) and chance < _CHANCE
-        found = {v for v in found if v < middle - max(_FAR * scatter, 1) or (v == 0 and blank)}
+        found = {value for value in found if _blank(value, flat, float(np.prod(image.shape)))}
     if len(found) > 8:
         # Many values that fill areas are those of an image without noise.
         found = set()
     return ceiling, sorted(found), whole
+
+
+def _blank(value: float, flat: np.ndarray, pixels: float) -> bool:
+    """Whether a whole number that fills areas stands for no data, though equal ones are common.
+
+    It does far below the others; 0 also where no square of it is to be expected by chance. Images
+    of counts have zeros.
+    """
+    others = flat[flat != value]
+    if not len(others):
+        return True
+    low, middle = np.percentile(others, [16, 50])
+    if value < middle - max(_FAR * (middle - low), 1.0):
+        return True
+    nearby = max(float(np.mean(others == 1)), float(np.mean(others == -1)))
+    expected = nearby ** (_AREA**2) * pixels
+    return value == 0 and bool((others < 0).any()) and expected < _CHANCE
