@@ -89,6 +89,8 @@ class Record(Section):
     extraction: Extraction  #: How stamps are cut out.
     #: Whether stamps may reach beyond the image; the networks are given which pixels are missing.
     beyond_edges: bool = False
+    #: Whether the networks are given the noise, so that any is usual.
+    noise_is_input: bool = False
     training_ranges: dict[str, Interval]  #: Smallest and largest training label, by parameter.
     method: dict[str, Any]  #: Settings of the training.
     labels_of: tuple[str, ...]  #: Domains whose labels were trained on.

@@ -193,6 +193,7 @@ def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) 
             background_box=_MESH, max_bad_fraction=_BAD, max_neighbour_fraction=1.0
         ),
         beyond_edges=True,
+        noise_is_input=True,
         training_ranges=ranges,
         method={},
         labels_of=("simulated",),

@@ -58,7 +58,14 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
         errors: Their 68 % errors (n, p).
     """
     measured = np.isfinite(predicted).all(axis=1)
-    outside = measured & _outside(record, predicted)
+    noise = _column(raw, "local_rms") / record.pixel_rms
+    ranged = predicted
+    if record.noise_is_input and "magnitude" in record.parameters:
+        # Ranges are those of the images' typical noise; the limits of others move with theirs.
+        ranged = predicted.copy()
+        ranged[:, record.parameters.index("magnitude")] += 2.5 * np.log10(noise)
+        noise = np.ones(len(raw))
+    outside = measured & _outside(record, ranged)
     offsets, apart = _distances(record, raw, errors)
     tension = _largest(apart)
     beyond = _light_beyond(record, raw, predicted)
@@ -67,13 +74,12 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
     known = np.hypot(errors[:, place], 1.09 * _column(raw, "flux_ratio_err"))
     limit = np.clip(_DISAGREES * known, _LEAST_MAGNITUDES, _MOST_MAGNITUDES)
     known_well = (offsets[..., 1] < _KNOWN * errors) & (apart < _CONFIRMS)
-    doubtful = _near_a_limit(record, predicted, errors, offsets, known_well)
+    doubtful = _near_a_limit(record, ranged, errors, offsets, known_well)
     correlated = _correlated(record, raw) & ~known_well.all(axis=1)
     if "magnitude" in record.parameters:
-        faint = predicted[:, place] > record.claimed_ranges["magnitude"].high
+        faint = ranged[:, place] > record.claimed_ranges["magnitude"].high
         confirmed = (apart[:, place] < _CONFIRMS) & (light < np.maximum(_CONFIRMS * known, 0.05))
         doubtful |= faint & ~confirmed
-    noise = _column(raw, "local_rms") / record.pixel_rms
     flags = np.zeros(len(raw), np.int64)
     for flag, rows in (
         (Flag.OUT_OF_RANGE, outside),
