@@ -89,8 +89,8 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
     if wanted is None:
         if abs(scales[0] / scales[1] - 1) > SCALE_TOLERANCE:
             raise DataError(
-                f"{path}: pixels are {scales[0]:.4f} x {scales[1]:.4f} arcsec, not square; give "
-                "the pixel_scale to resample to"
+                f"{path}: pixels are {scales[0]:.4f} x {scales[1]:.4f} arcsec, not square; "
+                "resample it to square ones (drizzle, SWarp)"
             )
         return float(scales.mean())
     if np.isnan(scales).any():

@@ -480,7 +480,7 @@ def test_pixels_that_are_not_square(tmp_path):
     header = wcs.to_header()
     header["BUNIT"] = "e-/s"
     fits.PrimaryHDU(data, header).writeto(tmp_path / "image.fits")
-    _refused("0.0600 x 0.1200 arcsec, not square; give the pixel_scale", tmp_path / "image.fits")
+    _refused("0.0600 x 0.1200 arcsec, not square; resample it to square", tmp_path / "image.fits")
     with open_mosaic(tmp_path / "image.fits", pixel_scale=0.06) as mosaic:
         assert mosaic.shape == (300, 200)
         read = mosaic.read()[0]
