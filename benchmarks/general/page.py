@@ -30,7 +30,9 @@ def record_table(rows: Sequence[dict[str, Any]], kind: str) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     table = pd.DataFrame(rows)
-    for (low, high), some in table[table["kind"] == kind].groupby(["ln_flux_low", "ln_flux_high"]):
+    groups = table[table["kind"] == kind].groupby(["ln_flux_low", "ln_flux_high"])
+    # All brightnesses together come first.
+    for (low, high), some in sorted(groups, key=lambda one: (one[0][1] - one[0][0] < 9, one[0])):
         found = some.set_index("quantity").loc[list(NAMES)]
         cells = [" ".join(short(value, 3) for value in found[name]) for name in ("nmad", "r2")]
         cells += [
