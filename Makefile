@@ -31,7 +31,7 @@ RESULTS = $(if $(PRESET),results/presets/$(PRESET),results$(if $(TASK),/$(TASK))
 # Results get versions where there are versions of the code: a source archive has none.
 VERSION = if test -e .git; then dvc commit --force --quiet $(MILESTONES); else echo "No git repository here: DVC keeps no version of these results."; fi
 
-.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-refinement bench-fitters lint format lock docs wheel document mlflow clean
+.PHONY: help env env-gpu demo run $(OTHERS) test bench-simulation bench-extraction bench-prediction bench-training bench-trust bench-refinement bench-fitters lint format lock docs wheel document mlflow clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+|\$$\(OTHERS\)):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/$$(OTHERS)/$(OTHERS)/' | expand -t 18
@@ -82,6 +82,9 @@ bench-training: env ## stamps per second of training, and the time spent on feed
 
 bench-refinement: env ## scatter, errors and time of the refinement by the pixels
 	python benchmarks/refinement/bench.py
+
+bench-trust: env ## what galadapt predict's flags miss, and what they cost: MODEL=folder of a package
+	python benchmarks/trust/bench.py --model $(MODEL)
 
 bench-fitters: env .venv-fitters/ready ## compare galadapt with profile fitters: MODEL=folder COUNT=stamps
 	python benchmarks/fitters/bench.py --model $(MODEL) --count $(COUNT) $(if $(PRESET),--config config/config.yaml config/presets/$(PRESET).yaml)

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import Column, Table
+from scipy.special import ndtri
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import atomic, write_csv, write_json, write_parquet
@@ -41,6 +42,7 @@ COLUMNS = {
     "ellipticity": ("", "1 - b/a"),
     "signal_to_noise": ("", "of the detected pixels"),
     "position_angle": ("deg", "of the major axis, from the image's +y counter-clockwise"),
+    "position_angle_sky": ("deg", "of the major axis, from north through east, -90 to 90"),
     "x_centre": ("pix", "column of the galaxy's centre on the image, 0-based"),
     "y_centre": ("pix", "row of the galaxy's centre on the image, 0-based"),
     **{
@@ -76,6 +78,7 @@ UCDS = {
     "sersic_index": "src.morph.param",
     "ellipticity": "src.ellipticity",
     "position_angle": "pos.posAng",
+    "position_angle_sky": "pos.posAng;pos.eq",
     "x_centre": "pos.cartesian.x;instr.det",
     "y_centre": "pos.cartesian.y;instr.det",
     "signal_to_noise": "stat.snr",
@@ -103,6 +106,16 @@ _CHECKS = (
     *("signal_to_noise", "expected_signal_to_noise", "segment_magnitude", "flux_ratio", "chi2"),
     *("tension", "noise_correlation", "light_beyond", "unlike"),
 )
+
+#: Systematic errors (1 sigma) of magnitude [mag] and ellipticity, and relative ones of radius and
+#: index: what the sampling and wings of a PSF, and the sky, leave on the brightest galaxies that
+#: benchmarks/trust draws.
+SYSTEMATIC = {
+    "magnitude": 0.01,
+    "effective_radius": 0.01,
+    "sersic_index": 0.02,
+    "ellipticity": 0.003,
+}
 
 #: Coverage of the errors by which measurements are judged, whatever level is asked for.
 JUDGED = 0.68
@@ -173,6 +186,10 @@ def assemble(
     for name in FURTHER:
         if name in raw:
             table[name] = raw[name].to_numpy(float)
+        if name == "position_angle" and name in raw:
+            # Stamps keep the grid of the image, however it lies on the sky.
+            turned = raw["up"].to_numpy(float) + raw["handed"].to_numpy(float) * table[name]
+            table["position_angle_sky"] = (turned + 90) % 180 - 90
     table["flags"] = flags.astype(np.int32)
     table["reason"] = raw["reason"].to_numpy()
     return table
@@ -196,7 +213,17 @@ def _errors(
         fainter = 2.5 * np.log10(np.where(noise > 1, noise, 1.0))
         alike = predicted.copy()
         alike[:, package.record.parameters.index("magnitude")] += fainter
-    return package.intervals.errors(alike, spread, level)
+    errors = package.intervals.errors(alike, spread, level)
+    if isinstance(package, Suited):
+        # Errors from noise alone have no lower end; PSF and zero point are not known better.
+        shares = [
+            SYSTEMATIC.get(name, 0.0)
+            * (np.abs(predicted[:, column]) if QUANTITIES[name].positive else 1.0)
+            for column, name in enumerate(package.record.parameters)
+        ]
+        floor = np.broadcast_to(np.stack(np.broadcast_arrays(*shares), axis=1), errors.shape)
+        errors = np.hypot(errors, floor * ndtri((1 + level) / 2))
+    return errors
 
 
 def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:

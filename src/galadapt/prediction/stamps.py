@@ -53,7 +53,8 @@ class Batch:
     rows: np.ndarray  #: Their rows in the table of objects (n,).
     judged: list[Judged]
     #: x, y [0-based px of the image itself], ra, dec [deg], image_pixel_scale [arcsec/px] and
-    #: room, the distance from the image's nearest edge [px of the stamp]; NaN where unknown.
+    #: room, the distance from the image's nearest edge [px of the stamp]; up, the position angle of
+    #: the image's +y [deg], and handed, 1 where east is left of north, else -1. NaN where unknown.
     places: pd.DataFrame
 
 
@@ -153,7 +154,21 @@ def _places(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
     ny, nx = mosaic.shape
     room = np.min([x + 0.5, nx - 0.5 - x, y + 0.5, ny - 0.5 - y], axis=0)
     places = {"x": own_x, "y": own_y, "ra": ra, "dec": dec, "image_pixel_scale": scale}
-    return pd.DataFrame({**places, "room": room})
+    up, handed = np.full(len(x), np.nan), np.full(len(x), np.nan)
+    if finite.any():
+        up[finite], handed[finite] = _orientation(mosaic, x[finite], y[finite])
+    return pd.DataFrame({**places, "room": room, "up": up, "handed": handed})
+
+
+def _orientation(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position angle of the image's +y [deg], and 1 where east is left of north, else -1."""
+    ra, dec = mosaic.sky(x, y)
+    east, north = [], []
+    for to_ra, to_dec in (mosaic.sky(x + 1, y), mosaic.sky(x, y + 1)):
+        east.append(((to_ra - ra + 180) % 360 - 180) * np.cos(np.radians(dec)))
+        north.append(to_dec - dec)
+    up = np.degrees(np.arctan2(east[1], north[1]))
+    return up, np.sign(east[1] * north[0] - east[0] * north[1])
 
 
 def native(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -192,7 +207,7 @@ class CutoutStamps(StampSource):
                 reason = str(error).removeprefix(f"{self.paths[row]}: ")
                 judged = Rejection(reason, np.nan)
                 places = pd.DataFrame([{"image_pixel_scale": self.record.pixel_scale}])
-                places[["x", "y", "ra", "dec", "room"]] = np.nan
+                places[["x", "y", "ra", "dec", "room", "up", "handed"]] = np.nan
             yield Batch(np.array([row]), [judged], places)
 
     def assumed(self) -> list[str]:
@@ -359,6 +374,11 @@ class StampSetStamps(StampSource):
                 ]
                 places = objects[["ra", "dec"]].iloc[some].astype(float)
                 places = places.assign(
-                    x=np.nan, y=np.nan, image_pixel_scale=self._scale, room=np.nan
+                    x=np.nan,
+                    y=np.nan,
+                    image_pixel_scale=self._scale,
+                    room=np.nan,
+                    up=np.nan,
+                    handed=np.nan,
                 )
                 yield Batch(some, judged, places)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.wcs import WCS
 
 from galadapt.config.base import Interval
 from galadapt.config.image import GaussianPsf, Image
@@ -15,6 +19,7 @@ from galadapt.prediction.checks import Checker, noise_correlation
 from galadapt.prediction.flags import REMEDIES, Flag
 from galadapt.prediction.intervals import WidestIntervals
 from galadapt.prediction.package import FAINT_MARGIN, Member, Record
+from galadapt.prediction.stamps import _orientation
 from galadapt.prediction.trust import doubts
 from galadapt.simulation.noise import kernel
 from galadapt.simulation.psf import make_psf
@@ -188,3 +193,19 @@ def test_errors_are_those_of_the_domain_where_networks_do_worse():
 
 def test_every_flag_has_a_remedy():
     assert set(REMEDIES) == set(Flag)
+
+
+@pytest.mark.parametrize(("turn", "flipped"), [(0, False), (50, False), (0, True), (-20, True)])
+def test_angles_on_the_image_are_turned_to_the_sky(turn, flipped):
+    angle = np.radians(turn)
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turned @ np.diag([1.0 if flipped else -1.0, 1.0])
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 60.0]
+    wcs.wcs.crpix, wcs.wcs.cd = [101, 101], matrix * 0.06 / 3600
+    mosaic: Any = SimpleNamespace(sky=wcs.pixel_to_world_values)
+    up, handed = _orientation(mosaic, np.array([100.0]), np.array([100.0]))
+    # A direction on the sky, 35 degrees from north through east, and where it lies on the image.
+    x, y = np.linalg.inv(matrix) @ [np.sin(np.radians(35)), np.cos(np.radians(35))]
+    on_image = np.degrees(np.arctan2(-x, y))
+    assert (up + handed * on_image - 35 + 180) % 360 - 180 == pytest.approx(0, abs=1e-3)
