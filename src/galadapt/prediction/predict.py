@@ -12,7 +12,7 @@ import pandas as pd
 from galadapt import __version__
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
-from galadapt.core.files import canonical_json
+from galadapt.core.files import canonical_json, expand
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.prediction.arguments import check_arguments
@@ -141,10 +141,19 @@ def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None, fast: b
             "inputs": [[input_digest(path) for path in one.inputs] for one in prepared.sources],
             "options": {name: str(value) for name, value in inputs.options.items()},
             "fill": inputs.fill,
-            "psf": prepared.psf.model_dump(mode="json"),
+            "maps": {
+                kind: [input_digest(path) for path in paths] for kind, paths in inputs.maps.items()
+            },
+            "psf": [prepared.psf.model_dump(mode="json"), _psf_digest(prepared)],
             "objects": digest(objects.to_numpy()),
         }
     )
+
+
+def _psf_digest(prepared: Prepared) -> str:
+    """Identify the content of the PSF's file; "" where it has none."""
+    path = getattr(prepared.psf, "path", None)
+    return input_digest(expand(path)) if path else ""
 
 
 def _provenance(
@@ -161,6 +170,8 @@ def _provenance(
         "GA_INPUT": ", ".join(dict.fromkeys(source.name for source in prepared.sources)),
         "GA_CATLG": catalog.name if catalog else "none",
         "GA_CATDG": input_digest(catalog)[:16] if catalog else "none",
+        "GA_PSF": f"{prepared.psf.kind} {getattr(prepared.psf, 'path', '')}".strip(),
+        "GA_PSFDG": _psf_digest(prepared)[:16] or "none",
         "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
         "GA_REFER": f"errors from {package.record.reference_domain} galaxies",
         "GA_CITE": package.record.citation,

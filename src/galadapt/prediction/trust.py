@@ -69,7 +69,9 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
     offsets, apart = _distances(record, raw, errors)
     tension = _largest(apart)
     beyond = _light_beyond(record, raw, predicted)
-    light = np.abs(2.5 * np.log10(_column(raw, "flux_ratio")))
+    ratio = _column(raw, "flux_ratio")
+    # No light at all where a galaxy is predicted is the largest disagreement.
+    light = np.where(ratio <= 0, np.inf, np.abs(2.5 * np.log10(np.where(ratio > 0, ratio, np.nan))))
     place = record.parameters.index("magnitude") if "magnitude" in record.parameters else 0
     known = np.hypot(errors[:, place], 1.09 * _column(raw, "flux_ratio_err"))
     limit = np.clip(_DISAGREES * known, _LEAST_MAGNITUDES, _MOST_MAGNITUDES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import galsim
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +21,9 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction import measure
 from galadapt.prediction.catalogue import write_catalogue
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.inputs import Inputs, prepare
 from galadapt.prediction.package import read_package
-from galadapt.prediction.predict import predict
+from galadapt.prediction.predict import _resume_key, predict
 from galadapt.stamps.format import StampSet, write_stamps
 
 
@@ -160,6 +161,18 @@ def test_a_changed_input_starts_anew(package, inputs, tmp_path, monkeypatch, rew
     table = predict(package, changed, tmp_path / "out.csv")
     fresh = predict(package, changed, tmp_path / "fresh.csv")
     pd.testing.assert_frame_equal(table, fresh)
+
+
+def test_another_psf_in_the_same_file_starts_anew(package, inputs, tmp_path):
+    """The part that was measured through the first one is not continued."""
+    path = tmp_path / "psf.fits"
+    keys = []
+    for fwhm in (0.17, 0.3):
+        drawn = galsim.Gaussian(fwhm=fwhm).drawImage(nx=41, ny=41, scale=0.06)
+        fits.PrimaryHDU(drawn.array).writeto(path, overwrite=True)
+        prepared = prepare(package, replace(inputs, psf=path, psf_pixel_scale=0.06))
+        keys.append(_resume_key(prepared, inputs, None, False))
+    assert keys[0] != keys[1]
 
 
 def test_the_order_of_a_catalogue_changes_no_number(package, inputs, whole, tmp_path, catalog_of):

@@ -127,6 +127,15 @@ def test_a_wrong_prediction_is_flagged(record, checker, wrong, expected):
     assert flags & expected == expected
 
 
+def test_a_galaxy_where_there_is_no_light_disagrees(record):
+    raw = pd.DataFrame({"flux_ratio": [-0.4, 0.0, 1.0, np.nan], "flux_ratio_err": 0.1})
+    raw = raw.assign(local_rms=RMS, unlike=0.5, room=np.nan)
+    values = np.array([[21.0, 5.0, 2.0, 0.4]] * 4)
+    found = doubts(record, raw, values, np.repeat(ERRORS, 4, axis=0))
+    disagrees = (found.flags & int(Flag.FLUX_DISAGREES)) > 0
+    assert disagrees.tolist() == [True, True, False, False]
+
+
 def test_a_galaxy_fainter_than_any_is_not_believed(record, checker):
     """Networks answer it with their faintest magnitude, well inside the training's range."""
     flags, _, _ = judged(record, checker, stamp_of([25.0, 4.0, 1.0, 0.2]), [23.4, 9.0, 2.5, 0.3])
