@@ -35,6 +35,9 @@ _FAR = 10.0
 #: Squares of 0 expected by chance in an image of whole numbers whose zeros mean no data.
 _CHANCE = 1e-3
 
+#: Share of negative pixels of an image with noise about a sky of 0.
+_NEGATIVE = 0.1
+
 #: A mask that marks more than this share of the pixels with data is not one of bad pixels.
 _MOST = 0.9
 
@@ -180,7 +183,9 @@ def bad_pixels_of(
             _check_share(image, masks[-1], f"{path}: its extension {hdu.name}", path)
             remark(f"{path}: bad pixels from its extension {hdu.name}; bits {words}")
             break
-    ceiling, values, whole = _sample(image)
+    ceiling, values, whole, noisy = _sample(image)
+    # In a model without noise zeros are values; with noise an area of them is none.
+    mapped = mapped and not (noisy and 0.0 in values)
     for value in values:
         if value != 0 or not mapped:
             remark(f"{path}: areas that hold exactly {value:g} are taken as no data")
@@ -226,13 +231,13 @@ def _check_share(image: Pixels, mask: Mask, what: str, path: Path) -> None:
         )
 
 
-def _sample(image: Pixels) -> tuple[float, list[float], bool]:
-    """Level of clipped stars, values that fill areas below it, and whether all are whole."""
+def _sample(image: Pixels) -> tuple[float, list[float], bool, bool]:
+    """Level of clipped stars, values that fill areas below it, whether all are whole, and noisy."""
     parts = [np.asarray(image[box]) for box in sample_boxes(image.shape)]
     flat = np.concatenate([part.ravel()[:: max(1, part.size // 2**18)] for part in parts])
     flat = flat[np.isfinite(flat)].astype(np.float64)
     if not len(flat):
-        return np.inf, [], False
+        return np.inf, [], False, False
     values, counts = np.unique(flat, return_counts=True)
     # The sky, without what stands for no data.
     body = flat[~np.isin(flat, values[counts > max(9, 0.02 * len(flat))])]
@@ -251,7 +256,7 @@ def _sample(image: Pixels) -> tuple[float, list[float], bool]:
     if len(found) > 8:
         # Many values that fill areas are those of an image without noise.
         found = set()
-    return ceiling, sorted(found), whole
+    return ceiling, sorted(found), whole, float(np.mean(body < 0)) > _NEGATIVE
 
 
 def _blank(value: float, flat: np.ndarray, pixels: float) -> bool:
@@ -262,7 +267,8 @@ def _blank(value: float, flat: np.ndarray, pixels: float) -> bool:
     """
     others = flat[flat != value]
     if not len(others):
-        return True
+        # All pixels alike: a model, or nothing.
+        return value <= 0
     low, middle = np.percentile(others, [16, 50])
     if value < middle - max(_FAR * (middle - low), 1.0):
         return True

@@ -158,6 +158,11 @@ def celestial(
     Raises:
         DataError: the WCS cannot be read, or is of no frame on the sky.
     """
+    first = hdus[0].header if hdus is not None and not hdus[0].shape else {}
+    if "CTYPE1" in first and "CTYPE1" not in header:
+        # Extensions inherit the cards of a primary header without an image.
+        header = first
+        remark(f"{path}: the WCS is that of the primary header")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         warnings.simplefilter("ignore", AstropyWarning)

@@ -319,6 +319,14 @@ def test_cards_of_the_primary_header_count(tmp_path, plain, catalogue):
             assert (mosaic.exposure_time, mosaic.saturation) == (500.0, 3.0)
 
 
+def test_the_wcs_of_the_primary_header_counts(tmp_path, plain, catalogue):
+    image = fits.ImageHDU(plain_pixels(), fits.Header({"BUNIT": "e-/s"}))
+    fits.HDUList([fits.PrimaryHDU(header=plain_header()), image]).writeto(tmp_path / "a.fits")
+    found = measure(tmp_path / "a.fits", catalogue)
+    same(found, plain, 1e-3, 1e-3)
+    assert "the WCS is that of the primary header" in " ".join(found.attrs["remarks"])
+
+
 def test_asinh_stacks_are_made_linear(tmp_path, plain, catalogue):
     offset, softening = 0.01, 0.02
     squeezed = 2.5 * np.log10(np.e) * np.arcsinh((plain_pixels() - offset) / (2 * softening))
@@ -539,6 +547,18 @@ def test_no_data_is_said_and_holes_are_no_data_too(tmp_path):
     assert "areas that hold exactly -999 are taken as no data" in " ".join(remarks)
 
 
+def test_zeros_under_a_weight_map_that_knows_nothing_of_them(tmp_path):
+    pixels = plain_pixels().copy()
+    pixels[:60] = 0
+    image, weight = write_plain(tmp_path / "image.fits", pixels), tmp_path / "weight.fits"
+    fits.PrimaryHDU(np.full(SHAPE, SIGMA**-2.0)).writeto(weight)
+    with open_mosaic(image, weight) as mosaic:
+        assert not mosaic.read()[1][:60].any()
+    model = write_plain(tmp_path / "model.fits", np.maximum(pixels - 0.05, 0))
+    with open_mosaic(model, weight) as mosaic:
+        assert (mosaic.read()[1] > 0).all()
+
+
 def test_whole_numbers_keep_their_equal_neighbours(tmp_path):
     counts = np.random.default_rng(0).poisson(0.8, SHAPE) + 5
     counts[:, :30] = -32768
@@ -568,7 +588,7 @@ def test_blank_areas_of_whole_numbers_are_no_data_and_zero_counts_are(tmp_path, 
         # Zeros beside the area may extend it.
         assert (weight[:, 30:] == 0).sum() <= 6
     # No noise can be measured in so few counts, so the image is not opened.
-    _, values, whole = _sample(rng.poisson(0.2, SHAPE).astype(kind))
+    _, values, whole, _ = _sample(rng.poisson(0.2, SHAPE).astype(kind))
     assert whole and values == []
 
 
