@@ -187,6 +187,8 @@ def read_objects(
         if name not in ("id", "name"):
             unit = given_unit(units[name], name) if name in units else None
             unit = unit or written.get(column)
+            if name == "ra" and name not in units and unit == u.deg:
+                _check_hours(rows[column], path)
             values[name] = _values(rows[column], name, unit, pixel_scale, path)
     found.update(_positions(values, chosen, columns, one_based, path))
     found.update(_labels(values, path))
@@ -412,6 +414,15 @@ def _values(
             f"'{wanted}' or the like in units"
         )
     return values * unit.to(wanted)
+
+
+def _check_hours(column: pd.Series, path: Path) -> None:
+    """Refuse right ascensions with minutes in a column said to be in degrees: hours are usual."""
+    if not pd.api.types.is_numeric_dtype(column) and column.astype(str).str.contains(":").any():
+        raise DataError(
+            f"{path}: column '{column.name}' is said to be in deg but holds '{column.iloc[0]}'; "
+            "give in units whether ra is in hourangle or deg"
+        )
 
 
 def _positions(

@@ -289,6 +289,13 @@ def test_what_is_no_angle(tmp_path, ra, message):
         read_objects(path)
 
 
+def test_hours_in_a_column_of_degrees_are_asked_about(tmp_path):
+    path = _text(tmp_path / "c.csv", "id,ra (deg),dec (deg)\n1,10:00:24.5,2:12:36.7\n")
+    with pytest.raises(DataError, match=r"is said to be in deg but holds '10:00:24.5'; give in un"):
+        read_objects(path)
+    assert read_objects(path, units={"ra": "hourangle"})["ra"][0] == pytest.approx(150.102083333)
+
+
 def test_many_rows_of_sexagesimal_text_take_no_time(tmp_path):
     count = 20_000
     place = SkyCoord(np.linspace(0, 359, count), np.linspace(-89, 89, count), unit="deg")
