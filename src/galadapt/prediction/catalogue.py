@@ -18,10 +18,10 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.files import atomic, write_csv, write_json, write_parquet
 from galadapt.core.quantity import QUANTITIES
 from galadapt.general.parameters import PARAMETERS as NUMBERS
+from galadapt.prediction.any_image import AnyImagePackage
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Package
 from galadapt.prediction.recalibration import Recalibration
-from galadapt.prediction.suited import Suited
 from galadapt.prediction.trust import doubts
 
 #: Suffixes of outputs.
@@ -122,7 +122,7 @@ JUDGED = 0.68
 
 
 def assemble(
-    package: Package | Suited,
+    package: Package | AnyImagePackage,
     objects: pd.DataFrame,
     raw: pd.DataFrame,
     level: float,
@@ -196,7 +196,7 @@ def assemble(
 
 
 def _errors(
-    package: Package | Suited,
+    package: Package | AnyImagePackage,
     raw: pd.DataFrame,
     predicted: np.ndarray,
     spread: np.ndarray,
@@ -214,7 +214,7 @@ def _errors(
         alike = predicted.copy()
         alike[:, package.record.parameters.index("magnitude")] += fainter
     errors = package.intervals.errors(alike, spread, level)
-    if isinstance(package, Suited):
+    if isinstance(package, AnyImagePackage):
         # Errors from noise alone have no lower end; PSF and zero point are not known better.
         shares = [
             SYSTEMATIC.get(name, 0.0)

@@ -39,6 +39,7 @@ class Flag(Warnings):
     UNCONFIRMED = 1 << 21, "fainter than claimed, or near a limit, and not confirmed by the pixels"
     FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values stand"
     FIT_DISAGREES = 1 << 23, "pixels and network disagree"
+    UNDETECTED_LIGHT = 1 << 24, "over a third of the predicted light is where none was detected"
 
 
 #: What to do about each flag.
@@ -70,6 +71,8 @@ REMEDIES = {
     "faintest magnitude.",
     Flag.FIT_FAILED: "The network's values stand, with its errors; look at the residual.",
     Flag.FIT_DISAGREES: "Look at the residual: a neighbour, structure, or a wrong PSF.",
+    Flag.UNDETECTED_LIGHT: "Compare with segment_magnitude: wings this faint depend on the sky and "
+    "on other objects' light.",
 }
 
 

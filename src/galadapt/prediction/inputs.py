@@ -20,6 +20,7 @@ from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
 from galadapt.general.package import GeneralPackage
+from galadapt.prediction.any_image import AnyImagePackage, ImageFacts, facts_of, package_for, psf_of
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
@@ -32,7 +33,6 @@ from galadapt.prediction.stamps import (
     StampSource,
     usable,
 )
-from galadapt.prediction.suited import ImageFacts, Suited, facts_of, psf_of, suited
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
@@ -83,7 +83,7 @@ class Inputs:
 class Prepared:
     """Inputs that are open and checked."""
 
-    package: Package | Suited
+    package: Package | AnyImagePackage
     sources: Sequence[StampSource]  #: Where stamps come from, in the order they are tried.
     objects: pd.DataFrame  #: What is measured: id, and ra, dec [deg] or x, y [px].
     psf: Psf  #: The images' PSF: the one given, else that of the training.
@@ -116,17 +116,17 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     """
     check_arguments(inputs)
     found = opened_package(model)
-    package: Package | Suited
+    package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
         inputs = _with_stars(inputs)
-        package = suited(found, facts, _suited_psf(inputs, facts))
+        package = package_for(found, facts, _given_psf(inputs, facts))
     else:
         package = found
     record = package.record
     for line in scope(record):
         log.info(f"{package.folder}: {line}")
-    if isinstance(package, Suited):
+    if isinstance(package, AnyImagePackage):
         psf, psf_fwhm = record.psf, record.psf_fwhm
         common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
     else:
@@ -253,7 +253,7 @@ def _with_stars(inputs: Inputs) -> Inputs:
     return dataclasses.replace(inputs, psf=inputs.psf_from_stars, psf_pixel_scale=scale)
 
 
-def _suited_psf(inputs: Inputs, facts: ImageFacts) -> Psf | None:
+def _given_psf(inputs: Inputs, facts: ImageFacts) -> Psf | None:
     return psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale, inputs.psf_hdu)
 
 

@@ -27,9 +27,9 @@ from galadapt.prediction.package import Package
 from galadapt.prediction.stamps import Batch, StampSource, usable
 
 if TYPE_CHECKING:
+    from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner, Result
     from galadapt.prediction.checks import Checker
     from galadapt.prediction.ensemble import Ensemble, Measured
-    from galadapt.prediction.suited import Result, Suited, SuitedRunner
 
 #: Objects of a part.
 PART = 512
@@ -49,8 +49,8 @@ def input_digest(path: Path) -> str:
 
 
 def measure(
-    package: Package | Suited,
-    ensemble: Ensemble | SuitedRunner,
+    package: Package | AnyImagePackage,
+    ensemble: Ensemble | AnyImageRunner,
     sources: Sequence[StampSource],
     objects: pd.DataFrame,
     parts: Path,
@@ -137,8 +137,8 @@ def _grouped(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
 
 
 def _measured(
-    package: Package | Suited,
-    ensemble: Ensemble | SuitedRunner,
+    package: Package | AnyImagePackage,
+    ensemble: Ensemble | AnyImageRunner,
     source: StampSource,
     batches: Sequence[Batch],
     checker: Checker,
@@ -184,7 +184,7 @@ def _measured(
 
 
 def _without_wings(
-    ensemble: Ensemble | SuitedRunner, checker: Checker, stamps: Sequence[Stamp], room: np.ndarray
+    ensemble: Ensemble | AnyImageRunner, checker: Checker, stamps: Sequence[Stamp], room: np.ndarray
 ) -> tuple[Measured | Result, dict[str, np.ndarray]]:
     """Measure and check stamps; those of tight frames twice, with the sky that a model leaves.
 

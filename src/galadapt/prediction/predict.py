@@ -15,6 +15,7 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json, expand
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
+from galadapt.prediction.any_image import AnyImagePackage
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.catalogue import (
     SUFFIXES,
@@ -32,7 +33,6 @@ from galadapt.prediction.population import reweighted
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.prediction.stamps import CutoutStamps, ImageStamps
-from galadapt.prediction.suited import Suited
 
 #: Suffixes of a page.
 _PAGES = (".html", ".htm")
@@ -93,7 +93,7 @@ def predict(
     prepared = prepare(model, inputs)
     package, objects = prepared.package, prepared.objects
     enlarged = None if recalibration is None else read_recalibration(recalibration, package.record)
-    if population and not isinstance(package, Suited):
+    if population and not isinstance(package, AnyImagePackage):
         raise ConfigError(
             f"--population: the errors of {package.record.name} are not those of a likelihood; "
             "leave it out"
@@ -192,7 +192,7 @@ def _assumed(prepared: Prepared) -> list[str]:
 
 
 def _summarise(
-    package: Package | Suited, table: pd.DataFrame, raw: pd.DataFrame, output: Path
+    package: Package | AnyImagePackage, table: pd.DataFrame, raw: pd.DataFrame, output: Path
 ) -> None:
     flags = table["flags"].to_numpy()
     measured = (flags & int(Flag.NO_STAMP)) == 0

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
+from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner
 from galadapt.prediction.package import Package
-from galadapt.prediction.suited import Suited, SuitedRunner
 
 if TYPE_CHECKING:
     from galadapt.prediction.ensemble import Ensemble
 
 
 def runner_of(
-    package: Package | Suited,
+    package: Package | AnyImagePackage,
     members: int | None = None,
     compute: Compute | None = None,
     fast: bool = False,
-) -> Ensemble | SuitedRunner:
+) -> Ensemble | AnyImageRunner:
     """Load the networks of a package, with `members` only so many of them.
 
     `fast` leaves out what the package for any image adds: the refinement by the pixels.
@@ -33,8 +33,8 @@ def runner_of(
         raise ConfigError(
             f"--members: {members} of the package's {available} networks; name 1 or more of them"
         )
-    if isinstance(package, Suited):
-        return SuitedRunner(package, fast)
+    if isinstance(package, AnyImagePackage):
+        return AnyImageRunner(package, fast)
     if fast:
         raise ConfigError(
             f"--fast: {package.record.name} is never refined by the pixels; leave it out"

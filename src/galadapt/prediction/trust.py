@@ -26,6 +26,9 @@ _POOR = 15.0
 #: Difference of the noise's correlation from the training's: stamps scatter by 0.03.
 _CORRELATION = 0.15
 
+#: Magnitudes by which a prediction may be brighter than the detected pixels: a third of its light.
+_UNDETECTED = 0.45
+
 #: Share of the light beyond the frame that counts.
 _CUT = 0.03
 
@@ -78,7 +81,9 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
     known_well = (offsets[..., 1] < _KNOWN * errors) & (apart < _CONFIRMS)
     doubtful = _near_a_limit(record, ranged, errors, offsets, known_well)
     correlated = _correlated(record, raw) & ~known_well.all(axis=1)
+    undetected = np.zeros(len(raw), bool)
     if "magnitude" in record.parameters:
+        undetected = _column(raw, "segment_magnitude") - predicted[:, place] > _UNDETECTED
         faint = ranged[:, place] > record.claimed_ranges["magnitude"].high
         confirmed = (apart[:, place] < _CONFIRMS) & (light < np.maximum(_CONFIRMS * known, 0.05))
         doubtful |= faint & ~confirmed
@@ -93,6 +98,7 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
         (Flag.NOISE_CORRELATION, correlated),
         (Flag.CUT, beyond > _CUT),
         (Flag.UNCONFIRMED, doubtful & ~outside),
+        (Flag.UNDETECTED_LIGHT, undetected),
     ):
         flags |= np.where(measured & rows, int(flag), 0)
     return Doubts(flags, outside, tension, beyond)

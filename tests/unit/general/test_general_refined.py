@@ -18,9 +18,9 @@ from galadapt.fitting.fusion import Answers, Fusion, train
 from galadapt.general.parameters import SIDE
 from galadapt.general.refined import refine, refiner_of
 from galadapt.general.run import Measured
+from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.runner import runner_of
-from galadapt.prediction.suited import Suited, SuitedRunner
 
 PSF = galsim.Convolve(galsim.Moffat(beta=3.0, fwhm=2.6), galsim.Pixel(1.0))
 RMS = 0.01
@@ -78,7 +78,7 @@ def fusion() -> Fusion:
 
 
 @pytest.fixture
-def suited(psf: np.ndarray, fusion: Fusion) -> Suited:
+def package(psf: np.ndarray, fusion: Fusion) -> AnyImagePackage:
     def measure(images: np.ndarray, *rest: np.ndarray) -> Measured:
         return answer(len(images))
 
@@ -86,7 +86,7 @@ def suited(psf: np.ndarray, fusion: Fusion) -> Suited:
         fusion=fusion.to_dict(), zero_point=25.0, name="any", members=(1,), extraction=None
     )
     general = SimpleNamespace(measure=measure, record=record, folder=Path())
-    return Suited(general, record, psf, False)  # type: ignore[arg-type]
+    return AnyImagePackage(general, record, psf, False)  # type: ignore[arg-type]
 
 
 def as_stamps(images: np.ndarray) -> list[Stamp]:
@@ -100,12 +100,12 @@ def as_stamps(images: np.ndarray) -> list[Stamp]:
 
 
 @pytest.fixture
-def runner(suited: Suited, monkeypatch: pytest.MonkeyPatch):
+def runner(package: AnyImagePackage, monkeypatch: pytest.MonkeyPatch):
     # Neighbours have tests of their own.
     monkeypatch.setattr(
-        SuitedRunner, "_valid", lambda _, stamp: np.isfinite(stamp.pixels) & (stamp.pixels < 1e3)
+        AnyImageRunner, "_valid", lambda _, stamp: np.isfinite(stamp.pixels) & (stamp.pixels < 1e3)
     )
-    return lambda fast: runner_of(suited, fast=fast)
+    return lambda fast: runner_of(package, fast=fast)
 
 
 def test_pixels_improve_every_number(psf: np.ndarray) -> None:
@@ -163,11 +163,11 @@ def test_the_catalogue_has_the_refined_values_and_how_they_came_about(runner) ->
 
 
 def test_light_beyond_the_image_of_the_psf_is_added(
-    suited: Suited, runner, monkeypatch: pytest.MonkeyPatch
+    package: AnyImagePackage, runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = as_stamps(stamps(2))
     whole = runner(False).measure(images)
-    lacking = SuitedRunner(dataclasses.replace(suited, light=0.98)).measure(images)
+    lacking = AnyImageRunner(dataclasses.replace(package, light=0.98)).measure(images)
     brighter = whole.predicted[:, 0] - lacking.predicted[:, 0]
     np.testing.assert_allclose(brighter, -2.5 * math.log10(0.98), atol=1e-6)
     np.testing.assert_array_equal(lacking.predicted[:, 1:], whole.predicted[:, 1:])
@@ -186,8 +186,8 @@ def test_a_failed_refinement_and_a_contradiction_are_flagged(runner) -> None:
     np.testing.assert_allclose(np.log(found.predicted[0, 1]), answer(3).theta[0, 1])
 
 
-def test_a_package_without_a_fusion_is_not_refined(suited: Suited, runner) -> None:
-    suited.general.record.fusion = None
+def test_a_package_without_a_fusion_is_not_refined(package: AnyImagePackage, runner) -> None:
+    package.general.record.fusion = None
     found = runner(False).measure(as_stamps(stamps(2)))
     np.testing.assert_allclose(np.log(found.predicted[:, 1]), answer(2).theta[:, 1])
     assert "fit_chi2" not in found.extra

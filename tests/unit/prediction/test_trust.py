@@ -136,6 +136,15 @@ def test_a_galaxy_where_there_is_no_light_disagrees(record):
     assert disagrees.tolist() == [True, True, False, False]
 
 
+def test_wings_that_nobody_detected_are_flagged(record):
+    """A magnitude brighter than the detected pixels is a guess at their surroundings."""
+    raw = pd.DataFrame({"segment_magnitude": [21.2, 22.0, np.nan], "local_rms": RMS})
+    values = np.array([[21.0, 5.0, 4.0, 0.4]] * 3)
+    found = doubts(record, raw, values, np.repeat(ERRORS, 3, axis=0))
+    flagged = (found.flags & int(Flag.UNDETECTED_LIGHT)) > 0
+    assert flagged.tolist() == [False, True, False]
+
+
 def test_a_galaxy_fainter_than_any_is_not_believed(record, checker):
     """Networks answer it with their faintest magnitude, well inside the training's range."""
     flags, _, _ = judged(record, checker, stamp_of([25.0, 4.0, 1.0, 0.2]), [23.4, 9.0, 2.5, 0.3])

@@ -1,4 +1,4 @@
-"""The package for any image, suited to the images at hand: their pixels, noise, PSF, zero point.
+"""The package for any image, and what it needs to know of the images: pixels, noise, PSF, depth.
 
 It then has what a package of trained runs has (`galadapt.prediction.package.Package`), so that
 stamps are cut, checked and written alike; but stamps keep the images' own pixels.
@@ -70,7 +70,7 @@ class OwnErrors:
 
 
 @dataclass(frozen=True)
-class Suited:
+class AnyImagePackage:
     """The package for any image and what it needs to know of the images."""
 
     general: GeneralPackage
@@ -93,7 +93,7 @@ class Suited:
         return OwnErrors()
 
     @property
-    def familiarity(self) -> Suited:
+    def familiarity(self) -> AnyImagePackage:
         """Distances from the training's galaxies."""
         return self
 
@@ -102,8 +102,8 @@ class Suited:
         return self.general.unlike(features)
 
 
-def suited(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> Suited:
-    """Suit the package to images.
+def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> AnyImagePackage:
+    """Complete the package for any image by the PSF and the noise of the images at hand.
 
     Raises:
         ConfigError: no PSF is given.
@@ -133,7 +133,7 @@ def suited(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> Suite
         )
     drawn, light = _drawn(shape, scale)
     record = _record(general, facts, psf, width * scale)
-    return Suited(general, record, drawn, unusual, facts.correlation, light)
+    return AnyImagePackage(general, record, drawn, unusual, facts.correlation, light)
 
 
 def _drawn(psf: galsim.GSObject, scale: float) -> tuple[np.ndarray, float]:
@@ -221,11 +221,11 @@ class Result:
     extra: dict[str, np.ndarray]
 
 
-class SuitedRunner:
+class AnyImageRunner:
     """Runs the network for any image on stamps, in ONNX Runtime."""
 
-    def __init__(self, package: Suited, fast: bool = False) -> None:
-        """Take over a suited package; `fast` leaves out the refinement by the pixels.
+    def __init__(self, package: AnyImagePackage, fast: bool = False) -> None:
+        """Take over a completed package; `fast` leaves out the refinement by the pixels.
 
         A package without a fusion is never refined: nothing would judge where a fit is misled.
         """
