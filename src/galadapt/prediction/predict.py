@@ -141,9 +141,6 @@ def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None, fast: b
             "inputs": [[input_digest(path) for path in one.inputs] for one in prepared.sources],
             "options": {name: str(value) for name, value in inputs.options.items()},
             "fill": inputs.fill,
-            "maps": {
-                kind: [input_digest(path) for path in paths] for kind, paths in inputs.maps.items()
-            },
             "psf": [prepared.psf.model_dump(mode="json"), _psf_digest(prepared)],
             "objects": digest(objects.to_numpy()),
         }

@@ -198,6 +198,8 @@ def _builder(
     image = np.ascontiguousarray(data, np.float64)
     if not np.isfinite(image).all():
         raise DataError(f"{path}: {what} holds NaN or infinite pixels; replace it")
+    if image.size > 1 and image.any() and np.ptp(image) <= 1e-9 * np.abs(image).max():
+        raise DataError(f"{path}: {what} has one value in all pixels; replace it")
     image = _without_sky(image, path, what)
     if image.sum() <= 0:
         raise DataError(f"{path}: {what} has the sum {image.sum():g}, not positive; replace it")

@@ -18,6 +18,7 @@ from galadapt.cli import main
 from galadapt.cli.predict import MADE_HERE
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.provenance import file_digest
+from galadapt.general.package import RELEASED
 from galadapt.prediction import fetched, store
 from galadapt.prediction.describe import listing, sheet
 from galadapt.prediction.package import read_package
@@ -379,8 +380,7 @@ def test_predict_takes_the_checkouts_then_the_newest_fetched(
     clone, package, tmp_path, monkeypatch, home
 ):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"none fetched; `galadapt models fetch` one"):
-        fetched.default_package(MADE_HERE)
+    assert fetched.default_package(MADE_HERE) == RELEASED
     first = fetched.fetch("deep", str(clone))
     assert fetched.default_package(MADE_HERE) == first
     second = fetched.fetch(NAMES[1], str(clone))
@@ -397,8 +397,11 @@ def test_predict_takes_the_checkouts_then_the_newest_fetched(
 def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arguments = ["predict", "--stamps", str(sets["survey"]), "-o", "out.csv"]
-    assert main(arguments) == 3
-    assert "`galadapt models fetch`" in capsys.readouterr().err
+    # The released package is for any image, so it must be given the PSF of these.
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "measuring with the released one" in error
+    assert error.splitlines()[-1].startswith("galadapt: --psf: ")
     folder = fetched.fetch("deep", str(clone))
     capsys.readouterr()
     assert main(arguments) == 0

@@ -75,7 +75,7 @@ def test_broken_observation_lists(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fetch it with galadapt download 4xmm-dr9-observations"):
         list_observations(tmp_path / "no.fits", tmp_path, out)
     (tmp_path / "text.fits").write_text("<html>")
-    with pytest.raises(DataError, match="the table has no rows"):
+    with pytest.raises(DataError, match="is a web page, not a table"):
         list_observations(tmp_path / "text.fits", tmp_path, out)
     sources = _observations(tmp_path / "s.fits", OBS_ID=["0000000101"], SRCID=[1])
     with pytest.raises(DataError, match="lacks the column 'OBS_CLASS'"):
