@@ -208,7 +208,8 @@ def test_a_copied_store_does_not_write_into_the_original(store, make, tmp_path):
 
 def test_two_processes_at_once_log_each_run_once(store, make):
     runs = [make("baseline"), make("transfer")]
-    context = multiprocessing.get_context("fork")
+    # A fork would inherit TensorFlow's threads from other tests' imports, and break.
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=store.track, args=(runs,)) for _ in range(2)]
     for worker in workers:
         worker.start()
