@@ -6,6 +6,7 @@ stamps are cut, checked and written alike; but stamps keep the images' own pixel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from galadapt.general.refined import Outcome, refine, refiner_of
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
+from galadapt.simulation.sersic import scale
 
 #: Meshes of the background [px]: wide, so that they do not take the wings of large galaxies.
 _MESH = 64
@@ -41,8 +43,11 @@ _MESH = 64
 #: Share of a stamp that may be missing or bad; the network is given which pixels are.
 _BAD = 0.9
 
-#: Pixels around the middle that must not all be bad.
+#: Pixels on each side of the middle of which a bad one is flagged.
 _CORE = 2
+
+#: Share of a galaxy's own light that neighbours, or bad pixels, may hide before they are flagged.
+_HIDDEN_BY_NEIGHBOURS, _HIDDEN_BY_BAD = 0.1, 0.02
 
 #: Side of the piece in the middle of an image that its typical noise is taken from [px].
 _PIECE = 1024
@@ -238,7 +243,9 @@ class AnyImageRunner:
         """Measure stamps; fluxes at the package's zero point."""
         package = self._package
         images = np.stack([stamp.pixels for stamp in stamps]).astype(np.float32)
-        valid = np.stack([self._valid(stamp) for stamp in stamps])
+        hidden = [self._hidden(stamp) for stamp in stamps]
+        bad, neighbours = (np.stack(masks) for masks in zip(*hidden, strict=True))
+        valid = ~(bad | neighbours)
         noise = np.array([stamp.local_rms for stamp in stamps], float)
         found = package.general.measure(
             images, valid, noise, package.psf[None], np.zeros(len(stamps), int)
@@ -259,19 +266,56 @@ class AnyImageRunner:
             [_MAGNITUDES * sigma[:, 0], radius * sigma[:, 1], index * sigma[:, 2], e_err], axis=1
         )
         further = {**_further(theta, covariance), **fit}
+        shares = [_share_hidden(found.theta, masks, package) for masks in (neighbours, bad)]
+        core = np.array([_touches_core(one) for one in bad])
+        further["masked_light"] = shares[0] + shares[1]
+        further["mask_flags"] = np.where(
+            shares[0] > _HIDDEN_BY_NEIGHBOURS, int(Flag.NEIGHBOUR), 0
+        ) | np.where(core | (shares[1] > _HIDDEN_BY_BAD), int(Flag.BAD_PIXELS), 0)
         for row, axis in enumerate(("x", "y")):
             # From the object's position, which `measure` knows on the image.
             offset = np.array([getattr(stamp, f"{axis}_offset") for stamp in stamps], float)
             further[f"{axis}_centre"] = theta[:, 5 + row] - offset
         return Result(predicted, spread, found.features, further)
 
-    def _valid(self, stamp: Stamp) -> np.ndarray:
+    def _hidden(self, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
+        """Bad pixels of a stamp, and those of its neighbours, (S, S) each."""
         bad = np.zeros(stamp.pixels.shape, bool) if stamp.bad is None else stamp.bad
         offset = stamp.x_offset, stamp.y_offset
         around = shape_of(
             stamp.pixels, stamp.local_rms, offset, self._package.record.extraction
         ).neighbours
-        return ~(bad | around)
+        return bad, around & ~bad
+
+
+def _share_hidden(theta: np.ndarray, hidden: np.ndarray, package: AnyImagePackage) -> np.ndarray:
+    """Share of galaxies' light in their stamps that lies on hidden pixels (n, S, S), (n,).
+
+    Of the profile without a PSF, but at least as wide as one, in squares of 2 x 2 pixels.
+    """
+    half = hidden.shape[1] // 2
+    axis = 2 * (np.arange(half) - (half - 1) / 2)
+    width = package.record.psf_fwhm / package.record.pixel_scale / 2
+    found = np.zeros(len(theta))
+    for row in np.flatnonzero(hidden.any(axis=(1, 2))):
+        _, log_radius, log_index, e1, e2, x, y = theta[row]
+        q, angle = max(1 - math.hypot(e1, e2), 0.1), math.atan2(e2, e1) / 2
+        dx, dy = axis[None, :] - x, axis[:, None] - y
+        along = dy * math.cos(angle) - dx * math.sin(angle)
+        across = (dx * math.cos(angle) + dy * math.sin(angle)) / q
+        radius, index = max(math.exp(log_radius), width), float(np.clip(np.exp(log_index), 0.3, 8))
+        scaled = np.sqrt(along**2 + across**2 + 0.5) / radius
+        light = np.exp(-scale(index) * scaled ** (1 / index))
+        share = hidden[row].reshape(half, 2, half, 2).mean(axis=(1, 3))
+        found[row] = float((light * share).sum() / light.sum())
+    return found
+
+
+def _touches_core(bad: np.ndarray) -> bool:
+    """Whether a pixel around the middle of a stamp is bad."""
+    middle = len(bad) // 2
+    core = slice(middle - _CORE, middle + _CORE)
+    return bool(bad[core, core].any())
 
 
 def _further(theta: np.ndarray, covariance: np.ndarray) -> dict[str, np.ndarray]:
@@ -318,13 +362,6 @@ def psf_of(
     if sampling is None:
         sampling = stated_scale(path, hdu or 0) or scale
     return FitsPsf(path=str(path), hdu=hdu or 0, pixel_scale=sampling)
-
-
-def core_is_bad(bad: np.ndarray) -> bool:
-    """Whether all pixels around the middle of a stamp are bad."""
-    middle = len(bad) // 2
-    core = bad[middle - _CORE : middle + _CORE, middle - _CORE : middle + _CORE]
-    return bool(core.all())
 
 
 def facts_of(mosaic: Any) -> ImageFacts:

@@ -56,6 +56,7 @@ COLUMNS = {
     "tension": ("", "largest distance of a fit of the pixels from a prediction, in errors"),
     "noise_correlation": ("", "correlation of the noise of neighbouring pixels"),
     "light_beyond": ("", "share of the predicted model's light beyond the edge of the image"),
+    "masked_light": ("", "share of the galaxy's light in its stamp on bad or neighbours' pixels"),
     "fit_chi2": ("", "reduced chi2 of the refinement by the pixels, for the noise of the sky"),
     "fit_tension": ("", "distance of the pixels' answer from the network's: chi2 per parameter"),
     "fit_followed": ("", "how far the pixels were followed: 0 the network's answer, 1 theirs"),
@@ -97,7 +98,7 @@ UCDS = {
 #: Columns that only the package for any image has.
 FURTHER = (
     *("position_angle", "position_angle_err", "x_centre", "x_centre_err"),
-    *("y_centre", "y_centre_err"),
+    *("y_centre", "y_centre_err", "masked_light"),
     *(name for name in COLUMNS if name.startswith(("corr_", "fit_"))),
 )
 
@@ -116,6 +117,9 @@ SYSTEMATIC = {
     "sersic_index": 0.02,
     "ellipticity": 0.003,
 }
+
+#: Distance from the edge of the image from which on the sky around a galaxy is seen [px].
+_NEAR_EDGE = 32.0
 
 #: Coverage of the errors by which measurements are judged, whatever level is asked for.
 JUDGED = 0.68
@@ -166,8 +170,15 @@ def assemble(
     for flag, rows in ((Flag.NO_STAMP, ~measured), (Flag.DUPLICATE_ID, twice)):
         flags |= np.where(rows, int(flag), 0)
 
-    if "fit_flags" in raw:
-        flags |= raw["fit_flags"].fillna(0).to_numpy(np.int64)
+    if "mask_flags" in raw:
+        # A network that is given a mask needs no warning of what lies outside of the galaxy.
+        by_stamp = int(Flag.NEIGHBOUR | Flag.BAD_PIXELS | Flag.EDGE)
+        flags &= np.where(measured, ~by_stamp, -1)
+        near = measured & (raw["room"].to_numpy(float) < _NEAR_EDGE)
+        flags |= np.where(near, int(Flag.EDGE), 0)
+    for name in ("mask_flags", "fit_flags"):
+        if name in raw:
+            flags |= raw[name].fillna(0).to_numpy(np.int64)
     table = pd.DataFrame({"id": objects["id"].to_numpy()})
     for name in ("ra", "dec", "x", "y", "image"):
         table[name] = raw[name].to_numpy()

@@ -14,7 +14,11 @@ class Flag(Warnings):
     NOISE_UNLIKE = 1 << 3, "noise below 1/3 or above 3 times the training's"
     PSF_UNLIKE = 1 << 4, "the PSF's width differs by over 10 % from the training's"
     DUPLICATE_ID = 1 << 5, "another row of the catalogue has the same id"
-    NEIGHBOUR = 1 << 6, "neighbours hold over 10 % of the detected flux", "neighbour"
+    NEIGHBOUR = (
+        1 << 6,
+        "neighbours hold over 10 % of the detected flux, or hide that much of the galaxy's own",
+        "neighbour",
+    )
     BLENDED = 1 << 7, "part of the light has no counterpart across the centre", "blended"
     EDGE = 1 << 8, "close to the edge of the data", "near_edge"
     BAD_PIXELS = 1 << 9, "pixels without data or weight in the stamp", "bad_pixels"

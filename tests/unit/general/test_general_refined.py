@@ -83,7 +83,13 @@ def package(psf: np.ndarray, fusion: Fusion) -> AnyImagePackage:
         return answer(len(images))
 
     record = SimpleNamespace(
-        fusion=fusion.to_dict(), zero_point=25.0, name="any", members=(1,), extraction=None
+        fusion=fusion.to_dict(),
+        zero_point=25.0,
+        name="any",
+        members=(1,),
+        extraction=None,
+        psf_fwhm=3.0,
+        pixel_scale=1.0,
     )
     general = SimpleNamespace(measure=measure, record=record, folder=Path())
     return AnyImagePackage(general, record, psf, False)  # type: ignore[arg-type]
@@ -102,9 +108,11 @@ def as_stamps(images: np.ndarray) -> list[Stamp]:
 @pytest.fixture
 def runner(package: AnyImagePackage, monkeypatch: pytest.MonkeyPatch):
     # Neighbours have tests of their own.
-    monkeypatch.setattr(
-        AnyImageRunner, "_valid", lambda _, stamp: np.isfinite(stamp.pixels) & (stamp.pixels < 1e3)
-    )
+    def hidden(_, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
+        bad = ~(np.isfinite(stamp.pixels) & (stamp.pixels < 1e3))
+        return bad, np.zeros_like(bad)
+
+    monkeypatch.setattr(AnyImageRunner, "_hidden", hidden)
     return lambda fast: runner_of(package, fast=fast)
 
 
@@ -184,6 +192,24 @@ def test_a_failed_refinement_and_a_contradiction_are_flagged(runner) -> None:
     assert flags[2] == 0
     assert found.extra["fit_followed"][0] == 0
     np.testing.assert_allclose(np.log(found.predicted[0, 1]), answer(3).theta[0, 1])
+
+
+def test_what_hides_a_galaxys_own_light_is_flagged(
+    package: AnyImagePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it, a pixel of its core, or nothing of it: a neighbour far out."""
+    masks = np.zeros((4, 2, 128, 128), bool)
+    masks[0, 1, :, 64:] = True
+    masks[1, 0, 63, 64] = True
+    masks[2, 1, :, :20] = True
+    masks[3, 0, :40] = True
+    given = iter(masks)
+    monkeypatch.setattr(AnyImageRunner, "_hidden", lambda *_: tuple(next(given)))
+    found = AnyImageRunner(package, fast=True).measure(as_stamps(stamps(4)))
+    # Its centre lies a fifth of a pixel inside that half.
+    assert found.extra["masked_light"][0] == pytest.approx(0.55, abs=0.05)
+    assert found.extra["masked_light"][2] < 0.01
+    assert found.extra["mask_flags"].tolist() == [Flag.NEIGHBOUR, Flag.BAD_PIXELS, 0, 0]
 
 
 def test_a_package_without_a_fusion_is_not_refined(package: AnyImagePackage, runner) -> None:
