@@ -43,7 +43,7 @@ class Flag(Warnings):
     UNCONFIRMED = 1 << 21, "fainter than claimed, or near a limit, and not confirmed by the pixels"
     FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values stand"
     FIT_DISAGREES = 1 << 23, "pixels and network disagree"
-    UNDETECTED_LIGHT = 1 << 24, "over a third of the predicted light is where none was detected"
+    UNDETECTED_LIGHT = 1 << 24, "over half of the predicted light is where none was detected"
 
 
 #: What to do about each flag.

@@ -26,8 +26,8 @@ _POOR = 15.0
 #: Difference of the noise's correlation from the training's: stamps scatter by 0.03.
 _CORRELATION = 0.15
 
-#: Magnitudes by which a prediction may be brighter than the detected pixels: a third of its light.
-_UNDETECTED = 0.45
+#: Magnitudes by which a prediction may be brighter than the detected pixels: half of its light.
+_UNDETECTED = 0.75
 
 #: Share of the light beyond the frame that counts.
 _CUT = 0.03
