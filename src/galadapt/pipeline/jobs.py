@@ -12,6 +12,7 @@ from typing import Any
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.stage import Paths, Settings, Stage
+from galadapt.evaluation.labels import simulation_of
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import TASKS
 from galadapt.tasks.registry import task as task_named
@@ -54,14 +55,17 @@ def find(name: str) -> Stage:
 def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`.
 
-    A stage may read `quantities`, the records of what the task measures, and `survey_kind`, empty
-    where the survey has no kinds, as if they were keys of the experiment.
+    A stage may read three values as if they were keys of the experiment: `quantities`, the records
+    of what the task measures; `survey_kind`, empty where the survey has no kinds; `learned_from`,
+    the further simulation of each method, empty for the experiment's own.
     """
     stage = find(full_name(config.task, name))
     config = config.seen_by(wildcards)
     loaded = stage.loads(config, wildcards) if stage.loads else ()
     values = config.model_dump(mode="json")
     values["survey_kind"] = getattr(getattr(config, "survey", None), "kind", "")
+    of_methods = values["method_settings"]
+    values["learned_from"] = {name: simulation_of(name, of_methods) for name in config.methods}
     values["quantities"] = [quantity.to_dict() for quantity in task_named(config.task).quantities]
     return stage.settings(values, wildcards, loaded, of_task(config.task).values())
 

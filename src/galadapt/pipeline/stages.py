@@ -30,7 +30,8 @@ from galadapt.tasks.registry import task as task_named
 
 #: All that an experiment is, as plain values.
 Configuration = Annotated[
-    dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind"))
+    dict[str, Any],
+    Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind", "learned_from")),
 ]
 
 
@@ -166,8 +167,7 @@ def run_figures(
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].judging, _words(config)])
 def comparison(
     task: str,
-    methods: list[str],
-    method_settings: dict[str, Any],
+    learned_from: dict[str, str],
     metrics: Inputs,
     breakdowns: Inputs,
     comparison: Output,
@@ -180,7 +180,6 @@ def comparison(
 ) -> None:
     """The tables over seeds, with published figures beside."""
     from galadapt.evaluation.compare import compare
-    from galadapt.evaluation.labels import simulation_of
 
     words = task_named(task).words
     compare(
@@ -195,7 +194,7 @@ def comparison(
         html=html,
         metrics_folder=summary[0].parent,
         plot=plot,
-        simulations={name: simulation_of(name, method_settings) for name in methods},
+        simulations=learned_from,
     )
 
 
