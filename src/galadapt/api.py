@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     #: A PSF: an image, or its pixels.
     PsfLike: TypeAlias = ImageLike | np.ndarray
 
-#: Where a checkout makes its packages, relative to the current folder.
-MADE_HERE = Path("results/models")
-
 
 def measure(
     images: ImageLike | StampSet | Sequence[ImageLike],
@@ -76,7 +73,7 @@ def measure(
         catalogue: Positions (ra, dec or x, y) and identifiers; None: sources are detected.
         psf: The effective PSF of the images, pixel included; None: that of the training.
         package: A model of `load`, the folder of a package or the name of a fetched one; None:
-            the newest in ``results/models``, else the newest fetched one, else the shipped one.
+            the shipped one, which is for any image.
         weight: Inverse variance, one map per image.
         rms: Noise instead, one map per image.
         exposure: Exposure time or relative weight instead, one map per image.
@@ -110,6 +107,7 @@ def measure(
             names it and the remedy.
     """
     from galadapt.prediction.catalogue import as_table
+    from galadapt.prediction.fetched import locate
     from galadapt.prediction.inputs import Inputs
     from galadapt.prediction.predict import predict
 
@@ -143,7 +141,7 @@ def measure(
             processes=processes,
         )
         table = predict(
-            package.folder if isinstance(package, Model) else _locate(package),
+            package.folder if isinstance(package, Model) else locate(package),
             inputs,
             Path(output) if output is not None else folder / "measured.fits",
             level=level,
@@ -160,21 +158,15 @@ def load(package: File | None = None) -> Model:
     """Open a model package.
 
     Args:
-        package: Folder of a package or name of a fetched one; None: the newest in
-            ``results/models``, else the newest fetched one, else the shipped one.
+        package: Folder of a package or name of a fetched one; None: the shipped one.
 
     Raises:
         DataError: there is none, or it is broken or of another version.
     """
+    from galadapt.prediction.fetched import locate
     from galadapt.prediction.package import opened_package
 
-    return Model(opened_package(_locate(package)))
-
-
-def _locate(package: File | None) -> Path:
-    from galadapt.prediction.fetched import default_package, locate
-
-    return default_package(MADE_HERE) if package is None else locate(package)
+    return Model(opened_package(locate(package)))
 
 
 class Model:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from galadapt.prediction.inputs import Inputs
 
 
-#: Where a checkout makes its packages.
-MADE_HERE = Path("results/models")
-
 #: Maps that may come with images.
 _MAPS = {
     "weight": "inverse variance",
@@ -102,8 +99,8 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--model",
         type=Path,
-        help="folder of a prediction package, or name of a fetched one (default: the newest in "
-        "results/models, else the newest fetched)",
+        help="folder of a prediction package, or name of a fetched one (default: the one for any "
+        "image that galadapt ships with)",
     )
     verb.add_argument("--models", type=Path, help="folder whose newest package is taken instead")
     verb.add_argument(
@@ -214,12 +211,10 @@ def _image(arguments: argparse.Namespace) -> Inputs:
 
 
 def _package(arguments: argparse.Namespace) -> Path:
-    from galadapt.prediction.fetched import default_package, locate
+    from galadapt.prediction.fetched import locate
     from galadapt.prediction.package import newest_package
 
-    if arguments.model is not None:
-        return locate(arguments.model)
-    return newest_package(arguments.models) if arguments.models else default_package(MADE_HERE)
+    return newest_package(arguments.models) if arguments.models else locate(arguments.model)
 
 
 def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:

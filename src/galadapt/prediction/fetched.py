@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
-from galadapt.general.package import RELEASED, is_general
+from galadapt.general.package import RELEASED
 from galadapt.learners.keras import backend
-from galadapt.prediction.package import RECORD, Record, newest_package, packages_under, read_package
+from galadapt.prediction.package import RECORD, Record, packages_under, read_package
 from galadapt.prediction.store import opened
 
 #: Environment variable that names galadapt's own folder of this user.
@@ -32,31 +32,15 @@ def fetched() -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in packages_under(root)}
 
 
-def locate(given: str | Path) -> Path:
-    """Find a package by its folder or by the name it was fetched under."""
+def locate(given: str | Path | None) -> Path:
+    """Find a package by its folder or the name it was fetched under; None: the released one.
+
+    Whether a package suits the images is the user's knowledge: only the released one is for any.
+    """
+    if given is None:
+        return RELEASED
     folder = Path(given)
     return folder if folder.exists() else fetched().get(str(given), folder)
-
-
-def default_package(made_here: Path) -> Path:
-    """Choose the package to measure with where none is named.
-
-    That is the newest one in the folder where this checkout makes them, else the newest fetched,
-    else the released one, which galadapt brings and which is for any image.
-
-    Raises:
-        DataError: there is none.
-    """
-    for models in (made_here, models_folder()):
-        if packages_under(models):
-            return newest_package(models)
-    if is_general(RELEASED):
-        log.info(f"no package made or fetched; measuring with the released one ({RELEASED})")
-        return RELEASED
-    raise DataError(
-        f"no prediction package in {made_here} and none fetched; `galadapt models fetch` one, make "
-        "one with `make demo`, or name one with --model"
-    )
 
 
 def fetch(

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 from galadapt.cli import main
-from galadapt.cli.predict import MADE_HERE
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.provenance import file_digest
 from galadapt.general.package import RELEASED
@@ -376,22 +375,14 @@ def test_names_that_meet_are_paths(package, tmp_path):
         ]
 
 
-def test_predict_takes_the_checkouts_then_the_newest_fetched(
-    clone, package, tmp_path, monkeypatch, home
-):
-    monkeypatch.chdir(tmp_path)
-    assert fetched.default_package(MADE_HERE) == RELEASED
+def test_packages_are_found_by_name_and_no_other_one_is_taken(clone, package, tmp_path, home):
+    """What was made or fetched suits some images: which, the user says."""
     first = fetched.fetch("deep", str(clone))
-    assert fetched.default_package(MADE_HERE) == first
-    second = fetched.fetch(NAMES[1], str(clone))
-    os.utime(first / "package.json", (1, 1))
-    assert fetched.default_package(MADE_HERE) == second
     assert fetched.locate("deep") == first
+    assert fetched.locate(None) == RELEASED
     # What is still being written is none.
     shutil.copytree(package, home / "models/.new-1" / "new")
-    assert fetched.default_package(MADE_HERE) == second
-    shutil.copytree(package, tmp_path / "results/models/galaxies/asinh/transfer")
-    assert fetched.default_package(MADE_HERE) == Path("results/models/galaxies/asinh/transfer")
+    assert list(fetched.fetched()) == ["deep"]
 
 
 def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, capsys):
@@ -400,11 +391,10 @@ def test_predict_says_what_it_measures_with(clone, sets, tmp_path, monkeypatch, 
     # The released package is for any image, so it must be given the PSF of these.
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "measuring with the released one" in error
     assert error.splitlines()[-1].startswith("galadapt: --psf: ")
     folder = fetched.fetch("deep", str(clone))
     capsys.readouterr()
-    assert main(arguments) == 0
+    assert main([*arguments, "--model", "deep"]) == 0
     error = capsys.readouterr().err
     assert error.startswith(f"{folder}: networks for F160W images with a PSF of 0.1")
     assert "noise of 25.6 mag/arcsec2" in error
