@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
 from scipy.special import gammaln
 
 from galadapt.config.general import General, GeneralDraws
@@ -24,7 +23,7 @@ from galadapt.simulation import ktable
 from galadapt.simulation.noise import kernel
 from galadapt.simulation.profiles import fit_single_sersic, half_light_radius
 from galadapt.simulation.renderer import Galaxy
-from galadapt.simulation.sersic import first_piece, scale, sersic_table
+from galadapt.simulation.sersic import scale
 
 #: Period of the transforms [px]: twice the stamp, so that moved galaxies fill it as well.
 PERIOD = 2 * SIDE
@@ -43,7 +42,7 @@ _PURPOSE = 0x6E00  #: of the random streams; + 1 for noise and masks
 #: Side of the field of noise that stamps of a group are cut from [px].
 _NOISE_FIELD = 416
 
-#: Indices are rounded to this step, nothing else needs it: bulges have a few.
+#: Sersic indices of bulges.
 _BULGES = (1.5, 2.5, 4.0)
 
 
@@ -80,17 +79,6 @@ class Simulator:
         self._kx, self._ky = step * np.arange(last + 1), step * np.arange(-last, last + 1)
         self._last = last
         self._psfs = PsfMaker(settings.draws.psf, self._kx, self._ky)
-        near, far = ktable._nodes(SIDE, ktable._NEAR), ktable._nodes(SIDE, ktable._FAR)
-        columns, rows = ktable._points(PERIOD, near, far)
-        self._grid: dict[str, Any] = {
-            "copies_x": columns,
-            "copies_y": rows,
-            "near_matrix": ktable._interpolation(near, np.arange(SIDE)),
-            "far_matrix": ktable._interpolation(far, near),
-            "wings": np.zeros((len(ktable._BLURS), 1, 1), np.float32),
-            "highest": 0.0,
-            "average": 0.0,
-        }
 
     def batches(self, number: int) -> Iterator[Stamps]:
         """Make the batches of one set of galaxies, `mixed` times `passes` of them."""
@@ -123,25 +111,16 @@ class Simulator:
         power = np.abs(psf).max(axis=0)
         last = max(24, int(np.flatnonzero(power > 1e-5)[-1]))
         rows = slice(self._last - last, self._last + last + 1)
-        grid = ktable.Grid(
-            PERIOD,
-            last,
-            self._kx[: last + 1],
-            self._ky[rows],
-            np.ascontiguousarray(psf[rows, : last + 1]),
-            *_tails(psf[rows, : last + 1], last),
-            **self._grid,
-        )
+        transform = np.ascontiguousarray(psf[rows, : last + 1])
+        kx, ky = self._kx[: last + 1], self._ky[rows]
+        grid = ktable.Grid.of(PERIOD, SIDE, kx, ky, transform)
         theta, parts = draw_galaxies(draws, count, rng)
         light = np.empty((count, PERIOD, PERIOD), np.float32)
         for row in range(count):
             light[row] = sum(
                 self._render(grid, theta[row], *part) for part in parts[row] if part[0] > 0
             )
-        point = ktable.Waves(
-            None, None, None, *(np.exp(-1j * k * (SIDE - 1) / 2) for k in (grid.kx, grid.ky))
-        )
-        image = ktable.image_of(np, fft, grid.psf, point, PERIOD, SIDE)
+        image = ktable.point_source(transform, kx, ky, PERIOD, SIDE)
         composite = np.array([len(part) > 1 for part in parts])
         # A PSF's image has the sum 1, as users give it: light beyond it is in nobody's flux.
         seen = image.sum()
@@ -167,26 +146,14 @@ class Simulator:
             y=(PERIOD - 1) / 2 + theta[6],
             central=flux / area * np.exp(2 * index * np.log(b) - gammaln(2 * index)),
         )
-        last_x, last_y = ktable.cut(galaxy, grid)
-        rows = slice(grid.last - last_y, grid.last + last_y + 1)
-        kx, ky, psf = grid.kx[: last_x + 1], grid.ky[rows], grid.psf[rows, : last_x + 1]
-        octaves = ktable.KTableRenderer.octaves(galaxy, kx, ky)
-        pieces = sersic_table().pieces(index, octaves)
-        wave = ktable.waves(galaxy, kx, ky)
-        start = first_piece(octaves[0])
-        image = ktable.stamp_of(
-            np, ktable._TRANSFORMS, ktable._bits, wave, pieces, start, psf, PERIOD, PERIOD
-        )
+        image = ktable.with_copies(galaxy, grid, PERIOD)
         distance = PERIOD - SIDE / 2
         if 4 * galaxy.central * np.exp(-b * (distance / radius) ** (1 / index)) > _FOLDED:
             middle = slice((PERIOD - SIDE) // 2, (PERIOD + SIDE) // 2)
             shift = (PERIOD - SIDE) / 2
-            single = Galaxy(
-                *map(np.float32, galaxy._replace(x=galaxy.x - shift, y=galaxy.y - shift))
-            )
-            beyond = ktable.KTableRenderer.beyond(None, galaxy, PERIOD)  # type: ignore[arg-type]
+            moved = galaxy._replace(x=galaxy.x - shift, y=galaxy.y - shift)
             image = image.copy()
-            image[middle, middle] -= ktable.folded(np, single, beyond, 0, grid)
+            image[middle, middle] -= ktable.copies_in(moved, grid)
         return image
 
     # --- one use of the galaxies ------------------------------------------------------------------
@@ -349,14 +316,6 @@ def turned(
         theta[:, 3] *= -1
         theta[:, [5, 6]] = theta[:, [6, 5]]
     return images, valid, psf, theta
-
-
-def _tails(psf: np.ndarray, last: int) -> tuple[list[float], list[float]]:
-    power = np.abs(psf) / PERIOD**2
-    power[:, 1:] *= 2
-    along_y = power.sum(axis=1)
-    along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
-    return ktable._tail(power.sum(axis=0)), ktable._tail(along_y)
 
 
 def _noise_field(taps: np.ndarray, rng: np.random.Generator) -> np.ndarray:

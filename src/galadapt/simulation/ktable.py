@@ -230,8 +230,34 @@ class Grid(NamedTuple):
     #: Light of the copies of a central point source of unit flux, blurred by `_BLURS`,
     #: (blurs, side, side) float32.
     wings: Any
-    highest: float  #: largest absolute value of the wings, not blurred
-    average: float  #: mean absolute value
+    highest: float = 0.0  #: largest absolute value of the wings, not blurred
+    average: float = 0.0  #: mean absolute value
+
+    @classmethod
+    def of(cls, period: int, side: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> Grid:
+        """Compute the constants of a period for stamps of a side, with a PSF without wings.
+
+        Args:
+            period: P [px].
+            side: Of the stamps from which copies are subtracted [px].
+            kx: Wave numbers 0..K [rad/px]; `ky` those from -K to K.
+            psf: The PSF's transform there (2 K + 1, K + 1).
+        """
+        last = len(kx) - 1
+        near, far = _nodes(side, _NEAR), _nodes(side, _FAR)
+        # The columns kx > 0 stand for those at -kx as well.
+        power = np.abs(psf) / period**2
+        power[:, 1:] *= 2
+        along_y = power.sum(axis=1)
+        along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
+        return cls(
+            *(period, last, kx, ky, psf),
+            *(_tail(power.sum(axis=0)), _tail(along_y)),
+            *_points(period, near, far),
+            _interpolation(near, np.arange(side)),
+            _interpolation(far, near),
+            wings=np.zeros((len(_BLURS), 1, 1), np.float32),
+        )
 
 
 def _nodes(side: int, count: int) -> np.ndarray:
@@ -318,7 +344,7 @@ class KTableRenderer(Renderer):
         galaxy = self.galaxy(parameters)
         period, corrected = self.period(galaxy)
         grid = self.grid(period)
-        self.octaves(galaxy, grid.kx, grid.ky)
+        octaves(galaxy, grid.kx, grid.ky)
         return galaxy, period, corrected
 
     def draw(self, galaxy: Galaxy, period: int, corrected: bool) -> np.ndarray:
@@ -327,97 +353,41 @@ class KTableRenderer(Renderer):
         `corrected` tells whether to subtract the copies that fold into the stamp.
         """
         grid = self.grid(period)
-        last_x, last_y = cut(galaxy, grid)
-        rows = slice(grid.last - last_y, grid.last + last_y + 1)
-        kx, ky, psf = grid.kx[: last_x + 1], grid.ky[rows], grid.psf[rows, : last_x + 1]
-        octaves = self.octaves(galaxy, kx, ky)
-        pieces = sersic_table().pieces(galaxy.index, octaves)
-        wave, start = waves(galaxy, kx, ky), first_piece(octaves[0])
-        stamp = stamp_of(np, _TRANSFORMS, _bits, wave, pieces, start, psf, period, self.side)
-        if corrected:
-            single, beyond = Galaxy(*map(np.float32, galaxy)), self.beyond(galaxy, period)
-            stamp = stamp - folded(np, single, beyond, blur(galaxy.radius), grid)
-        return stamp
-
-    @staticmethod
-    def octaves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> tuple[int, int]:
-        """Return the range of log2 x^2 a galaxy needs for wave numbers 0..kx[-1], -ky[-1]..ky[-1].
-
-        Raises:
-            DataError: the galaxy is too large for the table.
-        """
-        largest = 2 * math.log2(galaxy.radius * math.hypot(kx[-1], ky[-1]))
-        least = 2 * math.log2(galaxy.radius * galaxy.q * kx[1])
-        low, high = OCTAVES
-        if largest >= high:
-            raise DataError(
-                f"a radius of {galaxy.radius:g} px is beyond the table of transforms; "
-                "give a radius in pixels"
-            )
-        first = min(max(math.floor(least) - 1, low), high - 1)
-        return first, max(math.floor(largest) + 1, low + 1)
+        stamp = with_copies(galaxy, grid, self.side)
+        return stamp - copies_in(galaxy, grid, blur(galaxy.radius)) if corrected else stamp
 
     def grid(self, period: int) -> Grid:
         """Return the constants of a period, computed once."""
         if period not in self._grids:
-            last, kx, ky, psf = self._sample(period)
-            near_nodes, far_nodes = _nodes(self.side, _NEAR), _nodes(self.side, _FAR)
-            # The columns kx > 0 stand for those at -kx as well.
-            power = np.abs(psf) / period**2
-            power[:, 1:] *= 2
-            along_y = power.sum(axis=1)
-            along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
-            wings = self._wings(period, kx, ky, psf).astype(np.float32)
+            psf, kx, ky = self._sample(period)
+            wings = self._wings(period, psf, kx, ky).astype(np.float32)
             level = np.abs(wings[0])
             real = np.abs(psf.imag).max() < 1e-7
-            self._grids[period] = Grid(
-                *(period, last, kx, ky),
-                psf.real.astype(np.float32) if real else psf.astype(np.complex64),
-                *(_tail(power.sum(axis=0)), _tail(along_y)),
-                *_points(period, near_nodes, far_nodes),
-                _interpolation(near_nodes, np.arange(self.side)),
-                _interpolation(far_nodes, near_nodes),
+            self._grids[period] = Grid.of(period, self.side, kx, ky, psf)._replace(
+                psf=psf.real.astype(np.float32) if real else psf.astype(np.complex64),
                 wings=wings,
                 highest=float(level.max()),
                 average=float(level.mean()),
             )
         return self._grids[period]
 
-    def _sample(self, period: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the last frequency, the wave numbers in x and y, and the PSF's transform there."""
+    def _sample(self, period: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the PSF's transform at wave numbers in x and y, and these."""
         last = max(1, math.floor(self._reach * period / 2))
         step = 2 * math.pi / period
         grid = galsim.ImageCD(galsim.BoundsI(0, last, -last, last), scale=step)
         psf = self._psf.drawKImage(image=grid, recenter=False).array
-        return last, step * np.arange(last + 1), step * np.arange(-last, last + 1), psf
+        return psf, step * np.arange(last + 1), step * np.arange(-last, last + 1)
 
-    def _point(self, period: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> np.ndarray:
-        """Draw a central point source."""
-        # In float64: the wings are what is left of a difference.
-        centre = (self.side - 1) / 2
-        phase_x, phase_y = (np.exp(-1j * wave * centre) for wave in (kx, ky))
-        wave = Waves(None, None, None, phase_x, phase_y)
-        return image_of(np, fft, psf, wave, period, self.side)
-
-    def _wings(self, period: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> np.ndarray:
+    def _wings(self, period: int, psf: np.ndarray, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
         """Measure what copies of a point source add to the stamp: against an eightfold period."""
         reference = 2 * fft.next_fast_len(4 * self.side)
         if period >= reference:
             return np.zeros((len(_BLURS), self.side, self.side))
         if self._reference is None:
-            _, *sampled = self._sample(reference)
-            self._reference = self._point(reference, *sampled)
-        wings = self._point(period, kx, ky, psf) - self._reference
+            self._reference = point_source(*self._sample(reference), reference, self.side)
+        wings = point_source(psf, kx, ky, period, self.side) - self._reference
         return np.array([gaussian_filter(wings, sigma, mode="nearest") for sigma in _BLURS])
-
-    def beyond(self, galaxy: Galaxy, period: int) -> np.float32:
-        """Mean light [e-/s/px] of the copies outside the summed rings."""
-        along, across = _ROUND[0], galaxy.q * _ROUND[1]
-        sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
-        edge = np.maximum(abs(cosine * across - sine * along), abs(cosine * along + sine * across))
-        edge = (_RINGS + 0.5) * period / galaxy.radius / edge
-        outside = gammaincc(2 * galaxy.index, galaxy.b * edge ** (1 / galaxy.index))
-        return np.float32(galaxy.flux * outside.mean() / period**2)
 
     def period(self, galaxy: Galaxy) -> tuple[int, bool]:
         """Choose the shortest period whose error is below `FOLDED`, and whether to correct.
@@ -504,6 +474,69 @@ def _needed(
         if enough > first or first <= 2:
             return max(1, min(enough, beyond) - 1)
         beyond, octave = first, octave - 1
+
+
+def octaves(galaxy: Galaxy, kx: np.ndarray, ky: np.ndarray) -> tuple[int, int]:
+    """Return the range of log2 x^2 a galaxy needs for wave numbers 0..kx[-1], -ky[-1]..ky[-1].
+
+    Raises:
+        DataError: the galaxy is too large for the table.
+    """
+    largest = 2 * math.log2(galaxy.radius * math.hypot(kx[-1], ky[-1]))
+    least = 2 * math.log2(galaxy.radius * galaxy.q * kx[1])
+    low, high = OCTAVES
+    if largest >= high:
+        raise DataError(
+            f"a radius of {galaxy.radius:g} px is beyond the table of transforms; "
+            "give a radius in pixels"
+        )
+    first = min(max(math.floor(least) - 1, low), high - 1)
+    return first, max(math.floor(largest) + 1, low + 1)
+
+
+def beyond(galaxy: Galaxy, period: int) -> np.float32:
+    """Mean light [e-/s/px] of the copies outside the summed rings."""
+    along, across = _ROUND[0], galaxy.q * _ROUND[1]
+    sine, cosine = math.sin(galaxy.angle), math.cos(galaxy.angle)
+    edge = np.maximum(abs(cosine * across - sine * along), abs(cosine * along + sine * across))
+    edge = (_RINGS + 0.5) * period / galaxy.radius / edge
+    outside = gammaincc(2 * galaxy.index, galaxy.b * edge ** (1 / galaxy.index))
+    return np.float32(galaxy.flux * outside.mean() / period**2)
+
+
+def with_copies(galaxy: Galaxy, grid: Grid, side: int) -> np.ndarray:
+    """Render a galaxy with the copies that fold into the stamp, (side, side) float32 [e-/s].
+
+    Raises:
+        DataError: the galaxy is too large for the table.
+    """
+    last_x, last_y = cut(galaxy, grid)
+    rows = slice(grid.last - last_y, grid.last + last_y + 1)
+    kx, ky, psf = grid.kx[: last_x + 1], grid.ky[rows], grid.psf[rows, : last_x + 1]
+    needed = octaves(galaxy, kx, ky)
+    pieces = sersic_table().pieces(galaxy.index, needed)
+    wave, start = waves(galaxy, kx, ky), first_piece(needed[0])
+    stamp: np.ndarray = stamp_of(
+        np, _TRANSFORMS, _bits, wave, pieces, start, psf, grid.period, side
+    )
+    return stamp
+
+
+def copies_in(galaxy: Galaxy, grid: Grid, blurred: int = 0) -> np.ndarray:
+    """Light of those copies, on the side that the grid was made for; see `folded`."""
+    single = Galaxy(*map(np.float32, galaxy))
+    light: np.ndarray = folded(np, single, beyond(galaxy, grid.period), blurred, grid)
+    return light
+
+
+def point_source(
+    psf: np.ndarray, kx: np.ndarray, ky: np.ndarray, period: int, side: int
+) -> np.ndarray:
+    """Draw a point source of unit flux in the middle, (side, side), from a PSF's transform."""
+    # In float64: wings are what is left of a difference.
+    phases = (np.exp(-1j * wave * ((side - 1) / 2)) for wave in (kx, ky))
+    image: np.ndarray = image_of(np, fft, psf, Waves(None, None, None, *phases), period, side)
+    return image
 
 
 #: scipy.fft, free to overwrite what it transforms.

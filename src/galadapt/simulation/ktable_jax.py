@@ -14,7 +14,15 @@ import numpy as np
 
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError
-from galadapt.simulation.ktable import Grid, KTableRenderer, blur, folded, stamp_of, waves
+from galadapt.simulation.ktable import (
+    Grid,
+    KTableRenderer,
+    beyond,
+    blur,
+    folded,
+    stamp_of,
+    waves,
+)
 from galadapt.simulation.renderer import Galaxy, named
 from galadapt.simulation.sersic import OCTAVES, first_piece, line_pieces, sersic_table
 
@@ -88,7 +96,7 @@ class KTableJaxRenderer(KTableRenderer):
             Galaxy(*(values.astype(np.float32) for values in many)),
             np.array([row for row, _ in stencils], np.int32),
             np.array([weights for _, weights in stencils]),
-            np.array([self.beyond(galaxy, period) for galaxy in galaxies]),
+            np.array([beyond(galaxy, period) for galaxy in galaxies]),
             np.array([blur(galaxy.radius) for galaxy in galaxies], np.int32),
             np.array([corrected for _, _, corrected in plans], np.float32),
         )
@@ -100,7 +108,7 @@ class KTableJaxRenderer(KTableRenderer):
         to_bits = partial(jax.lax.bitcast_convert_type, new_dtype=xp.int32)
 
         def one(table: Any, fields: tuple[Any, ...], *of_galaxy: Any) -> Any:
-            wave, galaxy, row, weights, beyond, blurred, corrected = of_galaxy
+            wave, galaxy, row, weights, outside, blurred, corrected = of_galaxy
             constants = grid._replace(**dict(zip(_FIELDS, fields, strict=True)))
             rows = jax.lax.dynamic_slice_in_dim(table, row, 4)
             pieces = jax.lax.complex(*line_pieces(weights, rows))
@@ -108,6 +116,6 @@ class KTableJaxRenderer(KTableRenderer):
             stamp = stamp_of(
                 xp, xp.fft, to_bits, wave, pieces, start, constants.psf, grid.period, side
             )
-            return stamp - corrected * folded(xp, galaxy, beyond, blurred, constants)
+            return stamp - corrected * folded(xp, galaxy, outside, blurred, constants)
 
         return jax.jit(jax.vmap(one, in_axes=(None, None, *[0] * 7)))
