@@ -100,13 +100,13 @@ def scaled(theta: np.ndarray, anchor: np.ndarray) -> np.ndarray:
     ).astype(np.float32)
 
 
-def squared_error(outputs: Any, targets: Any) -> Any:
+def squared_error(targets: Any, outputs: Any) -> Any:
     """Loss of the warm-up: robust squared error of the means."""
     means = ops.concatenate([outputs[:, :P], outputs[:, P + TRIANGLE : P + TRIANGLE + 1]], axis=1)
     return ops.mean(ops.sqrt(1.0 + ops.square(means - targets)) - 1.0)
 
 
-def negative_log_likelihood(outputs: Any, targets: Any) -> Any:
+def negative_log_likelihood(targets: Any, outputs: Any) -> Any:
     """Gaussian with full covariance, and a Gaussian of the ellipticity; mean over the batch."""
     residual = targets[:, :P] - outputs[:, :P]
     raw = outputs[:, P : P + TRIANGLE]

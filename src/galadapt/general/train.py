@@ -54,7 +54,6 @@ class Trainer:
         self.average = [np.array(weight) for weight in self.model.get_weights()]
         self.next, self.step, self.seconds = 1, 0, 0.0
         self.history: list[dict[str, float]] = []
-        self._compiled: dict[str, Any] = {}
         if (folder / CHECKPOINT).is_file():
             self._load(folder / CHECKPOINT)
 
@@ -79,11 +78,15 @@ class Trainer:
         return self.averaged()
 
     def run(self, steps: int | None, seconds: float | None, end: bool = False) -> None:
-        """Train for some steps, or CPU seconds of this process; with `end` the rate falls to 0."""
+        """Train for some steps, or CPU seconds of this process; with `end` the rate falls to 0.
+
+        Where `steps` end within a set of galaxies, the next run begins with a new set.
+        """
         training = self.settings.training
         start_step, begun, saved = self.step, time.process_time(), time.time()
         before, losses = self.seconds, []
         total = training.end_steps if end else steps
+        self._compile()
         finished = False
         while not finished:
             for batch in self.simulator.batches(self.next):
@@ -93,10 +96,10 @@ class Trainer:
                     rate *= max(0.0, 1 - done / training.end_steps)
                 self._optimizer.learning_rate.assign(rate)
                 given, targets = prepared(batch)
-                kind = "warm_up" if self.step < training.warm_up else "likelihood"
-                loss = float(self._step(kind)(*given[:3], targets))
-                losses.append(loss)
+                losses.append(float(self.model.train_on_batch(list(given[:3]), targets)))
                 self.step += 1
+                if self.step == training.warm_up:
+                    self._compile()
                 self._update_average()
                 if self.step % 100 == 0:
                     self.seconds = before + time.process_time() - begun
@@ -124,29 +127,15 @@ class Trainer:
 
     def _update_average(self) -> None:
         decay = min(self.settings.training.average, (1 + self.step) / (10 + self.step))
-        for mean, weight in zip(self.average, self.model.weights, strict=True):
+        for mean, weight in zip(self.average, self.model.get_weights(), strict=True):
             mean *= decay
-            mean += (1 - decay) * weight.numpy()
+            mean += (1 - decay) * weight
 
-    def _step(self, kind: str) -> Any:
-        if kind not in self._compiled:
-            import tensorflow as tf
-
-            model, optimizer = self.model, self._optimizer
-            loss_of = (
-                network.squared_error if kind == "warm_up" else network.negative_log_likelihood
-            )
-
-            @tf.function(reduce_retracing=True)
-            def step(centre: Any, field: Any, scalars: Any, targets: Any) -> Any:
-                with tf.GradientTape() as tape:
-                    loss = loss_of(model([centre, field, scalars], training=True), targets)
-                gradients = tape.gradient(loss, model.trainable_variables)
-                optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-                return loss
-
-            self._compiled[kind] = step
-        return self._compiled[kind]
+    def _compile(self) -> None:
+        """Choose the loss of the next step; the optimiser keeps its state."""
+        warm = self.step < self.settings.training.warm_up
+        loss = network.squared_error if warm else network.negative_log_likelihood
+        self.model.compile(self._optimizer, loss)
 
     def save(self, name: str = CHECKPOINT) -> None:
         """Write the checkpoint and the history."""
