@@ -65,6 +65,12 @@ def _functionals() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return matrix, noise[: 6 * len(WIDTHS) : 6], noise[6 * len(WIDTHS) :]
 
 
+def _sums(images: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Weighted sums (n, m) of images: a product for each, or they would depend on their place."""
+    sums: np.ndarray = (images.reshape(len(images), 1, -1) @ matrix)[:, 0]
+    return sums
+
+
 def _moments(values: np.ndarray, floor: np.ndarray) -> list[np.ndarray]:
     """Positions, size and shape on each scale, of weighted sums (n, 6 widths)."""
     sums = values.reshape(len(values), len(WIDTHS), 6)
@@ -79,7 +85,7 @@ def _moments(values: np.ndarray, floor: np.ndarray) -> list[np.ndarray]:
 def describe_psf(psfs: np.ndarray) -> np.ndarray:
     """Compact description (g, m) of effective PSFs (g, S, S), centred in the middle."""
     matrix, _, _ = _functionals()
-    values = psfs.reshape(len(psfs), -1) @ matrix
+    values = _sums(psfs, matrix)
     count = 5
     flux = values[:, : 6 * count : 6]
     parts = _moments(values[:, : 6 * len(WIDTHS)], np.full(len(WIDTHS), 1e-6))
@@ -107,13 +113,12 @@ def prepare(
         psfs: (g, S, S) effective PSFs of sum 1, centred in the middle.
         psf_index: (n,) the PSF of each stamp.
     """
-    n = len(images)
     images = np.where(valid, images, 0).astype(np.float32)
     # A masked pixel takes the value of the one opposite, which a galaxy's symmetry suggests.
-    opposite = (images * 1.0)[:, ::-1, ::-1]
+    opposite = images[:, ::-1, ::-1]
     filled = np.where(valid, images, opposite)
     matrix, noise, ring_noise = _functionals()
-    values = filled.reshape(n, -1) @ matrix
+    values = _sums(filled, matrix)
     flux = values[:, : 6 * len(WIDTHS) : 6]
     soft = np.sqrt(np.maximum(flux, 0) ** 2 + (2 * noise) ** 2)
     # From a weighted sum to the flux of a point: the weight's share of a typical galaxy is left to

@@ -102,24 +102,23 @@ def measure(
     parts: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
-        noise_here = noise[rows, None, None].astype(np.float32)
-        given = prepare(images[rows] / noise_here, valid[rows], psfs, psf_index[rows])
-        count = len(given.anchor)
-        padded = [_padded(array, BATCH) for array in given[:3]]
-        outputs, features = network(*padded)
-        parts.append((outputs[:count], features[:count], given.anchor))
+        here = images[rows] / noise[rows, None, None].astype(np.float32)
+        count = len(here)
+        # Filled up first: what is computed of another number of stamps may differ in a last digit.
+        given = prepare(_filled(here), _filled(valid[rows]), psfs, _filled(psf_index[rows]))
+        outputs, features = network(*given[:3])
+        parts.append((outputs[:count], features[:count], given.anchor[:count]))
     if not parts:
         parts.append((np.zeros((0, OUTPUTS)), np.zeros((0, 1)), np.zeros(0)))
     outputs, features, anchor = (np.concatenate(part) for part in zip(*parts, strict=True))
     return split(outputs, features, anchor, noise)
 
 
-def _padded(array: np.ndarray, count: int) -> np.ndarray:
-    if len(array) == count:
-        return array
-    padded = np.zeros((count, *array.shape[1:]), array.dtype)
-    padded[: len(array)] = array
-    return padded
+def _filled(array: np.ndarray) -> np.ndarray:
+    """Append zeros up to a whole batch."""
+    filled = np.zeros((BATCH, *array.shape[1:]), array.dtype)
+    filled[: len(array)] = array
+    return filled
 
 
 def split(

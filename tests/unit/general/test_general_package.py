@@ -99,13 +99,23 @@ def test_fluxes_follow_the_unit_and_errors_do_not(folder: Path) -> None:
     assert np.allclose(one.theta[:, 1], 0.1 * run.SPREAD[1] + run.MIDDLE[1])
 
 
-def test_results_do_not_depend_on_the_grouping(folder: Path) -> None:
-    opened = package.read(folder)
+def test_results_do_not_depend_on_the_grouping() -> None:
+    def network(*given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Answers with all that it is given."""
+        whole = np.concatenate([array.reshape(len(array), -1) for array in given], axis=1)
+        return given[2][:, : run.OUTPUTS], whole
+
+    rng = np.random.default_rng(1)
     images, valid, psf = stamps(40)
-    images *= np.linspace(0.5, 2, 40, dtype=np.float32)[:, None, None]
-    whole = opened.measure(images, valid, np.ones(40), psf, np.zeros(40, int))
-    last = opened.measure(images[39:], valid[39:], np.ones(1), psf, np.zeros(1, int))
-    assert np.array_equal(whole.theta[39:], last.theta)
+    images = images * np.linspace(0.5, 2, 40)[:, None, None] + rng.standard_normal(images.shape)
+    noise, index = np.linspace(1, 2, 40), np.arange(40) % 2
+    psfs = np.concatenate([psf, psf[:, ::-1] ** 2])
+    whole = run.measure(network, images, valid, noise, psfs, index)
+    for rows in (slice(3, 4), slice(30, 37), slice(39, 40)):
+        given = (images[rows], valid[rows], noise[rows], psfs, index[rows])
+        some = run.measure(network, *given)
+        for name in run.Measured.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(whole, name)[rows], getattr(some, name))
 
 
 def test_the_covariance_is_that_of_the_likelihood() -> None:
