@@ -30,7 +30,7 @@ SEEDS = {"calibration": 9101, "test": 9202}
 #: Edges of the bins of brightness [ln(flux over noise)]: 1 mag of the CANDELS wide survey is 0.92.
 EDGES = (4.3, 5.6, 6.5, 7.4, 8.3, 9.7, 11.1, 12.5, 14.6)
 
-#: Share of variance of the features' main directions that is kept, and their largest number.
+#: Largest number of the features' main directions that are kept.
 _DIRECTIONS = 16
 
 #: Quantities of the tables, as users see them.
@@ -161,39 +161,10 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
     """
     found, theta = sample.found, sample.theta
     e = np.hypot(theta[:, 3], theta[:, 4])
-    errors = np.stack(
-        [
-            -_MAGNITUDES * (found.theta[:, 0] - theta[:, 0]),
-            np.exp(found.theta[:, 1] - theta[:, 1]) - 1,
-            (found.theta[:, 2] - theta[:, 2]) / np.log(10),
-            found.ellipticity - e,
-            found.theta[:, 5] - theta[:, 5],
-            found.theta[:, 6] - theta[:, 6],
-        ],
-        axis=1,
-    )
-    truth = np.stack(
-        [
-            -_MAGNITUDES * theta[:, 0],
-            theta[:, 1],
-            theta[:, 2],
-            e,
-            theta[:, 5],
-            theta[:, 6],
-        ],
-        axis=1,
-    )
-    said = np.stack(
-        [
-            -_MAGNITUDES * found.theta[:, 0],
-            found.theta[:, 1],
-            found.theta[:, 2],
-            found.ellipticity,
-            found.theta[:, 5],
-            found.theta[:, 6],
-        ],
-        axis=1,
-    )
+    said, truth = _shown(found.theta, found.ellipticity), _shown(theta, e)
+    errors = said - truth
+    errors[:, 1] = np.expm1(errors[:, 1])
+    errors[:, 2] /= np.log(10)
     size = np.abs(pulls(sample))[:, [0, 1, 2, 7, 5, 6]]
     kinds = {
         "single": ~sample.crowded & ~sample.composite,
@@ -228,6 +199,12 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
                     }
                 )
     return rows
+
+
+def _shown(theta: np.ndarray, ellipticity: np.ndarray) -> np.ndarray:
+    """Magnitudes, logarithms of radius and index, ellipticities, centres (n, 6)."""
+    magnitude = -_MAGNITUDES * theta[:, 0]
+    return np.column_stack([magnitude, theta[:, 1:3], ellipticity, theta[:, 5:7]])
 
 
 def ranks(sample: Tested, bins: int = 20) -> np.ndarray:
