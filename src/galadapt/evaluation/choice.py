@@ -1,66 +1,34 @@
 """Choosing a method without survey labels, and what the choice costs.
 
-Without survey labels the errors on the survey are unknown. Criteria order the candidates by what is
-known: predictions for simulated objects, whose truth is known, and predictions and
-features of survey objects, whose truth is not. Candidates are the variants and methods that have
-seen no survey label, neither themselves nor in what they start from. Survey labels, where there
-are any, are used only to evaluate the choices.
-
-Errors on simulated objects compare methods that learned from one simulation: the plainer another
-simulation is, the smaller are the errors on it. Where candidates learned from several, the
-simulation is chosen first, as the one that is hardest to tell from the survey (`domain_auc`) for
-networks that have seen nothing of the survey: alignment makes features alike whatever the stamps.
+Each criterion of `galadapt.evaluation.candidates` chooses one candidate; survey labels, where there
+are any, are used only to evaluate the choices. Where candidates learned from several simulations,
+the simulation is chosen first, as the one that is hardest to tell from the survey (`domain_auc`)
+for networks that have seen nothing of the survey: alignment makes features alike whatever the
+stamps.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from galadapt.answers import registry
-from galadapt.answers.view import WHOLE_RUN, Cell, Estimates, Judging, Ranking, number
+from galadapt.answers.view import Cell, number
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json, write_csv, write_text
-from galadapt.evaluation.labels import label_free, simulation_of, survey_free
-from galadapt.evaluation.runs import Metrics, read_identity
+from galadapt.core.files import write_csv, write_text
+from galadapt.evaluation.candidates import (
+    CRITERIA,
+    FEWEST,
+    OF_FEATURES,
+    WITHIN_SIMULATION,
+    Figures,
+    measure_candidates,
+)
 from galadapt.evaluation.tables import render_html
-from galadapt.learners.matching import matching_weights
-
-#: What each criterion measures; the smallest value is chosen.
-CRITERIA = {
-    "validation": "mean squared error of simulated validation objects",
-    "weighted_validation": (
-        "the same, weighted to the survey's predicted population (importance weighting: Sugiyama "
-        "et al. 2007; You et al. 2019)"
-    ),
-    "domain_auc": "how well a linear classifier separates the domains by the features",
-    "reconstruction_auc": (
-        "how well the error of rebuilding features from principal components of simulated stamps "
-        "separates the domains"
-    ),
-    "domain_rand": "agreement of domains with clusters of the features (adjusted Rand index)",
-    "seed_disagreement": "variance between training seeds of the predictions for survey objects",
-    "expected_error": "weighted_validation plus seed_disagreement",
-}
-
-#: Those that are measured on the features, by the metric of the run; chance gives the value.
-_OF_FEATURES = {
-    "domain_auc": ("separability_auc", 0.5),
-    "reconstruction_auc": ("reconstruction_auc", 0.5),
-    "domain_rand": ("domain_rand", 0.0),
-}
-
-#: Those whose values compare candidates of one simulation: errors on its objects, or in units of
-#: their variance.
-WITHIN_SIMULATION = ("validation", "weighted_validation", "seed_disagreement", "expected_error")
 
 #: In order of preference; the first that exists is recommended.
 RECOMMENDED = ("expected_error", "weighted_validation", "validation")
@@ -77,26 +45,9 @@ REASONS = (
     "seeds share."
 )
 
-#: Split that the criteria read: training has seen none of it, and evaluation uses another one.
-_SPLIT = "validation"
-
-#: Fewest objects that a criterion is measured with.
-_FEWEST = 10
-
-#: Settings that determine what a method has seen; only galaxies have one more, `simulation`.
-_SETTINGS = ("survey_labels", "starts_from", "alignment", "domains")
-
-#: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
-_FAILED = 1.0
-
 
 def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> None:
     """Write which candidate each criterion chooses, and the regret of that choice.
-
-    Squared errors and variances are in units of the variance of the simulated validation objects'
-    true values, averaged over the items and seeds, and taken over the objects that every
-    candidate of a simulation was run on. A failed prediction counts as an error of one such
-    variance.
 
     Args:
         runs: Evaluated run folders (run.json, metrics.json, predictions.parquet), in the order
@@ -118,222 +69,10 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
     """
     if not runs:
         raise DataError("no run to choose from; name at least one run folder")
-    read = [_read(Path(run)) for run in runs]
-    figures = _Figures(registry.judging(read[0].kind).RANKING, read[0].items)
-    candidates = _measured(_label_free(read), figures)
-    table = _table(candidates, figures)
-    write_text(html, _html(candidates, table, figures, survey_kind))
+    found, figures = measure_candidates(runs)
+    table = _table(found, figures)
+    write_text(html, _html(found, table, figures, survey_kind))
     write_csv(choice, table)
-
-
-# --- reading ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Run:
-    variant: str
-    method: str
-    folder: Path
-    settings: Mapping[str, Any]
-    record: Mapping[str, Any]
-    kind: str
-    items: tuple[str, ...]
-    of_features: Mapping[str, float]
-    figures: np.ndarray
-
-    @property
-    def judging(self) -> Judging:
-        return registry.judging(self.kind)
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """The figure that ranks methods, of each item."""
-
-    ranking: Ranking
-    items: tuple[str, ...]
-
-    @property
-    def mean(self) -> str:
-        return f"{self.ranking.metric}_mean"
-
-    @property
-    def std(self) -> str:
-        return f"{self.ranking.metric}_std"
-
-    @property
-    def columns(self) -> list[str]:
-        return [*self.items, self.mean, self.std]
-
-    @property
-    def title(self) -> str:
-        """How sentences name the mean over items."""
-        return f"mean {self.ranking.title}" if len(self.items) > 1 else self.ranking.title
-
-    @property
-    def sign(self) -> int:
-        """1: larger is better; -1: smaller."""
-        return -1 if self.ranking.smallest else 1
-
-
-def _read(folder: Path) -> _Run:
-    identity = read_identity(folder / "run.json")
-    metrics = Metrics(folder / "metrics.json")
-    content = read_json(folder / "run.json")
-    try:
-        settings = content["settings"]
-        seen = {key: settings[key] for key in _SETTINGS}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder}: run.json lacks {error}; rerun training and evaluation"
-        ) from None
-    ranking = registry.judging(metrics.kind).RANKING
-    # Of several sets of classes, those that the method predicts come first.
-    items = tuple(metrics.items if ranking.every_item else metrics.items[:1])
-    return _Run(
-        str(identity["variant"]),
-        str(identity["method"]),
-        folder,
-        {
-            **seen,
-            "simulation": settings.get("simulation"),
-            "learner": settings.get("learner") or {},
-        },
-        registry.record_of(content, folder / "run.json"),
-        metrics.kind,
-        items,
-        {name: metrics.value(*WHOLE_RUN, metric) for name, (metric, _) in _OF_FEATURES.items()},
-        np.array([metrics.value("survey", item, ranking.metric) for item in items]),
-    )
-
-
-def _label_free(runs: Sequence[_Run]) -> dict[tuple[str, str], list[_Run]]:
-    """Group the runs that have seen no survey label by variant and method."""
-    settings = {run.method: run.settings for run in runs}
-    groups: dict[tuple[str, str], list[_Run]] = {}
-    for run in runs:
-        if label_free(run.method, settings):
-            groups.setdefault((run.variant, run.method), []).append(run)
-    return groups
-
-
-def _predictions(run: _Run) -> pd.DataFrame:
-    """Read the validation objects of both domains."""
-    table = run.judging.read(run.folder / "predictions.parquet", run.record)
-    return table[table["split"] == _SPLIT].set_index(["domain", "id"]).sort_index()
-
-
-# --- criteria ---------------------------------------------------------------------------------
-
-
-def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]], figures: _Figures) -> pd.DataFrame:
-    """Measure every variant and method: a row each; criteria that were not measured are NaN."""
-    settings = {run.method: run.settings for runs in groups.values() for run in runs}
-    tables = {key: [_predictions(run) for run in runs] for key, runs in groups.items()}
-    simulations = {key: simulation_of(key[1], settings) for key in groups}
-    common = _common(tables, simulations)
-    found = []
-    for (variant, method), runs in groups.items():
-        simulation = simulations[variant, method]
-        shared = [table.loc[common[simulation]] for table in tables[variant, method]]
-        estimates = [
-            run.judging.estimates(table, run.record)
-            for run, table in zip(runs, shared, strict=True)
-        ]
-        survey = shared[0].index.get_level_values("domain") == "survey"
-        values = _criteria(estimates, survey)
-        for name in _OF_FEATURES:
-            values[name] = float(np.mean([run.of_features[name] for run in runs]))
-        found_figures = np.stack([run.figures for run in runs])
-        means = found_figures.mean(axis=1)
-        found.append(
-            {
-                "variant": variant,
-                "method": method,
-                "simulation": simulation,
-                "survey_free": survey_free(method, settings),
-                **values,
-                **dict(zip(figures.items, found_figures.mean(axis=0), strict=True)),
-                figures.mean: found_figures.mean(),
-                figures.std: means.std(ddof=1) if len(means) > 1 else math.nan,
-            }
-        )
-    identity = ["variant", "method", "simulation", "survey_free"]
-    return pd.DataFrame(found, columns=[*identity, *CRITERIA, *figures.columns])
-
-
-def _common(
-    tables: Mapping[tuple[str, str], Sequence[pd.DataFrame]],
-    simulations: Mapping[tuple[str, str], str],
-) -> dict[str, pd.Index]:
-    """Return, per simulation, the objects that all compared candidates were run on.
-
-    A method that leaves out faint galaxies would look better than the others by that alone. Survey
-    objects are those of all candidates; simulated ones of one simulation have nothing to do with
-    those of another, not even their number.
-    """
-
-    def shared(domain: str, among: Iterable[str]) -> pd.Index:
-        found = [
-            table.index[table.index.get_level_values("domain") == domain]
-            for key, seeds in tables.items()
-            if simulations[key] in among
-            for table in seeds
-        ]
-        return functools.reduce(pd.Index.intersection, found)
-
-    every = set(simulations.values())
-    return {
-        name: shared("simulated", [name]).append(shared("survey", every))
-        for name in dict.fromkeys(simulations.values())
-    }
-
-
-def _criteria(seeds: Sequence[Estimates], survey: np.ndarray) -> dict[str, float]:
-    """Measure one candidate by its seeds' predictions for the same objects.
-
-    Args:
-        seeds: Predictions of each seed for n objects; the truth of the survey's is not looked at.
-        survey: Which objects are the survey's, (n,) bool.
-    """
-    values = dict.fromkeys(CRITERIA, math.nan)
-    # Some simulated objects have no known truth either: nobody was asked about them.
-    simulated = ~survey & np.isfinite(seeds[0].true).all(axis=1)
-    if simulated.sum() < _FEWEST:
-        return values
-    truth = seeds[0].true[simulated]
-    centre, width = truth.mean(axis=0), truth.std(axis=0)
-    if seeds[0].one_unit:
-        width = np.sqrt(np.mean(width**2))
-    predicted = (np.stack([one.predicted for one in seeds]) - centre) / width
-    squares = (predicted[:, simulated] - (truth - centre) / width) ** 2
-    squares = np.where(np.isfinite(squares), squares, _FAILED).mean(axis=2)
-    values["validation"] = float(squares.mean())
-    if survey.sum() < _FEWEST:
-        return values
-    matched = predicted if seeds[0].matched is None else predicted[:, :, seeds[0].matched]
-    weights = np.stack([_weights(one[simulated], one[survey]) for one in matched])
-    values["weighted_validation"] = float((weights * squares).mean())
-    if len(seeds) > 1:
-        variances = predicted[:, survey].var(axis=0, ddof=1)
-        values["seed_disagreement"] = float(
-            np.where(np.isfinite(variances), variances, _FAILED).mean()
-        )
-    values["expected_error"] = values["weighted_validation"] + values["seed_disagreement"]
-    return values
-
-
-def _weights(simulated: np.ndarray, survey: np.ndarray) -> np.ndarray:
-    """Weights of simulated objects; failed predictions have no place and weigh 1."""
-    there, here = np.isfinite(simulated).all(axis=1), np.isfinite(survey).all(axis=1)
-    weights = np.ones(len(simulated))
-    if min(there.sum(), here.sum()) < _FEWEST:
-        return np.full(len(simulated), math.nan)
-    weights[there] = matching_weights(simulated[there], survey[here])
-    return weights
-
-
-# --- tables -----------------------------------------------------------------------------------
 
 
 def _simulations(candidates: pd.DataFrame) -> pd.Series:
@@ -345,7 +84,7 @@ def _simulations(candidates: pd.DataFrame) -> pd.Series:
     return pd.Series(found, dtype=float).sort_values(kind="stable")
 
 
-def _table(candidates: pd.DataFrame, figures: _Figures) -> pd.DataFrame:
+def _table(candidates: pd.DataFrame, figures: Figures) -> pd.DataFrame:
     """Order the candidates by each criterion: a row per criterion and candidate."""
     quality = figures.sign * candidates[figures.mean]
     simulation = next(iter(_simulations(candidates).index), "")
@@ -355,9 +94,9 @@ def _table(candidates: pd.DataFrame, figures: _Figures) -> pd.DataFrame:
         if criterion in WITHIN_SIMULATION:
             compared = candidates[candidates["simulation"] == simulation]
         value = compared[criterion].dropna()
-        if criterion in _OF_FEATURES:
+        if criterion in OF_FEATURES:
             # Below what chance gives, nothing is found either.
-            value = value.clip(lower=_OF_FEATURES[criterion][1])
+            value = value.clip(lower=OF_FEATURES[criterion][1])
         parts.append(
             candidates.assign(
                 criterion=criterion,
@@ -379,9 +118,7 @@ def _rank_correlation(criterion: pd.Series, quality: pd.Series) -> float:
     return float(spearmanr(-known[:, 0], known[:, 1]).statistic)
 
 
-def _html(
-    candidates: pd.DataFrame, table: pd.DataFrame, figures: _Figures, survey_kind: str
-) -> str:
+def _html(candidates: pd.DataFrame, table: pd.DataFrame, figures: Figures, survey_kind: str) -> str:
     judged = candidates.dropna(subset=figures.mean).sort_values(
         figures.mean, ascending=figures.ranking.smallest, kind="stable"
     )
@@ -411,7 +148,7 @@ def _html(
 
 
 def _sentences(
-    candidates: pd.DataFrame, table: pd.DataFrame, figures: _Figures, survey_kind: str
+    candidates: pd.DataFrame, table: pd.DataFrame, figures: Figures, survey_kind: str
 ) -> Iterator[str]:
     if len(candidates) < 2:
         count = "One variant and method has" if len(candidates) else "No variant and method has"
@@ -420,7 +157,7 @@ def _sentences(
     chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
     advice = next((name for name in RECOMMENDED if name in chosen), None)
     if advice is None:
-        yield f"No criterion could be measured: fewer than {_FEWEST} validation objects."
+        yield f"No criterion could be measured: fewer than {FEWEST} validation objects."
         return
     row = chosen[advice]
     simulations = _simulations(candidates)
@@ -437,7 +174,7 @@ def _sentences(
     yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
     if advice != RECOMMENDED[0]:
         yield (
-            f"{RECOMMENDED[0]} needs two training seeds and {_FEWEST} survey validation objects; "
+            f"{RECOMMENDED[0]} needs two training seeds and {FEWEST} survey validation objects; "
             f"without them, {advice} is next."
         )
     if math.isnan(row["regret"]):

@@ -39,6 +39,7 @@ from galadapt.core.distances import METRICS, prepared
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
 from galadapt.core.log import log
+from galadapt.core.neighbours import Neighbourhood
 from galadapt.evaluation.features import separability
 from galadapt.evaluation.labels import label_free
 from galadapt.evaluation.projections import Projections
@@ -54,9 +55,8 @@ COLUMNS = [
 #: Columns of the table of survey stamps that no simulation covers.
 UNCOVERED = ["variant", "method", "id", "distance", "noise", "reconstruction"]
 
-#: Neighbours whose mean distance tells whether a stamp is far, and the percentile of the simulated
-#: stamps' own distances, and rebuilding errors, that is the unit.
-_NEAREST, _PERCENTILE = 5, 99
+#: Percentile of the simulated stamps' rebuilding errors that is their unit.
+_PERCENTILE = 99
 
 #: Fewest stamps of a method that anything is measured with.
 _FEWEST = 20
@@ -385,11 +385,7 @@ def _uncovered(features: Features) -> pd.DataFrame:
     if len(features.domains) < len(DOMAINS):
         return pd.DataFrame(columns=UNCOVERED)
     values, survey = features.points, features.is_survey
-    simulated = values[~survey]
-    near = NearestNeighbors(n_neighbors=min(_NEAREST, len(simulated) - 1)).fit(simulated)
-    own = near.kneighbors()[0].mean(axis=1)
-    distance = near.kneighbors(values[survey])[0].mean(axis=1)
-    distance /= max(float(np.percentile(own, _PERCENTILE)), 1e-9)
+    distance = Neighbourhood(values[~survey]).distance(values[survey])
     clusters = density_clusters(values)
     covered = set(clusters[~survey]) - {-1}
     noise = ~np.isin(clusters[survey], sorted(covered))

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
-from sklearn.neighbors import NearestNeighbors
 
 from galadapt import __version__
 from galadapt.config.base import Interval, Section
@@ -26,6 +25,7 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
+from galadapt.core.neighbours import Neighbourhood
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
 from galadapt.general.package import GeneralPackage, is_general, read
@@ -38,10 +38,6 @@ FAINT_MARGIN = 1.5
 
 SCHEMA = "galadapt-package-3"
 RECORD, REFERENCE = "package.json", "reference.parquet"
-
-#: Neighbours whose mean distance measures how unlike the training a stamp is, and the percentile
-#: of the reference's own distances beyond which it is flagged.
-_NEAREST, _UNLIKE = 5, 99
 
 
 class Member(Section):
@@ -150,30 +146,20 @@ class Package:
 
 
 class Familiarity:
-    """How far a stamp's features lie from those of the reference galaxies.
-
-    The mean distance to the nearest reference galaxies in standardised features, over its 99th
-    percentile among these galaxies (k-nearest-neighbour detection: Sun et al. 2022, ICML).
-    """
+    """How far a stamp's standardised features lie from those of the reference galaxies."""
 
     def __init__(self, features: np.ndarray) -> None:
         """Prepare from the features of the reference galaxies (n, f)."""
         self._mean, width = features.mean(axis=0), features.std(axis=0)
         # A feature that never changes would divide by zero.
         self._width = np.where(width > 1e-6, width, np.inf)
-        self._tree = NearestNeighbors(
-            n_neighbors=min(_NEAREST, len(features) - 1), algorithm="ball_tree"
-        ).fit((features - self._mean) / self._width)
-        own = self._tree.kneighbors()[0].mean(axis=1)
-        self._limit = max(float(np.percentile(own, _UNLIKE)), 1e-9)
+        self._around = Neighbourhood((features - self._mean) / self._width, "ball_tree")
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Distance of stamps (n, f) in units of the limit: above 1 they are unlike the training."""
         if len(features) == 0:
             return np.zeros(0)
-        found = self._tree.kneighbors((features - self._mean) / self._width)[0]
-        distance: np.ndarray = found.mean(axis=1) / self._limit
-        return distance
+        return self._around.distance((features - self._mean) / self._width)
 
 
 def opened_package(folder: str | Path) -> Package | GeneralPackage:

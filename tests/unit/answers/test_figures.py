@@ -31,11 +31,10 @@ def of_runs(tables):
     return Compared(RECORD, tables["comparison"], tables["breakdown"], published, words.work)
 
 
-def content(path):
+def assert_content(path):
     """Refuse an image that is empty: at least 1 % of its pixels are not white."""
     image = imread(path)
     assert (image[..., :3].min(axis=2) < 0.95).mean() > 0.01
-    return image
 
 
 @pytest.fixture
@@ -75,19 +74,19 @@ def test_run_figures_repeat_byte_for_byte(make_run, tmp_path):
     draw_run(folder, first)
     draw_run(folder, second)
     for one, other in zip(first, second, strict=True):
-        content(one)
+        assert_content(one)
         assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_changed_prediction_changes_the_figure(make_run, tmp_path):
     folder = make_run()
     draw_run(folder, [tmp_path / "scatter.png"])
-    before = content(tmp_path / "scatter.png")
+    before = imread(tmp_path / "scatter.png")
     table = pd.read_parquet(folder / "predictions.parquet")
     table["magnitude_predicted"] = 20.0
     table.to_parquet(folder / "predictions.parquet")
     draw_run(folder, [tmp_path / "scatter.png"])
-    assert not np.array_equal(before, content(tmp_path / "scatter.png"))
+    assert not np.array_equal(before, imread(tmp_path / "scatter.png"))
 
 
 def test_a_run_without_survey_and_with_failures_is_still_drawn(make_run, tmp_path):
@@ -114,7 +113,7 @@ def test_comparison_figures(tables, all_runs, tmp_path):
     for name, function in draw.items():
         function(tmp_path / name)
         function(tmp_path / f"again-{name}")
-        content(tmp_path / name)
+        assert_content(tmp_path / name)
         assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
 
 
@@ -122,8 +121,8 @@ def test_data_figures(stamp_sets, tmp_path):
     simulated, survey = stamp_sets
     data.parameter_histograms([simulated], survey, tmp_path / "histograms.png")
     data.contact_sheet([simulated], survey, tmp_path / "stamps.png", count=8)
-    content(tmp_path / "histograms.png")
-    content(tmp_path / "stamps.png")
+    assert_content(tmp_path / "histograms.png")
+    assert_content(tmp_path / "stamps.png")
 
 
 def test_bad_inputs_write_nothing(make_run, tables, tmp_path):

@@ -14,7 +14,8 @@ from galadapt.answers.votes.tree import Question, Tree
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.core.quantity import PARAMETERS
-from galadapt.evaluation.choice import CRITERIA, choose
+from galadapt.evaluation.candidates import CRITERIA
+from galadapt.evaluation.choice import choose
 from galadapt.evaluation.evaluate import evaluate_run
 from galadapt.evaluation.labels import label_free
 
