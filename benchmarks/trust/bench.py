@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="a model package")
     parser.add_argument("--data", default="$GALADAPT_DATA", help="folder with psf/")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/trust"))
-    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--sets", nargs="+", help="only these")
     options = parser.parse_args()
     psf = scenes.psf_on_sky(expand(options.data) / "psf" / "hst_wfc3_f160w_060mas.fits")
