@@ -72,13 +72,12 @@ def flags() -> str:
 
 def columns() -> str:
     """Tabulate the columns of a catalogue: name, unit, UCD, meaning."""
-    from galadapt.prediction.catalogue import COLUMNS, UCDS
+    from galadapt.prediction.catalogue import COLUMNS
 
     lines = ["| column | unit | UCD | meaning |", "|---|---|---|---|"]
-    for name, (unit, meaning) in COLUMNS.items():
+    for name, (unit, meaning, ucd) in COLUMNS.items():
         if not name.startswith("corr_"):
-            ucd = f"`{UCDS[name]}`" if name in UCDS else ""
-            lines.append(f"| `{name}` | {unit} | {ucd} | {meaning} |")
+            lines.append(f"| `{name}` | {unit} | {f'`{ucd}`' if ucd else ''} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

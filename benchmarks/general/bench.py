@@ -73,8 +73,10 @@ def answers(
     fast = package.measure(images, valid, noise, psf[None], index)
     between = time.process_time()
     fusion = package.record.fusion
-    learner = None if fusion is None else Fusion.from_dict(fusion)
-    refined = refine(fast, images, valid, noise, refiner_of(psf, None), learner).measured
+    refined = fast
+    if fusion is not None:
+        learner = Fusion.from_dict(fusion)
+        refined = refine(fast, images, valid, noise, refiner_of(psf, None), learner).measured
     ended = time.process_time()
     count = 1e3 / max(len(images), 1)
     spent = {"fast": (between - begun) * count, "refined": (ended - begun) * count}

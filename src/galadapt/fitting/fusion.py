@@ -31,6 +31,10 @@ from galadapt.fitting.refine import Refined
 QUANTITIES = (*NAMES, "ellipticity")
 _COUNT = len(QUANTITIES)
 
+#: Distance of the pixels' answer from the network's (chi2 per parameter) from which on they
+#: disagree, where simulations have not shown it: one in a thousand independent answers'.
+DISAGREE = 3.5
+
 _FEATURES = 32  #: that `answers` lays out
 
 _FREEDOM = 4.0  #: degrees of freedom of Student's t
@@ -135,11 +139,12 @@ class Fusion:
     weights: tuple[np.ndarray, ...]  #: (f, h), (h,), (h, 16), (16,)
     factors: np.ndarray  #: (8,) that make errors cover 68 %
     #: Distance of both answers (chi2 per parameter) from which on they disagree.
-    disagree: float = 3.5
+    disagree: float = DISAGREE
 
     def __call__(self, given: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values, errors and gates (n, 8)."""
-        outputs = _outputs(self._scaled(given.features), self.weights)[0]
+        # One galaxy at a time: a product of many depends on how they are grouped.
+        outputs = _outputs(self._scaled(given.features)[:, None], self.weights)[0][:, 0]
         value, log_error, gate = _combined(outputs, given)
         return value, np.exp(log_error) * self.factors, gate
 
@@ -180,7 +185,7 @@ class Fusion:
             shapes = (_FEATURES, len(hidden)), (len(hidden), 2 * _COUNT)
             fits = (first.shape, second.shape) == shapes and last.shape == (2 * _COUNT,)
             fits &= all(one.shape == (_FEATURES,) for one in arrays[:2])
-            disagree = float(values.get("disagree", 3.5))
+            disagree = float(values.get("disagree", DISAGREE))
             fits &= arrays[2].shape == (_COUNT,) and 0 < disagree < np.inf
             if not fits or not all(np.isfinite(one).all() for one in (*arrays, *weights)):
                 raise ValueError("shapes or values that do not fit")
@@ -234,31 +239,10 @@ def train(given: Answers, truth: np.ndarray, seed: int = 0) -> Fusion:
     return Fusion(middle, spread, plain.weights, factors)
 
 
-def alone(given: Answers, covariance: np.ndarray) -> Fused:
-    """Follow the refinement wherever there is one, where no fusion has been trained.
-
-    The network has seen the same pixels that it is refined by. The errors are those of two answers
-    whose errors are the same, and not of independent ones: up to the square root of 2 larger.
-    """
-    with np.errstate(divide="ignore"):
-        network, both = given.network_error**-2, given.refined_error**-2
-    pixels = np.maximum(both - network, 0)
-    factor = np.sqrt(1 + 2 * np.sqrt(network * pixels) / (network + pixels))
-    error = given.refined_error * factor
-    own = factor[:, :PARAMETERS]
-    return Fused(
-        given.refined[:, :PARAMETERS],
-        covariance * own[:, :, None] * own[:, None, :],
-        np.clip(given.refined[:, -1], 0.0, 0.99),
-        error[:, -1],
-        np.ones(error.shape),
-    )
-
-
 def _outputs(
     features: np.ndarray, weights: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs (n, 16), and the hidden layer (n, h)."""
+    """Outputs (..., 16), and the hidden layer (..., h)."""
     hidden = np.tanh(features @ weights[0] + weights[1])
     return hidden @ weights[2] + weights[3], hidden
 

@@ -13,13 +13,13 @@ from galadapt.config.general import General
 from galadapt.config.survey import Extraction
 from galadapt.core.random import generator
 from galadapt.cutouts.neighbours import shape_of
-from galadapt.fitting.fusion import Answers, Fusion, answers, train
+from galadapt.fitting.fusion import DISAGREE, Answers, Fusion, answers, train
 from galadapt.fitting.noise import correlation_of
 from galadapt.fitting.refine import Refined
 from galadapt.general import run
 from galadapt.general.package import Calibration, calibrated
 from galadapt.general.parameters import SIDE
-from galadapt.general.refined import DISAGREE, profile_of, refiner_of
+from galadapt.general.refined import profile_of, refiner_of
 from galadapt.general.simulate import Simulator, Stamps
 
 #: Seed of the galaxies that the fusion is trained on, and those that it is tested on.

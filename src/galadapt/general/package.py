@@ -133,7 +133,8 @@ def calibrated(found: run.Measured, noise: np.ndarray, calibration: Calibration)
 
 def distance(features: np.ndarray, familiar: Familiar) -> np.ndarray:
     """Root mean square of the standardised main components of features (n, f)."""
-    along = (features - np.array(familiar.mean)) @ np.array(familiar.directions).T
+    # One at a time: a product of many depends on how they are grouped.
+    along = ((features - familiar.mean)[:, None] @ np.array(familiar.directions).T)[:, 0]
     mean: np.ndarray = np.sqrt(np.mean(along**2, axis=1))
     return mean
 

@@ -7,14 +7,10 @@ from typing import NamedTuple
 import galsim
 import numpy as np
 
-from galadapt.fitting.fusion import Fusion, alone, answers
+from galadapt.fitting.fusion import Fusion, answers
 from galadapt.fitting.refine import Refined, Refiner
 from galadapt.general.parameters import SIDE
 from galadapt.general.run import Measured
-
-#: Distance of the pixels' answer from the network's (chi2 per parameter) from which on they
-#: disagree, where simulations have not shown it: one in a thousand independent answers'.
-DISAGREE = 3.5
 
 
 class Outcome(NamedTuple):
@@ -44,7 +40,7 @@ def refine(
     valid: np.ndarray,
     noise: np.ndarray,
     refiner: Refiner,
-    fusion: Fusion | None,
+    fusion: Fusion,
     exposure_time: float | None = None,
     sky_error: float | None = None,
 ) -> Outcome:
@@ -56,7 +52,7 @@ def refine(
         valid: (n, S, S) bool, pixels that count.
         noise: (n,) rms of a pixel.
         refiner: Of the images' PSF and noise.
-        fusion: Of the package; None: the refinement is followed wherever it converged.
+        fusion: Of the package.
         exposure_time: See `Refiner.__call__`, `sky_error` likewise.
         sky_error: See there.
     """
@@ -67,20 +63,15 @@ def refine(
         *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
         *(refined, noise, valid.mean(axis=(1, 2)), np.full(len(noise), refiner.width)),
     )
-    fused = (
-        alone(given, refined.covariance)
-        if fusion is None
-        else fusion.fuse(given, refined.covariance)
-    )
+    fused = fusion.fuse(given, refined.covariance)
     final = Measured(
         *(fused.theta, fused.covariance, fused.ellipticity, fused.ellipticity_error),
         found.features,
     )
     followed = fused.gate[:, [0, 1, 2, -1]].mean(axis=1)
-    limit = DISAGREE if fusion is None else fusion.disagree
     return Outcome(
         final,
         np.where(refined.converged, followed, 0.0),
         refined,
-        refined.converged & (refined.tension > limit),
+        refined.converged & (refined.tension > fusion.disagree),
     )

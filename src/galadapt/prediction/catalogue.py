@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,72 +28,91 @@ from galadapt.prediction.trust import doubts
 #: Suffixes of outputs.
 SUFFIXES = (".fits", ".csv", ".parquet", ".vot", ".xml")
 
-#: Unit and description of every column; `<parameter>_err` has those of its parameter.
+
+class Described(NamedTuple):
+    """What a column is."""
+
+    unit: str  #: As astropy spells it; "" where it has none.
+    meaning: str
+    ucd: str = ""  #: Unified content descriptor (IVOA UCD1+).
+
+
+#: Every column; `<parameter>_err` has those of its parameter.
 COLUMNS = {
-    "id": ("", "identifier of the catalogue"),
-    "ra": ("deg", "right ascension"),
-    "dec": ("deg", "declination"),
-    "x": ("pix", "0-based column on the image"),
-    "y": ("pix", "0-based row on the image"),
-    "image": ("", "image it was measured on"),
-    "magnitude": ("mag", "total AB magnitude"),
-    "effective_radius": ("pix", "semi-major axis of the half-light ellipse, pixels of the image"),
-    "effective_radius_arcsec": ("arcsec", "the same on the sky"),
-    "sersic_index": ("", "Sersic index"),
-    "ellipticity": ("", "1 - b/a"),
-    "signal_to_noise": ("", "of the detected pixels"),
-    "position_angle": ("deg", "of the major axis, from the image's +y counter-clockwise"),
-    "position_angle_sky": ("deg", "of the major axis, from north through east, -90 to 90"),
-    "x_centre": ("pix", "column of the galaxy's centre on the image, 0-based"),
-    "y_centre": ("pix", "row of the galaxy's centre on the image, 0-based"),
+    "id": Described("", "identifier of the catalogue", "meta.id;meta.main"),
+    "ra": Described("deg", "right ascension", "pos.eq.ra;meta.main"),
+    "dec": Described("deg", "declination", "pos.eq.dec;meta.main"),
+    "x": Described("pix", "0-based column on the image", "pos.cartesian.x;instr.det"),
+    "y": Described("pix", "0-based row on the image", "pos.cartesian.y;instr.det"),
+    "image": Described("", "image it was measured on", "meta.dataset"),
+    "magnitude": Described("mag", "total AB magnitude", "phot.mag"),
+    "effective_radius": Described(
+        "pix",
+        "semi-major axis of the half-light ellipse, pixels of the image",
+        "phys.angSize.smajAxis",
+    ),
+    "effective_radius_arcsec": Described("arcsec", "the same on the sky", "phys.angSize.smajAxis"),
+    "sersic_index": Described("", "Sersic index", "src.morph.param"),
+    "ellipticity": Described("", "1 - b/a", "src.ellipticity"),
+    "signal_to_noise": Described("", "of the detected pixels", "stat.snr"),
+    "position_angle": Described(
+        "deg", "of the major axis, from the image's +y counter-clockwise", "pos.posAng"
+    ),
+    "position_angle_sky": Described(
+        "deg", "of the major axis, from north through east, -90 to 90", "pos.posAng;pos.eq"
+    ),
+    "x_centre": Described(
+        "pix", "column of the galaxy's centre on the image, 0-based", "pos.cartesian.x;instr.det"
+    ),
+    "y_centre": Described(
+        "pix", "row of the galaxy's centre on the image, 0-based", "pos.cartesian.y;instr.det"
+    ),
     **{
-        f"corr_{first}_{second}": ("", f"correlation of the errors of {first} and {second}")
+        f"corr_{first}_{second}": Described(
+            "", f"correlation of the errors of {first} and {second}"
+        )
         for first, second in itertools.combinations(NUMBERS, 2)
     },
-    "expected_signal_to_noise": ("", "the same of the predicted model"),
-    "segment_magnitude": ("mag", "AB magnitude of the light in the detected pixels"),
-    "flux_ratio": ("", "light of the detected pixels over the predicted model's in them"),
-    "chi2": ("", "reduced chi2 of the predicted model where the galaxy is seen"),
-    "tension": ("", "largest distance of a fit of the pixels from a prediction, in errors"),
-    "noise_correlation": ("", "correlation of the noise of neighbouring pixels"),
-    "light_beyond": ("", "share of the predicted model's light beyond the edge of the image"),
-    "masked_light": ("", "share of the galaxy's light in its stamp on bad or neighbours' pixels"),
-    "fit_chi2": ("", "reduced chi2 of the refinement by the pixels, for the noise of the sky"),
-    "fit_tension": ("", "distance of the pixels' answer from the network's: chi2 per parameter"),
-    "fit_followed": ("", "how far the pixels were followed: 0 the network's answer, 1 theirs"),
-    "unlike": ("", "distance from the training's stamps over its limit"),
-    "flags": ("", "bits: see the header"),
-    "reason": ("", "why an object was not measured"),
-}
-
-#: Unified content descriptors (IVOA UCD1+) of the columns.
-UCDS = {
-    "id": "meta.id;meta.main",
-    "ra": "pos.eq.ra;meta.main",
-    "dec": "pos.eq.dec;meta.main",
-    "x": "pos.cartesian.x;instr.det",
-    "y": "pos.cartesian.y;instr.det",
-    "image": "meta.dataset",
-    "magnitude": "phot.mag",
-    "effective_radius": "phys.angSize.smajAxis",
-    "effective_radius_arcsec": "phys.angSize.smajAxis",
-    "sersic_index": "src.morph.param",
-    "ellipticity": "src.ellipticity",
-    "position_angle": "pos.posAng",
-    "position_angle_sky": "pos.posAng;pos.eq",
-    "x_centre": "pos.cartesian.x;instr.det",
-    "y_centre": "pos.cartesian.y;instr.det",
-    "signal_to_noise": "stat.snr",
-    "expected_signal_to_noise": "stat.snr;meta.modelled",
-    "segment_magnitude": "phot.mag",
-    "flux_ratio": "phot.flux;arith.ratio",
-    "chi2": "stat.fit.chi2",
-    "tension": "stat.fit.residual",
-    "noise_correlation": "stat.correlation",
-    "light_beyond": "stat.value",
-    "unlike": "stat.value",
-    "flags": "meta.code.qual",
-    "reason": "meta.note",
+    "expected_signal_to_noise": Described(
+        "", "the same of the predicted model", "stat.snr;meta.modelled"
+    ),
+    "segment_magnitude": Described(
+        "mag", "AB magnitude of the light in the detected pixels", "phot.mag"
+    ),
+    "flux_ratio": Described(
+        "",
+        "light of the detected pixels over the predicted model's in them",
+        "phot.flux;arith.ratio",
+    ),
+    "chi2": Described(
+        "", "reduced chi2 of the predicted model where the galaxy is seen", "stat.fit.chi2"
+    ),
+    "tension": Described(
+        "",
+        "largest distance of a fit of the pixels from a prediction, in errors",
+        "stat.fit.residual",
+    ),
+    "noise_correlation": Described(
+        "", "correlation of the noise of neighbouring pixels", "stat.correlation"
+    ),
+    "light_beyond": Described(
+        "", "share of the predicted model's light beyond the edge of the image", "stat.value"
+    ),
+    "masked_light": Described(
+        "", "share of the galaxy's light in its stamp on bad or neighbours' pixels"
+    ),
+    "fit_chi2": Described(
+        "", "reduced chi2 of the refinement by the pixels, for the noise of the sky"
+    ),
+    "fit_tension": Described(
+        "", "distance of the pixels' answer from the network's: chi2 per parameter"
+    ),
+    "fit_followed": Described(
+        "", "how far the pixels were followed: 0 the network's answer, 1 theirs"
+    ),
+    "unlike": Described("", "distance from the training's stamps over its limit", "stat.value"),
+    "flags": Described("", "bits: see the header", "meta.code.qual"),
+    "reason": Described("", "why an object was not measured", "meta.note"),
 }
 
 #: Columns that only the package for any image has.
@@ -274,13 +294,13 @@ def write_catalogue(
     path: Path,
     table: pd.DataFrame,
     about: Mapping[str, str],
-    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+    columns: Mapping[str, Described] = COLUMNS,
 ) -> None:
     """Write the catalogue, in the format its suffix names, with its provenance by keywords.
 
     FITS keeps it in the table's header, VOTable in INFO elements, Parquet in the schema's metadata,
-    CSV, which has no place for it, in ``<path>.json``. `columns` gives the unit and the meaning of
-    each column; of one that ends in _err, those of its value.
+    CSV, which has no place for it, in ``<path>.json``. `columns` describes each column; one that
+    ends in _err by its value's.
     """
     suffix = path.suffix.lower()
     notes = dict(about)
@@ -305,7 +325,7 @@ def write_catalogue(
 
 def as_table(
     table: pd.DataFrame,
-    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+    columns: Mapping[str, Described] = COLUMNS,
     *,
     ascii_only: bool = False,
     meta: Mapping[str, str] | None = None,
@@ -321,9 +341,8 @@ def as_table(
             values = values.astype(str)
             if ascii_only:
                 values = np.char.encode(values, "ascii", "backslashreplace").astype(str)
-        unit, meaning = columns[name.removesuffix("_err")]
+        unit, meaning, ucd = columns[name.removesuffix("_err")]
         meaning = f"error of {meaning}" if name.endswith("_err") else meaning
-        ucd = UCDS.get(name.removesuffix("_err"), "")
         if ucd and name.endswith("_err"):
             ucd = f"stat.error;{ucd.removesuffix(';meta.main')}"
         about_column = {"ucd": ucd} if ucd else {}

@@ -28,28 +28,16 @@ from galadapt.prediction.sheet import Pictured, pictured
 #: Most objects with pictures: about 12 KB each. Those in most doubt and an even sample.
 PICTURES = 300
 
-#: Columns of the table, their heads, and how they are printed.
+#: Columns of the table and the distributions, their labels, and how they are printed.
 _COLUMNS = {
-    "magnitude": ("m [mag]", "{:.2f}"),
-    "effective_radius_arcsec": ("r_e [arcsec]", "{:.3f}"),
-    "sersic_index": ("n", "{:.2f}"),
-    "ellipticity": ("e", "{:.2f}"),
-    "signal_to_noise": ("S/N", "{:.0f}"),
-    "flux_ratio": ("light seen / expected", "{:.2f}"),
+    "magnitude": ("magnitude", "{:.2f}"),
+    "effective_radius_arcsec": ("effective radius [arcsec]", "{:.3f}"),
+    "sersic_index": ("Sérsic index", "{:.2f}"),
+    "ellipticity": ("ellipticity", "{:.2f}"),
+    "signal_to_noise": ("signal-to-noise", "{:.0f}"),
+    "tension": ("tension [errors]", "{:.1f}"),
     "chi2": ("chi²", "{:.1f}"),
-    "tension": ("tension", "{:.1f}"),
-}
-
-#: Of these the distributions are drawn: columns and their labels.
-_DRAWN = {
-    "magnitude": "magnitude",
-    "effective_radius_arcsec": "effective radius [arcsec]",
-    "sersic_index": "Sérsic index",
-    "ellipticity": "ellipticity",
-    "signal_to_noise": "signal-to-noise",
-    "tension": "tension [errors]",
-    "chi2": "chi²",
-    "flux_ratio": "light seen / expected",
+    "flux_ratio": ("light seen / expected", "{:.2f}"),
 }
 
 _LOGARITHMIC = {"signal_to_noise", "chi2", "effective_radius_arcsec"}
@@ -219,11 +207,11 @@ def _doubts(table: pd.DataFrame, flags: np.ndarray, measured: np.ndarray) -> lis
 
 
 def _distributions(table: pd.DataFrame, clear: np.ndarray, measured: np.ndarray) -> str:
-    """Histograms of the columns `_DRAWN`, as a data URI."""
+    """Histograms of `_COLUMNS`, as a data URI."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "distributions.png"
         with without_values(), drawing(path, 2, 4, (2.4, 1.9)) as (figure, axes):
-            for panel, (name, label) in zip(axes.flat, _DRAWN.items(), strict=True):
+            for panel, (name, (label, _)) in zip(axes.flat, _COLUMNS.items(), strict=True):
                 values = table[name].to_numpy(float) if name in table else np.array([])
                 good = np.isfinite(values) & measured
                 if name in _LOGARITHMIC:

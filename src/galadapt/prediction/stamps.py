@@ -39,9 +39,6 @@ _TOLERANCE = 0.01
 #: Purpose of the random numbers in frames.
 _FRAME = 0x0F18
 
-#: Maps that an image may have.
-MAPS = ("weight", "rms", "variance", "exposure", "mask")
-
 #: Stamps of a stamp set read at once.
 _BATCH = 512
 
@@ -86,7 +83,8 @@ class ImageStamps(StampSource):
     path: Path
     record: Record  #: Of the package: pixel scale, zero point, stamp size.
     extraction: Extraction  #: How stamps are cut out.
-    options: Mapping[str, Any]  #: Further arguments of `galadapt.sky.open_mosaic`.
+    #: Further arguments of `galadapt.sky.open_mosaic`; maps are the paths among them.
+    options: Mapping[str, Any]
     processes: int = 1  #: That share the cutting.
     alone: bool = True  #: Whether objects that all lie outside are an error.
     #: Called with each doubt about the image, once however often it is opened.
@@ -94,8 +92,7 @@ class ImageStamps(StampSource):
 
     def __post_init__(self) -> None:
         self.name = self.path.name
-        maps = [self.options.get(kind) for kind in MAPS]
-        self.inputs = [self.path, *(Path(path) for path in maps if path is not None)]
+        self.inputs = [self.path, *(one for one in self.options.values() if isinstance(one, Path))]
 
     def open(self) -> AbstractContextManager[Mosaic]:
         """Open the image on the network's pixel grid."""

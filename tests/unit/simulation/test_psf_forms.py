@@ -159,3 +159,10 @@ def test_several_images_are_named(tmp_path):
     with pytest.raises(DataError, match=r"holds 2 images, in extensions 1, 2; name one with psf"):
         stated_scale(tmp_path / "psf.fits")
     assert stated_scale(tmp_path / "psf.fits", 2) is None
+
+
+@pytest.mark.parametrize("beta", [1.15, 1.3])
+def test_the_width_of_a_psf_with_endless_wings_is_measured_in_little_memory(beta: float) -> None:
+    width = 0.3
+    measured = fwhm(galsim.Moffat(beta=beta, fwhm=width), SCALE)
+    assert measured == pytest.approx(width, rel=0.03)

@@ -18,7 +18,7 @@ from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import read_table
 from galadapt.core.log import log, progress
 from galadapt.learners import run_folder
-from galadapt.prediction.catalogue import check_output, write_catalogue
+from galadapt.prediction.catalogue import COLUMNS, Described, check_output, write_catalogue
 from galadapt.stamps.preprocess import Rebin, Step, apply_chain, read_steps
 from galadapt.tasks.votes.images import is_image, read_image
 
@@ -156,8 +156,11 @@ def measure_votes(
         reasons += here
     table = _table(model.tree, [path.name for path in paths], np.concatenate(parts), volunteers)
     table["reason"] = reasons
-    meanings = {name: ("", f"share of volunteers: {name}") for name in model.tree.names}
-    meanings |= {"name": ("", "file"), "reason": ("", "why it was not measured")}
+    meanings = {name: Described("", f"share of volunteers: {name}") for name in model.tree.names}
+    meanings |= {
+        "name": Described("", "file"),
+        "reason": Described("", "why it was not measured", COLUMNS["reason"].ucd),
+    }
     about = {
         "GA_VERS": __version__,
         "GA_MODEL": ", ".join(
