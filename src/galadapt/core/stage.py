@@ -38,7 +38,7 @@ Settings = dict[str, Any]
 #: Paths by the name of the parameter that takes them.
 Paths = Mapping[str, list[Path]]
 
-#: Keys for readers only. They count where a whole top-level section is read (to print it).
+#: Keys whose text is for readers only. They count where the whole configuration is read.
 DESCRIPTIVE_KEYS = frozenset({"description"})
 
 
@@ -282,7 +282,18 @@ def _copy(source: Mapping[str, Any], target: Settings, path: list[str]) -> None:
             last = key
             break
         source, target = source[key], target.setdefault(key, {})
-    value = source[last]
-    if above and isinstance(value, dict):
-        value = {key: inner for key, inner in value.items() if key not in DESCRIPTIVE_KEYS}
-    target[last] = value
+    target[last] = _without_words(source[last])
+
+
+def _without_words(value: Any) -> Any:
+    """Leave descriptions out of plain values, at every depth."""
+    if isinstance(value, list):
+        return [_without_words(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    # A method or a class may have the name: what is below it is no text.
+    return {
+        key: _without_words(inner)
+        for key, inner in value.items()
+        if not (key in DESCRIPTIVE_KEYS and isinstance(inner, str))
+    }

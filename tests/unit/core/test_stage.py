@@ -37,7 +37,7 @@ class Machine(int):
 
 
 CONFIG: dict[str, Any] = {
-    "noise": {"rms": 1.5, "description": "a section read whole"},
+    "noise": {"rms": 1.5, "description": "words"},
     "simulation": {"noise": {"rms": 2.5, "description": "words"}, "n": 5},
     "off": None,
     "methods": {"fast": {"rate": 1e-3, "description": "words"}, "slow": {"rate": 1e-4}},
@@ -115,7 +115,7 @@ def test_settings_hold_what_is_read_and_nothing_else() -> None:
     job = settings(everything, name="fast", number="4")
     assert job == {
         "config": {
-            "noise": CONFIG["noise"],
+            "noise": {"rms": 1.5},
             "simulation": {"noise": {"rms": 2.5}},
             "off": None,
             "methods": {"fast": {"rate": 1e-3}},
@@ -123,6 +123,19 @@ def test_settings_hold_what_is_read_and_nothing_else() -> None:
         },
         "code": everything.code(),
         "wildcards": {"name": "fast", "number": "4"},
+    }
+
+
+def test_descriptions_of_inner_sections_do_not_count() -> None:
+    @stage
+    def reading(methods: dict[str, Any]) -> None:
+        pass
+
+    methods = {**CONFIG["methods"], "description": {"rate": 1.0, "steps": [{"description": "a"}]}}
+    assert reading.settings({"methods": methods}, {}, (), [])["config"]["methods"] == {
+        "fast": {"rate": 1e-3},
+        "slow": {"rate": 1e-4},
+        "description": {"rate": 1.0, "steps": [{}]},
     }
 
 
