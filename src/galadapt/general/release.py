@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import keras
@@ -23,6 +22,7 @@ from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.general import fuse, package, run
 from galadapt.general.simulate import Simulator, Stamps
+from galadapt.learners.keras.onnx_export import export
 
 #: Seeds of the galaxies that errors are calibrated with, and of those the package is tested on.
 SEEDS = {"calibration": 9101, "test": 9202}
@@ -48,23 +48,6 @@ class Tested(NamedTuple):
     composite: np.ndarray
 
 
-def export(model: keras.Model, path: Path) -> None:
-    """Write a network as ONNX: inputs centre, field, scalars; outputs the answer and features."""
-    both = keras.Model(
-        model.inputs, [model.outputs[0], model.get_layer("features").output], name="general"
-    )
-    signature = [
-        keras.InputSpec(shape=(run.BATCH, *given.shape[1:]), dtype="float32", name=given.name)
-        for given in model.inputs
-    ]
-    with TemporaryDirectory() as folder:
-        made = Path(folder, "network.onnx")
-        both.export(made, format="onnx", input_signature=[signature], verbose=False)
-        halved(made)
-        with atomic(path) as temporary:
-            temporary.write_bytes(made.read_bytes())
-
-
 def halved(path: Path) -> None:
     """Store the large weights of an ONNX file as float16, in half the size; run in float32."""
     import onnx
@@ -84,7 +67,8 @@ def halved(path: Path) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    with atomic(path) as temporary:
+        onnx.save(model, temporary)
 
 
 def tested(network: run.Network, recipe: General, seed: int, sets: int) -> Tested:
@@ -255,7 +239,8 @@ def release(
     """
     output.mkdir(parents=True, exist_ok=True)
     path = output / package.NETWORK
-    export(model, path)
+    export(model, path, run.BATCH)
+    halved(path)
     network = run.opened(path)
     sample = tested(network, recipe, SEEDS["calibration"], sets)
     found = calibration(sample)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galadapt.core.errors import DataError
+from galadapt.core.onnx_files import OnnxNetwork
 from galadapt.general.inputs import prepare
 from galadapt.general.parameters import PARAMETERS
 
@@ -32,7 +32,7 @@ LOG_LOW, LOG_HIGH = -6.0, 2.0
 BATCH = 32
 
 #: Gives outputs (n, 37) and features (n, f) of a batch of inputs.
-Network = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Network = Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -47,38 +47,8 @@ class Measured:
 
 
 def opened(path: Path) -> Network:
-    """Open an ONNX file for one thread; a DataError if it is damaged."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(
-            path, sess_options=options, providers=["CPUExecutionProvider"]
-        )
-        names = [given.name for given in session.get_inputs()]
-        shapes = [given.shape for given in session.get_inputs()]
-    except Exception as error:
-        # A damaged file fails in as many ways as it has parts.
-        line = " ".join(str(error).split())[:120]
-        raise DataError(
-            f"{path}: no ONNX network that can be run ({line}); make or fetch the package again"
-        ) from None
-    if len(shapes) != 3 or len(session.get_outputs()) != 2:
-        raise DataError(
-            f"{path}: a network of {len(shapes)} inputs and {len(session.get_outputs())} outputs, "
-            "not 3 and 2; make or fetch the package again"
-        )
-
-    def network(
-        centre: np.ndarray, field: np.ndarray, scalars: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        given = dict(zip(names, (centre, field, scalars), strict=True))
-        outputs, features = session.run(None, given)
-        return outputs, features
-
-    return network
+    """Open the network's file; a DataError if it is damaged."""
+    return OnnxNetwork(path, inputs=3, outputs=2)
 
 
 def measure(

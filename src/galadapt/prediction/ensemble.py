@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.core.errors import DataError
+from galadapt.core.onnx_files import OnnxNetwork
 from galadapt.cutouts.stamps import Stamp
-from galadapt.learners.keras import networks
 from galadapt.learners.orientations import mean_output
 from galadapt.learners.predict import feature_columns
 from galadapt.prediction.package import REFERENCE, Package, Record
@@ -39,7 +36,7 @@ class Measured:
 class Ensemble:
     """The networks of a package, ready to predict."""
 
-    def __init__(self, record: Record, models: Mapping[str, keras.Model]) -> None:
+    def __init__(self, record: Record, models: Mapping[str, OnnxNetwork]) -> None:
         """Take a record's first networks, by names for messages; a DataError if one is unfit."""
         self._record = record
         self._scalers = [
@@ -48,16 +45,15 @@ class Ensemble:
         ]
         probe = np.zeros((1, record.stamp_size, record.stamp_size))
         side = apply_chain(probe, record.variant_steps, record.pixel_rms).shape[1]
+        fitting = (BATCH, side, side, 1), (BATCH, len(record.parameters))
         for name, model in models.items():
-            if model.input_shape[1] != side or model.output_shape[-1] != len(record.parameters):
+            found = model.input_shapes[0], model.output_shapes[0]
+            if found != fitting:
                 raise DataError(
-                    f"{name}: a network of {model.input_shape[1]} px and {model.output_shape[-1]} "
-                    f"outputs in a package of {side} px and {len(record.parameters)} parameters; "
-                    "make the package again"
+                    f"{name}: a network from {found[0]} to {found[1]} in a package from "
+                    f"{fitting[0]} to {fitting[1]} (stamps and numbers); make the package again"
                 )
-        first, *self._others = models.values()
-        features = first.get_layer(networks.FEATURES).output
-        self._first = keras.Model(first.input, [first.outputs[0], features])
+        self._models = list(models.values())
         self._averages = bool(record.method.get("average_orientations", False))
 
     @classmethod
@@ -68,24 +64,20 @@ class Ensemble:
             DataError: a network is broken or does not fit the package.
         """
         paths = [package.folder / member.file for member in package.record.members[:members]]
-        models = {str(path): _network(path) for path in paths}
+        models = {str(path): OnnxNetwork(path, inputs=1, outputs=2) for path in paths}
         try:
             ensemble = cls(package.record, models)
         except DataError as error:
             problem = error.args[0].removeprefix(f"{package.folder}/").split(";")[0]
             raise DataError(f"{package.folder}: {problem}; {_REMEDY}") from None
-        width, known = ensemble._first.outputs[1].shape[-1], len(feature_columns(package.reference))
+        known = len(feature_columns(package.reference))
+        width = ensemble._models[0].output_shapes[1][-1]
         if width != known:
             raise DataError(
                 f"{package.folder / REFERENCE}: {known} features, the network has {width}; "
                 f"{_REMEDY}"
             )
         return ensemble
-
-    def _predict(self, model: keras.Model, prepared: np.ndarray) -> Any:
-        if self._averages:
-            return mean_output(model.predict_on_batch, prepared)
-        return model.predict_on_batch(prepared)
 
     def measure(self, stamps: Sequence[Stamp]) -> Measured:
         """Measure stamps by their pixels."""
@@ -98,28 +90,28 @@ class Ensemble:
             DataError: the variant's chain gives values that are not finite.
         """
         record = self._record
-        outputs: list[list[np.ndarray]] = []
+        values, features = [], []
         for start in range(0, len(images), BATCH):
             some = images[start : start + BATCH]
             prepared = apply_chain(some, record.variant_steps, record.pixel_rms, record.name)
-            padded = np.zeros((BATCH, *prepared.shape[1:], 1), np.float32)
-            padded[: len(some), ..., 0] = prepared
-            first, features = self._predict(self._first, padded)
-            others = [self._predict(model, padded) for model in self._others]
-            outputs.append([np.asarray(part)[: len(some)] for part in (features, first, *others)])
-        parts = [np.concatenate(part) for part in zip(*outputs, strict=True)]
-        values = np.stack(
-            [scaler.inverse(part) for scaler, part in zip(self._scalers, parts[1:], strict=True)]
-        )
-        return Measured(values.mean(axis=0), values.std(axis=0), parts[0].astype(float))
+            found = [self._run(model, prepared[..., None]) for model in self._models]
+            features.append(found[0][1].astype(float))
+            members = zip(self._scalers, found, strict=True)
+            values.append(np.stack([scaler.inverse(answer) for scaler, (answer, _) in members]))
+        together = np.concatenate(values, axis=1)
+        return Measured(together.mean(axis=0), together.std(axis=0), np.concatenate(features))
 
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Features (n, f) of the first network for stamps (n, s, s, 1) after the chain."""
+        parts = [
+            self._run(self._models[0], inputs[start : start + BATCH])[1]
+            for start in range(0, len(inputs), BATCH)
+        ]
+        return np.concatenate(parts)
 
-def _network(path: Path) -> keras.Model:
-    try:
-        return networks.load(path)
-    except Exception as error:
-        # A damaged archive fails in as many ways as it has parts.
-        line = " ".join(str(error).removeprefix(f"{path}: ").split())[:200].partition(";")[0]
-        if not isinstance(error, DataError):
-            line = f"not a readable Keras model ({line})"
-        raise DataError(f"{path}: {line}; {_REMEDY}") from None
+    def _run(self, model: OnnxNetwork, inputs: np.ndarray) -> list[np.ndarray]:
+        """Answers (n, p) and features (n, f) of at most `BATCH` stamps (n, s, s, 1)."""
+        padded = np.zeros((BATCH, *inputs.shape[1:]), np.float32)
+        padded[: len(inputs)] = inputs
+        outputs = mean_output(model, padded) if self._averages else model(padded)
+        return [part[: len(inputs)] for part in outputs]

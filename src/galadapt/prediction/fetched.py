@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.general.package import RELEASED
-from galadapt.learners.keras import backend
+from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.package import RECORD, Record, packages_under, read_package
 from galadapt.prediction.store import opened
 
@@ -68,10 +67,6 @@ def fetch(
         if _already(target, remote.record, replace):
             log.info(f"{remote.name}: already in {target}, the same ({remote.record.digest})")
             return target
-        backend.prepare(Compute())
-        # Keras must not be imported before its backend is chosen.
-        from galadapt.prediction.ensemble import Ensemble
-
         size = remote.record.size / 1e6
         log.info(f"{remote.name}: fetching {size:.1f} MB from {source.where}")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +78,7 @@ def fetch(
                 found = read_package(new)
                 if found.record.digest != remote.record.digest:
                     raise DataError(f"{RECORD}: changed while it was fetched; fetch it again")
-                # Networks are opened in Keras' safe mode: what would run code is refused.
+                # A file that is no network that fits the record is refused.
                 Ensemble.of_package(found)
             except DataError as error:
                 reason = str(error).replace(f"{new}/", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Predictor
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, write_json, write_parquet
+from galadapt.core.files import write_json, write_parquet
 from galadapt.core.log import log
+from galadapt.core.onnx_files import OnnxNetwork
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import QUANTITIES
 from galadapt.cutouts.neighbours import shape_of
@@ -29,14 +30,12 @@ from galadapt.learners.keras import backend
 from galadapt.learners.keras.learner import NETWORK
 from galadapt.learners.predict import feature_table
 from galadapt.prediction.checks import noise_correlation
+from galadapt.prediction.ensemble import BATCH, Ensemble
 from galadapt.prediction.intervals import ENOUGH, WidestIntervals, arrays, coverage, labelled
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.stamps.format import StampSet
 from galadapt.stamps.preprocess import Step
-
-if TYPE_CHECKING:
-    from galadapt.prediction.ensemble import Ensemble
 
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)
@@ -45,7 +44,7 @@ LEVELS = (0.68, 0.95)
 _ENOUGH = 20
 
 #: Stamps read at once.
-_BATCH = 512
+_STAMPS = 512
 
 #: Simulated stamps in which the correlation of the noise is measured.
 _NOISE_STAMPS = 64
@@ -92,13 +91,15 @@ def write_package(
     backend.prepare(compute)
     # Keras must not be imported before its backend is chosen.
     from galadapt.learners.keras import networks
-    from galadapt.prediction.ensemble import Ensemble
+    from galadapt.learners.keras.onnx_export import export
 
     records = _read_runs(runs)
     run = records[0]
     settings = run["settings"]
     parameters = [quantity["name"] for quantity in run["answer"]["quantities"]]
-    paths = [folder / run_folder.MODEL / NETWORK for folder in runs]
+    paths = [output / f"member-{number}.onnx" for number in range(1, len(runs) + 1)]
+    for folder, path in zip(runs, paths, strict=True):
+        export(networks.load(folder / run_folder.MODEL / NETWORK), path, BATCH)
     with StampSet(simulated) as stamps, StampSet(survey) as survey_stamps:
         sets = {"simulated": stamps, "survey": survey_stamps}
         pixel_scale = float(stamps.metadata["pixel_scale"])
@@ -112,12 +113,12 @@ def write_package(
             parameters=parameters,
             members=[
                 Member(
-                    file=f"member-{number}.keras",
+                    file=path.name,
                     seed=one["seed"],
                     digest=file_digest(path),
                     target_scaling=one["answer"]["scaling"],
                 )
-                for number, (one, path) in enumerate(zip(records, paths, strict=True), start=1)
+                for one, path in zip(records, paths, strict=True)
             ],
             reference_digest="",
             size=0,
@@ -145,7 +146,7 @@ def write_package(
             version=__version__,
             provenance=dict(provenance),
         )
-        ensemble = Ensemble(record, {str(path): networks.load(path) for path in paths})
+        ensemble = Ensemble(record, {str(path): OnnxNetwork(path, 1, 2) for path in paths})
         measured: pd.DataFrame = pd.concat(
             [
                 _measure(sets[domain], domain, split, ensemble, record, settings["max_magnitude"])
@@ -158,17 +159,13 @@ def write_package(
     test = measured[measured["split"] == "test"]
     domain = _reference_domain(record, reference)
     coverage_rows = _coverage_rows(record, reference, domain, test)
-    for member, path in zip(record.members, paths, strict=True):
-        with atomic(output / member.file) as temporary:
-            temporary.write_bytes(path.read_bytes())
     write_parquet(output / REFERENCE, reference.reset_index(drop=True))
-    files = [output / name for name in (REFERENCE, *(member.file for member in record.members))]
     record = record.model_copy(
         update={
             "reference_digest": file_digest(output / REFERENCE),
             "reference_domain": domain,
             "coverage": tuple(coverage_rows),
-            "size": sum(file.stat().st_size for file in files),
+            "size": sum(file.stat().st_size for file in (output / REFERENCE, *paths)),
             "quality": _quality(test, record.parameters),
         }
     )
@@ -247,8 +244,8 @@ def _measure(
     for name in record.parameters:
         table[f"{name}_true"] = labels[name].astype(float) if name in labels else np.nan
     parts = []
-    for start in range(0, len(rows), _BATCH):
-        result = ensemble(stamps.images(rows[start : start + _BATCH]))
+    for start in range(0, len(rows), _STAMPS):
+        result = ensemble(stamps.images(rows[start : start + _STAMPS]))
         columns = {}
         for column, name in enumerate(record.parameters):
             columns[f"{name}_predicted"] = result.predicted[:, column]

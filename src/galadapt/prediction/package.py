@@ -1,7 +1,7 @@
 """The model package: a folder with everything needed to measure a galaxy.
 
 - ``package.json``: requirements and accuracy of the networks (`Record`), written last;
-- ``member-<k>.keras``: the networks, one per training seed; a prediction is their mean;
+- ``member-<k>.onnx``: the networks, one per training seed; a prediction is their mean;
 - ``reference.parquet``: validation galaxies of both domains with truths (``<parameter>_true``), the
   ensemble's predictions (``_predicted``), the members' standard deviation (``_spread``) and the
   first member's features (f000, ...): what errors and the flag `unlike_training` come from.
@@ -36,14 +36,14 @@ from galadapt.stamps.preprocess import Step
 #: Magnitudes by which a training must reach beyond what is claimed.
 FAINT_MARGIN = 1.5
 
-SCHEMA = "galadapt-package-3"
+SCHEMA = "galadapt-package-4"
 RECORD, REFERENCE = "package.json", "reference.parquet"
 
 
 class Member(Section):
     """One network; its file lies in the package itself."""
 
-    file: str = Field(pattern=r"^(member-[0-9]+\.keras|network\.onnx)$")
+    file: str = Field(pattern=r"^(member-[0-9]+|network)\.onnx$")
     seed: int
     digest: str
     target_scaling: dict[str, Any]

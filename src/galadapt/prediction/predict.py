@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from galadapt import __version__
-from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json, expand
 from galadapt.core.log import log
@@ -48,7 +47,6 @@ def predict(
     plot_count: int = 12,
     report: Path | None = None,
     recalibration: Path | None = None,
-    compute: Compute | None = None,
     fast: bool = False,
     population: bool = False,
 ) -> pd.DataFrame:
@@ -64,7 +62,6 @@ def predict(
         plot_count: Objects on it.
         report: HTML page of the catalogue: table, pictures, distributions, what to distrust.
         recalibration: Factors of the errors, from `galadapt fit-check --recalibrate`.
-        compute: Backend, threads and GPUs; None: defaults.
         fast: Leave out the refinement by the pixels, of the package for any image.
         population: Re-weight radii and indices to the population that the catalogue itself shows;
             the package for any image only.
@@ -98,7 +95,7 @@ def predict(
             f"--population: the errors of {package.record.name} are not those of a likelihood; "
             "leave it out"
         )
-    runner = runner_of(package, members, compute, fast)
+    runner = runner_of(package, members, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members, fast)

@@ -1,23 +1,16 @@
-"""Chooses what runs a package: Keras for trained runs, ONNX Runtime for the one for any image."""
+"""Chooses what runs a package: of trained runs, or of the network for any image."""
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING
-
-from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError
 from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner
+from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.package import Package
-
-if TYPE_CHECKING:
-    from galadapt.prediction.ensemble import Ensemble
 
 
 def runner_of(
     package: Package | AnyImagePackage,
     members: int | None = None,
-    compute: Compute | None = None,
     fast: bool = False,
 ) -> Ensemble | AnyImageRunner:
     """Load the networks of a package, with `members` only so many of them.
@@ -25,7 +18,7 @@ def runner_of(
     `fast` leaves out what the package for any image adds: the refinement by the pixels.
 
     Raises:
-        ConfigError: it has not so many, is never refined, or the backend is not installed.
+        ConfigError: it has not so many, or is never refined.
         DataError: a network is broken or does not fit the package.
     """
     available = len(package.record.members)
@@ -39,17 +32,4 @@ def runner_of(
         raise ConfigError(
             f"--fast: {package.record.name} is never refined by the pixels; leave it out"
         )
-    compute = compute or Compute()
-    for needed in ("keras", compute.backend):
-        if importlib.util.find_spec(needed) is None:
-            raise ConfigError(
-                f"{package.folder}: holds networks of Keras, and {needed} is not installed; "
-                "install galadapt[keras], or measure with the released package, which needs neither"
-            )
-    from galadapt.learners.keras import backend
-
-    backend.prepare(compute)
-    # Keras must not be imported before its backend is chosen.
-    from galadapt.prediction.ensemble import Ensemble
-
     return Ensemble.of_package(package, members)

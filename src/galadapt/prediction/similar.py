@@ -25,9 +25,9 @@ from galadapt.core.files import atomic, canonical_json, read_json, write_json
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.learners import run_folder
-from galadapt.learners.keras import backend
 from galadapt.plots.stamps import show_stamp
 from galadapt.plots.style import drawing
+from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.measure import input_digest
 from galadapt.prediction.package import RECORD, read_package
 from galadapt.stamps.format import StampSet
@@ -97,7 +97,6 @@ def read_encoder(folder: Path, compute: Compute) -> Encoder:
     Raises:
         DataError: it is neither, or it is broken.
     """
-    backend.prepare(compute)
     if (folder / RECORD).is_file():
         return _of_package(folder)
     run = folder / "run.json"
@@ -118,22 +117,14 @@ def read_encoder(folder: Path, compute: Compute) -> Encoder:
 
 
 def _of_package(folder: Path) -> Encoder:
-    # Keras is imported once its backend is chosen.
-    from galadapt.learners.keras import networks
-    from galadapt.learners.orientations import mean_output
-
     package = read_package(folder)
-    record = package.record
-    model = networks.load(package.folder / record.members[0].file)
-    extractor = networks.feature_extractor(model)
+    record, network = package.record, Ensemble.of_package(package, 1)
+    steps = tuple(record.variant_steps)
 
     def run(images: np.ndarray, noise: float | None) -> np.ndarray:
-        if record.method.get("average_orientations", False):
-            found: np.ndarray = mean_output(lambda some: networks.predict(extractor, some), images)
-            return found
-        return networks.predict(extractor, images)
+        return network.features(images)
 
-    return Encoder(record.name, record.digest, record.stamp_size, tuple(record.variant_steps), run)
+    return Encoder(record.name, record.digest, record.stamp_size, steps, run)
 
 
 class Index:

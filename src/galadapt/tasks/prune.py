@@ -27,12 +27,12 @@ def stale(results: Path, config: Experiment) -> list[Path]:
             found.add(path if wanted else path.parent)
     # A package can be made of any method of the experiment.
     methods = {run[:3] for run in runs}
-    members = {f"member-{k}.keras" for k in range(1, len(config.seeds) + 1)}
+    members = {f"member-{k}.onnx" for k in range(1, len(config.seeds) + 1)}
     for path in results.glob("models/*/*/*"):
         if path.relative_to(results / "models").parts not in methods:
             found.add(path)
         else:
-            found |= {file for file in path.glob("member-*.keras") if file.name not in members}
+            found |= {file for file in path.glob("member-*") if file.name not in members}
     for folder in ("data/variants", "figures", "tables"):
         found |= {
             path

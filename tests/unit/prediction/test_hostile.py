@@ -350,12 +350,12 @@ REFUSALS = {
         "package half written": rewritten(b"{"),
         "package not UTF-8": rewritten(b"\xff\xfe{}"),
     },
-    r"member-1\.keras: missing, or not the file that package\.json names": {
+    r"member-1\.onnx: missing, or not the file that package\.json names": {
         "network tampered with": spoilt_by(
             lambda f, v: (f / v["members"][0]["file"]).write_bytes(b"other")
         )
     },
-    "not a readable Keras model": {
+    "no ONNX network that can be run": {
         "network of text": spoilt_by(swapped_member(b"weights")),
         "network pickled": spoilt_by(swapped_member(pickle.dumps({"weights": [1, 2]}))),
         "network truncated": spoilt_by(
@@ -363,7 +363,7 @@ REFUSALS = {
         ),
         "network a zip of nothing": spoilt_by(swapped_member(b"PK\x05\x06" + bytes(18))),
     },
-    "members.0.file": {"member elsewhere": first_member(file="../model/member-1.keras")},
+    "members.0.file": {"member elsewhere": first_member(file="../model/member-1.onnx")},
     "target scaling is incomplete": {
         "scaling of nothing": first_member(target_scaling={"mean": 1})
     },

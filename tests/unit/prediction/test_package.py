@@ -13,6 +13,7 @@ from galadapt.core.errors import DataError
 from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.package import newest_package, read_package
 from galadapt.stamps.format import StampSet
+from galadapt.stamps.preprocess import apply_chain
 
 
 def test_errors_cover_the_simulated_test(package):
@@ -49,6 +50,25 @@ def test_the_ensemble_is_the_mean_of_its_members(package, sets):
     assert (first.spread == 0).all()
     assert (both.spread > 0).all()
     assert np.allclose(np.abs(both.predicted - first.predicted), both.spread)
+
+
+def test_the_files_of_a_package_are_the_networks_of_its_runs(make_package, sets, tmp_path):
+    from galadapt.answers.numbers.scaler import TargetScaler
+    from galadapt.learners.keras import networks
+
+    run = write_run(tmp_path / "seed1", 1)
+    opened = read_package(make_package(runs=[run]))
+    record = opened.record
+    with StampSet(sets["survey"]) as stamps:
+        images = stamps.images(np.arange(150))
+    found = Ensemble.of_package(opened)(images)
+    model = networks.load(run / "model" / "network.keras")
+    inputs = apply_chain(images, record.variant_steps, record.pixel_rms)[..., None]
+    scaler = TargetScaler.from_dict(record.members[0].target_scaling)
+    features = networks.predict(networks.feature_extractor(model), inputs)
+    np.testing.assert_allclose(found.features, features, rtol=1e-4, atol=1e-5)
+    expected = scaler.inverse(networks.predict(model, inputs))
+    np.testing.assert_allclose(found.predicted, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_stamp_does_not_depend_on_its_company(package, sets):

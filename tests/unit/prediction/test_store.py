@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from onnx import NodeProto, TensorProto, helper
 
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError, DataError
@@ -176,8 +176,8 @@ def test_fetched_is_what_was_offered(clone, original, home):
     folder = fetched.fetch("deep", str(clone))
     assert folder == home / "models/deep"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "member-1.keras",
-        "member-2.keras",
+        "member-1.onnx",
+        "member-2.onnx",
         "package.json",
         "reference.parquet",
     ]
@@ -207,7 +207,7 @@ def test_another_one_of_the_name_needs_replace(clone, package, home):
 
 def test_a_broken_one_is_mended_by_replace(clone, home):
     folder = fetched.fetch("deep", str(clone))
-    (folder / "member-2.keras").write_bytes(b"")
+    (folder / "member-2.onnx").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"a broken package lies there.*member-2.*--replace"):
         fetched.fetch("deep", str(clone))
     read_package(fetched.fetch("deep", str(clone), replace=True))
@@ -232,9 +232,9 @@ def truncate(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("member-2.keras", truncate, "member-2.keras: missing, or not the file"),
+        ("member-2.onnx", truncate, "member-2.onnx: missing, or not the file"),
         ("reference.parquet", truncate, "reference.parquet: missing, or not the file"),
-        ("member-1.keras", Path.unlink, "member-1.keras: cannot be fetched"),
+        ("member-1.onnx", Path.unlink, "member-1.onnx: cannot be fetched"),
         ("package.json", truncate, "not valid JSON"),
         ("package.json", Path.unlink, "package.json: cannot be fetched"),
     ],
@@ -248,6 +248,9 @@ def test_what_is_broken_is_refused_and_leaves_nothing(
     assert left(home) == []
 
 
+OPERATORS = ("", 17), ("com.example", 1)
+
+
 def hostile(folder: Path, **changes) -> None:
     """Change members of a package so that its own digests still fit."""
     record = json.loads((folder / "package.json").read_text())
@@ -258,15 +261,39 @@ def hostile(folder: Path, **changes) -> None:
     respell(folder, members=record["members"])
 
 
-def with_code(folder: Path) -> None:
-    """A network with a layer of Python code, as Keras saves a lambda."""
+def of_keras(folder: Path) -> None:
+    """A Keras file with a layer of Python code, under the name of a member."""
     import keras
 
     inputs = keras.Input((32, 32, 1))
     outputs = keras.layers.Lambda(lambda x: x * 2)(inputs)
-    keras.Model(inputs, outputs).save(folder / "member-1.keras")
-    with zipfile.ZipFile(folder / "member-1.keras") as archive:
-        assert b"__lambda__" in archive.read("config.json")
+    keras.Model(inputs, outputs).save(folder / "code.keras")
+    (folder / "code.keras").replace(folder / "member-1.onnx")
+    hostile(folder)
+
+
+def of_code(folder: Path) -> None:
+    """A network of an operator that ONNX Runtime does not have, as Python code is named there."""
+    network(folder, helper.make_node("PyOp", ["stamps"], ["answer"], domain="com.example"))
+
+
+def reading_files(folder: Path) -> None:
+    """A network whose weights are another file's bytes."""
+    weight = helper.make_tensor("weight", TensorProto.FLOAT, [1], [0.0])
+    weight.ClearField("float_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="reference.parquet")
+    network(folder, helper.make_node("Add", ["stamps", "weight"], ["answer"]), weight)
+
+
+def network(folder: Path, node: NodeProto, *weights: TensorProto) -> None:
+    """Write a network of one node in place of the first member."""
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("stamps", "answer")
+    ]
+    graph = helper.make_graph([node], "network", tensors[:1], tensors[1:], list(weights))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid(*one) for one in OPERATORS])
+    (folder / "member-1.onnx").write_bytes(made.SerializeToString())
     hostile(folder)
 
 
@@ -278,8 +305,10 @@ def features_changed(folder: Path) -> None:
 
 
 HOSTILE = {
-    "code": (with_code, r"code: refused: member-1\.keras: not a readable Keras model"),
-    "above": (lambda folder: hostile(folder, file="../../member-1.keras"), r"members\.0\.file"),
+    "keras": (of_keras, r"keras: refused: member-1\.onnx: no ONNX network that can be run"),
+    "code": (of_code, r"code: refused: member-1\.onnx: no ONNX network .*PyOp"),
+    "files": (reading_files, r"files: refused: member-1\.onnx: no ONNX network that can be run"),
+    "above": (lambda folder: hostile(folder, file="../../member-1.onnx"), r"members\.0\.file"),
     "absolute": (lambda folder: hostile(folder, file="/etc/passwd"), r"members\.0\.file"),
     "nan": (lambda folder: respell(folder, pixel_rms=float("nan")), "pixel_rms"),
     "coloured": (lambda folder: respell(folder, parameters=["colour"]), "'colour' is no parameter"),

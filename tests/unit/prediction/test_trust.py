@@ -40,7 +40,7 @@ def record() -> Record:
     return Record(
         name="galaxies/asinh/test",
         parameters=PARAMETERS,
-        members=[Member(file="member-1.keras", seed=1, digest="", target_scaling={})],
+        members=[Member(file="member-1.onnx", seed=1, digest="", target_scaling={})],
         reference_digest="",
         size=0,
         variant_steps=[],

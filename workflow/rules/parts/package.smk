@@ -13,7 +13,7 @@ rule package:
     output:
         package=f"{PACKAGE}/package.json",
         reference=f"{PACKAGE}/reference.parquet",
-        members=[f"{PACKAGE}/member-{k}.keras" for k in range(1, len(CONFIG.seeds) + 1)],
+        members=[f"{PACKAGE}/member-{k}.onnx" for k in range(1, len(CONFIG.seeds) + 1)],
     log:
         f"{LOGS}/package/{{task}}-{{variant}}-{{method}}.log",
     conda:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.numbers.metrics import quantity_metrics
-from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import log, progress
@@ -45,7 +44,6 @@ def fit_check(
     level: float = 0.68,
     plot: Path | None = None,
     recalibrate: Path | None = None,
-    compute: Compute | None = None,
 ) -> pd.DataFrame:
     """Fit a random sample with astropy's Sersic2D and compare with the network.
 
@@ -97,7 +95,7 @@ def fit_check(
             "input gives the reasons"
         )
     kept = sorted(stamps)
-    result = runner_of(package, compute=compute).measure([stamps[row] for row in kept])
+    result = runner_of(package).measure([stamps[row] for row in kept])
     widths = package.intervals.errors(result.predicted, result.spread, level)
     psf = make_psf(prepared.psf, record.pixel_scale)
     fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
