@@ -2,7 +2,9 @@
 
 Usage: python benchmarks/features/ranking.py results/runs/galaxies [--output CSV]
 
-Reads all finished runs of a task; a measure of a method is the mean over its seeds.
+Reads all finished runs of a task; a measure of a method is the mean over its seeds. Choosing by a
+measure is compared with choosing at random: the mean regret of all methods. `p` is the share of all
+orders of the methods that correlate as much by chance (up to 9999 drawn ones).
 """
 
 from __future__ import annotations
@@ -12,42 +14,56 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import permutation_test, rankdata, zscore
+from sklearn.preprocessing import StandardScaler
 
 from galadapt.answers import registry
-from galadapt.config.features import FeatureSpace
+from galadapt.answers.view import WHOLE_RUN
+from galadapt.core.distances import METRICS, prepared
 from galadapt.core.files import read_json
-from galadapt.evaluation.feature_space import measure, read_features
+from galadapt.evaluation.candidates import OF_FEATURES
+from galadapt.evaluation.feature_space import purity
+from galadapt.evaluation.features import features_of_tests
 from galadapt.evaluation.labels import label_free
 from galadapt.evaluation.runs import Metrics
 
-#: Column of the table: metric, and what else names it. The smallest value is chosen.
-MEASURES = {
-    "domain AUC": {"metric": "domain_auc"},
-    "reconstruction AUC": {"metric": "reconstruction_auc", "dimension": 8},
-    "adjusted Rand": {"metric": "kmeans_adjusted_rand_domains"},
-    "purity": {"metric": "domain_purity", "distance": "euclidean"},
-    "purity, cosine": {"metric": "domain_purity", "distance": "cosine"},
-}
+#: Distances in which the purity of 10 neighbours is measured.
+PURITIES = ("euclidean", "cosine")
+
+#: Columns of the table; of each, the smallest value is chosen.
+MEASURES = [*OF_FEATURES, *(f"purity_{distance}" for distance in PURITIES)]
 
 
-def of_run(folder: Path, settings: FeatureSpace) -> dict[str, object]:
+def of_run(folder: Path) -> dict[str, float]:
     """Return the measures of a run, and the figure that ranks methods (larger is better)."""
-    paths = [folder / f"{name}" for name in ("run.json", "predictions.parquet")]
-    (features,) = read_features(
-        [paths[0]], [paths[1]], [folder / "embeddings.parquet"], settings.objects
-    )
-    table, metrics = measure(features, settings).rows, Metrics(folder / "metrics.json")
-    found: dict[str, object] = {}
-    for name, wanted in MEASURES.items():
-        rows = table
-        for column, value in wanted.items():
-            rows = rows[rows[column] == value]
-        found[name] = float(rows["value"].iloc[0]) if len(rows) else np.nan
+    metrics = Metrics(folder / "metrics.json")
+    found = {
+        name: max(metrics.value(*WHOLE_RUN, metric), least)
+        for name, (metric, least) in OF_FEATURES.items()
+    }
+    values, domain, _ = features_of_tests(folder / "embeddings.parquet")
+    parts = [np.flatnonzero(domain == name) for name in ("simulated", "survey")]
+    rows = np.concatenate([part[: min(map(len, parts))] for part in parts])
+    points = StandardScaler().fit_transform(values)[rows]
+    for name in PURITIES:
+        found[f"purity_{name}"] = purity(prepared(points, name), domain[rows], METRICS[name], 10)
     ranking = registry.judging(metrics.kind).RANKING
     items = metrics.items if ranking.every_item else metrics.items[:1]
-    figure = np.mean([metrics.value("survey", item, ranking.metric) for item in items])
+    figure = float(np.mean([metrics.value("survey", item, ranking.metric) for item in items]))
     return {**found, "survey": -figure if ranking.smallest else figure}
+
+
+def ranked(measured: pd.Series, figures: pd.Series) -> tuple[float, float]:
+    """Return Spearman's rank correlation and how likely one of its size is by chance."""
+    first, second = (zscore(rankdata(values)) for values in (measured, figures))
+    found = permutation_test(
+        (first,),
+        lambda values, axis: np.mean(values * second, axis=axis),
+        vectorized=True,
+        permutation_type="pairings",
+        random_state=1,
+    )
+    return float(found.statistic), float(found.pvalue)
 
 
 def main() -> None:
@@ -56,11 +72,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    settings = FeatureSpace(umap=False)
     folders = sorted(arguments.runs.glob("*/*/seed*"))
     methods = {path.parent.name: read_json(path / "run.json")["settings"] for path in folders}
     rows = [
-        {"variant": path.parent.parent.name, "method": path.parent.name, **of_run(path, settings)}
+        {"variant": path.parent.parent.name, "method": path.parent.name, **of_run(path)}
         for path in folders
     ]
     table = pd.DataFrame(rows).groupby(["variant", "method"], sort=False).mean().reset_index()
@@ -72,9 +87,12 @@ def main() -> None:
             known = part.dropna(subset=[name, "survey"])
             if len(known) < 3:
                 continue
-            correlation = spearmanr(-known[name], known["survey"]).statistic
-            regret = known["survey"].max() - known["survey"][known[name].idxmin()]
-            print(f"{name}: rank correlation {correlation:.2f}, regret {regret:.3f}")
+            regrets = known["survey"].max() - known["survey"]
+            correlation, chance = ranked(-known[name], known["survey"])
+            print(
+                f"{name}: rank correlation {correlation:.2f} (p {chance:.2f}), regret "
+                f"{regrets[known[name].idxmin()]:.3f}; at random {regrets.mean():.3f}"
+            )
     if arguments.output:
         table.to_csv(arguments.output, index=False)
 

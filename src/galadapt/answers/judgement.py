@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 #: Splits in the order that metrics are computed for.
 SPLITS = ("test", "validation", "train")
-
-
-@dataclass(frozen=True)
-class Truths:
-    """What is known of the objects of a predictions table, for methods that read features."""
-
-    labels: np.ndarray  #: (n, p) numbers, or (n, 1) numbers of classes; NaN where unknown
-    groups: np.ndarray  #: (n,) classes, or parts by which objects can be grouped; -1 where unknown
-    classes: bool  #: whether the labels are classes
 
 
 @dataclass

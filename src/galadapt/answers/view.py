@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.judgement import Judgement, Truths
+from galadapt.answers.judgement import Judgement
 from galadapt.answers.published import beside
 
 #: `domain` and `item` of rows that belong to a run as a whole.
@@ -172,10 +172,14 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Estimates:
-    """Predicted and true values of n objects, as the label-free choice compares them."""
+    """Predicted and true values of n objects, for the label-free choice and the feature space."""
 
     predicted: np.ndarray  #: (n, p); NaN: failed
     true: np.ndarray  #: (n, p); NaN: unknown
+    #: Classes, or parts that the true values divide the objects into, (n,) int; -1: unknown.
+    groups: np.ndarray
+    #: Whether objects have a class each; values are then probabilities.
+    classes: bool = False
     #: Which of the p values describe the population, few enough to be matched; None: all.
     matched: list[int] | None = None
     #: Whether all values have one unit, so that those that hardly vary count little.
@@ -200,9 +204,6 @@ class Judging(Protocol):
 
     def estimates(self, table: pd.DataFrame, record: Any) -> Estimates:
         """Return what the rows of a predictions table predict, and what is true."""
-
-    def truths(self, table: pd.DataFrame, record: Any) -> Truths:
-        """Return what is known of the objects of a predictions table."""
 
     def columns(self, items: Sequence[str]) -> list[Column]:
         """Return the figures that tables show."""

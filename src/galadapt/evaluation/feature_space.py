@@ -32,7 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, Nearest
 from sklearn.preprocessing import StandardScaler
 
 from galadapt.answers import registry
-from galadapt.answers.judgement import Truths
+from galadapt.answers.view import Estimates
 from galadapt.config.base import DOMAINS
 from galadapt.config.features import FeatureSpace
 from galadapt.core.distances import METRICS, prepared
@@ -61,9 +61,12 @@ _PERCENTILE = 99
 #: Fewest stamps of a method that anything is measured with.
 _FEWEST = 20
 
-#: Neighbours within the radius of DBSCAN that make a stamp the core of a cluster; the radius is
-#: the third quartile of the distances to the last of them.
-_CORE, _RADIUS = 10, 0.75
+#: Neighbours within the radius of DBSCAN that make a stamp the core of a cluster.
+_CORE = 10
+
+#: Radii that are tried, as quantiles of the distances to the last of these neighbours, and the
+#: share of the stamps that a second cluster has.
+_RADII, _SECOND = (0.75, 0.5), 0.1
 
 #: Share of the variance that the components explain by which outliers are judged.
 _EXPLAINED = 0.95
@@ -80,7 +83,7 @@ class Features:
     ids: np.ndarray  #: (n,)
     domain: np.ndarray  #: (n,)
     points: np.ndarray  #: (n, f), standardised
-    truths: Truths  #: of the same stamps
+    known: Estimates  #: of the same stamps
     about: Mapping[str, Any]  #: further columns of the table
 
     @property
@@ -143,7 +146,7 @@ def read_features(
                 table["id"].to_numpy(),
                 table["domain"].to_numpy().astype(str),
                 StandardScaler().fit_transform(table[names].to_numpy(np.float64)),
-                judging.truths(joined, answer),
+                judging.estimates(joined, answer),
                 {
                     "variant": str(record["variant"]),
                     "method": method,
@@ -292,15 +295,14 @@ def _neighbours(
     features: Features, places: np.ndarray, distance: str, neighbours: int
 ) -> list[Score]:
     """Accuracy of classes, or share of the labels' variance (R²), that neighbours predict."""
-    truths = features.truths
     learned, tests = _halves(features)
-    known = np.isfinite(truths.labels).all(axis=1)
+    known, classes = features.known.groups >= 0, features.known.classes
     learned = learned[known[learned]]
     if len(learned) < neighbours:
         return []
     values = prepared(places, distance)
-    kind = KNeighborsClassifier if truths.classes else KNeighborsRegressor
-    targets = truths.labels[:, 0].astype(int) if truths.classes else truths.labels
+    kind = KNeighborsClassifier if classes else KNeighborsRegressor
+    targets = features.known.groups if classes else _numbers(features.known)
     estimator = kind(neighbours, weights="distance", metric=METRICS[distance])
     with np.errstate(invalid="ignore"):
         estimator.fit(values[learned], targets[learned])
@@ -310,12 +312,23 @@ def _neighbours(
         if len(rows) < 2:
             continue
         predicted = estimator.predict(values[rows])
-        if truths.classes:
+        if classes:
             score = float((predicted == targets[rows]).mean())
             found.append((domain, "neighbours_accuracy", score))
         else:
             score = r2_score(targets[rows], predicted, multioutput="variance_weighted")
             found.append((domain, "neighbours_r2", float(score)))
+    return found
+
+
+def _numbers(known: Estimates) -> np.ndarray:
+    """Return true values (n, p), in units of their scatter where they have different ones."""
+    # What nobody was asked about has no share.
+    values, here = np.nan_to_num(known.true), known.groups >= 0
+    if known.one_unit:
+        return values
+    width = np.maximum(values[here].std(axis=0), 1e-9)
+    found: np.ndarray = (values - values[here].mean(axis=0)) / width
     return found
 
 
@@ -350,7 +363,7 @@ def purity(values: np.ndarray, labels: np.ndarray, metric: str, neighbours: int)
 
 def _clusters(features: Features) -> list[dict[str, Any]]:
     """Rand indices of two ways to cluster, against groups and domains."""
-    values, groups = features.points, features.truths.groups
+    values, groups = features.points, features.known.groups
     known = groups >= 0
     count = max(len(np.unique(groups[known])), 2)
     clusters = {
@@ -373,11 +386,21 @@ def _clusters(features: Features) -> list[dict[str, Any]]:
 
 
 def density_clusters(values: np.ndarray) -> np.ndarray:
-    """Number the clusters of DBSCAN, (n,); -1 is noise. The radius is measured (`_RADIUS`)."""
+    """Number the clusters of DBSCAN, (n,); -1 is noise.
+
+    The radius is the largest of `_RADII` that finds a second large cluster (`_SECOND`), else the
+    largest: a smaller one leaves more stamps outside.
+    """
     near = NearestNeighbors(n_neighbors=min(_CORE, len(values) - 1)).fit(values)
-    radius = float(np.quantile(near.kneighbors()[0][:, -1], _RADIUS))
-    found: np.ndarray = DBSCAN(eps=max(radius, 1e-9), min_samples=_CORE).fit_predict(values)
-    return found
+    distances = near.kneighbors()[0][:, -1]
+    found = []
+    for quantile in _RADII:
+        radius = max(float(np.quantile(distances, quantile)), 1e-9)
+        found.append(DBSCAN(eps=radius, min_samples=_CORE).fit_predict(values))
+        sizes = np.sort(np.bincount(found[-1][found[-1] >= 0]))
+        if len(sizes) > 1 and sizes[-2] >= _SECOND * len(values):
+            return found[-1]
+    return found[0]
 
 
 def _uncovered(features: Features) -> pd.DataFrame:

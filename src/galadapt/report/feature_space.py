@@ -145,7 +145,7 @@ def _cloud(panel: Any, places: np.ndarray, features: Features) -> None:
 def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
     """Draw what is known of the features against the number of dimensions, a line per method."""
     palette = colours([one.features.method for one in measured])
-    classes = measured[0].features.truths.classes
+    classes = measured[0].features.known.classes
     score = "neighbours_accuracy" if classes else "neighbours_r2"
     words = "accuracy of neighbours" if classes else "R² of neighbours"
     panels = [

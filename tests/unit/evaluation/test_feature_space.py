@@ -11,7 +11,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, rand_score
 
-from galadapt.answers.judgement import Truths
+from galadapt.answers.view import Estimates
 from galadapt.config.features import FeatureSpace
 from galadapt.core.distances import METRICS
 from galadapt.core.errors import DataError
@@ -45,10 +45,10 @@ def made(
     if not survey:
         keep = domain == "simulated"
         points, labels, group, domain = points[keep], labels[keep], group[keep], domain[keep]
-    truths = Truths(labels, group, classes)
+    known = Estimates(labels, labels, group, classes)
     about = {"variant": "v", "method": "m", "starts_from": "", "label_free": True}
     ids = np.arange(len(points)) + 100
-    return Features("m", ids, domain, points, truths, about)
+    return Features("m", ids, domain, points, known, about)
 
 
 def value(features: Features, metric: str, domain: str = "both", **more: object) -> float:
@@ -123,8 +123,8 @@ def test_one_domain_and_no_label_leave_the_rest():
     table = measure(alone, SETTINGS).rows
     assert set(table["domain"]) == {"simulated", "both"}
     assert not table["metric"].str.contains("domain").any()
-    nothing = Truths(np.full((240, 2), np.nan), np.full(240, -1), False)
-    blind = measure(Features(**{**vars(made()), "truths": nothing}), SETTINGS).rows
+    nothing = Estimates(*np.full((2, 240, 2), np.nan), np.full(240, -1))
+    blind = measure(Features(**{**vars(made()), "known": nothing}), SETTINGS).rows
     assert "domain_auc" in set(blind["metric"])
     assert not blind["metric"].str.contains("neighbours|classes").any()
     few = Features(**{**vars(alone), "points": alone.points[:10]})
@@ -146,6 +146,21 @@ def test_density_finds_clusters_and_noise():
     assert found[-1] == -1
     assert len(set(found[:150]) - {-1}) == 1
     assert (found[:150] == -1).mean() < 0.3
+    # One cloud is one cluster, whatever the radius.
+    assert set(density_clusters(cloud)) == {-1, 0}
+
+
+@pytest.mark.parametrize(("apart", "dimensions"), [(6, 2), (5, 2), (6, 8), (8, 16)])
+def test_density_separates_two_clouds_with_noise_between(apart, dimensions):
+    random = np.random.default_rng(0)
+    clouds = random.standard_normal((300, dimensions))
+    clouds[150:, 0] += apart
+    noise = random.uniform(-6, 6 + apart, (30, dimensions))
+    truth = np.repeat([0, 1, -1], [150, 150, 30])
+    found = density_clusters(np.concatenate([clouds, noise]))
+    assert set(found) == {-1, 0, 1}
+    assert adjusted_rand_score(truth, found) > 0.8
+    assert (found[300:] == -1).mean() > 0.6
 
 
 # --- the stage -----------------------------------------------------------------------------------

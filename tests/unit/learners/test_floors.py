@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import datasets, ensemble, linear_model, neighbors, svm
+from sklearn.dummy import DummyRegressor
+from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -109,6 +111,12 @@ def test_boosted_trees_are_those_of_scikit_learn() -> None:
 REGRESSORS: list[tuple[str, float, dict[str, str], Any, float]] = [
     ("ridge", 1.0, {}, linear_model.Ridge(alpha=1.0), 0.463),
     ("kernel_ridge", 1.0, {}, KernelRidge(alpha=1.0, kernel="rbf"), 0.433),
+    (
+        *("nystroem", 1.0, {}),
+        make_pipeline(Nystroem(n_components=331, random_state=1), linear_model.Ridge(alpha=1.0)),
+        0.438,
+    ),
+    ("mean", 0.0, {}, DummyRegressor(), -0.021),
     ("svm", 1.0, {}, svm.SVR(C=1.0, epsilon=0.1), 0.446),
     ("k_nearest", 10, {"vote": "hard"}, neighbors.KNeighborsRegressor(10), 0.441),
     (

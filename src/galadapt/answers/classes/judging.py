@@ -26,7 +26,7 @@ from galadapt.answers.classes.predictions import (
     read_class_predictions,
 )
 from galadapt.answers.classes.settings import ClassEvaluation
-from galadapt.answers.judgement import SPLITS, Judgement, Truths
+from galadapt.answers.judgement import SPLITS, Judgement
 from galadapt.answers.view import (
     Cell,
     Column,
@@ -138,14 +138,6 @@ def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     return read_class_predictions(path)
 
 
-def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
-    """Return the classes by number."""
-    numbers = {name: number for number, name in enumerate(class_names(table))}
-    groups = np.array([numbers.get(label, -1) for label in table["label_true"]], int)
-    values = np.where(groups < 0, np.nan, groups)[:, None]
-    return Truths(values, groups, True)
-
-
 def evaluate(
     table: pd.DataFrame, record: Mapping[str, Any], settings: ClassEvaluation, seed: int
 ) -> Judgement:
@@ -196,11 +188,13 @@ def _notes(domain: str, found: Mapping[str, Any]) -> Iterator[str]:
 def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
     """Return the probabilities of the classes, and 1 for the true one."""
     predicted = probabilities(table)
-    true = np.full(predicted.shape, np.nan)
-    labelled = (table["label_true"] != "").to_numpy()
-    true[labelled] = np.eye(predicted.shape[1])[class_numbers(table[labelled])]
+    numbers = {name: number for number, name in enumerate(class_names(table))}
+    groups = np.array([numbers.get(label, -1) for label in table["label_true"]], int)
+    true = np.eye(predicted.shape[1])[groups]
+    true[groups < 0] = np.nan
     # The probabilities add up to 1: the last one says nothing of the population.
-    return Estimates(predicted, true, matched=[*range(predicted.shape[1] - 1)], one_unit=True)
+    matched = [*range(predicted.shape[1] - 1)]
+    return Estimates(predicted, true, groups, classes=True, matched=matched, one_unit=True)
 
 
 def columns(items: Sequence[str]) -> list[Column]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.judgement import SPLITS, Judgement, Truths
+from galadapt.answers.judgement import SPLITS, Judgement
 from galadapt.answers.numbers.metrics import (
     bins,
     labelled,
@@ -60,20 +60,6 @@ _UNADAPTED = "baseline"
 def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Read the predictions table of a run."""
     return read_predictions(path, quantities_of(record))
-
-
-def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
-    """Return the quantities in units of their scatter, and fifths by the first of them."""
-    quantities = quantities_of(record)
-    names = [f"{quantity.name}_true" for quantity in quantities]
-    values = table[names].to_numpy(np.float64)
-    known = np.isfinite(values).all(axis=1)
-    groups = np.full(len(values), -1)
-    if known.any():
-        values = (values - values[known].mean(axis=0)) / np.maximum(values[known].std(axis=0), 1e-9)
-        edges = np.quantile(values[known, 0], np.linspace(0, 1, _FIFTHS + 1)[1:-1])
-        groups[known] = np.searchsorted(edges, values[known, 0])
-    return Truths(values, groups, False)
 
 
 def evaluate(
@@ -138,12 +124,17 @@ def _bins(
 
 
 def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
-    """Return the measured values, in their own units."""
+    """Return the measured values, in their own units; groups are fifths of the first quantity."""
     predicted, true = (
         table[[f"{quantity.name}_{end}" for quantity in quantities_of(record)]].to_numpy(np.float64)
         for end in ("predicted", "true")
     )
-    return Estimates(predicted, true)
+    known = np.isfinite(true).all(axis=1)
+    groups = np.full(len(true), -1)
+    if known.any():
+        edges = np.quantile(true[known, 0], np.linspace(0, 1, _FIFTHS + 1)[1:-1])
+        groups[known] = np.searchsorted(edges, true[known, 0])
+    return Estimates(predicted, true, groups)
 
 
 def columns(items: Sequence[str]) -> list[Column]:

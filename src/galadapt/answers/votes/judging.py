@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.judgement import SPLITS, Judgement, Truths
+from galadapt.answers.judgement import SPLITS, Judgement
 from galadapt.answers.view import Cell, Column, Estimates, Line, Place, Ranking, Table, View, best
 from galadapt.answers.votes.distribution import temperatures
 from galadapt.answers.votes.metrics import Predicted
@@ -70,19 +70,6 @@ def arrays(table: pd.DataFrame, tree: Tree) -> tuple[np.ndarray, np.ndarray]:
         for end in ("votes", "alpha")
     )
     return votes, alphas
-
-
-def truths(table: pd.DataFrame, record: Mapping[str, Any]) -> Truths:
-    """Return the shares of all answers, and the most frequent answer to the first question."""
-    tree = tree_of_record(record)
-    votes = table[[f"{name}_votes" for name in tree.names]].to_numpy(np.float64)
-    known = np.isfinite(votes).all(axis=1)
-    known &= tree.asked(np.nan_to_num(votes))[:, 0] > 0
-    values, groups = np.full(votes.shape, np.nan), np.full(len(votes), -1)
-    # What nobody was asked about has no share.
-    values[known] = np.nan_to_num(tree.shares(tree.conditional(votes[known])))
-    groups[known] = values[known][:, tree.parts[0]].argmax(axis=1)
-    return Truths(values, groups, False)
 
 
 def usable(table: pd.DataFrame, tree: Tree) -> np.ndarray:
@@ -177,12 +164,14 @@ def evaluate(
 def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
     """Return the shares of all answers; populations are matched in those that lead to a question.
 
-    Temperatures change no share.
+    Groups are the most frequent answers to the first question. Temperatures change no share.
     """
     tree = tree_of_record(record)
     votes, alphas = arrays(table, tree)
     predicted, given = (tree.shares(tree.conditional(values)) for values in (alphas, votes))
-    return Estimates(predicted, given, matched=tree.leading, one_unit=True)
+    first = given[:, tree.parts[0]]
+    groups = np.where(np.isfinite(first).all(axis=1), np.nan_to_num(first).argmax(axis=1), -1)
+    return Estimates(predicted, given, groups, matched=tree.leading, one_unit=True)
 
 
 def columns(items: Sequence[str]) -> list[Column]:
