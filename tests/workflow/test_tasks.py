@@ -30,7 +30,7 @@ CHANGES = {
     # Of three methods one learns from the images of the survey.
     "votes": (
         {"survey": {"telescope": {"gain": 5.0}}},
-        {"mock_votes": 1, "data_figures": 1, "variant": 1, **runs(3, 1), "choice": 1},
+        {"survey_votes": 1, "data_figures": 1, "variant": 1, **runs(3, 1), "choice": 1},
         "simulated_votes",
     ),
 }

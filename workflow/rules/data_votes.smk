@@ -17,45 +17,22 @@ rule simulated_votes:
         command("simulated_votes")
 
 
-if CONFIG.survey is not None and CONFIG.survey.kind == "mock":
-
-    rule mock_votes:
-        output:
-            stamps=f"{DATA}/survey/stamps.h5",
-        log:
-            f"{LOGS}/mock_votes.log",
-        benchmark:
-            f"{BENCHMARKS}/mock_votes.tsv"
-        conda:
-            ENVIRONMENT
-        threads: 2
-        params:
-            settings=job_settings("mock_votes"),
-        shell:
-            command("mock_votes")
-
-    DATA_TABLES = []
-
-else:
-
-    rule survey_votes:
-        output:
-            stamps=f"{DATA}/survey/stamps.h5",
-            rejected=f"{DATA}/survey/rejected.csv",
-        log:
-            f"{LOGS}/survey_votes.log",
-        benchmark:
-            f"{BENCHMARKS}/survey_votes.tsv"
-        conda:
-            ENVIRONMENT
-        params:
-            settings=job_settings("survey_votes"),
-        shell:
-            command("survey_votes")
-
-    DATA_TABLES = (
-        [rules.survey_votes.output.rejected] if "survey" in CONFIG.domains else []
-    )
+rule survey_votes:
+    output:
+        stamps=f"{DATA}/survey/stamps.h5",
+        rejected=f"{DATA}/survey/rejected.csv",
+    log:
+        f"{LOGS}/survey_votes.log",
+    benchmark:
+        f"{BENCHMARKS}/survey_votes.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        settings=job_settings("survey_votes"),
+    shell:
+        command("survey_votes")
 
 
+DATA_TABLES = [rules.survey_votes.output.rejected] if "survey" in CONFIG.domains else []
 DATA_FILES = []

@@ -13,14 +13,15 @@ from galadapt.config.training import OWN_NETWORK, TEXTBOOK, Regression, Textbook
 class VoteNetwork(TextbookNetwork):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
 
-    architecture: Literal["zoo", "compact", "residual", "mlp", "cnn", "token_vit"] | ImportPath = (
-        Field(
-            "compact",
-            description=(
-                "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy "
-                f"Zoo study; residual, compact: as for task galaxies; {TEXTBOOK}; {OWN_NETWORK}."
-            ),
-        )
+    architecture: (
+        Literal["zoo", "strided", "compact", "residual", "mlp", "cnn", "token_vit"] | ImportPath
+    ) = Field(
+        "compact",
+        description=(
+            "zoo: three convolutions with batch normalisation and pooling, as in the Galaxy Zoo "
+            "study; strided: five convolutions with batch normalisation, for stamps of 64 px; "
+            f"residual, compact: as for task galaxies; {TEXTBOOK}; {OWN_NETWORK}."
+        ),
     )
     padding: Literal["valid", "same"] = Field("same", description="Borders of zoo's convolutions.")
     hidden: int = Field(

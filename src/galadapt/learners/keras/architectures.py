@@ -132,11 +132,27 @@ def residual(x: Tensor, network: Any) -> Tensor:
         shortcut = layers.Conv2D(filters, 1, strides=2, padding="same")(x)
         x = _linear(_convolved(x, filters, 3, stride=2), filters, 3)
         x = _normalised(layers.Add()([x, shortcut]))
-    border = x.shape[1] // 4
-    centre = layers.Cropping2D(border)(x)
+    return _pooled(x)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """128 features of the means of maps over the stamp, and of means and maxima over its centre."""
+    centre = layers.Cropping2D(x.shape[1] // 4)(x)
     pooled = [layers.GlobalAveragePooling2D()(part) for part in (x, centre)]
     x = layers.Concatenate()([*pooled, layers.GlobalMaxPooling2D()(centre)])
     return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
+
+
+@architecture("strided", head=_compact_head)
+def strided(x: Tensor, network: Any) -> Tensor:
+    """Five normalised convolutions, the first four in strides of 2, pooled as in `residual`.
+
+    For colour stamps of 64 px and more: there a step costs what one of `compact` does, and there is
+    no large dense layer that a few hundred labels would have to teach.
+    """
+    for filters, size, stride in ((32, 4, 2), (48, 3, 2), (96, 3, 2), (128, 3, 2), (128, 3, 1)):
+        x = _convolved(x, filters, size, stride)
+    return _pooled(x)
 
 
 #: Numbers per token, heads of the attention, blocks.

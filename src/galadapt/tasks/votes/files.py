@@ -133,7 +133,7 @@ def read_votes(
             spool.put(len(kept), found)
             kept.append(name)
         refused = [(numbers[name], name, wrong[name]) for name in sorted(wrong)]
-        write_csv(rejected, pd.DataFrame(refused, columns=["id", "name", "reason"]))
+        write_rejected(rejected, refused)
         if not kept:
             raise DataError(
                 f"{_shown(source.images)}: none of {len(paths)} images can be used; the first: "
@@ -167,6 +167,11 @@ def read_votes(
         f"{output.name}: {len(kept)} images, {known.sum()} with votes; {len(wrong)} galaxies "
         f"rejected ({rejected.name})"
     )
+
+
+def write_rejected(path: Path, refused: Sequence[tuple[int, str, str]]) -> None:
+    """Write the table of galaxies that cannot be used: id, name, reason."""
+    write_csv(path, pd.DataFrame(refused, columns=["id", "name", "reason"]))
 
 
 def _shown(folders: Sequence[Path]) -> str:

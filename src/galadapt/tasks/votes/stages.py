@@ -30,29 +30,8 @@ def simulated_votes(
 
 
 @stage
-def mock_votes(
-    survey: MockVotes,
-    seed: int,
-    stamps: Output,
-    threads: Threads,
-    provenance: Provenance,
-) -> None:
-    """The mock survey: other galaxies, another telescope, another crowd."""
-    from galadapt.tasks.votes.simulate import simulate_votes
-
-    simulate_votes(
-        settings=survey,
-        domain="survey",
-        seed=seed,
-        output=stamps,
-        provenance=provenance,
-        processes=threads,
-    )
-
-
-@stage
 def survey_votes(
-    survey: Annotated[VoteFiles | GalaxyZooVotes, Field(discriminator="kind")],
+    survey: Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminator="kind")],
     seed: int,
     stamps: Output,
     rejected: Output,
@@ -60,10 +39,18 @@ def survey_votes(
     threads: Threads,
     provenance: Provenance,
 ) -> None:
-    """Real images with the votes of real volunteers: the user's own, or fetched."""
-    from galadapt.tasks.votes.files import read_votes, source_of
-    from galadapt.tasks.votes.galaxy_zoo import fetch_votes
+    """The survey: mock images with other galaxies, telescope and crowd, or real ones.
 
+    Of mock images none is rejected.
+    """
+    from galadapt.tasks.votes.files import read_votes, source_of, write_rejected
+    from galadapt.tasks.votes.galaxy_zoo import fetch_votes
+    from galadapt.tasks.votes.simulate import simulate_votes
+
+    if survey.kind == "mock":
+        simulate_votes(survey, "survey", seed, stamps, provenance, threads)
+        write_rejected(rejected, [])
+        return
     source = source_of(survey) if survey.kind == "files" else fetch_votes(survey, downloads)
     read_votes(
         settings=survey,

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from galadapt.answers.votes.tree import CAMPAIGNS, Tree, read_campaign
 from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet
-from galadapt.tasks.votes.data import RealVotes, VoteFiles, VoteNames, VoteSplits
+from galadapt.tasks.votes.data import MockVotes, RealVotes, VoteFiles, VoteNames, VoteSplits
 from galadapt.tasks.votes.files import Source, read_votes, split
 from galadapt.tasks.votes.stages import survey_votes
 
@@ -218,6 +218,17 @@ def test_the_stage_reads_what_the_configuration_names(
         assert stamps.unit == "8-bit"
     (images / "a.jpg").unlink()
     assert survey_votes.settings(config, {}, [], [])["external"] != job["external"]
+
+
+def test_the_stage_makes_mock_images_and_rejects_none(tmp_path: Path) -> None:
+    survey = MockVotes(n_train=8, n_validation=4, n_test=4, side=24)
+    job = survey_votes.settings({"survey": survey.model_dump(), "seed": 1}, {}, [], [])
+    outputs = {"stamps": [tmp_path / "s.h5"], "rejected": [tmp_path / "r.csv"]}
+    survey_votes.run(job, {}, outputs)
+    with StampSet(tmp_path / "s.h5") as stamps:
+        assert stamps.table["split"].tolist() == ["train"] * 8 + ["validation"] * 4 + ["test"] * 4
+        assert stamps.metadata["domain"] == "survey"
+    assert (tmp_path / "r.csv").read_text() == "id,name,reason\n"
 
 
 # --- what is wrong with single galaxies -----------------------------------------------------
