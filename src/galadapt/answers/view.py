@@ -286,6 +286,29 @@ class View:
         items = [c.item for c in self.columns if c.item is not None]
         return self.cell(place, Column(self._judging.COUNTED, "", next(iter(items), None))).mean
 
+    def parts(self, by: str, metric: str) -> dict[Place, dict[str, Cell]]:
+        """Return one figure of the parts of every test set: {row: {level: figure}}."""
+        table = self.breakdown
+        found: dict[Place, dict[str, Cell]] = {}
+        for row in table[(table["by"] == by) & (table["metric"] == metric)].to_dict("records"):
+            item = row["item"] if self._judging.ITEM_PER_ROW else ""
+            place = Place(row["variant"], row["method"], row["domain"], item)
+            found.setdefault(place, {})[str(row["level"])] = Cell(row["mean"], row["std"])
+        return found
+
+    def part_lines(
+        self, places: Sequence[Place], by: str, metric: str, levels: Sequence[str]
+    ) -> list[Line]:
+        """Arrange one figure of some parts, a line per test set."""
+        parts = self.parts(by, metric)
+        lines: list[Line] = []
+        for place in places:
+            cells = parts.get(place, {})
+            texts = [cells[level].text if level in cells else "n/a" for level in levels]
+            first = not lines or lines[-1].cells[0] != place.method
+            lines.append(Line([place.method, self.test_set(place), *texts], place.domain, first))
+        return lines
+
     def _section(self, task: str, variant: str) -> Section:
         places = [place for place in self.places if place.variant == variant]
         return Section(

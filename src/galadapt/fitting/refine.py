@@ -70,9 +70,9 @@ _LEAST_SEEN = 0.3
 
 _LEAST_VALUE = 1e-6  #: of the eigenvalues of information whose diagonal is 1
 
-#: A source in the way: mean residual of 3 x 3 pixels over its noise, and over the model's light.
-#: It is looked for after so many evaluations of the model.
-_INTRUDER, _SHARE, _SEARCHES = 5.0, 0.4, 4
+#: A source in the way: mean residual of 3 x 3 pixels over its noise. It is looked for after so many
+#: evaluations of the model.
+_INTRUDER, _SEARCHES = 5.0, 4
 
 #: Its own light reaches so far at least: in semi-major half-light radii, and in working pixels.
 _CORE, _LEAST_CORE = 0.7, 3.5
@@ -104,6 +104,7 @@ class Refiner:
         psf: galsim.GSObject | np.ndarray,
         side: int,
         correlation: np.ndarray | None = None,
+        excess: float = 0.4,
     ) -> None:
         """Prepare.
 
@@ -113,11 +114,12 @@ class Refiner:
             side: Of the stamps [px].
             correlation: Autocorrelation of the noise along each axis at lags 0, 1, ... [px], 1 at
                 first; None: white.
+            excess: What is left of a source in the way, over the model's light, is more than this.
 
         Raises:
             DataError: the PSF's image or the correlation makes no sense.
         """
-        self.side = side
+        self.side, self._excess = side, excess
         self._psf = profile_of(psf, side) if isinstance(psf, np.ndarray) else psf
         #: FWHM of the PSF [px].
         self.width = fwhm(self._psf, 1.0)
@@ -244,7 +246,8 @@ class Refiner:
         data, good, variance = _prepared(
             stamps / level[:, None, None], good, variance, window, whiten, factor
         )
-        fit = _Fit(window, factor, self.side, start, covariance, level, exposure, sky_error)
+        limits = sky_error, self._excess
+        fit = _Fit(window, factor, self.side, start, covariance, level, exposure, *limits)
         fit.run(data, good, variance)
         done = fit.converged & (fit.seen > _LEAST_SEEN)
         theta, slopes = outer_of(fit.native(fit.inner))
@@ -281,8 +284,10 @@ class _Fit:
         level: np.ndarray,
         exposure: np.ndarray,
         sky_error: float,
+        excess: float,
     ) -> None:
         self._window, self._factor = window, factor
+        self._intruder = np.float32(excess * float(window.smooth))
         # Where the window's first working pixel lies from the stamp's middle [px].
         first = (side // factor - window.side) // 2
         self._origin = first * factor + (factor - 1) / 2 - (side - 1) / 2
@@ -405,7 +410,7 @@ class _Fit:
         rest = rows[:, PARAMETERS + 1]
         if number < _SEARCHES:
             good[which] = self._good[which]
-            good[which] *= ~_intruders(rest, light, self._core(which), float(self._window.smooth))
+            good[which] *= ~_intruders(rest, light, self._core(which), self._intruder)
         photons = _column(self._photons[which])
         known = sky + photons * light
         if 0 < number <= _SEARCHES:
@@ -555,10 +560,12 @@ def _filled(data: np.ndarray, good: np.ndarray) -> np.ndarray:
     return np.where(good, data, light / np.maximum(share, 1e-3))
 
 
-def _intruders(rest: np.ndarray, light: np.ndarray, core: np.ndarray, smooth: float) -> np.ndarray:
+def _intruders(
+    rest: np.ndarray, light: np.ndarray, core: np.ndarray, excess: np.float32
+) -> np.ndarray:
     """Pixels (B, n, n) of sources that the model lacks: bright, and not just a misfit of it."""
     mean = uniform_filter(rest, (0, 3, 3), mode="nearest")
-    found = (3 * mean > _INTRUDER) & (mean > np.float32(_SHARE * smooth) * light) & ~core
+    found = (3 * mean > _INTRUDER) & (mean > excess * light) & ~core
     if not found.any():
         return np.asarray(found)
     return np.asarray(binary_dilation(found, np.ones((1, 5, 5), bool)) & ~core)

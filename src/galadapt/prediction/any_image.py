@@ -32,6 +32,7 @@ from galadapt.general.package import NETWORK, GeneralPackage
 from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.general.parameters import SIDE, position_angle
 from galadapt.general.refined import Outcome, refine, refiner_of
+from galadapt.prediction.ensemble import Measured
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
@@ -214,18 +215,6 @@ def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) 
     )
 
 
-@dataclass(frozen=True)
-class Result:
-    """Measurements of n stamps, as `galadapt.prediction.ensemble.Measured`."""
-
-    predicted: np.ndarray  #: (n, 4)
-    spread: np.ndarray  #: (n, 4) sigma of each
-    features: np.ndarray
-    #: Further columns of the catalogue; x_centre and y_centre from the object's position, in pixels
-    #: of the stamp.
-    extra: dict[str, np.ndarray]
-
-
 class AnyImageRunner:
     """Runs the network for any image on stamps, in ONNX Runtime."""
 
@@ -239,8 +228,12 @@ class AnyImageRunner:
         self._fusion = None if fast or record is None else Fusion.from_dict(record)
         self._refiner = refiner_of(package.psf, package.correlation)
 
-    def measure(self, stamps: Sequence[Stamp]) -> Result:
-        """Measure stamps; fluxes at the package's zero point."""
+    def measure(self, stamps: Sequence[Stamp]) -> Measured:
+        """Measure stamps; fluxes at the package's zero point, spreads are sigmas.
+
+        Of the further columns, x_centre and y_centre are from the object's position, in pixels of
+        the stamp.
+        """
         package = self._package
         images = np.stack([stamp.pixels for stamp in stamps]).astype(np.float32)
         hidden = [self._hidden(stamp) for stamp in stamps]
@@ -276,7 +269,7 @@ class AnyImageRunner:
             # From the object's position, which `measure` knows on the image.
             offset = np.array([getattr(stamp, f"{axis}_offset") for stamp in stamps], float)
             further[f"{axis}_centre"] = theta[:, 5 + row] - offset
-        return Result(predicted, spread, found.features, further)
+        return Measured(predicted, spread, found.features, further)
 
     def _hidden(self, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
         """Bad pixels of a stamp, and those of its neighbours, (S, S) each."""

@@ -120,8 +120,7 @@ def sheet(name: str, record: Record | GeneralRecord) -> str:
         "made by": f"galadapt {_plain(record.version)}",
         "digest": record.digest,
     }
-    width = max(map(len, facts))
-    lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
+    lines = _listed(name, facts)
     table = _tests(record)
     if table.empty:
         return "\n".join([*lines, "No test galaxies with labels: the accuracy is unknown."])
@@ -151,8 +150,7 @@ def card(name: str, record: GeneralRecord) -> str:
         "made by": f"galadapt {_plain(record.version)}",
         "digest": record.digest,
     }
-    width = max(map(len, facts))
-    lines = [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
+    lines = _listed(name, facts)
     for title, rows in (
         ("Simulated test galaxies, all depths, the network alone:", record.quality),
         ("The same, refined by the pixels and fused:", record.refined_quality or ()),
@@ -165,6 +163,11 @@ def card(name: str, record: GeneralRecord) -> str:
         lines += [title, *_aligned(table.astype(str)), ""]
     lines.append("NMAD: magnitude [mag], radius relative, index in dex, ellipticity absolute.")
     return "\n".join(lines)
+
+
+def _listed(name: str, facts: dict[str, str]) -> list[str]:
+    width = max(map(len, facts))
+    return [name, *(f"  {key:<{width}}  {value}" for key, value in facts.items()), ""]
 
 
 def _tests(record: Record) -> pd.DataFrame:

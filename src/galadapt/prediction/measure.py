@@ -27,7 +27,7 @@ from galadapt.prediction.package import Package
 from galadapt.prediction.stamps import Batch, StampSource, usable
 
 if TYPE_CHECKING:
-    from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner, Result
+    from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner
     from galadapt.prediction.checks import Checker
     from galadapt.prediction.ensemble import Ensemble, Measured
 
@@ -185,7 +185,7 @@ def _measured(
 
 def _without_wings(
     ensemble: Ensemble | AnyImageRunner, checker: Checker, stamps: Sequence[Stamp], room: np.ndarray
-) -> tuple[Measured | Result, dict[str, np.ndarray]]:
+) -> tuple[Measured, dict[str, np.ndarray]]:
     """Measure and check stamps; those of tight frames twice, with the sky that a model leaves.
 
     Where an image ends near a galaxy, the background that was subtracted from its stamp contains

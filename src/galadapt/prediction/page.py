@@ -6,11 +6,9 @@ import base64
 import io
 import tempfile
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -19,11 +17,12 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from galadapt.core.extraction_flags import names
 from galadapt.core.files import write_text
 from galadapt.core.log import log
+from galadapt.evaluation.tables import render_html
 from galadapt.plots.style import drawing, empty, without_values
 from galadapt.prediction.describe import scope
 from galadapt.prediction.flags import REMEDIES, Flag
 from galadapt.prediction.inputs import Prepared
-from galadapt.prediction.sheet import Pictured, pictured
+from galadapt.prediction.sheet import RESIDUAL, SOFTENING, Pictured, pictured
 
 #: Most objects with pictures: about 12 KB each. Those in most doubt and an even sample.
 PICTURES = 300
@@ -41,9 +40,6 @@ _COLUMNS = {
 }
 
 _LOGARITHMIC = {"signal_to_noise", "chi2", "effective_radius_arcsec"}
-
-#: Where the display turns from linear to logarithmic, and the ends of the residuals [sigma].
-_SOFTENING, _RESIDUAL = 3.0, 10.0
 
 #: Bins of magnitude in which flagged shares are printed, and objects that one needs.
 _BINS, _PER_BIN = 8, 5
@@ -69,7 +65,10 @@ def write_page(
     pictures = {one.row: _picture(one) for one in pictured(prepared, raw, rows)}
     flags = table["flags"].to_numpy(int)
     measured = (flags & int(Flag.NO_STAMP)) == 0
-    page = _template().render(
+    page = render_html(
+        "page.html",
+        "galadapt.prediction",
+        trim=True,
         title=notes.get("GA_INPUT", "") or "catalogue",
         count=len(table),
         measured=int(measured.sum()),
@@ -91,14 +90,6 @@ def write_page(
     log.info(f"{output}: page of {len(table)} objects, {len(pictures)} with pictures")
 
 
-def _template() -> jinja2.Template:
-    source = resources.files("galadapt.prediction").joinpath("page.html").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(source)
-
-
 def _chosen(table: pd.DataFrame) -> np.ndarray:
     """Rows that get pictures: all, or the half in most doubt and an even sample of the rest."""
     usable = np.flatnonzero((table["flags"].to_numpy(int) & int(Flag.NO_STAMP)) == 0)
@@ -115,12 +106,12 @@ def _chosen(table: pd.DataFrame) -> np.ndarray:
 def _picture(one: Pictured) -> str:
     """Image, model and residual side by side, as a data URI."""
     sigma = one.stamp.local_rms if one.stamp.local_rms > 0 else 1.0
-    image, model = (np.arcsinh(x / (_SOFTENING * sigma)) for x in (one.stamp.pixels, one.model))
+    image, model = (np.arcsinh(x / (SOFTENING * sigma)) for x in (one.stamp.pixels, one.model))
     top = max(float(image.max()), 1.0)
     grey = mpl.colormaps["gray_r"]
     panels = [grey(np.clip((x + 0.5) / (top + 0.5), 0, 1)) for x in (image, model)]
     residual = (one.stamp.pixels - one.model) / sigma
-    panels.append(mpl.colormaps["RdBu_r"](np.clip(residual / (2 * _RESIDUAL) + 0.5, 0, 1)))
+    panels.append(mpl.colormaps["RdBu_r"](np.clip(residual / (2 * RESIDUAL) + 0.5, 0, 1)))
     # Rows of an image file run downwards.
     joined = (255 * np.concatenate(panels, axis=1)[::-1, :, :3]).astype(np.uint8)
     buffer = io.BytesIO()

@@ -24,7 +24,7 @@ from galadapt.prediction.inputs import Prepared
 from galadapt.simulation.renderers import make_renderer
 
 #: Where the display turns from linear to logarithmic, and the ends of the residuals [sigma].
-_SOFTENING, _RESIDUAL = 3.0, 10.0
+SOFTENING, RESIDUAL = 3.0, 10.0
 
 #: Letters of a note that fit across a panel.
 _NOTE_WIDTH = 26
@@ -108,12 +108,12 @@ def draw_sample(
 
 def _draw(panels: np.ndarray, stamp: Stamp, model: np.ndarray, title: str, note: str) -> None:
     sigma = stamp.local_rms if stamp.local_rms > 0 else 1.0
-    image, drawn = (np.arcsinh(one / (_SOFTENING * sigma)) for one in (stamp.pixels, model))
+    image, drawn = (np.arcsinh(one / (SOFTENING * sigma)) for one in (stamp.pixels, model))
     look: dict[str, Any] = {"origin": "lower", "interpolation": "nearest"}
     for panel, pixels in zip(panels, (image, drawn), strict=False):
         panel.imshow(pixels, cmap="gray_r", vmin=-0.5, vmax=max(float(image.max()), 1.0), **look)
     residual = (stamp.pixels - model) / sigma
-    panels[2].imshow(residual, cmap="RdBu_r", vmin=-_RESIDUAL, vmax=_RESIDUAL, **look)
+    panels[2].imshow(residual, cmap="RdBu_r", vmin=-RESIDUAL, vmax=RESIDUAL, **look)
     texts = [panels[0].set_title(title, fontsize=6.5, loc="left")]
     if note:
         box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}

@@ -219,6 +219,11 @@ def _coverage(package: Path) -> dict[str, Any]:
     """How often the errors of the package's predictions hold, for all magnitudes together."""
     record = read_json(package)
     try:
+        whole = [
+            row
+            for row in record["coverage"]
+            if row["magnitude_low"] is None and row["magnitude_high"] is None
+        ]
         rows = pd.DataFrame(
             {
                 "test set": row["domain"],
@@ -226,14 +231,8 @@ def _coverage(package: Path) -> dict[str, Any]:
                 "galaxies": row["n"],
                 **{name: f"{100 * row[name]:.1f} %" for name in record["parameters"]},
             }
-            for row in record["coverage"]
-            if row["magnitude_low"] is None and row["magnitude_high"] is None
+            for row in whole
         )
-        whole = [
-            row
-            for row in record["coverage"]
-            if row["magnitude_low"] is None and row["magnitude_high"] is None
-        ]
         return {
             "name": record["name"],
             "reference": record["reference_domain"],

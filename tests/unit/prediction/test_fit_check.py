@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,17 +18,19 @@ from galadapt.tasks.galaxies.fitting.check import compare, fit_check, verdict
 
 
 def test_the_report_adds_up(package, sets, tmp_path, monkeypatch):
-    fit, calls = module.fit_stamp, itertools.count()
+    fit = module.fit_stamps
 
     def mostly_made_up(*arguments):
         """The first fit fails, the second is one, the others are made up."""
-        number = next(calls)
-        if number == 1:
-            return fit(*arguments)
-        made_up = dict.fromkeys(PARAMETERS, 1.0 + 0.1 * number)
-        return made_up if number else {"failure": "the profile fit fails"}
+        found = fit(*arguments)
+        for number, name in enumerate(PARAMETERS):
+            found.loc[2:, name] = 1.0 + 0.1 * np.arange(len(found) - 2) + number
+        found.loc[2:, "failure"] = ""
+        found.loc[0, list(PARAMETERS)] = np.nan
+        found.loc[0, "failure"] = "the profile fit fails"
+        return found
 
-    monkeypatch.setattr(module, "fit_stamp", mostly_made_up)
+    monkeypatch.setattr(module, "fit_stamps", mostly_made_up)
     path, picture = tmp_path / "agreement.csv", tmp_path / "agreement.png"
     report = fit_check(package, Inputs(stamps=sets["survey"]), path, sample=9, plot=picture)
     total = report.iloc[: len(PARAMETERS)]
@@ -117,8 +117,7 @@ def test_recalibration_enlarges_what_is_too_small_and_nothing_else(package, sets
         measured(compared(count=5), record, 0.68)
 
 
-def test_the_sample_depends_on_the_seed(package, sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "fit_stamp", lambda *_: {"failure": "not tried"})
+def test_the_sample_depends_on_the_seed(package, sets, tmp_path):
     inputs = Inputs(stamps=sets["survey"])
 
     def ids(seed: int) -> list[int]:

@@ -20,7 +20,6 @@ if CONFIG.profile_fit.galaxies:
             f"{BENCHMARKS}/profile_fits.tsv"
         conda:
             ENVIRONMENT
-        threads: 2
         params:
             settings=job_settings("profile_fits"),
         shell:

@@ -28,7 +28,6 @@ from galadapt.answers.classes.predictions import (
 from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.answers.judgement import SPLITS, Judgement
 from galadapt.answers.view import (
-    Cell,
     Column,
     Estimates,
     Line,
@@ -239,37 +238,22 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
             )
 
 
-def _parts(view: View, by: str, metric: str) -> dict[Place, dict[str, Cell]]:
-    """Return one metric of every part: {row: {class: figure}}."""
-    table = view.breakdown
-    found: dict[Place, dict[str, Cell]] = {}
-    for row in table[(table["by"] == by) & (table["metric"] == metric)].to_dict("records"):
-        place = Place(row["variant"], row["method"], row["domain"], row["item"])
-        found.setdefault(place, {})[str(row["level"])] = Cell(row["mean"], row["std"])
-    return found
-
-
 def _few_groups(view: View, place: Place) -> Iterator[tuple[str, int]]:
-    for name, cell in _parts(view, _BY_CLASS, "groups").get(place, {}).items():
+    for name, cell in view.parts(_BY_CLASS, "groups").get(place, {}).items():
         if 0 < cell.mean < _FEW_GROUPS:
             yield name, round(cell.mean)
 
 
 def tables(view: View, places: Sequence[Place]) -> list[Table]:
     """Arrange the share of wrong predictions per label before any grouping."""
-    parts = _parts(view, _BY_LABEL, "error")
+    parts = view.parts(_BY_LABEL, "error")
     classes = sorted({name for place in places for name in parts.get(place, {})})
     known = view.published
     known = known[(known["metric"] == "error") & (known["method"] == "") & (known["class"] != "")]
     values = dict(zip(known["class"], known["value"], strict=True))
     # Classes that only others have had stamps of get their column too.
     extra = sorted(set(values) - set(classes)) if set(classes) <= set(values) else []
-    lines: list[Line] = []
-    for place in places:
-        cells = parts.get(place, {})
-        texts = [cells[name].text if name in cells else "n/a" for name in (*classes, *extra)]
-        first = not lines or lines[-1].cells[0] != place.method
-        lines.append(Line([place.method, view.test_set(place), *texts], place.domain, first))
+    lines = view.part_lines(places, _BY_LABEL, "error", [*classes, *extra])
     if values and set(classes) <= set(values):
         published = [quoted(values[name]) for name in (*classes, *extra)]
         lines.append(Line(["", f"{view.work} published", *published]))

@@ -16,7 +16,7 @@ from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
-from galadapt.plots.style import COLOURS, drawing, empty
+from galadapt.plots.style import COLOURS, drawing, empty, legend_below, mark
 from galadapt.stamps.format import StampSet
 
 #: Galaxies of a sheet.
@@ -76,8 +76,7 @@ def reliability(tests: _Tests, output: Path, title: str) -> None:
             panel.set_ylabel("share of the votes")
         for panel in axes[-1]:
             panel.set_xlabel("predicted")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        legend_below(figure, axes[0, 0], 2)
 
 
 def sparsification(tests: _Tests, output: Path, title: str) -> None:
@@ -183,26 +182,17 @@ def quality(compared: Compared, output: Path) -> None:
                 empty(panel, "none")
             for row in rows.to_dict("records"):
                 place = entries.index((row["variant"], row["method"]))
-                panel.errorbar(
-                    row["mean"],
-                    place + 0.22 * (DOMAINS.index(row["domain"]) - 0.5),
-                    xerr=row["std"] if np.isfinite(row["std"]) else 0,
-                    fmt="o",
-                    ms=5,
-                    color=COLOURS[row["domain"]],
-                    capsize=2.5,
-                )
+                shift = 0.22 * (DOMAINS.index(row["domain"]) - 0.5)
+                mark(panel, row["mean"], row["std"], place + shift, COLOURS[row["domain"]])
             if metric in _WANTED:
                 panel.axvline(_WANTED[metric], color="black", lw=0.8, ls="--")
             panel.set(title=label, ylim=(len(entries) - 0.5, -0.5))
             panel.set_yticks(range(len(entries)), [])
         axes[0, 0].set_yticks(range(len(entries)), [f"{v}: {m}" for v, m in entries])
-        handles = [
-            axes[0, 0].scatter([], [], color=COLOURS[domain], label=domain)
-            for domain in DOMAINS
-            if (table["domain"] == domain).any()
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        for domain in DOMAINS:
+            if (table["domain"] == domain).any():
+                axes[0, 0].scatter([], [], color=COLOURS[domain], label=domain)
+        legend_below(figure, axes[0, 0], 2)
 
 
 def questions(compared: Compared, output: Path) -> None:
@@ -225,20 +215,13 @@ def questions(compared: Compared, output: Path) -> None:
                     & (table["method"] == entry[1])
                 ]
                 places = [names.index(level) for level in rows["level"]]
-                mark = "os^vDP"[number // len(colours) % 6]
-                panel.plot(
-                    rows["mean"],
-                    places,
-                    mark,
-                    ms=4.5,
-                    color=colours[number % len(colours)],
-                    label=f"{entry[0]}: {entry[1]}",
-                )
+                look = {"ms": 4.5, "color": colours[number % len(colours)]}
+                shape = "os^vDP"[number // len(colours) % 6]
+                panel.plot(rows["mean"], places, shape, label=f"{entry[0]}: {entry[1]}", **look)
             panel.set(title=f"{domain}: RMSE", ylim=(len(names) - 0.5, -0.5))
             panel.set_xlim(left=0)
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(figure, axes[0, 0], 3)
 
 
 def _of_run(draw: Callable[[_Tests, Path, str], None]) -> Callable[..., None]:

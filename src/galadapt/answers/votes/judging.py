@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.judgement import SPLITS, Judgement
-from galadapt.answers.view import Cell, Column, Estimates, Line, Place, Ranking, Table, View, best
+from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View, best
 from galadapt.answers.votes.distribution import temperatures
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
@@ -208,18 +208,7 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
 
 def tables(view: View, places: Sequence[Place]) -> list[Table]:
     """Arrange the RMSE of each question."""
-    breakdown = view.breakdown
-    rows = breakdown[(breakdown["by"] == _QUESTION) & (breakdown["metric"] == "rmse")]
-    questions = list(dict.fromkeys(rows["level"]))
-    cells = {
-        (row["variant"], row["method"], row["domain"], row["level"]): Cell(row["mean"], row["std"])
-        for row in rows.to_dict("records")
-    }
-    lines = []
-    for number, place in enumerate(places):
-        own = [cells.get((place.variant, place.method, place.domain, q)) for q in questions]
-        texts = ["n/a" if cell is None else cell.text for cell in own]
-        first = number == 0 or places[number - 1].method != place.method
-        line = [place.method, view.test_set(place), *texts]
-        lines.append(Line(line, place.domain, first))
+    parts = view.parts(_QUESTION, "rmse")
+    questions = list(dict.fromkeys(name for cells in parts.values() for name in cells))
+    lines = view.part_lines(places, _QUESTION, "rmse", questions)
     return [Table(["method", "test set", *questions], lines, "RMSE per question")]

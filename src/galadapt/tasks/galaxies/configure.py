@@ -18,12 +18,9 @@ from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import write_csv, write_text
 from galadapt.core.log import log
-from galadapt.core.photometry import magnitude_of
 from galadapt.cutouts.cutouts import cutouts
-from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
 from galadapt.fitting.noise import correlation_of
-from galadapt.fitting.refine import Refiner
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.detection import detect
@@ -34,6 +31,7 @@ from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.sky import Mosaic, open_mosaic
 from galadapt.sky.catalogues import locate, read_objects
+from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
 #: Objects whose sizes and magnitudes are measured, and the side of the piece of an image that its
 #: noise is [px].
@@ -187,25 +185,17 @@ def _fitted(
     ]
     if not stamps:
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    start, valid = [], []
-    for one in stamps:
-        shape = shape_of(one.pixels, one.local_rms, (one.x_offset, one.y_offset), extraction)
-        light = max(float(one.pixels[shape.own].sum()), one.local_rms)
-        size = max(0.5 * np.sqrt(shape.own.sum() / np.pi), 1.0)
-        start.append([np.log(light), np.log(size), 0.4, 0.0, 0.0, one.x_offset, one.y_offset])
-        valid.append(~shape.neighbours)
-    wide = np.diag([4.0, 4.0, 1.0, 0.5, 0.5, 1.0, 1.0])
-    noise = np.array([one.local_rms for one in stamps])
-    pixels = np.stack([one.pixels for one in stamps])
-    refiner = Refiner(psf.dilate(1 / mosaic.pixel_scale), _MEASURED)
-    fit = refiner(
-        pixels, noise, np.array(start), np.repeat(wide[None], len(stamps), axis=0), np.array(valid)
-    )
-    assert mosaic.zero_point is not None
     signal = np.array([one.signal_to_noise for one in stamps])
-    good = fit.converged & (signal > 5)
-    magnitude = magnitude_of(np.exp(fit.theta[good, 0]), mosaic.zero_point)
-    return np.asarray(magnitude), np.exp(fit.theta[good, 1]), signal[good]
+    assert mosaic.zero_point is not None
+    found = fit_stamps(
+        *(psf, float(mosaic.pixel_scale), mosaic.zero_point),
+        np.stack([one.pixels for one in stamps]),
+        np.array([one.local_rms for one in stamps]),
+        np.array([(one.x_offset, one.y_offset) for one in stamps]),
+        extraction,
+    )
+    good = (found["failure"] == "").to_numpy() & (signal > 5)
+    return *found.loc[good, ["magnitude", "effective_radius"]].to_numpy().T, signal[good]
 
 
 def _band(mosaic: Mosaic) -> str:

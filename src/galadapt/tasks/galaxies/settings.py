@@ -23,9 +23,7 @@ _FURTHER = "simulated_"
 class ProfileFit(Section):
     """A profile fit to survey galaxies, to compare the networks with."""
 
-    galaxies: int = Field(
-        0, ge=0, description="Labelled test galaxies to fit, at about a second each; 0: none."
-    )
+    galaxies: int = Field(0, ge=0, description="Labelled test galaxies to fit; 0: none.")
 
 
 class Config(Experiment):

@@ -160,14 +160,13 @@ def profile_fits(
     seed: int,
     survey: Input,
     fits: Output,
-    threads: Threads,
 ) -> None:
     """A profile fit to some of the survey's test galaxies."""
     from galadapt.simulation.noise import resolve
     from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
 
     exposure_time = resolve(noise).exposure_time if noise.depth != "none" else None
-    fit_galaxies(survey, psf, extraction, exposure_time, profile_fit.galaxies, seed, fits, threads)
+    fit_galaxies(survey, psf, extraction, exposure_time, profile_fit.galaxies, seed, fits)
 
 
 @stage

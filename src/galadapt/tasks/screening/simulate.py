@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError, RunError
+from galadapt.core.errors import RunError
 from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
@@ -332,8 +332,7 @@ def simulate_fields(
             and kurtosis of the image.
 
     Raises:
-        DataError: nothing can be written at `output`.
-        RunError: the settings leave no defect for a class.
+        RunError: the settings leave no defect for a class, or `output` cannot be written.
     """
     splits, classes = wanted_classes(settings, seed)
     total = len(classes)
@@ -361,9 +360,4 @@ def simulate_fields(
         moments=list(MOMENTS),
         camera=settings.camera,
     )
-    try:
-        write_stamps(output, images(), table, metadata, unit="count/s", masks=True)
-    except OSError as error:
-        raise DataError(
-            f"{output}: cannot be written ({error}); free space or give another path"
-        ) from None
+    write_stamps(output, images(), table, metadata, unit="count/s", masks=True)

@@ -12,7 +12,6 @@ import pandas as pd
 
 from galadapt.answers.votes.tree import Tree
 from galadapt.config.base import DOMAINS
-from galadapt.core.errors import DataError
 from galadapt.core.log import progress
 from galadapt.core.parallel import mapped
 from galadapt.core.random import generator
@@ -91,7 +90,7 @@ def simulate_votes(
         processes: Processes to share the work among; the bytes do not depend on it.
 
     Raises:
-        DataError: nothing can be written at `output`.
+        RunError: `output` cannot be written.
     """
     tree = Tree.read(CAMPAIGN)
     counts = [settings.n_train, settings.n_validation, settings.n_test]
@@ -120,9 +119,4 @@ def simulate_votes(
         "tree": tree.to_list(),
         "provenance": dict(provenance),
     }
-    try:
-        write_stamps(output, images(), table, metadata, unit="8-bit")
-    except OSError as error:
-        raise DataError(
-            f"{output}: cannot be written ({error}); free space or give another path"
-        ) from None
+    write_stamps(output, images(), table, metadata, unit="8-bit")

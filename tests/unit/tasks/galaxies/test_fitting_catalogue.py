@@ -10,11 +10,12 @@ from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
+from galadapt.cutouts.neighbours import shape_of
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.stamps.format import write_stamps
 from galadapt.tasks.galaxies.fitting.catalogue import fit_galaxies
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
 SIDE, RMS, ZERO_POINT = 40, 0.005, 25.9463
 PSF = GaussianPsf(fwhm=0.18)
@@ -67,14 +68,6 @@ def test_fits_find_what_was_drawn(tmp_path):
     assert fits["chi2"].between(0.5, 1.5).all()
 
 
-def test_processes_change_no_byte(tmp_path):
-    path = write(tmp_path / "stamps.h5", galaxies())
-    outputs = [tmp_path / f"{count}.parquet" for count in (1, 2)]
-    for output, processes in zip(outputs, (1, 2), strict=True):
-        fit(path, output, count=2, processes=processes)
-    assert outputs[0].read_bytes() == outputs[1].read_bytes()
-
-
 def test_only_labelled_test_galaxies_are_fitted(tmp_path):
     table = galaxies()
     table.loc[0, "split"] = "train"
@@ -119,31 +112,74 @@ def test_stamps_that_cannot_be_fitted_are_refused(tmp_path, metadata, message):
     assert not (tmp_path / "fits.parquet").exists()
 
 
+TRUTH = dict(zip(PARAMETERS, (20.5, 4.0, 1.0, 0.4), strict=True))
+TRUTH |= {"position_angle": 30.0, "x_offset": 0.3, "y_offset": -0.2}
+
+
+def drawn(side: int = SIDE, **changes: float) -> np.ndarray:
+    image = Image(stamp_size=side, pixel_scale=0.06, zero_point=ZERO_POINT)
+    return make_renderer(image, make_psf(PSF, 0.06), "ktable").render({**TRUTH, **changes})
+
+
+def fit_one(pixels: np.ndarray) -> pd.Series:
+    """Fit one stamp whose galaxy is near the middle."""
+    offsets = np.array([[0.3, -0.2]])
+    given = (make_psf(PSF, 0.06), 0.06, ZERO_POINT, pixels[None], np.array([RMS]), offsets)
+    return fit_stamps(*given, Extraction()).iloc[0]
+
+
+@pytest.mark.parametrize("index", [1.0, 3.5])
+def test_every_parameter_of_a_clean_galaxy_is_found(index):
+    found = fit_one(drawn(sersic_index=index))
+    assert found["failure"] == ""
+    assert found["magnitude"] == pytest.approx(20.5, abs=0.02)
+    assert found["effective_radius"] == pytest.approx(4.0, rel=0.02)
+    assert found["sersic_index"] == pytest.approx(index, rel=0.03)
+    assert found["ellipticity"] == pytest.approx(0.4, abs=0.005)
+    assert found["position_angle"] == pytest.approx(30, abs=0.5)
+    assert found["x_offset"] == pytest.approx(0.3, abs=0.01)
+    assert found["y_offset"] == pytest.approx(-0.2, abs=0.01)
+
+
+def test_a_neighbour_does_not_count():
+    rng = np.random.default_rng(4)
+    alone = drawn() + RMS * rng.standard_normal((SIDE, SIDE))
+    other = drawn(x_offset=15.0, y_offset=15.0, effective_radius=1.5)
+    clean, crowded = fit_one(alone), fit_one(alone + other)
+    assert crowded["magnitude"] == pytest.approx(clean["magnitude"], abs=0.02)
+    assert crowded["effective_radius"] == pytest.approx(clean["effective_radius"], rel=0.03)
+
+
+def test_moments_tell_the_orientation_and_neighbours():
+    pixels = drawn() + drawn(x_offset=15.0, y_offset=15.0, effective_radius=1.5)
+    shape = shape_of(pixels, RMS, (0.3, -0.2), Extraction())
+    assert shape.position_angle == pytest.approx(30, abs=5)
+    assert shape.neighbours[34, 34]
+    assert not shape.neighbours[20, 20]
+
+
 def test_a_stamp_without_a_galaxy_says_why_it_failed():
-    fitter = SersicFitter(make_psf(PSF, 0.06), SIDE, 0.06, ZERO_POINT, psf_side=41)
-    empty = -np.abs(RMS * np.random.default_rng(1).standard_normal((SIDE, SIDE)))
-    found = fit_stamp(fitter, empty, RMS, (0.0, 0.0), Extraction(), start_indices=(1.0, 3.5))
-    assert found["failure"].startswith("the profile fit")
+    noise = RMS * np.random.default_rng(1).standard_normal((SIDE, SIDE))
+    for pixels in (-np.abs(noise), noise, np.zeros((SIDE, SIDE))):
+        found = fit_one(pixels)
+        assert found["failure"].startswith("the profile fit")
+        assert found[list(PARAMETERS)].isna().all()
 
 
-def test_of_several_starts_the_best_fit_counts(monkeypatch):
-    fitter = SersicFitter(make_psf(PSF, 0.06), SIDE, 0.06, ZERO_POINT, psf_side=41)
-    monkeypatch.setattr(
-        fitter, "fit", lambda *given, **_: {"chi2": abs(given[2]["sersic_index"] - 3)}
-    )
-    pixels = np.ones((SIDE, SIDE))
-    found = fit_stamp(fitter, pixels, RMS, (0.0, 0.0), Extraction(), start_indices=(1.0, 3.5))
-    assert found["chi2"] == 0.5
+def test_one_stamp_that_fails_leaves_the_others_as_they_are():
+    pixels = np.stack([drawn(), np.full((SIDE, SIDE), np.nan)])
+    offsets = np.array([[0.3, -0.2]] * 2)
+    given = (make_psf(PSF, 0.06), 0.06, ZERO_POINT, pixels, np.full(2, RMS), offsets)
+    found = fit_stamps(*given, Extraction())
+    assert found["failure"][0] == ""
+    assert found["failure"][1].startswith("the profile fit")
+    assert found["magnitude"][0] == pytest.approx(fit_one(drawn())["magnitude"], abs=1e-6)
 
 
-def test_sky_that_was_taken_from_the_wings_is_given_back(tmp_path):
+def test_sky_that_was_taken_from_the_wings_is_given_back():
     """A mesh of the background takes a spheroid's wings: its radius was 3 to 13 % too small."""
-    truth = dict(zip(PARAMETERS, (19.5, 4.0, 4.0, 0.3), strict=True))
-    place = {"position_angle": 20.0, "x_offset": 0.2, "y_offset": -0.1}
-    image = Image(stamp_size=64, pixel_scale=0.06, zero_point=ZERO_POINT)
-    drawn = make_renderer(image, make_psf(PSF, 0.06), "ktable").render({**truth, **place})
-    noise = RMS * np.random.default_rng(2).standard_normal(drawn.shape)
-    fitter = SersicFitter(make_psf(PSF, 0.06), 64, 0.06, ZERO_POINT, psf_side=41)
-    found = fit_stamp(fitter, drawn + noise - 0.6 * RMS, RMS, (0.2, -0.1), Extraction())
+    pixels = drawn(64, magnitude=19.5, sersic_index=4.0, ellipticity=0.3)
+    noise = RMS * np.random.default_rng(2).standard_normal(pixels.shape)
+    found = fit_one(pixels + noise - 0.6 * RMS)
     assert found["sky"] == pytest.approx(-0.6 * RMS, abs=0.2 * RMS)
     assert found["effective_radius"] == pytest.approx(4.0, rel=0.03)

@@ -12,15 +12,13 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_parquet
-from galadapt.core.log import log, progress
-from galadapt.core.parallel import mapped
+from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.simulation.psf import make_psf
 from galadapt.stamps.format import StampSet
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
-START_INDICES = (1.0, 3.5)  #: a disc and a spheroid: one of them is near enough
 _SAMPLE = 0x0F18  #: purpose of the random numbers that choose the galaxies
 
 
@@ -32,7 +30,6 @@ def fit_galaxies(
     galaxies: int,
     seed: int,
     output: Path,
-    processes: int = 1,
 ) -> None:
     """Fit a single Sersic profile to labelled test galaxies of a survey.
 
@@ -45,7 +42,6 @@ def fit_galaxies(
         galaxies: How many test galaxies, drawn at random; fewer if there are fewer.
         output: Parquet, one row per galaxy: id, ``<parameter>_true``, ``<parameter>_fitted`` (NaN
             where it failed), chi2 (reduced), failure (why; empty: none).
-        processes: Processes to share the galaxies among; the bytes do not depend on it.
 
     Raises:
         DataError: the stamp set is broken, has no noise, or is that of a variant.
@@ -63,34 +59,18 @@ def fit_galaxies(
         chosen = np.sort(generator(seed, _SAMPLE).permutation(rows)[:galaxies])
         about = table.iloc[chosen].reset_index(drop=True)
         images = source.images(chosen).astype(np.float64)
-    rms = _noise(about, metadata, stamps)
-    pixel_scale = float(metadata["pixel_scale"])
-    fitter = SersicFitter(
-        make_psf(psf, pixel_scale), images.shape[-1], pixel_scale, float(metadata["zero_point"])
-    )
-
     # Without offsets the galaxy is taken to be in the middle.
     offsets = about.reindex(columns=["x_offset", "y_offset"]).fillna(0.0).to_numpy(float)
-
-    def fit(number: int) -> dict[str, Any]:
-        return fit_stamp(
-            fitter,
-            images[number],
-            float(rms[number]),
-            (float(offsets[number, 0]), float(offsets[number, 1])),
-            extraction,
-            exposure_time=exposure_time,
-            start_indices=START_INDICES,
-        )
-
-    results = mapped(fit, range(len(about)), processes)
-    found = list(progress(results, len(about), "profile fits", "galaxies", every=10))
+    scale = float(metadata["pixel_scale"])
+    found = fit_stamps(
+        *(make_psf(psf, scale), scale, float(metadata["zero_point"]), images),
+        *(_noise(about, metadata, stamps), offsets, extraction, exposure_time),
+    )
     fits = pd.DataFrame({"id": about["id"]})
     for name in PARAMETERS:
         fits[f"{name}_true"] = about.get(name, np.nan)
-        fits[f"{name}_fitted"] = [float(one.get(name, np.nan)) for one in found]
-    fits["chi2"] = [float(one.get("chi2", np.nan)) for one in found]
-    fits["failure"] = [str(one.get("failure", "")) for one in found]
+        fits[f"{name}_fitted"] = found[name]
+    fits[["chi2", "failure"]] = found[["chi2", "failure"]]
     write_parquet(output, fits)
     log.info(f"profile fits: {len(fits)} galaxies, {int((fits['failure'] != '').sum())} failed")
 

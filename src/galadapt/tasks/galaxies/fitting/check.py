@@ -13,7 +13,7 @@ import pandas as pd
 from galadapt.answers.numbers.metrics import quantity_metrics
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
-from galadapt.core.log import log, progress
+from galadapt.core.log import log
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.style import axis_range, drawing, empty, without_values
@@ -22,8 +22,7 @@ from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.inputs import Inputs, prepare
 from galadapt.prediction.recalibration import measured, write_recalibration
 from galadapt.prediction.runner import runner_of
-from galadapt.simulation.psf import make_psf
-from galadapt.tasks.galaxies.fitting.sersic import SersicFitter, fit_stamp
+from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
@@ -45,7 +44,7 @@ def fit_check(
     plot: Path | None = None,
     recalibrate: Path | None = None,
 ) -> pd.DataFrame:
-    """Fit a random sample with astropy's Sersic2D and compare with the network.
+    """Fit a Sérsic profile to a random sample and compare with the network.
 
     The noise of a fit is the weight map's; neighbours are masked by segmentation. Fits that fail
     are counted, never fatal. Differences are predicted minus fitted, in the convention of
@@ -97,20 +96,20 @@ def fit_check(
     kept = sorted(stamps)
     result = runner_of(package).measure([stamps[row] for row in kept])
     widths = package.intervals.errors(result.predicted, result.spread, level)
-    psf = make_psf(prepared.psf, record.pixel_scale)
-    fitter = SersicFitter(psf, record.stamp_size, record.pixel_scale, record.zero_point)
     table = pd.DataFrame({"id": prepared.objects["id"].iloc[kept].to_numpy()})
     for column, name in enumerate(record.parameters):
         table[name] = result.predicted[:, column]
         table[f"{name}_err"] = widths[:, column]
-    found = []
-    for row in progress(kept, len(kept), "fit-check", "fits", every=10):
-        stamp = stamps[row]
-        offset = stamp.x_offset, stamp.y_offset
-        found.append(fit_stamp(fitter, stamp.pixels, stamp.local_rms, offset, record.extraction))
+    found = fit_stamps(
+        *(prepared.profile(), record.pixel_scale, record.zero_point),
+        np.array([stamps[row].pixels for row in kept], float),
+        np.array([stamps[row].local_rms for row in kept], float),
+        np.array([(stamps[row].x_offset, stamps[row].y_offset) for row in kept], float),
+        record.extraction,
+    )
     for name in (*record.parameters, "position_angle", "chi2"):
-        table[f"{name}_fitted"] = [one.get(name, np.nan) for one in found]
-    table["failure"] = [one.get("failure", "") for one in found]
+        table[f"{name}_fitted"] = found.get(name, np.nan)
+    table["failure"] = found["failure"]
     report = compare(table, record.parameters, len(rows))
     write_csv(objects, table)
     write_csv(output, report)
