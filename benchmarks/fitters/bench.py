@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=CONDITIONS)
     parser.add_argument("--limit", type=float, default=60.0, help="CPU time of one fit [s]")
     parser.add_argument("--seed", type=int, default=5021, help="of the stamps")
+    parser.add_argument("--white", action="store_true", help="no drizzling: clean stamps' noise")
     parser.add_argument(
         "--python",
         type=Path,
@@ -90,6 +91,10 @@ def run(arguments: argparse.Namespace) -> None:
             "the fitters' environment"
         )
     experiment = load(*arguments.config)
+    if arguments.white:
+        noise = experiment.simulation.noise.model_copy(update={"pixfrac": 0.0})
+        simulation = experiment.simulation.model_copy(update={"noise": noise})
+        experiment = experiment.model_copy(update={"simulation": simulation})
     limits = ranges(experiment, training_ranges(arguments.model))
     folder = arguments.output.with_suffix("")
     python = Path.cwd() / arguments.python

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from astropy.stats import mad_std
 from scipy.ndimage import binary_dilation, gaussian_filter, median_filter
@@ -15,6 +17,10 @@ _THRESHOLD, _SMOOTHING, _GROWTH = 1.5, 1.5, 4
 
 #: Side of the meshes of the background [px], and pairs of pixels needed.
 _MESH, _PAIRS = 32, 2000
+
+#: Lags that noise does not reach [px]: light that was not masked, wings of large galaxies above
+#: all, is correlated there. A line through them tells what it adds to the shorter ones.
+_BEYOND = np.arange(LAGS, LAGS + 5)
 
 #: A correlation below this is the measurement's own error.
 _LEAST = 0.02
@@ -56,20 +62,28 @@ def correlation_of(data: np.ndarray, good: np.ndarray) -> np.ndarray | None:
     empty &= np.abs(rest) < limit
     rest[~empty] = 0.0
     rest -= empty * rest[empty].mean()
-    variance = (rest**2).sum() / empty.sum()
-    if not variance > 0:
+    lags = np.arange(1, _BEYOND[-1] + 1)
+    covariance = np.array(
+        [(rest**2).sum() / empty.sum(), *(_covariance(rest, empty, lag) for lag in lags)]
+    )
+    if not np.isfinite(covariance).all():
         return None
-    found = np.zeros(LAGS)
-    found[0] = 1.0
-    for lag in range(1, LAGS):
-        sums, pairs = 0.0, 0
-        for turned, used in ((rest, empty), (rest.T, empty.T)):
-            sums += float((turned[lag:] * turned[:-lag]).sum())
-            pairs += int((used[lag:] & used[:-lag]).sum())
-        if pairs < _PAIRS:
-            return None
-        value = sums / pairs / variance
-        if abs(value) < _LEAST:
-            break
-        found[lag] = value
-    return found
+    slope = min(float(np.polyfit(_BEYOND, covariance[_BEYOND], 1)[0]), 0.0)
+    light = covariance[_BEYOND].mean() + slope * (np.arange(LAGS) - _BEYOND.mean())
+    noise = covariance[:LAGS] - light
+    if not noise[0] > 0:
+        return None
+    found = noise / noise[0]
+    small = np.abs(found) < _LEAST
+    if small.any():
+        found[np.argmax(small) :] = 0.0
+    return np.asarray(found)
+
+
+def _covariance(rest: np.ndarray, used: np.ndarray, lag: int) -> float:
+    """Mean product of pixels a lag apart along either axis; NaN of too few pairs."""
+    sums, pairs = 0.0, 0
+    for values, good in ((rest, used), (rest.T, used.T)):
+        sums += float((values[lag:] * values[:-lag]).sum())
+        pairs += int((good[lag:] & good[:-lag]).sum())
+    return sums / pairs if pairs >= _PAIRS else math.nan

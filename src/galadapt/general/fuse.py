@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -22,15 +21,16 @@ from galadapt.general.parameters import SIDE
 from galadapt.general.refined import profile_of, refiner_of
 from galadapt.general.simulate import Simulator, Stamps
 
-#: Seed of the galaxies that the fusion is trained on, and those that it is tested on.
-SEEDS = {"fusion": 9303, "fusion_test": 9404}
+#: Seeds of the galaxies that the fusion is trained on, that its errors are calibrated on, and that
+#: it is tested on.
+SEEDS = {"fusion": 9303, "fusion_errors": 9505, "fusion_test": 9404}
 
-#: Users' PSFs are not quite those of their images: half of those given here are wider or narrower
-#: than the true one, by a factor of this scatter in its logarithm.
-_PSF_ERROR = 0.08
+#: Users' PSFs are not quite those of their images: such a share of those given here is wider or
+#: narrower than the true one, by a factor of this scatter in its logarithm.
+_PSF_WRONG, _PSF_ERROR = 0.3, 0.06
 
 #: Share of galaxies with a bulge and a disc at least: more than a network needs to learn from.
-_COMPOSITE = 0.5
+_COMPOSITE = 0.35
 
 #: Share of clean galaxies whose answers agree, by definition.
 _AGREE = 0.995
@@ -95,8 +95,8 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
 
 
 def _misjudged(psf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A PSF (S, S) as a user might give it: its width is off in half of the cases."""
-    wrong, factor = rng.random() < 0.5, np.exp(_PSF_ERROR * rng.standard_normal())
+    """A PSF (S, S) as a user might give it: its width may be off."""
+    wrong, factor = rng.random() < _PSF_WRONG, np.exp(_PSF_ERROR * rng.standard_normal())
     if not wrong:
         return psf
     drawn = (
@@ -117,8 +117,7 @@ def sample(
 ) -> Both:
     """Measure and refine galaxies that the recipe draws with a seed, each used once.
 
-    Unless they are `plain`, half of the galaxies are composite, and half of the PSFs are not quite
-    right.
+    Unless they are `plain`, more of the galaxies are composite, and some PSFs are not quite right.
     """
     training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
     share = recipe.draws.composite
@@ -127,8 +126,11 @@ def sample(
     simulator = Simulator(recipe.model_copy(update={"training": training, "draws": draws}))
 
     def parts() -> Iterator[Both]:
-        batches = itertools.chain.from_iterable(simulator.batches(k) for k in range(sets))
-        for number, stamps in enumerate(batches):
+        for number in range(sets):
+            # Batches of a set share its PSFs and noise: together they tell the noise's correlation.
+            batches = list(simulator.batches(number))
+            joined = Stamps(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
+            stamps = joined._replace(psfs=batches[0].psfs)
             rng = generator(seed, _PURPOSE, number)
             if not plain:
                 given = np.stack([_misjudged(one, rng) for one in stamps.psfs])
@@ -153,11 +155,15 @@ def sample(
 def fusion_of(
     network: run.Network, recipe: General, calibration: Calibration, sets: int
 ) -> tuple[Fusion, Both]:
-    """Train the fusion of a network and its refinement; with plain galaxies to test it on."""
-    drawn = sample(network, recipe, calibration, SEEDS["fusion"], sets, plain=False)
-    test = sample(network, recipe, calibration, SEEDS["fusion_test"], max(1, sets // 2))
+    """Train the fusion of a network and its refinement; with plain galaxies to test it on.
+
+    It is trained on 2 `sets`, calibrated on plain galaxies of one, and tested on as many.
+    """
+    drawn = sample(network, recipe, calibration, SEEDS["fusion"], 2 * sets, plain=False)
+    errors = sample(network, recipe, calibration, SEEDS["fusion_errors"], sets)
+    test = sample(network, recipe, calibration, SEEDS["fusion_test"], sets)
     clean = ~test.crowded & ~test.composite & np.isfinite(test.tension)
     limit = float(np.quantile(test.tension[clean], _AGREE)) if clean.any() else DISAGREE
-    fusion = train(drawn.given, drawn.truth)
+    fusion = train(drawn.given, drawn.truth).calibrated(errors.given, errors.truth)
     # Never below what independent answers differ by.
     return dataclasses.replace(fusion, disagree=max(limit, DISAGREE)), test

@@ -20,6 +20,7 @@ class Outcome(NamedTuple):
     followed: np.ndarray  #: (n,) how far the pixels were followed: 0 the network, 1 the fit
     refined: Refined
     disagree: np.ndarray  #: (n,) bool: pixels and network disagree
+    tail: np.ndarray  #: (n, 8), see `galadapt.fitting.fusion.Fused`
 
 
 def profile_of(psf: np.ndarray) -> galsim.GSObject:
@@ -74,4 +75,5 @@ def refine(
         np.where(refined.converged, followed, 0.0),
         refined,
         refined.converged & (refined.tension > fusion.disagree),
+        fused.tail,
     )

@@ -46,6 +46,7 @@ class Tested(NamedTuple):
     theta: np.ndarray  #: truth (n, 7)
     crowded: np.ndarray
     composite: np.ndarray
+    tail: np.ndarray | float = 1.0  #: (n, 8), see `galadapt.fitting.fusion.Fused`
 
 
 def halved(path: Path) -> None:
@@ -98,12 +99,17 @@ def measured(network: run.Network, stamps: Stamps) -> run.Measured:
 
 
 def pulls(sample: Tested) -> np.ndarray:
-    """Errors over their sigma (n, 8): the seven numbers and the ellipticity."""
+    """Errors over their sigma (n, 8): the seven numbers and the ellipticity.
+
+    Those with heavy tails are turned into those of a normal law.
+    """
     found = sample.found
     sigma = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
     e = np.hypot(sample.theta[:, 3], sample.theta[:, 4])
     own = (found.theta - sample.theta) / sigma
-    return np.concatenate([own, ((found.ellipticity - e) / found.ellipticity_err)[:, None]], axis=1)
+    last = ((found.ellipticity - e) / found.ellipticity_err)[:, None]
+    plain = np.concatenate([own, last], axis=1)
+    return np.asarray(np.sign(plain) * np.abs(plain) ** (1 / sample.tail))
 
 
 def calibration(sample: Tested) -> package.Calibration:
@@ -252,7 +258,7 @@ def release(
     fused = fusion.fuse(drawn.given, drawn.covariance)
     refined = Tested(
         run.Measured(*fused[:4], np.zeros((len(drawn.truth), 1))),
-        *(drawn.truth[:, : run.P], drawn.crowded, drawn.composite),
+        *(drawn.truth[:, : run.P], drawn.crowded, drawn.composite, fused.tail),
     )
     draws = recipe.draws
     ranges = {
@@ -289,6 +295,7 @@ def release(
             "seeds": {"training": recipe.training.seed, **SEEDS, **fuse.SEEDS},
             "tested_galaxies": len(test.theta),
             "ranks": ranks(test).tolist(),
+            "refined_ranks": ranks(refined).tolist(),
             "joint_coverage": {
                 str(level): round(float(share), 4)
                 for level, share in zip(

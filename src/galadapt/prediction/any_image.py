@@ -247,6 +247,8 @@ class AnyImageRunner:
         if self._fusion is not None:
             outcome = refine(found, images, valid, noise, self._refiner, self._fusion)
             found, fit = outcome.measured, _fit_columns(outcome)
+            for name, column in zip(PARAMETERS, (0, 1, 2, -1), strict=True):
+                fit[f"{name}_tail"] = outcome.tail[:, column]
         theta, covariance = found.theta.copy(), found.covariance
         theta[:, 0] -= np.log(package.light)
         sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))

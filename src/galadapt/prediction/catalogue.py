@@ -246,6 +246,11 @@ def _errors(
         alike[:, package.record.parameters.index("magnitude")] += fainter
     errors = package.intervals.errors(alike, spread, level)
     if isinstance(package, AnyImagePackage):
+        for column, name in enumerate(package.record.parameters):
+            if f"{name}_tail" in raw:
+                # Heavier than a normal law's; see `galadapt.fitting.fusion.Fused`.
+                tail = raw[f"{name}_tail"].to_numpy(float)
+                errors[:, column] *= ndtri((1 + level) / 2) ** (tail - 1)
         # Errors from noise alone have no lower end; PSF and zero point are not known better.
         shares = [
             SYSTEMATIC.get(name, 0.0)

@@ -47,12 +47,13 @@ def galaxies(count: int, seed: int):
 @pytest.fixture(scope="module")
 def learner() -> Fusion:
     given, truth, _ = galaxies(1500, 1)
-    return train(answers(*given), truth)
+    unseen, unseen_truth, _ = galaxies(2500, 8)
+    return train(answers(*given), truth).calibrated(answers(*unseen), unseen_truth)
 
 
 def test_it_follows_the_better_answer(learner):
     given, truth, wrong = galaxies(800, 2)
-    value, error, gate = learner(answers(*given))
+    value, error, gate, _ = learner(answers(*given))
     assert np.median(gate[~wrong]) > 0.9
     assert np.median(gate[wrong]) < 0.15
     off = np.abs(value - truth)
@@ -62,11 +63,22 @@ def test_it_follows_the_better_answer(learner):
 
 
 def test_errors_cover_what_they_say(learner):
-    given, truth, wrong = galaxies(2000, 3)
-    value, error, _ = learner(answers(*given))
+    given, truth, wrong = galaxies(4000, 3)
+    value, error, _, tail = learner(answers(*given))
     for some in (wrong, ~wrong):
-        share = (np.abs(value - truth) < error)[some].mean()
-        assert abs(share - 0.683) < 0.06
+        for level, width in ((0.683, 1.0), (0.95, 1.96)):
+            share = (np.abs(value - truth) < error * width**tail)[some].mean()
+            assert abs(share - level) < 0.04
+
+
+def test_heavy_tails_are_found(learner):
+    given, truth, _ = galaxies(4000, 9)
+    both = answers(*given)
+    rng = np.random.default_rng(1)
+    narrow = learner.calibrated(both, learner(both)[0] + 0.01 * rng.standard_normal(truth.shape))
+    heavy = learner.calibrated(both, learner(both)[0] + 0.01 * rng.standard_t(2, truth.shape))
+    assert abs(np.median(narrow(both)[3]) - 1) < 0.1
+    assert abs(np.median(heavy(both)[3]) - np.log(4.30 / 1.32) / np.log(1.96)) < 0.2
 
 
 def test_without_a_refinement_the_network_stands(learner):
@@ -77,7 +89,7 @@ def test_without_a_refinement_the_network_stands(learner):
         values[::2] = np.nan
     found.covariance[::2] = covariance[::2]
     both = answers(theta, covariance, own, own_error, found, *rest)
-    value, error, _ = learner(both)
+    value, error, *_ = learner(both)
     np.testing.assert_allclose(value[::2, :7], theta[::2])
     np.testing.assert_allclose(value[::2, 7], own[::2])
     assert np.isfinite(error).all()
@@ -87,7 +99,7 @@ def test_the_covariance_has_the_fused_errors(learner):
     given, _, _ = galaxies(10, 5)
     fused = learner.fuse(answers(*given), given[4].covariance)
     sigma = np.sqrt(np.einsum("nii->ni", fused.covariance))
-    _, error, _ = learner(answers(*given))
+    _, error, *_ = learner(answers(*given))
     np.testing.assert_allclose(sigma, error[:, :7])
     assert (np.linalg.eigvalsh(fused.covariance) > 0).all()
 
@@ -97,7 +109,7 @@ def test_derivatives_of_the_loss():
     both = answers(*given)
     rng = np.random.default_rng(0)
     count = both.features.shape[1]
-    shapes = ((count, 5), (5,), (5, 16), (16,))
+    shapes = ((count, 5), (5,), (5, 24), (24,))
     weights = tuple(0.3 * rng.standard_normal(shape) for shape in shapes)
     features = both.features / 5
     _, slopes = fusion._loss(features, weights, both, truth)
@@ -125,7 +137,7 @@ def test_a_broken_one_is_refused_in_a_sentence(learner):
     for broken in (
         {**values, "weights": values["weights"][:3]},
         {**values, "middle": values["middle"][1:]},
-        {**values, "factors": ["x"] * 8},
+        {**values, "coverage": ["x"] * 8},
         {name: value for name, value in values.items() if name != "spread"},
     ):
         with pytest.raises(DataError, match="fusion of network and fit is broken"):

@@ -26,6 +26,19 @@ def test_it_is_that_of_the_simulation(drop):
     np.testing.assert_allclose(found, correlation(drop, np.arange(4)), atol=0.05)
 
 
+@pytest.mark.parametrize("drop", [0.0, 1.7])
+def test_wings_of_large_galaxies_are_no_noise(drop):
+    rng = np.random.default_rng(5)
+    rows, columns = np.indices((128, 128)) - 63.5
+    stamps = []
+    for size in rng.uniform(3, 30, 24):
+        light = 0.3 * np.exp(-np.hypot(rows, columns) / size)
+        stamps.append(add_noise(light, NoiseLevels(0.01, 1e9, drop, False), rng))
+    data = np.concatenate(stamps)
+    found = correlation_of(data, np.ones(data.shape, bool))
+    np.testing.assert_allclose(found, correlation(drop, np.arange(4)), atol=0.03)
+
+
 def test_pixels_that_are_not_usable_do_not_count():
     data, good = image(1.7), np.ones((400, 400), bool)
     good[:, 100:180] = False

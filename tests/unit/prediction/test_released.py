@@ -192,6 +192,17 @@ def test_a_noise_map_of_zeros_is_one_sentence(folder: Path, tmp_path: Path) -> N
         )
 
 
+def test_wide_errors_are_those_of_the_simulations_tails(folder: Path, tmp_path: Path) -> None:
+    narrow, wide = (
+        predict(RELEASED, inputs(folder), tmp_path / f"{level}.csv", level=level)
+        for level in (0.6827, 0.95)
+    )
+    ratio = wide["effective_radius_err"] / narrow["effective_radius_err"]
+    # A normal law's is 1.96 for all of them.
+    assert ((ratio > 1.3) & (ratio < 5)).all()
+    assert np.ptp(ratio) > 0.01
+
+
 def test_small_cutouts_need_no_frame(folder: Path, tmp_path: Path) -> None:
     pixels, header = fits.getdata(folder / "image.fits", header=True)
     fits.writeto(tmp_path / "a.fits", pixels[70:131, 70:131], header)
