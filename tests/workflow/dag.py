@@ -100,7 +100,7 @@ def job_counts(text: str) -> dict[str, int]:
     table = re.search(r"^job +count\n[- ]+\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
     assert table, f"no job table in:\n{text}"
     rows = (line.split() for line in table.group(1).splitlines())
-    targets = ("all", "data", "models", "default", "total", *registry.TASKS)
+    targets = ("all", "data", "models", "measure", "default", "total", *registry.TASKS)
     return {name: int(count) for name, count in rows if name not in targets}
 
 

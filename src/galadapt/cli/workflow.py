@@ -82,6 +82,11 @@ def _check(arguments: argparse.Namespace) -> None:
     checked = load(*arguments.files, changes=assigned(arguments.config))
     external_digest(checked.model_dump(mode="json"))
     store.require(checked.tracking)
+    measure = getattr(checked, "measure", None)
+    if measure is not None:
+        from galadapt.prediction.survey import listed
+
+        print(f"measure: {listed.check(measure)} tiles")
     runs = list(checked.runs())
     print(f"{', '.join(arguments.files)}: valid; {len(runs)} training runs")
     if arguments.results:

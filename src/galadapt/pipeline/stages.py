@@ -31,7 +31,7 @@ from galadapt.tasks.registry import task as task_named
 #: All that an experiment is, as plain values.
 Configuration = Annotated[
     dict[str, Any],
-    Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind", "learned_from")),
+    Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind", "learned_from", "measure")),
 ]
 
 

@@ -145,6 +145,18 @@ _NEAR_EDGE = 32.0
 JUDGED = 0.68
 
 
+def column_names(parameters: Sequence[str], any_image: bool) -> list[str]:
+    """Name the columns that catalogues of a package may have, in the order of `assemble`."""
+    names = ["id", "ra", "dec", "x", "y", "image"]
+    for name in parameters:
+        several = (name, f"{name}_arcsec") if name == "effective_radius" else (name,)
+        names += [one for value in several for one in (value, f"{value}_err")]
+    names += _CHECKS
+    for name in FURTHER if any_image else ():
+        names += [name, "position_angle_sky"] if name == "position_angle" else [name]
+    return [*names, "flags", "reason"]
+
+
 def assemble(
     package: Package | AnyImagePackage,
     objects: pd.DataFrame,

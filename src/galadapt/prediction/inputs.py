@@ -77,6 +77,9 @@ class Inputs:
     max_bad_fraction: float | None = None
     fill: bool = False  #: Frame cutouts smaller than a stamp by noise like theirs.
     processes: int = 1  #: That share the cutting of stamps.
+    #: The catalogue is a part of one: all its objects may lie outside of the image, and an image
+    #: without a catalogue may have no source.
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         if inputs.catalog is not None:
             objects = _read_catalog(inputs, inputs.catalog)
         else:
-            objects = _detect(images, extraction)
+            objects = _detect(images, extraction, inputs.partial)
     return Prepared(package, sources, objects, psf, common)
 
 
@@ -166,7 +169,7 @@ def _images(inputs: Inputs, record: Record, extraction: Extraction) -> list[Imag
     sources = []
     for number, path in enumerate(inputs.images):
         maps = {kind: paths[number] for kind, paths in inputs.maps.items() if paths}
-        options, alone = {**inputs.options, **maps}, len(inputs.images) == 1
+        options, alone = {**inputs.options, **maps}, len(inputs.images) == 1 and not inputs.partial
         sources.append(ImageStamps(path, record, extraction, options, inputs.processes, alone))
     return sources
 
@@ -178,18 +181,21 @@ def _read_catalog(inputs: Inputs, catalog: Path) -> pd.DataFrame:
         units=inputs.units,
         one_based=inputs.one_based,
         table=inputs.table,
+        whole=not inputs.partial,
     )
     if "name" in objects:
         objects["id"] = objects["name"]
     return objects[[name for name in ("id", "ra", "dec", "x", "y") if name in objects]]
 
 
-def _detect(images: Sequence[ImageStamps], extraction: Extraction) -> pd.DataFrame:
+def _detect(
+    images: Sequence[ImageStamps], extraction: Extraction, may_be_empty: bool
+) -> pd.DataFrame:
     (image,) = images
     with image.open() as mosaic:
         found = detect(mosaic, image.record.stamp_size, extraction)
     log.info(f"{image.path}: no catalogue given; {len(found)} sources detected in the image itself")
-    if found.empty:
+    if found.empty and not may_be_empty:
         raise DataError(f"{image.path}: no source detected; check the image, or give a catalogue")
     found.insert(0, "id", np.arange(1, len(found) + 1))
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,8 @@ def write_page(
         pictured=len(pictures),
         scope=scope(prepared.package.record),
         doubts=_doubts(table, flags, measured),
-        warnings=_warnings(flags),
-        distributions=_distributions(table, flags == 0, measured),
+        warnings=warnings({flag: int(np.count_nonzero(flags & int(flag))) for flag in Flag}),
+        distributions=distributions(table, flags == 0, measured),
         heads=[head for head, _ in _COLUMNS.values()],
         rows=[
             _row(values, pictures.get(number))
@@ -137,12 +138,12 @@ def _row(values: Mapping[Any, Any], picture: str | None) -> dict[str, Any]:
     }
 
 
-def _warnings(flags: np.ndarray) -> list[dict[str, Any]]:
-    """Flags that are raised, the most frequent first."""
+def warnings(counts: Mapping[Flag, int]) -> list[dict[str, Any]]:
+    """Flags that are raised, by their counts, the most frequent first."""
     found = [
         {
             "label": flag.label,
-            "count": int(np.count_nonzero(flags & int(flag))),
+            "count": counts[flag],
             "meaning": flag.meaning,
             "remedy": REMEDIES[flag],
         }
@@ -197,11 +198,10 @@ def _doubts(table: pd.DataFrame, flags: np.ndarray, measured: np.ndarray) -> lis
     return found
 
 
-def _distributions(table: pd.DataFrame, clear: np.ndarray, measured: np.ndarray) -> str:
+def distributions(table: pd.DataFrame, clear: np.ndarray, measured: np.ndarray) -> str:
     """Histograms of `_COLUMNS`, as a data URI."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "distributions.png"
-        with without_values(), drawing(path, 2, 4, (2.4, 1.9)) as (figure, axes):
+    with picture() as (path, uri):
+        with drawing(path, 2, 4, (2.4, 1.9)) as (figure, axes):
             for panel, (name, (label, _)) in zip(axes.flat, _COLUMNS.items(), strict=True):
                 values = table[name].to_numpy(float) if name in table else np.array([])
                 good = np.isfinite(values) & measured
@@ -226,5 +226,16 @@ def _distributions(table: pd.DataFrame, clear: np.ndarray, measured: np.ndarray)
             handles, labels = axes[0, 0].get_legend_handles_labels()
             if handles:
                 figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        encoded = base64.b64encode(path.read_bytes()).decode()
-    return f"data:image/png;base64,{encoded}"
+        return uri()
+
+
+@contextlib.contextmanager
+def picture() -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Yield where to draw a PNG, and what turns it into a data URI."""
+    with tempfile.TemporaryDirectory() as folder, without_values():
+        path = Path(folder) / "picture.png"
+
+        def uri() -> str:
+            return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+        yield path, uri

@@ -128,6 +128,7 @@ def read_objects(
     galfit_labels: bool = False,
     placed: bool = True,
     table: int | str | None = None,
+    whole: bool = True,
 ) -> pd.DataFrame:
     """Read a catalogue: FITS, VOTable, Parquet, ECSV, CSV, tab-separated, SExtractor's or GALFIT's.
 
@@ -142,6 +143,8 @@ def read_objects(
         galfit_labels: Whether the labels of a catalogue of van der Wel et al. are read unmapped.
         placed: Whether positions are required.
         table: Number or name of the table, where a file holds several.
+        whole: False for a piece of a catalogue: an identifier may stand twice, and no position be
+            usable.
 
     Returns:
         A row per object: id (int64); name, if the identifiers are text or a column is mapped to it;
@@ -150,7 +153,8 @@ def read_objects(
         mapped: magnitude [mag], effective_radius [arcsec, semi-major], sersic_index, ellipticity,
         their errors, position_angle [deg], flag, sn. Positions that are no numbers, out of range
         or a placeholder such as -999 are NaN. Labels likewise; with labels, flag is 3 (no fit)
-        where one of them is missing.
+        where one of them is missing. Its `attrs` tell whether the objects are "numbered", as there
+        is no column of identifiers.
 
     Raises:
         ConfigError: `columns` or `units` names something unknown.
@@ -179,7 +183,7 @@ def read_objects(
         columns = {**_GALFIT_LABELS, **columns}
         units = {"effective_radius": "arcsec", "effective_radius_error": "arcsec", **units}
     chosen = _chosen(rows.columns.tolist(), rows.attrs["ucds"], columns, placed, path)
-    found: dict[str, Any] = _identifiers(rows, chosen, path)
+    found: dict[str, Any] = _identifiers(rows, chosen, path, whole)
     if "name" in columns:
         found["name"] = _names(rows[chosen["name"]], path)
     values = {}
@@ -190,9 +194,11 @@ def read_objects(
             if name == "ra" and name not in units and unit == u.deg:
                 _check_hours(rows[column], path)
             values[name] = _values(rows[column], name, unit, pixel_scale, path)
-    found.update(_positions(values, chosen, columns, one_based, path))
+    found.update(_positions(values, chosen, columns, one_based, path, whole))
     found.update(_labels(values, path))
-    return pd.DataFrame(found)
+    objects = pd.DataFrame(found)
+    objects.attrs["numbered"] = "id" not in chosen and "name" not in chosen
+    return objects
 
 
 def read_galfit(path: str | Path) -> pd.DataFrame:
@@ -352,7 +358,7 @@ def _names(values: pd.Series, path: Path) -> np.ndarray:
 
 
 def _identifiers(
-    table: pd.DataFrame, chosen: Mapping[str, str], path: Path
+    table: pd.DataFrame, chosen: Mapping[str, str], path: Path, whole_catalogue: bool
 ) -> dict[str, np.ndarray]:
     count = np.arange(1, len(table) + 1)
     column = chosen.get("id", chosen.get("name"))
@@ -375,7 +381,7 @@ def _identifiers(
     if values.dtype.kind == "f" and (values == values.round()).all() and values.abs().max() < 2**53:
         values = values.astype(np.int64)
     twice = values[values.duplicated(keep=False)]
-    if len(twice):
+    if len(twice) and whole_catalogue:
         times = int((twice == twice.iloc[0]).sum())
         shown = f"{twice.iloc[0]:g}" if values.dtype.kind == "f" else twice.iloc[0]
         raise DataError(f"{path}: {column} {shown} stands {times} times; give every object its own")
@@ -431,6 +437,7 @@ def _positions(
     columns: Mapping[str, str],
     one_based: bool | None,
     path: Path,
+    whole: bool,
 ) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     if "ra" in values:
@@ -442,20 +449,20 @@ def _positions(
                 "columns"
             )
         good = (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360)
-        _report_lost(path, good, "a position on the sky")
+        _report_lost(path, good, "a position on the sky", whole)
         found["ra"] = np.where(good, np.where(ra < 0, ra + 360, ra), np.nan)
         found["dec"] = np.where(good, dec, np.nan)
     if "x" in values and ("ra" not in values or "x" in columns):
         good = np.isfinite(values["x"]) & np.isfinite(values["y"])
-        _report_lost(path, good, "a pixel position")
+        _report_lost(path, good, "a pixel position", whole)
         for name in ("x", "y"):
             first = chosen[name].upper() in _ONE_BASED if one_based is None else one_based
             found[name] = np.where(good, values[name] - (1.0 if first else 0.0), np.nan)
     return found
 
 
-def _report_lost(path: Path, good: np.ndarray, what: str) -> None:
-    if not good.any():
+def _report_lost(path: Path, good: np.ndarray, what: str, whole: bool) -> None:
+    if not good.any() and whole:
         raise DataError(
             f"{path}: none of {len(good)} objects has {what}; check the columns and their units"
         )

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from galadapt.answers.numbers.settings import Evaluation
 from galadapt.config.base import Interval, Name, Section, merge
 from galadapt.config.image import Image, OpticalPsf, Psf
+from galadapt.config.measure import Measure
 from galadapt.config.simulation import FurtherSimulation, Simulation
 from galadapt.config.survey import Extraction, MockSurvey, Selection, Splits, Survey
 from galadapt.config.training import Method, Predictor
@@ -49,6 +50,9 @@ class Config(Experiment):
     profile_fit: ProfileFit = Field(ProfileFit(), description="Sersic fits of the same stamps.")
     predictor: Predictor = Field(
         Predictor(), description="The model package for `galadapt predict`."
+    )
+    measure: Measure | None = Field(
+        None, description="Mosaics and catalogues for `snakemake measure`; no part of `all`."
     )
 
     @model_validator(mode="before")
@@ -173,7 +177,11 @@ class Config(Experiment):
         return [f"shard-{k:03d}.h5" for k in range(shards)]
 
     def seen_by(self, wildcards: Mapping[str, Any]) -> Config:
-        """Return the experiment as used by a job: with the simulation of its method or source."""
+        """Return the experiment as used by a job: with its tile, or its method's simulation."""
+        if self.measure is not None and "tile" in wildcards:
+            from galadapt.prediction.survey.listed import only
+
+            return self.model_copy(update={"measure": only(self.measure, wildcards["tile"])})
         source = wildcards.get("source")
         if source is None and "method" in wildcards:
             source = self.source(wildcards["method"], "simulated")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from galadapt.config.image import Image, Psf
 from galadapt.config.machine import Downloads
+from galadapt.config.measure import MeasureCatalogue, MeasureOptions, Tile
 from galadapt.config.simulation import Noise, Simulation
 from galadapt.config.survey import Extraction, Selection, Splits, Survey
 from galadapt.config.training import Compute, Predictor
@@ -198,3 +199,93 @@ def ablation(
             training = stamps.table[stamps.table["split"] == "train"]
             available[setting] = len(training.dropna(subset=list(PARAMETERS)))
     draw(comparison, curves(methods, method_settings), available, figure)
+
+
+# --- a survey of many mosaics -----------------------------------------------------------------
+
+
+@stage
+def measure_tile(
+    tiles: Annotated[list[Tile], Key("measure.tiles")],
+    catalogues: Annotated[list[MeasureCatalogue], Key("measure.catalogues")],
+    options: Annotated[MeasureOptions, Key("measure.options")],
+    skip_unreadable: Annotated[bool, Key("measure.skip_unreadable")],
+    package: Input,
+    tile: Output,
+    made: Output,
+) -> None:
+    """Where a mosaic has data, and its sources where there is no catalogue."""
+    from galadapt.prediction.survey.tiles import inspect
+
+    (one,) = tiles
+    inspect(one, package.parent, options, not catalogues, skip_unreadable, tile, made)
+
+
+@stage
+def measure_plan(
+    about: Annotated[list[MeasureCatalogue], Key("measure.catalogues")],
+    order: Annotated[int, Key("measure.order")],
+    objects_per_job: Annotated[int, Key("measure.objects_per_job")],
+    tiles: Inputs,
+    catalogues: Inputs,
+    objects: Output,
+    jobs: Output,
+    unmeasured: Output,
+) -> None:
+    """The jobs of a survey."""
+    from galadapt.prediction.survey.plan import plan
+
+    named = list(zip(catalogues, about, strict=True))
+    plan(tiles, named, order, objects_per_job, objects, jobs, unmeasured)
+
+
+@stage
+def measure_objects(
+    options: Annotated[MeasureOptions, Key("measure.options")],
+    skip_unreadable: Annotated[bool, Key("measure.skip_unreadable")],
+    tile: Input,
+    objects: Input,
+    package: Input,
+    recalibration: Input | None,
+    table: Output,
+    cost: Output,
+    provenance: Provenance,
+) -> None:
+    """The objects of one job of a survey."""
+    from galadapt.prediction.survey.job import measure_objects as measure
+
+    measure(
+        tile,
+        objects,
+        package.parent,
+        options,
+        recalibration,
+        skip_unreadable,
+        table,
+        cost,
+        provenance,
+    )
+
+
+@stage
+def measure_merge(
+    order: Annotated[int, Key("measure.order")],
+    jobs: Input,
+    parts: Input,
+    catalogue: Output,
+    counts: Output,
+) -> None:
+    """The catalogue of a survey."""
+    from galadapt.prediction.survey.dataset import merge
+
+    merge(jobs, parts, order, catalogue, counts)
+
+
+@stage
+def measure_page(
+    jobs: Input, tiles: Inputs, unmeasured: Input, costs: Input, counts: Input, page: Output
+) -> None:
+    """The page about the catalogue of a survey."""
+    from galadapt.prediction.survey.page import write_page
+
+    write_page(counts, counts.with_name("catalogue"), jobs, tiles, unmeasured, costs, page)

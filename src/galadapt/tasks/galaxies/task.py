@@ -9,5 +9,5 @@ TASK = Task(
     settings=Config,
     data_figures=("parameters", "stamps"),
     quantities=SERSIC,
-    parts=("package", "fits", "ablation"),
+    parts=("package", "fits", "ablation", "measure"),
 )
