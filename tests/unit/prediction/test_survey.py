@@ -265,7 +265,7 @@ def test_the_dataset_is_laid_out_as_hats(survey):
 def test_the_page_shows_counts_maps_and_what_is_missing(survey):
     page = (survey / "page.html").read_text()
     assert "3 objects on 2 tiles" in page
-    assert "1 objects are in no tile (outside)" in page
+    assert "1 objects were not measured: outside" in page
     assert page.count("data:image/png") == 3
     assert "<script" not in page
 

@@ -11,6 +11,7 @@ import pandas as pd
 from astropy import units as u
 from astropy_healpix import boundaries_lonlat, healpix_to_lonlat
 from matplotlib.collections import PolyCollection
+from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.files import read_json, read_table, write_text
 from galadapt.core.log import log
@@ -213,6 +214,8 @@ def _maps(by_cell: pd.DataFrame) -> str:
                 panel.add_collection(drawn)
                 panel.autoscale_view()
                 panel.set_aspect("equal")
+                panel.xaxis.set_major_locator(MaxNLocator(4))
+                panel.yaxis.set_major_locator(MaxNLocator(5))
                 panel.set_xlabel(
                     f"deg from RA {np.degrees(ra0) % 360:.3f}, Dec {np.degrees(dec0):+.3f}, "
                     "east left"
@@ -232,7 +235,8 @@ def _errors(table: pd.DataFrame, flagged: np.ndarray) -> str:
                 error = table[f"{name}_err"].to_numpy(float)
                 lines[label] = error / table[name].to_numpy(float) if relative else error
             lines["share of flagged objects"] = flagged.astype(float)
-            edges = np.quantile(magnitude[known], np.linspace(0, 1, 21)) if known.any() else []
+            bins = np.linspace(0, 1, min(max(int(known.sum()) // 10, 1), 20) + 1)
+            edges = np.quantile(magnitude[known], bins) if known.any() else []
             for panel, (label, values) in zip(axes.flat, lines.items(), strict=True):
                 panel.set_xlabel("magnitude")
                 panel.set_title(label)
