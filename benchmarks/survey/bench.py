@@ -144,7 +144,7 @@ def run(folder: Path, count: int, fast: bool, measured: int) -> dict[str, object
     )
     table = pd.read_csv(plan["jobs"])
     full = table[(table["objects"] == PER_JOB) & (table["tile"] == FIRST)].index[:measured]
-    jobs_cost, donor = [], None
+    jobs_cost, donor, size = [], None, 0.0
     for row in [*full, *table.index.difference(full)]:
         tile, cell, part = (table[key][row] for key in ("tile", "cell", "part"))
         objects = plan["objects"] / tile / f"{cell}-{part}.parquet"
@@ -164,6 +164,7 @@ def run(folder: Path, count: int, fast: bool, measured: int) -> dict[str, object
                 )
             )
             donor, donor_cost = pq.read_table(output), cost
+            size = output.stat().st_size / PER_JOB
             continue
         own = pd.read_parquet(objects)
         copied = donor.take(np.arange(len(own)) % len(donor))
@@ -190,7 +191,6 @@ def run(folder: Path, count: int, fast: bool, measured: int) -> dict[str, object
         i_counts=top / "counts.json",
         o_page=top / "page.html",
     )
-    size = sum(path.stat().st_size for path in (top / "catalogue").rglob("Npix=*"))
     found: dict[str, object] = {"objects": count, "tiles": len(tiles), "jobs": len(table)}
     per_job = [one.seconds for one in jobs_cost]
     found["job_ms"] = round(1000 * sum(per_job) / len(per_job) / PER_JOB, 2)
@@ -199,7 +199,7 @@ def run(folder: Path, count: int, fast: bool, measured: int) -> dict[str, object
         objects = count / len(tiles) if name == "tile" else count
         found |= {f"{name}_ms": round(1000 * one.seconds / objects, 4)}
         found |= {f"{name}_mib": round(one.mib)}
-    return {**found, "bytes_per_object": round(size / count)}
+    return {**found, "bytes_per_object": round(size)}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from galadapt.core.files import read_table
 from galadapt.core.log import log
 from galadapt.tasks.experiment import Experiment
 
@@ -14,8 +15,8 @@ def stale(results: Path, config: Experiment) -> list[Path]:
     """List what lies under `results` but does not belong to the experiment.
 
     Returns:
-        Run folders, packages, variants, their figures and tables, metrics files and shards, each
-        the highest folder of which nothing belongs, sorted.
+        Run folders, packages, variants, their figures and tables, metrics files, shards, and jobs
+        of earlier plans of a survey, each the highest folder of which nothing belongs, sorted.
     """
     runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
     metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
@@ -43,7 +44,19 @@ def stale(results: Path, config: Experiment) -> list[Path]:
     for source in config.sources:
         files = config.stamp_files(source)
         found |= {path for path in results.glob(f"data/{source}/*.h5") if path.name not in files}
+    found |= _unplanned(results / "measure")
     return sorted(found)
+
+
+def _unplanned(folder: Path) -> set[Path]:
+    """Files of jobs that the plan of a survey no longer has."""
+    plan = folder / "plan" / "jobs.csv"
+    if not plan.is_file():
+        return set()
+    jobs = read_table(plan, ("tile", "cell", "part")).astype(str)
+    named = set(jobs["tile"] + "/" + jobs["cell"] + "-" + jobs["part"])
+    made = [*folder.glob("parts/*/[0-9]*"), *folder.glob("costs/*/[0-9]*")]
+    return {path for path in made if f"{path.parent.name}/{path.stem}" not in named}
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -24,7 +24,7 @@ from galadapt.prediction.flags import Flag
 from galadapt.prediction.survey.dataset import merge
 from galadapt.prediction.survey.job import measure_objects
 from galadapt.prediction.survey.listed import check, only, read_tiles
-from galadapt.prediction.survey.page import write_page
+from galadapt.prediction.survey.page import _unusual, write_page
 from galadapt.prediction.survey.plan import plan, read_pieces
 from galadapt.prediction.survey.tiles import Footprint, assign, inspect
 from survey_tiles import SCALE, SIDE, ZERO_POINT, wcs_at, write_tile
@@ -268,6 +268,14 @@ def test_the_page_shows_counts_maps_and_what_is_missing(survey):
     assert "1 objects were not measured: outside" in page
     assert page.count("data:image/png") == 3
     assert "<script" not in page
+
+
+def test_a_tile_with_many_flags_is_named():
+    tiles = pd.DataFrame(
+        {"objects": [400] * 6 + [20], "flagged": [80, 85, 78, 82, 79, 240, 20]},
+        index=[*"abcdef", "small"],
+    )
+    assert [(one["tile"], one["share"]) for one in _unusual(tiles)] == [("f", "60.0%")]
 
 
 def test_a_job_of_an_unreadable_tile_fails_or_gives_rows(survey, tmp_path):

@@ -30,11 +30,17 @@ def results(tmp_path: Path, monkeypatch, repository: Path) -> Path:
         "tables/gone/feature_space.csv",
         "metrics/asinh.baseline.json",
         "metrics/asinh.gone.json",
+        "measure/parts/a/7-0.parquet",
+        "measure/parts/a/7-1.parquet",
+        "measure/costs/b/7-0.json",
     ]
     for name in names:
         path = tmp_path / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
+    plan = tmp_path / "results/measure/plan/jobs.csv"
+    plan.parent.mkdir()
+    plan.write_text("tile,cell,part,objects\na,7,0,10\n")
     return tmp_path / "results"
 
 
@@ -42,6 +48,8 @@ STALE = [
     "data/simulated/shard-099.h5",
     "data/variants/gone",
     "figures/gone",
+    "measure/costs/b/7-0.json",
+    "measure/parts/a/7-1.parquet",
     "metrics/asinh.gone.json",
     "models/galaxies/asinh/baseline/member-4.onnx",
     "models/galaxies/asinh/gone",
@@ -61,7 +69,7 @@ def test_nothing_is_removed_unless_asked(results, repository, capsys):
     before = sorted(results.rglob("*"))
     assert main(["prune", config]) == 0
     assert sorted(results.rglob("*")) == before
-    assert "9 results of earlier experiments" in capsys.readouterr().out
+    assert "11 results of earlier experiments" in capsys.readouterr().out
     assert main(["prune", "--delete", config]) == 0
     assert not [name for name in STALE if (results / name).exists()]
     assert (results / "runs/galaxies/asinh/baseline/seed1/run.json").exists()

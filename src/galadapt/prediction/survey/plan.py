@@ -29,7 +29,7 @@ from galadapt.prediction.survey.tiles import SOURCES, Footprint, assign, vectors
 from galadapt.sky.catalogues import read_objects
 
 #: Rows of a piece of a catalogue.
-PIECE = 250_000
+PIECE = 100_000
 
 #: HEALPix order of the column that objects are sorted by, and its name in HATS catalogues.
 FINEST, SKY_COLUMN = 29, "_healpix_29"
