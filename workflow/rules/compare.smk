@@ -1,5 +1,5 @@
 # Tables over seeds, figures of data, features and comparison, and the report.
-from galadapt.evaluation.optimizers import families
+from galadapt.evaluation.families import of_optimizers
 
 # One file per variant and method, whatever its seeds.
 METRICS_FILES = list(
@@ -121,7 +121,7 @@ rule feature_space:
 
 # Where methods differ in nothing but their optimiser.
 OPTIMIZERS = []
-if families(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
+if of_optimizers(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
     OPTIMIZERS = [f"{TABLES}/optimizers.csv", f"{FIGURES}/optimizers.png"]
 
     rule optimizers:

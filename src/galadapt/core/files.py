@@ -16,7 +16,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +60,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
     this machine is removed first.
 
     Raises:
-        RunError: no room, or no permission, to write.
+        RunError: no room, or no permission, to write, or a file is where a folder must be.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunError(
+            f"{path}: cannot be written, as {error.filename} is no folder; move it away or name "
+            "another output"
+        ) from None
     host = platform.node()
     for left in path.parent.glob(f".{glob.escape(host)}-*-*-{glob.escape(path.name)}"):
         process = left.name.removeprefix(f".{host}-").split("-")[0]
@@ -185,10 +191,25 @@ def read_table(path: str | Path, needed: Iterable[str] = ()) -> pd.DataFrame:
         raise DataError(
             f"{path}: not a readable table ({error}); delete it and rerun its stage"
         ) from None
-    missing = [name for name in needed if name not in table]
-    if missing:
-        raise DataError(f"{path}: lacks the column(s) {', '.join(missing)}; rerun its stage")
+    require(table, needed, path, "rerun its stage")
     return table
+
+
+def require(
+    given: Container[Any],
+    needed: Iterable[str],
+    path: str | Path,
+    remedy: str = "add what is missing",
+    what: str = "column",
+) -> None:
+    """Raise a DataError, which ends in `remedy`, if the content of a file lacks a name.
+
+    `what` says what the names are; "": nothing is said.
+    """
+    missing = ", ".join(f"'{name}'" for name in needed if name not in given)
+    if missing:
+        kind = f"the {what}{'s' if ',' in missing else ''} " if what else ""
+        raise DataError(f"{path}: lacks {kind}{missing}; {remedy}")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -18,6 +18,7 @@ from astropy.io.votable import parse as parse_votable
 from astropy.table import Column, MaskedColumn, Table, vstack
 
 from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.files import require
 from galadapt.core.log import log
 from galadapt.core.packed import is_packed, kind_of, unpacked
 
@@ -373,7 +374,7 @@ def read_user_table(
 ) -> pd.DataFrame:
     """Read a table by `read_any_table`; a DataError if it lacks one of the needed columns."""
     table, _ = read_any_table(path, {name.upper() for name in needed}, text=text)
-    require_columns(table, needed, path)
+    require(table, needed, path)
     return table
 
 
@@ -406,16 +407,6 @@ def read_csv_columns(path: Path, only: Callable[[str], bool]) -> pd.DataFrame:
     if len(table) == 0 and len(table.columns):
         raise DataError(f"{path}: the table has no rows; check that it was written completely")
     return table
-
-
-def require_columns(
-    table: pd.DataFrame, needed: Iterable[str], path: Path, remedy: str = "add what is missing"
-) -> None:
-    """Raise a DataError, which ends in `remedy`, if the table of a file lacks a column."""
-    missing = ", ".join(f"'{name}'" for name in needed if name not in table)
-    if missing:
-        several = "columns" if "," in missing else "column"
-        raise DataError(f"{path}: lacks the {several} {missing}; {remedy}")
 
 
 def check_names(table: pd.DataFrame, column: str, known: Sequence[str], path: Path) -> None:
@@ -451,7 +442,7 @@ def read_columns(
     wanted, defaults = list(columns), defaults or {}
     needed = [name for name in wanted if name not in defaults]
     table, written = read_any_table(path, {name.upper() for name in needed}, which=which)
-    require_columns(table, needed, path)
+    require(table, needed, path)
     found = pd.DataFrame(index=range(len(table)))
     for name in wanted:
         if name not in table:
@@ -485,5 +476,5 @@ def in_unit(
             return float(unit.to(u.arcsec) / pixel_scale)
     raise DataError(
         f"{path}: column '{name}' is in '{unit}', which cannot be turned into '{wanted}'; give it "
-        f"in '{wanted}'"
+        f"in '{wanted}', or its own unit in units"
     )

@@ -19,12 +19,11 @@ from galadapt.config.image import Image
 from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import FLAGS, Flag
-from galadapt.core.files import read_table, write_csv
+from galadapt.core.files import read_table, require, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.core.photometry import rescaling
 from galadapt.core.quantity import PARAMETERS
-from galadapt.core.tables import require_columns
 from galadapt.cutouts.splits import overlapping, split_by_cell, split_of
 from galadapt.cutouts.stamps import Rejection, Stamp, judge
 from galadapt.cutouts.tiles import Pixels, read_tile, tiles_of
@@ -133,7 +132,7 @@ def extract(
         DataError: an input is unreadable, the selection lacks a column, or no object is usable.
     """
     objects = read_table(selected)
-    require_columns(objects, _NEEDED, selected, "rerun the selection")
+    require(objects, _NEEDED, selected, "rerun the selection")
     size = image.stamp_size
     # Stamps come in the order of tiles and are kept in the order of the selection.
     with (

@@ -12,7 +12,7 @@ import pandas as pd
 from galadapt.answers import registry
 from galadapt.answers.view import WHOLE_RUN, Column
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_json, read_table
+from galadapt.core.files import read_json, read_table, require
 
 #: What names a run.
 IDENTITY = ("task", "variant", "method", "seed")
@@ -28,9 +28,7 @@ def read_identity(run: Path) -> dict[str, Any]:
         DataError: one of them is missing.
     """
     content = read_json(run)
-    missing = [key for key in IDENTITY if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise DataError(f"{run}: lacks {', '.join(missing)}; rerun the training")
+    require(content, IDENTITY, run, "rerun the training", "key")
     return {key: content[key] for key in IDENTITY}
 
 
@@ -44,9 +42,7 @@ class Metrics:
             DataError: it is missing or lacks something.
         """
         content = read_json(path)
-        missing = [key for key in (*IDENTITY, "kind", "rows") if key not in content]
-        if missing:
-            raise DataError(f"{path}: lacks {', '.join(missing)}; rerun the evaluation")
+        require(content, (*IDENTITY, "kind", "rows"), path, "rerun the evaluation", "key")
         self.identity: dict[str, Any] = {key: content[key] for key in IDENTITY}
         self.kind: str = content["kind"]
         self.rows: list[dict[str, Any]] = content["rows"]

@@ -22,7 +22,7 @@ from galadapt.answers import registry as answers
 from galadapt.answers.base import Answer
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, read_json, write_csv, write_json
+from galadapt.core.files import atomic, read_json, require, write_csv, write_json
 from galadapt.core.provenance import environment
 from galadapt.learners import registry
 from galadapt.learners.base import Learner
@@ -80,9 +80,8 @@ def read(run: Path) -> dict[str, Any]:
             f"{run}: made by galadapt 0.1.0, whose run folders are no longer read; delete "
             f"{run.parent} and run the workflow again"
         )
-    missing = [key for key in ("settings", "answer", "weights", "identity") if key not in record]
-    if missing:
-        raise DataError(f"{run}: lacks '{missing[0]}'; delete its run folder and train again")
+    needed = ("settings", "answer", "weights", "identity")
+    require(record, needed, run, "delete its run folder and train again", "key")
     return record
 
 

@@ -37,10 +37,10 @@ import pandas as pd
 from galadapt.answers.view import number
 from galadapt.config.machine import LOCAL_STORE
 from galadapt.core.errors import DataError, RunError
-from galadapt.core.files import canonical_json, locked, read_json, read_table, write_csv
+from galadapt.core.files import canonical_json, locked, read_json, read_table, require, write_csv
 from galadapt.core.log import log
 from galadapt.core.provenance import digest, file_digest
-from galadapt.evaluation.runs import Metrics
+from galadapt.evaluation.runs import IDENTITY, Metrics
 from galadapt.pipeline import store
 
 if TYPE_CHECKING:
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 RUN_TAG = "galadapt.run"
 FINGERPRINT_TAG = "galadapt.fingerprint"
 PROJECT_TAG = "galadapt.project"
-
-#: What names a run, in the order of its key.
-_IDENTITY = ("task", "variant", "method", "seed")
 
 #: End of the key of the summary.
 _SUMMARY = "/summary"
@@ -133,7 +130,7 @@ def track(
             )
         folders[entry.key] = folder
         found.setdefault(entry.tags["task"], []).append(entry)
-        rows.append([*(entry.tags[name] for name in _IDENTITY), entry.fingerprint])
+        rows.append([*(entry.tags[name] for name in IDENTITY), entry.fingerprint])
     if summary:
         for task in found:
             found[task].append(read_summary(task, [Path(path) for path in summary], version))
@@ -168,7 +165,7 @@ def track(
                 mirror(f"{LOCAL_STORE}{local.parent}/./{local.name}")
         except failures as error:
             raise RunError(store.explain(uri, error)) from None
-    write_csv(manifest, pd.DataFrame(rows, columns=[*_IDENTITY, "fingerprint"]))
+    write_csv(manifest, pd.DataFrame(rows, columns=[*IDENTITY, "fingerprint"]))
 
 
 # --- reading run folders ----------------------------------------------------------------------
@@ -182,9 +179,7 @@ def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
                 f"{folder}: unfinished run, lacks {name}; rerun training and evaluation"
             )
     run, metrics = read_json(folder / "run.json"), Metrics(folder / "metrics.json")
-    missing = [key for key in _IDENTITY if key not in run]
-    if missing:
-        raise DataError(f"{folder / 'run.json'}: lacks {', '.join(missing)}; rerun the training")
+    require(run, IDENTITY, folder / "run.json", "rerun the training", "key")
     about = methods.get(run["method"], {}).get("description") or "no description"
     history = read_table(folder / "history.csv")
     started, ended = (_time(folder / "environment.json", name) for name in ("started", "ended"))
@@ -210,7 +205,7 @@ def read_run(folder: Path, methods: Mapping[str, Any], version: str) -> Entry:
         fingerprint=digest([content, untimed, about, version]),
         files=files,
         tags={
-            **{name: str(run[name]) for name in _IDENTITY},
+            **{name: str(run[name]) for name in IDENTITY},
             "mlflow.note.content": _note(run["method"], about, metrics),
         },
         started=started,
@@ -260,7 +255,7 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, str]:
     """Flatten what was set for a run: identity, method settings, variant, network size."""
     settings = {"settings": {**(run.get("settings") or {}), "description": None}}
     (flat,) = pd.json_normalize(settings).to_dict("records")
-    names = (*_IDENTITY, "variant_steps", "parameter_count", "best_epoch", "epochs_run")
+    names = (*IDENTITY, "variant_steps", "parameter_count", "best_epoch", "epochs_run")
     values: dict[Any, Any] = {**{name: run.get(name) for name in names}, **flat}
     text = {
         str(key): value if isinstance(value, str) else canonical_json(value)

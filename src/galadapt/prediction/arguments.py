@@ -23,7 +23,9 @@ def check_arguments(
     opens it. `problems` are further ones that the caller found.
     """
     found = [*problems, *_contradictions(inputs), *_overwritten(inputs, outputs)]
-    missing = [f"{path}: no such file; check the path" for path in _files(inputs)]
+    missing = [
+        f"{path}: no such file; check the path" for path in _files(inputs) if not path.exists()
+    ]
     if len(found) + len(missing) > 1:
         found += missing
     if len(found) == 1:
@@ -34,17 +36,14 @@ def check_arguments(
 
 
 def _files(inputs: Inputs) -> list[Path]:
-    """Files that do not exist."""
+    """Files that are given, each once."""
     maps = [path for paths in inputs.maps.values() for path in paths]
     single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
-    given = dict.fromkeys([*inputs.images, *inputs.cutouts, *maps, *single])
-    return [path for path in given if not path.exists()]
+    return list(dict.fromkeys([*inputs.images, *inputs.cutouts, *maps, *single]))
 
 
 def _overwritten(inputs: Inputs, outputs: Sequence[Path]) -> Iterator[str]:
-    maps = [path for paths in inputs.maps.values() for path in paths]
-    single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
-    taken = {path.resolve() for path in (*inputs.images, *inputs.cutouts, *maps, *single)}
+    taken = {path.resolve() for path in _files(inputs)}
     made = [path for path in (inputs.psf_from_stars,) if path is not None]
     for output in (*outputs, *made):
         if output.resolve() in taken:

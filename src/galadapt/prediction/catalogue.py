@@ -37,83 +37,23 @@ class Described(NamedTuple):
     ucd: str = ""  #: Unified content descriptor (IVOA UCD1+).
 
 
+def _described() -> dict[str, Described]:
+    """Read the table of columns; each pair of `NUMBERS` has the one called corr."""
+    table = pd.read_csv(Path(__file__).with_name("columns.csv"), keep_default_na=False)
+    found = {str(name): Described(*about) for name, *about in table.itertuples(index=False)}
+    columns: dict[str, Described] = {}
+    for name, about in found.items():
+        if name != "corr":
+            columns[name] = about
+            continue
+        for pair in itertools.combinations(NUMBERS, 2):
+            meaning = about.meaning.format(*pair)
+            columns["_".join([name, *pair])] = about._replace(meaning=meaning)
+    return columns
+
+
 #: Every column; `<parameter>_err` has those of its parameter.
-COLUMNS = {
-    "id": Described("", "identifier of the catalogue", "meta.id;meta.main"),
-    "ra": Described("deg", "right ascension", "pos.eq.ra;meta.main"),
-    "dec": Described("deg", "declination", "pos.eq.dec;meta.main"),
-    "x": Described("pix", "0-based column on the image", "pos.cartesian.x;instr.det"),
-    "y": Described("pix", "0-based row on the image", "pos.cartesian.y;instr.det"),
-    "image": Described("", "image it was measured on", "meta.dataset"),
-    "magnitude": Described("mag", "total AB magnitude", "phot.mag"),
-    "effective_radius": Described(
-        "pix",
-        "semi-major axis of the half-light ellipse, pixels of the image",
-        "phys.angSize.smajAxis",
-    ),
-    "effective_radius_arcsec": Described("arcsec", "the same on the sky", "phys.angSize.smajAxis"),
-    "sersic_index": Described("", "Sersic index", "src.morph.param"),
-    "ellipticity": Described("", "1 - b/a", "src.ellipticity"),
-    "signal_to_noise": Described("", "of the detected pixels", "stat.snr"),
-    "position_angle": Described(
-        "deg", "of the major axis, from the image's +y counter-clockwise", "pos.posAng"
-    ),
-    "position_angle_sky": Described(
-        "deg", "of the major axis, from north through east, -90 to 90", "pos.posAng;pos.eq"
-    ),
-    "x_centre": Described(
-        "pix", "column of the galaxy's centre on the image, 0-based", "pos.cartesian.x;instr.det"
-    ),
-    "y_centre": Described(
-        "pix", "row of the galaxy's centre on the image, 0-based", "pos.cartesian.y;instr.det"
-    ),
-    **{
-        f"corr_{first}_{second}": Described(
-            "", f"correlation of the errors of {first} and {second}"
-        )
-        for first, second in itertools.combinations(NUMBERS, 2)
-    },
-    "expected_signal_to_noise": Described(
-        "", "the same of the predicted model", "stat.snr;meta.modelled"
-    ),
-    "segment_magnitude": Described(
-        "mag", "AB magnitude of the light in the detected pixels", "phot.mag"
-    ),
-    "flux_ratio": Described(
-        "",
-        "light of the detected pixels over the predicted model's in them",
-        "phot.flux;arith.ratio",
-    ),
-    "chi2": Described(
-        "", "reduced chi2 of the predicted model where the galaxy is seen", "stat.fit.chi2"
-    ),
-    "tension": Described(
-        "",
-        "largest distance of a fit of the pixels from a prediction, in errors",
-        "stat.fit.residual",
-    ),
-    "noise_correlation": Described(
-        "", "correlation of the noise of neighbouring pixels", "stat.correlation"
-    ),
-    "light_beyond": Described(
-        "", "share of the predicted model's light beyond the edge of the image", "stat.value"
-    ),
-    "masked_light": Described(
-        "", "share of the galaxy's light in its stamp on bad or neighbours' pixels"
-    ),
-    "fit_chi2": Described(
-        "", "reduced chi2 of the refinement by the pixels, for the noise of the sky"
-    ),
-    "fit_tension": Described(
-        "", "distance of the pixels' answer from the network's: chi2 per parameter"
-    ),
-    "fit_followed": Described(
-        "", "how far the pixels were followed: 0 the network's answer, 1 theirs"
-    ),
-    "unlike": Described("", "distance from the training's stamps over its limit", "stat.value"),
-    "flags": Described("", "bits: see the header", "meta.code.qual"),
-    "reason": Described("", "why an object was not measured", "meta.note"),
-}
+COLUMNS = _described()
 
 #: Columns that only the package for any image has.
 FURTHER = (

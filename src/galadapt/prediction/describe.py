@@ -40,9 +40,8 @@ def scope(record: Record) -> list[str]:
 def known_coverage(record: Record, level: float = 0.68) -> list[str]:
     """Share of test galaxies inside the package's errors, a line per domain that has labels."""
     lines = []
-    for row in record.coverage:
-        whole = row.get("magnitude_low") is row.get("magnitude_high") is None
-        if whole and row.get("level") == level:
+    for row in record.whole_coverage:
+        if row.get("level") == level:
             shares = ", ".join(
                 f"{QUANTITIES[name].symbol} {_percent(row.get(name), 0)}"
                 for name in record.parameters
@@ -184,9 +183,8 @@ def _tests(record: Record) -> pd.DataFrame:
             "bias": _number(quality.bias),
             "NMAD": _number(quality.scatter),
         }
-        for covered in record.coverage:
-            whole = covered.get("magnitude_low") is covered.get("magnitude_high") is None
-            if whole and covered.get("domain") == quality.domain:
+        for covered in record.whole_coverage:
+            if covered.get("domain") == quality.domain:
                 level, share = covered.get("level"), covered.get(quality.parameter)
                 row[f"in {_percent(level, 0)} errors"] = _percent(share, 1)
         rows.append(row)

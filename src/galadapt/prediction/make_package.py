@@ -18,7 +18,7 @@ from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.config.training import Compute, Predictor
 from galadapt.core.errors import DataError
-from galadapt.core.files import write_json, write_parquet
+from galadapt.core.files import require, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.onnx_files import OnnxNetwork
 from galadapt.core.provenance import file_digest
@@ -181,12 +181,8 @@ def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
         raise DataError("no run folder was given; name those of one method's seeds")
     records = [run_folder.read(folder / "run.json") for folder in runs]
     for folder, record in zip(runs, records, strict=True):
-        missing = [key for key in (*_SHARED, "seed", "answer") if key not in record]
-        if missing:
-            raise DataError(
-                f"{folder / 'run.json'}: lacks {', '.join(missing)}; delete its run folder and "
-                "train again"
-            )
+        remedy = "delete its run folder and train again"
+        require(record, (*_SHARED, "seed", "answer"), folder / "run.json", remedy, "key")
         if record["learner"] != "keras":
             raise DataError(
                 f"{folder / 'run.json'}: of learner {record['learner']}; a package holds networks, "

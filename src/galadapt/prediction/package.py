@@ -24,7 +24,7 @@ from galadapt.config.base import Interval, Section
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
-from galadapt.core.files import read_table
+from galadapt.core.files import read_table, require
 from galadapt.core.neighbours import Neighbourhood
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import PARAMETERS
@@ -115,6 +115,12 @@ class Record(Section):
             faintest = max(high - FAINT_MARGIN, (low + high) / 2)
             ranges["magnitude"] = Interval(low=low, high=faintest)
         return ranges
+
+    @property
+    def whole_coverage(self) -> list[dict[str, Any]]:
+        """The rows of `coverage` of all magnitudes together."""
+        ends = ("magnitude_low", "magnitude_high")
+        return [row for row in self.coverage if all(row.get(end) is None for end in ends)]
 
     @property
     def digest(self) -> str:
@@ -237,11 +243,7 @@ def parse_record(text: bytes, path: str | Path) -> Record:
 def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> None:
     columns = {kind: [f"{name}_{kind}" for name in record.parameters] for kind in KINDS}
     needed = ["domain", *(name for names in columns.values() for name in names), "f000"]
-    missing = [name for name in needed if name not in reference]
-    if missing:
-        raise DataError(
-            f"{path}: lacks the column(s) {', '.join(missing)}; make or fetch the package again"
-        )
+    require(reference, needed, path, "make or fetch the package again")
     finite = [*feature_columns(reference), *columns["predicted"], *columns["spread"]]
     if not np.isfinite(reference[finite].to_numpy(float)).all():
         raise DataError(f"{path}: holds values that are not finite; make or fetch it again")

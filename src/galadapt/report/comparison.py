@@ -13,7 +13,7 @@ from galadapt.answers import registry
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
-from galadapt.evaluation.ablation import COUNTED, Curve
+from galadapt.evaluation.families import COUNTED, Curve
 from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, drawing, legend_below
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import names
+from galadapt.core.files import require
 from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.named import draw_named
@@ -80,10 +81,8 @@ def parameter_histograms(simulated: Sequence[Path], survey: Path, output: Path) 
     """
     with StampSet(list(simulated)) as first, StampSet(survey) as second:
         tables = {"simulated": first.table, "survey": second.table}
-    for domain, table in tables.items():
-        missing = [name for name in PARAMETERS if name not in table]
-        if missing:
-            raise DataError(f"{domain} stamps lack the label(s) {', '.join(missing)}; rerun them")
+    for path, table in zip((simulated[0], survey), tables.values(), strict=True):
+        require(table, PARAMETERS, path, "rerun its stage", "label")
     with drawing(output, 1, 4, (2.8, 2.4)) as (_, axes):
         for panel, name in zip(axes[0], PARAMETERS, strict=True):
             values = {domain: table[name].to_numpy(float) for domain, table in tables.items()}
@@ -331,11 +330,7 @@ def _tables(
     for domain, paths in stamps.items():
         with StampSet(list(paths)) as opened:
             table, metadata = opened.table, opened.metadata
-        missing = [name for name in ("label", *wanted) if name not in table]
-        if missing:
-            raise DataError(
-                f"{paths[0]}: lacks the column(s) {', '.join(missing)}; rerun its stage"
-            )
+        require(table, ["label", *wanted], paths[0], "rerun its stage")
         table["label"] = table["label"].replace("", _UNLABELLED)
         names = [str(name) for name in metadata.get("classes", sorted(set(table["label"])))]
         names += sorted(set(table["label"]) - set(names))

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv
-from galadapt.evaluation.optimizers import families
+from galadapt.evaluation.families import of_optimizers
 from galadapt.evaluation.runs import read_identity
 from galadapt.plots.style import colours, drawing, legend_below
 
@@ -54,7 +54,7 @@ def compare_optimizers(
             raise DataError(f"{history}: holds no validation loss; rerun the training")
         curves.setdefault((str(identity["variant"]), str(identity["method"])), []).append(one)
     methods = list(dict.fromkeys(method for _, method in curves))
-    compared = families(methods, method_settings)
+    compared = of_optimizers(methods, method_settings)
     if not compared:
         raise DataError(f"{table}: no methods that differ in their optimiser only")
     variants = list(dict.fromkeys(variant for variant, _ in curves))

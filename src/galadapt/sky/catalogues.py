@@ -20,7 +20,7 @@ from astropy import units as u
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
-from galadapt.core.tables import bare_name, read_any_table
+from galadapt.core.tables import bare_name, in_unit, read_any_table
 from galadapt.sky import Mosaic
 from galadapt.sky.tables import given_unit, missing, numbers, sky_angles
 
@@ -412,14 +412,7 @@ def _values(
             f"{path}: column '{column.name}' has no unit; give in units whether {name} is in "
             "arcsec or pix"
         )
-    if unit.is_equivalent(u.pix) and wanted == u.arcsec and pixel_scale is not None:
-        return values * pixel_scale
-    if not unit.is_equivalent(wanted):
-        raise DataError(
-            f"{path}: column '{column.name}' is in '{unit}', which is no unit of {name}; give "
-            f"'{wanted}' or the like in units"
-        )
-    return values * unit.to(wanted)
+    return values * in_unit(unit, wanted, pixel_scale, str(column.name), path)
 
 
 def _check_hours(column: pd.Series, path: Path) -> None:

@@ -32,9 +32,8 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError, RunError, not_of_the_file
-from galadapt.core.files import atomic, canonical_json, without_locks
+from galadapt.core.files import atomic, canonical_json, require, without_locks
 from galadapt.core.quantity import QUANTITIES
-from galadapt.core.tables import require_columns
 
 SCHEMA = "galadapt-stamps-1"
 
@@ -71,7 +70,7 @@ def write_stamps(
     missing = [key for key in REQUIRED_METADATA if key not in metadata]
     if missing:
         raise DataError(f"{path}: stamp set metadata lacks {', '.join(missing)}; pass them")
-    require_columns(table, ("id", "split"), path)
+    require(table, ("id", "split"), path)
     unknown = sorted(set(table["split"]) - set(SPLITS))
     if unknown:
         raise DataError(f"{path}: split {unknown[0]!r} is none of {', '.join(SPLITS)}; rename it")
@@ -230,7 +229,7 @@ class StampSet:
             DataError: the column is missing.
         """
         remedy = "rerun the stage that writes it, or choose another split"
-        require_columns(self.table, [column], self.paths[0], remedy)
+        require(self.table, [column], self.paths[0], remedy)
         return np.flatnonzero((self.table[column] == split).to_numpy())
 
     def images(self, rows: np.ndarray | Sequence[int] | None = None) -> np.ndarray:

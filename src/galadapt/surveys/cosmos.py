@@ -21,7 +21,7 @@ from galadapt.config.base import SERSIC_INDEX_LIMITS
 from galadapt.config.image import Image, Psf
 from galadapt.config.survey import CosmosSurvey
 from galadapt.core.errors import DataError
-from galadapt.core.files import expand
+from galadapt.core.files import expand, require
 from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
@@ -121,12 +121,8 @@ def _open(survey: CosmosSurvey) -> tuple[galsim.RealGalaxyCatalog, pd.DataFrame]
     except (galsim.GalSimError, OSError, KeyError, IndexError, ValueError, TypeError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise DataError(f"{path}: not a readable RealGalaxyCatalog ({reason})") from None
-    missing = [n for n in ("IDENT", "sersicfit", "fit_status") if n not in table.colnames]
-    if missing:
-        raise DataError(
-            f"{beside}: lacks the column(s) {', '.join(missing)}; only catalogues with Sersic fits "
-            "can be measured against"
-        )
+    remedy = "only catalogues with Sersic fits can be measured against"
+    require(table.colnames, ("IDENT", "sersicfit", "fit_status"), beside, remedy)
     # GalSim gives identifiers as text.
     if [str(number) for number in table["IDENT"]] != [str(number) for number in source.ident]:
         raise DataError(f"{beside}: its galaxies are not those of {path}; fetch both again")

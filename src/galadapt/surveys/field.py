@@ -19,10 +19,9 @@ from astropy.wcs import WCS
 
 from galadapt.config.image import Image
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, read_table, write_parquet
+from galadapt.core.files import atomic, read_table, require, write_parquet
 from galadapt.core.log import log, progress
 from galadapt.core.quantity import PARAMETERS
-from galadapt.core.tables import require_columns
 from galadapt.sky.catalogues import FLAG_GOOD, FLAG_NO_FIT
 
 #: Columns of ``catalogue.parquet`` and their units; NaN where a value is missing.
@@ -154,7 +153,7 @@ def read_catalogue(path: Path) -> pd.DataFrame:
     """
     table = read_table(path)
     table.attrs = {}
-    require_columns(table, CATALOGUE, path, "rerun the survey")
+    require(table, CATALOGUE, path, "rerun the survey")
     twice = table.loc[table["id"].duplicated(), "id"]
     if len(twice):
         raise DataError(f"{path}: id {twice.iloc[0]} stands twice; give every object its own")

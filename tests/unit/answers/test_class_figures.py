@@ -189,7 +189,7 @@ def test_figures_that_cannot_be_drawn_say_why(tables, tmp_path):
     with pytest.raises(DataError, match="no stamp set to draw"):
         class_counts({}, tmp_path / "counts.png")
     path = write_set(tmp_path / "a.h5", ["comet"])
-    with pytest.raises(DataError, match=r"a\.h5: lacks the column\(s\) std, skewness, kurtosis"):
+    with pytest.raises(DataError, match=r"a\.h5: lacks the columns 'std', 'skewness', 'kurtosis'"):
         moments({"simulated": [path]}, tmp_path / "moments.png")
     with pytest.raises(DataError, match=r"breakdown\.csv: lacks the column.*domain"):
         pd.DataFrame({"task": ["stars"]}).to_csv(tables[1], index=False)

@@ -268,7 +268,7 @@ def test_labels_targets_and_their_inverse(stamps: Path) -> None:
     with StampSet(stamps) as opened:
         votes = Votes(TREE).labels(opened, np.arange(60))
         other = Votes(Tree((Question("bar", ("yes", "no")),)))
-        with pytest.raises(DataError, match="lacks the column 'votes_bar_yes'"):
+        with pytest.raises(DataError, match="lacks the columns 'votes_bar_yes'"):
             other.labels(opened, np.arange(2))
     shares = Votes(TREE).transform(votes)
     assert TREE.violation(np.delete(shares, 5, axis=0)) < 1e-12

@@ -123,6 +123,14 @@ def test_no_room_is_one_sentence_that_names_the_file(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for inner in ("a.csv", "folder/a.csv"):
+        with pytest.raises(RunError, match=rf"{inner}: cannot be written, as .* is no folder"):
+            write_csv(tmp_path / "file" / inner, pd.DataFrame({"a": [1]}))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_another_error_stays_itself(tmp_path):
     with pytest.raises(OSError, match="of the library"), atomic(tmp_path / "out"):
         raise OSError("an error of the library")

@@ -297,7 +297,7 @@ def test_bad_inputs_are_one_sentence_and_write_nothing(make, chosen, tmp_path):
         chosen([run])
     run = make()
     edit(run / "metrics.json", lambda content: content.pop("rows"))
-    with pytest.raises(DataError, match="lacks rows; rerun the evaluation"):
+    with pytest.raises(DataError, match="lacks the key 'rows'; rerun the evaluation"):
         chosen([run])
     run = make()
     pd.DataFrame({"id": [1]}).to_parquet(run / "predictions.parquet")

@@ -221,6 +221,6 @@ def test_runs_that_cannot_be_compared_are_refused(stars, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "metrics.json").write_text('{"task": "stars"}')
-    with pytest.raises(DataError, match=r"metrics\.json: lacks variant.*rerun the evaluation"):
+    with pytest.raises(DataError, match=r"metrics\.json: lacks the keys 'variant'.*rerun"):
         write([broken], "stars", tmp_path)
     assert not (tmp_path / "comparison.csv").exists()

@@ -160,7 +160,7 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.drop(columns="group"), "lacks the column.*group; rerun"),
+        (lambda t: t.drop(columns="group"), "lacks the column.*group'; rerun"),
         (
             lambda t: t.drop(columns=["p_comet", "p_donut"]),
             "p_<class> of at least two classes",

@@ -149,6 +149,6 @@ def test_bad_inputs_are_one_sentence(tables, make_run, tmp_path):
     with pytest.raises(DataError, match=r"is the same run \(galaxies/asinh/baseline/1\)"):
         tables([run, run])
     (run / "metrics.json").write_text("{}")
-    with pytest.raises(DataError, match=r"metrics\.json: lacks task, variant.*rerun the evaluat"):
+    with pytest.raises(DataError, match=r"metrics\.json: lacks the keys 'task', 'variant'.*rerun"):
         tables([run])
     assert not (tmp_path / "tables").exists()

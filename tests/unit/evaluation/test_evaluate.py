@@ -122,7 +122,7 @@ def test_an_unknown_further_table_is_refused(make_run, tmp_path):
 def test_run_json_without_its_method_is_refused(make_run):
     folder = make_run(evaluate=False)
     (folder / "run.json").write_text(json.dumps({"task": "galaxies", "variant": "a", "seed": 1}))
-    with pytest.raises(DataError, match=r"run\.json: lacks method; rerun the training"):
+    with pytest.raises(DataError, match=r"run\.json: lacks the key 'method'; rerun the training"):
         again(folder)
 
 

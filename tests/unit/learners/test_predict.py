@@ -73,7 +73,7 @@ def test_no_readable_model(ask: Ask, tmp_path: Path) -> None:
 def test_record_lacks_what_testing_needs(ask: Ask, network: Path, tmp_path: Path, key: str) -> None:
     record = json.loads((network / "run.json").read_text())
     del record[key]
-    refused(ask, tmp_path, rf"run.json: lacks '{key}'; delete", record=record)
+    refused(ask, tmp_path, rf"run.json: lacks the key '{key}'; delete", record=record)
 
 
 def test_run_folder_of_the_version_before(ask: Ask, network: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.evaluation.ablation import Curve, Point
+from galadapt.evaluation.families import Curve, Point
 from galadapt.report.comparison import ablation
 
 

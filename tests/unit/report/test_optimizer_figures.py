@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from galadapt.core.errors import DataError
-from galadapt.evaluation.optimizers import families
+from galadapt.evaluation.families import of_optimizers
 from galadapt.report.optimizers import COLUMNS, compare_optimizers
 
 SAME = {"epochs": 6, "learning_rate": 0.1, "description": "", "optimizer": {"kind": "adam"}}
@@ -34,8 +34,8 @@ def write(folder: Path, method: str, seed: int, rate: float) -> tuple[Path, Path
 
 
 def test_only_methods_that_differ_in_nothing_else_are_compared():
-    assert families(list(METHODS), METHODS) == [["adam", "sgd"]]
-    assert families(["adam", "longer"], METHODS) == []
+    assert of_optimizers(list(METHODS), METHODS) == [["adam", "sgd"]]
+    assert of_optimizers(["adam", "longer"], METHODS) == []
 
 
 def test_the_table_tells_which_gets_there_first(tmp_path):

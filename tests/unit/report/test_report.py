@@ -239,8 +239,8 @@ def test_a_long_table_is_cut_and_says_so(inputs):
     [
         ("figure.png", b"GIF89a", r"figure\.png: not a PNG"),
         ("figure.png", None, r"figure\.png: no such figure; rerun"),
-        ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the column\(s\) cut, removed"),
-        ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column\(s\) reason"),
+        ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the columns 'cut', 'removed'"),
+        ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column 'reason'"),
         ("tables/comparison.html", None, "html: no such file; rerun"),
         ("choice.html", None, r"choice\.html: no such file; rerun"),
         ("package.json", b'{"name": "x"}', r"package\.json: lacks 'coverage'; rerun the stage"),
@@ -258,5 +258,5 @@ def test_broken_inputs_write_nothing(inputs, tmp_path, name, content, message):
 
 def test_metrics_of_another_shape_are_refused(inputs):
     (inputs["runs"][1] / "metrics.json").write_text('{"domains": {"survey": {"test": {"x": 1}}}}')
-    with pytest.raises(DataError, match=r"metrics\.json: lacks task.*rerun the evaluation"):
+    with pytest.raises(DataError, match=r"metrics\.json: lacks the keys 'task'.*rerun"):
         build_report(**inputs)

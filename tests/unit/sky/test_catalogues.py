@@ -179,7 +179,7 @@ def test_angles_in_any_unit(tmp_path):
     table = _table()
     table["RA"].unit = u.kg
     table.write(tmp_path / "d.fits")
-    _refused("column 'RA' is in 'kg', which is no unit of ra", tmp_path / "d.fits")
+    _refused("column 'RA' is in 'kg', which cannot be turned into 'deg'", tmp_path / "d.fits")
 
 
 def test_first_pixels_are_zero_or_one(tmp_path):
@@ -314,7 +314,7 @@ def test_labels_under_our_names_and_units(tmp_path, capsys):
     path = _labelled(tmp_path, "pix")
     radii = read_objects(path, LABELLED, pixel_scale=0.03)
     np.testing.assert_allclose(radii["effective_radius"], [0.018, 0.009, 0.03])
-    _refused("column 'R' is in 'pix', which is no unit of effective_radius", path, LABELLED)
+    _refused("column 'R' is in 'pix', which cannot be turned into 'arcsec'", path, LABELLED)
     path = _labelled(tmp_path, None)
     _refused("column 'R' has no unit; give in units whether effective_radius is in arcsec or pix",
              path, LABELLED)  # fmt: skip

@@ -169,7 +169,7 @@ def test_units_are_turned_into_ours(tmp_path):
     angle = np.degrees(_expected()["position_angle"])
     np.testing.assert_allclose(found["position_angle"], angle)
     table["r"].unit = units.pix
-    with pytest.raises(DataError, match="column 'r' is in 'pix', which is no unit of eff"):
+    with pytest.raises(DataError, match="column 'r' is in 'pix', which cannot be turned into 'arc"):
         read_galfit(_again(tmp_path, "fits", table))
 
 

@@ -172,7 +172,7 @@ def test_missing_and_broken_catalogues_are_named(copy, tmp_path):
         _make(tmp_path, copy, psf)
     table = fits.BinTableHDU.from_columns([fits.Column("IDENT", "J", array=[1])])
     table.writeto(copy / f"{NAME}_fits.fits", overwrite=True)
-    with pytest.raises(DataError, match=r"lacks the column\(s\) sersicfit, fit_status; only"):
+    with pytest.raises(DataError, match=r"lacks the columns 'sersicfit', 'fit_status'; only"):
         _make(tmp_path, copy, psf)
     (copy / f"{NAME}.fits").write_text("not FITS")
     with pytest.raises(DataError, match="not a readable RealGalaxyCatalog"):

@@ -1,5 +1,5 @@
 # R² against a number of training stamps, where methods differ in nothing else.
-from galadapt.evaluation.ablation import curves
+from galadapt.evaluation.families import curves
 
 if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
 

@@ -12,6 +12,7 @@ from galadapt.answers.base import TINY, Answer, known
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
+from galadapt.core.files import require
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
@@ -25,10 +26,7 @@ def stamp_labels(stamps: StampSet, rows: np.ndarray) -> np.ndarray:
     Raises:
         DataError: the stamp set holds none.
     """
-    if "label" not in stamps.table:
-        raise DataError(
-            f"{stamps.paths[0]}: lacks the column 'label'; rerun the stage that writes it"
-        )
+    require(stamps.table, ["label"], stamps.paths[0], "rerun the stage that writes it")
     return stamps.table["label"].to_numpy(object)[rows]
 
 
@@ -38,13 +36,9 @@ def coder_of(method: ClassMethod, stamps: StampSet) -> ClassCoder:
     Raises:
         DataError: the stamps do not name their classes, or lack one that the method groups.
     """
-    classes = stamps.metadata.get("classes")
-    if not classes:
-        raise DataError(
-            f"{stamps.paths[0]}: metadata lacks 'classes'; rerun the stage that writes it"
-        )
+    require(stamps.metadata, ["classes"], stamps.paths[0], "rerun the stage that writes it", "key")
     try:
-        return ClassCoder.of(classes, method.groups, method.answer != "nominal")
+        return ClassCoder.of(stamps.metadata["classes"], method.groups, method.answer != "nominal")
     except DataError as error:
         raise DataError(f"{stamps.paths[0]}: {error}") from None
 

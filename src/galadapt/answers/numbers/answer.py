@@ -12,6 +12,7 @@ from galadapt.answers.base import Answer, known
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
+from galadapt.core.files import require
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
@@ -61,12 +62,8 @@ class Numbers(Answer):
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Read the quantities, (n, quantities) float64, in their own units."""
-        for name in self.names:
-            if name not in stamps.table:
-                raise DataError(
-                    f"{stamps.paths[0]}: lacks the label column '{name}'; rerun the stage that "
-                    "writes it"
-                )
+        remedy = "rerun the stage that writes it"
+        require(stamps.table, self.names, stamps.paths[0], remedy, "label column")
         return stamps.table.loc[rows, list(self.names)].to_numpy(np.float64)
 
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:

@@ -14,6 +14,7 @@ from galadapt.answers.votes.heads import SHIFT, alphas, conditional_of_tree
 from galadapt.answers.votes.tree import Tree
 from galadapt.config.votes import VoteMethod
 from galadapt.core.errors import DataError
+from galadapt.core.files import require
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
 
@@ -187,13 +188,8 @@ def tree_of(stamps: StampSet) -> Tree:
     Raises:
         DataError: it names none.
     """
-    questions = stamps.metadata.get("tree")
-    if not questions:
-        raise DataError(
-            f"{stamps.paths[0]}: metadata lacks 'tree', the questions; rerun the stage that "
-            "writes it"
-        )
-    return Tree.from_list(questions)
+    require(stamps.metadata, ["tree"], stamps.paths[0], "rerun the stage that writes it", "key")
+    return Tree.from_list(stamps.metadata["tree"])
 
 
 def votes_of(tree: Tree, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
@@ -203,10 +199,6 @@ def votes_of(tree: Tree, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         DataError: a column is missing, or the stamps have another tree.
     """
     columns = [f"votes_{name}" for name in tree.names]
-    missing = [name for name in columns if name not in stamps.table]
-    if missing:
-        raise DataError(
-            f"{stamps.paths[0]}: lacks the column '{missing[0]}'; give stamps whose volunteers "
-            "were asked the questions that were learned"
-        )
+    remedy = "give stamps whose volunteers were asked the questions that were learned"
+    require(stamps.table, columns, stamps.paths[0], remedy)
     return stamps.table.loc[rows, columns].to_numpy(np.float64)

@@ -16,7 +16,6 @@ from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.answers.votes.tree import Tree
 from galadapt.config.base import DOMAINS
-from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 
 NOTE = (
@@ -54,13 +53,9 @@ def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         DataError: it is missing or lacks a column.
     """
-    table = read_table(path)
-    wanted = ["id", "domain", "split"]
-    wanted += [f"{n}_{end}" for n in tree_of_record(record).names for end in ("votes", "alpha")]
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(f"{path}: lacks the column '{missing[0]}'; rerun the prediction")
-    return table
+    names = tree_of_record(record).names
+    columns = [f"{name}_{end}" for name in names for end in ("votes", "alpha")]
+    return read_table(path, ["id", "domain", "split", *columns])
 
 
 def arrays(table: pd.DataFrame, tree: Tree) -> tuple[np.ndarray, np.ndarray]:

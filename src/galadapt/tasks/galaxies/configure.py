@@ -20,7 +20,7 @@ from galadapt.core.files import write_csv, write_text
 from galadapt.core.log import log
 from galadapt.cutouts.cutouts import cutouts
 from galadapt.cutouts.stamps import Stamp
-from galadapt.fitting.noise import correlation_of
+from galadapt.prediction.any_image import ImageFacts, facts_of
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.detection import detect
@@ -33,9 +33,7 @@ from galadapt.sky import Mosaic, open_mosaic
 from galadapt.sky.catalogues import locate, read_objects
 from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
-#: Objects whose sizes and magnitudes are measured, and the side of the piece of an image that its
-#: noise is [px].
-_SAMPLE, _PIECE = 400, 1024
+_SAMPLE = 400  #: objects whose sizes and magnitudes are measured
 
 #: Stamps for the measurement [px], and limits of those of the experiment.
 _MEASURED, _SIDES = 96, (32, 128)
@@ -90,18 +88,13 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
     maps: dict[str, Any] = {kind: paths[0] for kind, paths in inputs.maps.items() if paths}
     path = inputs.images[0]
     with open_mosaic(path, **inputs.options, **maps) as mosaic:
-        if not np.isfinite(mosaic.pixel_scale):
-            raise DataError(
-                f"{path}: no pixel scale in the header; give --native-pixel-scale [arcsec]"
-            )
         if mosaic.zero_point is None:
             raise ConfigError(f"{path}: no zero point in the header; give --zero-point")
-        psf = FitsPsf(
-            path=str(inputs.psf.resolve()),
-            pixel_scale=inputs.psf_pixel_scale or round(float(mosaic.pixel_scale), 6),
-        )
+        facts = facts_of(mosaic)
+        sampling = inputs.psf_pixel_scale or round(facts.pixel_scale, 6)
+        psf = FitsPsf(path=str(inputs.psf.resolve()), pixel_scale=sampling)
         objects, catalogue = _objects(inputs, mosaic, output)
-        found = _measured(mosaic, psf, *locate(objects, mosaic))
+        found = _measured(mosaic, facts, psf, *locate(objects, mosaic))
     stem = name or output.stem
     experiment = _experiment(found, inputs, psf, catalogue, stem, maps)
     text = yaml.safe_dump(experiment, sort_keys=False, default_flow_style=None, width=96)
@@ -129,15 +122,10 @@ def _objects(inputs: Inputs, mosaic: Mosaic, output: Path) -> tuple[pd.DataFrame
     return table, path
 
 
-def _measured(mosaic: Mosaic, psf: FitsPsf, x: np.ndarray, y: np.ndarray) -> Found:
-    ny, nx = mosaic.shape
-    y0, x0 = max((ny - _PIECE) // 2, 0), max((nx - _PIECE) // 2, 0)
-    data, weight = mosaic.read(y0, min(y0 + _PIECE, ny), x0, min(x0 + _PIECE, nx))
-    good = weight > 0
-    if not good.any():
-        raise DataError(f"{mosaic.path}: no pixel with a weight in its middle; give another image")
-    noise = correlation_of(data, good)
-    scale = float(mosaic.pixel_scale)
+def _measured(
+    mosaic: Mosaic, facts: ImageFacts, psf: FitsPsf, x: np.ndarray, y: np.ndarray
+) -> Found:
+    (ny, nx), scale, noise = mosaic.shape, facts.pixel_scale, facts.correlation
     profile = make_psf(psf, max(scale, psf.pixel_scale))
     width = fwhm(profile, scale)
     assert mosaic.zero_point is not None
@@ -161,7 +149,7 @@ def _measured(mosaic: Mosaic, psf: FitsPsf, x: np.ndarray, y: np.ndarray) -> Fou
         zero_point=round(float(mosaic.zero_point), 4),
         band=_band(mosaic),
         exposure_time=mosaic.exposure_time if mosaic.unit in ("e-/s", "counts/s") else None,
-        pixel_rms=float(f"{np.median(1 / np.sqrt(weight[good])):.4g}"),
+        pixel_rms=float(f"{facts.pixel_rms:.4g}"),
         correlation=0.0 if noise is None else round(float(noise[1]), 3),
         psf_fwhm=round(width, 4),
         density=round(float(((x > 0) & (x < nx) & (y > 0) & (y < ny)).sum() / area), 1),

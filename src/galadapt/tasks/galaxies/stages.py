@@ -189,7 +189,7 @@ def ablation(
 ) -> None:
     """R² against a number of training stamps, where methods differ in nothing else."""
     from galadapt.core.quantity import PARAMETERS
-    from galadapt.evaluation.ablation import curves
+    from galadapt.evaluation.families import curves
     from galadapt.report.comparison import ablation as draw
     from galadapt.stamps.format import StampSet
 

@@ -12,10 +12,10 @@ from astropy.io import fits
 from scipy.ndimage import binary_closing
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import expand, write_csv
+from galadapt.core.files import expand, require, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.packed import fits_files
-from galadapt.core.tables import check_names, read_user_table, require_columns
+from galadapt.core.tables import check_names, read_user_table
 from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.headers import Cards
 from galadapt.sky.sky import celestial, local_scales
@@ -115,7 +115,7 @@ def _list_images(files: FieldFiles) -> pd.DataFrame:
         # A class or an observation is a name, not a number: leading zeros count.
         listed = read_user_table(path, text=True)
         listed.columns = [name.lower() for name in listed.columns]
-        require_columns(listed, ["image"], path)
+        require(listed, ["image"], path)
         if "split" in listed:
             check_names(listed, "split", SPLITS, path)
         listed["path"] = listed["image"].map(lambda name: path.parent / str(name)).astype(object)

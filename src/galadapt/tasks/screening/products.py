@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import write_csv
+from galadapt.core.files import require, write_csv
 from galadapt.core.log import log
-from galadapt.core.tables import read_user_table, require_columns
+from galadapt.core.tables import read_user_table
 
 
 def image_name(obs_id: str) -> str:
@@ -63,7 +63,7 @@ def list_observations(
         )
     table = read_user_table(observations)
     table.columns = [name.upper() for name in table.columns]
-    require_columns(table, ("OBS_ID", "OBS_CLASS"), observations)
+    require(table, ("OBS_ID", "OBS_CLASS"), observations)
     numbers = [str(value).strip().zfill(10) for value in table["OBS_ID"]]
     files = [(images / image_name(number)).resolve() for number in numbers]
     listed = pd.DataFrame(

@@ -106,7 +106,7 @@ def test_without_a_fitted_galaxy_there_is_nothing_to_compare(fits, runs, tmp_pat
 def test_broken_inputs_are_refused(fits, runs, tmp_path):
     table = pd.read_parquet(fits)
     table.drop(columns="failure").to_parquet(fits, index=False)
-    with pytest.raises(DataError, match=r"fits\.parquet: lacks the column\(s\) failure; rerun"):
+    with pytest.raises(DataError, match=r"fits\.parquet: lacks the column 'failure'; rerun"):
         compare(fits, runs, tmp_path)
     table.to_parquet(fits, index=False)
     path = runs[0] / "predictions.parquet"

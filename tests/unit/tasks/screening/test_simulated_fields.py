@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy.stats import median_abs_deviation
 
 from galadapt.config.base import Interval
-from galadapt.core.errors import DataError
+from galadapt.core.errors import RunError
 from galadapt.stamps.format import StampSet
 from galadapt.tasks.screening.classes import obs_class_of_fraction
 from galadapt.tasks.screening.moments import moments
@@ -202,7 +202,7 @@ def test_impossible_settings_are_refused() -> None:
 def test_nothing_half_written(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(RunError, match=r"cannot be written, as .*file is no folder; move it away"):
         simulate_fields(_settings(n=6), 1, blocked / "stamps.h5", {})
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

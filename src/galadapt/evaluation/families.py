@@ -1,4 +1,4 @@
-"""Find methods that differ only in their number of training stamps."""
+"""Find methods that differ in one thing only: their number of training stamps, or the optimiser."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ COUNTED = {
     "n_simulated": "simulated galaxies in training",
 }
 
-#: Settings without effect on a training.
+#: What methods may differ in beside it: without effect on a training.
 _WORDS = ("description",)
+
+#: How networks are stepped towards the minimum.
+_STEPS = ("optimizer", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,31 @@ class Curve:
         return self.points[-1].method
 
 
+def _alike(
+    methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]], varied: Sequence[str]
+) -> list[list[str]]:
+    """Group the methods that differ in nothing but the varied settings."""
+    found: dict[str, list[str]] = {}
+    for name in methods:
+        same = {k: v for k, v in settings[name].items() if k not in (*varied, *_WORDS)}
+        found.setdefault(canonical_json(same), []).append(name)
+    return list(found.values())
+
+
+def of_optimizers(
+    methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
+) -> list[list[str]]:
+    """List the groups that differ in nothing but optimiser and rate, each of several optimisers.
+
+    Arguments are those of `curves`.
+    """
+    return [
+        names
+        for names in _alike(methods, settings, _STEPS)
+        if len({canonical_json(settings[name]["optimizer"]) for name in names}) > 1
+    ]
+
+
 def curves(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Curve]:
     """Find the curves of an experiment, in the order of their first method.
 
@@ -49,12 +77,8 @@ def curves(methods: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) ->
     """
     found = []
     for key in COUNTED:
-        families: dict[str, list[Point]] = {}
-        for name in methods:
-            same = {k: v for k, v in settings[name].items() if k not in (key, *_WORDS)}
-            point = Point(name, settings[name][key])
-            families.setdefault(canonical_json(same), []).append(point)
-        for points in families.values():
+        for names in _alike(methods, settings, [key]):
+            points = [Point(name, settings[name][key]) for name in names]
             if len({point.number for point in points}) < 2:
                 continue
             ordered = sorted(points, key=lambda p: (p.number is None, p.number or 0))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from galadapt.evaluation.ablation import Point, curves
+from galadapt.evaluation.families import Point, curves
 
 BASE = {
     "description": "",
