@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    folders = sorted(arguments.runs.glob("*/*/seed*"))
+    folders = sorted(path.parent for path in arguments.runs.glob("*/*/seed*/metrics.json"))
     methods = {path.parent.name: read_json(path / "run.json")["settings"] for path in folders}
     rows = [
         {"variant": path.parent.parent.name, "method": path.parent.name, **of_run(path)}
@@ -89,9 +89,11 @@ def main() -> None:
                 continue
             regrets = known["survey"].max() - known["survey"]
             correlation, chance = ranked(-known[name], known["survey"])
+            # Methods that read the same features are not told apart.
+            chosen = regrets[known[name] == known[name].min()]
             print(
                 f"{name}: rank correlation {correlation:.2f} (p {chance:.2f}), regret "
-                f"{regrets[known[name].idxmin()]:.3f}; at random {regrets.mean():.3f}"
+                f"{chosen.mean():.3f}; at random {regrets.mean():.3f}"
             )
     if arguments.output:
         table.to_csv(arguments.output, index=False)
