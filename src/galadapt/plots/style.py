@@ -60,12 +60,14 @@ def drawing(
     size: tuple[float, float],
     title: str = "",
     projection: str | None = None,
+    pictures: bool = False,
 ) -> Iterator[tuple[Figure, np.ndarray]]:
     """Yield (figure, axes of shape (rows, columns)); write the PNG when the block succeeds.
 
     A CSV of the same name beside it holds what is shown (`galadapt.plots.values`).
 
     `size` is the width and height of one axes [inch]; `projection` is matplotlib's (None: flat).
+    `pictures` are shown without axes.
     """
     # A user's matplotlibrc would change the bytes.
     with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg", **_RC}):
@@ -74,6 +76,8 @@ def drawing(
         axes = np.asarray(
             figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": projection})
         )
+        for panel in axes.flat if pictures else ():
+            panel.set_axis_off()
         if title:
             figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
         yield figure, axes
@@ -162,8 +166,10 @@ def open_mark(panel: Any, x: Any, y: Any, colour: str, marker: str = "D", **look
 
 
 def legend_below(figure: Figure, panel: Any, columns: int) -> None:
-    """Put the legend of a panel below all panels."""
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    """Put the legend of a panel below all panels, if it has any entry."""
+    handles, labels = panel.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:

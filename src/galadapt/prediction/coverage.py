@@ -13,7 +13,7 @@ from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table
 from galadapt.core.quantity import QUANTITIES
-from galadapt.plots.style import COLOURS, drawing, empty
+from galadapt.plots.style import COLOURS, drawing, empty, legend_below
 from galadapt.prediction.intervals import KINDS, WidestIntervals, coverage, labelled
 
 #: Stated levels of the curve; `WidestIntervals` gives none beyond.
@@ -126,9 +126,7 @@ def _curve(
             panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="nominal level")
             panel.set_title(QUANTITIES[name].words)
         axes[0, 0].set_ylabel("coverage")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        if handles:
-            figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        legend_below(figure, axes[0, 0], 2)
 
 
 def _scatter(intervals: WidestIntervals, tests: Galaxies, title: str, output: Path) -> None:

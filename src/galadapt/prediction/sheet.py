@@ -92,7 +92,7 @@ def draw_sample(
     found = list(pictured(prepared, raw, order[wanted]))
     rows = max(-(-len(found) // 2), 1)
     # What is drawn stands in the catalogue, which may have the plot's name.
-    with without_values(), drawing(output, rows, 6, (1.55, 1.75)) as (_, axes):
+    with without_values(), drawing(output, rows, 6, (1.55, 1.75), pictures=True) as (_, axes):
         for panels, one in zip(axes.reshape(-1, 3), found, strict=False):
             values = table.iloc[one.row]
             radius = float(values["effective_radius_arcsec"]) / scale
@@ -102,8 +102,6 @@ def draw_sample(
             )
             note = ", ".join(names(int(values["flags"]), Flag))
             _draw(panels, one.stamp, one.model, title, note)
-        for panel in axes.flat:
-            panel.set_axis_off()
 
 
 def _draw(panels: np.ndarray, stamp: Stamp, model: np.ndarray, title: str, note: str) -> None:

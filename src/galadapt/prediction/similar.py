@@ -268,9 +268,7 @@ def draw_sheet(
     """Draw the query and its neighbours with their distances and labels."""
     images = stamps.inputs(table["row"].to_numpy())
     down = -(-(1 + len(images)) // _ACROSS)
-    with drawing(output, down, _ACROSS, (1.5, 1.75), title) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, down, _ACROSS, (1.5, 1.75), title, pictures=True) as (_, axes):
         show_stamp(axes.flat[0], query, "query")
         for panel, image, row in zip(axes.flat[1:], images, table.to_dict("records"), strict=False):
             label = _label({str(name): value for name, value in row.items()})

@@ -177,9 +177,7 @@ def _draw(
     output: Path, strips: list[tuple[str, StampSet, np.ndarray]], across: int, softening: float
 ) -> None:
     lines = [-(-len(rows) // across) for _, _, rows in strips]
-    with drawing(output, sum(lines), across, (1.65, 1.9)) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, sum(lines), across, (1.65, 1.9), pictures=True) as (_, axes):
         tops = np.cumsum([0, *lines])
         for top, (title, stamps, rows) in zip(tops, strips, strict=False):
             sigma = _rms(stamps)
@@ -296,9 +294,7 @@ def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, coun
         for name in names
         if (table["label"] == name).any()
     ]
-    with drawing(output, len(rows), count, (1.15, 1.3)) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, len(rows), count, (1.15, 1.3), pictures=True) as (_, axes):
         for line, (domain, name) in zip(axes, rows, strict=True):
             table, names = found[domain]
             members = np.flatnonzero((table["label"] == name).to_numpy())

@@ -205,9 +205,7 @@ def eigen_images(features: Features, images: np.ndarray, output: Path) -> None:
     columns = max(_SHOWN + 1, len(numbers) + 2)
     chosen = tests[np.linspace(0, len(tests) - 1, min(_REBUILT, len(tests))).astype(int)]
     title = f"Mean and principal components of {first} stamps; stamps rebuilt from them"
-    with drawing(output, 1 + len(chosen), columns, (1.35, 1.5), title) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, 1 + len(chosen), columns, (1.35, 1.5), title, pictures=True) as (_, axes):
         show_stamp(axes[0, 0], pca.mean_.reshape(images.shape[1:]), "mean")
         for k, panel in enumerate(axes[0, 1 : 1 + min(_SHOWN, len(shares))]):
             component = pca.components_[k].reshape(images.shape[1:])
@@ -242,9 +240,10 @@ def contact_sheet(
 ) -> None:
     """Draw the survey stamps that no simulated one is near to, a row per method."""
     title = "Survey stamps that the simulations do not cover: farthest first, distance"
-    with drawing(output, max(len(sheets), 1), _ACROSS, (1.3, 1.45), title) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, max(len(sheets), 1), _ACROSS, (1.3, 1.45), title, pictures=True) as (
+        _,
+        axes,
+    ):
         if not sheets:
             axes[0, 0].text(0, 0.5, "none", transform=axes[0, 0].transAxes, color="#777777")
         for line, (method, rows) in zip(axes, sheets, strict=False):

@@ -25,9 +25,7 @@ def vote_images(stamps: Mapping[str, Sequence[Path]], output: Path, count: int =
     """
     across = 8
     down = -(-count // across)
-    with drawing(output, down * len(stamps), across, (1.25, 1.4)) as (_, axes):
-        for panel in axes.flat:
-            panel.set_axis_off()
+    with drawing(output, down * len(stamps), across, (1.25, 1.4), pictures=True) as (_, axes):
         for number, (domain, paths) in enumerate(stamps.items()):
             with StampSet(list(paths)) as opened:
                 drawn = generator(0, _RANDOM).permutation(len(opened))[:count]

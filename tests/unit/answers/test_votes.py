@@ -84,7 +84,7 @@ def test_trees_are_checked_and_kept() -> None:
         Tree((TREE.questions[1], TREE.questions[0]))
     with pytest.raises(DataError, match="each answer only once"):
         Tree((TREE.questions[0], TREE.questions[0]))
-    with pytest.raises(DataError, match="no tree of questions"):
+    with pytest.raises(DataError, match="the tree of questions is incomplete"):
         Tree.from_list([{"name": "smooth"}])
 
 

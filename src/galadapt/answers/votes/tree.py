@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.base import rebuilt
 from galadapt.core.errors import DataError
 
 _TREES = Path(__file__).parent / "trees"
@@ -71,14 +72,7 @@ class Tree:
         Raises:
             DataError: it is no such list.
         """
-        try:
-            made = [
-                Question(str(one["name"]), tuple(map(str, one["answers"])), str(one["parent"]))
-                for one in questions
-            ]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"no tree of questions ({error!r}); make the stamps again") from None
-        return cls(tuple(made))
+        return cls(rebuilt(tuple[Question, ...], questions, "the tree of questions"))
 
     @classmethod
     def read(cls, campaign: str) -> Tree:
