@@ -8,6 +8,7 @@ from pathlib import Path
 import galsim
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 from astropy.io.votable import parse
@@ -19,11 +20,12 @@ from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import FLAGS
 from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction import measure
-from galadapt.prediction.catalogue import write_catalogue
+from galadapt.prediction.catalogue import column_names, write_catalogue
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Inputs, prepare
 from galadapt.prediction.package import read_package
 from galadapt.prediction.predict import _resume_key, predict
+from galadapt.prediction.survey.job import schema_of
 from galadapt.stamps.format import StampSet, write_stamps
 
 
@@ -58,6 +60,12 @@ def test_every_bit_has_a_meaning_and_every_bit_of_the_extraction_one_here():
     assert bits == sorted({1 << bit.bit_length() - 1 for bit in bits})
     assert all(flag.meaning for flag in Flag)
     assert sorted(flag.extraction for flag in Flag if flag.extraction) == sorted(FLAGS)
+
+
+def test_a_survey_knows_the_columns_beforehand(package, whole):
+    names = column_names(read_package(package).record.parameters, False)
+    assert list(whole.columns) == names
+    assert set(names) - {"image"} <= set(schema_of(package, pa.int64()).names)
 
 
 def test_every_row_of_the_catalogue_has_a_row(inputs, whole):
