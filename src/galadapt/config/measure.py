@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -91,7 +92,8 @@ class Measure(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Measure:
-        paths = [one.path for one in self.catalogues]
-        if len(set(paths)) < len(paths):
-            raise ValueError("catalogues: a file is named twice; name each once")
+        names = [Path(one.path).name for one in self.catalogues]
+        if len(set(names)) < len(names):
+            # They tell in the result which catalogue an object is of.
+            raise ValueError("catalogues: two files have the same name; rename one")
         return self

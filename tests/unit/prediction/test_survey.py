@@ -352,6 +352,12 @@ def test_a_wrong_table_of_tiles_is_one_sentence(tmp_path, text, sentence):
         read_tiles(Measure(tiles=str(path)))
 
 
+def test_catalogues_of_one_name_are_refused():
+    same = [{"path": "a/list.csv"}, {"path": "b/list.csv"}]
+    with pytest.raises(ValueError, match="two files have the same name"):
+        Measure.model_validate({"tiles": "tiles.csv", "catalogues": same})
+
+
 def test_a_table_of_tiles_is_read_with_its_empty_cells(tmp_path):
     path = tmp_path / "tiles.csv"
     path.write_text("name,image,hdu,psf_hdu,zero_point\n01,a.fits,SCI,,\n02,b.fits,2,1,25.5\n")

@@ -101,7 +101,7 @@ def inspect(
     try:
         found["footprint"] = _footprint(tile, package, options, search, made)
         found["files"] = [file_digest(path) for path in (*files_of(tile), *sorted(made.iterdir()))]
-    except (DataError, ConfigError, OSError) as error:
+    except (DataError, ConfigError) as error:
         sentence = f"tile {tile.name}: {error}"
         if not skip:
             raise DataError(sentence) from None
