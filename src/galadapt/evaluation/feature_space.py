@@ -158,6 +158,18 @@ def read_features(
     return found
 
 
+def distinct(found: Sequence[Features]) -> list[Features]:
+    """Leave out methods that read the same features as an earlier one: it stands for them all."""
+    kept: list[Features] = []
+    for one in found:
+        same = (other for other in kept if np.array_equal(other.points, one.points))
+        if earlier := next(same, None):
+            log.info(f"{one.method}: reads the features of {earlier.method}, which stand for both")
+        else:
+            kept.append(one)
+    return kept
+
+
 def pixels(first: Features, stamps: Mapping[str, StampSet]) -> tuple[Features, np.ndarray]:
     """Return the pixels of the stamps whose features are `first` as features, and the stamps.
 

@@ -41,8 +41,9 @@ CAPTIONS = {
     ),
     "feature_maps": (
         "Pixels, and features of each method (first seed), of simulated and survey test stamps: "
-        "first two principal components, and below a UMAP embedding. AUC: how well a linear "
-        "classifier separates the domains in all dimensions (0.5: not at all)."
+        "first two principal components, and below, where `feature_space.umap` is on, a UMAP "
+        "embedding. AUC: how well a linear classifier separates the domains in all dimensions "
+        "(0.5: not at all). Of methods that read the same features the first stands for all."
     ),
     "feature_dimensions": (
         "Features against the number of dimensions, per method: variance that principal "

@@ -20,6 +20,7 @@ from galadapt.evaluation.feature_space import (
     UNCOVERED,
     Features,
     Measured,
+    distinct,
     measure,
     pixels,
     read_features,
@@ -74,7 +75,7 @@ def feature_space(
     """
     if not runs:
         raise DataError(f"{table}: no run to look at; train a method on this variant")
-    found = read_features(runs, predictions, embeddings, settings.objects)
+    found = distinct(read_features(runs, predictions, embeddings, settings.objects))
     with contextlib.ExitStack() as opened:
         sets = {name: opened.enter_context(StampSet(path)) for name, path in stamps.items()}
         own, images = pixels(found[0], sets)
@@ -103,18 +104,22 @@ def feature_maps(measured: Sequence[Measured], output: Path) -> None:
     """Draw the features of simulated and survey stamps in two dimensions.
 
     A column per method: above the first two principal components of both domains together, below
-    a UMAP embedding. The AUC of a linear classifier uses all dimensions.
+    a UMAP embedding where there is one. The AUC of a linear classifier uses all dimensions.
     """
     across = min(6, len(measured))
     down = -(-len(measured) // across)
-    title = "Features of test stamps: principal components, and below them UMAP"
-    with drawing(output, 2 * down, across, (2.6, 2.5), title) as (_, axes):
-        upper, lower = axes[0::2].flat, axes[1::2].flat
-        for panel in (*upper[len(measured) :], *lower[len(measured) :]):
+    spaces, title = {"pca": "component"}, "Features of test stamps: principal components"
+    if any("umap" in one.maps for one in measured):
+        spaces["umap"] = "UMAP"
+        title += ", and below them UMAP"
+    with drawing(output, len(spaces) * down, across, (2.6, 2.5), title) as (_, axes):
+        panels = [list(axes[number :: len(spaces)].flat) for number in range(len(spaces))]
+        for panel in (panel for row in panels for panel in row[len(measured) :]):
             panel.remove()
-        for linear, near, one in zip(upper, lower, measured, strict=False):
+        for *column, one in zip(*panels, measured, strict=False):
+            linear = column[0]
             linear.set_title(one.features.method)
-            for panel, space, name in ((linear, "pca", "component"), (near, "umap", "UMAP")):
+            for panel, (space, name) in zip(column, spaces.items(), strict=True):
                 if space not in one.maps:
                     empty(panel, "none")
                     continue
@@ -154,6 +159,8 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
         ("pca", score, f"{words}, PCA"),
         ("umap", score, f"{words}, UMAP"),
     ]
+    if not any("umap" in one.maps for one in measured):
+        panels.pop()
     with drawing(output, 1, len(panels), (3.0, 2.9)) as (figure, axes):
         for panel, (space, metric, label) in zip(axes[0], panels, strict=True):
             ticks: set[int] = set()

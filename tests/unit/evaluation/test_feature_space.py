@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, rand_score
 
@@ -20,6 +21,7 @@ from galadapt.evaluation.feature_space import (
     UNCOVERED,
     Features,
     density_clusters,
+    distinct,
     measure,
     purity,
     reconstruction_errors,
@@ -163,6 +165,12 @@ def test_density_separates_two_clouds_with_noise_between(apart, dimensions):
     assert (found[300:] == -1).mean() > 0.6
 
 
+def test_equal_features_are_looked_at_once():
+    one, other = made(), made(shift=1.0)
+    again = Features(**{**vars(one), "method": "again", "points": one.points.copy()})
+    assert distinct([one, other, again]) == [one, other]
+
+
 # --- the stage -----------------------------------------------------------------------------------
 
 
@@ -213,6 +221,9 @@ def test_the_stage_writes_the_same_bytes_again(runs, stamps, tmp_path):
     first, again = (stage(tmp_path / name, runs, stamps) for name in "ab")
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
+    # Without UMAP there is no row of empty panels: three panels side by side.
+    height, width = imread(first[2]).shape[:2]
+    assert width > 2 * height
     table = pd.read_csv(first[0], keep_default_na=False)
     assert list(table.columns) == COLUMNS
     assert list(dict.fromkeys(table["method"])) == ["pixels", "baseline", "dann_supervised"]
