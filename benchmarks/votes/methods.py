@@ -48,7 +48,9 @@ def joined(parts: list[Predicted]) -> Predicted:
     votes, alphas = (
         np.concatenate([getattr(one, name) for one in parts]) for name in ("votes", "alphas")
     )
-    return Predicted(parts[0].tree, votes, alphas)
+    known = [one.true for one in parts if one.true is not None]
+    true = np.concatenate(known) if len(known) == len(parts) else None
+    return Predicted(parts[0].tree, votes, alphas, true)
 
 
 def rmse(found: Predicted) -> float:
@@ -112,7 +114,11 @@ def main() -> None:
                 f"{rmse(one) - rmse(found[args.against][1]):+.4f} ({low:+.4f} to {high:+.4f})"
             )
         rows.append(row)
-    print(f"{number} {args.domain} galaxies ({args.split})")
+    same = next(iter(found.values()))[1].metrics(SETTINGS.bins)
+    print(
+        f"{number} {args.domain} galaxies ({args.split}); their mean votes: RMSE "
+        f"{same['rmse_of_mean']:.4f}; floor {same['floor']:.4f}"
+    )
     print(pd.DataFrame(rows).sort_values("together").to_string(index=False))
 
 
