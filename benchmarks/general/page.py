@@ -61,6 +61,18 @@ def psf_table(path: Path) -> list[str]:
     return lines
 
 
+def euclid_table(path: Path) -> list[str]:
+    """Dispersions in the four bins of the Euclid Morphology Challenge."""
+    lines = ["| | r_e | n | q |", "|---|---|---|---|"]
+    for answer, rows in pd.read_csv(path).groupby("answer", sort=False):
+        cells = [
+            " ".join(short(value, 3) for value in rows[f"{name}_dispersion"])
+            for name in ("radius", "index", "axis_ratio")
+        ]
+        lines.append(f"| galadapt, {answer} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def cosmos_table(path: Path) -> list[str]:
     """R2 of the COSMOS galaxies."""
     lines = ["| answer | quantity | R² (95 % interval) | without the 5 worst | bias | NMAD |"]
@@ -86,10 +98,11 @@ def main() -> int:
         f"{record.provenance['joint_coverage']}\n"
     )
     for title, rows in (("network", record.quality), ("refined", record.refined_quality)):
-        for kind in ("single", "crowded", "composite"):
+        for kind in ("all", "single", "crowded", "composite"):
             print(f"{title}, {kind}\n")
             print("\n".join(record_table(rows, kind)) + "\n")
     print("\n".join(psf_table(arguments.tables / "psfs.csv")) + "\n")
+    print("\n".join(euclid_table(arguments.tables / "euclid.csv")) + "\n")
     if (arguments.tables / "cosmos.csv").is_file():
         print("\n".join(cosmos_table(arguments.tables / "cosmos.csv")))
     return 0

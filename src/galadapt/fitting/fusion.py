@@ -144,7 +144,7 @@ class Fused(NamedTuple):
     ellipticity: np.ndarray  #: (n,)
     ellipticity_error: np.ndarray  #: (n,)
     gate: np.ndarray  #: (n, 8), how far the refinement was followed
-    #: (n, 8): the half-width z sigma of a normal law is sigma z^tail; above 1 tails are heavy.
+    #: (n, 8): where z > 1 the half-width is sigma z^tail, not z sigma; above 1 tails are heavy.
     tail: np.ndarray
 
 

@@ -109,7 +109,8 @@ def pulls(sample: Tested) -> np.ndarray:
     own = (found.theta - sample.theta) / sigma
     last = ((found.ellipticity - e) / found.ellipticity_err)[:, None]
     plain = np.concatenate([own, last], axis=1)
-    return np.asarray(np.sign(plain) * np.abs(plain) ** (1 / sample.tail))
+    size = np.abs(plain)
+    return np.asarray(np.sign(plain) * np.where(size > 1, size ** (1 / sample.tail), size))
 
 
 def calibration(sample: Tested) -> package.Calibration:

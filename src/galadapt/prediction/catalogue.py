@@ -202,7 +202,7 @@ def _errors(
             if f"{name}_tail" in raw:
                 # Heavier than a normal law's; see `galadapt.fitting.fusion.Fused`.
                 tail = raw[f"{name}_tail"].to_numpy(float)
-                errors[:, column] *= ndtri((1 + level) / 2) ** (tail - 1)
+                errors[:, column] *= max(ndtri((1 + level) / 2), 1.0) ** (tail - 1)
         # Errors from noise alone have no lower end; PSF and zero point are not known better.
         shares = [
             SYSTEMATIC.get(name, 0.0)
