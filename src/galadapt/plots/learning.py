@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
-from galadapt.plots.style import drawing
+from galadapt.plots.style import drawing, log_scale
 
 
 def learning(history: Path, output: Path, title: str = "") -> None:
@@ -44,7 +44,7 @@ def learning(history: Path, output: Path, title: str = "") -> None:
             finite = table[curves].to_numpy(np.float64)
             finite = finite[np.isfinite(finite)]
             if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
-                panel.set_yscale("log")
+                log_scale(panel)
             elif len(finite) and finite.min() >= 0:
                 panel.set_ylim(bottom=0, top=1.08 * finite.max() or 1)
             alone = "validation: " if curves == [f"val_{group}"] else ""

@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from galadapt.core.files import atomic
 from galadapt.plots.values import values
@@ -163,6 +164,14 @@ def mark(
 def open_mark(panel: Any, x: Any, y: Any, colour: str, marker: str = "D", **look: Any) -> Any:
     """Draw an open mark, or make its entry of a legend (no places)."""
     return panel.scatter(x, y, facecolors="none", edgecolors=colour, marker=marker, **look)
+
+
+def log_scale(panel: Any) -> None:
+    """Draw y on a logarithmic scale with plain numbers, several in a decade."""
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panel.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend_below(figure: Figure, panel: Any, columns: int) -> None:

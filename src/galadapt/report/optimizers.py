@@ -14,7 +14,7 @@ from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv
 from galadapt.evaluation.families import of_optimizers
 from galadapt.evaluation.runs import read_identity
-from galadapt.plots.style import colours, drawing, legend_below
+from galadapt.plots.style import colours, drawing, legend_below, log_scale
 
 #: Columns of the table; a row per variant and method, figures over seeds.
 COLUMNS = [
@@ -107,7 +107,7 @@ def _draw(
                 mean = pd.concat(own).groupby("epoch")["val_monitored"].mean()
                 look = {"color": palette[name], "ls": "-" if number < 6 else "--"}
                 panel.plot(mean.index, mean, marker="o", ms=3, lw=1.4, label=name, **look)
-            panel.set_yscale("log")
+            log_scale(panel)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.set(xlabel="epoch", ylabel="validation loss", title=title)
         legend_below(figure, axes[0, 0], 4)
