@@ -63,9 +63,9 @@ run: env ## another experiment: make run PRESET=cosmos, or PRESET=stars_smoke
 $(OTHERS): ## another task's experiment; PRESET= gives one of its presets
 	@$(MAKE) run TASK=$@ PRESET=$(PRESET)
 
-test: env ## the whole test suite: modules in two processes, then the workflow, which takes both cores
+test: env ## the whole test suite in two processes: modules, then the workflow
 	pytest -n 2 --dist loadscope tests/unit
-	pytest tests/workflow
+	pytest -n 2 --dist loadgroup tests/workflow
 
 bench-simulation: env ## stamps per second of every renderer, and an independent fit of their stamps
 	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv

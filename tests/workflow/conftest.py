@@ -8,6 +8,16 @@ import pytest
 from dag import Project, new_project
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together in one process what uses the finished project, and each other module."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            used = "finished" in item.fixturenames  # type: ignore[attr-defined]
+            group = "finished" if used else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose whole DAG has run with two cores. Tests must not change it: copy it."""
