@@ -63,9 +63,9 @@ COMMANDS: Mapping[str, Explanation] = {
     ),
     "galadapt fit-check": Explanation(
         "Check how far a package can be used on your images: fit a random sample of your stamps "
-        "with a Sersic profile, compare with the networks per magnitude bin, and say in a sentence "
-        "what not to use. With --recalibrate, factors are written that enlarge the errors of "
-        "galadapt predict (--recalibration).",
+        "with a Sersic profile, compare with the networks per magnitude bin, and state "
+        "in a sentence what not to use. With --recalibrate, factors are written that enlarge "
+        "the errors of galadapt predict (--recalibration).",
         "the same as galadapt predict.",
         "a CSV with one row per bin, and with --plot a picture.",
         [
@@ -193,8 +193,8 @@ COMMANDS: Mapping[str, Explanation] = {
         examples=["galadapt modules train config/config.yaml"],
     ),
     "galadapt stage": Explanation(
-        "Run one stage of the pipeline: what the workflow calls, rarely typed. To debug a job, "
-        "copy its line from the workflow's --printshellcmds.",
+        "Run one stage of the pipeline. The workflow does this; it is rarely typed. To debug a "
+        "job, copy its line from the workflow's --printshellcmds.",
         "the files named by --input.",
         "the files named by --output.",
         ["snakemake --cores 1 --printshellcmds results/tables/comparison.csv"],

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: Maps that may come with images.
 _MAPS = {
     "weight": "inverse variance",
-    "rms": "noise",
-    "variance": "its square",
+    "rms": "noise (1 sigma)",
+    "variance": "square of the noise",
     "exposure": "exposure time or relative weight",
     "mask": "non-zero where bad",
 }
@@ -39,8 +39,12 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=_flag_help(),
     )
     _add_inputs(verb)
-    verb.add_argument("--level", type=float, default=0.68, help="coverage of the errors")
-    verb.add_argument("--members", type=int, help="run only so many of the package's networks")
+    verb.add_argument(
+        "--level", type=float, default=0.68, help="coverage of the errors (default 0.68)"
+    )
+    verb.add_argument(
+        "--members", type=int, help="number of the package's networks to run (default: all)"
+    )
     verb.add_argument(
         "--fast",
         action="store_true",
@@ -111,7 +115,7 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--fill",
         action="store_true",
-        help="frame cutouts smaller than a stamp by noise like theirs",
+        help="surround cutouts smaller than a stamp with noise like theirs",
     )
     verb.add_argument(
         "--psf-from-stars",
@@ -143,8 +147,20 @@ def _add_image(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--table", help="number or name of the catalogue's table, of several")
     verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
-    verb.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="ra=RA_J2000")
-    verb.add_argument("--units", nargs="+", default=[], metavar="NAME=UNIT", help="ra=hourangle")
+    verb.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="columns of the catalogue, such as ra=RA_J2000",
+    )
+    verb.add_argument(
+        "--units",
+        nargs="+",
+        default=[],
+        metavar="NAME=UNIT",
+        help="units of these columns, such as ra=hourangle",
+    )
     verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
     verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     verb.add_argument(

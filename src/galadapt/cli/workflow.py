@@ -63,7 +63,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.set_defaults(act=_track)
 
-    verb = verbs.add_parser("mlflow", help="open the store of `track` in the browser's reach")
+    verb = verbs.add_parser(
+        "mlflow", help="show the runs that `track` copied, as a page for the browser"
+    )
     verb.add_argument("files", nargs="*", default=["config/config.yaml"])
     verb.add_argument("--port", type=int, default=5000)
     verb.set_defaults(act=_mlflow)

@@ -24,9 +24,9 @@ class Quantity:
     """One measured quantity."""
 
     name: str  #: Column in stamp sets and tables.
-    label: str  #: Text on axes, without the unit.
+    label: str  #: The name in text, table heads and on axes, without the unit.
     symbol: str  #: Symbol in formulas and captions.
-    unit: str = ""  #: As astropy spells it; "" where it has none.
+    unit: str = ""  #: As astropy writes it; "" where it has none.
     #: absolute: predicted - true; relative: the same over the true value; dex: log10 of predicted
     #: over true, which is -infinity for a prediction that is not positive (an outlier, which leaves
     #: the median and the NMAD finite).
@@ -34,11 +34,6 @@ class Quantity:
     #: A prediction outside is physically impossible and lowers the completeness.
     bounds: tuple[float, float] = (-inf, inf)
     outlier: float = inf  #: An |error| above this is an outlier, in the convention of `error`.
-
-    @property
-    def words(self) -> str:
-        """The name as printed in text and table heads."""
-        return self.name.replace("_", " ")
 
     @property
     def axis(self) -> str:

@@ -124,7 +124,7 @@ def _curve(
                 label = f"{domain} ({count} galaxies)"
                 panel.plot(levels, inside[domain][:, column], label=label, **line)
             panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="nominal level")
-            panel.set_title(QUANTITIES[name].words)
+            panel.set_title(QUANTITIES[name].label)
         axes[0, 0].set_ylabel("coverage")
         legend_below(figure, axes[0, 0], 2)
 
@@ -134,7 +134,7 @@ def _scatter(intervals: WidestIntervals, tests: Galaxies, title: str, output: Pa
     with drawing(output, 1, len(intervals.parameters), (3.0, 3.1), title) as (_, axes):
         for column, (panel, name) in enumerate(zip(axes[0], intervals.parameters, strict=True)):
             true, predicted = tests.true[:, column], tests.predicted[:, column]
-            heading = QUANTITIES[name].words
+            heading = QUANTITIES[name].label
             panel.set_title(heading)
             if len(true) == 0:
                 empty(panel, "no labelled galaxy")

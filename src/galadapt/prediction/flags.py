@@ -10,40 +10,50 @@ class Flag(Warnings):
 
     NO_STAMP = 1 << 0, "not measured; see the column reason"
     OUT_OF_RANGE = 1 << 1, "a prediction lies outside the training's range; no error is reported"
-    UNLIKE_TRAINING = 1 << 2, "the stamp is unlike those of the training"
+    UNLIKE_TRAINING = 1 << 2, "the stamp differs from all stamps of the training"
     NOISE_UNLIKE = 1 << 3, "noise below 1/3 or above 3 times the training's"
     PSF_UNLIKE = 1 << 4, "the PSF's width differs by over 10 % from the training's"
     DUPLICATE_ID = 1 << 5, "another row of the catalogue has the same id"
     NEIGHBOUR = (
         1 << 6,
-        "neighbours hold over 10 % of the detected flux, or hide that much of the galaxy's own",
+        "neighbours give over 10 % of the detected flux, or cover over 10 % of the galaxy's own",
         "neighbour",
     )
-    BLENDED = 1 << 7, "part of the light has no counterpart across the centre", "blended"
+    BLENDED = (
+        1 << 7,
+        "part of the light has no counterpart on the other side of the centre",
+        "blended",
+    )
     EDGE = 1 << 8, "close to the edge of the data", "near_edge"
     BAD_PIXELS = 1 << 9, "pixels without data or weight in the stamp", "bad_pixels"
     LOW_SIGNAL_TO_NOISE = 1 << 10, "signal-to-noise below 10", "low_signal_to_noise"
     NOISE_DISAGREES = (
         1 << 11,
-        "scatter of the pixels twice or half that of the weight map",
+        "noise of the pixels below half or above twice that of the weight map",
         "noise_disagrees",
     )
     STAR_LIKE = 1 << 12, "no wider than the PSF", "star"
     SATURATED = 1 << 13, "saturated pixels", "saturated"
     COINCIDENT = 1 << 14, "another object of the catalogue within one pixel", "coincident"
-    FLUX_DISAGREES = 1 << 15, "the detected pixels hold other light than the predicted model"
-    PIXELS_DISAGREE = 1 << 16, "a fit of the pixels leads over 3 errors away from a prediction"
+    FLUX_DISAGREES = 1 << 15, "flux of the detected pixels differs from that of the predicted model"
+    PIXELS_DISAGREE = (
+        1 << 16,
+        "a fit of the pixels differs from a prediction by over 3 times its error",
+    )
     POOR_MODEL = 1 << 17, "the predicted model leaves large residuals (chi2)"
     NOISE_CORRELATION = (
         1 << 18,
-        "noise correlated unlike the training's; no other confirmation",
+        "correlation of the noise differs from the training's; not confirmed otherwise",
     )
     NO_PSF = 1 << 19, "no PSF was given: that of the training is assumed"
-    CUT = 1 << 20, "over 3 % of the predicted model's light lies beyond the frame"
-    UNCONFIRMED = 1 << 21, "fainter than claimed, or near a limit, and not confirmed by the pixels"
-    FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values stand"
-    FIT_DISAGREES = 1 << 23, "pixels and network disagree"
-    UNDETECTED_LIGHT = 1 << 24, "over half of the predicted light is where none was detected"
+    CUT = 1 << 20, "over 3 % of the predicted model's light lies outside the image"
+    UNCONFIRMED = (
+        1 << 21,
+        "fainter than the valid range or near a limit of it, and not confirmed by the pixels",
+    )
+    FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values are given"
+    FIT_DISAGREES = 1 << 23, "the fit of the pixels and the network disagree"
+    UNDETECTED_LIGHT = 1 << 24, "over half of the predicted light lies where no light was detected"
 
 
 #: What to do about each flag.
@@ -71,9 +81,9 @@ REMEDIES = {
     "(galadapt configure).",
     Flag.NO_PSF: "Give --psf.",
     Flag.CUT: "Give a larger cutout, or the whole image.",
-    Flag.UNCONFIRMED: "Use only segment_magnitude; the networks answer fainter galaxies with their "
+    Flag.UNCONFIRMED: "Use only segment_magnitude; the networks give fainter galaxies their "
     "faintest magnitude.",
-    Flag.FIT_FAILED: "The network's values stand, with its errors; look at the residual.",
+    Flag.FIT_FAILED: "The values and errors are the network's; look at the residual.",
     Flag.FIT_DISAGREES: "Look at the residual: a neighbour, structure, or a wrong PSF.",
     Flag.UNDETECTED_LIGHT: "Compare with segment_magnitude: wings this faint depend on the sky and "
     "on other objects' light.",

@@ -82,7 +82,6 @@ def draw_sample(
     arcsinh(pixel / (3 sigma)); residuals run from -10 (blue) to +10 sigma (red). At most `count`
     objects of the catalogue are drawn, evenly spaced in the rank of magnitude.
     """
-    scale = prepared.package.record.pixel_scale
     magnitude = table["magnitude"].to_numpy(float)
     order = np.argsort(magnitude, kind="stable")[: np.isfinite(magnitude).sum()]
     if len(order) == 0:
@@ -95,13 +94,21 @@ def draw_sample(
     with without_values(), drawing(output, rows, 6, (1.55, 1.75), pictures=True) as (_, axes):
         for panels, one in zip(axes.reshape(-1, 3), found, strict=False):
             values = table.iloc[one.row]
-            radius = float(values["effective_radius_arcsec"]) / scale
+            radius = float(values["effective_radius_arcsec"])
             title = (
-                f"{values['id']}  m {values['magnitude']:.2f}±{values['magnitude_err']:.2f}  "
-                f"re {radius:.1f}  n {values['sersic_index']:.1f}  e {values['ellipticity']:.2f}"
+                f"{values['id']}  m {_magnitude(values)}  "
+                f"re {radius:.2f} arcsec  n {values['sersic_index']:.1f}  "
+                f"e {values['ellipticity']:.2f}"
             )
             note = ", ".join(names(int(values["flags"]), Flag))
             _draw(panels, one.stamp, one.model, title, note)
+
+
+def _magnitude(values: pd.Series) -> str:
+    error = values["magnitude_err"]
+    text = f"{values['magnitude']:.2f}"
+    # Outside the training's range no error is reported.
+    return f"{text}±{error:.2f}" if np.isfinite(error) else text
 
 
 def _draw(panels: np.ndarray, stamp: Stamp, model: np.ndarray, title: str, note: str) -> None:

@@ -10,12 +10,12 @@ from galadapt.report.build import SECTIONS, Picture
 
 CAPTIONS = {
     "r2_by_method": (
-        "R² on the test sets, mean and scatter over seeds; open diamonds: published values, "
-        "measured on other data, for orientation."
+        "R² on the test sets: mean and standard deviation over seeds. Open diamonds: published "
+        "values, measured on other data. Arrows: values beyond the axis."
     ),
     "ablation": (
-        "R² against the number of training stamps, of methods that differ in nothing else; mean "
-        "and scatter over seeds. At 0: the method they start from."
+        "R² of methods that differ only in the number of training stamps, against that number: "
+        "mean and standard deviation over seeds. At 0: the method they start from."
     ),
     "against_fits": (
         "R² on the survey galaxies with a successful profile fit: networks (dots: by seed; "
@@ -33,11 +33,11 @@ CAPTIONS = {
     ),
     "scatter_by_magnitude": (
         "Median error (bias) and scatter (NMAD) of each method on the survey's test galaxies per "
-        "magnitude bin, mean over seeds; bars: scatter between seeds."
+        "magnitude bin: mean over seeds; bars: standard deviation over seeds."
     ),
     "survey_scatter": (
         "Predicted against catalogue values of the survey's test galaxies, one row per method "
-        "(first seed): before and after adaptation."
+        "(first seed). The first row is the method without adaptation."
     ),
     "feature_maps": (
         "Pixels, and features of each method (first seed), of simulated and survey test stamps: "
@@ -46,27 +46,30 @@ CAPTIONS = {
         "(0.5: not at all). Of methods that read the same features the first stands for all."
     ),
     "feature_dimensions": (
-        "Features against the number of dimensions, per method: variance that principal "
-        "components of simulated stamps explain; error of rebuilding other stamps from them, over "
-        "their variance; and what the nearest simulated neighbours predict of a stamp, among "
-        "principal components and among UMAP's. Dashed: survey stamps."
+        "Features of each method against the number of dimensions kept. Explained variance: the "
+        "share that the principal components of simulated stamps explain. Reconstruction error: "
+        "the squared error of stamps rebuilt from these components, over their variance. The last "
+        "two: how well the labels of the nearest simulated stamps predict those of a stamp, with "
+        "neighbours found among principal components or UMAP's. Dashed: survey stamps."
     ),
     "eigen_images": (
         "Mean and first principal components (eigen-images) of simulated stamps, with the share of "
-        "the variance each explains; below, stamps rebuilt from so many components."
+        "the variance that each explains. Below: single stamps (left), and the same rebuilt from "
+        "the stated number of components."
     ),
     "uncovered": (
-        "Survey test stamps that no simulation covers, per method, the farthest first: mean "
-        "distance to the nearest simulated stamps among the features (1: 99 of 100 simulated "
-        "stamps are nearer), or no cluster with any. tables/<variant>/uncovered.csv lists them."
+        "Survey test stamps without similar simulated ones, per method, the farthest first. "
+        "Number: mean distance to the nearest simulated stamps in the space of the features, in units "
+        "of the distance that 99 of 100 simulated stamps do not exceed. Stamps in no cluster with "
+        "simulated ones are shown too. tables/<variant>/uncovered.csv lists all."
     ),
     "optimizers": (
-        "Validation loss of methods that differ in nothing but their optimiser and its rate, mean "
-        "over seeds."
+        "Validation loss of methods that differ only in the optimiser and its learning rate: "
+        "mean over seeds."
     ),
     "quality": (
-        "Quality of each method on the test sets, mean and scatter over seeds; published values "
-        "were measured on other data."
+        "Quality of each method on the test sets: mean and standard deviation over seeds. Published "
+        "values were measured on other data."
     ),
     "questions": "RMSE of the shares of each question's answers, per method, mean over seeds.",
     "vote_images": "Images of each domain, drawn at random, with their most frequent answers.",
@@ -81,8 +84,8 @@ CAPTIONS = {
     "parameters": "Parameters of the simulated and of the survey galaxies.",
     "stamps": (
         "Stamps of both domains from bright to faint, then survey stamps: random ones, the "
-        "brightest (highest S/N), and the worst: those with most flags, then most light of "
-        "neighbours, then lowest S/N. All on the same asinh scale."
+        "brightest (highest S/N), and the most difficult: those with the most flags, then the most "
+        "light of neighbours, then the lowest S/N. All on the same asinh scale."
     ),
 }
 

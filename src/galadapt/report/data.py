@@ -118,7 +118,7 @@ def contact_sheet(
     Shown is arcsinh(pixel / (softening x pixel rms)), the same scale for all stamps: brightness
     and noise can be compared by eye. Below both domains come the galaxies of the simulation as
     further simulations draw them, then stamps of the survey at random, the brightest by S/N, and
-    the worst: those with most flags, then most light of neighbours, then lowest S/N.
+    the most difficult: those with most flags, then most light of neighbours, then lowest S/N.
 
     Args:
         simulated: Shards of the simulation.
@@ -157,7 +157,7 @@ def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
 
 
 def _samples(table: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray]]:
-    """Random, brightest and worst rows, as far as the columns tell."""
+    """Return random, brightest and difficult rows, as far as the columns exist."""
     drawn = generator(0, _RANDOM).permutation(len(table))[:count]
     samples = [("random", np.sort(drawn))]
     if "signal_to_noise" in table:
@@ -166,10 +166,10 @@ def _samples(table: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray]]:
     columns = {"extraction_flags", "neighbour_fraction", "signal_to_noise"}
     if columns <= set(table.columns):
         bits = [int(flags).bit_count() for flags in table["extraction_flags"]]
-        worst = np.lexsort(
+        difficult = np.lexsort(
             (table["signal_to_noise"], -table["neighbour_fraction"], -np.array(bits))
         )
-        samples.append(("worst", worst[:count]))
+        samples.append(("difficult", difficult[:count]))
     return samples
 
 
@@ -192,7 +192,7 @@ def _draw(
                     interpolation="nearest",
                 )
                 domain = "simulated" if title.startswith("simulated") else "survey"
-                text = _words(stamps.table.iloc[row], title in ("brightest", "worst", "random"))
+                text = _words(stamps.table.iloc[row], title in ("brightest", "difficult", "random"))
                 panel.set_title(f"{title}\n{text}", fontsize=7, color=COLOURS[domain])
 
 

@@ -137,14 +137,17 @@ def _divisions(
         levels = [
             (_level(edges[k], edges[k + 1], quantity, scale), place == k) for k in range(_PARTS)
         ]
-        yield quantity.words, levels
+        yield quantity.label, levels
     if survey:
         with StampSet(list(survey)) as stamps:
             known = stamps.table
         if "extraction_flags" in known:
             flags = known.set_index("id")["extraction_flags"].reindex(table.index, fill_value=0)
             crowded = (flags.to_numpy(np.int64) & int(Flag.NEIGHBOUR)) > 0
-            yield "neighbours", [("below 10 % of the light", ~crowded), ("above 10 %", crowded)]
+            yield (
+                "neighbours",
+                [("below 10 % of the light", ~crowded), ("above 10 % of the light", crowded)],
+            )
 
 
 def _level(low: float, high: float, quantity: Quantity, scale: float | None) -> str:
@@ -160,7 +163,7 @@ def _row(
     wrong = np.zeros(len(table), bool)
     for quantity in quantities:
         error = _errors(table, quantity)
-        row[f"{quantity.words} [{quantity.error_unit}]"] = nmad(error[np.isfinite(error)])
+        row[f"{quantity.label} [{quantity.error_unit}]"] = nmad(error[np.isfinite(error)])
         wrong |= _outlying(table, quantity)
     row["outliers"] = f"{100 * wrong.mean():.1f} %" if len(table) else "n/a"
     return row
@@ -169,14 +172,14 @@ def _row(
 def _sentence(
     title: str, rows: Sequence[Mapping[str, Any]], quantities: Sequence[Quantity]
 ) -> list[str]:
-    """State in which part the scatter is largest, for the quantity that suffers most."""
+    """State in which part the scatter is largest, for the quantity where it differs most."""
     judged = [row for row in rows if row["galaxies"] >= _FEWEST]
     if len(judged) < 2:
         few = min(rows, key=lambda row: row["galaxies"])
         return [f"By {title}: only {few['galaxies']} galaxies in one part, too few to judge."]
     ratios = []
     for quantity in quantities:
-        name = f"{quantity.words} [{quantity.error_unit}]"
+        name = f"{quantity.label} [{quantity.error_unit}]"
         ordered = sorted(judged, key=lambda row: row[name])
         if ordered[0][name] > 0:
             ratios.append((ordered[-1][name] / ordered[0][name], quantity, name, ordered))
@@ -184,11 +187,11 @@ def _sentence(
         return []
     ratio, quantity, name, ordered = max(ratios, key=lambda one: one[0])
     if ratio < _WORSE:
-        return [f"By {title}: no part scatters {_WORSE:g} times more than another."]
+        return [f"By {title}: in no part is the scatter {_WORSE:g} times that in another."]
     low, high = ordered[0], ordered[-1]
     return [
-        f"By {title}: {quantity.label} suffers most. Its scatter (NMAD) is {high[name]:.3f} "
-        f"{quantity.error_unit} at {high['part']}, {ratio:.1f} times that at {low['part']}."
+        f"By {title}: the {quantity.label} differs most. Its scatter (NMAD) is {high[name]:.3f} "
+        f"({quantity.error_unit}) at {high['part']}, {ratio:.1f} times that at {low['part']}."
     ]
 
 
@@ -223,14 +226,14 @@ def _without(
     k = int(np.argmax([rest - whole for whole, rest in scores]))
     whole, rest = scores[k]
     return [
-        f"Without them R² of the {quantities[k].label} would be {rest:.3f} instead of {whole:.3f}: "
-        "R² weighs a few large errors heavily, the scatter (NMAD) does not."
+        f"Without them, R² of the {quantities[k].label} would be {rest:.3f} instead of "
+        f"{whole:.3f}: a few large errors dominate R², but not the scatter (NMAD)."
     ]
 
 
 def _about_shared(shared: pd.DataFrame, methods: int, galaxies: int) -> str:
     if methods < 2:
-        return "One method alone: nothing can be said about galaxies that all methods fail on."
+        return "Only one method: galaxies on which all methods fail cannot be listed."
     names = list(dict.fromkeys(shared["id"]))
     if not names:
         return f"No galaxy is an outlier of the same quantity in all {methods} methods."

@@ -111,7 +111,7 @@ def feature_maps(measured: Sequence[Measured], output: Path) -> None:
     spaces, title = {"pca": "component"}, "Features of test stamps: principal components"
     if any("umap" in one.maps for one in measured):
         spaces["umap"] = "UMAP"
-        title += ", and below them UMAP"
+        title += " (above) and UMAP (below)"
     with drawing(output, len(spaces) * down, across, (2.6, 2.5), title) as (_, axes):
         panels = [list(axes[number :: len(spaces)].flat) for number in range(len(spaces))]
         for panel in (panel for row in panels for panel in row[len(measured) :]):
@@ -121,7 +121,7 @@ def feature_maps(measured: Sequence[Measured], output: Path) -> None:
             linear.set_title(one.features.method)
             for panel, (space, name) in zip(column, spaces.items(), strict=True):
                 if space not in one.maps:
-                    empty(panel, "none")
+                    empty(panel, "too few test stamps")
                     continue
                 _cloud(panel, one.maps[space], one.features)
                 panel.set(xlabel=f"{name} 1", ylabel=f"{name} 2")
@@ -152,10 +152,10 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
     palette = colours([one.features.method for one in measured])
     classes = measured[0].features.known.classes
     score = "neighbours_accuracy" if classes else "neighbours_r2"
-    words = "accuracy of neighbours" if classes else "R² of neighbours"
+    words = "accuracy of nearest neighbours" if classes else "R² of nearest neighbours"
     panels = [
         ("pca", "explained_variance", "explained variance"),
-        ("pca", "reconstruction_error", "error of rebuilding"),
+        ("pca", "reconstruction_error", "reconstruction error"),
         ("pca", score, f"{words}, PCA"),
         ("umap", score, f"{words}, UMAP"),
     ]
@@ -181,7 +181,7 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
                     )
             if not ticks:
                 panel.set_title(label)
-                empty(panel, "not measured")
+                empty(panel, "too few test stamps")
                 continue
             panel.set_xscale("log", base=2)
             panel.set_xticks(sorted(ticks))
@@ -246,13 +246,15 @@ def contact_sheet(
     sheets: Sequence[tuple[str, pd.DataFrame]], stamps: Mapping[int, np.ndarray], output: Path
 ) -> None:
     """Draw the survey stamps that no simulated one is near to, a row per method."""
-    title = "Survey stamps that the simulations do not cover: farthest first, distance"
+    title = "Survey stamps that the simulations do not cover: id and distance, farthest first"
     with drawing(output, max(len(sheets), 1), _ACROSS, (1.3, 1.45), title, pictures=True) as (
         _,
         axes,
     ):
         if not sheets:
-            axes[0, 0].text(0, 0.5, "none", transform=axes[0, 0].transAxes, color="#777777")
+            axes[0, 0].text(
+                0, 0.5, "no such stamp", transform=axes[0, 0].transAxes, color="#777777"
+            )
         for line, (method, rows) in zip(axes, sheets, strict=False):
             for panel, row in zip(line, rows.to_dict("records"), strict=False):
                 show_stamp(panel, stamps[row["id"]], f"{row['id']}: {row['distance']:.2f}")

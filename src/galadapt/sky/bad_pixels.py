@@ -47,7 +47,9 @@ _RUBIN_BAD = ("BAD", "SAT", "CR", "NO_DATA", "UNMASKEDNAN", "SUSPECT")
 
 #: Bits of DQ arrays that mean bad pixels: JWST's and Roman's DO_NOT_USE; HST's but those of pixels
 #: that the pipeline has corrected or that are fit for use (warm, blemished flat, signal in the
-#: zeroth read of the infrared detectors); Euclid's INVALID.
+#: zeroth read of the infrared detectors); Euclid's INVALID. Sources: for WFC3
+#: wf3dq.h of calwf3; for ACS stginga's table of DQ flags (64: warm, but permanently hot before
+#: 8 October 2004).
 _DO_NOT_USE = 1
 _HST_GOOD = {"IR": 64 | 512 | 2048, "": 64}
 _ALL = -1

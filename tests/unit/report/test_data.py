@@ -34,7 +34,7 @@ def _write(path, table):
     return path
 
 
-def test_the_brightest_and_the_worst_come_first():
+def test_the_brightest_and_the_difficult_come_first():
     table = _table()
     table.loc[3, "extraction_flags"] = int(Flag.STAR | Flag.NEAR_EDGE)
     table.loc[[5, 6], "extraction_flags"] = int(Flag.NEIGHBOUR)
@@ -43,7 +43,7 @@ def test_the_brightest_and_the_worst_come_first():
     assert table["signal_to_noise"].iloc[samples["brightest"]].tolist() == [20, 19, 18, 17]
     # Most flags, then most light of neighbours, then the faintest of the rest.
     faintest = table.drop(index=[3, 5, 6])["signal_to_noise"].idxmin()
-    assert samples["worst"].tolist() == [3, 6, 5, faintest]
+    assert samples["difficult"].tolist() == [3, 6, 5, faintest]
     assert len(set(samples["random"].tolist())) == 4
     np.testing.assert_array_equal(dict(data._samples(table, 4))["random"], samples["random"])
 

@@ -130,7 +130,7 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     ):
         assert wanted in text, wanted
     assert re.search(r"edge 2 .*neighbours 1", text)
-    assert "2 networks, errors measured on survey validation galaxies" in text
+    assert "2 networks; the errors come from survey validation galaxies" in text
     assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
     assert "Share of galaxies inside." in text.split("Do the errors hold?")[-1]
     assert "Choosing without labels" in text

@@ -53,7 +53,7 @@ def _panels(
     """Yield the titled panel of each domain (rows) and quantity (columns)."""
     for line, (domain, table) in zip(axes, rows.items(), strict=True):
         for panel, quantity in zip(line, quantities, strict=True):
-            panel.set_title(f"{domain}: {quantity.words}")
+            panel.set_title(f"{domain}: {quantity.label}")
             yield panel, domain, table, quantity
 
 
@@ -186,7 +186,7 @@ def r2_by_method(compared: Compared, output: Path) -> None:
     known = published.set_index(["method", "domain", "item"])["value"]
     quantities = quantities_of(compared.record)
     height = 0.9 + 0.42 * len(methods)
-    title = "R² on the test sets: mean and scatter over seeds"
+    title = "R² on the test sets: mean and standard deviation over seeds"
     with drawing(output, len(variants), len(quantities), (2.9, height), title) as (figure, axes):
         for line, variant in zip(axes, variants, strict=True):
             for panel, quantity in zip(line, quantities, strict=True):
@@ -202,8 +202,9 @@ def r2_by_method(compared: Compared, output: Path) -> None:
                         look = {"s": 30, "linewidths": 1.1, "zorder": 3, "label": "_published"}
                         open_mark(panel, max(value, _FLOOR), place, colour, marker, **look)
                 panel.set(xlim=(_FLOOR - 0.05, 1.05), ylim=(len(methods) - 0.5, -0.5))
+                panel.set_xticks([-0.5, 0.0, 0.5, 1.0])
                 panel.set_yticks(range(len(methods)), methods if panel is line[0] else [])
-                panel.set_title(f"{variant}: {quantity.words}")
+                panel.set_title(f"{variant}: {quantity.label}")
                 panel.set_xlabel("R²")
         for domain in DOMAINS:
             panel.scatter([], [], color=COLOURS[domain], label=domain)
@@ -231,7 +232,7 @@ def survey_scatter(
     names = list(predictions)
     if not names:
         raise DataError(f"{output}: no predictions to draw; name at least one method")
-    title = "Survey test galaxies, before and after adaptation"
+    title = "Survey test galaxies: predicted against catalogue values"
     with drawing(output, len(names), len(quantities), (2.7, 2.7), title) as (_, axes):
         for line, name in zip(axes, names, strict=True):
             table = labelled(read_table(predictions[name]), quantities)
@@ -239,7 +240,7 @@ def survey_scatter(
             for panel, quantity in zip(line, quantities, strict=True):
                 scatter_panel(panel, *columns(table, quantity.name), COLOURS["survey"])
                 panel.set_xlabel(f"catalogue {quantity.axis}")
-                panel.set_title(quantity.words)
+                panel.set_title(quantity.label)
             line[0].set_ylabel(f"{name}\npredicted")
 
 
@@ -289,7 +290,7 @@ def scatter_by_magnitude(compared: Compared, output: Path) -> None:
                     panel.axhline(0, color="black", lw=1, ls="--")
                 if table.empty:
                     empty(panel, "no labelled galaxy")
-                panel.set_title(f"{variant}: {quantity.words}")
+                panel.set_title(f"{variant}: {quantity.label}")
                 panel.set_ylabel(f"{kind} [{quantity.error_unit}]")
                 panel.set_xlabel("magnitude [mag]")
         legend_below(figure, axes[0, 0], len(methods))

@@ -152,8 +152,8 @@ def failures_of(fitted: pd.DataFrame) -> list[str]:
         unit = {"relative": "%", "dex": "dex"}.get(quantity.error, quantity.unit)
         limit = f"{100 * quantity.outlier:g} %" if unit == "%" else f"{quantity.outlier:g} {unit}"
         found.append(
-            f"The profile fit itself fails without saying so for {wrong.sum()} of {len(fitted)} "
-            f"galaxies in {quantity.words} (off by more than {limit.strip()}): its R² is "
+            f"The profile fit is wrong, but reports no failure, for {wrong.sum()} of {len(fitted)} "
+            f"galaxies in {quantity.label} (off by more than {limit.strip()}): its R² is "
             f"{r2(true, seen):.3f}, without them {r2(true[~wrong], seen[~wrong]):.3f}."
         )
     return found

@@ -83,7 +83,7 @@ def test_failures_of_the_fit_itself_are_shown(fits, runs, tmp_path):
     table.loc[table.index[-2:], "effective_radius_fitted"] *= 30
     table.to_parquet(fits, index=False)
     _, page = compare(fits, runs, tmp_path)
-    assert "fails without saying so for 2 of" in page
+    assert "is wrong, but reports no failure, for 2 of" in page
     assert "in effective radius (off by more than 50 %): its R² is -" in page
     assert "without them 1.000" in page
     assert "in ellipticity (off" not in page
