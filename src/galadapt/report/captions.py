@@ -59,17 +59,17 @@ CAPTIONS = {
     ),
     "uncovered": (
         "Survey test stamps without similar simulated ones, per method, the farthest first. "
-        "Number: mean distance to the nearest simulated stamps in the space of the features, in units "
-        "of the distance that 99 of 100 simulated stamps do not exceed. Stamps in no cluster with "
-        "simulated ones are shown too. tables/<variant>/uncovered.csv lists all."
+        "Number: mean distance to the nearest simulated stamps in the space of the features, in "
+        "units of the distance that 99 of 100 simulated stamps do not exceed. Stamps in no cluster "
+        "with simulated ones are shown too. tables/<variant>/uncovered.csv lists all."
     ),
     "optimizers": (
         "Validation loss of methods that differ only in the optimiser and its learning rate: "
         "mean over seeds."
     ),
     "quality": (
-        "Quality of each method on the test sets: mean and standard deviation over seeds. Published "
-        "values were measured on other data."
+        "Quality of each method on the test sets: mean and standard deviation over seeds. "
+        "Published values were measured on other data."
     ),
     "questions": "RMSE of the shares of each question's answers, per method, mean over seeds.",
     "vote_images": "Images of each domain, drawn at random, with their most frequent answers.",

@@ -277,7 +277,7 @@ def test_web_pages_are_no_files(archive, tmp_path):
     assert not (tmp_path / "sums.txt").exists()
 
 
-GZIP = gzip.compress(b"id,ra\n1,150\n" * 500)
+GZIP = gzip.compress(b"id,ra\n1,150\n" * 500, mtime=0)
 
 
 def _packed_tar() -> bytes:
