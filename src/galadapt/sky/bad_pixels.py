@@ -47,11 +47,11 @@ _RUBIN_BAD = ("BAD", "SAT", "CR", "NO_DATA", "UNMASKEDNAN", "SUSPECT")
 
 #: Bits of DQ arrays that mean bad pixels: JWST's and Roman's DO_NOT_USE; HST's but those of pixels
 #: that the pipeline has corrected or that are fit for use (warm, blemished flat, signal in the
-#: zeroth read of the infrared detectors); Euclid's INVALID. Sources: for WFC3
-#: wf3dq.h of calwf3; for ACS stginga's table of DQ flags (64: warm, but permanently hot before
-#: 8 October 2004).
+#: zeroth read of the infrared detectors); Euclid's INVALID. Sources: for WFC3 the flags of calwf3;
+#: for ACS stginga's table: 64 is a warm pixel, but a permanently hot one before `_ACS_WARM`.
 _DO_NOT_USE = 1
 _HST_GOOD = {"IR": 64 | 512 | 2048, "": 64}
+_ACS_WARM = "2004-10-08"
 _ALL = -1
 
 
@@ -215,7 +215,10 @@ def _bits(header: fits.Header, cards: Cards) -> tuple[int, str]:
     if "HST" in telescope:
         detector = "IR" if cards.text("DETECTOR").upper() == "IR" else ""
         good = _HST_GOOD[detector]
-        return ((1 << 32) - 1) & ~good, f"all but {good}"
+        # Dates of FITS compare as text; a drizzled image of unknown date keeps the later meaning.
+        if "ACS" in telescope and "" < cards.text("DATE-OBS") < _ACS_WARM:
+            good = 0
+        return ((1 << 32) - 1) & ~good, f"all but {good}" if good else "all"
     return _ALL, "all"
 
 

@@ -422,16 +422,21 @@ def _sci_err_dq(path: Path, pixels, dq, primary=None, name="DQ", err="ERR", **ca
     return path
 
 
+ACS = {"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"}
+
+
 @pytest.mark.parametrize(
     ("value", "other", "primary", "cards"),
     [
         (16, 0, {}, {}),
         (1, 4, {"TELESCOP": "JWST"}, {}),
         (16, 512, {"TELESCOP": "HST", "INSTRUME": "WFC3", "DETECTOR": "IR"}, {}),
-        (16, 64, {"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"}, {}),
+        (16, 64, {**ACS, "DATE-OBS": "2004-10-08"}, {}),
+        (16, 64, ACS, {}),
+        (64, 0, {**ACS, "DATE-OBS": "2004-10-07"}, {}),
         (1, 32, {}, {"MP_BAD": 0, "MP_DETECTED": 5}),
     ],
-    ids=["any", "jwst", "wfc3", "acs", "rubin"],
+    ids=["any", "jwst", "wfc3", "acs", "acs of unknown date", "early acs", "rubin"],
 )
 def test_dq_planes_mark_bad_pixels(tmp_path, value, other, primary, cards):
     """Bits of detections and of corrected pixels are on galaxies; they lose none."""
