@@ -80,10 +80,10 @@ def test_links_lead_to_files_that_are_there(page):
 def test_commands_can_be_run_as_they_stand(page):
     for line in commands(page):
         for part in re.split(r"\s(?:&&|\|)\s", line):
-            check(shlex.split(part, comments=True))
+            assert_runnable(shlex.split(part, comments=True))
 
 
-def check(words: list[str]) -> None:
+def assert_runnable(words: list[str]) -> None:
     """Fail if a command names an unknown target, preset, command, option or repository file."""
     if not words:
         return
@@ -115,12 +115,12 @@ def check(words: list[str]) -> None:
 def test_python_and_yaml_can_be_read(page):
     for language, text in blocks(page):
         if language == "python":
-            check_python(ast.parse(text))
+            assert_python(ast.parse(text))
         elif language == "yaml":
             yaml.safe_load(text)
 
 
-def check_python(tree: ast.AST) -> None:
+def assert_python(tree: ast.AST) -> None:
     """Fail if a block uses a name or an argument that galadapt does not have."""
     import inspect
 

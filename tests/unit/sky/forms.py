@@ -152,7 +152,7 @@ def measure(image: Path, catalogue: Path, columns=None, units=None, **options: A
     return found
 
 
-def same(found: pd.DataFrame, plain: pd.DataFrame, magnitude=0.02, radius=0.03) -> None:
+def assert_same(found: pd.DataFrame, plain: pd.DataFrame, magnitude=0.02, radius=0.03) -> None:
     """Whether the measurements agree: magnitudes [mag], radii as a share."""
     assert len(found) == len(plain)
     np.testing.assert_allclose(found["magnitude"], plain["magnitude"], atol=magnitude)

@@ -38,7 +38,7 @@ def _text(path: Path, text: str) -> Path:
     return path
 
 
-def _agree(found: pd.DataFrame, ra=RA, dec=DEC) -> None:
+def assert_positions(found: pd.DataFrame, ra=RA, dec=DEC) -> None:
     np.testing.assert_allclose(found["ra"], ra, atol=1e-9)
     np.testing.assert_allclose(found["dec"], dec, atol=1e-9)
 
@@ -111,10 +111,10 @@ def test_units_of_the_file_count(tmp_path, suffix, unit):
         pytest.skip("FITS has no such unit")
     table = Table({"id": [1, 2, 3]})
     table["ra"], table["dec"] = (RA * u.deg).to(unit), (DEC * u.deg).to(unit)
-    _agree(read_objects(_write(table, tmp_path / f"c.{suffix}")))
+    assert_positions(read_objects(_write(table, tmp_path / f"c.{suffix}")))
     if suffix != "fits":
         table = QTable(table)
-        _agree(read_objects(_write(table, tmp_path / f"q.{suffix}")))
+        assert_positions(read_objects(_write(table, tmp_path / f"q.{suffix}")))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -132,7 +132,7 @@ def test_positions_as_sky_coordinates(tmp_path, suffix, frame):
     place = SkyCoord(RA, DEC, unit="deg").transform_to(frame)
     table = QTable({"label": [4, 5, 6], "sky_centroid": place, "flux": [1, 2, 3] * u.Jy})
     found = read_objects(_write(table, tmp_path / f"c.{suffix}"))
-    _agree(found)
+    assert_positions(found)
     assert found["id"].tolist() == [4, 5, 6]
 
 
@@ -151,7 +151,7 @@ def test_positions_as_sky_coordinates(tmp_path, suffix, frame):
 def test_usual_names_of_positions(tmp_path, names):
     table = pd.DataFrame({"id": [1, 2, 3], names[0]: RA, names[1]: DEC})
     table.to_csv(tmp_path / "c.csv", index=False)
-    _agree(read_objects(tmp_path / "c.csv"))
+    assert_positions(read_objects(tmp_path / "c.csv"))
 
 
 def test_units_in_names_count(tmp_path):
@@ -159,7 +159,7 @@ def test_units_in_names_count(tmp_path):
         {"id": [1, 2, 3], "ra [rad]": np.radians(RA), "dec (rad)": np.radians(DEC)}
     )
     table.to_csv(tmp_path / "c.csv", index=False)
-    _agree(read_objects(tmp_path / "c.csv"))
+    assert_positions(read_objects(tmp_path / "c.csv"))
 
 
 @pytest.mark.parametrize("suffix", ["vot", "fits"])
@@ -179,7 +179,7 @@ def test_positions_are_found_by_their_meaning(tmp_path, suffix):
             hdu.header[f"TUCD{number}"] = ucds[name]
         hdu.writeto(path)
     found = read_objects(path)
-    _agree(found)
+    assert_positions(found)
     assert found["id"].tolist() == [1, 2, 3]
 
 
@@ -203,7 +203,7 @@ def test_two_tables_are_named_not_guessed(tmp_path):
             read_objects(tmp_path / name)
         assert "name one with table (--table on the command line)" in str(c.value)
         for which in (2, "2", "WIDE"):
-            _agree(read_objects(tmp_path / name, table=which), RA + 1)
+            assert_positions(read_objects(tmp_path / name, table=which), RA + 1)
         with pytest.raises(DataError, match="has no table 'NARROW'; it has 1"):
             read_objects(tmp_path / name, table="NARROW")
 
@@ -213,7 +213,7 @@ def test_a_table_beside_the_catalogue_is_not_in_the_way(tmp_path):
     other.name = "LDAC_IMHEAD"
     objects = fits.table_to_hdu(Table({"id": [1, 2, 3], "ra": RA, "dec": DEC}))
     fits.HDUList([fits.PrimaryHDU(), other, objects]).writeto(tmp_path / "c.fits")
-    _agree(read_objects(tmp_path / "c.fits"))
+    assert_positions(read_objects(tmp_path / "c.fits"))
 
 
 # --- containers --------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_packed_tables(tmp_path, suffix):
         archive.writestr("c", content)
     (tmp_path / "c.zip").write_bytes(buffer.getvalue())
     for name in ("a.gz", "b.bz2", "c.zip"):
-        _agree(read_objects(tmp_path / name))
+        assert_positions(read_objects(tmp_path / name))
 
 
 @pytest.mark.parametrize(

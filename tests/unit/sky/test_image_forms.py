@@ -22,11 +22,11 @@ from forms import (
     SHAPE,
     SIGMA,
     ZERO_POINT,
+    assert_same,
     measure,
     plain_header,
     plain_pixels,
     render,
-    same,
     tangent,
     write_catalogue,
     write_plain,
@@ -105,7 +105,7 @@ def test_the_pixel_at_the_object_counts(tmp_path, plain, projection, dec, turn, 
     fits.PrimaryHDU(render(wcs, shape, RA, dec), header).writeto(path)
     catalogue = write_catalogue(tmp_path / "c.csv", RA, dec)
     found = measure(path, catalogue)
-    same(found, plain, 0.03)
+    assert_same(found, plain, 0.03)
 
 
 def test_the_area_of_the_pixel_at_the_object_counts(tmp_path, plain):
@@ -117,7 +117,7 @@ def test_the_area_of_the_pixel_at_the_object_counts(tmp_path, plain):
     path = tmp_path / "image.fits"
     pixels = render(wcs, shape, RA, 60.0) * np.float32(factor)
     fits.PrimaryHDU(pixels, header).writeto(path)
-    same(measure(path, write_catalogue(tmp_path / "c.csv", RA, 60.0)), plain, 0.03)
+    assert_same(measure(path, write_catalogue(tmp_path / "c.csv", RA, 60.0)), plain, 0.03)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_outside_a_distortion_that_cannot_be_inverted_is_outside(tmp_path):
 )
 def test_frames_that_astropy_cannot_name(tmp_path, plain, catalogue, cards, remark):
     found = measure(write_plain(tmp_path / "image.fits", **cards), catalogue)
-    same(found, plain, 1e-3, 1e-3)
+    assert_same(found, plain, 1e-3, 1e-3)
     said = " ".join(found.attrs["remarks"])
     assert (remark or "") in said
     assert ("not known" in said) == (remark is not None)
@@ -206,7 +206,9 @@ def test_coordinates_of_no_sky_are_refused(tmp_path):
 
 def test_more_axes_than_the_image_has(tmp_path, plain, catalogue):
     cards = {"WCSAXES": 3, "CTYPE3": "STOKES", "CRVAL3": 1.0, "CRPIX3": 1.0, "CDELT3": 1.0}
-    same(measure(write_plain(tmp_path / "image.fits", **cards), catalogue), plain, 1e-3, 1e-3)
+    assert_same(
+        measure(write_plain(tmp_path / "image.fits", **cards), catalogue), plain, 1e-3, 1e-3
+    )
 
 
 # --- zero points ------------------------------------------------------------------------------
@@ -233,7 +235,7 @@ def test_more_axes_than_the_image_has(tmp_path, plain, catalogue):
 def test_every_zero_point_is_that_of_ab_magnitudes(tmp_path, plain, catalogue, cards, source):
     path = write_plain(tmp_path / "image.fits", **{"ABZP": None, **cards})
     found = measure(path, catalogue)
-    same(found, plain, 0.003, 1e-3)
+    assert_same(found, plain, 0.003, 1e-3)
     assert source in " ".join(found.attrs["remarks"])
 
 
@@ -285,7 +287,7 @@ def test_cards_that_cannot_be_parsed(tmp_path, plain, catalogue, card, text):
             measure(path, catalogue)
         options["unit"] = "e-/s"
     found = measure(path, catalogue, **options)
-    same(found, plain, 1e-3, 1e-3)
+    assert_same(found, plain, 1e-3, 1e-3)
 
 
 @pytest.mark.parametrize("card", ["CRPIX1", "CRVAL2", "CDELT1", "PC1_1", "BSCALE", "LONPOLE"])
@@ -302,7 +304,7 @@ def test_cards_that_place_or_scale_pixels_must_be_numbers(tmp_path, card, text):
 def test_numbers_in_quotes_are_numbers(tmp_path, plain, catalogue):
     path = write_plain(tmp_path / "image.fits")
     value = fits.getheader(path)["CRPIX1"]
-    same(measure(_spoilt(path, CRPIX1=f"'{value}'"), catalogue), plain, 1e-3, 1e-3)
+    assert_same(measure(_spoilt(path, CRPIX1=f"'{value}'"), catalogue), plain, 1e-3, 1e-3)
 
 
 def test_cards_of_the_primary_header_count(tmp_path, plain, catalogue):
@@ -314,7 +316,7 @@ def test_cards_of_the_primary_header_count(tmp_path, plain, catalogue):
     packed = fits.CompImageHDU(plain_pixels(), header, quantize_level=0, compression_type="GZIP_1")
     fits.HDUList([primary, packed]).writeto(tmp_path / "packed.fits")
     for name in ("ext.fits", "packed.fits"):
-        same(measure(tmp_path / name, catalogue), plain, 1e-3, 1e-3)
+        assert_same(measure(tmp_path / name, catalogue), plain, 1e-3, 1e-3)
         with open_mosaic(tmp_path / name) as mosaic:
             assert (mosaic.exposure_time, mosaic.saturation) == (500.0, 3.0)
 
@@ -323,7 +325,7 @@ def test_the_wcs_of_the_primary_header_counts(tmp_path, plain, catalogue):
     image = fits.ImageHDU(plain_pixels(), fits.Header({"BUNIT": "e-/s"}))
     fits.HDUList([fits.PrimaryHDU(header=plain_header()), image]).writeto(tmp_path / "a.fits")
     found = measure(tmp_path / "a.fits", catalogue)
-    same(found, plain, 1e-3, 1e-3)
+    assert_same(found, plain, 1e-3, 1e-3)
     assert "the WCS is that of the primary header" in " ".join(found.attrs["remarks"])
 
 
@@ -332,7 +334,7 @@ def test_asinh_stacks_are_made_linear(tmp_path, plain, catalogue):
     squeezed = 2.5 * np.log10(np.e) * np.arcsinh((plain_pixels() - offset) / (2 * softening))
     cards = {"BSOFTEN": softening, "BOFFSET": offset}
     path = write_plain(tmp_path / "image.fits", squeezed.astype("f8"), **cards)
-    same(measure(path, catalogue), plain, 1e-3, 1e-3)
+    assert_same(measure(path, catalogue), plain, 1e-3, 1e-3)
     path = write_plain(tmp_path / "half.fits", squeezed, BSOFTEN=softening)
     _refused("its pixels are asinh magnitudes .* without both numbers", path)
 
