@@ -111,3 +111,9 @@ PARAMETERS = tuple(quantity.name for quantity in SERSIC)
 
 #: All of these by name.
 QUANTITIES = {quantity.name: quantity for quantity in (*SERSIC, *PLACEMENT)}
+
+
+def label_of(name: str) -> str:
+    """Name a quantity, or any other figure, for readers."""
+    known = QUANTITIES.get(name)
+    return known.label if known else name.replace("_", " ")

@@ -21,7 +21,7 @@ from galadapt.answers.classes.groups import survey_predictions
 from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
-from galadapt.core.quantity import QUANTITIES
+from galadapt.core.quantity import label_of
 from galadapt.evaluation.labels import simulation_of
 from galadapt.evaluation.runs import Metrics
 from galadapt.evaluation.tables import render_html
@@ -230,7 +230,7 @@ def _coverage(package: Path) -> dict[str, Any]:
                 "test set": row["domain"],
                 "errors of": f"{100 * row['level']:.0f} %",
                 "galaxies": row["n"],
-                **{_label(name): f"{100 * row[name]:.1f} %" for name in record["parameters"]},
+                **{label_of(name): f"{100 * row[name]:.1f} %" for name in record["parameters"]},
             }
             for row in whole
         )
@@ -245,11 +245,6 @@ def _coverage(package: Path) -> dict[str, Any]:
         raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
 
 
-def _label(name: str) -> str:
-    known = QUANTITIES.get(name)
-    return known.label if known else name.replace("_", " ")
-
-
 def _coverage_verdict(row: Mapping[str, Any], parameters: Sequence[str]) -> str:
     """State whether errors of one level hold on one test set, as far as its size can tell."""
     level, count = row["level"], row["n"]
@@ -260,7 +255,7 @@ def _coverage_verdict(row: Mapping[str, Any], parameters: Sequence[str]) -> str:
     low, high = max(level - chance, 0.0), min(level + chance, 1.0)
     found: dict[str, list[str]] = {"too small": [], "larger than necessary": []}
     for name in parameters:
-        text = f"{_label(name)} ({100 * row[name]:.1f} %)"
+        text = f"{label_of(name)} ({100 * row[name]:.1f} %)"
         if row[name] < low:
             found["too small"].append(text)
         elif row[name] > high:

@@ -13,6 +13,7 @@ from galadapt.answers import registry
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
+from galadapt.core.quantity import label_of
 from galadapt.evaluation.families import COUNTED, Curve
 from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, drawing, legend_below
@@ -119,6 +120,6 @@ def ablation(
                 air = 0.06 * (1 - lowest)
                 panel.set(xlim=(left, 1.6 * max(numbers)), ylim=(lowest - air, 1 + air))
                 panel.set_xlabel(COUNTED[curve.setting])
-                panel.set_title(f"{variant}, {curve.name}: {name.replace('_', ' ')}", fontsize=8.5)
+                panel.set_title(f"{variant}, {curve.name}: {label_of(name)}", fontsize=8.5)
             line[0].set_ylabel("R²")
         legend_below(figure, axes[0, 0], 2)

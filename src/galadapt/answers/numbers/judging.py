@@ -35,7 +35,7 @@ from galadapt.answers.view import (
     number,
 )
 from galadapt.config.base import DOMAINS
-from galadapt.core.quantity import QUANTITIES, Quantity
+from galadapt.core.quantity import Quantity, label_of
 
 NOTE = (
     "Tables: mean ± standard deviation over training seeds. In sentences, ± also covers the choice "
@@ -140,7 +140,10 @@ def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
 def columns(items: Sequence[str]) -> list[Column]:
     """Show R² of each quantity."""
     return [
-        *(Column("r2", f"R² {_label(name)}", name, headline=True, interval=True) for name in items),
+        *(
+            Column("r2", f"R² {label_of(name)}", name, headline=True, interval=True)
+            for name in items
+        ),
         Column("n", "objects", next(iter(items), None), digits=0),
         Column("separability_auc", "domain AUC", of_run=True),
     ]
@@ -170,14 +173,14 @@ def _best(view: View, survey: Sequence[Place]) -> Iterator[str]:
         means = [(one.method, _mean([view.cell(one, each) for each in named])) for one in survey]
         yield best(f"Survey, mean of the {len(named)} quantities", "R²", means)
     for column, cells in named.items():
-        yield best(f"Survey, {_label(str(column.item))}", "R²", cells)
+        yield best(f"Survey, {label_of(str(column.item))}", "R²", cells)
 
 
 def _loss_and_recovery(
     view: View, home: Place, away: Place, places: Sequence[Place]
 ) -> Iterator[str]:
     pairs = [(c, view.cell(home, c), view.cell(away, c)) for c in _headline(view)]
-    falls = [f"{_label(str(c.item))} {number(a.mean)} to {number(b.mean)}" for c, a, b in pairs]
+    falls = [f"{label_of(str(c.item))} {number(a.mean)} to {number(b.mean)}" for c, a, b in pairs]
     yield f"R² of the baseline from simulated to survey: {', '.join(falls)}."
     # A share of a loss that the error bars do not establish would be noise over noise.
     lost = [
@@ -191,17 +194,12 @@ def _loss_and_recovery(
             continue
         means = [(c, a, b, view.cell(place, c).mean) for c, a, b in lost]
         shares = [
-            f"{_label(str(c.item))} {_share((mean - b) / (a - b))}"
+            f"{label_of(str(c.item))} {_share((mean - b) / (a - b))}"
             for c, a, b, mean in means
             if not math.isnan(mean)
         ]
         if shares:
             yield f"Share of that loss recovered by {place.method}: {', '.join(shares)}."
-
-
-def _label(name: str) -> str:
-    known = QUANTITIES.get(name)
-    return known.label if known else name.replace("_", " ")
 
 
 def _mean(cells: Sequence[Cell]) -> Cell:

@@ -13,7 +13,7 @@ from galadapt.answers.numbers.metrics import nmad, r2, r2_interval
 from galadapt.answers.view import Cell, best, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_text
-from galadapt.core.quantity import PARAMETERS, QUANTITIES
+from galadapt.core.quantity import PARAMETERS, QUANTITIES, label_of
 from galadapt.evaluation.runs import read_identity
 from galadapt.evaluation.tables import render_html
 from galadapt.plots.style import COLOURS, drawing, legend_below, mark, open_mark
@@ -230,7 +230,7 @@ def _draw(tidy: pd.DataFrame, output: Path) -> None:
             panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
             panel.set_xlabel("R²")
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
-            panel.set_title(parameter.replace("_", " "))
+            panel.set_title(label_of(parameter))
         first = axes[0, 0]
         first.scatter([], [], color=COLOURS["survey"], label="networks, by seed")
         open_mark(first, [], [], "black", "o", label="seeds together")
