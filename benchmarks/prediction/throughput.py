@@ -76,7 +76,7 @@ def make_package(folder: Path, stamp_size: int, architecture: str, members: int 
         method={},
         labels_of=("simulated",),
         survey="none",
-        reference_domain="simulated",
+        reference_domains=("simulated",),
         feature_domains=("simulated",),
         coverage=(),
         quality=(),

@@ -204,7 +204,7 @@ def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) 
         method={},
         labels_of=("simulated",),
         survey="none",
-        reference_domain="simulated",
+        reference_domains=("simulated",),
         feature_domains=("simulated",),
         coverage=(),
         quality=tuple(quality),

@@ -57,20 +57,21 @@ def coverage_figures(
     record = read_json(package)
     try:
         name, parameters = str(record["name"]), tuple(record["parameters"])
-        domain = str(record["reference_domain"])
+        domains = tuple(record["reference_domains"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{package}: lacks {error}; rerun the stage 'package'") from None
     columns = [f"{name}_{kind}" for name in parameters for kind in KINDS]
     table = read_table(reference, ["domain", *columns])
-    count = len(labelled(table, domain, parameters))
-    if count < 2:
-        raise DataError(
-            f"{reference}: {count} {domain} galaxies are too few to take errors from; rerun the "
-            "stage 'package'"
-        )
-    intervals = WidestIntervals.of_reference(table, domain, parameters)
+    for domain in domains:
+        count = len(labelled(table, domain, parameters))
+        if count < 2:
+            raise DataError(
+                f"{reference}: {count} {domain} galaxies are too few to take errors from; rerun "
+                "the stage 'package'"
+            )
+    intervals = WidestIntervals.of_reference(table, domains, parameters)
     tests = _tests(predictions, parameters)
-    title = f"{name}: errors from {domain} validation galaxies"
+    title = f"{name}: errors from {' and '.join(domains)} validation galaxies"
     _curve(intervals, tests, title, curve)
     _scatter(intervals, tests["survey"], f"{name}: survey test galaxies, 68 % errors", scatter)
 

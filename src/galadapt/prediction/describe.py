@@ -112,7 +112,8 @@ def sheet(name: str, record: Record | GeneralRecord) -> str:
         "labels of": _plain(
             " and ".join(record.labels_of) + (f", starting from {start}" if start else "")
         ),
-        "errors from": f"{record.reference_domain} galaxies that no network was trained on",
+        "errors from": " and ".join(record.reference_domains)
+        + " galaxies that no network was trained on",
         "networks": f"{len(record.members)} (seeds {seeds}), {record.size / 1e6:.1f} MB",
         "licence": _plain(record.licence),
         "please cite": _plain(record.citation) or "not stated",

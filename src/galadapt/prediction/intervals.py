@@ -142,10 +142,9 @@ class WidestIntervals:
 
     @classmethod
     def of_reference(
-        cls, reference: pd.DataFrame, domain: str, parameters: Sequence[str]
+        cls, reference: pd.DataFrame, domains: Sequence[str], parameters: Sequence[str]
     ) -> WidestIntervals:
-        """Take a reference table's `domain`, and others with `ENOUGH` labelled galaxies."""
-        domains = error_domains(reference, domain, parameters)
+        """Take the labelled galaxies of each of some domains of a reference table."""
         return cls([Intervals.of_reference(reference, one, parameters) for one in domains])
 
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
@@ -153,15 +152,6 @@ class WidestIntervals:
         found = [one.errors(predicted, spread, level) for one in self._each]
         widest: np.ndarray = np.max(found, axis=0)
         return widest
-
-
-def error_domains(
-    reference: pd.DataFrame, domain: str, parameters: Sequence[str]
-) -> tuple[str, ...]:
-    """Domains of a reference table that errors come from: `domain` first."""
-    others = [one for one in sorted(set(reference["domain"])) if one != domain]
-    enough = [one for one in others if len(labelled(reference, one, parameters)) >= ENOUGH]
-    return (domain, *enough)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:

@@ -137,7 +137,7 @@ def write_package(
             method=settings,
             labels_of=tuple(seen),
             survey=survey_kind,
-            reference_domain="simulated",
+            reference_domains=("simulated",),
             feature_domains=tuple(settings["domains"]),
             coverage=(),
             quality=(),
@@ -157,20 +157,20 @@ def write_package(
         )
     reference = measured[measured["split"] == "validation"].drop(columns="split")
     test = measured[measured["split"] == "test"]
-    domain = _reference_domain(record, reference)
-    coverage_rows = _coverage_rows(record, reference, domain, test)
+    domains = _reference_domains(record, reference)
+    coverage_rows = _coverage_rows(record, reference, domains, test)
     write_parquet(output / REFERENCE, reference.reset_index(drop=True))
     record = record.model_copy(
         update={
             "reference_digest": file_digest(output / REFERENCE),
-            "reference_domain": domain,
+            "reference_domains": domains,
             "coverage": tuple(coverage_rows),
             "size": sum(file.stat().st_size for file in (output / REFERENCE, *paths)),
             "quality": _quality(test, record.parameters),
         }
     )
     write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
-    log.info(f"package {record.name}: errors from {record.reference_domain} galaxies")
+    log.info(f"package {record.name}: errors from {' and '.join(domains)} galaxies")
     table = pd.DataFrame(coverage_rows)
     for line in table.to_string(index=False, float_format="{:.3f}".format).splitlines():
         log.info(line)
@@ -251,17 +251,20 @@ def _measure(
     return pd.concat([table, *([pd.concat(parts, ignore_index=True)] if parts else [])], axis=1)
 
 
-def _reference_domain(record: Record, reference: pd.DataFrame) -> str:
-    """The domain errors are taken from: the survey where its labels were trained on and suffice."""
+def _reference_domains(record: Record, reference: pd.DataFrame) -> tuple[str, ...]:
+    """Domains that errors are taken from: those with enough labelled galaxies.
+
+    Simulations need fewer of them, unless survey labels were trained on and suffice.
+    """
     counts = {domain: len(labelled(reference, domain, record.parameters)) for domain in DOMAINS}
     enough = "survey" in record.labels_of and counts["survey"] >= ENOUGH
-    domain = "survey" if enough else "simulated"
-    if counts[domain] < _ENOUGH:
+    needed = "survey" if enough else "simulated"
+    if counts[needed] < _ENOUGH:
         raise DataError(
-            f"package {record.name}: {counts[domain]} {domain} validation galaxies are too few to "
+            f"package {record.name}: {counts[needed]} {needed} validation galaxies are too few to "
             f"measure errors with; {_ENOUGH} are needed"
         )
-    return domain
+    return tuple(one for one in DOMAINS if one == needed or counts[one] >= ENOUGH)
 
 
 def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ...]:
@@ -281,10 +284,10 @@ def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ..
 
 
 def _coverage_rows(
-    record: Record, reference: pd.DataFrame, domain: str, test: pd.DataFrame
+    record: Record, reference: pd.DataFrame, domains: Sequence[str], test: pd.DataFrame
 ) -> list[dict[str, Any]]:
-    """Coverage of both domains' test galaxies by errors from one domain's reference galaxies."""
-    intervals = WidestIntervals.of_reference(reference, domain, record.parameters)
+    """Coverage of both domains' test galaxies by the errors of the package."""
+    intervals = WidestIntervals.of_reference(reference, domains, record.parameters)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
     limits = record.training_ranges["magnitude"]
     edges = [-np.inf, *np.linspace(limits.low, limits.high, _BINS + 1)[1:-1], np.inf]

@@ -91,7 +91,8 @@ class Record(Section):
     method: dict[str, Any]  #: Settings of the training.
     labels_of: tuple[str, ...]  #: Domains whose labels were trained on.
     survey: str  #: Kind of the survey it was adapted to or tested on.
-    reference_domain: str  #: Domain of the reference galaxies that errors come from.
+    #: Domains whose reference galaxies errors come from: the widest of what they give.
+    reference_domains: tuple[str, ...] = Field(min_length=1)
     feature_domains: tuple[str, ...]  #: Domains whose reference galaxies are like the training.
     #: Rows (domain, level, magnitude_low, magnitude_high, n, one share per parameter) measured on
     #: the test galaxies of both domains.
@@ -141,7 +142,7 @@ class Package:
         """Errors from the reference galaxies, the widest of those of each domain."""
         record = self.record
         return WidestIntervals.of_reference(
-            self.reference, record.reference_domain, record.parameters
+            self.reference, record.reference_domains, record.parameters
         )
 
     @cached_property
@@ -248,7 +249,7 @@ def _check_reference(reference: pd.DataFrame, record: Record, path: Path) -> Non
     if not np.isfinite(reference[finite].to_numpy(float)).all():
         raise DataError(f"{path}: holds values that are not finite; make or fetch it again")
     for what, domains in (
-        ("reference_domain", (record.reference_domain,)),
+        *(("reference_domains", (domain,)) for domain in record.reference_domains),
         ("feature_domains", record.feature_domains),
     ):
         count = int(reference["domain"].isin(domains).sum())

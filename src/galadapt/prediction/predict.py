@@ -167,7 +167,7 @@ def _provenance(
         "GA_PSF": f"{prepared.psf.kind} {getattr(prepared.psf, 'path', '')}".strip(),
         "GA_PSFDG": _psf_digest(prepared)[:16] or "none",
         "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
-        "GA_REFER": f"errors from {package.record.reference_domain} galaxies",
+        "GA_REFER": f"errors from {' and '.join(package.record.reference_domains)} galaxies",
         "GA_CITE": package.record.citation,
         "GA_LICNC": package.record.licence,
         **{f"GA_NOT{number:02d}": text for number, text in enumerate(_assumed(prepared), start=1)},

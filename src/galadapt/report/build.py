@@ -236,7 +236,7 @@ def _coverage(package: Path) -> dict[str, Any]:
         )
         return {
             "name": record["name"],
-            "reference": record["reference_domain"],
+            "reference": " and ".join(record["reference_domains"]),
             "networks": len(record["members"]),
             "table": _rows(rows),
             "sentences": [_coverage_verdict(row, record["parameters"]) for row in whole],

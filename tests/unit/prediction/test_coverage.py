@@ -41,7 +41,7 @@ def package(tmp_path):
     reference = columns(galaxies(400, 0.2, 1))
     reference.insert(0, "domain", "survey")
     reference.to_parquet(tmp_path / "reference.parquet")
-    record = {"name": "galaxies/x/y", "parameters": PARAMETERS, "reference_domain": "survey"}
+    record = {"name": "galaxies/x/y", "parameters": PARAMETERS, "reference_domains": ["survey"]}
     (tmp_path / "package.json").write_text(json.dumps(record))
     paths = []
     for seed in (1, 2):

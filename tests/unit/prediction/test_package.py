@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import write_run
 from galadapt.core.errors import DataError
 from galadapt.prediction.ensemble import Ensemble
+from galadapt.prediction.make_package import _reference_domains
 from galadapt.prediction.package import newest_package, read_package
 from galadapt.stamps.format import StampSet
 from galadapt.stamps.preprocess import apply_chain
@@ -35,11 +37,21 @@ def test_ranges_are_those_of_the_training(package, sets):
     assert ranges["ellipticity"].high == train["ellipticity"].max()
 
 
-def test_survey_labels_make_survey_errors(make_package, package):
-    assert read_package(package).record.reference_domain == "simulated"
-    record = read_package(make_package(survey_labels=True)).record
-    assert record.reference_domain == "survey"
-    assert record.labels_of == ("simulated", "survey")
+def test_errors_come_from_every_domain_with_enough_labels(make_package, package):
+    opened = read_package(package)
+    record, reference = opened.record, opened.reference
+    assert record.reference_domains == ("simulated", "survey")
+    survey = reference["domain"] == "survey"
+    truths = [f"{name}_true" for name in record.parameters]
+    unlabelled = reference.copy()
+    unlabelled.loc[survey, truths] = np.nan
+    assert _reference_domains(record, unlabelled) == ("simulated",)
+    few = pd.concat([reference[survey], reference[~survey].iloc[:10]])
+    with pytest.raises(DataError, match="10 simulated validation galaxies are too few"):
+        _reference_domains(record, few)
+    trained = read_package(make_package(survey_labels=True)).record
+    assert trained.labels_of == ("simulated", "survey")
+    assert _reference_domains(trained, few) == ("survey",)
 
 
 def test_the_ensemble_is_the_mean_of_its_members(package, sets):

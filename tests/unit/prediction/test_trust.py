@@ -57,7 +57,7 @@ def record() -> Record:
         method={},
         labels_of=("simulated",),
         survey="mock",
-        reference_domain="simulated",
+        reference_domains=("simulated",),
         feature_domains=("simulated",),
         coverage=(),
         quality=(),
@@ -203,9 +203,9 @@ def test_errors_are_those_of_the_domain_where_networks_do_worse():
         tables.append(table.assign(domain=domain))
     reference = pd.concat(tables)
     places, spread = np.linspace(19.5, 22.5, 20)[:, None], np.zeros((20, 1))
-    both = WidestIntervals.of_reference(reference, "survey", ["magnitude"])
+    both = WidestIntervals.of_reference(reference, ("simulated", "survey"), ["magnitude"])
     assert np.median(both.errors(places, spread, 0.68)) == pytest.approx(0.3, abs=0.06)
-    alone = WidestIntervals.of_reference(reference.iloc[400:], "survey", ["magnitude"])
+    alone = WidestIntervals.of_reference(reference, ("survey",), ["magnitude"])
     assert np.median(alone.errors(places, spread, 0.68)) == pytest.approx(0.1, abs=0.03)
 
 

@@ -43,7 +43,7 @@ def inputs(tmp_path, make_run):
     bins = {"magnitude_low": 20.0, "magnitude_high": None, **dict.fromkeys(PARAMETERS, 0.111)}
     package = {
         "name": "galaxies/asinh/transfer",
-        "reference_domain": "survey",
+        "reference_domains": ["simulated", "survey"],
         "members": [{}, {}],
         "parameters": PARAMETERS,
         "coverage": [
@@ -130,7 +130,7 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     ):
         assert wanted in text, wanted
     assert re.search(r"edge 2 .*neighbours 1", text)
-    assert "2 networks; the errors come from survey validation galaxies" in text
+    assert "2 networks; the errors come from simulated and survey validation galaxies" in text
     assert "simulated 68 % 300 67.1 % 67.1 % 67.1 % 67.1 %" in text
     assert "Share of galaxies inside." in text.split("Do the errors hold?")[-1]
     assert "Choosing without labels" in text
