@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from scipy.special import gammaln
 from scipy.stats import betabinom, dirichlet_multinomial
 
+from galadapt.answers.view import Cell, Place
 from galadapt.answers.votes import judging
 from galadapt.answers.votes.answer import Votes
 from galadapt.answers.votes.distribution import (
@@ -481,6 +483,19 @@ def test_evaluation_calibrates_on_votes_it_may_see() -> None:
     assert list(blind.files["temperatures.csv"]["question"]) == ["smooth", "arms", "odd"]
     parts = pd.DataFrame(blind.breakdown)
     assert set(parts["level"]) == {"smooth", "arms", "odd"}
+
+
+def test_an_answer_that_is_never_predicted_is_told() -> None:
+    alpha = np.full((200, 7), 2.0)
+    votes = drawn(200, alpha)
+    dead = alpha.copy()
+    dead[:, TREE.names.index("arms_no")] = 1e-6
+    assert Predicted(TREE, votes, alpha).metrics(10)["never"] == 0
+    assert Predicted(TREE, votes, dead).metrics(10)["never"] == 1
+    place = Place("full", "tree", "simulated", "votes")
+    view = SimpleNamespace(cell=lambda _, column: Cell({"never": 1.0}.get(column.metric, 0.0)))
+    sentences = list(judging.verdicts(view, [place]))
+    assert any(one.startswith("tree predicts hardly any vote for 1 of") for one in sentences)
 
 
 def test_galaxies_without_votes_are_left_out() -> None:

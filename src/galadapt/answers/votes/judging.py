@@ -188,12 +188,20 @@ def columns(items: Sequence[str]) -> list[Column]:
 
 
 def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
-    """State which method leads, and whether all predictions keep to the tree."""
+    """State which method leads, whether all keep to the tree, and which ones lack an answer."""
     for domain in dict.fromkeys(place.domain for place in places):
         here = [place for place in places if place.domain == domain]
         for metric, name in (("rmse", "RMSE"), ("nll", "NLL")):
             cells = [(place.method, view.cell(place, Column(metric, name, ALL))) for place in here]
             yield best(f"{domain.capitalize()}, {name}", name, cells, smallest=True)
+    for place in places:
+        never = view.cell(place, Column("never", "", ALL)).mean
+        if never > 0:
+            yield (
+                f"{place.method} predicts hardly any vote for {never:.3g} of the answers that "
+                f"volunteers give to {place.domain} galaxies (mean over seeds): if an output has "
+                "died in training, a smaller learning_rate helps."
+            )
     worst = max(view.cell(place, Column("violation", "", ALL)).mean for place in places)
     yield (
         "Largest deviation of any predicted share from the tree (sums of a question from the share "

@@ -34,6 +34,10 @@ _RANK, _REDRAWN = 1, 2
 #: nobody doubts the rest, and intervals of no votes would always hold.
 _EXPECTED = 0.5
 
+#: An answer that volunteers give with at least this mean share is never predicted where the mean
+#: predicted share is below such a part of it.
+_GIVEN, _NEVER = 0.01, 0.05
+
 #: How often votes are drawn from the predictions for the ECE of a calibrated method.
 _DRAWS = 10
 
@@ -123,6 +127,7 @@ class Predicted:
             "ece_calibrated": self.ece_calibrated(bins),
             "ause": self.ause(),
             "violation": self.tree.violation(self.shares),
+            "never": int(((truth >= _GIVEN) & (self.shares.mean(axis=0) < _NEVER * truth)).sum()),
             **self.coverage(slice(None)),
         }
 
