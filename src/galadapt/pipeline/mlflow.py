@@ -25,6 +25,7 @@ import logging
 import math
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -146,6 +147,8 @@ def track(
         client_class, failures = _mlflow()
 
         def mirror(address: str) -> None:
+            if local is not None:
+                store.write_nothing(local)
             with store.impatient():
                 client = client_class(address)
                 client.search_experiments(max_results=1)
@@ -332,7 +335,7 @@ def _mlflow() -> tuple[type[MlflowClient], tuple[type[Exception], ...]]:
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient, (MlflowException, SQLAlchemyError, OSError)
+    return MlflowClient, (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 
 
 def _synchronise(

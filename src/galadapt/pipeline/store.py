@@ -7,6 +7,7 @@ import html
 import importlib.util
 import os
 import re
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -177,6 +178,16 @@ def _first(text: str) -> str:
 def without_credentials(text: str) -> str:
     """Remove the user's part of every address in a text."""
     return re.sub(r"//[^/\s@]+@", "//", text)
+
+
+def write_nothing(path: Path) -> None:
+    """Begin to write to an SQLite store: MLflow would try for minutes what fails here at once.
+
+    Raises:
+        sqlite3.Error: it cannot be opened or written, or is no database.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=15)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
 
 
 def broken(path: Path, error: Exception) -> bool:
