@@ -37,10 +37,11 @@ _VEGA_ARCHIVES = ("WISE", "2MASS", "WFCAM", "VIRCAM", "UKIDSS", "VISTA")
 
 #: AB minus Vega magnitudes by band [mag].
 _VEGA_OFFSETS = {
-    # HST: differences of the zero points in the instruments' handbooks (STScI, 2012 to 2020).
+    # HST, differences of STScI's zero points: WFC3/IR of 6 March 2012; ACS/WFC of 1 April 2016, by
+    # the calibration of Bohlin (2016, AJ 152, 60), from the documentation of acstools.acszpt 1.0.
     **{"F098M": 0.562, "F105W": 0.645, "F110W": 0.760, "F125W": 0.901, "F140W": 1.076},
-    **{"F160W": 1.251, "F435W": -0.102, "F475W": -0.094, "F606W": 0.088, "F775W": 0.391},
-    **{"F814W": 0.424, "F850LP": 0.525},
+    **{"F160W": 1.251, "F435W": -0.098, "F475W": -0.093, "F606W": 0.093, "F775W": 0.395},
+    **{"F814W": 0.427, "F850LP": 0.526},
     # 2MASS: Blanton & Roweis (2007). WISE: the explanatory supplement, IV.4.h.
     **{"2MASS J": 0.91, "2MASS H": 1.39, "2MASS K": 1.85, "2MASS KS": 1.85},
     **{"WISE 1": 2.699, "WISE 2": 3.339, "WISE 3": 5.174, "WISE 4": 6.620},
@@ -297,6 +298,9 @@ def _vega_offset(cards: Cards) -> tuple[str, float | None]:
     band = ""
     for name in ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "BAND", "PHOTMODE"):
         band = band or ("" if "CLEAR" in (text := cards.text(name).upper()) else text)
+    # NICMOS has other filters by the names F110W and F160W.
+    if any("NICMOS" in cards.text(name).upper() for name in ("INSTRUME", "PHOTMODE")):
+        return band, None
     for word in re.split(r"[\s,/_]+", band):
         if word in _VEGA_OFFSETS:
             return word, _VEGA_OFFSETS[word]

@@ -246,6 +246,11 @@ def test_every_zero_point_is_that_of_ab_magnitudes(tmp_path, plain, catalogue, c
         ({"ABZP": None, "MAGZPT": 24.6, "PHOTSYS": "luptitude"}, "PHOTSYS = 'luptitude'"),
         ({"MAGSYS": "VEGA"}, "ABZP is an AB zero point but MAGSYS = 'VEGA'; give zero_point"),
         ({"ABZP": None, "MAGZP": 20.5, "TELESCOP": "WISE"}, "as TELESCOP = 'WISE'"),
+        (
+            {"ABZP": None, "MAGZPT": 22.15, "MAGSYS": "VEGA"}
+            | {"INSTRUME": "NICMOS", "FILTER": "F160W"},
+            "MAGZPT = 22.15 is no AB zero point",
+        ),
     ],
 )
 def test_other_systems_are_refused(tmp_path, cards, message):
@@ -253,6 +258,39 @@ def test_other_systems_are_refused(tmp_path, cards, message):
     _refused(message, path)
     with open_mosaic(path, zero_point=25.0) as mosaic:
         assert mosaic.zero_point == 25.0
+
+
+@pytest.mark.parametrize(
+    ("instrument", "band", "in_ab", "in_vega"),
+    [
+        # STScI's tables of zero points: WFC3/IR, 6 March 2012; ACS/WFC, 1 April 2016.
+        ("WFC3", "F098M", 25.6674, 25.1057),
+        ("WFC3", "F105W", 26.2687, 25.6236),
+        ("WFC3", "F110W", 26.8223, 26.0628),
+        ("WFC3", "F125W", 26.2303, 25.3293),
+        ("WFC3", "F140W", 26.4524, 25.3761),
+        ("WFC3", "F160W", 25.9463, 24.6949),
+        ("ACS", "F435W", 25.665, 25.763),
+        ("ACS", "F475W", 26.056, 26.149),
+        ("ACS", "F606W", 26.498, 26.405),
+        ("ACS", "F775W", 25.667, 25.272),
+        ("ACS", "F814W", 25.944, 25.517),
+        ("ACS", "F850LP", 24.858, 24.332),
+        # Hewett et al. (2006), table 7; Gonzalez-Fernandez et al. (2018), appendix D.
+        *(("WFCAM", *row, 0) for row in {"Z": 0.528, "Y": 0.634, "J": 0.938}.items()),
+        *(("WFCAM", *row, 0) for row in {"H": 1.379, "K": 1.900}.items()),
+        *(("VIRCAM", *row, 0) for row in {"Z": 0.502, "Y": 0.600, "J": 0.916}.items()),
+        *(("VIRCAM", *row, 0) for row in {"H": 1.366, "Ks": 1.827}.items()),
+        # The explanatory supplement of WISE, IV.4.h; Blanton & Roweis (2007).
+        *(("WISE", *row, 0) for row in {"1": 2.699, "2": 3.339, "3": 5.174, "4": 6.620}.items()),
+        *(("2MASS", *row, 0) for row in {"J": 0.91, "H": 1.39, "K": 1.85}.items()),
+    ],
+)
+def test_vega_offsets_are_those_published(tmp_path, instrument, band, in_ab, in_vega):
+    cards = {"INSTRUME": instrument, "FILTER": band, "MAGSYS": "VEGA", "MAGZPT": 1 + in_vega}
+    path = write_plain(tmp_path / "image.fits", ABZP=None, **cards)
+    with open_mosaic(path) as mosaic:
+        assert mosaic.zero_point == pytest.approx(1 + in_ab, abs=6e-4)
 
 
 def test_a_zero_point_of_nothing_is_none(tmp_path):
