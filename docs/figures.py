@@ -1,7 +1,7 @@
-"""Draw the README's picture from a finished demo: python docs/figures.py results.
+"""Draw the README's picture: python docs/figures.py results/presets/ablation_realism_cosmos.
 
-Predicted against catalogue values of the survey's test galaxies, by networks that know simulations
-only, and by networks that were adapted to the survey; the mean prediction of the seeds.
+Predicted against catalogue values of real galaxies, by networks trained on simple simulations and
+by those trained on simulations adapted to the survey; the mean prediction of the seeds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from galadapt.core.quantity import SERSIC
 from galadapt.plots.style import COLOURS, drawing, without_values
 
 HERE = Path(__file__).parent
+PRESET = Path("results") / "presets" / "ablation_realism_cosmos"
 
-#: Methods of the default experiment, and what they are.
-ROWS = {
-    "baseline": "simple\nsimulations",
-    "baseline_realistic": "realistic\nsimulations",
-    "transfer": "fine-tuned on\nsurvey labels",
-}
+#: Methods of the preset, and what they were trained on.
+ROWS = {"naive": "simple\nsimulations", "galaxies_residual": "simulations\nlike the survey"}
 
 
 def survey_galaxies(folder: Path) -> pd.DataFrame:
@@ -51,7 +48,7 @@ def before_and_after(results: Path, output: Path) -> None:
             table = survey_galaxies(folder)
             for panel, quantity in zip(line, SERSIC, strict=True):
                 true, predicted = columns(table, quantity.name)
-                colour = COLOURS["survey" if name == "baseline" else "simulated"]
+                colour = COLOURS["survey" if name == next(iter(rows)) else "simulated"]
                 scatter_panel(panel, true, predicted, colour)
                 if name == next(reversed(rows)):
                     panel.set_xlabel(f"catalogue {quantity.axis}")
@@ -66,5 +63,5 @@ def before_and_after(results: Path, output: Path) -> None:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    arguments.add_argument("results", type=Path, nargs="?", default=PRESET)
     before_and_after(arguments.parse_args().results, HERE / "_static" / "before_and_after.png")

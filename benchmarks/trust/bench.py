@@ -171,7 +171,10 @@ def print_offenders(table: pd.DataFrame) -> None:
 
 
 def print_grids(table: pd.DataFrame) -> None:
-    """Compare every grid with the plain one: differences in errors, and flags."""
+    """Compare every grid with the plain one: differences in their common error, and flags.
+
+    Each image has noise of its own: of right errors 68 % of the differences lie within one.
+    """
     by_set = {name: here.set_index("id") for name, here in table.groupby("set")}
     plain = by_set.get("plain, white")
     if plain is None:
@@ -183,10 +186,13 @@ def print_grids(table: pd.DataFrame) -> None:
         shares = []
         for parameter in PARAMETERS:
             column = COLUMN.get(parameter, parameter)
-            apart = (other[column] - plain[column]).abs() / plain[f"{column}_err"]
+            error = np.hypot(other[f"{column}_err"], plain[f"{column}_err"])
+            apart = (other[column] - plain[column]).abs() / error
             shares.append(f"{parameter} {float((apart.dropna() <= 1).mean()):.2f}")
         same = float((other["flags"] == plain["flags"]).mean())
-        print(f"{name}: within one error of plain: {', '.join(shares)}; same flags {same:.2f}")
+        print(
+            f"{name}: within one common error of plain: {', '.join(shares)}; same flags {same:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ from galadapt.prediction.package import Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.simulation.sersic import scale
 
-#: Meshes of the background [px]: wide, so that they do not take the wings of large galaxies.
-_MESH = 64
+#: Meshes of the background are so wide, in pixels and in widths of the PSF (FWHM): where pixels are
+#: fine, galaxies cover many, and narrow meshes would take their wings for sky.
+_MESH, _MESH_WIDTHS = 64, 20
 
 #: Share of a stamp that may be missing or bad; the network is given which pixels are.
 _BAD = 0.9
@@ -196,7 +197,9 @@ def _record(general: GeneralPackage, facts: ImageFacts, psf: Psf, width: float) 
         psf=psf,
         psf_fwhm=width,
         extraction=Extraction(
-            background_box=_MESH, max_bad_fraction=_BAD, max_neighbour_fraction=1.0
+            background_box=max(_MESH, round(_MESH_WIDTHS * width / facts.pixel_scale)),
+            max_bad_fraction=_BAD,
+            max_neighbour_fraction=1.0,
         ),
         beyond_edges=True,
         noise_is_input=True,
