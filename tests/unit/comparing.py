@@ -19,7 +19,12 @@ NAMES = {
 }
 
 
-def compared(runs: Sequence[Path], folder: Path, of_task: str = "galaxies") -> dict[str, Path]:
+def compared(
+    runs: Sequence[Path],
+    folder: Path,
+    of_task: str = "galaxies",
+    adapted: Sequence[str] | None = None,
+) -> dict[str, Path]:
     """Compare runs as the pipeline does, and return where every form lies."""
     paths = {key: folder / name for key, name in NAMES.items()}
     words = task(of_task).words
@@ -29,5 +34,6 @@ def compared(runs: Sequence[Path], folder: Path, of_task: str = "galaxies") -> d
         words.published,
         words.work,
         **paths,
+        adapted=adapted,
     )
     return paths

@@ -58,39 +58,112 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
 
 
-def best(
-    place: str, figure: str, candidates: Sequence[tuple[str, Cell]], smallest: bool = False
-) -> str:
-    """State which method is best in a figure and by how much, or that the data do not tell.
+@dataclass(frozen=True)
+class _Contest:
+    """The two methods that come first in one figure."""
+
+    leader: str
+    first: Cell
+    follower: str
+    second: Cell
+
+    @property
+    def difference(self) -> float:
+        return abs(self.first.mean - self.second.mean)
+
+    @property
+    def margin(self) -> float:
+        """Error of the difference: both errors (seeds and test set), added in quadrature.
+
+        Methods share the test set, so that the bootstrap's part is an upper limit.
+        """
+        return math.hypot(self.first.error, self.second.error)
+
+    @property
+    def open(self) -> bool:
+        """Whether the difference is not significant."""
+        return self.margin > 0 and self.difference <= CLEAR * self.margin
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Both figures with their errors."""
+        first, second = (f"{number(c.mean)} ± {c.error:.3f}" for c in (self.first, self.second))
+        return first, second
+
+
+#: What methods are ranked by: how sentences name the figure, and the method's name and value.
+Figure = tuple[str, Sequence[tuple[str, Cell]]]
+
+
+def best(place: str, measure: str, figures: Sequence[Figure], smallest: bool = False) -> list[str]:
+    """State which method is best in each figure and by how much, or that the data do not tell.
 
     A method is called best only if it is ahead of the next one by `CLEAR` times the error of the
-    difference: both errors (seed scatter and bootstrap of the test set) combined in quadrature.
-    Methods share the test set, so the bootstrap's part is on the safe side. Larger figures are
-    better unless `smallest`; NaN is left out.
+    difference. Figures in which none is share a sentence. Larger figures are better unless
+    `smallest`; NaN is left out.
+
+    Args:
+        place: Where the figures were measured.
+        measure: What the figures are values of, such as R²; "": their names state it.
+        figures: Name of each figure, such as the quantity, and the values of the methods.
+        smallest: Whether smaller is better.
     """
+    contests = {name: _contest(candidates, smallest) for name, candidates in figures}
+    undecided = {name: one for name, one in contests.items() if one is not None and one.open}
+    together = len(undecided) > 1
+    sentences = [
+        _verdict(place, name, measure or name, one, smallest)
+        for name, one in contests.items()
+        if not (together and name in undecided)
+    ]
+    return [*sentences, *(_undecided(place, measure, undecided) if together else ())]
+
+
+def _contest(candidates: Sequence[tuple[str, Cell]], smallest: bool) -> _Contest | None:
     known = [(name, cell) for name, cell in candidates if not math.isnan(cell.mean)]
     ranked = sorted(known, key=lambda one: one[1].mean if smallest else -one[1].mean)
-    if len(ranked) < 2:
-        return f"{place}: fewer than two methods have a defined {figure}."
-    (leader, first), (follower, second) = ranked[:2]
-    difference, margin = abs(first.mean - second.mean), math.hypot(first.error, second.error)
-    if margin == 0:
+    return _Contest(*ranked[0], *ranked[1]) if len(ranked) > 1 else None
+
+
+def _verdict(place: str, name: str, measure: str, one: _Contest | None, smallest: bool) -> str:
+    place = f"{place}, {name}"
+    if one is None:
+        return f"{place}: fewer than two methods have a defined {measure}."
+    ours, theirs = one.pair
+    if one.difference == 0:
+        both = f"{one.leader} and {one.follower}"
+        return f"{place}: {both} have the same {measure}, {number(one.first.mean)}."
+    if one.margin == 0:
         return (
-            f"{place}: {leader} leads {follower} ({figure} {number(first.mean)} against "
-            f"{number(second.mean)}); without error bars this is no ranking."
+            f"{place}: {one.leader} leads {one.follower} ({measure} {number(one.first.mean)} "
+            f"against {number(one.second.mean)}); without error bars this is no ranking."
         )
-    ours, theirs = (f"{number(cell.mean)} ± {cell.error:.3f}" for cell in (first, second))
-    if difference > CLEAR * margin:
-        side = "below" if smallest else "above"
+    if one.open:
         return (
-            f"{place}: {leader} is best ({figure} {ours}), {number(difference)} {side} {follower} "
-            f"({theirs})."
+            f"{place}: no clear best. {one.leader} ({measure} {ours}) and {one.follower} "
+            f"({theirs}) differ by {number(one.difference)}, less than {CLEAR:g} times the error "
+            f"of that difference ({one.margin:.3f})."
         )
+    side = "below" if smallest else "above"
     return (
-        f"{place}: no clear best. {leader} ({figure} {ours}) and {follower} ({theirs}) differ by "
-        f"{number(difference)}, less than {CLEAR:g} times the error of that difference "
-        f"({margin:.3f})."
+        f"{place}: {one.leader} is best ({measure} {ours}), {number(one.difference)} {side} "
+        f"{one.follower} ({theirs})."
     )
+
+
+def _undecided(place: str, measure: str, contests: Mapping[str, _Contest]) -> Iterator[str]:
+    """State once that several figures have no clear best, then which methods come first."""
+    *names, last = contests
+    listed = f"{', '.join(names)} and {last}"
+    yield (
+        f"{place}: no clear best in {f'{measure} ({listed})' if measure else listed}. The first "
+        f"two methods differ by less than {CLEAR:g} times the error of that difference."
+    )
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for name, one in contests.items():
+        pairs.setdefault((one.leader, one.follower), []).append(f"{name} ({', '.join(one.pair)})")
+    for (leader, follower), parts in pairs.items():
+        yield f"{place}: {leader} before {follower} in {', '.join(parts)}."
 
 
 @dataclass(frozen=True)
@@ -226,13 +299,14 @@ class View:
         published: pd.DataFrame,
         work: str,
         simulations: Mapping[str, str] | None = None,
+        adapted: Sequence[str] | None = None,
     ) -> None:
         """Arrange the tidy tables of `galadapt.evaluation.compare` and published figures.
 
         `simulations` names the simulation of each method whose simulated test set is another
-        than the experiment's.
+        than the experiment's; `adapted` names the methods that adapt a network (None: all).
         """
-        self._simulations = simulations or {}
+        self._simulations, self._adapted = simulations or {}, adapted
         self.work, self.breakdown = work, breakdown
         self.published, self._judging = published, judging
         keys = ("variant", "method", "domain", "item", "metric")
@@ -273,6 +347,10 @@ class View:
 
         ends = (of(f"{column.metric}_{end}")[0] for end in ("low", "high"))
         return Cell(*of(column.metric), *ends)
+
+    def adapts(self, place: Place) -> bool:
+        """Whether the method of a row adapts a network to the survey."""
+        return self._adapted is None or place.method in self._adapted
 
     def test_set(self, place: Place) -> str:
         """Name a test set, with its item where rows differ in theirs."""
@@ -340,7 +418,7 @@ class View:
         if column.of_run and not first:
             return ""
         if column.digits is not None and not math.isnan(cell.mean):
-            return f"{cell.mean:.{column.digits}f}"
+            return f"{cell.mean:,.{column.digits}f}"
         return cell.text
 
     def _published_lines(self, rows: pd.DataFrame) -> list[Line]:
@@ -368,7 +446,7 @@ class View:
                 [
                     place.method,
                     self.test_set(place),
-                    f"{self.counted(place):.0f}",
+                    f"{self.counted(place):,.0f}",
                     *(self.cell(place, column).interval for column in shown),
                 ],
                 place.domain,

@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from galadapt.answers.view import Cell, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv, write_text
+from galadapt.core.quantity import label_of
 from galadapt.evaluation.candidates import (
     CRITERIA,
     FEWEST,
@@ -134,7 +135,7 @@ def _html(candidates: pd.DataFrame, table: pd.DataFrame, figures: Figures, surve
         criteria=CRITERIA,
         heads=[
             figures.title,
-            *(f"{title} {name.replace('_', ' ')}" for name in figures.items[1:] and figures.items),
+            *(f"{title} {label_of(name)}" for name in figures.items[1:] and figures.items),
         ],
         title=figures.title,
         candidates=candidates.to_dict("records"),

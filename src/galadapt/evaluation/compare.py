@@ -37,6 +37,7 @@ def compare(
     metrics_folder: Path,
     plot: Path,
     simulations: Mapping[str, str] | None = None,
+    adapted: Sequence[str] | None = None,
 ) -> None:
     """Write every form of the comparison.
 
@@ -57,6 +58,8 @@ def compare(
             plots``.
         simulations: {method: its simulation}, of those that are tested on another simulated set
             than the experiment's.
+        adapted: Methods that adapt a network, of which tables state how much of the baseline's
+            loss they recover; None: all.
 
     Raises:
         DataError: no run, a run twice, runs of several tasks, or metrics of another shape.
@@ -65,7 +68,7 @@ def compare(
     tidy = over_seeds(pd.DataFrame([row for run in runs for row in _rows(run)]), COLUMNS)
     parts = _parts(runs, breakdowns)
     judging = registry.judging(runs[0].kind)
-    view = View(tidy, parts, judging, read_published(published), work, simulations)
+    view = View(tidy, parts, judging, read_published(published), work, simulations, adapted)
     write_csv(breakdown, parts)
     write_text(text, _text(view, judging.NOTE))
     write_text(markdown, _markdown(view, judging.NOTE))

@@ -34,6 +34,18 @@ def simulation_of(method: str, settings: Mapping[str, Settings]) -> str:
     return next((str(name) for name in named if name), "")
 
 
+def adapts(method: str, settings: Mapping[str, Settings]) -> bool:
+    """Tell whether a method adapts a network to the survey; as `label_free`.
+
+    It does if the network learned from simulated stamps and, beside them, from survey stamps or
+    from another simulation than the experiment's. An estimator is no network.
+    """
+    if settings[method].get("learner", {}).get("kind") == "sklearn":
+        return False
+    domains = {name for one in _lineage(method, settings) for name in one["domains"]}
+    return "simulated" in domains and ("survey" in domains or bool(simulation_of(method, settings)))
+
+
 def _lineage(method: str, settings: Mapping[str, Settings]) -> Iterator[Settings]:
     """Yield the settings of a method, of that it builds on, of that one's and so on."""
     seen: set[str] = set()

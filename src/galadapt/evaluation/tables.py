@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -29,14 +29,23 @@ def text_table(head: Sequence[str], body: Sequence[Sequence[str]], names: int = 
 
 
 def render_html(
-    template: str, package: str = "galadapt.evaluation", trim: bool = False, **values: Any
+    template: str,
+    package: str = "galadapt.evaluation",
+    trim: bool = False,
+    frames: Mapping[str, str] | None = None,
+    **values: Any,
 ) -> str:
     """Render a template beside a module of `package`; `trim` removes the lines of its statements.
 
-    The caller is in that package: its code digest covers the files beside it that it names.
+    `frames` are templates that it extends, by their names. The caller is in that package: its code
+    digest covers the files beside it that it names.
     """
     source = resources.files(package).joinpath(template).read_text("utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=trim, lstrip_blocks=trim
+        loader=jinja2.DictLoader(frames or {}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=trim,
+        lstrip_blocks=trim,
     )
     return environment.from_string(source).render(**values)

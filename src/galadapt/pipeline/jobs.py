@@ -12,7 +12,7 @@ from typing import Any
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.stage import Paths, Settings, Stage
-from galadapt.evaluation.labels import simulation_of
+from galadapt.evaluation.labels import adapts, simulation_of
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import TASKS
 from galadapt.tasks.registry import task as task_named
@@ -55,9 +55,10 @@ def find(name: str) -> Stage:
 def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     """Collect what one job of a stage depends on; see `galadapt.core.stage.Stage.settings`.
 
-    A stage may read three values as if they were keys of the experiment: `quantities`, the records
+    A stage may read four values as if they were keys of the experiment: `quantities`, the records
     of what the task measures; `survey_kind`, empty where the survey has no kinds; `learned_from`,
-    the further simulation of each method, empty for the experiment's own.
+    the further simulation of each method, empty for the experiment's own; `adapted`, the methods
+    that adapt a network to the survey.
     """
     stage = find(full_name(config.task, name))
     config = config.seen_by(wildcards)
@@ -66,6 +67,7 @@ def settings(config: Experiment, name: str, **wildcards: Any) -> Settings:
     values["survey_kind"] = getattr(getattr(config, "survey", None), "kind", "")
     of_methods = values["method_settings"]
     values["learned_from"] = {name: simulation_of(name, of_methods) for name in config.methods}
+    values["adapted"] = [name for name in config.methods if adapts(name, of_methods)]
     values["quantities"] = [quantity.to_dict() for quantity in task_named(config.task).quantities]
     return stage.settings(values, wildcards, loaded, of_task(config.task).values())
 

@@ -31,7 +31,16 @@ from galadapt.tasks.registry import task as task_named
 #: All that an experiment is, as plain values.
 Configuration = Annotated[
     dict[str, Any],
-    Whole(without=(*NON_RESULT_SECTIONS, "quantities", "survey_kind", "learned_from", "measure")),
+    Whole(
+        without=(
+            *NON_RESULT_SECTIONS,
+            "quantities",
+            "survey_kind",
+            "learned_from",
+            "adapted",
+            "measure",
+        )
+    ),
 ]
 
 
@@ -168,6 +177,7 @@ def run_figures(
 def comparison(
     task: str,
     learned_from: dict[str, str],
+    adapted: list[str],
     metrics: Inputs,
     breakdowns: Inputs,
     comparison: Output,
@@ -195,6 +205,7 @@ def comparison(
         metrics_folder=summary[0].parent,
         plot=plot,
         simulations=learned_from,
+        adapted=adapted,
     )
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from galadapt.core.files import atomic
-from galadapt.plots.values import values
+from galadapt.plots.values import HEAT_MAP, values
 
 #: Whether figures are written with their values beside them.
 _WITH_VALUES: ContextVar[bool] = ContextVar("with_values", default=True)
@@ -207,7 +207,7 @@ def heat_map(
 ) -> None:
     """Draw shares from 0 to 1 as blues with a text in each cell; NaN is grey."""
     colour_map = mpl.colormaps["Blues"].with_extremes(bad="#eeeeee")
-    panel.imshow(shares, cmap=colour_map, vmin=0, vmax=1, aspect="auto")
+    panel.imshow(shares, cmap=colour_map, vmin=0, vmax=1, aspect="auto", gid=HEAT_MAP)
     for i, line in enumerate(texts):
         for j, text in enumerate(line):
             dark = shares[i, j] > 0.55

@@ -12,14 +12,18 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
+#: What marks an image as a map of shares from 0 to 1, with names along both axes.
+HEAT_MAP = "heat map"
+
 #: Columns; the last four are the ends of error bars.
 COLUMNS = ["panel", "x_axis", "y_axis", "series", "x", "y", "x_low", "x_high", "y_low", "y_high"]
 
 
 def values(figure: Figure) -> pd.DataFrame:
-    """Collect points, lines, error bars, bars and histograms of all panels, with `COLUMNS`.
+    """Collect points, lines, error bars, bars, histograms and heat maps, with `COLUMNS`.
 
-    Pictures, bands and lines of reference across a whole panel are left out.
+    A cell of a heat map has its row as `series`, its column as `x` and its share as `y`. Pictures,
+    bands and lines of reference across a whole panel are left out.
     """
     rows = []
     for number, axes in enumerate(figure.axes, start=1):
@@ -33,7 +37,23 @@ def values(figure: Figure) -> pd.DataFrame:
                 if named and nearest in named:
                     place[name] = named[nearest]
             rows.append([*about, series, *(_short(place.get(key, "")) for key in COLUMNS[4:])])
+        for row, column, share in _cells(axes):
+            rows.append([*about[:2], "share", row, column, _short(share), "", "", "", ""])
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _cells(axes: Any) -> Iterator[tuple[str, str, float]]:
+    """Yield row, column and value of each cell of a heat map that has a value."""
+    for image in axes.images:
+        if image.get_gid() == HEAT_MAP:
+            # Also of labels that are hidden.
+            across, down = (
+                axis.get_major_formatter().format_ticks(axis.get_ticklocs())
+                for axis in (axes.xaxis, axes.yaxis)
+            )
+            shares: np.ndarray = np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan)
+            for i, j in zip(*np.nonzero(np.isfinite(shares)), strict=True):
+                yield down[i], across[j], shares[i, j]
 
 
 def _short(value: Any) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,9 @@ def write_page(
     pictures = {one.row: _picture(one) for one in pictured(prepared, raw, rows)}
     flags = table["flags"].to_numpy(int)
     measured = (flags & int(Flag.NO_STAMP)) == 0
-    page = render_html(
+    page = framed(
         "page.html",
         "galadapt.prediction",
-        trim=True,
         title=notes.get("GA_INPUT", "") or "catalogue",
         count=len(table),
         measured=int(measured.sum()),
@@ -89,6 +89,13 @@ def write_page(
     )
     write_text(output, page)
     log.info(f"{output}: page of {len(table)} objects, {len(pictures)} with pictures")
+
+
+def framed(template: str, package: str, **values: Any) -> str:
+    """Render a template in the frame that the pages of catalogues share."""
+    frame = resources.files("galadapt.prediction").joinpath("frame.html").read_text("utf-8")
+    frames = {"frame.html": frame}
+    return render_html(template, package, trim=True, frames=frames, **values)
 
 
 def _chosen(table: pd.DataFrame) -> np.ndarray:

@@ -21,7 +21,7 @@ from galadapt.answers.classes.groups import survey_predictions
 from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
-from galadapt.core.quantity import label_of
+from galadapt.core.quantity import QUANTITIES, label_of
 from galadapt.evaluation.labels import simulation_of
 from galadapt.evaluation.runs import Metrics
 from galadapt.evaluation.tables import render_html
@@ -177,7 +177,25 @@ def _reasons(table: pd.DataFrame) -> pd.DataFrame:
     counts = table["reason"].value_counts()
     # Equal counts in a fixed order, or the page's bytes would depend on the table's order.
     ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    ordered = [(label_of(str(reason)), count) for reason, count in ordered]
     return pd.DataFrame(ordered, columns=["reason", "objects"])
+
+
+#: How rows of the table of cuts are named that are not about a quantity.
+_CUTS = {"catalog": "whole catalogue", "signal_to_noise": "signal-to-noise ratio"}
+
+#: What conditions of that table are written with, in words and symbols.
+_CONDITIONS = {
+    **{"<=": "≤", ">=": "≥", r"\bsn\b": "S/N"},
+    **{rf"\b{name}\b": label_of(name) for name in QUANTITIES},
+}
+
+
+def _cuts(table: pd.DataFrame) -> pd.DataFrame:
+    cuts = table.assign(cut=[_CUTS.get(name, label_of(name)) for name in table["cut"]])
+    if "condition" in cuts:
+        cuts["condition"] = cuts["condition"].replace(_CONDITIONS, regex=True)
+    return cuts
 
 
 def _frames(table: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +211,7 @@ def _frames(table: pd.DataFrame) -> pd.DataFrame:
 
 #: What of a table is shown: its heading, the columns it needs, and how it is condensed.
 TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFrame]]] = {
-    "cuts": ("Cuts on the catalogue", ("cut", "removed"), lambda table: table),
+    "cuts": ("Cuts on the catalogue", ("cut", "removed"), _cuts),
     "rejected": ("Objects rejected when stamps were cut", ("reason",), _reasons),
     "frames": (
         "Frames and their stars",
@@ -293,8 +311,8 @@ def _run_row(folder: Path, simulations: Mapping[str, str]) -> dict[str, Any]:
             "method": run["method"],
             "seed": run["seed"],
             "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
-            "parameters": run.get("parameter_count", "?"),
-            "n": {name: int(metrics.value(name, first, "n")) for name in metrics.domains},
+            "parameters": f"{run['parameter_count']:,}" if "parameter_count" in run else "",
+            "n": {name: f"{int(metrics.value(name, first, 'n')):,}" for name in metrics.domains},
             "sets": {
                 name: f"simulated ({simulations[run['method']]})"
                 if name == "simulated" and simulations.get(run["method"])

@@ -41,9 +41,9 @@ CAPTIONS = {
     ),
     "feature_maps": (
         "Pixels, and features of each method (first seed), of simulated and survey test stamps: "
-        "first two principal components, and below, where `feature_space.umap` is on, a UMAP "
+        "first two principal components, and below, if feature_space.umap is set, a UMAP "
         "embedding. AUC: how well a linear classifier separates the domains in all dimensions "
-        "(0.5: not at all). Of methods that read the same features the first stands for all."
+        "(0.5: not at all). Of methods that use the same features only the first is shown."
     ),
     "feature_dimensions": (
         "Features of each method against the number of dimensions kept. Explained variance: the "

@@ -115,7 +115,7 @@ def ablation(
                     known = (mean - std)[np.isfinite(mean)]
                     lowest = min([lowest, *known.clip(min=_FLOOR)])
                 panel.set_xscale("symlog", linthresh=smallest)
-                panel.set_xticks(numbers, [f"{n:,}".replace(",", " ") for n in numbers])
+                panel.set_xticks(numbers, [f"{n:,}" for n in numbers])
                 panel.minorticks_off()
                 air = 0.06 * (1 - lowest)
                 panel.set(xlim=(left, 1.6 * max(numbers)), ylim=(lowest - air, 1 + air))

@@ -191,7 +191,8 @@ def feature_dimensions(measured: Sequence[Measured], output: Path) -> None:
                 panel.set_ylim(bottom=0)
             elif metric.startswith("neighbours"):
                 panel.set_ylim(max(panel.get_ylim()[0], -0.3), min(panel.get_ylim()[1], 1.02))
-        axes[0, 0].plot([], [], color="#777777", ls="--", label="dashed: survey")
+        if any("survey" in one.features.domains for one in measured):
+            axes[0, 0].plot([], [], color="#777777", ls="--", label="dashed: survey")
         legend_below(figure, axes[0, 0], 6)
 
 
@@ -252,9 +253,7 @@ def contact_sheet(
         axes,
     ):
         if not sheets:
-            axes[0, 0].text(
-                0, 0.5, "no such stamp", transform=axes[0, 0].transAxes, color="#777777"
-            )
+            axes[0, 0].text(0, 0.5, "none", transform=axes[0, 0].transAxes, color="#777777")
         for line, (method, rows) in zip(axes, sheets, strict=False):
             for panel, row in zip(line, rows.to_dict("records"), strict=False):
                 show_stamp(panel, stamps[row["id"]], f"{row['id']}: {row['distance']:.2f}")

@@ -35,14 +35,9 @@ def class_words(title: str, lead: str, work: str, published: Path) -> Words:
 def _class_facts(configuration: Configuration) -> Facts:
     """State where the stamps of a task with classes come from."""
 
-    def domain(name: str) -> str:
-        return "none" if configuration.get(name) is None else str(configuration[name]["kind"])
-
-    return [
-        ("Task", str(configuration["task"])),
-        ("Simulated", domain("simulated")),
-        ("Own images", domain("survey")),
-    ]
+    sources = {"simulated": "simulated", "survey": "your own"}
+    used = [text for name, text in sources.items() if configuration.get(name) is not None]
+    return [("Task", str(configuration["task"])), ("Images", " and ".join(used))]
 
 
 def _class_caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:

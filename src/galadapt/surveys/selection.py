@@ -42,7 +42,7 @@ def select(
     finite = np.isfinite(objects[known.intersection(_NEEDED)].to_numpy(float)).all(axis=1)
     positive = ~(objects["sersic_index"] <= 0) & ~(objects["effective_radius"] <= 0)
     conditions: list[tuple[str, str, pd.Series]] = [
-        ("fit", "GALFIT gave finite, positive values", has_fit & finite & positive),
+        ("fit", "the fit has finite, positive values", has_fit & finite & positive),
         ("flag", f"flag <= {selection.max_flag}", objects["flag"] <= selection.max_flag),
     ]
     for name in (name for name in PARAMETERS if name in known):

@@ -18,7 +18,7 @@ from galadapt.tasks.registry import task
 
 @pytest.fixture
 def tables(tmp_path):
-    return lambda runs: compared(runs, tmp_path / "tables")
+    return lambda runs, **others: compared(runs, tmp_path / "tables", **others)
 
 
 def test_published_figures_are_the_seven_rows_of_the_work():
@@ -98,8 +98,30 @@ def test_a_best_method_is_named_only_beyond_the_error_bars(tables, make_run, hal
     edit_r2(runs[0], 0.80, half_width)
     edit_r2(runs[1], 0.85, half_width)
     text = tables(runs)["text"].read_text()
-    # Each quantity, and the mean of all.
-    assert text.count(verdict) == len(PARAMETERS) + 1
+    # Each quantity, and the mean of all; where none is best, they share a sentence.
+    shared = verdict == "no clear best"
+    assert text.count(verdict) == (1 if shared else len(PARAMETERS) + 1)
+    if shared:
+        assert "R² (the mean of the 4 quantities, magnitude, effective radius, Sérsic" in text
+        assert text.count("transfer before baseline in") == 1
+
+
+def test_methods_that_come_first_are_named_where_none_is_best(tables, make_run):
+    runs = [make_run(method="baseline"), make_run(method="transfer")]
+    edit_r2(runs[0], 0.80, 0.2)
+    edit_r2(runs[1], 0.85, 0.2)
+    change(
+        runs[1],
+        lambda row: (
+            0.7
+            if (row["domain"], row["split"], row["item"], row["metric"])
+            == ("survey", "test", "ellipticity", "r2")
+            else row["value"]
+        ),
+    )
+    text = tables(runs)["text"].read_text()
+    assert "baseline before transfer in ellipticity (0.800 ± 0.200, 0.700 ± 0.200)." in text
+    assert "transfer before baseline in the mean of the 4 quantities (0.812 ±" in text
 
 
 def test_the_share_of_the_loss_recovered_is_said_only_for_an_established_loss(tables, make_run):
@@ -111,7 +133,16 @@ def test_the_share_of_the_loss_recovered_is_said_only_for_an_established_loss(ta
     assert "R² of the baseline from simulated to survey: magnitude 1.000 to 0.200" in text
     assert "loss recovered by transfer: magnitude 75 %, effective radius 75 %" in text
     edit_r2(runs[0], 0.99, 0.2)
-    assert "nothing to recover" in tables(runs)["text"].read_text()
+    assert "no recovered share" in tables(runs)["text"].read_text()
+
+
+def test_only_methods_that_adapt_a_network_recover_a_loss(tables, make_run):
+    runs = [make_run(method=name) for name in ("baseline", "transfer", "dann_supervised")]
+    edit_r2(runs[0], 1.0, 0.005, "simulated")
+    edit_r2(runs[0], 0.2, 0.01)
+    text = tables(runs, adapted=["transfer"])["text"].read_text()
+    assert "recovered by transfer" in text
+    assert "recovered by dann_supervised" not in text
 
 
 def test_an_undefined_r2_is_shown_as_such(tables, make_run):

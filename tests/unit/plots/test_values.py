@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galadapt.plots.style import drawing, without_values
+from galadapt.plots.style import drawing, heat_map, without_values
 from galadapt.plots.values import COLUMNS
 
 
@@ -63,6 +63,21 @@ def test_categories_stand_by_their_names(tmp_path):
     table = drawn(tmp_path, draw)
     assert table["y"].tolist() == ["transfer"]
     assert table["x_low"].tolist() == pytest.approx([0.4])
+
+
+def test_a_heat_map_has_a_row_per_cell_with_a_value(tmp_path):
+    def draw(panel):
+        shares = np.array([[0.25, np.nan], [1.0, 0.5]])
+        heat_map(panel, shares, [["25", ""], ["100", "50"]], ["cnn", "svm"], ["0", "5"])
+        panel.tick_params(labelleft=False)
+
+    table = drawn(tmp_path, draw).astype({"x": str})
+    assert table[["series", "x", "y"]].to_numpy().tolist() == [
+        ["cnn", "0", 0.25],
+        ["svm", "0", 1.0],
+        ["svm", "5", 0.5],
+    ]
+    assert set(table["y_axis"]) == {"share"}
 
 
 def test_pictures_have_no_values_and_leave_no_older_ones(tmp_path):

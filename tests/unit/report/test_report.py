@@ -36,7 +36,8 @@ def inputs(tmp_path, make_run):
     (tmp_path / "figure.png").write_bytes(PIXEL)
     (tmp_path / "figure.csv").write_text("panel,x,y\n1,2,3\n")
     (tmp_path / "cuts.csv").write_text(
-        "cut,condition,removed,remaining\ncatalog,all rows,0,150\nflag,f <= 0,17,133\n"
+        "cut,condition,removed,remaining\ncatalog,all rows,0,150\n"
+        "magnitude,18 <= magnitude <= 23,17,133\n"
     )
     (tmp_path / "rejected.csv").write_text("id,reason,value\n1,edge,3\n2,edge,5\n3,neighbours,.7\n")
     covered = {"level": 0.68, "n": 300, **dict.fromkeys(PARAMETERS, 0.6712)}
@@ -118,9 +119,10 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     for wanted in (
         "Commit not recorded",
         "Trained on 2026-01-02",
-        "50 000 train",
+        "50,000 train",
         "CANDELS study published",
-        "f <= 0",
+        "whole catalogue all rows 0 150",
+        "18 ≤ magnitude ≤ 23",
         "Labels of <both> domains.",
         "0123456789abcdef",
         "keras 3.15.1",
@@ -160,7 +162,7 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
     ("n_train", "said"),
     [
         (50000, "of transfer and"),
-        (90000, "90 000 train, 100 validation, 300 test; of transfer and"),
+        (90000, "90,000 train, 100 validation, 300 test; of transfer and"),
     ],
 )
 def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said):

@@ -12,6 +12,7 @@ import yaml
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import read_yaml
+from galadapt.evaluation.labels import adapts
 from galadapt.pipeline import jobs
 from galadapt.tasks import document
 from galadapt.tasks.reading import assigned, load, typed, validate
@@ -384,6 +385,20 @@ def test_a_method_learns_from_the_simulation_of_its_start(two_simulations):
     assert checked.source("dann_supervised", "simulated") == "simulated"
     assert checked.source("transfer", "survey") == "survey"
     assert checked.sources == ("simulated", "survey", "simulated_blurred")
+
+
+def test_methods_that_adapt_a_network_are_known(two_simulations, one_simulation):
+    def settings(config):
+        return validate(config, "test").model_dump(mode="json")["method_settings"]
+
+    usual = settings(one_simulation)
+    assert not adapts("baseline", usual)
+    assert adapts("transfer", usual)
+    assert adapts("dann_supervised", usual)
+    usual["forest"] = usual["transfer"] | {"learner": {"kind": "sklearn"}}
+    assert not adapts("forest", usual)
+    # Of another simulation than the experiment's.
+    assert adapts("baseline", settings(two_simulations))
 
 
 def test_without_noise_nothing_scales_by_it(one_simulation):

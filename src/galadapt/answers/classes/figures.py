@@ -271,7 +271,8 @@ def errors_by_class(compared: Compared, output: Path) -> None:
             for row in known.to_dict("records"):
                 grid[-1, classes.index(row["class"])] = row["value"]
             texts = [["" if np.isnan(x) else f"{100 * x:.3g}" for x in line] for line in grid]
-            heat_map(panel, grid, texts, names if k % across == 0 else [""] * len(names), classes)
+            heat_map(panel, grid, texts, names, classes)
+            panel.tick_params(labelleft=k % across == 0)
             panel.set(title=domain if one_scheme else f"{domain}: {scheme}", xlabel="class")
 
 

@@ -219,9 +219,14 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
         ranked = [place for place in here if place not in leaking]
         title = test_set.capitalize()
         if len(ranked) > 1:
-            for metric, name in _RANKED.items():
-                cells = [(place.method, view.cell(place, metric)) for place in ranked]
-                yield best(f"{title}, {name}", name, cells)
+            yield from best(
+                title,
+                "",
+                [
+                    (name, [(place.method, view.cell(place, metric)) for place in ranked])
+                    for metric, name in _RANKED.items()
+                ],
+            )
         for place in leaking:
             yield (
                 f"{title}: {place.method} is not ranked: "
@@ -233,8 +238,8 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
         if few:
             counts = ", ".join(f"{name} {count}" for name, count in few.items())
             yield (
-                f"{title}: few test groups ({counts}): the figures of these classes rest on them, "
-                "and error bars understate it."
+                f"{title}: few test groups ({counts}). The figures of these classes are uncertain, "
+                "by more than the error bars."
             )
 
 

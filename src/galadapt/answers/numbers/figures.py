@@ -263,7 +263,9 @@ def scatter_by_magnitude(compared: Compared, output: Path) -> None:
     kinds = ("bias", "scatter")
     colour = colours(methods)
     title = "Survey: median error and scatter (NMAD) by magnitude"
-    with drawing(output, 2 * len(variants), len(quantities), (2.9, 2.0), title) as (figure, axes):
+    with drawing(output, 2 * len(variants), len(quantities), (3.1, 2.2), title) as (figure, axes):
+        # Labels of neighbouring panels must not touch.
+        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         for row, (variant, kind) in enumerate((v, k) for v in variants for k in kinds):
             for panel, quantity in zip(axes[row], quantities, strict=True):
                 for method in methods:

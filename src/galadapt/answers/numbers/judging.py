@@ -169,11 +169,11 @@ def _best(view: View, survey: Sequence[Place]) -> Iterator[str]:
         column: [(place.method, view.cell(place, column)) for place in survey]
         for column in _headline(view)
     }
+    figures = [(label_of(str(column.item)), cells) for column, cells in named.items()]
     if len(named) > 1:
         means = [(one.method, _mean([view.cell(one, each) for each in named])) for one in survey]
-        yield best(f"Survey, mean of the {len(named)} quantities", "R²", means)
-    for column, cells in named.items():
-        yield best(f"Survey, {label_of(str(column.item))}", "R²", cells)
+        figures.insert(0, (f"the mean of the {len(named)} quantities", means))
+    yield from best("Survey", "R²", figures)
 
 
 def _loss_and_recovery(
@@ -187,10 +187,10 @@ def _loss_and_recovery(
         (c, a.mean, b.mean) for c, a, b in pairs if a.mean - b.mean > math.hypot(a.error, b.error)
     ]
     if not lost:
-        yield "This loss is within the error bars: there is nothing to recover."
+        yield "This loss is within the error bars, so that no recovered share can be given."
         return
     for place in places:
-        if place.domain != "survey" or place.method == _UNADAPTED:
+        if place.domain != "survey" or place.method == _UNADAPTED or not view.adapts(place):
             continue
         means = [(c, a, b, view.cell(place, c).mean) for c, a, b in lost]
         shares = [
@@ -213,7 +213,7 @@ def _ends(cell: Cell) -> tuple[float, float]:
 
 
 def _share(recovered: float) -> str:
-    return f"{100 * recovered:.0f} %" if recovered >= 0 else "none (it lost more)"
+    return f"{100 * recovered:.0f} %" if recovered >= 0 else "none (its loss is larger)"
 
 
 def tables(view: View, places: Sequence[Place]) -> list[Table]:

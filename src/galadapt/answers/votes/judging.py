@@ -191,9 +191,11 @@ def verdicts(view: View, places: Sequence[Place]) -> Iterator[str]:
     """State which method leads, whether all keep to the tree, and which ones lack an answer."""
     for domain in dict.fromkeys(place.domain for place in places):
         here = [place for place in places if place.domain == domain]
-        for metric, name in (("rmse", "RMSE"), ("nll", "NLL")):
-            cells = [(place.method, view.cell(place, Column(metric, name, ALL))) for place in here]
-            yield best(f"{domain.capitalize()}, {name}", name, cells, smallest=True)
+        figures = [
+            (name, [(place.method, view.cell(place, Column(metric, name, ALL))) for place in here])
+            for metric, name in (("rmse", "RMSE"), ("nll", "NLL"))
+        ]
+        yield from best(domain.capitalize(), "", figures, smallest=True)
     for place in places:
         never = view.cell(place, Column("never", "", ALL)).mean
         if never > 0:

@@ -15,10 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from galadapt.core.files import read_json, read_table, write_text
 from galadapt.core.log import log
-from galadapt.evaluation.tables import render_html
 from galadapt.plots.style import drawing, empty
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.page import distributions, picture, warnings
+from galadapt.prediction.page import distributions, framed, picture, warnings
 from galadapt.prediction.survey.dataset import about, row_groups
 from galadapt.prediction.survey.plan import SKY_COLUMN, cell_of
 from galadapt.prediction.survey.tiles import vectors
@@ -97,10 +96,9 @@ def write_page(
     lost = read_table(unmeasured)
     problems = [(name, why) for name, why in map(_problem, tiles) if why]
     spent = pd.DataFrame([read_json(path) for path in _costs(costs, jobs)])
-    page = render_html(
+    page = framed(
         "page.html",
         "galadapt.prediction.survey",
-        trim=True,
         title="catalogue of a survey",
         totals=totals,
         cells=len(totals["cells"]),

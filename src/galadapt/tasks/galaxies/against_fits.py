@@ -181,16 +181,22 @@ def _html(tidy: pd.DataFrame, galaxies: int, fitted: int, failures: Sequence[str
     return render_html(
         "against_fits.html",
         "galadapt.tasks.galaxies",
-        quantities=list(FORMS),
+        quantities=[_named(form) for form in FORMS],
         lines=lines,
         sentences=sentences,
         fit=FIT,
     )
 
 
+def _named(form: str) -> str:
+    """Name a form for readers."""
+    parameter = FORMS[form][0]
+    return label_of(parameter) if form == parameter else f"ln {label_of(parameter)}"
+
+
 def _verdicts(scores: pd.DataFrame) -> list[str]:
-    """Compare the fit with the best network, in a sentence for each quantity."""
-    found = []
+    """Compare the fit with the best network of each quantity."""
+    figures = []
     for quantity in _JUDGED:
         rows = scores[scores["quantity"] == quantity]
         is_fit = rows["method"] == FIT
@@ -203,8 +209,8 @@ def _verdicts(scores: pd.DataFrame) -> list[str]:
             )
             for row in pair
         ]
-        found.append(best(f"Survey, {quantity.replace('_', ' ')}", "R²", candidates))
-    return found
+        figures.append((_named(quantity), candidates))
+    return best("Survey", "R²", figures)
 
 
 def _draw(tidy: pd.DataFrame, output: Path) -> None:

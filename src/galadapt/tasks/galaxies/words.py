@@ -47,7 +47,7 @@ def _ranges(configuration: Configuration) -> Facts:
 def _sizes(simulation: Mapping[str, Any]) -> str:
     splits = (("n_train", "train"), ("n_validation", "validation"), ("n_test", "test"))
     counts = [(simulation[key], label) for key, label in splits if key in simulation]
-    return ", ".join(f"{count:,} {label}".replace(",", " ") for count, label in counts)
+    return ", ".join(f"{count:,} {label}" for count, label in counts)
 
 
 def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:

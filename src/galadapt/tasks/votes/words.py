@@ -29,18 +29,18 @@ def _facts(configuration: Configuration) -> Facts:
 def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -> list[str]:
     lines = [
         "A share is that of the volunteers who gave an answer, not a property of the galaxy: "
-        "volunteers see the image alone, and fewer of them see a feature that noise or seeing "
+        "volunteers see only the image, and fewer of them recognise a feature that noise or seeing "
         "hides.",
-        "No method can have a smaller RMSE than the floor: so few volunteers leave it even where "
-        "the true shares are known.",
+        "No method can have a smaller RMSE than the floor, which is due to the small number of "
+        "volunteers: even the true shares have this RMSE.",
         "Published figures were measured on other galaxies: those of the Galaxy Challenge with "
         "61,578 galaxies to learn from.",
     ]
     survey = configuration.get("survey")
     if survey is not None and survey["kind"] == "mock":
         lines.append(
-            "The survey is a mock: galaxies of the same simulation through another telescope, "
-            "judged by another crowd. Real images differ in more than that."
+            "The survey is a mock: galaxies of the same simulation, seen with another telescope "
+            "and judged by other simulated volunteers. Real images differ in more than that."
         )
     return lines
 
