@@ -81,7 +81,7 @@ def measure(
         cutouts: Whether each image holds one object at its centre.
         fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         columns: Columns of the catalogue by galadapt's names: ``{"ra": "ALPHA_J2000"}``.
-        units: Units of its columns, over its own: ``{"ra": "hourangle"}``.
+        units: Units of its columns, instead of those in the file: ``{"ra": "hourangle"}``.
         one_based: Whether its x and y count from 1; None: as the columns' names suggest.
         zero_point: AB magnitude of one image unit; None: the header's.
         unit: Unit of the pixels, where BUNIT is missing or wrong.

@@ -163,7 +163,7 @@ def _undecided(place: str, measure: str, contests: Mapping[str, _Contest]) -> It
     for name, one in contests.items():
         pairs.setdefault((one.leader, one.follower), []).append(f"{name} ({', '.join(one.pair)})")
     for (leader, follower), parts in pairs.items():
-        yield f"{place}: {leader} before {follower} in {', '.join(parts)}."
+        yield f"{place}: {leader} first, {follower} second in {', '.join(parts)}."
 
 
 @dataclass(frozen=True)

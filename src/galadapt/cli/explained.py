@@ -1,4 +1,4 @@
-"""What `--help` says about every command: what it does, reads and writes, and an example.
+"""The descriptions of `--help`: what a command does, reads and writes, and an example.
 
 The modules of the verbs define options; this one puts them in groups and describes the commands.
 """
@@ -149,7 +149,8 @@ COMMANDS: Mapping[str, Explanation] = {
         ["galadapt general train config/general.yaml -o results/general/training"],
     ),
     "galadapt general end": Explanation(
-        "Let the learning rate fall to 0, on top of a training, which itself stays as it is.",
+        "Finish a training: continue from its last checkpoint with a learning rate that falls to "
+        "0. The checkpoint itself is kept.",
         "the recipe and the folder of the training.",
         "the finished networks, in the same folder.",
         ["galadapt general end config/general.yaml -o results/general/training"],
@@ -170,7 +171,7 @@ COMMANDS: Mapping[str, Explanation] = {
     ),
     "galadapt track": Explanation(
         "Copy finished runs into MLflow, where they are compared in the browser (make mlflow). The "
-        "run folders stay the record; runs that are there already are left alone.",
+        "run folders remain the originals; runs that are already there are not changed.",
         "an experiment and the run folders of its results.",
         "the store that tracking.uri names, and tracking/manifest.csv in the results.",
         ["galadapt track config/config.yaml"],

@@ -19,10 +19,10 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     step = steps.add_parser("train", help="train, or continue a training, on fresh simulations")
     step.add_argument("recipe", type=Path, help="settings (config/general.yaml)")
     step.add_argument("-o", "--output", type=Path, required=True, help="folder of the training")
-    step.add_argument("--cpu-minutes", type=float, help="stop after so much time of one core")
-    step.add_argument("--steps", type=int, help="stop after so many steps")
+    step.add_argument("--cpu-minutes", type=float, help="stop after this time of one core")
+    step.add_argument("--steps", type=int, help="stop after this number of steps")
     step.set_defaults(act=_train)
-    step = steps.add_parser("end", help="let the rate fall to 0, on top of a training")
+    step = steps.add_parser("end", help="finish a training with a learning rate that falls to 0")
     step.add_argument("recipe", type=Path, help="settings of the training")
     step.add_argument("-o", "--output", type=Path, required=True, help="folder of the training")
     step.set_defaults(act=_end)
@@ -31,8 +31,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     step.add_argument("--training", type=Path, required=True, help="folder of the training")
     step.add_argument("-o", "--output", type=Path, required=True, help="folder of the package")
     step.add_argument("--sets", type=int, default=20, help="sets of 512 galaxies of each test")
-    step.add_argument("--licence", default="BSD-3-Clause", help="of the package")
-    step.add_argument("--citation", default="the galadapt developers", help="of the package")
+    step.add_argument("--licence", default="BSD-3-Clause", help="licence of the package")
+    step.add_argument("--citation", default="the galadapt developers", help="what to cite")
     step.set_defaults(act=_release)
 
 
@@ -57,7 +57,7 @@ def _train(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"--{option}: must be positive, not {value:g}; correct it")
     minutes = arguments.cpu_minutes
     if minutes is None and arguments.steps is None:
-        raise ConfigError("give --cpu-minutes or --steps: the simulations never end")
+        raise ConfigError("give --cpu-minutes or --steps: a training has no end of its own")
     trainer = _trainer(arguments.recipe, arguments.output)
     trainer.run(arguments.steps, None if minutes is None else 60 * minutes)
 

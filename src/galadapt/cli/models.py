@@ -41,7 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _add_store(action: argparse.ArgumentParser) -> None:
     action.add_argument("--store", help="DVC repository: folder or address")
-    action.add_argument("--rev", help="its branch, tag or commit")
+    action.add_argument("--rev", help="branch, tag or commit of the repository")
 
 
 def _list(arguments: argparse.Namespace) -> None:

@@ -59,7 +59,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
     verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
     verb.add_argument(
-        "--recalibration", type=Path, help="factors of the errors, from fit-check --recalibrate"
+        "--recalibration",
+        type=Path,
+        help="file of factors that enlarge the errors, written by fit-check --recalibrate",
     )
     verb.add_argument(
         "--report", type=Path, help="HTML page: table, pictures, distributions, what to distrust"
@@ -70,7 +72,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="votes: central share of the images' sides (default: as in training)",
     )
     verb.add_argument(
-        "--volunteers", type=int, help="votes: errors of the shares of so many volunteers"
+        "--volunteers",
+        type=int,
+        help="votes: include the scatter of this number of volunteers in the errors",
     )
     verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
     verb.set_defaults(act=partial(_predict, verb))
@@ -106,46 +110,60 @@ def _add_inputs(verb: argparse.ArgumentParser) -> None:
         help="folder of a prediction package, or name of a fetched one (default: the one for any "
         "image that galadapt ships with)",
     )
-    verb.add_argument("--models", type=Path, help="folder whose newest package is taken instead")
     verb.add_argument(
-        "--cutouts", type=Path, nargs="+", default=[], help="one object each, or folder"
+        "--models", type=Path, help="folder of packages, of which the newest is used instead"
+    )
+    verb.add_argument(
+        "--cutouts",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="images of one object each, or a folder of them",
     )
     verb.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
     _add_image(verb)
     verb.add_argument(
         "--fill",
         action="store_true",
-        help="surround cutouts smaller than a stamp with noise like theirs",
+        help="enlarge cutouts that are smaller than a stamp, with noise like theirs",
     )
     verb.add_argument(
         "--psf-from-stars",
         type=Path,
         metavar="FITS",
-        help="make the PSF of the image's stars, write it there and use it",
+        help="make the PSF from stars in the image, write it to this file and use it",
     )
     verb.add_argument(
         "--max-bad-fraction",
         type=float,
         help="share of bad pixels up to which an object is measured (default 0.1)",
     )
-    verb.add_argument("--processes", type=int, default=1, help="that cut out stamps")
+    verb.add_argument(
+        "--processes", type=int, default=1, help="number of processes that cut out stamps"
+    )
 
 
 def _add_image(verb: argparse.ArgumentParser) -> None:
-    """Options that say what an image is."""
+    """Add the options that describe an image."""
     verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
     for kind, what in _MAPS.items():
         verb.add_argument(
             f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout"
         )
-    verb.add_argument("--mask-good", action="store_true", help="non-zero in --mask marks good ones")
+    verb.add_argument(
+        "--mask-good",
+        action="store_true",
+        help="non-zero in --mask marks good pixels, not bad ones",
+    )
     verb.add_argument(
         "--bad-bits",
         type=_bits,
         help="bits of the mask or DQ extension that mean bad, such as 4+16 (default: the "
         "instrument's own); 0 ignores DQ",
     )
-    verb.add_argument("--table", help="number or name of the catalogue's table, of several")
+    verb.add_argument(
+        "--table", help="number or name of the table, if the catalogue's file holds several"
+    )
     verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
     verb.add_argument(
         "--columns",
@@ -166,19 +184,24 @@ def _add_image(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--psf-pixel-scale",
         type=float,
-        help="of the PSF image [arcsec] (default: its header's, else the images')",
+        help="pixel scale of the PSF image [arcsec] (default: its header's, else the images')",
     )
-    verb.add_argument("--psf-hdu", type=int, help="number of the PSF's extension, of several")
+    verb.add_argument(
+        "--psf-hdu", type=int, help="number of the PSF's extension, if its file holds several"
+    )
     verb.add_argument(
         "--zero-point",
         type=float,
         help="AB magnitude of 1 image unit; of 1 count/s where counts are divided by the exposure",
     )
-    verb.add_argument("--unit", help="of the pixels, when BUNIT is missing or wrong")
+    verb.add_argument("--unit", help="unit of the pixels, if BUNIT is missing or wrong")
     verb.add_argument(
-        "--native-pixel-scale", "--pixel-scale", type=float, help="of images without WCS [arcsec]"
+        "--native-pixel-scale",
+        "--pixel-scale",
+        type=float,
+        help="pixel scale of images without WCS [arcsec]",
     )
-    verb.add_argument("--hdu", help="number or name of the extension")
+    verb.add_argument("--hdu", help="number or name of the image's extension")
 
 
 def _bits(text: str) -> int:
@@ -199,7 +222,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
 
 
 def _image(arguments: argparse.Namespace) -> Inputs:
-    """What `_add_image` asks for."""
+    """Read the options of `_add_image`."""
     from galadapt.prediction.inputs import Inputs
 
     hdu = arguments.hdu

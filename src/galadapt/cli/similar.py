@@ -31,7 +31,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--stamps", type=Path, nargs="+", required=True, help="stamp set that is searched (.h5)"
     )
     query = verb.add_mutually_exclusive_group(required=True)
-    query.add_argument("--id", type=int, help="search for what is like this stamp of the set")
+    query.add_argument("--id", type=int, help="search for stamps that resemble this one of the set")
     query.add_argument(
         "--image",
         type=Path,
@@ -42,7 +42,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--query", metavar="SET:ID", help="a stamp of another set, such as survey.h5:17"
     )
     verb.add_argument("-k", type=int, default=11, help="stamps to find")
-    verb.add_argument("--distance", choices=DISTANCES, default="euclidean")
+    verb.add_argument(
+        "--distance", choices=DISTANCES, default="euclidean", help="default: %(default)s"
+    )
     verb.add_argument(
         "--index",
         type=Path,

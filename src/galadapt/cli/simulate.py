@@ -42,8 +42,18 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="pixel scale of the PSF image [arcsec] (default: its header's, else the stamps')",
     )
     verb.add_argument("--psf-hdu", type=int, default=0, help="number of the PSF's extension")
-    verb.add_argument("--noise", default="none", choices=("none", "wide", "deep", "ultradeep"))
-    verb.add_argument("--renderer", default="ktable", choices=("ktable", "ktable_jax", "galsim"))
+    verb.add_argument(
+        "--noise",
+        default="none",
+        choices=("none", "wide", "deep", "ultradeep"),
+        help="depth of CANDELS (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--renderer",
+        default="ktable",
+        choices=("ktable", "ktable_jax", "galsim"),
+        help="default: %(default)s",
+    )
     verb.add_argument("--seed", type=int, default=0, help="seed of the noise")
     verb.add_argument(
         "--radius-convention",

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from galadapt.core.stage import Paths
     from galadapt.tasks.experiment import Experiment
 
+#: Help of the files that most commands read.
+_FILES = "configuration files of the experiment (default: config/config.yaml)"
+
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs to the command line."""
-    verb = verbs.add_parser("check", help="validate configuration files, later over earlier")
-    verb.add_argument("files", nargs="+")
+    verb = verbs.add_parser("check", help="validate configuration files")
+    verb.add_argument(
+        "files", nargs="+", help="YAML files; keys of later ones replace those of earlier ones"
+    )
     verb.add_argument(
         "--config",
         nargs="+",
@@ -38,7 +43,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb = verbs.add_parser(
         "document", help="write generated files: configuration documents, dvc.yaml"
     )
-    verb.add_argument("folder", nargs="?", default="config")
+    verb.add_argument("folder", nargs="?", default="config", help="default: %(default)s")
     verb.set_defaults(act=_document)
 
     verb = verbs.add_parser("stage", help="run one stage of the pipeline")
@@ -51,27 +56,27 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.set_defaults(act=_stage)
 
     verb = verbs.add_parser("modules", help="list the modules whose edits rerun each stage")
-    verb.add_argument("name", nargs="?")
-    verb.add_argument("files", nargs="*", help="an experiment, for what only its jobs load")
+    verb.add_argument("name", nargs="?", help="name of a stage (default: all)")
+    verb.add_argument(
+        "files", nargs="*", help="configuration files, to include what only their jobs load"
+    )
     verb.set_defaults(act=_modules)
 
     verb = verbs.add_parser("show", help="print the comparison table")
-    verb.add_argument("results", nargs="?", default="results")
+    verb.add_argument("results", nargs="?", default="results", help="default: %(default)s")
     verb.set_defaults(act=_show)
 
     verb = verbs.add_parser("track", help="mirror finished runs to MLflow")
-    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"], help=_FILES)
     verb.set_defaults(act=_track)
 
-    verb = verbs.add_parser(
-        "mlflow", help="show the runs that `track` copied, as a page for the browser"
-    )
-    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
-    verb.add_argument("--port", type=int, default=5000)
+    verb = verbs.add_parser("mlflow", help="show the runs that `track` copied, in the browser")
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"], help=_FILES)
+    verb.add_argument("--port", type=int, default=5000, help="default: %(default)s")
     verb.set_defaults(act=_mlflow)
 
     verb = verbs.add_parser("prune", help="list results that the configuration no longer names")
-    verb.add_argument("files", nargs="*", default=["config/config.yaml"])
+    verb.add_argument("files", nargs="*", default=["config/config.yaml"], help=_FILES)
     verb.add_argument("--delete", action="store_true", help="remove them")
     verb.set_defaults(act=_prune)
 

@@ -64,7 +64,7 @@ class ClassNetwork(TextbookNetwork):
 class ClassMethod(Training):
     """How a network that classifies stamps is trained."""
 
-    network: ClassNetwork = Field(ClassNetwork(), description="What is trained.")
+    network: ClassNetwork = Field(ClassNetwork(), description="The network that is trained.")
     answer: Literal["nominal", "ordinal", "mask"] = Field(
         "nominal",
         description=(
@@ -123,18 +123,18 @@ class ClassMethod(Training):
         if not all(self.groups.values()):
             raise ValueError("groups: each class needs at least one label")
         if len(self.groups) == 1:
-            raise ValueError("groups: one class leaves nothing to tell apart; name at least two")
+            raise ValueError("groups: one class is not enough to classify; name at least two")
         draws = self.network.architecture == "unet"
         if self.answer == "mask" and not draws:
             raise ValueError("answer: mask and network.architecture: unet belong together")
         if draws and self.answer != "mask" and self.starts_from is None:
             raise ValueError(
-                "network.architecture: unet draws; for another answer than mask let it start from "
-                "a method that does (starts_from)"
+                "network.architecture: unet predicts masks; for another answer it needs "
+                "starts_from, a method with answer: mask"
             )
         matched = self.alignment is not None and self.alignment.match_labels
         if self.answer == "mask" and (self.match_population or matched):
-            raise ValueError("answer: mask has no population to match; leave matching out")
+            raise ValueError("answer: mask predicts no classes, which matching needs; leave it out")
         if self.answer == "mask" and (self.class_weights != "none"):
-            raise ValueError("class_weights: a mask has no class to weigh; use none")
+            raise ValueError("class_weights: not possible with answer: mask; use none")
         return self

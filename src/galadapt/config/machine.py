@@ -65,7 +65,7 @@ class Tracking(Section):
         # The value is not repeated: it may hold a password.
         if not found:
             raise ValueError(
-                f"is no address; give {LOCAL_STORE}mlflow.db, or http://HOST of a server"
+                f"is not an address; give {LOCAL_STORE}mlflow.db, or http://HOST of a server"
             )
         if scheme == "sqlite":
             if not uri.startswith(LOCAL_STORE) or not rest.strip("/"):

@@ -21,19 +21,25 @@ class Tile(Section):
     )
     image: str = Field(description="FITS image; environment variables are expanded.")
     weight: str | None = Field(None, description="Inverse variance.")
-    rms: str | None = Field(None, description="Noise.")
-    variance: str | None = Field(None, description="Its square.")
+    rms: str | None = Field(None, description="Noise (1 sigma).")
+    variance: str | None = Field(None, description="Square of the noise.")
     exposure: str | None = Field(None, description="Exposure time or relative weight.")
     mask: str | None = Field(None, description="Non-zero where bad.")
     mask_good: bool = Field(False, description="Non-zero in `mask` marks good pixels.")
     bad_bits: int | None = Field(None, ge=0, description="Bits of the mask or DQ that mean bad.")
     psf: str | None = Field(None, description="FITS image of the PSF, pixel included.")
-    psf_pixel_scale: float | None = Field(None, gt=0, description="Of the PSF [arcsec].")
-    psf_hdu: int | None = Field(None, ge=0, description="The PSF's extension, of several.")
-    psf_from_stars: bool = Field(False, description="Make the PSF of the image's own stars.")
+    psf_pixel_scale: float | None = Field(
+        None, gt=0, description="Pixel scale of the PSF [arcsec]."
+    )
+    psf_hdu: int | None = Field(
+        None, ge=0, description="The PSF's extension, if its file has several."
+    )
+    psf_from_stars: bool = Field(False, description="Make the PSF from stars in the image.")
     zero_point: float | None = Field(None, description="AB magnitude of 1 image unit.")
-    unit: str | None = Field(None, description="Of the pixels, where BUNIT is missing or wrong.")
-    native_pixel_scale: float | None = Field(None, gt=0, description="Of the pixels [arcsec].")
+    unit: str | None = Field(None, description="Unit of the pixels, if BUNIT is missing or wrong.")
+    native_pixel_scale: float | None = Field(
+        None, gt=0, description="Pixel scale [arcsec], if the image has no WCS."
+    )
     hdu: int | str | None = Field(None, description="Number or name of the extension.")
 
 
@@ -41,8 +47,10 @@ class MeasureCatalogue(Section):
     """A catalogue of positions on the sky."""
 
     path: str = Field(description="Its file; environment variables are expanded.")
-    columns: dict[str, str] = Field({}, description="Its columns by id, ra, dec.")
-    units: dict[str, str] = Field({}, description="Units of these, over its own.")
+    columns: dict[str, str] = Field({}, description="Names of its columns of id, ra and dec.")
+    units: dict[str, str] = Field(
+        {}, description="Units of these columns, if not those of the file."
+    )
     table: int | str | None = Field(None, description="Its table, where a file holds several.")
 
 
@@ -51,7 +59,7 @@ class MeasureOptions(Section):
 
     fast: bool = Field(False, description="Leave out the refinement by the pixels.")
     level: float = Field(0.68, ge=0.05, le=0.95, description="Coverage of the errors.")
-    members: int | None = Field(None, ge=1, description="Run only so many networks; null: all.")
+    members: int | None = Field(None, ge=1, description="Number of networks to run; null: all.")
     max_bad_fraction: float | None = Field(
         None, ge=0, lt=1, description="Share of bad pixels up to which an object is measured."
     )
@@ -94,6 +102,6 @@ class Measure(Section):
     def _distinct(self) -> Measure:
         names = [Path(one.path).name for one in self.catalogues]
         if len(set(names)) < len(names):
-            # They tell in the result which catalogue an object is of.
+            # In the result they name the catalogue of each object.
             raise ValueError("catalogues: two files have the same name; rename one")
         return self

@@ -14,7 +14,7 @@ from galadapt.core.extraction_flags import FLAGS
 
 def _with_weight(noise: Noise) -> Noise:
     if noise.depth == "none":
-        raise ValueError("noise.depth: none leaves the weight map without a meaning")
+        raise ValueError("noise.depth: none gives no noise for the weight map; choose a depth")
     if noise.kind == "mosaic":
         raise ValueError("noise.kind: mosaic is for simulations; leave it out here")
     return noise

@@ -199,7 +199,7 @@ class Momentum(_Momentum):
 
 
 class Nesterov(_Momentum):
-    """Momentum whose gradient is that of the place where it leads (Nesterov 1983)."""
+    """Momentum with the gradient at the place that it leads to (Nesterov 1983)."""
 
     kind: Literal["nesterov"] = "nesterov"
 
@@ -338,8 +338,8 @@ class Sklearn(LearnerSettings):
     epsilon: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description=(
-            "Error that costs nothing, of svm for numbers [standard deviations] or votes [shares]; "
-            "null: 0.1 and 0.05, the noise of some 40 volunteers."
+            "Of svm: errors below this do not count, of numbers [standard deviations] or votes "
+            "[shares]; null: 0.1 and 0.05, the noise of some 40 volunteers."
         ),
     )
     features_from: Name | None = Field(
@@ -385,7 +385,7 @@ class Sklearn(LearnerSettings):
             if self.estimator != "k_nearest" and getattr(self, key) != default:
                 raise ValueError(f"learner.{key}: belongs to k_nearest; leave it out")
         if self.features_from and self.inputs != "pixels":
-            raise ValueError("learner.inputs: features_from replaces them; leave one out")
+            raise ValueError("learner.inputs: has no effect with features_from; leave one out")
         weighs = getattr(method, "class_weights", "none") != "none"
         if self.estimator == "k_nearest" and weighs:
             raise ValueError("class_weights: k_nearest takes no weights; use none")
@@ -576,7 +576,7 @@ class Regression(Training):
 class Method(Regression):
     """How a network that measures galaxies is trained."""
 
-    network: Network = Field(Network(), description="What is trained.")
+    network: Network = Field(Network(), description="The network that is trained.")
     simulation: Name | None = Field(
         None,
         description=(

@@ -82,7 +82,7 @@ class VoteNetwork(TextbookNetwork):
 class VoteMethod(Regression):
     """How a learner that predicts votes is trained."""
 
-    network: VoteNetwork = Field(VoteNetwork(), description="What is trained.")
+    network: VoteNetwork = Field(VoteNetwork(), description="The network that is trained.")
     head: Literal["independent", "tree", "dirichlet"] = Field(
         "tree",
         description=(
@@ -109,10 +109,10 @@ class VoteMethod(Regression):
         if self.network.bayesian and self.head != "dirichlet":
             raise ValueError("network.bayesian: needs head: dirichlet")
         if self.learner.kind == "sklearn" and self.head != "independent":
-            raise ValueError("head: an estimator's is independent; set it")
+            raise ValueError("head: estimators need head: independent; set it")
         if self.self_training is not None and self.head == "dirichlet":
             raise ValueError(
-                "self_training: predicted votes do not scatter as volunteers do, so that head: "
-                "dirichlet would learn to be certain; use head: tree"
+                "self_training: predicted votes lack the scatter of volunteers, so that head: "
+                "dirichlet would learn too small errors; use head: tree"
             )
         return self

@@ -38,7 +38,7 @@ def of_the_machine(error: BaseException) -> str | None:
     return f"{os.strerror(number)}; {OF_THE_MACHINE[number]}"
 
 
-#: How libraries say that there is too little memory, where they do not raise MemoryError.
+#: How libraries report that there is too little memory, where they do not raise MemoryError.
 _TOO_LITTLE_MEMORY = (
     "cannot allocate memory",
     "failed to map segment",

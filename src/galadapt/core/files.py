@@ -113,7 +113,7 @@ def lock(handle: int, path: Path, waiting: str = "", refused: str = "") -> None:
 @cache
 def without_locks(folder: Path) -> None:
     """Say once of a folder that its files cannot be locked."""
-    log.info(f"{folder}: this file system has no locks; let one process at a time work here")
+    log.info(f"{folder}: this file system has no locks; run only one process at a time here")
 
 
 @contextlib.contextmanager
@@ -204,7 +204,7 @@ def require(
 ) -> None:
     """Raise a DataError, which ends in `remedy`, if the content of a file lacks a name.
 
-    `what` says what the names are; "": nothing is said.
+    `what` states what the names are; "": left out.
     """
     missing = ", ".join(f"'{name}'" for name in needed if name not in given)
     if missing:

@@ -328,7 +328,7 @@ def _separated(
         raise ValueError("no line names the columns")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"column '{twice[0]}' stands twice")
+        raise ValueError(f"column '{twice[0]}' appears twice")
     if not rows:
         return Table(names=names)
     options: dict[str, Any] = {"format": "ascii.no_header", "delimiter": sign}

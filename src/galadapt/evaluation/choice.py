@@ -34,16 +34,16 @@ from galadapt.evaluation.tables import render_html
 #: In order of preference; the first that exists is recommended.
 RECOMMENDED = ("expected_error", "weighted_validation", "validation")
 
-#: Why, by what each can see.
+#: Why, by what each criterion can detect.
 REASONS = (
-    "weighted_validation measures errors on simulated objects like the survey's, and does not use "
-    "the survey's images; seed_disagreement is measured on these: networks trained alike differ as "
-    "soon as they extrapolate, but networks that give every object the same value do not. "
-    "expected_error adds the two errors, which have one unit, so that each covers what the other "
-    "cannot detect. domain_auc shows whether features look alike, not whether measurements are "
-    "right; it is smallest where nothing is left of an image. The same holds for "
-    "reconstruction_auc and domain_rand, and none of the three compares methods that read "
-    "different features. No criterion detects an error on the survey that all seeds share."
+    "weighted_validation measures errors on simulated objects that resemble the survey's, but does "
+    "not use the survey's images. seed_disagreement is measured on these images: networks that "
+    "differ only in their random numbers disagree where they extrapolate, but networks that "
+    "predict the same value for every object never disagree. expected_error is the sum of these "
+    "two errors, which have the same unit. domain_auc, reconstruction_auc and domain_rand measure "
+    "whether features look alike, not whether measurements are right: they are smallest for "
+    "features without any information, and cannot compare methods that use different features. No "
+    "criterion detects an error on the survey that all seeds share."
 )
 
 
@@ -77,7 +77,7 @@ def choose(runs: Sequence[Path], survey_kind: str, choice: Path, html: Path) -> 
 
 
 def _simulations(candidates: pd.DataFrame) -> pd.Series:
-    """Order the simulations by how well survey-free networks tell them from the survey (AUC)."""
+    """Order the simulations by how well survey-free networks separate them from the survey."""
     found = {}
     for simulation, own in candidates.groupby("simulation", sort=False):
         judges = own[own["survey_free"]] if own["survey_free"].any() else own
@@ -153,7 +153,7 @@ def _sentences(
 ) -> Iterator[str]:
     if len(candidates) < 2:
         count = "One variant and method has" if len(candidates) else "No variant and method has"
-        yield f"{count} seen no survey label: there is nothing to choose from."
+        yield f"{count} seen no survey label: there is no choice."
         return
     chosen = {row["criterion"]: row for row in table[table["chosen"]].to_dict("records")}
     advice = next((name for name in RECOMMENDED if name in chosen), None)
@@ -167,12 +167,12 @@ def _sentences(
             f"{name or 'that of the experiment'} {number(auc)}" for name, auc in simulations.items()
         )
         yield (
-            "Candidates learned from different simulations, and errors on simulated objects "
-            "compare within one. The simulation is chosen first, as the one that is hardest to "
-            "separate from the survey by the features of networks trained without the survey "
-            f"(AUC): {listed}."
+            "The candidates were trained on different simulations, and errors on simulated objects "
+            "can be compared only within one simulation. So the simulation is chosen first: the "
+            "one that is hardest to separate from the survey by the features of networks trained "
+            f"without the survey (AUC): {listed}."
         )
-    yield f"Recommended where there are no survey labels: {advice}. By principle: {REASONS}"
+    yield f"Recommended where there are no survey labels: {advice}. {REASONS}"
     if advice != RECOMMENDED[0]:
         yield (
             f"{RECOMMENDED[0]} needs two training seeds and {FEWEST} survey validation objects; "
@@ -180,16 +180,16 @@ def _sentences(
         )
     if math.isnan(row["regret"]):
         yield (
-            f"It chooses {row['method']} on {row['variant']}. The survey has no labels to judge "
-            "the choice by."
+            f"{advice} chooses {row['method']} on {row['variant']}. The survey has no labels to "
+            "test the choice with."
         )
         return
     smallest = min(other["regret"] for other in chosen.values())
     best = [name for name, other in chosen.items() if other["regret"] == smallest]
     named = f" ({survey_kind})" if survey_kind else ""
     yield (
-        f"Seen on this survey{named}, with {len(candidates)} candidates: it chooses "
-        f"{row['method']} on {row['variant']}, at a regret of {number(row['regret'])} in "
+        f"On this survey{named}, with {len(candidates)} candidates, {advice} chooses "
+        f"{row['method']} on {row['variant']}, with a regret of {number(row['regret'])} in "
         f"{figures.title}; the smallest regret of a criterion is {number(smallest)} "
         f"({', '.join(best)}). Regrets below the scatter between seeds are not "
         "significant, and one survey with few candidates proves no criterion."

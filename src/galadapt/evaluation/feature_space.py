@@ -164,7 +164,9 @@ def distinct(found: Sequence[Features]) -> list[Features]:
     for one in found:
         same = (other for other in kept if np.array_equal(other.points, one.points))
         if earlier := next(same, None):
-            log.info(f"{one.method}: reads the features of {earlier.method}, which stand for both")
+            log.info(
+                f"{one.method}: uses the features of {earlier.method}; only these are analysed"
+            )
         else:
             kept.append(one)
     return kept
@@ -211,7 +213,7 @@ def _label_free(method: str, settings: Mapping[str, Any]) -> bool:
 def measure(features: Features, settings: FeatureSpace) -> Measured:
     """Measure the features of one method; nothing where there are too few stamps."""
     if len(features.points) < _FEWEST:
-        log.info(f"{features.method}: {len(features.points)} test stamps are too few to look at")
+        log.info(f"{features.method}: {len(features.points)} test stamps are too few to analyse")
         nothing = pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=UNCOVERED)
         return Measured(features, *nothing, {}, math.nan)
     rows = [*_components(features, settings), *_distances(features, settings)]
@@ -438,7 +440,7 @@ def _uncovered(features: Features) -> pd.DataFrame:
             "reconstruction": errors / max(float(np.percentile(usual, _PERCENTILE)), 1e-9),
         }
     ).assign(**{name: features.about[name] for name in ("variant", "method")})
-    # Where everything is noise, noise tells nothing; the distance and the error do.
+    # Where all stamps are noise, noise is no criterion; the distance and the error are.
     far = (table["distance"] > 1) | (table["reconstruction"] > 1)
     if noise.mean() < 0.5:
         far |= table["noise"]

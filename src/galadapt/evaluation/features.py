@@ -98,7 +98,7 @@ _FEWEST = 20
 
 
 def reconstruction_auc(features: np.ndarray, is_survey: np.ndarray) -> float:
-    """How well the error of rebuilding a stamp's features tells the survey from simulations.
+    """How well the reconstruction error of features separates the survey from simulations.
 
     Area under the ROC curve of the squared error from the first 8 principal components of every
     other simulated stamp, between the remaining ones and the survey's: 0.5 means that survey stamps

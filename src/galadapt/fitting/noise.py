@@ -19,7 +19,7 @@ _THRESHOLD, _SMOOTHING, _GROWTH = 1.5, 1.5, 4
 _MESH, _PAIRS = 32, 2000
 
 #: Lags that noise does not reach [px]: light that was not masked, wings of large galaxies above
-#: all, is correlated there. A line through them tells what it adds to the shorter ones.
+#: all, is correlated there. A line through them gives what it adds to the shorter ones.
 _BEYOND = np.arange(LAGS, LAGS + 5)
 
 #: A correlation below this is the measurement's own error.
@@ -57,7 +57,7 @@ def correlation_of(data: np.ndarray, good: np.ndarray) -> np.ndarray | None:
     if empty.sum() < _PAIRS:
         return None
     rest = np.where(empty, data - np.median(data[empty]), 0.0)
-    # What is left of outliers, cosmic rays say.
+    # What is left of outliers, such as cosmic rays.
     limit = 5 * mad_std(rest[empty])
     empty &= np.abs(rest) < limit
     rest[~empty] = 0.0

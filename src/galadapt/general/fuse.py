@@ -127,7 +127,7 @@ def sample(
 
     def parts() -> Iterator[Both]:
         for number in range(sets):
-            # Batches of a set share its PSFs and noise: together they tell the noise's correlation.
+            # Batches of a set share its PSFs and noise: together they give the noise's correlation.
             batches = list(simulator.batches(number))
             joined = Stamps(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
             stamps = joined._replace(psfs=batches[0].psfs)

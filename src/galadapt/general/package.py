@@ -71,7 +71,7 @@ class GeneralRecord(Section):
     calibration: Calibration
     familiar: Familiar
     #: Rows of the tests on simulations of other seeds: domain, quantity, range of ln_flux, n,
-    #: bias, NMAD, R2, coverage of the 68 and 95 % errors.
+    #: bias, NMAD, R², coverage of the 68 and 95 % errors.
     quality: tuple[dict[str, Any], ...]
     #: What combines the network with the fit of the pixels (`galadapt.fitting`); None: nothing.
     fusion: dict[str, Any] | None = None

@@ -145,7 +145,7 @@ def familiar(features: np.ndarray) -> package.Familiar:
 
 
 def quality(sample: Tested) -> list[dict[str, Any]]:
-    """Bias, NMAD, R2 and coverage, by kind of galaxy and brightness.
+    """Bias, NMAD, R² and coverage, by kind of galaxy and brightness.
 
     Errors are absolute in the magnitude, the ellipticity and the centre [px], relative in the
     radius, in dex in the index.

@@ -37,7 +37,7 @@ Network = Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the network says about n stamps."""
+    """What the network predicts for n stamps."""
 
     theta: np.ndarray  #: (n, 7), see `PARAMETERS`; flux in units of the stamps
     covariance: np.ndarray  #: (n, 7, 7)

@@ -173,12 +173,12 @@ def stale(config: Experiment) -> dict[str, str]:
             found |= dict.fromkeys(present, reason)
     for path in _made(results):
         if path not in known and _expected(config, path, results):
-            found[path] = "no record says with which settings it was made"
+            found[path] = "there is no record of the settings it was made with"
     return dict(sorted(found.items()))
 
 
 def _reason(record: Record, config: Experiment) -> str | None:
-    """Say why the outputs of a job are not up to date; None where they are, or do not count."""
+    """State why the outputs of a job are outdated; None where they are not, or do not count."""
     try:
         if not _named(record, config):
             return None

@@ -1,4 +1,4 @@
-"""The package for any image, and what it needs to know of the images: pixels, noise, PSF, depth.
+"""The package for any image, and what it needs of the images: pixels, noise, PSF, depth.
 
 It then has what a package of trained runs has (`galadapt.prediction.package.Package`), so that
 stamps are cut, checked and written alike; but stamps keep the images' own pixels.
@@ -78,7 +78,7 @@ class OwnErrors:
 
 @dataclass(frozen=True)
 class AnyImagePackage:
-    """The package for any image and what it needs to know of the images."""
+    """The package for any image and what it needs of the images."""
 
     general: GeneralPackage
     record: Record

@@ -73,7 +73,7 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
             f"--max-bad-fraction: must lie in 0 to 1, not {inputs.max_bad_fraction:g}; correct it"
         )
     if inputs.options.get("invert_mask") and not inputs.maps.get("mask"):
-        yield "--mask-good: says what --mask means; give the mask"
+        yield "--mask-good: belongs to --mask; give the mask"
     if inputs.catalog is None and len(inputs.images) > 1:
         yield "--images: without --catalog give one image at a time"
     if inputs.psf_from_stars is not None and (inputs.psf is not None or not inputs.images):

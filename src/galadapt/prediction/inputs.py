@@ -314,7 +314,7 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
 
 
 def _own_scale(record: Record, inputs: Inputs) -> float:
-    """Pixel scale of the images, at which their PSF is sampled if nothing says otherwise."""
+    """Pixel scale of the images, at which their PSF is sampled by default."""
     given = inputs.options.get("native_pixel_scale")
     if given is not None:
         return float(given)

@@ -105,10 +105,10 @@ class Record(Section):
 
     @property
     def claimed_ranges(self) -> dict[str, Interval]:
-        """Ranges in which a prediction is believed without the pixels' confirmation.
+        """Ranges in which a prediction is valid without a confirmation by the pixels.
 
-        Galaxies fainter than any of the training are answered with its faintest magnitudes. So the
-        faint end of the training's magnitudes is not claimed.
+        For galaxies fainter than any of the training, networks predict its faintest magnitudes. So
+        the faint end of the training's magnitudes is left out.
         """
         ranges = dict(self.training_ranges)
         if "magnitude" in ranges:

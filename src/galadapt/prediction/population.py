@@ -1,10 +1,11 @@
 """Prior shift: measurements re-weighted to the population that the catalogue itself shows.
 
-The network was trained on radii and indices that are spread evenly. Real galaxies are not: where
-the pixels know little, what galaxies of that brightness are like knows more. The population is a
-normal law in (ln radius, ln index) whose mean runs linearly with magnitude; it is estimated from
-all measurements and their errors together by expectation maximisation (extreme deconvolution, Bovy
-et al. 2011), so that errors do not widen it. Each measurement is then combined with it.
+The network was trained on radii and indices that are spread evenly. Those of real galaxies are
+not: where pixels constrain them badly, the distribution of galaxies of that brightness constrains
+them better. This population is a normal distribution of (ln radius, ln index) whose mean is linear
+in magnitude. It is estimated from all measurements and their errors together by expectation
+maximisation (extreme deconvolution, Bovy et al. 2011), so that errors do not widen it. Each
+measurement is then combined with it.
 """
 
 from __future__ import annotations

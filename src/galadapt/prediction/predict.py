@@ -212,6 +212,6 @@ def _summarise(
         ratio = float(np.median(raw.loc[measured, "local_rms"])) / package.record.pixel_rms
         log.info(
             f"{output}: the images' noise is {ratio:.3g} times the training's once brought to its "
-            "zero point: check --zero-point and the unit (counts labelled e-/s, say), or train at "
-            "this depth"
+            "zero point: check --zero-point and the unit (such as counts labelled e-/s), or train "
+            "at this depth"
         )

@@ -1,7 +1,7 @@
 """The PSF of an image from its stars, by photutils' EPSFBuilder (Anderson & King 2000).
 
 Stars are the compact ones among the bright, isolated sources: a narrow ridge at the small end of
-the half-light radii. The effective PSF contains the pixel, as galadapt wants it.
+the half-light radii. The effective PSF contains the pixel, as everywhere in galadapt.
 """
 
 from __future__ import annotations

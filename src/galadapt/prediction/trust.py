@@ -123,7 +123,7 @@ def _near_a_limit(
     offsets: np.ndarray,
     known_well: np.ndarray,
 ) -> np.ndarray:
-    """Rows within an error of a limit of the training, where the pixels do not say otherwise.
+    """Rows within an error of a limit of the training, where the pixels do not confirm them.
 
     Networks answer what lies beyond a limit with values just inside it.
     """

@@ -33,7 +33,7 @@ _RANDOM = 1
 
 _UNLABELLED = "unlabelled"
 
-#: Moments of an image that tell its class, if any do: column of a stamp set and axis label.
+#: Moments of an image that may depend on its class: column of a stamp set and axis label.
 _MOMENTS = {"std": "standard deviation", "skewness": "skewness", "kurtosis": "kurtosis"}
 
 

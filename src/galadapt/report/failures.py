@@ -31,7 +31,7 @@ _LISTED = 12
 
 @dataclass(frozen=True)
 class Failures:
-    """What the report says about where measurements fail."""
+    """What the report states about where measurements fail."""
 
     method: str  #: variant and method that the parts are about
     sentences: list[str]
@@ -146,7 +146,7 @@ def _divisions(
             crowded = (flags.to_numpy(np.int64) & int(Flag.NEIGHBOUR)) > 0
             yield (
                 "neighbours",
-                [("below 10 % of the light", ~crowded), ("above 10 % of the light", crowded)],
+                [("under 10 % of the light", ~crowded), ("over 10 % of the light", crowded)],
             )
 
 
@@ -191,7 +191,7 @@ def _sentence(
     low, high = ordered[0], ordered[-1]
     return [
         f"By {title}: the {quantity.label} differs most. Its scatter (NMAD) is {high[name]:.3f} "
-        f"({quantity.error_unit}) at {high['part']}, {ratio:.1f} times that at {low['part']}."
+        f"({quantity.error_unit}) for {high['part']}, {ratio:.1f} times that for {low['part']}."
     ]
 
 

@@ -74,7 +74,7 @@ def feature_space(
         DataError: an input is missing or broken.
     """
     if not runs:
-        raise DataError(f"{table}: no run to look at; train a method on this variant")
+        raise DataError(f"{table}: no run to analyse; train a method on this variant")
     found = distinct(read_features(runs, predictions, embeddings, settings.objects))
     with contextlib.ExitStack() as opened:
         sets = {name: opened.enter_context(StampSet(path)) for name, path in stamps.items()}

@@ -24,7 +24,7 @@ from galadapt.core.log import log
 _STRUT_THICKNESS = 0.022
 
 _SCALE_TOLERANCE = 0.01  #: headers give scales to a few digits; a real contradiction is a factor
-_OFF_CENTRE = 2.0  #: from here on it is said that a PSF was centred [px]
+_OFF_CENTRE = 2.0  #: from here on a message states that a PSF was centred [px]
 _MAX_OFF_CENTRE = 0.25  #: how far from the middle of its image it may sit, in sides of the image
 
 #: Sky left in the image of a PSF, over its peak, and over all its light, that is subtracted.
@@ -91,7 +91,7 @@ def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject
 
 
 def stated_scale(path: Path, hdu: int = 0) -> float | None:
-    """Sampling of a PSF's image by its header [arcsec/px]; None when it does not say.
+    """Sampling of a PSF's image by its header [arcsec/px]; None when it does not contain it.
 
     Raises:
         DataError: the file is missing, broken, or holds no such image.
@@ -317,7 +317,7 @@ def _matrix(header: fits.Header) -> tuple[np.ndarray | None, bool]:
 
 
 def _without_sky(image: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """Subtract a sky that was left in the image of a PSF, and say so.
+    """Subtract a sky that was left in the image of a PSF, with a message.
 
     Its wings fall towards the edge, a sky does not: a constant and wings that fall like the power
     `_WINGS` of the radius are fitted to the medians of rings in the outer half. Many rings average
@@ -328,7 +328,7 @@ def _without_sky(image: np.ndarray, path: Path, what: str) -> np.ndarray:
     radius = np.hypot(rows - peak[0], columns - peak[1])
     reach = min(image.shape) / 2 - 1
     if reach < 12:
-        # Too few rings to tell a sky from wings.
+        # Too few rings to distinguish a sky from wings.
         return image
     rings = np.arange(reach / 2, reach + 0.5)
     levels = np.array([np.median(image[np.abs(radius - ring) <= 0.5]) for ring in rings])

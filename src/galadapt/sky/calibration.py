@@ -22,7 +22,7 @@ _ELECTRONS = ("electrons", "electron", "elec", "e-", "e")
 _COUNTS = ("counts", "count", "cts", "ct", "dn", "adu", "photons", "photon", "ph")
 _MAGGIES = ("nanomaggy", "nanomaggies", "nanomaggie", "nmgy")
 
-#: Cards whose name says that they hold an AB zero point.
+#: Cards that hold an AB zero point by their names.
 _AB_CARDS = ("ABMAGZP", "ABZP", "ABMAG0", "MAGZP_AB", "ZP_AB", "ZPAB")
 
 #: Cards that hold the magnitude of one image unit, of a system that another card may name.

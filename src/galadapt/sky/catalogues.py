@@ -153,8 +153,8 @@ def read_objects(
         mapped: magnitude [mag], effective_radius [arcsec, semi-major], sersic_index, ellipticity,
         their errors, position_angle [deg], flag, sn. Positions that are no numbers, out of range
         or a placeholder such as -999 are NaN. Labels likewise; with labels, flag is 3 (no fit)
-        where one of them is missing. Its `attrs` tell whether the objects are "numbered", as there
-        is no column of identifiers.
+        where one of them is missing. Its `attrs` contain whether the objects are "numbered",
+        as there is no column of identifiers.
 
     Raises:
         ConfigError: `columns` or `units` names something unknown.

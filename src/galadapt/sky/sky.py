@@ -171,7 +171,7 @@ def celestial(
             wcs = WCS(_known_frame(clean, path, remark), hdus)
             if not wcs.has_celestial:
                 return None
-            # Spectral and other axes of length 1 say nothing of the sky.
+            # Spectral and other axes of length 1 do not concern the sky.
             wcs = wcs if wcs.naxis == 2 else wcs.celestial
             with np.errstate(invalid="ignore"):
                 scale = 3600 * np.sqrt((wcs.pixel_scale_matrix**2).sum(axis=0))

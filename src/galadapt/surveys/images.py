@@ -50,7 +50,7 @@ _OFFSET_WARNING, _OFFSET_ERROR = 0.5, 2.5
 _HOPELESS = 20  #: so many cutouts without a usable one are enough
 
 #: Scatter of fluxes about magnitudes from which on there is a warning [mag]; an error where the
-#: magnitudes also say as good as nothing of the fluxes (rank correlation).
+#: magnitudes are also almost independent of the fluxes (rank correlation).
 _SCATTER_WARNING, _SCATTER_ERROR, _UNRELATED = 0.4, 0.6, 0.5
 
 #: Fewest objects, and least scatter of their magnitudes, for that [mag].

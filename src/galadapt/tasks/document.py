@@ -41,7 +41,7 @@ changes them under a key of the task's name: `stars: {seeds: [1]}`.
 | the PSF | `psf` |
 | the noise | `simulation.noise`, `survey.noise` |
 | the survey | `survey` and `selection` |
-| what the network sees | add a chain to `variant_chains`, name it in `variants` |
+| the input of the networks | add a chain to `variant_chains`, name it in `variants` |
 | how it is trained | add a method to `method_settings`, name it in `methods` |
 | the network | `method_settings.<method>.network` |
 """
@@ -80,7 +80,9 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, Uniform | LogUniform):
         return f"`{value.distribution} {value.low:g} to {value.high:g}`"
     if isinstance(value, BaseModel) and not isinstance(value, Interval):
-        return f"`{value.kind}`" if hasattr(value, "kind") else "see there"
+        # A section may have a method of that name.
+        kind = getattr(value, "kind", None)
+        return f"`{kind}`" if isinstance(kind, str) else "see there"
     return f"`{json.dumps(value, default=Interval.model_dump)}`"
 
 

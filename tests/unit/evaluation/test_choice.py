@@ -196,7 +196,7 @@ def test_regret_is_what_the_choice_gives_up(make, chosen):
     assert rows.loc["validation", "r2_std"] == pytest.approx(0.2 / np.sqrt(2))
     assert rows.loc["domain_auc", "method"] == "dann_supervised"
     assert rows.loc["domain_auc", "regret"] == 0
-    assert "Seen on this survey (mock), with 2 candidates" in page
+    assert "On this survey (mock), with 2 candidates" in page
     assert "oracle" in page
 
 
@@ -260,7 +260,7 @@ def test_a_survey_without_labels_still_has_a_choice(make, chosen):
     table, page = chosen(runs)
     assert table["regret"].isna().all()
     assert table["chosen"].sum() == len(CRITERIA)
-    assert "no labels to judge" in page
+    assert "no labels to test" in page
     assert "oracle" not in page
 
 
@@ -275,7 +275,7 @@ def test_an_auc_below_one_half_is_chance(make, chosen):
 
 def test_a_single_candidate_is_no_choice(make, chosen):
     _, page = chosen([make()])
-    assert "nothing to choose from" in page
+    assert "there is no choice" in page
 
 
 def test_repeating_gives_the_same_bytes(make, chosen, tmp_path):

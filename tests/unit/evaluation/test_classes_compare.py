@@ -138,7 +138,7 @@ def test_a_leaking_protocol_is_named_and_never_called_best(stars, tmp_path):
     text = write(stars, "stars", tmp_path)["markdown"].read_text()
     verdicts = [line for line in text.splitlines() if line.startswith("- Simulated")]
     assert any("network_b_leaking is not ranked" in line for line in verdicts)
-    leads = [line for line in verdicts if " is best" in line or " before " in line]
+    leads = [line for line in verdicts if " is best" in line or " first, " in line]
     assert len(leads) == 1
     assert "leaking" not in leads[0]
     assert "network_b" in leads[0]

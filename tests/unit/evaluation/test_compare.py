@@ -103,7 +103,7 @@ def test_a_best_method_is_named_only_beyond_the_error_bars(tables, make_run, hal
     assert text.count(verdict) == (1 if shared else len(PARAMETERS) + 1)
     if shared:
         assert "R² (the mean of the 4 quantities, magnitude, effective radius, Sérsic" in text
-        assert text.count("transfer before baseline in") == 1
+        assert text.count("transfer first, baseline second in") == 1
 
 
 def test_methods_that_come_first_are_named_where_none_is_best(tables, make_run):
@@ -120,8 +120,8 @@ def test_methods_that_come_first_are_named_where_none_is_best(tables, make_run):
         ),
     )
     text = tables(runs)["text"].read_text()
-    assert "baseline before transfer in ellipticity (0.800 ± 0.200, 0.700 ± 0.200)." in text
-    assert "transfer before baseline in the mean of the 4 quantities (0.812 ±" in text
+    assert "baseline first, transfer second in ellipticity (0.800 ± 0.200, 0.700 ± 0.200)." in text
+    assert "transfer first, baseline second in the mean of the 4 quantities (0.812 ±" in text
 
 
 def test_the_share_of_the_loss_recovered_is_said_only_for_an_established_loss(tables, make_run):

@@ -262,7 +262,7 @@ def test_gradients_see_shapes_and_not_brightness() -> None:
         ({"estimator": "ridge", "vote": "hard"}, "learner.vote: belongs to k_nearest"),
         ({"estimator": "svm", "distance": "cosine"}, "learner.distance: belongs to k_nearest"),
         ({"estimator": "k_nearest", "distance": "taxi"}, "Input should be 'manhattan'"),
-        ({"inputs": "hog", "features_from": "baseline"}, "features_from replaces them"),
+        ({"inputs": "hog", "features_from": "baseline"}, "no effect with features_from"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(learner: dict[str, str], message: str) -> None:

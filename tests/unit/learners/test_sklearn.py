@@ -188,7 +188,7 @@ def test_each_method_depends_on_the_code_of_its_own_learner() -> None:
 def test_settings_of_support_vectors_and_inputs_are_checked() -> None:
     for learner, message in (
         ({"estimator": "ridge", "epsilon": 0.1}, "learner.epsilon: belongs to svm"),
-        ({"inputs": "simple", "features_from": "baseline"}, "features_from replaces them"),
+        ({"inputs": "simple", "features_from": "baseline"}, "no effect with features_from"),
     ):
         with pytest.raises(ValidationError, match=message):
             Method(learner={"kind": "sklearn"} | learner)

@@ -25,7 +25,7 @@ from galadapt.tasks.reading import load
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("mlflow.db", "is no address"),
+        ("mlflow.db", "is not an address"),
         ("sqlit:///m.db", "no store is of the kind 'sqlit'"),
         ("sqlite://m.db", "with three slashes"),
         ("sqlite:///", "with three slashes"),

@@ -61,7 +61,7 @@ def test_the_faint_part_and_the_shared_outlier_are_named(runs, survey):
     assert found.method == "transfer (asinh)"
     text = " ".join(found.sentences)
     assert "By magnitude:" in text
-    assert "at 21.3 to 23.0 mag" in text
+    assert "for 21.3 to 23.0 mag" in text
     assert found.shared.to_numpy().tolist()[0][:3] == ["7", "magnitude [mag]", "18.39"]
     assert "1 of 90 galaxies are outliers of the same quantity in all 2 methods (id 7)" in text
     assert "Without them, R² of the magnitude would be 1.000 instead of 0.9" in text

@@ -161,8 +161,8 @@ def test_overlapping_stamps_are_owned_up_to(inputs, by, said):
 @pytest.mark.parametrize(
     ("n_train", "said"),
     [
-        (50000, "of transfer and"),
-        (90000, "90,000 train, 100 validation, 300 test; of transfer and"),
+        (50000, "used by transfer and"),
+        (90000, "90,000 train, 100 validation, 300 test; used by transfer and"),
     ],
 )
 def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said):

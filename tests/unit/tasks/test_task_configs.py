@@ -74,7 +74,7 @@ NETWORK = {"network": {"architecture": "stars_b"}}
         (
             "screening",
             {"methods": ["x"], "method_settings": {"x": {**NETWORK, "groups": {"a": ["0"]}}}},
-            "one class leaves nothing to tell apart",
+            "one class is not enough to classify",
         ),
         (
             "screening",
@@ -116,7 +116,10 @@ def test_a_method_may_keep_to_some_variants(base) -> None:
     [
         ({"segment": {"variants": ["sqrt"]}}, r"segment.variants: \['sqrt'\] must be of variants"),
         ({"segment_classify": {"variants": None}}, "'segment', which is not trained on all"),
-        ({"segment_classify": {"starts_from": None}}, "let it start from a method that does"),
+        (
+            {"segment_classify": {"starts_from": None}},
+            "needs starts_from, a method with answer: mask",
+        ),
         ({"segment_classify": {"starts_from": "three_conv"}}, "has another network"),
     ],
 )

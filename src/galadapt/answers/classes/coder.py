@@ -48,7 +48,9 @@ class ClassCoder:
         first = {name: min(list(known).index(label) for label in groups[name]) for name in groups}
         names = tuple(sorted(first, key=first.__getitem__)) or tuple(known)
         if len(names) < 2:
-            raise DataError(f"one class ({', '.join(names)}) leaves nothing to tell apart")
+            raise DataError(
+                f"one class ({', '.join(names)}) is not enough to classify; give at least two"
+            )
         taken = tuple(tuple(groups[name]) if groups else (name,) for name in names)
         return cls(names, taken, ordinal or len(names) == 2)
 

@@ -172,9 +172,9 @@ def _html(tidy: pd.DataFrame, galaxies: int, fitted: int, failures: Sequence[str
             lines.append(("", f"{seeds} seeds together", together))
     sentences = [
         f"{galaxies} survey test galaxies were fitted, {galaxies - fitted} of them without "
-        f"success; all figures are of the other {fitted}."
+        f"success; all values are of the {fitted} fitted successfully."
         if galaxies
-        else "The survey has no labelled test galaxy: there is nothing to compare."
+        else "The survey has no labelled test galaxy: there is no comparison."
     ]
     sentences += _verdicts(scores) if fitted > 1 else []
     sentences += failures

@@ -63,7 +63,7 @@ def _sources(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
         sizes = _sizes((configuration.get("simulations") or {}).get(simulation, {}))
         # Given where they differ from those of the line above.
         count = "" if sizes in ("", usual) else f"{sizes}; "
-        text = f"{count}of {', '.join(names)} and methods that start from it"
+        text = f"{count}used by {', '.join(names)} and methods that start from it"
         found.append((f"Simulation {simulation}", text))
     return found
 
@@ -85,8 +85,8 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
         )
     if (configuration.get("survey") or {}).get("kind") == "mock":
         lines.append(
-            "The survey is a mock: its galaxies, PSF and sky differ from the simulations in ways "
-            "that were chosen. Success on it is necessary, not sufficient, for the real sky."
+            "The survey is a mock: its galaxies, PSF and sky differ from the simulations in known "
+            "ways. Success on it is necessary, not sufficient, for the real sky."
         )
         lines.append(
             "The mock is more crowded than the sky (survey.density), and the default simulations "

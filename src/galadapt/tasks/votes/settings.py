@@ -19,7 +19,7 @@ VoteSurvey = Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminat
 class VotesConfig(Experiment):
     """Task votes: what share of volunteers gives each answer about a galaxy?"""
 
-    task: Literal["votes"] = Field("votes", description="What is measured.")
+    task: Literal["votes"] = Field("votes", description="Name of the task.")
     simulated: SimulatedVotes | None = Field(
         SimulatedVotes(), description="Simulated images and votes; null: none."
     )

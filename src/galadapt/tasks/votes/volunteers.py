@@ -20,7 +20,7 @@ from galadapt.tasks.votes.data import Volunteers
 from galadapt.tasks.votes.galaxies import Scene
 from galadapt.tasks.votes.telescope import Optics
 
-#: Contrast, of what is seen to the light around it, that the eye cannot tell from noise.
+#: Contrast, of what is seen to the light around it, that the eye cannot distinguish from noise.
 _CONTRAST = 0.1
 
 _FAINTEST = 0.4  #: added to visibilities, so that what cannot be seen has a logarithm

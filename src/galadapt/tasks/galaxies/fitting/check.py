@@ -138,7 +138,7 @@ def verdict(report: pd.DataFrame, parameters: Sequence[str], level: float = 0.68
     fitted = int(report["fitted"].iloc[0])
     if fitted < _ENOUGH:
         return (
-            f"Verdict: {fitted} fits are too few to say whether the networks can be used here; "
+            f"Verdict: {fitted} fits are too few to decide whether the networks can be used here; "
             "raise --sample."
         )
     for name in parameters:
