@@ -1,4 +1,4 @@
-"""Settings of the look into the methods' features."""
+"""Settings of the analysis of features."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Judging predictions: metrics of one run, and the comparison of all runs."""
+"""Evaluating predictions: metrics of one run, and the comparison of all runs."""

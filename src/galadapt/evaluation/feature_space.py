@@ -1,4 +1,4 @@
-"""What the features of a method show of simulated and survey stamps, without judging its outputs.
+"""What the features of a method show of simulated and survey stamps, whatever its outputs.
 
 Do the domains overlap, is what shall be predicted encoded, and in how many dimensions? For each
 method of a variant, on the features of the test stamps of one run, and for the pixels themselves:

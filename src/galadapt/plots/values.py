@@ -1,4 +1,4 @@
-"""The numbers that a figure shows, as one table: what its reader may want to plot again."""
+"""The numbers that a figure shows, as one table, so that a reader can plot them again."""
 
 from __future__ import annotations
 

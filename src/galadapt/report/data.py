@@ -243,7 +243,7 @@ def class_counts(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             panel.set_ylim(0.5, 3 * len(table))
             panel.set_xticks(range(len(names)), names)
             panel.grid(False, axis="x")
-            panel.set_title(f"{domain} (n = {len(table)})")
+            panel.set_title(f"{domain} (n = {len(table):,})")
         axes[0, 0].set_ylabel("stamps")
         legend_below(figure, axes[0, 0], 3)
 
@@ -271,7 +271,7 @@ def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
                 panel.scatter([], [], [], s=22, color=colour, label=f"{name} ({here.sum()})")
             missing = int((~good).sum())
             more = f", {missing} not positive" if missing else ""
-            panel.set_title(f"{domain} (n = {len(table)}{more})")
+            panel.set_title(f"{domain} (n = {len(table):,}{more})")
             for axis, label in zip("xyz", _MOMENTS.values(), strict=True):
                 getattr(panel, f"set_{axis}label")(f"log10 {label}")
                 getattr(panel, f"{axis}axis").set_major_locator(MaxNLocator(5))

@@ -1,4 +1,4 @@
-"""Where the measurement of numbers fails on a survey: which galaxies, and which of them always."""
+"""Where measurements fail on a survey: for which galaxies, and for which of them in all methods."""
 
 from __future__ import annotations
 

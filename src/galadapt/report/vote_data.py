@@ -69,7 +69,7 @@ def vote_shares(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
                 np.nanmean(shares, axis=0) if len(shares) else np.zeros(len(known)),
                 height=0.38,
                 color=COLOURS[domain],
-                label=f"{domain} ({len(shares)} with votes)",
+                label=f"{domain} ({len(shares):,} with votes)",
             )
         panel.set_yticks(range(len(names)), [name.replace("_", ": ") for name in names], fontsize=7)
         panel.set(ylim=(len(names) - 0.5, -0.5), xlabel="mean share of the volunteers")

@@ -1,4 +1,4 @@
-"""Is a downloaded file what its name promises? Servers answer 200 with pages and errors, too."""
+"""Check that a downloaded file is of the kind that its name states, and no error page."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ NOTE = (
     "mean: of the same shares for every galaxy. NLL: negative log-likelihood of the votes per "
     "question that was asked. Coverage: share of the votes inside their 68 % and 90 % intervals, "
     "of answers that some but not all are expected to give. ECE: expected calibration error of "
-    "conditional shares; if calibrated: what so few votes leave of it. AUSE: area under the "
-    "sparsification error, 0 where the predicted errors order the galaxies as the true ones do. "
-    "Published figures were measured on other galaxies and are for orientation."
+    "conditional shares; if calibrated: that of votes drawn from the predictions. AUSE: area under "
+    "the sparsification error, 0 where the predicted errors order the galaxies as the true ones "
+    "do. Published figures were measured on other galaxies and are for orientation."
 )
 
 ITEM_PER_ROW = False
@@ -179,8 +179,8 @@ def columns(items: Sequence[str]) -> list[Column]:
         Column("ece", "ECE", ALL),
         Column("ece_calibrated", "ECE if calibrated", ALL),
         Column("ause", "AUSE", ALL),
-        Column("floor", "floor", ALL),
-        Column("rmse_of_mean", "RMSE of the mean", ALL),
+        Column("floor", "floor", ALL, digits=3),
+        Column("rmse_of_mean", "RMSE of the mean", ALL, digits=3),
         Column("n", "galaxies", ALL, digits=0),
         Column("seconds_per_epoch", "s / epoch", digits=1, of_run=True),
         Column("separability_auc", "domain AUC", of_run=True),

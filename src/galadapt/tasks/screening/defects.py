@@ -1,4 +1,4 @@
-"""What goes wrong in a field, and the region that is flagged for it.
+"""Defects of a field, and the region that is flagged for each.
 
 Every defect orders the exposed pixels, the most affected first, and flags as many as the class of
 the field needs: so its area is exact. Its light is in counts per pixel.

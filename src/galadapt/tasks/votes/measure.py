@@ -1,4 +1,4 @@
-"""Predict the votes that images would get: images in, a table out."""
+"""Predict the votes that images would get, and write them as a table."""
 
 from __future__ import annotations
 

@@ -7,17 +7,26 @@ from pathlib import Path
 
 from galadapt.report.words import Configuration, Facts, Words
 
+#: How kinds of images and votes are named.
+_KINDS = {
+    "simulated": "simulated images and votes",
+    "mock": "mock survey",
+    "files": "your own images",
+    "galaxy_zoo": "published images of Galaxy Zoo",
+}
+
 
 def _facts(configuration: Configuration) -> Facts:
     def volunteers(domain: str) -> str:
         section = configuration.get(domain)
         if section is None:
             return "none"
+        kind = _KINDS[section["kind"]]
         crowd = section.get("volunteers")
         if not isinstance(crowd, Mapping):
-            return str(section["kind"])
+            return kind
         low, high = crowd["number"]
-        return f"{section['kind']}, {low:g} to {high:g} volunteers"
+        return f"{kind}, {low:g} to {high:g} volunteers"
 
     return [
         ("Task", "votes"),

@@ -23,10 +23,10 @@ def configuration(repository: Path, preset: str = "") -> dict[str, Any]:
 
 def test_facts_name_the_crowds(repository: Path) -> None:
     facts = dict(WORDS.facts(configuration(repository)))
-    assert facts["Simulated"] == "simulated, 40 to 50 volunteers"
-    assert facts["Survey"] == "mock, 40 to 50 volunteers"
+    assert facts["Simulated"] == "simulated images and votes, 40 to 50 volunteers"
+    assert facts["Survey"] == "mock survey, 40 to 50 volunteers"
     real = dict(WORDS.facts(configuration(repository, "votes_real")))
-    assert real["Survey"] == "files"
+    assert real["Survey"] == "your own images"
     alone = {**configuration(repository), "survey": None}
     assert dict(WORDS.facts(alone))["Survey"] == "none"
 
