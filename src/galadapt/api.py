@@ -189,8 +189,7 @@ class Model:
     @property
     def record(self) -> dict[str, Any]:
         """What the networks hold for and how accurate they are, as in ``package.json``."""
-        record: dict[str, Any] = self._package.record.model_dump(mode="json")
-        return record
+        return self._package.record.model_dump(mode="json")
 
     def __str__(self) -> str:
         from galadapt.prediction.describe import sheet

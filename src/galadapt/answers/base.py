@@ -41,7 +41,6 @@ class Answer(Protocol):
         Raises:
             DataError: the stamps do not hold what the method learns.
         """
-        ...
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
@@ -50,17 +49,14 @@ class Answer(Protocol):
         Raises:
             DataError: the record is incomplete.
         """
-        ...
 
     @property
     def outputs(self) -> int:
         """Outputs for each stamp (for each pixel, where the answer is a map)."""
-        ...
 
     @property
     def activation(self) -> str:
         """Activation of the last layer."""
-        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,7 +69,6 @@ class Answer(Protocol):
         Raises:
             DataError: the stamp set does not hold them.
         """
-        ...
 
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
         """Return the answer fitted to the training labels.
@@ -85,7 +80,6 @@ class Answer(Protocol):
         Raises:
             DataError: the labels cannot be learned from, or the start learned something else.
         """
-        ...
 
     def transform(self, labels: np.ndarray) -> np.ndarray:
         """Return the outputs wanted for stamps with these labels: the labels themselves."""
@@ -113,23 +107,19 @@ class Answer(Protocol):
 
     def loss(self, reduction: str) -> keras.losses.Loss:
         """Return the loss with one of Keras' reductions."""
-        ...
 
     def validation_loss(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> float:
         """Return what early stopping minimises, over stamps whose labels are known."""
-        ...
 
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Return the columns of a predictions table: true and predicted."""
-        ...
 
     def record(self) -> dict[str, Any]:
         """Return what run.json keeps under ``answer``, with the ``kind`` of the registry."""
-        ...
 
 
 def known(labels: np.ndarray) -> np.ndarray:

@@ -43,5 +43,4 @@ def beside(
     here = published["variant"].isin([variant, ANY] if method else [variant])
     if method and len(variants) == 1:
         here |= published["variant"] == ""
-    found: pd.DataFrame = published[here & (published["method"] == method)]
-    return found
+    return published[here & (published["method"] == method)]

@@ -116,8 +116,7 @@ def record_of(run: Mapping[str, Any], where: Path) -> Mapping[str, Any]:
 
 def _class(kind: str) -> type[Answer]:
     module, name = KINDS[kind].learning
-    found: type[Answer] = getattr(importlib.import_module(module), name)
-    return found
+    return getattr(importlib.import_module(module), name)
 
 
 def of_method(method: Training, quantities: Sequence[Quantity], stamps: StampSet) -> Answer:

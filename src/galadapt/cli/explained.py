@@ -1,6 +1,6 @@
 """The descriptions of `--help`: what a command does, reads and writes, and an example.
 
-The modules of the verbs define options; this one puts them in groups and describes the commands.
+The modules of the verbs define options; this one describes the commands.
 """
 
 from __future__ import annotations
@@ -215,33 +215,13 @@ COMMANDS: Mapping[str, Explanation] = {
     ),
 }
 
-#: Groups of options of commands that measure, by the names of their values.
-GROUPS: Mapping[str, Sequence[str]] = {
-    "what is measured (one of the first three)": (
-        *("images", "cutouts", "stamps", "catalog", "columns", "units", "one_based", "fill"),
-    ),
-    "the images": (
-        *("psf", "psf_from_stars", "psf_pixel_scale"),
-        *("hdu", "unit", "zero_point", "native_pixel_scale"),
-    ),
-    "maps, one per image": ("weight", "rms", "exposure", "mask"),
-    "the networks": ("model", "models", "members", "fast"),
-    "task votes": ("crop", "volunteers"),
-    "output": ("output", "plot", "plot_count", "report", "level", "recalibration", "recalibrate"),
-}
-
-#: Group of options that no other has.
-OTHERS = "further options"
-
 
 def explain(parser: argparse.ArgumentParser, name: str = "galadapt") -> None:
-    """Give a command and those below it their descriptions, and measuring ones their groups."""
+    """Give a command and those below it their descriptions."""
     for full, command in commands(parser, name):
         if full in COMMANDS:
             command.description = COMMANDS[full].text
             command.formatter_class = argparse.RawDescriptionHelpFormatter
-        if full in ("galadapt predict", "galadapt fit-check", "galadapt configure"):
-            _group(command)
 
 
 def commands(
@@ -253,17 +233,3 @@ def commands(
         if isinstance(action, argparse._SubParsersAction):
             for word, inner in action.choices.items():
                 yield from commands(inner, f"{name} {word}")
-
-
-def _group(parser: argparse.ArgumentParser) -> None:
-    """Move options into their groups: argparse prints them in the order of the groups."""
-    options = [one for one in parser._optionals._group_actions if one.dest != "help"]
-    places = {name: title for title, names in GROUPS.items() for name in names}
-    for title in (*GROUPS, OTHERS):
-        members = [one for one in options if places.get(one.dest, OTHERS) == title]
-        if not members:
-            continue
-        group = parser.add_argument_group(title)
-        for action in members:
-            parser._optionals._group_actions.remove(action)
-            group._group_actions.append(action)

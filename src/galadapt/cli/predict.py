@@ -25,6 +25,20 @@ _MAPS = {
 }
 
 
+class _Groups:
+    """Groups of a verb's options, in the order of its help; empty ones are not shown."""
+
+    def __init__(self, verb: argparse.ArgumentParser) -> None:
+        add = verb.add_argument_group
+        self.measured = add("what is measured (one of the first three)")
+        self.images = add("the images")
+        self.maps = add("maps, one per image")
+        self.networks = add("the networks")
+        self.votes = add("task votes")
+        self.output = add("output")
+        self.others = add("further options")
+
+
 def _flag_help() -> str:
     lines = [f"  {int(flag):>6}  {flag.label:<20} {flag.meaning}" for flag in Flag]
     return "\n".join(["bits of the column flags:", *lines])
@@ -38,58 +52,64 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_flag_help(),
     )
-    _add_inputs(verb)
-    verb.add_argument(
+    to = _Groups(verb)
+    _add_inputs(to)
+    to.output.add_argument(
         "--level", type=float, default=0.68, help="coverage of the errors (default 0.68)"
     )
-    verb.add_argument(
+    to.networks.add_argument(
         "--members", type=int, help="number of the package's networks to run (default: all)"
     )
-    verb.add_argument(
+    to.networks.add_argument(
         "--fast",
         action="store_true",
         help="leave out the refinement by the pixels (package for any image)",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--population",
         action="store_true",
         help="re-weight radii and indices to the population of the catalogue itself (package for "
         "any image)",
     )
-    verb.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
-    verb.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
-    verb.add_argument(
+    to.output.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
+    to.output.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
+    to.output.add_argument(
         "--recalibration",
         type=Path,
         help="file of factors that enlarge the errors, written by fit-check --recalibrate",
     )
-    verb.add_argument(
+    to.output.add_argument(
         "--report", type=Path, help="HTML page: table, pictures, distributions, what to distrust"
     )
-    verb.add_argument(
+    to.votes.add_argument(
         "--crop",
         type=float,
         help="votes: central share of the images' sides (default: as in training)",
     )
-    verb.add_argument(
+    to.votes.add_argument(
         "--volunteers",
         type=int,
         help="votes: include the scatter of this number of volunteers in the errors",
     )
-    verb.add_argument("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
+    to.output.add_argument(
+        "-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot"
+    )
     verb.set_defaults(act=partial(_predict, verb))
 
     verb = verbs.add_parser(
         "fit-check", help="compare a network with a profile fit, on your images"
     )
-    _add_inputs(verb)
-    verb.add_argument("--sample", type=int, default=100, help="objects to fit, chosen at random")
-    verb.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    verb.add_argument("--plot", type=Path, help="PNG of fitted against predicted values")
-    verb.add_argument(
+    to = _Groups(verb)
+    _add_inputs(to)
+    to.others.add_argument(
+        "--sample", type=int, default=100, help="objects to fit, chosen at random"
+    )
+    to.others.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    to.output.add_argument("--plot", type=Path, help="PNG of fitted against predicted values")
+    to.output.add_argument(
         "--recalibrate", type=Path, help="JSON of factors that enlarge the errors on these images"
     )
-    verb.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
+    to.output.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
     verb.set_defaults(act=_fit_check)
     _add_configure(verbs)
 
@@ -98,110 +118,115 @@ def _add_configure(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     verb = verbs.add_parser(
         "configure", help="write the experiment that trains networks for your image"
     )
-    _add_image(verb)
-    verb.add_argument("-o", "--output", type=Path, required=True, help="YAML of the experiment")
+    to = _Groups(verb)
+    _add_image(to)
+    to.output.add_argument(
+        "-o", "--output", type=Path, required=True, help="YAML of the experiment"
+    )
     verb.set_defaults(act=_configure)
 
 
-def _add_inputs(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
+def _add_inputs(to: _Groups) -> None:
+    to.networks.add_argument(
         "--model",
         type=Path,
         help="folder of a prediction package, or name of a fetched one (default: the one for any "
         "image that galadapt ships with)",
     )
-    verb.add_argument(
+    to.networks.add_argument(
         "--models", type=Path, help="folder of packages, of which the newest is used instead"
     )
-    verb.add_argument(
+    to.measured.add_argument(
         "--cutouts",
         type=Path,
         nargs="+",
         default=[],
         help="images of one object each, or a folder of them",
     )
-    verb.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
-    _add_image(verb)
-    verb.add_argument(
+    to.measured.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
+    _add_image(to)
+    to.measured.add_argument(
         "--fill",
         action="store_true",
         help="enlarge cutouts that are smaller than a stamp, with noise like theirs",
     )
-    verb.add_argument(
+    to.images.add_argument(
         "--psf-from-stars",
         type=Path,
         metavar="FITS",
         help="make the PSF from stars in the image, write it to this file and use it",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--max-bad-fraction",
         type=float,
         help="share of bad pixels up to which an object is measured (default 0.1)",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--processes", type=int, default=1, help="number of processes that cut out stamps"
     )
 
 
-def _add_image(verb: argparse.ArgumentParser) -> None:
+def _add_image(to: _Groups) -> None:
     """Add the options that describe an image."""
-    verb.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
+    to.measured.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
     for kind, what in _MAPS.items():
-        verb.add_argument(
+        to.maps.add_argument(
             f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout"
         )
-    verb.add_argument(
+    to.others.add_argument(
         "--mask-good",
         action="store_true",
         help="non-zero in --mask marks good pixels, not bad ones",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--bad-bits",
         type=_bits,
         help="bits of the mask or DQ extension that mean bad, such as 4+16 (default: the "
         "instrument's own); 0 ignores DQ",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--table", help="number or name of the table, if the catalogue's file holds several"
     )
-    verb.add_argument("--catalog", type=Path, help="positions; without it sources are detected")
-    verb.add_argument(
+    to.measured.add_argument(
+        "--catalog", type=Path, help="positions; without it sources are detected"
+    )
+    to.measured.add_argument(
         "--columns",
         nargs="+",
         default=[],
         metavar="NAME=COLUMN",
         help="columns of the catalogue, such as ra=RA_J2000",
     )
-    verb.add_argument(
+    to.measured.add_argument(
         "--units",
         nargs="+",
         default=[],
         metavar="NAME=UNIT",
         help="units of these columns, such as ra=hourangle",
     )
-    verb.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
-    verb.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
-    verb.add_argument(
+    to.measured.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
+    to.images.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
+    to.images.add_argument(
         "--psf-pixel-scale",
         type=float,
         help="pixel scale of the PSF image [arcsec] (default: its header's, else the images')",
     )
-    verb.add_argument(
+    to.others.add_argument(
         "--psf-hdu", type=int, help="number of the PSF's extension, if its file holds several"
     )
-    verb.add_argument(
+    to.images.add_argument(
         "--zero-point",
         type=float,
         help="AB magnitude of 1 image unit; of 1 count/s where counts are divided by the exposure",
     )
-    verb.add_argument("--unit", help="unit of the pixels, if BUNIT is missing or wrong")
-    verb.add_argument(
+    to.images.add_argument("--unit", help="unit of the pixels, if BUNIT is missing or wrong")
+    to.images.add_argument(
         "--native-pixel-scale",
         "--pixel-scale",
         type=float,
         help="pixel scale of images without WCS [arcsec]",
     )
-    verb.add_argument("--hdu", help="number or name of the image's extension")
+    to.images.add_argument("--hdu", help="number or name of the image's extension")
 
 
 def _bits(text: str) -> int:

@@ -105,8 +105,7 @@ def _image(path: Path, stamps: StampSet) -> np.ndarray:
         from galadapt.tasks.votes.images import read_image
 
         crop = float(stamps.metadata.get("crop", 1.0))
-        found: np.ndarray = np.asarray(read_image(path, stamps.side, crop), np.float32)
-        return found
+        return np.asarray(read_image(path, stamps.side, crop), np.float32)
     from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 
     side = stamps.side

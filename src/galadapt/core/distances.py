@@ -17,8 +17,7 @@ METRICS = {
 
 def signed_root(values: np.ndarray) -> np.ndarray:
     """Return the root of each value's size with its sign: large features count less."""
-    found: np.ndarray = np.sign(values) * np.sqrt(np.abs(values))
-    return found
+    return np.sign(values) * np.sqrt(np.abs(values))
 
 
 def prepared(values: np.ndarray, distance: str) -> np.ndarray:

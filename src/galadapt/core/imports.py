@@ -68,8 +68,7 @@ def function(path: str) -> Callable[..., Any]:
         spec.loader.exec_module(module)
     else:
         module = importlib.import_module(where)
-    found: Callable[..., Any] = getattr(module, name)
-    return found
+    return getattr(module, name)
 
 
 def _module_file(name: str) -> Path | None:

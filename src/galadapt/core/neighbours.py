@@ -31,5 +31,4 @@ class Neighbourhood:
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Distance of points (n, f), n > 0, in units of the limit."""
-        found: np.ndarray = self._tree.kneighbors(points)[0].mean(axis=1) / self._limit
-        return found
+        return self._tree.kneighbors(points)[0].mean(axis=1) / self._limit

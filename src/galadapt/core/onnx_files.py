@@ -47,5 +47,4 @@ class OnnxNetwork:
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """Run arrays of the inputs' shapes; returns the outputs."""
         given = dict(zip(self._names, arrays, strict=True))
-        outputs: list[np.ndarray] = self._session.run(None, given)
-        return outputs
+        return self._session.run(None, given)

@@ -52,8 +52,7 @@ def blended_pixels(
     uses; Lupton et al. 2001).
     """
     excess = smooth - np.clip(turned(smooth, centre, np.float32(np.inf)), 0, None)
-    blended: np.ndarray = own & (excess > 3 * rms) & (excess > smooth / 2)
-    return blended
+    return own & (excess > 3 * rms) & (excess > smooth / 2)
 
 
 def turned(image: np.ndarray, centre: tuple[float, float], beyond: Any) -> np.ndarray:
@@ -94,8 +93,7 @@ def deblended(
             contrast=_CONTRAST,
             progress_bar=False,
         ).data
-    kept: np.ndarray = parts == central_label(parts, smooth, centre)
-    return kept
+    return parts == central_label(parts, smooth, centre)
 
 
 def without_neighbours(

@@ -52,8 +52,7 @@ def split_by_cell(
     occupied, cell = np.unique(line * across + column, return_inverse=True)
     names = np.array([_split(share, splits) for share in shares[occupied]], dtype=object)
     _fill_empty(names, shares[occupied], splits)
-    result: np.ndarray = names[cell.ravel()]
-    return result
+    return names[cell.ravel()]
 
 
 def _fill_empty(names: np.ndarray, shares: np.ndarray, splits: Splits) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers import registry
-from galadapt.answers.view import WHOLE_RUN, Estimates, Judging, Ranking
+from galadapt.answers.view import Estimates, Judging, Ranking
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
@@ -37,20 +37,8 @@ CRITERIA = {
         "et al. 2007; You et al. 2019)"
     ),
     "domain_auc": "how well a linear classifier separates the domains by the features",
-    "reconstruction_auc": (
-        "how well the error of rebuilding features from principal components of simulated stamps "
-        "separates the domains"
-    ),
-    "domain_rand": "agreement of domains with clusters of the features (adjusted Rand index)",
     "seed_disagreement": "variance between training seeds of the predictions for survey objects",
     "expected_error": "weighted_validation plus seed_disagreement",
-}
-
-#: Those that are measured on the features, by the metric of the run; chance gives the value.
-OF_FEATURES = {
-    "domain_auc": ("separability_auc", 0.5),
-    "reconstruction_auc": ("reconstruction_auc", 0.5),
-    "domain_rand": ("domain_rand", 0.0),
 }
 
 #: Those whose values compare candidates of one simulation: errors on its objects, or in units of
@@ -102,7 +90,7 @@ class _Run:
     record: Mapping[str, Any]
     kind: str
     items: tuple[str, ...]
-    of_features: Mapping[str, float]
+    separability: float
     figures: np.ndarray
 
     @property
@@ -169,7 +157,7 @@ def _read(folder: Path) -> _Run:
         registry.record_of(content, folder / "run.json"),
         metrics.kind,
         items,
-        {name: metrics.value(*WHOLE_RUN, metric) for name, (metric, _) in OF_FEATURES.items()},
+        metrics.separability,
         np.array([metrics.value("survey", item, ranking.metric) for item in items]),
     )
 
@@ -206,8 +194,7 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]], figures: Figures
         ]
         survey = shared[0].index.get_level_values("domain") == "survey"
         values = _criteria(estimates, survey)
-        for name in OF_FEATURES:
-            values[name] = float(np.mean([run.of_features[name] for run in runs]))
+        values["domain_auc"] = float(np.mean([run.separability for run in runs]))
         found_figures = np.stack([run.figures for run in runs])
         means = found_figures.mean(axis=1)
         found.append(

@@ -24,7 +24,6 @@ from galadapt.core.quantity import label_of
 from galadapt.evaluation.candidates import (
     CRITERIA,
     FEWEST,
-    OF_FEATURES,
     WITHIN_SIMULATION,
     Figures,
     measure_candidates,
@@ -40,10 +39,10 @@ REASONS = (
     "not use the survey's images. seed_disagreement is measured on these images: networks that "
     "differ only in their random numbers disagree where they extrapolate, but networks that "
     "predict the same value for every object never disagree. expected_error is the sum of these "
-    "two errors, which have the same unit. domain_auc, reconstruction_auc and domain_rand measure "
-    "whether features look alike, not whether measurements are right: they are smallest for "
-    "features without any information, and cannot compare methods that use different features. No "
-    "criterion detects an error on the survey that all seeds share."
+    "two errors, which have the same unit. domain_auc measures whether features look alike, not "
+    "whether measurements are right: it is smallest for features without any information, and "
+    "cannot compare methods that use different features. No criterion detects an error on the "
+    "survey that all seeds share."
 )
 
 
@@ -95,9 +94,9 @@ def _table(candidates: pd.DataFrame, figures: Figures) -> pd.DataFrame:
         if criterion in WITHIN_SIMULATION:
             compared = candidates[candidates["simulation"] == simulation]
         value = compared[criterion].dropna()
-        if criterion in OF_FEATURES:
+        if criterion == "domain_auc":
             # Below what chance gives, nothing is found either.
-            value = value.clip(lower=OF_FEATURES[criterion][1])
+            value = value.clip(lower=0.5)
         parts.append(
             candidates.assign(
                 criterion=criterion,

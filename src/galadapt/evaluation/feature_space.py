@@ -301,8 +301,7 @@ def reconstruction_errors(pca: PCA, values: np.ndarray, components: int) -> np.n
     """Squared distances (n,) of values (n, f) from what the first components make of them."""
     axes = pca.components_[:components]
     centred = values - pca.mean_
-    found: np.ndarray = ((centred - centred @ axes.T @ axes) ** 2).sum(axis=1)
-    return found
+    return ((centred - centred @ axes.T @ axes) ** 2).sum(axis=1)
 
 
 def _neighbours(
@@ -342,8 +341,7 @@ def _numbers(known: Estimates) -> np.ndarray:
     if known.one_unit:
         return values
     width = np.maximum(values[here].std(axis=0), 1e-9)
-    found: np.ndarray = (values - values[here].mean(axis=0)) / width
-    return found
+    return (values - values[here].mean(axis=0)) / width
 
 
 def _distances(features: Features, settings: FeatureSpace) -> Iterator[dict[str, Any]]:

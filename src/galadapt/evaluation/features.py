@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -41,9 +38,8 @@ def domain_separability(path: Path) -> dict[str, Any]:
     """Measure the separability of the domains in the embeddings of one run's test stamps.
 
     Returns:
-        ``separability_auc`` and ``separability_std`` as `separability`, ``reconstruction_auc`` and
-        ``domain_rand`` as the functions of these names (all NaN without one of the domains), the
-        numbers ``n_simulated`` and ``n_survey`` used, and ``failed`` (features not finite).
+        ``separability_auc`` and ``separability_std`` as `separability`, the numbers ``n_simulated``
+        and ``n_survey`` used, and ``failed`` (features not finite).
 
     Raises:
         DataError: as `features_of_tests`.
@@ -54,8 +50,6 @@ def domain_separability(path: Path) -> dict[str, Any]:
     return {
         "separability_auc": auc,
         "separability_std": spread,
-        "reconstruction_auc": reconstruction_auc(values, is_survey),
-        "domain_rand": domain_rand(values, is_survey),
         "n_simulated": int((~is_survey).sum()),
         "n_survey": int(is_survey.sum()),
         "failed": failed,
@@ -88,44 +82,3 @@ def separability(
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     scores = cross_val_score(classifier, features, is_survey, cv=split, scoring="roc_auc")
     return float(scores.mean()), float(scores.std())
-
-
-#: Components that stamps are rebuilt from, and clusters, where domains are told apart by them.
-_COMPONENTS, _CLUSTERS = 8, 5
-
-#: Fewest stamps of each domain that these are measured with.
-_FEWEST = 20
-
-
-def reconstruction_auc(features: np.ndarray, is_survey: np.ndarray) -> float:
-    """How well the reconstruction error of features separates the survey from simulations.
-
-    Area under the ROC curve of the squared error from the first 8 principal components of every
-    other simulated stamp, between the remaining ones and the survey's: 0.5 means that survey stamps
-    lie where simulated ones lie.
-
-    Args:
-        features: Shape (n, n_features), finite; they are standardised.
-        is_survey: Shape (n,).
-    """
-    values = StandardScaler().fit_transform(features) if len(features) else features
-    simulated = np.flatnonzero(~is_survey)
-    if min(len(simulated), int(is_survey.sum())) < _FEWEST or values.shape[1] < 2:
-        return float("nan")
-    components = min(_COMPONENTS, values.shape[1] - 1)
-    pca = PCA(components, svd_solver="full").fit(values[simulated[::2]])
-    tests = np.concatenate([simulated[1::2], np.flatnonzero(is_survey)])
-    errors = ((values[tests] - pca.inverse_transform(pca.transform(values[tests]))) ** 2).sum(1)
-    return float(roc_auc_score(is_survey[tests], errors))
-
-
-def domain_rand(features: np.ndarray, is_survey: np.ndarray) -> float:
-    """Adjusted Rand index between domains and 5 clusters (k-means) of standardised features.
-
-    0: clusters hold both domains as by chance; as `reconstruction_auc` otherwise.
-    """
-    if min(int((~is_survey).sum()), int(is_survey.sum())) < _FEWEST:
-        return float("nan")
-    values = StandardScaler().fit_transform(features)
-    clusters = KMeans(_CLUSTERS, n_init=4, random_state=0).fit_predict(values)
-    return float(adjusted_rand_score(is_survey, clusters))

@@ -36,8 +36,7 @@ class Projections:
 
     def pca(self, dimensions: int) -> np.ndarray:
         """Return the first principal components, (n, dimensions)."""
-        found: np.ndarray = self._components[:, :dimensions]
-        return found
+        return self._components[:, :dimensions]
 
     def umap(self, dimensions: int) -> np.ndarray:
         """Return an embedding that keeps neighbours together (McInnes, Healy & Melville 2018).
@@ -71,8 +70,7 @@ class Projections:
                 densmap_kwds={},
                 output_dens=False,
             )
-        found: np.ndarray = places
-        return found
+        return places
 
     @cached_property
     def _mapper(self) -> Any:

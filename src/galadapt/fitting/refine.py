@@ -101,7 +101,7 @@ class Refiner:
 
     def __init__(
         self,
-        psf: galsim.GSObject | np.ndarray,
+        psf: galsim.GSObject,
         side: int,
         correlation: np.ndarray | None = None,
         excess: float = 0.4,
@@ -109,18 +109,17 @@ class Refiner:
         """Prepare.
 
         Args:
-            psf: Effective PSF, pixel included: a profile in pixels of the stamp, or an image of
-                odd side, sampled at these pixels and centred.
+            psf: Effective PSF, pixel included, in pixels of the stamp.
             side: Of the stamps [px].
             correlation: Autocorrelation of the noise along each axis at lags 0, 1, ... [px], 1 at
                 first; None: white.
             excess: What is left of a source in the way, over the model's light, is more than this.
 
         Raises:
-            DataError: the PSF's image or the correlation makes no sense.
+            DataError: the correlation makes no sense.
         """
         self.side, self._excess = side, excess
-        self._psf = profile_of(psf, side) if isinstance(psf, np.ndarray) else psf
+        self._psf = psf
         #: FWHM of the PSF [px].
         self.width = fwhm(self._psf, 1.0)
         self._correlation = np.ones(1) if correlation is None else np.asarray(correlation, float)
@@ -450,37 +449,6 @@ class _Fit:
         curvature[:, last, last] = self._sky_weight
         penalty = np.einsum("ni,ni->n", away, pull) + self._sky_weight * state[:, last] ** 2
         return penalty, gradient, curvature
-
-
-def profile_of(image: np.ndarray, side: int) -> galsim.GSObject:
-    """Turn the image of an effective PSF, sampled at a stamp's pixels, into a profile in pixels.
-
-    Raises:
-        DataError: it is not square, of even side, not finite, without light, off its middle, or
-            wider than the stamp.
-    """
-    image = np.asarray(image, float)
-    if image.ndim != 2 or image.shape[0] != image.shape[1] or image.shape[0] % 2 == 0:
-        raise DataError(
-            f"a PSF of shape {image.shape}: give a square image of odd side, with the PSF on its "
-            "middle pixel"
-        )
-    if not np.isfinite(image).all() or not image.sum() > 0:
-        raise DataError("the PSF has pixels that are not finite, or no light; give another")
-    rows, columns = np.indices(image.shape) - (len(image) - 1) / 2
-    core = np.where(image > image.max() / 10, image, 0.0)
-    off = [float((axis * core).sum() / core.sum()) for axis in (columns, rows)]
-    if max(map(abs, off)) > 0.5:
-        raise DataError(
-            f"the PSF lies {off[0]:+.1f}, {off[1]:+.1f} px off the middle of its image; centre it"
-        )
-    if 2 * math.sqrt(np.count_nonzero(image > image.max() / 2) / math.pi) > side / 2:
-        raise DataError(
-            f"the PSF's FWHM is more than half of the stamps' {side} px; check its pixel scale"
-        )
-    return galsim.InterpolatedImage(
-        galsim.Image(image, scale=1.0), x_interpolant=galsim.Lanczos(15), normalization="flux"
-    ).withFlux(1.0)
 
 
 def _power(correlation: np.ndarray, factor: int, period: int) -> np.ndarray:

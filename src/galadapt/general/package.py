@@ -135,8 +135,7 @@ def distance(features: np.ndarray, familiar: Familiar) -> np.ndarray:
     """Root mean square of the standardised main components of features (n, f)."""
     # One at a time: a product of many depends on how they are grouped.
     along = ((features - familiar.mean)[:, None] @ np.array(familiar.directions).T)[:, 0]
-    mean: np.ndarray = np.sqrt(np.mean(along**2, axis=1))
-    return mean
+    return np.sqrt(np.mean(along**2, axis=1))
 
 
 def is_general(folder: Path) -> bool:

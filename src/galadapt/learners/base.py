@@ -36,16 +36,13 @@ class Learner(Protocol):
             DataError: the run it builds on is missing or does not fit.
             RunError: training diverged, or this process already runs another backend.
         """
-        ...
 
     @classmethod
     def load(cls, folder: Path, compute: Compute) -> Self:
         """Load what `save` wrote, or raise DataError."""
-        ...
 
     def save(self, folder: Path) -> None:
         """Write all that `load` needs into an empty folder."""
-        ...
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Return the outputs, (n, ...), that `Answer.transform` gives of the labels.
@@ -53,13 +50,10 @@ class Learner(Protocol):
         A learner with a distribution returns samples of them, (n, samples, ...), where the
         method's `takes_samples` allows it.
         """
-        ...
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Return what the outputs are read from, (n, f)."""
-        ...
 
     @property
     def digest(self) -> str:
         """Digest of the weights."""
-        ...

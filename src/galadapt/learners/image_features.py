@@ -127,8 +127,7 @@ def _subtract_background(planes: np.ndarray) -> np.ndarray:
     border = planes[..., ~inside]
     level = np.median(border, axis=-1)
     planes -= level[..., None, None]
-    deviation: np.ndarray = 1.4826 * np.median(np.abs(border - level[..., None]), axis=-1)
-    return deviation
+    return 1.4826 * np.median(np.abs(border - level[..., None]), axis=-1)
 
 
 def _segments(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -171,8 +170,7 @@ class _Grid:
 
     def profile(self, images: np.ndarray) -> np.ndarray:
         """Mean brightness in the annuli, (n, annuli)."""
-        found: np.ndarray = images.reshape(len(images), -1) @ self._annuli
-        return found
+        return images.reshape(len(images), -1) @ self._annuli
 
     def amplitudes(self, images: np.ndarray) -> np.ndarray:
         """Amplitudes of the angular moments in the rings over their flux, (n, rings x orders)."""

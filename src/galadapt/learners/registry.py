@@ -23,8 +23,7 @@ LEARNERS = {
 def load(kind: str) -> type[Learner]:
     """Import a kind of learner."""
     module, name = LEARNERS[kind]
-    found: type[Learner] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
 
 
 def modules(methods: Mapping[str, Training], name: str) -> set[str]:

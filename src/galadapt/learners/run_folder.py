@@ -46,8 +46,7 @@ class Run:
     @property
     def magnitude_limit(self) -> float | None:
         """Fainter stamps are left out of testing as of training [mag]."""
-        limit: float | None = self.record["settings"].get("max_magnitude")
-        return limit
+        return self.record["settings"].get("max_magnitude")
 
     @property
     def split_column(self) -> str:
@@ -68,8 +67,7 @@ class Run:
 
     def _oriented(self, run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
         averages = self.record["settings"].get("average_orientations", False)
-        found: np.ndarray = mean_output(run, images) if averages else run(images)
-        return found
+        return mean_output(run, images) if averages else run(images)
 
 
 def read(run: Path) -> dict[str, Any]:

@@ -208,8 +208,7 @@ def _classes(targets: np.ndarray) -> np.ndarray:
     """Number the classes of targets (n, outputs); two classes have one output."""
     if targets.shape[1] == 1:
         return (targets[:, 0] > 0.5).astype(int)
-    found: np.ndarray = targets.argmax(axis=1)
-    return found
+    return targets.argmax(axis=1)
 
 
 def _inputs(images: np.ndarray, network: Learner | None, kind: str) -> np.ndarray:

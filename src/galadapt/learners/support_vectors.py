@@ -43,5 +43,4 @@ class SupportVectors(RegressorMixin, BaseEstimator):
         """Return (n, outputs)."""
         assert self.solution_ is not None
         kernel = rbf_kernel(inputs, self.inputs_, gamma=self.gamma_)
-        found: np.ndarray = kernel @ self.solution_[:-1] + self.solution_[-1]
-        return found
+        return kernel @ self.solution_[:-1] + self.solution_[-1]

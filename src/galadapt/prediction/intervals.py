@@ -114,8 +114,7 @@ class Intervals:
     @cached_property
     def _others(self) -> np.ndarray:
         # Without points given, the tree leaves each object out of its own neighbours.
-        rows: np.ndarray = self._tree.kneighbors(return_distance=False)
-        return rows
+        return self._tree.kneighbors(return_distance=False)
 
     def _factor(self, level: float) -> np.ndarray:
         scale = np.maximum(self._scale(self._others, self._spread, level), 1e-12)
@@ -150,8 +149,7 @@ class WidestIntervals:
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
         """Half-widths of the intervals; see `Intervals.errors`."""
         found = [one.errors(predicted, spread, level) for one in self._each]
-        widest: np.ndarray = np.max(found, axis=0)
-        return widest
+        return np.max(found, axis=0)
 
 
 def _quantile(values: np.ndarray, level: float) -> np.ndarray:

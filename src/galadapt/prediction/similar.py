@@ -182,8 +182,7 @@ class Index:
     def standardised(self, features: np.ndarray) -> np.ndarray:
         """Scale features (n, f) as those of the file are."""
         width = np.where(self._width > 0, self._width, np.inf)
-        found: np.ndarray = ((features - self._mean) / width).astype(np.float32)
-        return found
+        return ((features - self._mean) / width).astype(np.float32)
 
     def nearest(
         self, features: np.ndarray, count: int, distance: str = "euclidean"

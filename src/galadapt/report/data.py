@@ -152,8 +152,7 @@ def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
     """Rows from bright to faint, evenly spaced in rank."""
     order = np.argsort(magnitudes.to_numpy(), kind="stable")
     rank = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    rows: np.ndarray = order[rank]
-    return rows
+    return order[rank]
 
 
 def _samples(table: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray]]:

@@ -516,17 +516,13 @@ def with_copies(galaxy: Galaxy, grid: Grid, side: int) -> np.ndarray:
     needed = octaves(galaxy, kx, ky)
     pieces = sersic_table().pieces(galaxy.index, needed)
     wave, start = waves(galaxy, kx, ky), first_piece(needed[0])
-    stamp: np.ndarray = stamp_of(
-        np, _TRANSFORMS, _bits, wave, pieces, start, psf, grid.period, side
-    )
-    return stamp
+    return stamp_of(np, _TRANSFORMS, _bits, wave, pieces, start, psf, grid.period, side)
 
 
 def copies_in(galaxy: Galaxy, grid: Grid, blurred: int = 0) -> np.ndarray:
     """Light of those copies, on the side that the grid was made for; see `folded`."""
     single = Galaxy(*map(np.float32, galaxy))
-    light: np.ndarray = folded(np, single, beyond(galaxy, grid.period), blurred, grid)
-    return light
+    return folded(np, single, beyond(galaxy, grid.period), blurred, grid)
 
 
 def point_source(
@@ -535,8 +531,7 @@ def point_source(
     """Draw a point source of unit flux in the middle, (side, side), from a PSF's transform."""
     # In float64: wings are what is left of a difference.
     phases = (np.exp(-1j * wave * ((side - 1) / 2)) for wave in (kx, ky))
-    image: np.ndarray = image_of(np, fft, psf, Waves(None, None, None, *phases), period, side)
-    return image
+    return image_of(np, fft, psf, Waves(None, None, None, *phases), period, side)
 
 
 #: scipy.fft, free to overwrite what it transforms.

@@ -136,8 +136,7 @@ class Stretch(ChainStep):
 
         make = getattr(visualization, f"{self.kind.capitalize()}Stretch")
         a = 2.0 if self.a is None and self.kind == "power" else self.a
-        stretched: np.ndarray = (make() if a is None else make(a))(images)
-        return stretched
+        return (make() if a is None else make(a))(images)
 
 
 class NoiseAsinh(ChainStep):

@@ -71,8 +71,7 @@ class Experiment(Section):
     @property
     def answer_kind(self) -> str:
         """Kind of answer of the methods; kinds of one task are evaluated and drawn alike."""
-        kind: str = self.method_settings[self.methods[0]].answer_kind
-        return kind
+        return self.method_settings[self.methods[0]].answer_kind
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -29,8 +29,7 @@ def config_file(name: str) -> str:
 @cache
 def task(name: str) -> Task:
     """Load a task."""
-    found: Task = import_module(f"{TASKS[name]}.task").TASK
-    return found
+    return import_module(f"{TASKS[name]}.task").TASK
 
 
 def experiments() -> dict[str, type[Experiment]]:

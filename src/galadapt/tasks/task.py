@@ -33,5 +33,4 @@ class Task:
     @property
     def words(self) -> Words:
         """The words of its report."""
-        found: Words = import_module(f"{self.package}.words").WORDS
-        return found
+        return import_module(f"{self.package}.words").WORDS

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from galadapt.cli import parser
-from galadapt.cli.explained import GROUPS, OTHERS, commands, explain
+from galadapt.cli.explained import commands
 
 COMMANDS = dict(commands(parser()))
 
@@ -34,18 +34,8 @@ def test_examples_are_commands_that_parse(name):
 @pytest.mark.parametrize("name", ["galadapt predict", "galadapt fit-check"])
 def test_options_of_measuring_stand_in_groups(name):
     command = COMMANDS[name]
-    titles = [group.title for group in command._action_groups if group._group_actions]
-    assert titles[1:] == [title for title in (*GROUPS, OTHERS) if title in titles]
     assert [one.dest for one in command._optionals._group_actions] == ["help"]
     printed = command.format_help()
     assert printed.index("what is measured") < printed.index("--images IMAGES [IMAGES ...]\n")
     # Each option is printed once below the usage.
     assert printed.count("\n  --zero-point ") == 1
-
-
-def test_an_option_that_no_group_names_is_still_printed():
-    top = argparse.ArgumentParser(prog="galadapt")
-    verb = top.add_subparsers().add_parser("predict")
-    verb.add_argument("--brand-new", help="something")
-    explain(top)
-    assert f"{OTHERS}:\n  --brand-new" in verb.format_help()

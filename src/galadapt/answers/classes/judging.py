@@ -104,7 +104,7 @@ class Judged:
         """Return the figures of all stamps, with intervals where a seed for them is given."""
         found = class_metrics(self.true, self.probabilities, self.names)
         vote = group_vote(self.true, self.probabilities, self.group, settings.vote) or {}
-        figures = {name: found[name] for name in found if name not in ("classes", "confusion")}
+        figures = {name: found[name] for name in found if name != "classes"}
         figures["groups"] = len(np.unique(self.group))
         figures |= {f"vote_{name}": value for name, value in vote.items()}
         if seed is not None:

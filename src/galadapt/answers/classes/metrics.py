@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.metrics import (
     brier_score_loss,
-    confusion_matrix,
     log_loss,
     precision_recall_fscore_support,
     roc_auc_score,
@@ -28,14 +27,12 @@ WITH_INTERVALS = ("accuracy", "balanced_accuracy", "auc")
 
 def answers(probabilities: np.ndarray) -> np.ndarray:
     """Return the most probable class of each finite prediction, the first of equal ones."""
-    best: np.ndarray = probabilities.argmax(axis=1)
-    return best
+    return probabilities.argmax(axis=1)
 
 
 def answered(probabilities: np.ndarray) -> np.ndarray:
     """Tell which predictions did not fail, shape (n,)."""
-    finite: np.ndarray = np.isfinite(probabilities).all(axis=1)
-    return finite
+    return np.isfinite(probabilities).all(axis=1)
 
 
 def area_under_roc(
@@ -67,8 +64,7 @@ def class_metrics(
     Returns:
         ``n``, ``failed``; ``accuracy``; ``balanced_accuracy`` (mean recall of the classes that
         occur); ``auc`` (see `auc`); ``loss`` (cross-entropy, nat); ``brier`` (squared distance of
-        the probabilities from the truth, halved, 0 to 1); ``confusion`` (counts, rows true,
-        columns predicted, both in the order of `names`); and under ``classes`` per name ``n``,
+        the probabilities from the truth, halved, 0 to 1); and under ``classes`` per name ``n``,
         ``recall``, ``precision``, ``f1``, ``auc`` (against the rest).
     """
     good = answered(probabilities)
@@ -82,7 +78,6 @@ def class_metrics(
         return {
             **found,
             **dict.fromkeys(undefined, float("nan")),
-            "confusion": np.zeros((len(names), len(names)), int),
             "classes": {
                 name: {"n": int(n), **nothing} for name, n in zip(names, total, strict=True)
             },
@@ -104,7 +99,6 @@ def class_metrics(
         "brier": float(
             brier_score_loss(true, probabilities, labels=everything, scale_by_half=True)
         ),
-        "confusion": confusion_matrix(true, answer, labels=everything),
         "classes": {
             name: {
                 "n": int(total[k]),

@@ -27,8 +27,7 @@ def flagged_share(maps: np.ndarray, exposed: np.ndarray) -> np.ndarray:
     """
     values, area = _checked(maps, exposed)
     flagged = np.where(np.isnan(values), np.nan, values >= THRESHOLD).mean(axis=1)
-    share: np.ndarray = np.minimum(flagged / area, 1.0)
-    return share
+    return np.minimum(flagged / area, 1.0)
 
 
 def beyond(maps: np.ndarray, exposed: np.ndarray, borders: Sequence[float]) -> np.ndarray:

@@ -145,8 +145,7 @@ class FieldDefects(Section):
 
     def kind(self, name: str) -> Defect:
         """The settings of a kind of defect."""
-        settings: Defect = getattr(self, name)
-        return settings
+        return getattr(self, name)
 
 
 class SimulatedFields(Section):
