@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from galadapt.config.base import fault_of
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import Quantity
 from galadapt.stamps.format import StampSet
@@ -136,8 +137,6 @@ def rebuilt(kind: type[Record], values: Any, what: str) -> Record:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
         raise DataError(
-            f"{what} is incomplete ({place}: {first['msg']}); delete the run folder and train again"
+            f"{what} is incomplete ({fault_of(error)}); delete the run folder and train again"
         ) from None

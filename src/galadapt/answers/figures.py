@@ -65,6 +65,20 @@ def run_figures(
         draw_named(outputs, {**drawers, "learning": partial(learning, history, title=title)})
 
 
+def variant_figures(
+    record: Mapping[str, Any], predictions: Mapping[str, Path], outputs: Sequence[Path]
+) -> None:
+    """Draw each of `outputs`, which its stem names; raises as `run_figures`.
+
+    `record` is what the runs predict, `predictions` the table of each method of one variant, the
+    unadapted one first.
+    """
+    drawers = registry.figures(record["kind"]).VARIANT_FIGURES
+    draw_named(
+        outputs, {name: partial(draw, predictions, record) for name, draw in drawers.items()}
+    )
+
+
 def comparison_figures(compared: Compared, outputs: Sequence[Path]) -> None:
     """Draw each of `outputs`, which its stem names; raises as `run_figures`."""
     drawers = registry.figures(compared.record["kind"]).COMPARISON_FIGURES

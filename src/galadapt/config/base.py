@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from galadapt.core.imports import PATTERN
 
@@ -78,6 +86,13 @@ class Interval(Section):
     def within(self, other: Interval) -> bool:
         """Tell whether this interval lies inside `other`."""
         return other.low <= self.low and self.high <= other.high
+
+
+def fault_of(error: ValidationError) -> str:
+    """Name the first mistake that pydantic found: its key and what is wrong."""
+    first = error.errors()[0]
+    key, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def interval(low: float, high: float, description: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from galadapt.config.base import ImportPath, Name
-from galadapt.config.training import OWN_NETWORK, TEXTBOOK, TextbookNetwork, Training
+from galadapt.config.training import NORMALISATION, OWN_NETWORK, TEXTBOOK, TextbookNetwork, Training
 
 Architecture = Literal[
     "stars_a",
@@ -52,13 +52,7 @@ class ClassNetwork(TextbookNetwork):
     activation: Literal["relu", "mish"] = Field(
         "relu", description="Activation of stars_a, stars_b and xmm."
     )
-    input_normalisation: Literal["global", "none"] = Field(
-        "none",
-        description=(
-            "global: subtract the mean and divide by the standard deviation of all training "
-            "pixels. none: stamps of the variant, as in both studies."
-        ),
-    )
+    input_normalisation: Literal["global", "none"] = Field("none", description=NORMALISATION)
 
 
 class ClassMethod(Training):

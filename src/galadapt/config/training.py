@@ -18,6 +18,7 @@ from galadapt.config.base import (
     Section,
 )
 from galadapt.config.machine import section_of
+from galadapt.config.optimizers import Adam, Optimizer
 
 
 class Mlp(Section):
@@ -38,6 +39,12 @@ TEXTBOOK = (
     "positions and layer normalisation"
 )
 
+NORMALISATION = (
+    "global: subtract the mean and divide by the standard deviation of all training pixels. none: "
+    "stamps of the variant as they are (the CANDELS study prints so, where batch normalisation "
+    "comes first and its epsilon, 1e-3, exceeds the variance of pixels divided by 255)."
+)
+
 OWN_NETWORK = "FILE.py:FUNCTION or MODULE:FUNCTION: a network of your own"
 
 
@@ -45,6 +52,7 @@ class TextbookNetwork(Section):
     """Settings of networks that every task has."""
 
     mlp: Mlp = Field(Mlp(), description="Layers of mlp.")
+    input_normalisation: Literal["global", "none"] = Field("global", description=NORMALISATION)
 
     @model_validator(mode="after")
     def _of_mlp(self) -> Self:
@@ -92,14 +100,6 @@ class Network(TextbookNetwork):
     l2: float = Field(1e-4, ge=0, description="L2 penalty on every convolution (candels_baseline).")
     dropout: float = Field(
         1e-4, ge=0, lt=1, description="Dropout before each dense layer (candels_baseline)."
-    )
-    input_normalisation: Literal["global", "none"] = Field(
-        "global",
-        description=(
-            "global: subtract the mean and divide by the standard deviation of all training "
-            "pixels. none: as printed by the CANDELS study, where batch normalisation comes first "
-            "and its epsilon (1e-3) exceeds the variance of pixels divided by 255."
-        ),
     )
 
 
@@ -178,84 +178,6 @@ class DareGram(_Alignment):
 
 
 Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
-
-
-class Sgd(Section):
-    """Stochastic gradient descent: a step against the gradient of a batch."""
-
-    kind: Literal["sgd"] = "sgd"
-
-
-class _Momentum(Section):
-    momentum: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.9, description="Share of the last step that is added to the next one."
-    )
-
-
-class Momentum(_Momentum):
-    """Gradient descent with momentum (Polyak 1964)."""
-
-    kind: Literal["momentum"] = "momentum"
-
-
-class Nesterov(_Momentum):
-    """Momentum with the gradient at the place that it leads to (Nesterov 1983)."""
-
-    kind: Literal["nesterov"] = "nesterov"
-
-
-class _Adaptive(Section):
-    epsilon: Positive = Field(
-        1e-7, description="Added to the size of the gradients before division by it."
-    )
-
-
-class AdaGrad(_Adaptive):
-    """Steps divided by the root of all squared gradients so far (Duchi et al. 2011)."""
-
-    kind: Literal["adagrad"] = "adagrad"
-    initial: float = Field(0.1, ge=0, description="Squared gradient before the first step.")
-
-
-class RmsProp(_Adaptive):
-    """Steps divided by the root of the recent mean squared gradient (Tieleman & Hinton 2012)."""
-
-    kind: Literal["rmsprop"] = "rmsprop"
-    rho: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.9, description="Share of the mean square that a step keeps."
-    )
-    centred: bool = Field(False, description="Divide by the variance instead of the mean square.")
-
-
-class _Moments(_Adaptive):
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.9, description="Share of the mean gradient that a step keeps."
-    )
-    beta_2: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.999, description="Share of the mean squared gradient that a step keeps."
-    )
-
-
-class Adam(_Moments):
-    """Momentum, divided by the root of the recent mean squared gradient (Kingma & Ba 2015)."""
-
-    kind: Literal["adam"] = "adam"
-
-
-class AdamW(_Moments):
-    """Adam whose weights also shrink, whatever their gradients (Loshchilov & Hutter 2019)."""
-
-    kind: Literal["adamw"] = "adamw"
-    weight_decay: float = Field(
-        0.004,
-        ge=0,
-        description="Share of each weight that a step takes away, over the learning rate.",
-    )
-
-
-Optimizer = Annotated[
-    Sgd | Momentum | Nesterov | AdaGrad | RmsProp | Adam | AdamW, Field(discriminator="kind")
-]
 
 
 class LearnerSettings(Section):

@@ -51,13 +51,6 @@ class VoteNetwork(TextbookNetwork):
     passes: int = Field(
         16, ge=2, le=1000, description="Samples per stamp of a network that has a distribution."
     )
-    input_normalisation: Literal["global", "none"] = Field(
-        "global",
-        description=(
-            "global: subtract the mean and divide by the standard deviation of all training "
-            "pixels. none: stamps of the variant."
-        ),
-    )
 
     @model_validator(mode="after")
     def _of_zoo(self) -> VoteNetwork:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, ValidationError
 
-from galadapt.config.base import Interval, Section
+from galadapt.config.base import Interval, Section, fault_of
 from galadapt.config.general import General
 from galadapt.core.errors import DataError
 from galadapt.core.provenance import digest, file_digest
@@ -163,9 +163,7 @@ def read(folder: str | Path) -> GeneralPackage:
     try:
         record = GeneralRecord.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {place}: {first['msg']}; {remedy}") from None
+        raise DataError(f"{path}: {fault_of(error)}; {remedy}") from None
     if record.inputs != INPUTS:
         other = [key for key in INPUTS if record.inputs.get(key) != INPUTS[key]]
         raise DataError(

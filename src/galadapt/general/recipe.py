@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from galadapt.config.base import fault_of
 from galadapt.config.general import General
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import read_yaml
@@ -19,7 +20,4 @@ def read_recipe(path: Path) -> General:
     try:
         return General.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {key}: {message}; correct it") from None
+        raise ConfigError(f"{path}: {fault_of(error)}; correct it") from None

@@ -54,6 +54,12 @@ def _learned(config: Any, wildcards: Mapping[str, Any]) -> set[str]:
     return learners.modules(config.method_settings, wildcards["method"])
 
 
+def _given(simulated: Path | None, survey: Path | None) -> dict[str, Path]:
+    """Return the stamp sets that a job has, by domain."""
+    both = {"simulated": simulated, "survey": survey}
+    return {name: path for name, path in both.items() if path is not None}
+
+
 def _words(config: Any) -> str:
     """Name the module of the words of the task's report."""
     return f"{TASKS[config.task]}.words"
@@ -97,7 +103,6 @@ def train(
     from galadapt.learners.job import Job
     from galadapt.learners.train import train as train_learner
 
-    given = {"simulated": simulated, "survey": survey}
     train_learner(
         Job(
             task=task,
@@ -106,7 +111,7 @@ def train(
             method=method_of_task(task, settings),
             quantities=tuple(map(Quantity.from_dict, quantities)),
             seed=seed,
-            given={name: path for name, path in given.items() if path is not None},
+            given=_given(simulated, survey),
             output=run.parent,
             checkpoint=checkpoint,
             start=start,
@@ -130,9 +135,7 @@ def predict(
     """One learner's predictions and embeddings of both domains."""
     from galadapt.learners.predict import predict as predict_stamps
 
-    given = {"simulated": simulated, "survey": survey}
-    domains = {name: path for name, path in given.items() if path is not None}
-    predict_stamps(run, domains, predictions, embeddings, record, compute)
+    predict_stamps(run, _given(simulated, survey), predictions, embeddings, record, compute)
 
 
 @stage(loads=lambda config, wildcards: [_kind(config, wildcards).judging])
@@ -165,8 +168,7 @@ def run_figures(
     """Figures of one run."""
     from galadapt.answers.figures import run_figures as draw
 
-    given = {"simulated": simulated, "survey": survey}
-    stamps = {name: path for name, path in given.items() if path is not None}
+    stamps = _given(simulated, survey)
     draw(run, predictions, history, figures, stamps, evaluation)
 
 
@@ -307,9 +309,9 @@ def data_figures(simulated: Inputs, survey: Inputs, further: Inputs, figures: Ou
 @stage(loads=lambda config, _: [KINDS[config.answer_kind].figures])
 def variant_figures(run: Input, predictions: Inputs, figures: Outputs) -> None:
     """One variant's methods side by side."""
+    from galadapt.answers.figures import variant_figures as draw
     from galadapt.answers.registry import record_of
     from galadapt.core.files import read_json
-    from galadapt.report.comparison import variant_figures as draw
 
     record = record_of(read_json(run), run)
     # A run folder is <variant>/<method>/seed<seed>.
@@ -331,8 +333,7 @@ def feature_space(
     """The features of one variant's methods: do simulated and survey stamps overlap?"""
     from galadapt.report.feature_space import feature_space as measure
 
-    given = {"simulated": simulated, "survey": survey}
-    stamps = {name: path for name, path in given.items() if path is not None}
+    stamps = _given(simulated, survey)
     measure(runs, predictions, embeddings, stamps, feature_space, table, uncovered, figures)
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from galadapt import __version__
-from galadapt.config.base import Interval, Section
+from galadapt.config.base import Interval, Section, fault_of
 from galadapt.config.image import Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
@@ -220,10 +220,8 @@ def parse_record(text: bytes, path: str | Path) -> Record:
     try:
         record = Record.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise DataError(
-            f"{path}: {where}: {first['msg']}; make the package again with this version"
+            f"{path}: {fault_of(error)}; make the package again with this version"
         ) from None
     measured = (*record.parameters, *(quality.parameter for quality in record.quality))
     strange = [name for name in measured if name not in PARAMETERS]

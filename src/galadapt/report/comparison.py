@@ -1,21 +1,17 @@
-"""Figures that compare methods of any kind of answer."""
+"""R² of methods that differ in a number of training stamps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from galadapt.answers import registry
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.quantity import label_of
 from galadapt.evaluation.families import COUNTED, Curve
-from galadapt.plots.named import draw_named
 from galadapt.plots.style import COLOURS, drawing, legend_below
 
 #: R² below this is drawn at the edge with an arrow: the table has the number.
@@ -23,29 +19,6 @@ _FLOOR = -0.6
 
 #: Smallest range of R² that an ablation's panel shows: small differences should look small.
 _LEAST_SPAN = 0.05
-
-
-def variant_figures(
-    record: Mapping[str, Any],
-    predictions: Mapping[str, Path],
-    outputs: Sequence[Path],
-) -> None:
-    """Draw the methods of one variant side by side; the stem of each output names the figure.
-
-    Args:
-        record: What the runs predict.
-        predictions: {method: predictions table}, the unadapted method first.
-        outputs: PNG files.
-
-    Raises:
-        ConfigError: an output has an unknown name.
-        DataError: an input is broken.
-    """
-    drawers: dict[str, Callable[[Path], None]] = {
-        name: partial(draw, predictions, record)
-        for name, draw in registry.figures(record["kind"]).VARIANT_FIGURES.items()
-    }
-    draw_named(outputs, drawers)
 
 
 def ablation(

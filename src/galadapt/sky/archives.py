@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from galadapt.config.base import Section
+from galadapt.config.base import Section, fault_of
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import atomic, locked, read_yaml, write_text
 from galadapt.core.log import log
@@ -93,10 +93,7 @@ def read_archives(path: str | Path) -> Archives:
         # Keys starting with a dot hold text shared by entries.
         return Archives.model_validate({k: v for k, v in values.items() if k[:1] != "."})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "table"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {key}: {message}; correct it") from None
+        raise ConfigError(f"{path}: {fault_of(error)}; correct it") from None
 
 
 def recorded(path: str | Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from galadapt.answers.classes.settings import ClassEvaluation
-from galadapt.config.base import DOMAINS, Name
+from galadapt.config.base import Name
 from galadapt.config.classes import ClassMethod
 from galadapt.tasks.experiment import Experiment
 
@@ -16,15 +16,8 @@ class ClassExperiment(Experiment):
     method_settings: dict[Name, ClassMethod] = Field(description="Named ways to train.")
     evaluation: ClassEvaluation = Field(ClassEvaluation(), description="Metrics.")
 
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Domains the experiment has stamps of, in the order of every table."""
-        return tuple(name for name in DOMAINS if getattr(self, name) is not None)
-
     def check(self, side: int) -> None:
         """Refuse settings that contradict each other; `side` of a stamp [px]."""
-        if not self.domains:
-            raise ValueError("simulated and survey are both null; give one of them")
         self.check_names()
         self.check_chains(side, "these stamps have no common noise")
         self.check_starts(alike=("groups",))

@@ -75,8 +75,11 @@ class Experiment(Section):
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domains the experiment has stamps of, in the order of every table."""
-        return DOMAINS
+        """Domains the experiment has stamps of, in the order of every table.
+
+        A task has none of a domain whose section is null.
+        """
+        return tuple(name for name in DOMAINS if getattr(self, name, name) is not None)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -103,7 +106,9 @@ class Experiment(Section):
                 yield Run(self.task, variant, method, seed)
 
     def check_names(self) -> None:
-        """Refuse seeds, variants and methods named twice or nowhere defined."""
+        """Refuse seeds, variants and methods named twice or nowhere defined, and no domain."""
+        if not self.domains:
+            raise ValueError("simulated and survey are both null; give one of them")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice")
         for key, names, known in (

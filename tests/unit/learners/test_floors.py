@@ -22,7 +22,8 @@ from test_class_training import patterns  # noqa: F401 (a fixture)
 from trainings import job_in, predict_into
 
 from galadapt.config.classes import ClassMethod, ClassNetwork
-from galadapt.config.training import Adam, Compute, Method, Sgd
+from galadapt.config.optimizers import Adam, Sgd
+from galadapt.config.training import Compute, Method
 from galadapt.core.distances import signed_root
 from galadapt.learners.image_features import oriented_gradients
 from galadapt.learners.keras import backend

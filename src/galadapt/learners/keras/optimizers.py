@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from galadapt.config.training import Optimizer
+from galadapt.config.optimizers import Optimizer
 
 
 def make_optimizer(

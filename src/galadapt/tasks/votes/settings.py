@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from galadapt.answers.votes.settings import VoteEvaluation
-from galadapt.config.base import DOMAINS, Name
+from galadapt.config.base import Name
 from galadapt.config.votes import VoteMethod
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.votes.data import GalaxyZooVotes, MockVotes, SimulatedVotes, VoteFiles
@@ -29,22 +29,15 @@ class VotesConfig(Experiment):
     method_settings: dict[Name, VoteMethod] = Field(description="Named ways to train.")
     evaluation: VoteEvaluation = Field(VoteEvaluation(), description="Metrics.")
 
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Domains the experiment has stamps of, in the order of every table."""
-        return tuple(name for name in DOMAINS if getattr(self, name) is not None)
-
     @model_validator(mode="after")
     def _consistent(self) -> VotesConfig:
+        self.check_names()
         given = [getattr(self, name) for name in self.domains]
-        if not given:
-            raise ValueError("simulated and survey are both null; give one of them")
         if given[0].side != given[-1].side:
             raise ValueError(
                 f"survey.side: {given[-1].side} px, but simulated stamps have {given[0].side} px; "
                 "give both the same"
             )
-        self.check_names()
         self.check_chains(given[0].side, "these stamps have no common noise")
         self.check_starts(alike=("head",))
         return self
