@@ -1,4 +1,4 @@
-"""Pages that are made from the code: the command line, presets, flags, columns, examples."""
+"""Pages that are made when the docs are built: the command line, presets, examples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ def generate(docs: Path) -> None:
     pages = {
         docs / "_generated" / "command-line.md": command_line(),
         docs / "_generated" / "presets.md": presets(),
-        docs / "_generated" / "flags.md": flags(),
-        docs / "_generated" / "columns.md": columns(),
         **{
             docs / "examples" / "generated" / path.name: path.read_text(encoding="utf-8")
             for path in (REPOSITORY / "examples").glob("*.md")
@@ -57,28 +55,6 @@ def command_line() -> str:
     for name, one in commands(parser()):
         lines += [f"## {name}", "", "```text", one.format_help().rstrip(), "```", ""]
     return "\n".join(lines)
-
-
-def flags() -> str:
-    """Tabulate the flags of a catalogue: bit, name, meaning, what to do."""
-    from galadapt.prediction.flags import REMEDIES, Flag
-
-    lines = ["| bit | flag | meaning | what to do |", "|---:|---|---|---|"]
-    lines += [
-        f"| {int(flag)} | `{flag.label}` | {flag.meaning} | {REMEDIES[flag]} |" for flag in Flag
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def columns() -> str:
-    """Tabulate the columns of a catalogue: name, unit, UCD, meaning."""
-    from galadapt.prediction.catalogue import COLUMNS
-
-    lines = ["| column | unit | UCD | meaning |", "|---|---|---|---|"]
-    for name, (unit, meaning, ucd) in COLUMNS.items():
-        if not name.startswith("corr_"):
-            lines.append(f"| `{name}` | {unit} | {f'`{ucd}`' if ucd else ''} | {meaning} |")
-    return "\n".join(lines) + "\n"
 
 
 def presets() -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galadapt.api import Model, load, measure, simulate
     from galadapt.core.errors import ConfigError, DataError, GaladaptError, RunError
+    from galadapt.prediction.flags import NO_MAGNITUDE, NO_SHAPE
     from galadapt.stamps.format import StampSet
 
 __version__ = "0.2.0"
@@ -24,6 +25,8 @@ _PUBLIC = {
     "load": "galadapt.api",
     "Model": "galadapt.api",
     "StampSet": "galadapt.stamps.format",
+    "NO_MAGNITUDE": "galadapt.prediction.flags",
+    "NO_SHAPE": "galadapt.prediction.flags",
     "GaladaptError": "galadapt.core.errors",
     "ConfigError": "galadapt.core.errors",
     "DataError": "galadapt.core.errors",
@@ -31,6 +34,8 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "NO_MAGNITUDE",
+    "NO_SHAPE",
     "ConfigError",
     "DataError",
     "GaladaptError",

@@ -116,10 +116,12 @@ def _check_results(checked: Experiment) -> None:
 
 def _document(arguments: argparse.Namespace) -> None:
     from galadapt.pipeline import milestones
+    from galadapt.prediction import pages
     from galadapt.tasks import document
 
     folder = Path(arguments.folder)
-    for path in [*document.write(folder), milestones.write(folder.parent)]:
+    written = [*document.write(folder), milestones.write(folder.parent)]
+    for path in [*written, *pages.write(folder.parent / "docs" / "reference")]:
         print(path)
 
 

@@ -94,7 +94,7 @@ def column_names(parameters: Sequence[str], any_image: bool) -> list[str]:
     names += _CHECKS
     for name in FURTHER if any_image else ():
         names += [name, "position_angle_sky"] if name == "position_angle" else [name]
-    return [*names, "flags", "reason"]
+    return [*names, "flags", "unconfirmed", "reason"]
 
 
 def assemble(
@@ -174,6 +174,7 @@ def assemble(
             turned = raw["up"].to_numpy(float) + raw["handed"].to_numpy(float) * table[name]
             table["position_angle_sky"] = (turned + 90) % 180 - 90
     table["flags"] = flags.astype(np.int32)
+    table["unconfirmed"] = found.unconfirmed
     table["reason"] = raw["reason"].to_numpy()
     return table
 

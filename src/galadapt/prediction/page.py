@@ -140,7 +140,7 @@ def _row(values: Mapping[Any, Any], picture: str | None) -> dict[str, Any]:
         "id": values["id"],
         "cells": cells,
         "flags": names(int(values["flags"]), Flag),
-        "reason": values["reason"],
+        "reason": values["reason"] or values["unconfirmed"],
         "picture": picture,
     }
 

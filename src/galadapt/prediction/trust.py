@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import gammaincc, gammaincinv
 
 from galadapt.core.quantity import QUANTITIES
-from galadapt.prediction.flags import Flag
+from galadapt.prediction.flags import POOR_CHI2, Flag
 from galadapt.prediction.package import Record
 
 #: Distances from the pixels [errors] beyond which a prediction is flagged, and within which the
@@ -18,10 +18,6 @@ _DISAGREES, _CONFIRMS = 3.0, 2.0
 
 #: Magnitudes between the light of the pixels and of the model that are always, and never, flagged.
 _MOST_MAGNITUDES, _LEAST_MAGNITUDES = 0.25, 0.05
-
-#: chi2 beyond which a model is poor. Of the demo's test galaxies 99 % of the simulated ones and
-#: 96 % of the mock survey's, which have arms and bars, lie below (benchmarks/trust).
-_POOR = 15.0
 
 #: Difference of the noise's correlation from the training's: stamps scatter by 0.03.
 _CORRELATION = 0.15
@@ -49,6 +45,7 @@ class Doubts(NamedTuple):
     outside: np.ndarray  #: whether no error can be given (n,)
     tension: np.ndarray  #: largest distance of the pixels from a prediction [errors]; NaN unknown
     light_beyond: np.ndarray  #: share of the model's light beyond the edge of the image
+    unconfirmed: np.ndarray  #: which quantities are near which limits, in words; "" none (n,)
 
 
 def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.ndarray) -> Doubts:
@@ -79,14 +76,20 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
     known = np.hypot(errors[:, place], 1.09 * _column(raw, "flux_ratio_err"))
     limit = np.clip(_DISAGREES * known, _LEAST_MAGNITUDES, _MOST_MAGNITUDES)
     known_well = (offsets[..., 1] < _KNOWN * errors) & (apart < _CONFIRMS)
-    doubtful = _near_a_limit(record, ranged, errors, offsets, known_well)
+    limits = _near_limits(record, ranged, errors, offsets, known_well)
     correlated = _correlated(record, raw) & ~known_well.all(axis=1)
     undetected = np.zeros(len(raw), bool)
     if "magnitude" in record.parameters:
         undetected = _column(raw, "segment_magnitude") - predicted[:, place] > _UNDETECTED
         faint = ranged[:, place] > record.claimed_ranges["magnitude"].high
         confirmed = (apart[:, place] < _CONFIRMS) & (light < np.maximum(_CONFIRMS * known, 0.05))
-        doubtful |= faint & ~confirmed
+        # The limit is that of the noise at the object.
+        limit_here = (
+            record.claimed_ranges["magnitude"].high + predicted[:, place] - ranged[:, place]
+        )
+        for row in np.flatnonzero(faint & ~confirmed):
+            limits[row] = [f"magnitude fainter than {limit_here[row]:.1f}", *limits[row]]
+    doubtful = np.array([bool(one) for one in limits], bool) & measured & ~outside
     flags = np.zeros(len(raw), np.int64)
     for flag, rows in (
         (Flag.OUT_OF_RANGE, outside),
@@ -94,14 +97,18 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
         (Flag.NOISE_UNLIKE, ~((noise > 1 / _NOISE_FACTOR) & (noise < _NOISE_FACTOR))),
         (Flag.FLUX_DISAGREES, light > limit),
         (Flag.PIXELS_DISAGREE, tension > _DISAGREES),
-        (Flag.POOR_MODEL, _column(raw, "chi2") > _POOR),
+        (Flag.POOR_MODEL, _column(raw, "chi2") > POOR_CHI2),
         (Flag.NOISE_CORRELATION, correlated),
         (Flag.CUT, beyond > _CUT),
-        (Flag.UNCONFIRMED, doubtful & ~outside),
+        (Flag.UNCONFIRMED, doubtful),
         (Flag.UNDETECTED_LIGHT, undetected),
     ):
         flags |= np.where(measured & rows, int(flag), 0)
-    return Doubts(flags, outside, tension, beyond)
+    words = np.array(
+        [", ".join(one) if flagged else "" for one, flagged in zip(limits, doubtful, strict=True)],
+        object,
+    )
+    return Doubts(flags, outside, tension, beyond, words)
 
 
 def _outside(record: Record, predicted: np.ndarray) -> np.ndarray:
@@ -116,30 +123,37 @@ def _outside(record: Record, predicted: np.ndarray) -> np.ndarray:
     return found
 
 
-def _near_a_limit(
+def _near_limits(
     record: Record,
     predicted: np.ndarray,
     errors: np.ndarray,
     offsets: np.ndarray,
     known_well: np.ndarray,
-) -> np.ndarray:
-    """Rows within an error of a limit of the training, where the pixels do not confirm them.
+) -> list[list[str]]:
+    """Name the quantities within an error of a limit of the training, and the limit, row by row.
 
-    Networks answer what lies beyond a limit with values just inside it.
+    Left out are those that the pixels confirm. Networks give what lies beyond a limit a value just
+    inside it.
     """
-    found = np.zeros(len(predicted), bool)
+    found: list[list[str]] = [[] for _ in predicted]
     for column, name in enumerate(record.parameters):
         interval = record.training_ranges.get(name)
         if interval is None:
             continue
         values, error = predicted[:, column], errors[:, column]
-        near = values + error > interval.high
+        above = values + error > interval.high
+        below = np.zeros(len(values), bool)
         # A round galaxy has no lower ellipticity: zero is no limit of the training.
         if QUANTITIES[name].bounds[0] < interval.low - 0.1 or name != "ellipticity":
-            near |= values - error < interval.low
+            below = values - error < interval.low
         seen = values + offsets[:, column, 0]
         inside = (seen > interval.low) & (seen < interval.high)
-        found |= near & ~(inside & known_well[:, column])
+        doubtful = (above | below) & ~(inside & known_well[:, column])
+        scale = record.pixel_scale if name == "effective_radius" else 1.0
+        unit = " arcsec" if name == "effective_radius" else ""
+        for row in np.flatnonzero(doubtful):
+            limit = interval.high if above[row] else interval.low
+            found[row].append(f"{name} near its limit {scale * limit:.3g}{unit}")
     return found
 
 

@@ -19,7 +19,7 @@ from galadapt.cutouts.stamps import Stamp
 from galadapt.general.package import RELEASED, is_general, read
 from galadapt.general.simulate import Simulator
 from galadapt.prediction.any_image import AnyImageRunner, ImageFacts, package_for
-from galadapt.prediction.flags import Flag
+from galadapt.prediction.flags import NO_MAGNITUDE, Flag
 from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.predict import predict
 from galadapt.prediction.psf_stars import psf_from_stars
@@ -104,6 +104,7 @@ def test_any_image_is_measured_in_its_own_pixels(folder: Path, tmp_path: Path) -
     by_surroundings = int(Flag.EDGE | Flag.NEIGHBOUR | Flag.BAD_PIXELS)
     assert (flags[:4] & by_surroundings == 0).all()
     assert flags[4] & int(Flag.EDGE)
+    assert (flags & NO_MAGNITUDE == 0).all()
 
 
 def test_an_answer_does_not_depend_on_what_is_measured_with_it() -> None:

@@ -16,7 +16,7 @@ from galadapt.config.survey import Extraction
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.checks import Checker, noise_correlation
-from galadapt.prediction.flags import REMEDIES, Flag
+from galadapt.prediction.flags import NO_MAGNITUDE, NO_SHAPE, REMEDIES, Flag
 from galadapt.prediction.intervals import WidestIntervals
 from galadapt.prediction.package import FAINT_MARGIN, Member, Record
 from galadapt.prediction.stamps import _orientation
@@ -145,10 +145,28 @@ def test_wings_that_nobody_detected_are_flagged(record):
     assert flagged.tolist() == [False, True, False]
 
 
+def test_a_value_near_a_limit_is_named_with_the_limit(record):
+    raw = pd.DataFrame({"local_rms": [RMS, RMS]})
+    interval = record.training_ranges["sersic_index"]
+    values = np.array([[21.0, 5.0, interval.high - 0.01, 0.4], [21.0, 5.0, 3.0, 0.4]])
+    found = doubts(record, raw, values, np.repeat(ERRORS, 2, axis=0))
+    assert (found.flags & int(Flag.UNCONFIRMED) > 0).tolist() == [True, False]
+    assert found.unconfirmed.tolist() == [f"sersic_index near its limit {interval.high:.3g}", ""]
+
+
+def test_flags_that_forbid_a_magnitude_forbid_shapes():
+    assert NO_MAGNITUDE & NO_SHAPE == NO_MAGNITUDE
+    # Stars, and galaxies whose Sersic index is near a limit, have good magnitudes.
+    assert not NO_MAGNITUDE & int(Flag.STAR_LIKE | Flag.UNCONFIRMED | Flag.CUT | Flag.EDGE)
+    assert all(NO_SHAPE & int(flag) for flag in (Flag.STAR_LIKE, Flag.UNCONFIRMED, Flag.NO_STAMP))
+
+
 def test_a_galaxy_fainter_than_any_is_not_believed(record, checker):
     """Networks answer it with their faintest magnitude, well inside the training's range."""
-    flags, _, _ = judged(record, checker, stamp_of([25.0, 4.0, 1.0, 0.2]), [23.4, 9.0, 2.5, 0.3])
+    stamp = stamp_of([25.0, 4.0, 1.0, 0.2])
+    flags, _, found = judged(record, checker, stamp, [23.4, 9.0, 2.5, 0.3])
     assert flags & Flag.UNCONFIRMED
+    assert found.unconfirmed[0].startswith("magnitude fainter than 22.5")
     assert flags & Flag.FLUX_DISAGREES
 
 

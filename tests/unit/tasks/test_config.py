@@ -14,6 +14,7 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.files import read_yaml
 from galadapt.evaluation.labels import adapts
 from galadapt.pipeline import jobs
+from galadapt.prediction import pages
 from galadapt.tasks import document
 from galadapt.tasks.reading import assigned, load, typed, validate
 from galadapt.tasks.registry import TASKS, experiments
@@ -255,6 +256,9 @@ def test_generated_documents_are_current(repository):
     folder = repository / "config"
     assert (folder / "README.md").read_text() == document.readme(), "run `make document`"
     assert (folder / "schema.json").read_text() == document.schema(), "run `make document`"
+    reference = repository / "docs" / "reference"
+    assert (reference / "flags.md").read_text() == pages.flags_page(), "run `make document`"
+    assert (reference / "columns.md").read_text() == pages.columns_page(), "run `make document`"
 
 
 def test_every_key_is_described():

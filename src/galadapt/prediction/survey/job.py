@@ -40,7 +40,7 @@ def schema_of(package: Path, id_type: pa.DataType) -> pa.Schema:
     general = is_general(package)
     parameters = PARAMETERS if general else read_package(package).record.parameters
     kinds: dict[str, pa.DataType] = {
-        **{"id": id_type, "flags": pa.int32(), "reason": pa.string()},
+        **{"id": id_type, "flags": pa.int32(), "unconfirmed": pa.string(), "reason": pa.string()},
         **dict.fromkeys(_PRECISE, pa.float64()),
     }
     fields = [(SKY_COLUMN, pa.int64())]
