@@ -44,19 +44,27 @@ def measure(
     package: File | Model | None = None,
     weight: ImageLike | Sequence[ImageLike] = (),
     rms: ImageLike | Sequence[ImageLike] = (),
+    variance: ImageLike | Sequence[ImageLike] = (),
     exposure: ImageLike | Sequence[ImageLike] = (),
     mask: ImageLike | Sequence[ImageLike] = (),
+    mask_good: bool = False,
+    bad_bits: int | None = None,
+    max_bad_fraction: float | None = None,
     cutouts: bool = False,
     fill: bool = False,
     columns: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     one_based: bool | None = None,
+    table: int | str | None = None,
     zero_point: float | None = None,
     unit: str | None = None,
     hdu: int | str | None = None,
     native_pixel_scale: float | None = None,
     psf_pixel_scale: float | None = None,
+    psf_hdu: int | None = None,
     psf_from_stars: File | None = None,
+    members: int | None = None,
+    population: bool = False,
     level: float = 0.68,
     recalibration: File | None = None,
     fast: bool = False,
@@ -76,19 +84,28 @@ def measure(
             the shipped one, which is for any image.
         weight: Inverse variance, one map per image.
         rms: Noise instead, one map per image.
+        variance: Its square instead, one map per image.
         exposure: Exposure time or relative weight instead, one map per image.
         mask: Bad pixels (non-zero), one map per image.
+        mask_good: Whether non-zero in `mask` marks good pixels.
+        bad_bits: Bits of the mask or DQ extension that mean bad; None: the instrument's own.
+        max_bad_fraction: Share of bad pixels up to which an object is measured; None: 0.1.
         cutouts: Whether each image holds one object at its centre.
         fill: Whether cutouts smaller than a stamp are framed by noise like theirs.
         columns: Columns of the catalogue by galadapt's names: ``{"ra": "ALPHA_J2000"}``.
         units: Units of its columns, instead of those in the file: ``{"ra": "hourangle"}``.
         one_based: Whether its x and y count from 1; None: as the columns' names suggest.
+        table: Number or name of its table, where its file holds several.
         zero_point: AB magnitude of one image unit; None: the header's.
         unit: Unit of the pixels, where BUNIT is missing or wrong.
         hdu: Extension of the image, by number or name.
         native_pixel_scale: Of images without WCS [arcsec/px].
         psf_pixel_scale: Of the PSF's image [arcsec/px].
+        psf_hdu: Extension of the PSF's image, of several.
         psf_from_stars: FITS file to write, instead of `psf`: the PSF made of the image's stars.
+        members: Run only so many of the package's networks; None: all.
+        population: Whether radii and indices are re-weighted to the population of the catalogue
+            itself (package for any image).
         level: Coverage of the errors, 0.05 to 0.95.
         recalibration: Factors of the errors, from ``galadapt fit-check --recalibrate``.
         fast: Whether the refinement by the pixels is left out (package for any image).
@@ -116,9 +133,12 @@ def measure(
         "zero_point": zero_point,
         "unit": unit,
         "native_pixel_scale": native_pixel_scale,
+        "bad_bits": bad_bits,
+        "invert_mask": mask_good or None,
     }
     with _folder() as folder:
-        kinds = {"weight": weight, "rms": rms, "exposure": exposure, "mask": mask}
+        kinds = {"weight": weight, "rms": rms, "variance": variance}
+        kinds |= {"exposure": exposure, "mask": mask}
         stamps, many = _stamp_set(images), _listed(images)
         paths = [] if stamps else [_image(one, folder, f"image{k}") for k, one in enumerate(many)]
         inputs = Inputs(
@@ -129,29 +149,34 @@ def measure(
             columns=columns or {},
             units=units or {},
             one_based=one_based,
+            table=table,
             maps={
                 kind: [_image(one, folder, f"{kind}{k}") for k, one in enumerate(_listed(given))]
                 for kind, given in kinds.items()
             },
             psf=None if psf is None else _psf(psf, folder),
             psf_pixel_scale=psf_pixel_scale,
+            psf_hdu=psf_hdu,
             psf_from_stars=_path(psf_from_stars),
+            max_bad_fraction=max_bad_fraction,
             options={name: value for name, value in options.items() if value is not None},
             fill=fill,
             processes=processes,
         )
-        table = predict(
+        measured = predict(
             package.folder if isinstance(package, Model) else locate(package),
             inputs,
             Path(output) if output is not None else folder / "measured.fits",
             level=level,
+            members=members,
+            population=population,
             fast=fast,
             plot=_path(plot),
             report=_path(report),
             recalibration=_path(recalibration),
         )
-        notes = {str(name): value for name, value in table.attrs.items()}
-        return as_table(table, meta=notes)
+        notes = {str(name): value for name, value in measured.attrs.items()}
+        return as_table(measured, meta=notes)
 
 
 def load(package: File | None = None) -> Model:

@@ -71,6 +71,11 @@ def _explained(error: Exception, parsed: argparse.Namespace) -> str | None:
     if machine is not None:
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         return f"{where}{machine}, and run the command again"
+    if type(error).__module__.startswith("pydantic") and hasattr(error, "errors"):
+        from galadapt.config.base import fault_of
+
+        # A value that no check of the command has refused before.
+        return f"{fault_of(error)}; correct it"  # type: ignore[arg-type]
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         if error.name.partition(".")[0] == "galadapt":
             return None

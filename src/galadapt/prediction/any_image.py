@@ -122,6 +122,16 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
             "star, or a model, at the images' pixel scale), or let it be made from stars of the "
             "image: add --psf-from-stars psf.fits, and look at it"
         )
+    if facts.zero_point is None:
+        raise DataError(
+            "--images: the zero point is in no header card; give --zero-point, the AB magnitude of "
+            "1 image unit"
+        )
+    if not 0 < facts.zero_point < 40:
+        raise DataError(
+            f"--images: the zero point is {facts.zero_point:.2f}, outside of 0 to 40; convert the "
+            "image to another unit, such as nJy, or give --zero-point if that is wrong"
+        )
     scale = facts.pixel_scale
     shape = make_psf(psf, scale)
     width = fwhm(shape, scale) / scale

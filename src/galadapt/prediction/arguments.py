@@ -94,5 +94,13 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
     for name, scale in scales.items():
         if scale is not None and not 0 < scale < np.inf:
             yield f"{name}: must be positive [arcsec], not {scale:g}; correct it"
+    zero_point = inputs.options.get("zero_point")
+    if zero_point is not None and not 0 < zero_point < 40:
+        yield (
+            f"--zero-point: must lie in 0 to 40 (AB magnitude of 1 image unit), not "
+            f"{zero_point:g}; correct it, or leave it out where the unit is a flux density"
+        )
+    if inputs.psf_hdu is not None and inputs.psf_hdu < 0:
+        yield f"--psf-hdu: must be at least 0, not {inputs.psf_hdu}; correct it"
     if inputs.processes < 1:
         yield f"--processes: must be at least 1, not {inputs.processes}; correct it"

@@ -28,6 +28,15 @@ def noise(record: Record) -> float:
 
 def scope(record: Record) -> list[str]:
     """For which images and galaxies a package holds, and how far its errors do, line by line."""
+    if record.noise_is_input:
+        return [
+            f"any image with its PSF as input, here {record.psf_fwhm:.3f} arcsec wide (FWHM); "
+            f"typical noise of this one {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
+            f"{record.pixel_scale:g} arcsec)",
+            f"valid at this noise for {_ranges(record)}; where the noise differs, limits of "
+            "magnitude move with it",
+            *known_coverage(record),
+        ]
     return [
         f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
         f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "

@@ -110,9 +110,16 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
 
 
 def unit_of(
-    cards: Cards, given: str | None, path: Path, remark: Callable[[str], None]
+    cards: Cards,
+    given: str | None,
+    path: Path,
+    remark: Callable[[str], None],
+    zero_point: float | None = None,
 ) -> tuple[str, float]:
-    """Unit of the pixels as they are read, and what the file's are multiplied with for it."""
+    """Unit of the pixels as they are read, and what the file's are multiplied with for it.
+
+    With a `zero_point` given of one image unit, a unit that is missing or unknown does not matter.
+    """
     written = cards.text("BUNIT")
     kind = unit_kind(written if given is None else given)
     if given is not None and written and kind != unit_kind(written):
@@ -134,6 +141,11 @@ def unit_of(
         return f"{kind}/s", 1 / time
     if kind is not None:
         return kind, 1.0
+    if given is None and zero_point is not None and "mag" not in written.lower():
+        remark(
+            f"{path}: BUNIT is '{written}'; the zero point given is that of its pixels as they are"
+        )
+        return written or "unit", 1.0
     if given is None and not written:
         raise DataError(
             f"{path}: BUNIT is missing, so the unit of the pixels is unknown; give unit: 'e-/s', "
@@ -170,7 +182,7 @@ def unit_kind(text: str) -> str | None:
 
 def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
     """AB zero point of a flux density per pixel; None for a rate."""
-    if unit in ("e-/s", "counts/s"):
+    if unit in ("e-/s", "counts/s") or unit_kind(unit) is None:
         return None
     if unit == "nmgy":
         return 22.5

@@ -74,7 +74,7 @@ def open_mosaic(
         sky = celestial(science.header, hdus, path, remark)
         shape: tuple[int, int] = tuple(science.shape)
         scales = native_scales(sky, shape, native_pixel_scale, path, remark)
-        spelling, factor = unit_of(cards, unit, path, remark)
+        spelling, factor = unit_of(cards, unit, path, remark, zero_point)
         pixels = plane_of(stack, science, path)
         saturation = cards.number("SATURATE")
         own = own_map(stack, hdus, science, path, remark) if not maps else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import galadapt
-from galadapt.cli import main
+from galadapt.cli import main, parser
 
 LIST = pd.DataFrame(
     {
@@ -113,3 +114,15 @@ def test_importing_galadapt_imports_nothing_heavy():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
     assert set(galadapt.__all__) <= set(dir(galadapt))
+
+
+def test_python_has_every_option_of_the_command_line():
+    verbs = parser()._subparsers._group_actions[0].choices
+    options = {one.dest for one in verbs["predict"]._actions} - {"help"}
+    named = {"catalog": "catalogue", "model": "package"}
+    # Of votes; how a plot looks; what Python has no need of.
+    options -= {"crop", "volunteers", "plot_count", "models", "stamps"}
+    missing = {named.get(one, one) for one in options} - {
+        *inspect.signature(galadapt.measure).parameters
+    }
+    assert not missing

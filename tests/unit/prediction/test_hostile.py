@@ -249,8 +249,8 @@ REFUSALS = {
         "zero point absent": lambda w: {"images": w.image(ABZP=None)},
         "zero point text": lambda w: {"images": w.image(ABZP="AB")},
     },
-    "zero_point nan is no AB": {"zero point NaN": lambda w: {"zero_point": "nan"}},
-    "zero_point 100000 is no AB": {"zero point given absurd": lambda w: {"zero_point": "1e5"}},
+    "--zero-point: must lie in 0 to 40": {"zero point NaN": lambda w: {"zero_point": "nan"}},
+    "image unit\\), not 100000": {"zero point given absurd": lambda w: {"zero_point": "1e5"}},
     "no celestial WCS": {
         "no WCS": lambda w: {"images": w.image(**NO_WCS), "pixel_scale": 0.06},
     },

@@ -268,3 +268,17 @@ def test_a_psf_is_made_of_the_stars(tmp_path: Path) -> None:
     )
     assert np.abs(drawn - wanted).sum() < 0.08
     assert fwhm(found, SCALE) == pytest.approx(fwhm(psf, SCALE), rel=0.05)
+
+
+def test_an_image_without_a_usable_zero_point_is_refused_in_a_sentence(
+    folder: Path, tmp_path: Path
+) -> None:
+    for header, message in (({}, "give --zero-point"), ({"ABZP": -48.6}, "outside of 0 to 40")):
+        image = tmp_path / "image.fits"
+        pixels = fits.getdata(folder / "image.fits")
+        fits.writeto(image, pixels, fits.Header({"BUNIT": "electron/s", **header}), overwrite=True)
+        with pytest.raises(DataError, match=message):
+            predict(RELEASED, inputs(folder, images=[image]), tmp_path / "out.csv")
+    with pytest.raises(ConfigError, match="--zero-point: must lie in 0 to 40"):
+        wrong = {"native_pixel_scale": SCALE, "zero_point": -21.1}
+        predict(RELEASED, inputs(folder, options=wrong), tmp_path / "out.csv")

@@ -313,6 +313,14 @@ def test_other_units_are_refused(tmp_path, written, message):
     _refused(message, _write(tmp_path / "image.fits", unit=written))
 
 
+@pytest.mark.parametrize("written", [None, "erg/s/cm2/Angstrom", "furlong"])
+def test_a_zero_point_of_one_image_unit_needs_no_unit(tmp_path, written):
+    image = _write(tmp_path / "image.fits", unit=written)
+    with open_mosaic(image, zero_point=25.0) as mosaic:
+        assert (mosaic.zero_point, mosaic.factor) == (25.0, 1.0)
+    _refused("not a rate", _write(tmp_path / "image.fits", unit="COUNTS"), zero_point=25.0)
+
+
 def test_counts_are_divided_when_told(tmp_path, capsys):
     image = _write(tmp_path / "image.fits", _noise() * 50, unit="COUNTS", EXPTIME=50.0, MAGZPT=29.0)
     with open_mosaic(image, rms=_map(tmp_path / "rms.fits", SIGMA * 50), unit="counts") as mosaic:

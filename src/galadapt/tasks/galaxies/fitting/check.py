@@ -115,7 +115,11 @@ def fit_check(
     write_csv(output, report)
     failed = int((table["failure"] != "").sum())
     log.info(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")
-    for line in report.to_string(index=False, float_format="{:.3f}".format).splitlines():
+    for reason, count in table.loc[table["failure"] != "", "failure"].value_counts().items():
+        log.info(f"{output}: {count} fits failed: {reason}")
+    for line in report.to_string(
+        index=False, na_rep="-", float_format="{:.3f}".format
+    ).splitlines():
         log.info(line)
     if plot is not None:
         _draw(table, record.parameters, plot)
