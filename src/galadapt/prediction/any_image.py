@@ -144,9 +144,12 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
     unusual = not claimed.low <= width <= claimed.high
     if unusual:
         remedy = "bin the image" if width > claimed.high else "use a finer sampled image"
+        sampled = getattr(psf, "pixel_scale", None) or scale
         log.info(
             f"the PSF is {width:.2f} px wide (FWHM), the training's are {claimed.low:.1f} to "
-            f"{claimed.high:.1f} px; all objects get the flag psf_unlike: {remedy}"
+            f"{claimed.high:.1f} px; all objects get the flag psf_unlike: first check the PSF's "
+            f"pixel scale, taken as {sampled:.4g} arcsec (--psf-pixel-scale), and the image's, "
+            f"{scale:.4g}; if they are right, {remedy}"
         )
     drawn, light = _drawn(shape, scale)
     record = _record(general, facts, psf, width * scale)

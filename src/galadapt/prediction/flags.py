@@ -59,6 +59,10 @@ class Flag(Warnings):
     FIT_FAILED = 1 << 22, "the refinement by the pixels failed; the network's values are given"
     FIT_DISAGREES = 1 << 23, "the fit of the pixels and the network disagree"
     UNDETECTED_LIGHT = 1 << 24, "over half of the predicted light lies where no light was detected"
+    PSF_DISAGREES = (
+        1 << 25,
+        "point sources of the image are over 10 % narrower or wider than the PSF",
+    )
 
 
 #: What to do about each flag.
@@ -95,6 +99,8 @@ REMEDIES = {
     Flag.FIT_DISAGREES: "Look at the residual: a neighbour, structure, or a wrong PSF.",
     Flag.UNDETECTED_LIGHT: "Do not use the magnitude: wings this faint depend on the sky and on "
     "other objects' light.",
+    Flag.PSF_DISAGREES: "Do not use any value: measure again with the image's own PSF "
+    "(--psf-from-stars makes it), or correct --psf-pixel-scale.",
 }
 
 #: Flags with which a magnitude is not to be used.
@@ -107,6 +113,7 @@ NO_MAGNITUDE = int(
     | Flag.COINCIDENT
     | Flag.FLUX_DISAGREES
     | Flag.UNDETECTED_LIGHT
+    | Flag.PSF_DISAGREES
 )
 
 #: Flags with which radius, Sersic index and ellipticity are not to be used.

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def write_page(
     raw: pd.DataFrame,
     notes: Mapping[str, Any],
     output: Path,
+    found: Sequence[str] = (),
 ) -> None:
     """Write the page of a catalogue.
 
@@ -62,6 +63,7 @@ def write_page(
         raw: What it was made from; see `galadapt.prediction.measure.measure`.
         notes: Provenance by keywords.
         output: HTML to write; it needs no other file and no network.
+        found: What is known against all objects of an image, in sentences.
     """
     rows = _chosen(table)
     pictures = {one.row: _picture(one) for one in pictured(prepared, raw, rows)}
@@ -76,7 +78,7 @@ def write_page(
         clear=int((flags == 0).sum()),
         pictured=len(pictures),
         scope=scope(prepared.package.record),
-        doubts=_doubts(table, flags, measured),
+        doubts=[*found, *_doubts(table, flags, measured)],
         warnings=warnings({flag: int(np.count_nonzero(flags & int(flag))) for flag in Flag}),
         distributions=distributions(table, flags == 0, measured),
         heads=[head for head, _ in _COLUMNS.values()],

@@ -29,6 +29,7 @@ from galadapt.prediction.inputs import Inputs, Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
 from galadapt.prediction.population import reweighted
+from galadapt.prediction.psf_check import Cores, sentence, verdict
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.prediction.stamps import CutoutStamps, ImageStamps
@@ -95,6 +96,7 @@ def predict(
             f"--population: the errors of {package.record.name} are not those of a likelihood; "
             "leave it out"
         )
+    disagreeing = _check_psf(prepared)
     runner = runner_of(package, members, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
@@ -104,8 +106,11 @@ def predict(
         if population:
             raw, said = reweighted(raw)
             log.info(f"{output}: {said}")
+        other = raw["image"].isin(list(disagreeing)).to_numpy()
+        raw["flags"] = raw["flags"].to_numpy(np.int64) | other * int(Flag.PSF_DISAGREES)
         table = assemble(package, objects, raw, level, prepared.common, enlarged)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
+        notes["GA_PSFCH"] = "; ".join(disagreeing.values()) or "no disagreement found"
         notes["GA_POPUL"] = said if population else "none"
         notes["GA_RECAL"] = recalibration.name if recalibration else "none"
         write_catalogue(output, table, notes)
@@ -118,9 +123,24 @@ def predict(
     if report is not None:
         from galadapt.prediction.page import write_page
 
-        write_page(prepared, table, raw, notes, report)
+        write_page(prepared, table, raw, notes, report, list(disagreeing.values()))
     table.attrs.update(notes)
     return table
+
+
+def _check_psf(prepared: Prepared) -> dict[str, str]:
+    """Images whose point sources have not the PSF's width, and the sentence on each."""
+    record, found = prepared.package.record, {}
+    remedy = "make the PSF of the image's stars (--psf-from-stars psf.fits instead of --psf)"
+    if not isinstance(prepared.package, AnyImagePackage):
+        remedy = "give the image's own PSF, and train with it (galadapt configure)"
+    cores = Cores(prepared.profile(), record.pixel_scale)
+    for source in prepared.sources:
+        said = verdict(cores.of_source(source, prepared.objects))
+        if said is not None and said.disagrees:
+            found[source.name] = sentence(said, cores.fwhm, source.name, remedy)
+            log.info(f"{found[source.name]}; its objects get the flag psf_disagrees")
+    return found
 
 
 def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None, fast: bool) -> str:
