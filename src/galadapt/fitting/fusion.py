@@ -38,12 +38,12 @@ _OUTPUTS = 3 * _COUNT  #: of the learner: gates, corrections of the errors, shif
 #: disagree, where simulations have not shown it: one in a thousand independent answers'.
 DISAGREE = 3.5
 
-_FEATURES = 32  #: that `answers` lays out
+_FEATURES = 33  #: that `answers` lays out
 
 _FREEDOM = 4.0  #: degrees of freedom of Student's t
-_HIDDEN = 24
-_RIDGE = 2e-3  #: penalty of squared weights
-_STEPS = 400
+_HIDDEN = 48
+_RIDGE = 5e-4  #: penalty of squared weights
+_STEPS = 500
 _SHIFT = 0.5  #: largest shift of a value, in errors
 _START = 2.0  #: logit of the gates before training: follow the pixels
 _PURPOSE = 0xF5E0  #: of the random weights it starts from
@@ -89,7 +89,7 @@ def answers(
     variance = np.einsum("nii->ni", found.covariance)
     sigma = np.sqrt(np.maximum(variance, 0))
     unit = found.theta[:, 3:5] / np.maximum(along, 1e-6)[:, None]
-    radial = np.einsum("ni,nij,nj->n", unit, found.covariance[:, 3:5, 3:5], unit)
+    radial = variance_along(found.covariance[:, 3:5, 3:5], unit)
     radial = np.where(along > 1e-6, np.sqrt(np.maximum(radial, 0)), sigma[:, 3])
     refined_error = np.concatenate([sigma, radial[:, None]], axis=1)
     good = found.converged & np.isfinite(refined).all(axis=1)
@@ -98,9 +98,9 @@ def answers(
     refined[failed], refined_error[failed] = network[failed], network_error[failed]
     network_error = np.maximum(network_error, 1e-6)
     refined_error = np.maximum(refined_error, 1e-6)
-    chi2, misfit, tension = (
+    chi2, misfit, tension, coherence = (
         np.where(good, np.nan_to_num(one, nan=1.0, posinf=1e6), 1.0)
-        for one in (found.chi2, found.misfit, found.tension)
+        for one in (found.chi2, found.misfit, found.tension, found.coherence)
     )
     share = np.where(good, found.share, 0.0)
     features = np.column_stack(
@@ -118,15 +118,27 @@ def answers(
             np.log1p(share),
             1 - np.nan_to_num(found.seen),
             1 - valid,
+            np.arcsinh(coherence),
             good.astype(float),
         ]
     )
     return Answers(network, network_error, refined, refined_error, features)
 
 
+def variance_along(covariance: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Variance (n,) along directions (n, 2) of covariances (n, 2, 2).
+
+    Written out: the last digit of a sum by einsum depends on how many galaxies there are.
+    """
+    a, b = unit.T
+    return np.asarray(
+        a**2 * covariance[:, 0, 0] + 2 * a * b * covariance[:, 0, 1] + b**2 * covariance[:, 1, 1]
+    )
+
+
 #: Columns of the features that calibration uses: brightness [ln flux over noise]; then index, size
-#: over PSF, ellipticity, misfit, and the share of masked pixels.
-_BRIGHTNESS, _USED = 20, (22, 23, 24, 25, 30)
+#: over PSF, ellipticity, misfit, the share of masked pixels, and the coherence of the residuals.
+_BRIGHTNESS, _USED = 20, (22, 23, 24, 25, 30, 31)
 
 #: Levels at which errors are calibrated, and their half-widths of a normal law.
 LEVELS, _WIDTHS = (0.6827, 0.95), (1.0, 1.96)

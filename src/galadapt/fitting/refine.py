@@ -90,6 +90,9 @@ class Refined:
     #: Of the pixels, per degree of freedom (n,), for the noise of the sky and of known photons.
     chi2: np.ndarray
     misfit: np.ndarray  #: The mean of its terms, weighted by the galaxy's light (n,).
+    #: How alike residuals of neighbouring pixels are, in units of what noise makes of it (n,):
+    #: photons that are not known scatter each pixel by itself, light that the model lacks does not.
+    coherence: np.ndarray
     tension: np.ndarray  #: Distance of pixels and network, as a chi2 per parameter (n,).
     seen: np.ndarray  #: Share of the galaxy's light in the window on valid pixels (n,).
     evaluations: np.ndarray  #: Of the model (n,).
@@ -264,6 +267,7 @@ class Refiner:
         found.sky[kept] = fit.sky[done] * level[done]
         found.chi2[rows] = fit.chi2 / left
         found.misfit[rows] = fit.misfit / left
+        found.coherence[rows] = fit.coherence / left
         found.seen[rows] = fit.seen
         found.evaluations[rows] = fit.evaluations
         found.converged[rows] = done
@@ -304,7 +308,7 @@ class _Fit:
         self._sky_weight = 1e12 if sky_error <= 0 else 1 / sky_error**2
         count = len(start)
         self.sky, self.chi2, self.seen = np.zeros(count), np.full(count, np.nan), np.zeros(count)
-        self.misfit = np.full(count, np.nan)
+        self.misfit, self.coherence = np.full((2, count), np.nan)
         self.evaluations = np.zeros(count, int)
         self.converged = np.zeros(count, bool)
         self.state = np.concatenate([self.inner, self.sky[:, None]], axis=1)
@@ -421,7 +425,9 @@ class _Fit:
         count = good[which].sum(axis=(1, 2))
         freedom = np.maximum(count - PARAMETERS - 1, 1)
         self.chi2[which] = (square * good[which]).sum(axis=(1, 2)) / freedom
-        return np.asarray(good[which] / (sky + _column(self.share[which]) * light))
+        weights = good[which] / (sky + _column(self.share[which]) * light)
+        self.coherence[which] = _coherence(rest * np.sqrt(weights), light * weights)
+        return np.asarray(weights)
 
     def _core(self, which: np.ndarray) -> np.ndarray:
         """Pixels (B, n, n) so near the galaxy's centre that all light there is its own."""
@@ -554,6 +560,22 @@ def _excess(
         return found, np.sqrt(2 / whole)
 
 
+def _coherence(rest: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Sum (B,) of products of neighbouring residuals (B, n, n), weighted by the light.
+
+    In units of its scatter: of noise alone, of variance 1, it is 0 +- 1.
+    """
+    total, square = np.zeros((2, len(rest)))
+    for axis in (1, 2):
+        here, there = (
+            np.s_[(slice(None),) * axis + (cut,)] for cut in (slice(1, None), slice(None, -1))
+        )
+        weights = np.minimum(light[here], light[there])
+        total += (weights * rest[here] * rest[there]).sum(axis=(1, 2))
+        square += np.square(weights).sum(axis=(1, 2))
+    return np.asarray(total / np.sqrt(np.maximum(square, 1e-30)))
+
+
 def _column(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32)[:, None, None]
 
@@ -646,7 +668,7 @@ def _tension(away: np.ndarray, prior: np.ndarray, known: np.ndarray) -> np.ndarr
 
 def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
     count = len(start)
-    nan = np.full((3, count), np.nan)
+    nan = np.full((4, count), np.nan)
     return Refined(
         theta=np.array(start, float),
         covariance=np.array(covariance, float),
@@ -655,7 +677,8 @@ def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
         sky=np.zeros(count),
         chi2=nan[0],
         misfit=nan[1],
-        tension=nan[2],
+        coherence=nan[2],
+        tension=nan[3],
         seen=np.zeros(count),
         evaluations=np.zeros(count, int),
         converged=np.zeros(count, bool),

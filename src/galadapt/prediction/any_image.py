@@ -26,7 +26,7 @@ from galadapt.core.photometry import magnitude_of
 from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.cutouts.stamps import Stamp
-from galadapt.fitting.fusion import Fusion
+from galadapt.fitting.fusion import Fusion, variance_along
 from galadapt.fitting.noise import correlation_of
 from galadapt.general.package import NETWORK, GeneralPackage
 from galadapt.general.parameters import PARAMETERS as NUMBERS
@@ -335,7 +335,7 @@ def _further(theta: np.ndarray, covariance: np.ndarray) -> dict[str, np.ndarray]
     e2 = np.maximum(theta[:, 3] ** 2 + theta[:, 4] ** 2, 1e-6)
     # The angle is half that of the vector (e1, e2): its error is the one across the vector.
     across = np.stack([-theta[:, 4], theta[:, 3]], axis=1) / np.sqrt(e2)[:, None]
-    variance = np.einsum("ni,nij,nj->n", across, covariance[:, 3:5, 3:5], across)
+    variance = variance_along(covariance[:, 3:5, 3:5], across)
     angle = np.degrees(0.5 * np.arctan(np.sqrt(variance / e2)))
     columns = {
         "position_angle": position_angle(theta),

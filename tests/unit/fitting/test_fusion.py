@@ -29,6 +29,7 @@ def galaxies(count: int, seed: int):
         sky=np.zeros(count),
         chi2=np.where(wrong, 1.5, 1.0),
         misfit=np.where(wrong, 8.0, 1.0) * np.exp(0.1 * rng.standard_normal(count)),
+        coherence=np.where(wrong, 20.0, 0.0) + rng.standard_normal(count),
         tension=np.where(wrong, 6.0, 1.0),
         seen=np.ones(count),
         evaluations=np.full(count, 4),
@@ -75,8 +76,9 @@ def test_heavy_tails_are_found(learner):
     given, truth, _ = galaxies(4000, 9)
     both = answers(*given)
     rng = np.random.default_rng(1)
-    narrow = learner.calibrated(both, learner(both)[0] + 0.01 * rng.standard_normal(truth.shape))
-    heavy = learner.calibrated(both, learner(both)[0] + 0.01 * rng.standard_t(2, truth.shape))
+    value, error, *_ = learner(both)
+    narrow = learner.calibrated(both, value + error * rng.standard_normal(truth.shape))
+    heavy = learner.calibrated(both, value + error * rng.standard_t(2, truth.shape))
     assert abs(np.median(narrow(both)[3]) - 1) < 0.1
     assert abs(np.median(heavy(both)[3]) - np.log(4.30 / 1.32) / np.log(1.96)) < 0.2
 
@@ -85,7 +87,7 @@ def test_without_a_refinement_the_network_stands(learner):
     given, _, _ = galaxies(20, 4)
     theta, covariance, own, own_error, found, *rest = given
     found.converged[::2] = False
-    for values in (found.theta, found.chi2, found.misfit, found.tension):
+    for values in (found.theta, found.chi2, found.misfit, found.coherence, found.tension):
         values[::2] = np.nan
     found.covariance[::2] = covariance[::2]
     both = answers(theta, covariance, own, own_error, found, *rest)

@@ -100,9 +100,16 @@ def test_photons_of_a_bright_galaxy_are_part_of_its_noise():
     assert abs(np.median(found.chi2) - 1) < 0.05
     unknown = refined(stamps, galaxy)
     assert np.median(unknown.misfit) > 3 > 1.2 > np.median(found.misfit)
+    assert abs(np.median(unknown.coherence)) < 1 > abs(np.median(found.coherence))
     # Unknown photons are seen in the residuals: errors stay honest.
     scatter = normalised(unknown, galaxy).std(axis=0)
     assert ((scatter > 0.7) & (scatter < 1.35)).all()
+
+
+def test_light_that_no_sersic_profile_describes_is_coherent():
+    ring = drawn(60.0, 6.0, 0.4, 0.4, 35.0, 0.2, -0.3)
+    found = refined(noisy(GALAXY, 8) + ring, GALAXY)
+    assert np.median(found.coherence) > 3
 
 
 def test_a_galaxy_wider_than_its_stamp_keeps_its_index():

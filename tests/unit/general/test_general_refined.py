@@ -62,7 +62,7 @@ def both_answers(count: int) -> tuple[Answers, np.ndarray]:
     scatter = (0.1, 0.01)
     values = [truth + sigma * rng.standard_normal(truth.shape) for sigma in scatter]
     errors = [np.full(truth.shape, sigma) for sigma in scatter]
-    features = rng.standard_normal((count, 32)) + 1
+    features = rng.standard_normal((count, 33)) + 1
     return Answers(values[0], errors[0], values[1], errors[1], features), truth
 
 
