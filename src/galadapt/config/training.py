@@ -177,7 +177,23 @@ class DareGram(_Alignment):
     )
 
 
-Alignment = Annotated[Adversarial | Coral | Mmd | DareGram, Field(discriminator="kind")]
+class OwnAlignment(_Alignment):
+    """A term of your own, from a file."""
+
+    kind: Literal["own"] = "own"
+    function: ImportPath = Field(
+        description=(
+            "FILE.py:FUNCTION or MODULE:FUNCTION, called with the features (n, f) of a batch, each "
+            "stamp's weight in the simulated domain and in the survey (n,), and this section."
+        )
+    )
+    weight: Positive = Field(1.0, description="loss = regression + weight x the term.")
+    parameters: dict[Name, float] = Field({}, description="Numbers that the function reads.")
+
+
+Alignment = Annotated[
+    Adversarial | Coral | Mmd | DareGram | OwnAlignment, Field(discriminator="kind")
+]
 
 
 class LearnerSettings(Section):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from galadapt.core.errors import ConfigError, DataError, RunError, not_of_the_file, of_the_machine
-from galadapt.core.imports import digest_of, is_import_path
+from galadapt.core.imports import OWN_FUNCTIONS, digest_of, is_import_path
 from galadapt.core.log import log
 
 if TYPE_CHECKING:
@@ -281,13 +281,13 @@ def read_yaml(path: str | Path) -> Any:
 def external_digest(values: Any) -> dict[str, str]:
     """Digest every file or folder that a configuration names under ``path`` or ``directory``.
 
-    Of a network of the user's own (``architecture: FILE.py:FUNCTION``) its code counts.
+    Of functions of the user's own (`OWN_FUNCTIONS`) their code counts.
 
     Small files count by their bytes, files over `DIGEST_LIMIT` by name and size, so that a survey
     of many gigabytes does not have to be read to know whether a job is up to date.
 
     Raises:
-        ConfigError: a network's file is missing, broken or lacks the function.
+        ConfigError: a function's file is missing, broken or lacks it.
         DataError: nothing exists at a path, or it names an unset variable.
     """
     found: dict[str, str] = {}
@@ -299,7 +299,7 @@ def external_digest(values: Any) -> dict[str, str]:
             inner = f"{key}.{name}" if key else name
             if name in ("path", "directory") and isinstance(value, str):
                 found[inner] = _content_digest(expand(value), inner)
-            elif name == "architecture" and isinstance(value, str) and is_import_path(value):
+            elif name in OWN_FUNCTIONS and isinstance(value, str) and is_import_path(value):
                 found[inner] = digest_of(value)
             walk(value, inner)
 

@@ -28,6 +28,15 @@ class Learner(Protocol):
     record: dict[str, Any]  #: After `fit`: what run.json keeps of it.
 
     @classmethod
+    def check(cls, job: Job, side: int, channels: int) -> None:
+        """Refuse, before the stamps are read, what cannot be trained on stamps of this shape.
+
+        Raises:
+            ConfigError: the method names a function of the user's own that does not work.
+        """
+        ...
+
+    @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> Self:
         """Learn an answer, fitted to the labels, from data.
 

@@ -42,6 +42,11 @@ class EnsembleLearner:
         self.record: dict[str, Any] = {}
 
     @classmethod
+    def check(cls, job: Job, side: int, channels: int) -> None:
+        """Try what every member uses."""
+        KerasLearner.check(job, side, channels)
+
+    @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> EnsembleLearner:
         """Train one network after the other, each with a seed and checkpoints of its own.
 

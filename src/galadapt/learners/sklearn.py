@@ -86,6 +86,10 @@ class SklearnLearner:
         self._arrays = arrays
 
     @classmethod
+    def check(cls, job: Job, side: int, channels: int) -> None:
+        """Accept all: the settings have been checked."""
+
+    @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> SklearnLearner:
         """Fit with every choice, and keep that of the smallest validation loss."""
         network = run_folder.load(job.start, job.compute).learner if job.start else None

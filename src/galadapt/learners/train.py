@@ -38,6 +38,8 @@ def train(job: Job) -> None:
                     f"{first.paths[0]} with {first.metadata.get('channels')}; give both the same"
                 )
         answer = answers.of_method(job.method, job.quantities, first)
+        kind = registry.load(job.method.learner.kind)
+        kind.check(job, first.side, first.channels)
         data = read(sets, answer, job.method)
         metadata = first.metadata
     start = job.built_on if job.method.starts_from else None
@@ -51,6 +53,6 @@ def train(job: Job) -> None:
         answer = answer.fitted(labels, start and start["answer"])
     except DataError as error:
         raise DataError(f"{where}: {error}{remedy}") from None
-    learner = registry.load(job.method.learner.kind).fit(job, data, answer)
+    learner = kind.fit(job, data, answer)
     run_folder.write(job, learner, answer, metadata, started)
     shutil.rmtree(job.checkpoint, ignore_errors=True)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from galadapt.config.base import merge
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import read_yaml
-from galadapt.core.imports import is_import_path, source
+from galadapt.core.imports import OWN_FUNCTIONS, digest_of, is_import_path, source
 from galadapt.tasks.document import sections
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import DEFAULT, TASKS
@@ -121,20 +121,25 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
         experiment = kind.model_validate(of_task(values, task))
     except ValidationError as error:
         raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
-    _check_networks(experiment, where)
+    _check_functions(experiment, where)
     return experiment
 
 
-def _check_networks(experiment: Experiment, where: str) -> None:
-    """Refuse a network of the user's own whose file or function is not there."""
+def _check_functions(experiment: Experiment, where: str) -> None:
+    """Refuse a function of the user's own that is not there, cannot be called as it is, or imports
+    what Python would not find."""
     for name, method in experiment.method_settings.items():
-        network = getattr(method, "network", None)
-        if network is not None and is_import_path(network.architecture):
-            try:
-                source(network.architecture)
-            except ConfigError as error:
-                key = f"method_settings.{name}.network.architecture"
-                raise ConfigError(f"{where}: {key}: {error}") from None
+        for section in ("network", "alignment"):
+            for key, arguments in OWN_FUNCTIONS.items():
+                chosen = getattr(getattr(method, section, None), key, None)
+                if chosen is None or not is_import_path(chosen):
+                    continue
+                try:
+                    source(chosen, arguments)
+                    digest_of(chosen)
+                except ConfigError as error:
+                    full = f"method_settings.{name}.{section}.{key}"
+                    raise ConfigError(f"{where}: {full}: {error}") from None
 
 
 def _refuse_old_names(values: dict[str, Any], where: str) -> None:

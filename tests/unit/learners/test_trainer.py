@@ -448,6 +448,32 @@ def test_every_term_brings_the_domains_closer(job: MakeJob, kind: str, tmp_path:
     assert 0 <= terms["with"] < 0.7 * terms["without"]
 
 
+def test_a_term_of_ones_own_trains_as_the_registered_one(job: MakeJob, tmp_path: Path) -> None:
+    file = tmp_path / "losses.py"
+    file.write_text(
+        "from galadapt.learners.keras import alignment\n\n\n"
+        "def mine(*batch):\n    return alignment.coral(*batch)\n"
+    )
+    kinds: dict[str, dict[str, Any]] = {"coral": {}, "own": {"function": f"{file}:mine"}}
+    for kind, more in kinds.items():
+        settings = {**BOTH, "alignment": {"kind": kind, "weight": 3.0, **more}, "epochs": 1}
+        train(job(settings, output=tmp_path / kind, checkpoint=tmp_path / f"{kind}_checkpoint"))
+    for one, other in zip(weights(tmp_path / "coral"), weights(tmp_path / "own"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_wrong_network_is_refused_before_stamps_are_read(
+    job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def tower(x, network):\n    return x\n")
+    monkeypatch.delattr("galadapt.learners.train.read")
+    method = {"network": {"architecture": f"{file}:tower"}}
+    expected = rf"method_settings\.mine: .*mine\.py:tower: .*\(n, {SIDE}, {SIDE}, 1\), not \(n, f\)"
+    with pytest.raises(ConfigError, match=expected):
+        train(job(method, method_name="mine"))
+
+
 def test_batch_normalisations_take_the_surveys_moments(
     job: MakeJob, domains: dict[str, Path]
 ) -> None:

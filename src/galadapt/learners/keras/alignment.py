@@ -4,8 +4,9 @@ A term compares the features of the simulated and the survey stamps of one batch
 told apart by weights, not by indexing, so that shapes stay fixed inside a compiled step: each
 domain's weights add up to 1, and the other domain's stamps weigh nothing.
 
-To add a term: a settings class in `galadapt.config.training` (in the union `Alignment`) and one
-function here decorated with `term`. The adversary needs a network of its own and is built in
+A term of the user's own is named by its file (``kind: own``). To add one here: a settings class in
+`galadapt.config.training` (in the union `Alignment`) and one function decorated with `term`; its
+settings go into `Settings`. The adversary needs a network of its own and is built in
 `galadapt.learners.keras.networks.add_domain_head`.
 """
 
@@ -15,12 +16,16 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from galadapt.config.base import DOMAINS
-from galadapt.config.training import Coral, DareGram, Mmd
+from galadapt.config.training import Coral, DareGram, Mmd, OwnAlignment
+from galadapt.core.errors import ConfigError
+from galadapt.core.imports import errors_named, function
 
 Tensor = Any
+Settings = Coral | Mmd | DareGram | OwnAlignment
 Term = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 
 TERMS: dict[str, Term] = {}
@@ -41,10 +46,15 @@ def term(kind: str) -> Callable[[Term], Term]:
 class AlignmentLoss(keras.losses.Loss):
     """A term as Keras calls it: of domains (n,), indices in `DOMAINS`, and features (n, f)."""
 
-    def __init__(self, settings: Coral | Mmd | DareGram) -> None:
-        """Choose the term by the kind of its settings."""
+    def __init__(self, settings: Settings) -> None:
+        """Choose the term by the kind of its settings; a ConfigError if its file is wrong."""
         super().__init__(name=settings.kind)
         self._settings = settings
+        self._term: Term = (
+            function(settings.function)
+            if isinstance(settings, OwnAlignment)
+            else TERMS[settings.kind]
+        )
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Compare the domains of a batch, stamps weighted within each; None: equally."""
@@ -56,11 +66,45 @@ class AlignmentLoss(keras.losses.Loss):
         simulated, survey = (
             given * ops.cast(ops.equal(domain, index), "float32") for index in range(len(DOMAINS))
         )
-        return TERMS[self._settings.kind](
+        return self._term(
             features,
             simulated / (ops.sum(simulated) + _TINY),
             survey / (ops.sum(survey) + _TINY),
             self._settings,
+        )
+
+
+class _Traced(keras.Operation):
+    """A loss as a compiled step calls it."""
+
+    def __init__(self, loss: AlignmentLoss) -> None:
+        super().__init__()
+        self._loss = loss
+
+    def call(self, domains: Tensor, features: Tensor) -> Tensor:
+        """Return the loss of domains (n,) and features (n, f)."""
+        return self._loss(domains, features)
+
+
+def check_own(settings: OwnAlignment, features: int) -> None:
+    """Try a term of the user's own on features (n, `features`), as training does.
+
+    Raises:
+        ConfigError: it raises an error, or its value is not one finite number.
+    """
+    loss = AlignmentLoss(settings)
+    domains = np.arange(8) % len(DOMAINS)
+    values = np.random.default_rng(0).normal(size=(8, features)).astype(np.float32)
+    with errors_named(settings.function):
+        value = ops.convert_to_numpy(loss(domains, ops.convert_to_tensor(values)))
+        # In a compiled step the number of stamps is not known.
+        shape = _Traced(loss)(
+            keras.KerasTensor((None,), "int32"), keras.KerasTensor((None, features), "float32")
+        ).shape
+    if tuple(shape) or value.shape or not np.isfinite(value):
+        found = f"an array of shape {value.shape}" if value.shape else f"{value}"
+        raise ConfigError(
+            f"{settings.function}: returns {found} for random features; a loss is one finite number"
         )
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from galadapt.config.training import Compute
+from galadapt.core.errors import ConfigError
+from galadapt.core.imports import is_import_path
 from galadapt.learners.keras import backend
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ class KerasLearner:
         self.outputs: int = model.output_shape[-1]
         self.history: list[dict[str, float]] = []
         self.record: dict[str, Any] = {}
+
+    @classmethod
+    def check(cls, job: Job, side: int, channels: int) -> None:
+        """Try functions of the user's own; without any, Keras is not imported."""
+        method: Any = job.method
+        names = (method.network.architecture, getattr(method.alignment, "function", ""))
+        if any(map(is_import_path, names)):
+            backend.prepare(job.compute)
+            from galadapt.learners.keras import networks
+
+            try:
+                networks.check(method, side, channels)
+            except ConfigError as error:
+                raise ConfigError(f"method_settings.{job.method_name}: {error}") from error
 
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> KerasLearner:

@@ -20,6 +20,7 @@ the relative brightness of galaxies; ``input_normalisation: none`` is the printe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from galadapt.config.training import Adversarial, Network
-from galadapt.core.errors import ConfigError, DataError, not_of_the_file
-from galadapt.core.imports import function, is_import_path
+from galadapt.config.training import Adversarial, Network, OwnAlignment
+from galadapt.core.errors import ConfigError, DataError, lacks_memory, not_of_the_file
+from galadapt.core.imports import errors_named, function, is_import_path
+from galadapt.learners.keras.alignment import check_own
 from galadapt.learners.keras.architectures import (
     ARCHITECTURES,
     FEATURES,
@@ -77,7 +79,7 @@ def build(
         (n, side, side, outputs), with the layers `FEATURES` and `ANSWER`.
 
     Raises:
-        ConfigError: the architecture is not registered.
+        ConfigError: the architecture is not registered; one of the user's own does not work.
     """
     architecture = _architecture(network.architecture)
     stamps = layers.Input((side, side, channels), name="stamps")
@@ -95,7 +97,8 @@ def build(
         x = layers.Identity(name=FEATURES)(architecture.trunk(x, network))
         last = dense(network, outputs, activation=activation, name=ANSWER)
         x = last(architecture.head(x, network))
-    model = keras.Model(stamps, x, name=network.architecture.rpartition(":")[2])
+    with errors_named(network.architecture):
+        model = keras.Model(stamps, x, name=network.architecture.rpartition(":")[2])
     _refuse_own_layers(model, network.architecture)
     return model
 
@@ -103,7 +106,7 @@ def build(
 def _architecture(name: str) -> Architecture:
     """Find a registered architecture, or import the trunk of one of the user's own."""
     if is_import_path(name):
-        return Architecture(function(name), plain)
+        return Architecture(_own_trunk(name), plain)
     try:
         return ARCHITECTURES[name]
     except KeyError:
@@ -113,9 +116,75 @@ def _architecture(name: str) -> Architecture:
         ) from None
 
 
+def _own_trunk(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """Import a trunk of the user's own; a ConfigError if it fails or returns no features (n, f)."""
+    own = function(name)
+
+    def trunk(x: Tensor, network: Any) -> Tensor:
+        with errors_named(name):
+            features = own(x, network)
+        if not isinstance(features, keras.KerasTensor):
+            returned = "None" if features is None else f"a {type(features).__name__}"
+            raise ConfigError(
+                f"{name}: returns {returned}; return one tensor, the "
+                "features (n, f) of its argument"
+            )
+        if len(features.shape) != 2 or features.shape[1] is None:
+            shape = ", ".join("n" if one is None else str(one) for one in features.shape)
+            raise ConfigError(
+                f"{name}: returns features of shape ({shape}), not (n, f); "
+                "end it with a pooling layer or Flatten"
+            )
+        return features
+
+    return trunk
+
+
+def check(method: Any, side: int, channels: int) -> None:
+    """Try what a method names of the user's own, its network and its alignment, before training.
+
+    Raises:
+        ConfigError: a function fails, or returns something else than it should; the network could
+            not be opened again from its file.
+    """
+    features = 16
+    if method.starts_from is None and is_import_path(method.network.architecture):
+        model = build(method.network, side, 2, channels=channels)
+        _refuse_unreadable(model, method.network.architecture)
+        features = model.get_layer(FEATURES).output.shape[1]
+    if isinstance(method.alignment, OwnAlignment):
+        check_own(method.alignment, features)
+
+
+def _refuse_unreadable(model: keras.Model, name: str) -> None:
+    """Refuse a network that Keras' safe mode could not open again, such as one with a Lambda."""
+    try:
+        keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(model), safe_mode=True
+        )
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        lambdas = [one.name for one in _operations(model) if isinstance(one, layers.Lambda)]
+        reason = " ".join(str(error).split())
+        reason = f"it has a Lambda layer ({lambdas[0]})" if lambdas else f"{reason[:300]} ..."
+        raise ConfigError(
+            f"{name}: once saved it could not be opened again: {reason}; "
+            "use other layers of Keras, or functions of keras.ops"
+        ) from error
+
+
+def _operations(model: keras.Model) -> Iterator[Any]:
+    """Yield the layers and operations of a network, and of networks inside it."""
+    for one in model.operations:
+        yield one
+        if isinstance(one, keras.Model):
+            yield from _operations(one)
+
+
 def _refuse_own_layers(model: keras.Model, name: str) -> None:
     """Refuse layers that Keras' safe mode could not open again; a ConfigError names the class."""
-    for layer in model.layers:
+    for layer in _operations(model):
         if type(layer).__module__.partition(".")[0] not in ("keras", "galadapt"):
             raise ConfigError(
                 f"network.architecture: {name}: has a layer class of its own, "

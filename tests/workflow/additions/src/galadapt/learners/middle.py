@@ -26,6 +26,10 @@ class MiddleLearner:
         self.record: dict[str, Any] = {"best_epoch": 1, "epochs_run": 1}
 
     @classmethod
+    def check(cls, job: Job, side: int, channels: int) -> None:
+        pass
+
+    @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> MiddleLearner:
         labels = np.concatenate([part.labels for part in data.training.values()])
         return cls(data.side, answer.transform(labels).mean(axis=0).tolist())
