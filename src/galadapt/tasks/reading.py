@@ -117,10 +117,11 @@ def validate(values: dict[str, Any], where: str) -> Experiment:
     if task not in TASKS:
         raise ConfigError(f"{where}: task: no '{task}'; choose one of {', '.join(TASKS)}")
     kind = task_named(task).settings
+    given = of_task(values, task)
     try:
-        experiment = kind.model_validate(of_task(values, task))
+        experiment = kind.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_sentence(error, kind)}") from None
+        raise ConfigError(f"{where}: {_sentence(error, kind, given)}") from None
     _check_functions(experiment, where)
     return experiment
 
@@ -163,25 +164,34 @@ def _names(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _names(value, f"{prefix}{key}.")
 
 
-def _is_tag(part: object) -> bool:
-    """Tell whether a step of pydantic's path names a choice of a union, which no user wrote."""
-    return isinstance(part, str) and part.startswith(("literal[", "constrained-"))
+def _keys(path: Sequence[int | str], values: Any) -> tuple[str, ...]:
+    """Return the keys that a user wrote of pydantic's path, which also names choices of unions."""
+    keys = []
+    for part in path:
+        tags = values.values() if isinstance(values, dict) and part not in values else ()
+        if str(part).startswith(("literal[", "constrained-")) or part in tags:
+            continue
+        keys.append(str(part))
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            values = None
+    return tuple(keys)
 
 
 #: Required keys that only the default experiment gives.
 _BASE = ("variants", "methods", "variant_chains", "method_settings")
 
 
-def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
+def _sentence(error: ValidationError, kind: type[Experiment], values: dict[str, Any]) -> str:
     first = error.errors()[0]
-    # Discriminator tags are steps of pydantic's path, not keys a user wrote.
-    keys = [str(part) for part in first["loc"] if not _is_tag(part)]
+    keys = _keys(first["loc"], values)
     key = ".".join(keys) or "configuration"
-    places = {tuple(part for part in one["loc"] if not _is_tag(part)) for one in error.errors()}
-    more = f" ({len(places) - 1} more problems)" if len(places) > 1 else ""
+    others = len({_keys(one["loc"], values) for one in error.errors()}) - 1
+    more = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
     if first["type"] == "extra_forbidden":
         known = {name for section in sections([kind]) for name in section.model_fields}
-        near = difflib.get_close_matches(keys[-1], sorted(known), n=1)
+        near = difflib.get_close_matches(keys[-1], sorted(known - {keys[-1]}), n=1, cutoff=0.7)
         hint = f"; did you mean '{near[0]}'?" if near else "; see config/README.md"
         return f"{key}: unknown key{hint}{more}"
     if first["type"] == "missing":
@@ -194,10 +204,16 @@ def _sentence(error: ValidationError, kind: type[Experiment]) -> str:
     if first["type"] == "union_tag_not_found":
         tag = str(first["ctx"]["discriminator"]).strip("'")
         return f"{key}: lacks '{tag}', by which it is read; see config/README.md{more}"
+    if first["type"] == "union_tag_invalid":
+        tag, name = first["ctx"]["tag"], str(first["ctx"]["discriminator"]).strip("'")
+        known = {one.strip("' ") for one in first["ctx"]["expected_tags"].split(",")}
+        near = difflib.get_close_matches(tag, sorted(known), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(sorted(known))}"
+        return f"{key}: no {name} '{tag}'; {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{message}{more}" if not keys else f"{key}: {message}{more}"
-    if keys[-1:] == ["architecture"]:
+    if keys[-1:] == ("architecture",):
         message = f"{message}, or FILE.py:FUNCTION for a network of your own"
     given = json.dumps(first["input"], default=str)
     return f"{key}: {message[0].lower()}{message[1:]}, not {given[:80]}{more}"

@@ -215,7 +215,7 @@ BAD = [
     ({"depth": [0, 1]}, "depth: [0, 1] must lie inside [0.1, 10]"),
     ({"archive": {"masks": {}}}, "archive.masks: there is nothing to mask; add neighbours"),
     ({"archive": {"edges": {"width": [0, 0.9]}}}, "width: [0, 0.9] must lie inside [0, 0.5]"),
-    ({"archive": {"box": {"kind": "round"}}}, "input tag 'round'"),
+    ({"archive": {"box": {"kind": "round"}}}, "no kind 'round'"),
     ({"archive": {"box": {"kind": "ratio", "median": 0}}}, "greater than or equal to 0.3"),
     ({"clumsp": {}}, "unknown key; did you mean 'clumps'?"),
 ]

@@ -71,7 +71,7 @@ BAD = [
         [{"step": "stretch", "kind": "log"}],
         "the stretch 'log' needs an interval step before it",
     ),
-    ("variant_chains.asinh", [{"step": "sharpen"}], "variant_chains.asinh.0: input tag 'sharpen'"),
+    ("variant_chains.asinh", [{"step": "sharpen"}], "variant_chains.asinh.0: no step 'sharpen'"),
     (
         "method_settings.transfer.survey_labels",
         False,
@@ -80,7 +80,11 @@ BAD = [
     ("method_settings.baseline.survey_labels", True, "needs 'survey' in domains"),
     ("method_settings.baseline.alignment", {"kind": "dann"}, "needs both domains"),
     ("method_settings.baseline.alignment", {"kind": "mmd"}, "needs both domains"),
-    ("method_settings.baseline.alignment", {"kind": "gan"}, "alignment: input tag 'gan'"),
+    (
+        "method_settings.baseline.alignment",
+        {"kind": "gan"},
+        "alignment: no kind 'gan'; choose one of coral",
+    ),
     (
         "method_settings.dann_supervised.alignment",
         {"kind": "mmd", "bandwidths": [0.0]},
@@ -116,7 +120,17 @@ BAD = [
         "variant_chains.asinh: step 2 (noise_asinh): needs noise to scale by, but the step "
         "'interval' before it leaves none",
     ),
-    ("psf.kind", "airy", "psf: input tag 'airy'"),
+    ("psf.kind", "airy", "psf: no kind 'airy'; choose one of"),
+    (
+        "method_settings.baseline.alignment",
+        {"kind": "corall"},
+        "alignment: no kind 'corall'; did you mean 'coral'?",
+    ),
+    (
+        "method_settings.baseline.alignment",
+        {"kind": "coral", "wieght": 1},
+        "baseline.alignment.wieght: unknown key; did you mean 'weight'?",
+    ),
     ("psf", {"path": "psf.fits"}, "psf: lacks 'kind', by which it is read"),
     ("results", "/tmp/elsewhere", "must be a relative path inside the project"),
     ("results", "../up", "must be a relative path inside the project"),
