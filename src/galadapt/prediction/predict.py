@@ -96,11 +96,11 @@ def predict(
             f"--population: the errors of {package.record.name} are not those of a likelihood; "
             "leave it out"
         )
-    disagreeing = _check_psf(prepared)
     runner = runner_of(package, members, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members, fast)
+        disagreeing = _check_psf(prepared)
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
         if population:
