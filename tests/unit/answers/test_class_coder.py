@@ -82,7 +82,7 @@ def test_broken_records(values: dict[str, object], message: str) -> None:
     ("known", "groups", "message"),
     [
         (KNOWN, {"good": ["0"], "bad": ["9"]}, r"groups.bad: the stamps have no class '9'"),
-        (["only"], {}, r"one class \(only\) leaves nothing"),
+        (["only"], {}, r"one class \(only\) is not enough"),
     ],
 )
 def test_what_cannot_be_told_apart(known: list[str], groups: dict, message: str) -> None:

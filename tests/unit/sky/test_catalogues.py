@@ -127,7 +127,7 @@ def test_every_format_gives_the_same_objects(tmp_path, kind):
         (b"<?xml version='1.0'?><VOTABLE>", "not a readable table"),
         (b"just some words\nof a letter\n", "no columns for ra and dec or x and y"),
         (b"id ra dec\n1 2 3\n2 3\n", "row 2 has not the header's 3 columns"),
-        (b"id,ra,ra\n1,2,3\n", "column 'ra' stands twice"),
+        (b"id,ra,ra\n1,2,3\n", "column 'ra' appears twice"),
         (b"id,ra,dec\n1,2,3\n2,3\n", "row 2 has not the header's 3 columns"),
         (b"id,ra\n1,2\n", "it has id, ra"),
         (b"id,ra,dec\n1,one,2\n", "row 1 of column 'ra' is 'one', no angle"),
