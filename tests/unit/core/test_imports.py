@@ -315,8 +315,10 @@ def test_a_network_of_functions_of_keras_ops_is_accepted(file, each):
     from galadapt.learners.keras import networks
 
     file.write_text(f"{BODY}return ops.mean(ops.abs(layers.Conv2D(4, 3)(x)), axis=(1, 2))\n")
-    network = {"architecture": f"{file}:tower", "per_parameter": each}
-    networks.check(Method(network=network), 16, 1)
+    method = Method(network={"architecture": f"{file}:tower", "per_parameter": each})
+    networks.check(method, 16, 1)
+    model = networks.build(method.network, 16, 3, 0.0, 1.0)
+    assert model.output_shape == (None, 3)
 
 
 @pytest.mark.parametrize(
