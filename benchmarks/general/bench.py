@@ -2,7 +2,7 @@
 
 - psfs: single Sersic galaxies seen through five PSFs, white noise, sky known: the network alone
   (`--fast`) and refined by the pixels. Galaxies are the same for all, in pixels and in units of the
-  noise. No specialist is trained: the spread between the PSFs shows what the network leaves.
+  noise. `specialists.py` compares with networks for one PSF each.
 - euclid: scatter in the bins and definitions of the Euclid Morphology Challenge.
 - cosmos: the galaxies of GalSim's example of the COSMOS catalogue (HST/ACS F814W), each through
   its own PSF, in its own stamp, against the catalogue's single Sersic fits. Nothing was tuned on
@@ -174,13 +174,18 @@ def measured(
     return found, spent
 
 
-def five_psfs(package: GeneralPackage, count: int) -> pd.DataFrame:
-    """Galaxies through five PSFs."""
+def five_galaxies(count: int) -> np.ndarray:
+    """Parameters (n, 7) of the galaxies that are seen through five PSFs."""
     unit = np.random.default_rng(SEED).random((4, count))
     (f0, f1), (r0, r1), (n0, n1), (e0, e1) = RANGES.values()
     ln_flux, e = f0 + (f1 - f0) * unit[0], e0 + (e1 - e0) * unit[3]
     radius, index = r0 * (r1 / r0) ** unit[1], n0 * (n1 / n0) ** unit[2]
-    theta = vectors(ln_flux, radius, index, e, SEED + 2)
+    return vectors(ln_flux, radius, index, e, SEED + 2)
+
+
+def five_psfs(package: GeneralPackage, count: int) -> pd.DataFrame:
+    """Galaxies through five PSFs."""
+    theta = five_galaxies(count)
     rows = []
     for name, (settings, scale) in PSFS.items():
         psf = make_psf(settings, scale)
@@ -188,7 +193,7 @@ def five_psfs(package: GeneralPackage, count: int) -> pd.DataFrame:
         found, spent = measured(package, theta, psf, scale, SEED + 1)
         for kind, (one, tail) in found.items():
             for low, high in BINS:
-                here = (ln_flux >= low) & (ln_flux < high)
+                here = (theta[:, 0] >= low) & (theta[:, 0] < high)
                 about = {"psf": name, "fwhm_px": width, "answer": kind, "low": low, "high": high}
                 values = compared(one, tail, theta, here)
                 rows.append({**about, **values, "cpu_ms": spent[kind]})

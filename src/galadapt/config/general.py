@@ -78,6 +78,13 @@ class GeneralTraining(Section):
     """How the network is trained."""
 
     seed: int = Field(1, ge=0, description="Seed of everything random.")
+    start: str | None = Field(
+        None,
+        description=(
+            "Package whose network is trained further: `released` for the one that galadapt ships "
+            "with, or a folder; null: weights are drawn at random, and warmed up."
+        ),
+    )
     batch: int = Field(128, ge=8, description="Stamps per step.")
     group: int = Field(32, ge=8, description="Galaxies that share a PSF and a noise field.")
     mixed: int = Field(4, ge=1, description="Batches that are mixed from one set of galaxies.")

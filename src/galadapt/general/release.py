@@ -223,6 +223,11 @@ def expected_coverage(sample: Tested, levels: np.ndarray) -> np.ndarray:
     return share
 
 
+def _claimed(drawn: Interval, low: float, high: float) -> Interval:
+    """Claim less than was drawn, unless next to nothing would be left, as of a single PSF."""
+    return Interval(low=low, high=high) if low < high else drawn
+
+
 def release(
     model: keras.Model,
     recipe: General,
@@ -238,7 +243,7 @@ def release(
     Args:
         model: The network, with the weights to be released.
         recipe: Its settings.
-        progress: steps, stamps and cpu_seconds of its training.
+        progress: steps, stamps, cpu_seconds and start of its training.
         output: Folder to write.
         sets: Sets of galaxies of the calibration and of the test each.
         licence, citation: Of the package.
@@ -262,17 +267,13 @@ def release(
         *(drawn.truth[:, : run.P], drawn.crowded, drawn.composite, fused.tail),
     )
     draws = recipe.draws
+    radius, index, width = draws.effective_radius, draws.sersic_index, draws.psf.fwhm
     ranges = {
-        # Training reaches further on each side than what is claimed.
-        "ln_flux": Interval(low=draws.ln_flux.low + 1.2, high=draws.ln_flux.high - 0.3),
-        "effective_radius": Interval(
-            low=draws.effective_radius.low * 1.5, high=draws.effective_radius.high * 0.8
-        ),
-        "sersic_index": Interval(
-            low=draws.sersic_index.low * 1.1, high=draws.sersic_index.high * 0.97
-        ),
+        "ln_flux": _claimed(draws.ln_flux, draws.ln_flux.low + 1.2, draws.ln_flux.high - 0.3),
+        "effective_radius": _claimed(radius, radius.low * 1.5, radius.high * 0.8),
+        "sersic_index": _claimed(index, index.low * 1.1, index.high * 0.97),
         "ellipticity": Interval(low=0.0, high=draws.ellipticity.high - 0.02),
-        "psf_fwhm": Interval(low=draws.psf.fwhm.low * 1.05, high=draws.psf.fwhm.high / 1.05),
+        "psf_fwhm": _claimed(width, width.low * 1.05, width.high / 1.05),
     }
     record = package.GeneralRecord(
         name=name,
@@ -294,6 +295,7 @@ def release(
         version=__version__,
         provenance={
             "seeds": {"training": recipe.training.seed, **SEEDS, **fuse.SEEDS},
+            "start": progress.get("start"),
             "tested_galaxies": len(test.theta),
             "ranks": ranks(test).tolist(),
             "refined_ranks": ranks(refined).tolist(),

@@ -21,7 +21,7 @@ from galadapt.config.general import General
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import atomic, write_csv
 from galadapt.core.log import log
-from galadapt.general import inputs, network
+from galadapt.general import inputs, network, package, start
 from galadapt.general.simulate import Simulator, Stamps
 
 CHECKPOINT, ENDED, HISTORY = "checkpoint.npz", "ended.npz", "history.csv"
@@ -49,6 +49,12 @@ class Trainer:
         self.model = network.build(
             probe.scalars.shape[1], probe.centre.shape[1], probe.field.shape[1]
         )
+        self._begun: dict[str, Any] | None = None
+        if training.start is not None:
+            given = start.opened(training.start)
+            start.load(self.model, given.folder / package.NETWORK)
+            about = {"digest": given.record.network_digest, "steps": given.record.steps}
+            self._begun = {**about, "stamps": given.record.stamps}
         self._optimizer = keras.optimizers.Adam(training.learning_rate, clipnorm=5.0)
         self._optimizer.build(self.model.trainable_variables)
         self.average = [np.array(weight) for weight in self.model.get_weights()]
@@ -58,10 +64,11 @@ class Trainer:
             self._load(folder / CHECKPOINT)
 
     @property
-    def progress(self) -> dict[str, float]:
-        """Steps, stamps seen and CPU seconds so far."""
+    def progress(self) -> dict[str, Any]:
+        """Steps, stamps seen and CPU seconds so far, and the network it began with (or None)."""
         stamps = self.step * self.settings.training.batch
-        return {"steps": self.step, "stamps": stamps, "cpu_seconds": self.seconds}
+        done = {"steps": self.step, "stamps": stamps, "cpu_seconds": self.seconds}
+        return {**done, "start": self._begun}
 
     def require_checkpoint(self) -> None:
         """Refuse (DataError) to go on from nothing."""
@@ -133,7 +140,7 @@ class Trainer:
 
     def _compile(self) -> None:
         """Choose the loss of the next step; the optimiser keeps its state."""
-        warm = self.step < self.settings.training.warm_up
+        warm = self._begun is None and self.step < self.settings.training.warm_up
         loss = network.squared_error if warm else network.negative_log_likelihood
         self.model.compile(self._optimizer, loss)
 
@@ -153,6 +160,7 @@ class Trainer:
             "seconds": self.seconds,
             "history": self.history,
             "settings": self.settings.model_dump(mode="json"),
+            "start": self._begun,
         }
         arrays["state"] = np.array(json.dumps(state))
         with atomic(self._folder / name) as temporary, temporary.open("wb") as file:
@@ -164,6 +172,7 @@ class Trainer:
             with np.load(path, allow_pickle=False) as arrays:
                 state = json.loads(str(arrays["state"]))
                 made = General.model_validate(state["settings"])
+                self._require_same(path, made, state.get("start"))
                 count = len(self.model.weights)
                 self.model.set_weights([arrays[f"weight_{k}"] for k in range(count)])
                 self.average = [arrays[f"average_{k}"] for k in range(count)]
@@ -174,11 +183,15 @@ class Trainer:
             raise DataError(
                 f"{path}: no checkpoint of this network ({line}); remove it to begin again"
             ) from None
-        if made.draws != self.settings.draws or made.training.seed != self.settings.training.seed:
+        self.next, self.step = int(state["next"]), int(state["step"])
+        self.seconds, self.history = float(state["seconds"]), list(state["history"])
+        log.info(f"{path}: continuing after step {self.step}")
+
+    def _require_same(self, path: Path, made: General, begun: dict[str, Any] | None) -> None:
+        """Refuse (ConfigError) a checkpoint of other simulations, or of another start."""
+        same = made.draws == self.settings.draws and begun == self._begun
+        if not same or made.training.seed != self.settings.training.seed:
             raise ConfigError(
                 f"{path}: begun with other settings; give the recipe it was begun with, or another "
                 "folder"
             )
-        self.next, self.step = int(state["next"]), int(state["step"])
-        self.seconds, self.history = float(state["seconds"]), list(state["history"])
-        log.info(f"{path}: continuing after step {self.step}")

@@ -11,6 +11,9 @@ import pytest
 from galadapt.config.general import General, GeneralTraining
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.general import run
+from galadapt.general.inputs import prepare
+from galadapt.general.package import NETWORK, RELEASED, read
 from galadapt.learners.keras import backend
 
 if TYPE_CHECKING:
@@ -70,3 +73,26 @@ def test_checkpoints_of_other_settings_or_damaged_ones_are_refused(
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match="remove it to begin again"):
         trainer(TINY, tmp_path)
+
+
+def test_a_training_starts_from_the_released_network(folder: Path, tmp_path: Path) -> None:
+    training = TINY.training.model_copy(update={"start": "released", "learning_rate": 1e-9})
+    further = trainer(TINY.model_copy(update={"training": training}), tmp_path)
+    stamps = next(iter(further.simulator.batches(9)))
+    drawn = prepare(stamps.images, stamps.valid, stamps.psfs, stamps.psf_index)
+    given = [np.resize(one, (run.BATCH, *one.shape[1:])) for one in drawn[:3]]
+    outputs, _ = run.opened(RELEASED / NETWORK)(*given)
+    # As a batch of a training: the normalisation must not follow it.
+    np.testing.assert_allclose(further.model(given, training=True), outputs, atol=1e-3)
+    further.run(2, None)
+    np.testing.assert_allclose(further.averaged()(given), outputs, atol=1e-3)
+    assert further.progress["start"]["digest"] == read(RELEASED).record.network_digest
+    # Neither continues the other's training.
+    with pytest.raises(ConfigError, match="begun with other settings"):
+        trainer(TINY, tmp_path)
+
+
+def test_a_start_that_is_no_package_is_refused(tmp_path: Path) -> None:
+    training = TINY.training.model_copy(update={"start": str(tmp_path)})
+    with pytest.raises(DataError, match=r"package\.json: missing"):
+        trainer(TINY.model_copy(update={"training": training}), tmp_path)
