@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from galadapt.answers.view import Cell, number
+from galadapt.answers.best import Cell, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv, write_text
 from galadapt.core.quantity import label_of

@@ -35,7 +35,7 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
-from galadapt.answers.view import number
+from galadapt.answers.best import number
 from galadapt.config.machine import LOCAL_STORE
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.files import canonical_json, locked, read_json, read_table, require, write_csv

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from galadapt.answers.best import number
 from galadapt.answers.classes.groups import survey_predictions
-from galadapt.answers.view import number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_json, read_table, write_text
 from galadapt.core.quantity import QUANTITIES, label_of

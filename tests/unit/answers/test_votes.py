@@ -12,7 +12,8 @@ import pytest
 from scipy.special import gammaln
 from scipy.stats import betabinom, dirichlet_multinomial
 
-from galadapt.answers.view import Cell, Place
+from galadapt.answers.best import Cell
+from galadapt.answers.view import Place
 from galadapt.answers.votes import judging
 from galadapt.answers.votes.answer import Votes
 from galadapt.answers.votes.distribution import (

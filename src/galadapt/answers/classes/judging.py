@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.best import best
 from galadapt.answers.classes.groups import group_predictions
 from galadapt.answers.classes.metrics import (
     answered,
@@ -27,17 +28,7 @@ from galadapt.answers.classes.predictions import (
 )
 from galadapt.answers.classes.settings import ClassEvaluation
 from galadapt.answers.judgement import SPLITS, Judgement
-from galadapt.answers.view import (
-    Column,
-    Estimates,
-    Line,
-    Place,
-    Ranking,
-    Table,
-    View,
-    best,
-    quoted,
-)
+from galadapt.answers.view import Column, Estimates, Line, Place, Ranking, Table, View, quoted
 from galadapt.config.base import DOMAINS
 
 NOTE = (

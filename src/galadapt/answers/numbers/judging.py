@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.best import Cell, best, number
 from galadapt.answers.judgement import SPLITS, Judgement
 from galadapt.answers.numbers.metrics import (
     bins,
@@ -23,17 +24,7 @@ from galadapt.answers.numbers.metrics import (
     columns as pair,
 )
 from galadapt.answers.numbers.settings import Evaluation
-from galadapt.answers.view import (
-    Cell,
-    Column,
-    Estimates,
-    Place,
-    Ranking,
-    Table,
-    View,
-    best,
-    number,
-)
+from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View
 from galadapt.config.base import DOMAINS
 from galadapt.core.quantity import Quantity, label_of
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.best import best
 from galadapt.answers.judgement import SPLITS, Judgement
-from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View, best
+from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View
 from galadapt.answers.votes.distribution import temperatures
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation

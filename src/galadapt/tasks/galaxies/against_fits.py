@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from galadapt.answers.best import Cell, best, number
 from galadapt.answers.numbers.metrics import nmad, r2, r2_interval
-from galadapt.answers.view import Cell, best, number
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_text
 from galadapt.core.quantity import PARAMETERS, QUANTITIES, label_of
