@@ -9,12 +9,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from galadapt.core.errors import ConfigError
+from galadapt.core.interface import plain, spelling
 from galadapt.stamps.format import StampSet
 
 if TYPE_CHECKING:
@@ -36,6 +39,36 @@ if TYPE_CHECKING:
     PsfLike: TypeAlias = ImageLike | np.ndarray
 
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _in_python(**names: str) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Have messages name a function's own arguments, unless the command line calls it.
+
+    Args:
+        names: Its arguments, by the command line's other names for them.
+    """
+
+    def decorated(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        spelt = {**plain(signature(function).parameters), **names}
+
+        @wraps(function)
+        def called(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            with spelling(spelt, at_most=True):
+                return function(*args, **kwargs)
+
+        return called
+
+    return decorated
+
+
+@_in_python(
+    catalog="catalogue",
+    model="package",
+    stamps="a stamp set",
+    **{"pixel-scale": "native_pixel_scale"},
+)
 def measure(
     images: ImageLike | StampSet | Sequence[ImageLike],
     catalogue: TableLike | None = None,
@@ -75,6 +108,8 @@ def measure(
 ) -> Table:
     """Measure galaxies with a trained model package.
 
+    A file of an image, a map or the PSF may name an extension: ``"maps.fits[WHT]"``.
+
     Args:
         images: One image, several, a stamp set (object or ``.h5`` file), or with `cutouts` small
             images of one object each, or their folder.
@@ -98,7 +133,7 @@ def measure(
         table: Number or name of its table, where its file holds several.
         zero_point: AB magnitude of one image unit; None: the header's.
         unit: Unit of the pixels, where BUNIT is missing or wrong.
-        hdu: Extension of the image, by number or name.
+        hdu: Extension of the images, by number or name, where their files name none.
         native_pixel_scale: Of images without WCS [arcsec/px].
         psf_pixel_scale: Of the PSF's image [arcsec/px].
         psf_hdu: Extension of the PSF's image, of several.
@@ -179,6 +214,7 @@ def measure(
         return as_table(measured, meta=notes)
 
 
+@_in_python(model="package")
 def load(package: File | None = None) -> Model:
     """Open a model package.
 
@@ -235,11 +271,13 @@ class Model:
         return measure(images, catalogue, psf, package=self, **options)
 
 
+@_in_python(parameters="table", table="which")
 def simulate(
     table: TableLike,
     *,
     psf: PsfLike | Literal["optical"] = "optical",
     psf_pixel_scale: float | None = None,
+    psf_hdu: int = 0,
     noise: Literal["none", "wide", "deep", "ultradeep"] = "none",
     renderer: Literal["ktable", "ktable_jax", "galsim"] = "ktable",
     seed: int = 0,
@@ -248,6 +286,7 @@ def simulate(
     zero_point: float = 25.9463,
     radius_convention: Literal["semimajor", "circularised"] = "semimajor",
     output: File | None = None,
+    which: int | str | None = None,
 ) -> StampSet:
     """Render a list of galaxies with single Sersic profiles.
 
@@ -257,6 +296,7 @@ def simulate(
             y_offset [px] of the centre may be left out.
         psf: FITS image or pixels (pixel included), or ``optical``: that of a telescope like HST.
         psf_pixel_scale: Of its image [arcsec/px]; None: `pixel_scale`.
+        psf_hdu: Extension of its image, of several.
         noise: Depth of the noise: CANDELS wide or deep, or the ultra-deep field; none: no noise.
         renderer: ktable is exact and fast, galsim the slow reference.
         seed: Seed of the noise. A galaxy's noise depends on the seed and its id alone.
@@ -265,6 +305,7 @@ def simulate(
         zero_point: AB magnitude of 1 e-/s.
         radius_convention: Convention of the radius that is stored; the list's is semi-major.
         output: Stamp set to write (.h5); None: a temporary file that lasts as long as the result.
+        which: Number or name of the table, where its file holds several.
 
     Returns:
         The stamps: ``images()`` gives their pixels (n, y, x) [e-/s], ``table`` their rows.
@@ -281,7 +322,7 @@ def simulate(
     scale = pixel_scale if psf_pixel_scale is None else psf_pixel_scale
     with _folder() as folder:
         name = "optical" if _is(psf, "optical") else str(_psf(psf, folder))
-        image, shape = _image_settings(stamp_size, pixel_scale, zero_point, name, scale)
+        image, shape = _image_settings(stamp_size, pixel_scale, zero_point, name, scale, psf_hdu)
         settings = {
             "psf": name if isinstance(psf, str | Path) else "given as an array",
             "noise": noise,
@@ -306,6 +347,7 @@ def simulate(
                 seed=seed,
                 provenance={"settings": settings, "version": __version__},
                 radius_convention=radius_convention,
+                table=which,
             )
             stamps = StampSet(path)
         except BaseException:
@@ -318,7 +360,7 @@ def simulate(
 
 
 def _image_settings(
-    stamp_size: int, pixel_scale: float, zero_point: float, psf: str, psf_scale: float
+    stamp_size: int, pixel_scale: float, zero_point: float, psf: str, psf_scale: float, hdu: int
 ) -> tuple[Image, OpticalPsf | FitsPsf]:
     """Check the options of an image and its PSF; a ConfigError names the one that is wrong."""
     from pydantic import ValidationError
@@ -329,7 +371,7 @@ def _image_settings(
         image = Image(stamp_size=stamp_size, pixel_scale=pixel_scale, zero_point=zero_point)
         if psf == "optical":
             return image, OpticalPsf()
-        return image, FitsPsf(path=psf, pixel_scale=psf_scale)
+        return image, FitsPsf(path=psf, hdu=hdu, pixel_scale=psf_scale)
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")

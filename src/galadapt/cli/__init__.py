@@ -14,6 +14,7 @@ from galadapt.cli import downloads, general, models, predict, similar, simulate,
 from galadapt.cli.explained import explain
 from galadapt.core import home
 from galadapt.core.errors import GaladaptError, RunError, lacks_memory, of_the_machine
+from galadapt.core.interface import spelling
 from galadapt.core.log import to_stderr
 
 #: The extra of pyproject.toml that brings what a verb needs; `workflow` brings everything.
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Figures are files: a notebook's own way to draw is not there for a command started from it.
     os.environ["MPLBACKEND"] = "Agg"
     try:
-        parsed.act(parsed)
+        with spelling({}):
+            parsed.act(parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`head`, `less`) has closed the pipe: what is left is dropped.

@@ -168,7 +168,13 @@ def _add_inputs(to: _Groups) -> None:
 
 def _add_image(to: _Groups) -> None:
     """Add the options that describe an image."""
-    to.measured.add_argument("--images", type=Path, nargs="+", default=[], help="FITS images")
+    to.measured.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="FITS images; these, maps and PSF may name an extension: 'file.fits[WHT]'",
+    )
     for kind, what in _MAPS.items():
         to.maps.add_argument(
             f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout"
@@ -226,7 +232,9 @@ def _add_image(to: _Groups) -> None:
         type=float,
         help="pixel scale of images without WCS [arcsec]",
     )
-    to.images.add_argument("--hdu", help="number or name of the image's extension")
+    to.images.add_argument(
+        "--hdu", help="number or name of the images' extension, if their paths name none"
+    )
 
 
 def _bits(text: str) -> int:
@@ -248,11 +256,11 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
 
 def _image(arguments: argparse.Namespace) -> Inputs:
     """Read the options of `_add_image`."""
+    from galadapt.core.files import extension_of
     from galadapt.prediction.inputs import Inputs
 
-    hdu = arguments.hdu
     options = {
-        "hdu": int(hdu) if hdu and hdu.isdigit() else hdu,
+        "hdu": extension_of(arguments.hdu) if arguments.hdu else None,
         "zero_point": arguments.zero_point,
         "unit": arguments.unit,
         "native_pixel_scale": arguments.native_pixel_scale,

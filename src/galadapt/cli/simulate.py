@@ -73,8 +73,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _simulate(arguments: argparse.Namespace) -> None:
     from galadapt.api import simulate
 
-    names = ("psf", "psf_pixel_scale", "noise", "renderer", "seed", "radius_convention")
+    names = ("psf", "psf_pixel_scale", "psf_hdu", "noise", "renderer", "seed", "radius_convention")
     image = ("stamp_size", "pixel_scale", "zero_point", "output")
     given = {name: getattr(arguments, name) for name in (*names, *image)}
-    with simulate(arguments.parameters, **given) as stamps:
+    with simulate(arguments.parameters, which=arguments.table, **given) as stamps:
         print(f"{arguments.output}: {len(stamps)} stamps (galadapt.StampSet reads them)")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.interface import SETTINGS, spelling
 
 if TYPE_CHECKING:
     from galadapt.core.stage import Paths
@@ -137,7 +138,8 @@ def _stage(arguments: argparse.Namespace) -> None:
     except json.JSONDecodeError as error:
         raise ConfigError(f"--settings: not valid JSON ({error})") from None
     inputs, outputs = _paths(arguments.input), _paths(arguments.output)
-    jobs.run(arguments.name, job, inputs, outputs)
+    with spelling(SETTINGS):
+        jobs.run(arguments.name, job, inputs, outputs)
     records.write(arguments.name, job, inputs, outputs)
 
 

@@ -45,8 +45,12 @@ class FitsPsf(Section):
     """An effective PSF image (pixel included) in a FITS file."""
 
     kind: Literal["fits"] = "fits"
-    path: str = Field(description="FITS file; environment variables are expanded.")
-    hdu: int = Field(0, ge=0, description="Extension that holds the image.")
+    path: str = Field(
+        description=(
+            "FITS file; environment variables are expanded. It may name an extension: psf.fits[2]."
+        )
+    )
+    hdu: int = Field(0, ge=0, description="Extension of the image, where `path` names none.")
     pixel_scale: Positive = Field(0.06, description="Sampling of the PSF image [arcsec/px].")
 
 

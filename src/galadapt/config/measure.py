@@ -19,7 +19,12 @@ class Tile(Section):
     name: Annotated[str, Field(pattern=rf"^{TILE}$")] | None = Field(
         None, description="Its name in results; null: that of the image without its endings."
     )
-    image: str = Field(description="FITS image; environment variables are expanded.")
+    image: str = Field(
+        description=(
+            "FITS image; environment variables are expanded. It, maps and PSF may name an "
+            "extension: image.fits[SCI], image.fits[2]."
+        )
+    )
     weight: str | None = Field(None, description="Inverse variance.")
     rms: str | None = Field(None, description="Noise (1 sigma).")
     variance: str | None = Field(None, description="Square of the noise.")

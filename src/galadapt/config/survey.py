@@ -116,7 +116,11 @@ class CosmosSurvey(Section):
 class MapFile(Section):
     """A FITS image that belongs to another one."""
 
-    path: str = Field(description="FITS file; environment variables expand.")
+    path: str = Field(
+        description=(
+            "FITS file; environment variables expand. It may name an extension: maps.fits[WHT]."
+        )
+    )
 
 
 class MaskFile(MapFile):

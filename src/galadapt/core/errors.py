@@ -8,6 +8,8 @@ import errno
 import os
 import re
 
+from galadapt.core.interface import spelled
+
 _ROOM = "make room or correct the permissions"
 
 #: Errors of the machine, not of galadapt, and the remedy: no room, no permission, too many files.
@@ -61,6 +63,9 @@ class GaladaptError(Exception):
     """Base of every error galadapt raises on purpose."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(spelled(message))
 
 
 class ConfigError(GaladaptError):

@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
@@ -236,10 +236,43 @@ def expand(path: str, *, beside: bool = True) -> Path:
             f"{path}: the environment variable {unset[1]} is not set; set it or give the whole path"
         )
     found = Path(expanded).expanduser()
-    if not beside or found.is_absolute() or found.exists():
+    if not beside or found.is_absolute() or split_extension(found)[0].exists():
         return found
     there = Path(os.environ.get(PROJECT_VARIABLE, ".")) / found
-    return there if there.exists() else found
+    return there if split_extension(there)[0].exists() else found
+
+
+#: A file with an extension behind it, as in cfitsio: ``file.fits[WHT]``, ``[2]``, ``[SCI,2]``.
+_EXTENDED = re.compile(r"(?P<file>.+)\[(?P<extension>[^\[\]]+)\]")
+
+#: Number or name of an extension, or its name and version (EXTVER).
+Extension: TypeAlias = int | str | tuple[str, int]
+
+
+def split_extension(path: Path) -> tuple[Path, Extension | None]:
+    """Split ``file.fits[WHT]`` or ``file.fits[2]`` into the file and the extension named.
+
+    Returns:
+        The file; number (0 is the first, primary one), name, or name and version of the extension,
+        None where none is named. A file that has brackets in its own name is that file.
+    """
+    found = _EXTENDED.fullmatch(str(path))
+    if found is None or path.exists():
+        return path, None
+    return Path(found["file"]), extension_of(found["extension"])
+
+
+def extension_of(text: str) -> Extension:
+    """Read an extension: ``2`` is a number, ``WHT`` a name, ``SCI,2`` a name and its version."""
+    name, _, version = (part.strip() for part in text.partition(","))
+    if version.isdecimal():
+        return name, int(version)
+    return int(name) if name.isdecimal() else text.strip()
+
+
+def shown(extension: Extension) -> str:
+    """Write an extension as `extension_of` reads it."""
+    return ",".join(map(str, extension)) if isinstance(extension, tuple) else str(extension)
 
 
 class _OneOfEach(yaml.SafeLoader):
@@ -308,10 +341,11 @@ def external_digest(values: Any) -> dict[str, str]:
 
 
 def _content_digest(path: Path, key: str) -> str:
+    path, extension = split_extension(path)
     if not path.exists():
         raise DataError(f"{key}: nothing at {path}; correct the path or fetch the data")
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    total = hashlib.sha256()
+    total = hashlib.sha256(b"" if extension is None else shown(extension).encode())
     for file in files:
         size = file.stat().st_size
         total.update(f"{file.name}:{size}:".encode())

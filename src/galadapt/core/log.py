@@ -12,10 +12,20 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from galadapt.core.interface import spelled
+
 Item = TypeVar("Item")
 
 log = logging.getLogger("galadapt")
 log.addHandler(logging.NullHandler())
+
+
+def _spell(record: logging.LogRecord) -> bool:
+    record.msg = spelled(str(record.msg))
+    return True
+
+
+log.addFilter(_spell)
 
 
 class _Stderr(logging.Handler):

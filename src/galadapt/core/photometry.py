@@ -73,18 +73,20 @@ def choose_zero_point(
         DataError: the one that counts is no AB magnitude of anything.
     """
     if option is not None and not abs(option) <= 60:
-        raise DataError(f"{path}: zero_point {option:g} is no AB magnitude of one unit; correct it")
+        raise DataError(
+            f"{path}: --zero-point {option:g} is no AB magnitude of one unit; correct it"
+        )
     if option is None:
         if header is not None and abs(header) > 60:
             raise DataError(
                 f"{path}: {source} give the zero point {header:g}, which is no AB magnitude of one "
-                "unit; repair the header or give zero_point"
+                "unit; repair the header or give --zero-point"
             )
         return header
     if header is not None and abs(header - option) > _ROUNDING:
         remark(
-            f"{path}: {source} give the zero point {header:.4f}, the option zero_point is "
-            f"{option:.4f}; the option is used"
+            f"{path}: {source} give the zero point {header:.4f}, --zero-point is "
+            f"{option:.4f}, which is used"
         )
     return option
 

@@ -18,7 +18,7 @@ from astropy.io.votable import parse as parse_votable
 from astropy.table import Column, MaskedColumn, Table, vstack
 
 from galadapt.core.errors import DataError, not_of_the_file
-from galadapt.core.files import require
+from galadapt.core.files import require, split_extension
 from galadapt.core.log import log
 from galadapt.core.packed import is_packed, kind_of, unpacked
 
@@ -57,7 +57,10 @@ def read_any_table(
             meant.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such table; correct the path")
+        remedy = "correct the path"
+        if split_extension(path)[0].is_file():
+            remedy = "name the table with --table, not behind the path"
+        raise DataError(f"{path}: no such table; {remedy}")
     try:
         with path.open("rb") as file:
             start = file.read(65536)
@@ -216,10 +219,10 @@ def _chosen(
     if len(fitting) > 1:
         raise DataError(
             f"{path}: holds {len(tables)} tables, of which {len(fitting)} may be meant: {listed}; "
-            "name one with table (--table on the command line), or write it to a file of its own"
+            "name one with --table, or write it to a file of its own"
         )
     if len(tables) > 1 and best == 0:
-        raise DataError(f"{path}: holds {len(tables)} tables, {listed}; name one with table")
+        raise DataError(f"{path}: holds {len(tables)} tables, {listed}; name one with --table")
     if len(tables) > 1 and sum(score > 0 for score in scores) > 1:
         log.info(f"{path}: table {fitting[0] + 1} of {listed} is read")
     return fitting[0]

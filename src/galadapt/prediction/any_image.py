@@ -120,7 +120,7 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
         raise ConfigError(
             "--psf: the network for any image needs the images' PSF; give a FITS image of it (a "
             "star, or a model, at the images' pixel scale), or let it be made from stars of the "
-            "image: add --psf-from-stars psf.fits, and look at it"
+            "image: give --psf-from-stars, a file to write it to, and look at it"
         )
     if facts.zero_point is None:
         raise DataError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from galadapt.core.errors import ConfigError
+from galadapt.core.files import split_extension
 
 if TYPE_CHECKING:
     from galadapt.prediction.inputs import Inputs
@@ -36,10 +37,11 @@ def check_arguments(
 
 
 def _files(inputs: Inputs) -> list[Path]:
-    """Files that are given, each once."""
+    """Files that are given, each once, whatever extensions of them are named."""
     maps = [path for paths in inputs.maps.values() for path in paths]
     single = [path for path in (inputs.stamps, inputs.catalog, inputs.psf) if path is not None]
-    return list(dict.fromkeys([*inputs.images, *inputs.cutouts, *maps, *single]))
+    given = [*inputs.images, *inputs.cutouts, *maps, *single]
+    return list(dict.fromkeys(split_extension(path)[0] for path in given))
 
 
 def _overwritten(inputs: Inputs, outputs: Sequence[Path]) -> Iterator[str]:

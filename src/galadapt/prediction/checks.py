@@ -97,10 +97,7 @@ class Checker:
         """
         found = {name: np.full(len(stamps), np.nan) for name in (*COLUMNS, *OFFSETS)}
         noise = np.array([_noise(stamp) for stamp in stamps])
-        shapes = [
-            shape_of(one.pixels, one.local_rms, (one.x_offset, one.y_offset), self._extraction)
-            for one in stamps
-        ]
+        shapes = [_shape(one, self._extraction) for one in stamps]
         valid = np.array(
             [
                 ~shape.neighbours & _within(stamp, float(reach))
@@ -213,6 +210,18 @@ def drawable(values: dict[str, Any]) -> dict[str, Any]:
 
 def _noise(stamp: Stamp) -> float:
     return stamp.empty_rms if np.isfinite(stamp.empty_rms) else stamp.local_rms
+
+
+def fitted_pixels(stamp: Stamp, room: float, extraction: Extraction) -> np.ndarray:
+    """Pixels (S, S) that a fit of a stamp uses: neither neighbours nor without data.
+
+    `room` is the distance of its object from the edge of the image [px], NaN unknown.
+    """
+    return ~_shape(stamp, extraction).neighbours & _within(stamp, room)
+
+
+def _shape(stamp: Stamp, extraction: Extraction) -> Shape:
+    return shape_of(stamp.pixels, stamp.local_rms, (stamp.x_offset, stamp.y_offset), extraction)
 
 
 def _within(stamp: Stamp, room: float) -> np.ndarray:

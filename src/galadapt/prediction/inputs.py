@@ -16,6 +16,7 @@ import pandas as pd
 from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.files import split_extension
 from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
@@ -53,7 +54,10 @@ _BAD = 0.1
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is to be measured; exactly one of images, cutouts and stamps."""
+    """What is to be measured; exactly one of images, cutouts and stamps.
+
+    Paths of images, maps and PSF may name an extension: ``maps.fits[WHT]``.
+    """
 
     images: Sequence[Path] = ()  #: Images with any number of objects.
     cutouts: Sequence[Path] = ()  #: Images, or a folder of them, with one object at the centre.
@@ -67,7 +71,7 @@ class Inputs:
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     psf: Path | None = None  #: FITS image of the images' effective PSF.
     psf_from_stars: Path | None = None  #: FITS file to write: the PSF made of the image's stars.
-    psf_hdu: int | None = None  #: Its extension; None: the only image.
+    psf_hdu: int | None = None  #: Its extension, where the path names none; None: the only image.
     #: Its sampling [arcsec/px]; None: its header's, else the images' own.
     psf_pixel_scale: float | None = None
     #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale,
@@ -208,7 +212,7 @@ def _cutout_paths(given: Sequence[Path]) -> list[Path]:
             paths += fits_files(path, "the cutouts")
         else:
             paths.append(path)
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not split_extension(path)[0].is_file()]
     if missing:
         raise DataError(f"{missing[0]}: no such cutout; check the path")
     return paths
@@ -292,10 +296,10 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
         common = 0 if inputs.stamps is not None else int(Flag.NO_PSF)
         return record.psf, record.psf_fwhm, common
     images = _count_images(path)
-    if images > 1 and inputs.psf_hdu is None:
+    if images > 1 and inputs.psf_hdu is None and split_extension(path)[1] is None:
         raise DataError(
             f"{path}: holds {images} images; give one PSF, that of the middle of the field, in a "
-            "file of its own, or name its extension (--psf-hdu)"
+            f"file of its own, or name its extension: {path.name}[1], for example"
         )
     hdu = inputs.psf_hdu or 0
     if scale is None:

@@ -18,7 +18,14 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import DIGEST_LIMIT, locked, write_parquet, write_text
+from galadapt.core.files import (
+    DIGEST_LIMIT,
+    locked,
+    shown,
+    split_extension,
+    write_parquet,
+    write_text,
+)
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.cutouts.stamps import Stamp
@@ -38,12 +45,17 @@ _KEY = "key.json"
 
 
 def input_digest(path: Path) -> str:
-    """Identify a file by its content, or a large one by its size and time of change."""
+    """Identify a file by its content, or a large one by its size and time of change.
+
+    The extension that a path names is part of it: others may hold another image.
+    """
+    path, extension = split_extension(path)
+    named = "" if extension is None else f"[{shown(extension)}]"
     try:
         state = path.stat()
         if state.st_size > DIGEST_LIMIT:
-            return f"{path.name}:{state.st_size}:{state.st_mtime_ns}"
-        return file_digest(path)
+            return f"{path.name}:{state.st_size}:{state.st_mtime_ns}{named}"
+        return file_digest(path) + named
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 

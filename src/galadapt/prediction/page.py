@@ -18,13 +18,14 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from galadapt.core.extraction_flags import names
 from galadapt.core.files import write_text
+from galadapt.core.interface import spelled
 from galadapt.core.log import log
 from galadapt.evaluation.tables import render_html
 from galadapt.plots.style import drawing, empty, without_values
 from galadapt.prediction.describe import scope
 from galadapt.prediction.flags import REMEDIES, Flag
 from galadapt.prediction.inputs import Prepared
-from galadapt.prediction.sheet import RESIDUAL, SOFTENING, Pictured, pictured
+from galadapt.prediction.sheet import FAINTEST, RESIDUAL, Pictured, pictured, residuals
 
 #: Most objects with pictures: about 12 KB each. Those in most doubt and an even sample.
 PICTURES = 300
@@ -79,6 +80,7 @@ def write_page(
         pictured=len(pictures),
         scope=scope(prepared.package.record),
         doubts=[*found, *_doubts(table, flags, measured)],
+        assumed=[value for key, value in notes.items() if key.startswith("GA_NOT")],
         warnings=warnings({flag: int(np.count_nonzero(flags & int(flag))) for flag in Flag}),
         distributions=distributions(table, flags == 0, measured),
         heads=[head for head, _ in _COLUMNS.values()],
@@ -87,7 +89,9 @@ def write_page(
             for number, values in enumerate(table.to_dict("records"))
         ],
         flags=[flag.label for flag in Flag if (flags & int(flag)).any()],
-        provenance={key: value for key, value in notes.items() if not key.startswith("FLAG")},
+        provenance={
+            key: value for key, value in notes.items() if not key.startswith(("FLAG", "GA_NOT"))
+        },
     )
     write_text(output, page)
     log.info(f"{output}: page of {len(table)} objects, {len(pictures)} with pictures")
@@ -115,13 +119,12 @@ def _chosen(table: pd.DataFrame) -> np.ndarray:
 
 def _picture(one: Pictured) -> str:
     """Image, model and residual side by side, as a data URI."""
-    sigma = one.stamp.local_rms if one.stamp.local_rms > 0 else 1.0
-    image, model = (np.arcsinh(x / (SOFTENING * sigma)) for x in (one.stamp.pixels, one.model))
-    top = max(float(image.max()), 1.0)
+    image, model, top = one.stretched()
     grey = mpl.colormaps["gray_r"]
-    panels = [grey(np.clip((x + 0.5) / (top + 0.5), 0, 1)) for x in (image, model)]
-    residual = (one.stamp.pixels - one.model) / sigma
-    panels.append(mpl.colormaps["RdBu_r"](np.clip(residual / (2 * RESIDUAL) + 0.5, 0, 1)))
+    span = top - FAINTEST
+    panels = [grey(np.clip((x - FAINTEST) / span, 0, 1)) for x in (image, model)]
+    residual = np.ma.clip(one.residual / (2 * RESIDUAL) + 0.5, 0, 1)
+    panels.append(residuals()(residual))
     # Rows of an image file run downwards.
     joined = (255 * np.concatenate(panels, axis=1)[::-1, :, :3]).astype(np.uint8)
     buffer = io.BytesIO()
@@ -154,7 +157,7 @@ def warnings(counts: Mapping[Flag, int]) -> list[dict[str, Any]]:
             "label": flag.label,
             "count": counts[flag],
             "meaning": flag.meaning,
-            "remedy": REMEDIES[flag],
+            "remedy": spelled(REMEDIES[flag]),
         }
         for flag in Flag
     ]
@@ -171,7 +174,9 @@ def _doubts(table: pd.DataFrame, flags: np.ndarray, measured: np.ndarray) -> lis
     found.append(f"{int(clear.sum())} of {count} measured objects have no flag.")
     common = [flag for flag in Flag if count > 4 and (flags[measured] & int(flag) > 0).all()]
     for flag in common:
-        found.append(f"All objects have the flag {flag.label}: {flag.meaning}. {REMEDIES[flag]}")
+        found.append(
+            f"All objects have the flag {flag.label}: {flag.meaning}. {spelled(REMEDIES[flag])}"
+        )
     own = flags & ~sum(int(flag) for flag in common)
     magnitude = table["magnitude"].to_numpy(float)
     known = measured & np.isfinite(magnitude)

@@ -12,6 +12,7 @@ import pandas as pd
 from galadapt import __version__
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json, expand
+from galadapt.core.interface import spelled
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.prediction.any_image import AnyImagePackage
@@ -131,14 +132,14 @@ def predict(
 def _check_psf(prepared: Prepared) -> dict[str, str]:
     """Images whose point sources have not the PSF's width, and the sentence on each."""
     record, found = prepared.package.record, {}
-    remedy = "make the PSF of the image's stars (--psf-from-stars psf.fits instead of --psf)"
+    remedy = "make the PSF of the image's stars (--psf-from-stars instead of --psf)"
     if not isinstance(prepared.package, AnyImagePackage):
         remedy = "give the image's own PSF, and train with it (galadapt configure)"
     cores = Cores(prepared.profile(), record.pixel_scale)
     for source in prepared.sources:
         said = verdict(cores.of_source(source, prepared.objects))
         if said is not None and said.disagrees:
-            found[source.name] = sentence(said, cores.fwhm, source.name, remedy)
+            found[source.name] = spelled(sentence(said, cores.fwhm, source.name, remedy))
             log.info(f"{found[source.name]}; its objects get the flag psf_disagrees")
     return found
 

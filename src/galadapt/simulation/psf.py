@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from galadapt.config.image import GaussianPsf, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import expand
+from galadapt.core.files import Extension, expand, shown, split_extension
 from galadapt.core.log import log
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
@@ -102,21 +102,26 @@ def stated_scale(path: Path, hdu: int = 0) -> float | None:
 def _chosen(
     images: list[tuple[np.ndarray | None, fits.Header]], number: int, path: Path
 ) -> tuple[np.ndarray, fits.Header]:
-    """The image of an extension; of a file whose primary one holds none, the only image."""
+    """The image of the extension that a path names, else of the number given.
+
+    Where that is 0 and the primary extension holds no image, it is the only image.
+    """
+    path, wanted = split_extension(path)
+    names = [str(header.get("EXTNAME", "")).strip().upper() for _, header in images]
     planes = [k for k, (data, _) in enumerate(images) if data is not None and data.ndim > 1]
-    if number >= len(images):
-        raise DataError(
-            f"{path}: has {len(images)} extensions, no number {number}; correct psf.hdu "
-            "(--psf-hdu on the command line)"
-        )
-    if number == 0 and images[0][0] is None and planes:
+    listed = ", ".join(f"{k} ({names[k] or 'unnamed'})" for k in planes) or "none"
+    found = number if wanted is None else _place(wanted, images, names)
+    if found is None or found >= len(images):
+        named = shown(number if wanted is None else wanted)
+        raise DataError(f"{path}: has no extension {named}; images are in {listed}")
+    if found == 0 and wanted is None and images[0][0] is None and planes:
         if len(planes) > 1:
             raise DataError(
-                f"{path}: holds {len(planes)} images, in extensions {', '.join(map(str, planes))}; "
-                "name one with psf.hdu (--psf-hdu on the command line)"
+                f"{path}: holds {len(planes)} images, in extensions {listed}; name one with "
+                f"--psf-hdu, or behind the path: {path.name}[{planes[0]}]"
             )
-        number = planes[0]
-    data, header = images[number]
+        found = planes[0]
+    data, header = images[found]
     # A cube of one plane is that plane.
     while data is not None and data.ndim > 2 and data.shape[0] == 1:
         data = data[0]
@@ -124,10 +129,23 @@ def _chosen(
         if "PSF_SAMP" in header or "PSFNAXIS" in header:
             raise DataError(f"{path}: is a PSFEx model; write its image at the galaxies' place")
         raise DataError(
-            f"{path}: extension {number} is not a 2-D image; correct psf.hdu (--psf-hdu on the "
-            "command line)"
+            f"{path}: extension {found} is not a 2-D image; images are in {listed}; correct "
+            "--psf-hdu, or the extension behind the path"
         )
     return data, header
+
+
+def _place(
+    wanted: Extension, images: list[tuple[np.ndarray | None, fits.Header]], names: list[str]
+) -> int | None:
+    """Number of an extension by its number, name, or name and version; None where there is none."""
+    if isinstance(wanted, int):
+        return wanted
+    name, version = (wanted, None) if isinstance(wanted, str) else wanted
+    for k, (_, header) in enumerate(images):
+        if names[k] == name.upper() and version in (None, header.get("EXTVER", 1)):
+            return k
+    return None
 
 
 def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
@@ -224,13 +242,13 @@ def _builder(
     stated = _stated_scale(header)
     if stated is not None and abs(stated / sampling - 1) > _SCALE_TOLERANCE:
         raise DataError(
-            f"{path}: the header gives {stated:.4g} arcsec/px, psf.pixel_scale is "
+            f"{path}: the header gives {stated:.4g} arcsec/px, --psf-pixel-scale is "
             f"{sampling:.4g}; correct one of them"
         )
     if sampling > pixel_scale * (1 + _SCALE_TOLERANCE):
         raise DataError(
             f"{path}: a PSF sampled at {sampling:g} arcsec/px is coarser than the image's "
-            f"{pixel_scale:g} (image.pixel_scale); give a PSF at least as finely sampled"
+            f"{pixel_scale:g} (--pixel-scale); give a PSF at least as finely sampled"
         )
     return partial(_interpolated, image, sampling, _offset(image, path, what))
 

@@ -79,8 +79,8 @@ def native_scales(
     scales = local_scales(wcs, shape, path, remark)
     if given is not None and np.any(np.abs(scales / given - 1) > SCALE_TOLERANCE):
         raise DataError(
-            f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, native_pixel_scale "
-            f"{given:g}; leave native_pixel_scale out or repair the header"
+            f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, "
+            f"--native-pixel-scale {given:g}; leave --native-pixel-scale out or repair the header"
         )
     return np.asarray(scales)
 
@@ -97,7 +97,7 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
     if np.isnan(scales).any():
         raise DataError(
             f"{path}: the pixel scale is unknown, as the header has no celestial WCS; give "
-            "native_pixel_scale [arcsec]"
+            "--native-pixel-scale [arcsec]"
         )
     if (scales / wanted > _COARSEST).any():
         raise DataError(
@@ -127,7 +127,7 @@ def unit_of(
     if kind in ("e-", "counts"):
         if given is None:
             raise DataError(
-                f"{path}: BUNIT is '{written}', not a rate; give unit 'counts' to divide by "
+                f"{path}: BUNIT is '{written}', not a rate; give --unit 'counts' to divide by "
                 "EXPTIME, or 'counts/s' or 'e-/s' if BUNIT is wrong"
             )
         time = exposure_time(cards)
@@ -148,12 +148,12 @@ def unit_of(
         return written or "unit", 1.0
     if given is None and not written:
         raise DataError(
-            f"{path}: BUNIT is missing, so the unit of the pixels is unknown; give unit: 'e-/s', "
+            f"{path}: BUNIT is missing, so the unit of the pixels is unknown; give --unit: 'e-/s', "
             "'counts/s', 'counts' or a flux density such as 'nJy' or 'MJy/sr'"
         )
     raise DataError(
         f"{path}: unit '{written if given is None else given}' is neither a rate nor a flux "
-        "density per frequency; give unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or "
+        "density per frequency; give --unit: 'e-/s', 'counts/s', 'counts' or one such as 'nJy' or "
         "'MJy/sr'"
     )
 
@@ -190,7 +190,8 @@ def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
     if not flux.is_equivalent(units.Jy):
         if np.isnan(scales).any():
             raise DataError(
-                f"{path}: unit '{unit}' needs the area of a pixel; give native_pixel_scale [arcsec]"
+                f"{path}: unit '{unit}' needs the area of a pixel; give "
+                "--native-pixel-scale [arcsec]"
             )
         flux = flux * (float(np.prod(scales)) * units.arcsec**2)
     return float((1 * flux).to_value(units.ABmag))
@@ -246,7 +247,7 @@ def _from_cards(
         return None, ""
     raise DataError(
         f"{path}: {card} = {value:g} is no AB zero point, as {_system(cards, card)[1]}, and its "
-        "offset from AB is not known for this band; give zero_point, the AB magnitude of 1 image "
+        "offset from AB is not known for this band; give --zero-point, the AB magnitude of 1 image "
         "unit"
     )
 
@@ -292,8 +293,8 @@ def _in_ab(cards: Cards, card: str, value: float, path: Path) -> tuple[float, st
         return value, card if named else f"{card}, taken as AB as no card names its system"
     if card in _AB_CARDS:
         raise DataError(
-            f"{path}: {card} is an AB zero point but {source}; give zero_point, the AB magnitude "
-            "of 1 image unit"
+            f"{path}: {card} is an AB zero point but {source}; give --zero-point, the AB "
+            "magnitude of 1 image unit"
         )
     if system == "VEGA":
         band, offset = _vega_offset(cards)

@@ -165,9 +165,9 @@ def read_objects(
     for what, given, known in (("columns", columns, NAMES), ("units", units, tuple(_UNITS))):
         for name in given:
             if name not in known:
-                raise ConfigError(f"{what}: unknown name '{name}'; known are {', '.join(known)}")
+                raise ConfigError(f"--{what}: unknown name '{name}'; known are {', '.join(known)}")
     if "axis_ratio" in columns and "ellipticity" in columns:
-        raise ConfigError("columns: axis_ratio and ellipticity are given; give one of them")
+        raise ConfigError("--columns: axis_ratio and ellipticity are given; give one of them")
     usual = {name.upper() for names in AUTOMATIC.values() for name in names}
     # Identifiers that look like numbers may not be: 00007, 12.10.
     names = {name.upper() for kind in ("id", "name") for name in AUTOMATIC[kind]}
@@ -281,9 +281,9 @@ def locate(
     if count(x, y) or not must_lie_inside:
         return x, y
     mistakes = {
-        "ra and dec swapped: exchange the two in columns": (dec, ra),
-        "ra in hours: give units ra: hourangle": (ra * 15, dec),
-        "ra and dec in radians: give units ra: rad, dec: rad": (np.degrees(ra), np.degrees(dec)),
+        "ra and dec swapped: exchange the two in --columns": (dec, ra),
+        "ra in hours: give --units ra=hourangle": (ra * 15, dec),
+        "ra and dec in radians: give --units ra=rad dec=rad": (np.degrees(ra), np.degrees(dec)),
     }
     outside = f"{mosaic.path}: all {len(objects)} objects lie outside the image"
     for mistake, corrected in mistakes.items():
@@ -327,12 +327,12 @@ def _chosen(
         if (first in chosen) != (second in chosen):
             lacking = second if first in chosen else first
             if lacking in columns or {first, second} & set(columns):
-                raise DataError(f"{path}: no column for {lacking}; name it in columns; {listed}")
+                raise DataError(f"{path}: no column for {lacking}; name it in --columns; {listed}")
             chosen.pop(first, None)
             chosen.pop(second, None)
     if placed and "ra" not in chosen and "x" not in chosen:
         raise DataError(
-            f"{path}: no columns for ra and dec or x and y; name them in columns; {listed}"
+            f"{path}: no columns for ra and dec or x and y; name them in --columns; {listed}"
         )
     return chosen
 
@@ -409,7 +409,7 @@ def _values(
     unit = unit or usual
     if unit is None:
         raise DataError(
-            f"{path}: column '{column.name}' has no unit; give in units whether {name} is in "
+            f"{path}: column '{column.name}' has no unit; give in --units whether {name} is in "
             "arcsec or pix"
         )
     return values * in_unit(unit, wanted, pixel_scale, str(column.name), path)
@@ -420,7 +420,7 @@ def _check_hours(column: pd.Series, path: Path) -> None:
     if not pd.api.types.is_numeric_dtype(column) and column.astype(str).str.contains(":").any():
         raise DataError(
             f"{path}: column '{column.name}' is said to be in deg but holds '{column.iloc[0]}'; "
-            "give in units whether ra is in hourangle or deg"
+            "give in --units whether ra is in hourangle or deg"
         )
 
 
@@ -439,7 +439,7 @@ def _positions(
             raise DataError(
                 f"{path}: {chosen['dec']} holds {dec[np.abs(dec) > 90][0]:g} deg and "
                 f"{chosen['ra']} nothing beyond 90; ra and dec are swapped: exchange them in "
-                "columns"
+                "--columns"
             )
         good = (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360)
         _report_lost(path, good, "a position on the sky", whole)

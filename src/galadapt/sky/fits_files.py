@@ -14,6 +14,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
 from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.files import Extension, shown, split_extension
 from galadapt.core.packed import kind_of, unpacked
 from galadapt.sky.pixels import Pixels, Steps
 from galadapt.sky.sky import celestial
@@ -50,17 +51,21 @@ def unreadable(path: Path, error: Exception) -> DataError:
 
 
 def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDUList:
-    """Open a file, unpacked if it is compressed as a whole; `what` is its name in messages."""
+    """Open a file, unpacked if it is compressed as a whole; `what` is its name in messages.
+
+    An extension that the path names is left to what chooses the plane.
+    """
+    path, _ = split_extension(path)
     if not path.is_file():
         raise DataError(
             f"{path}: no such {what} file; check the path or rerun the stage that writes it"
         )
-    shown = path
+    given = path
     try:
         folder = tempfile.TemporaryDirectory(prefix="galadapt-")
         with contextlib.ExitStack() as kept:
             path = unpacked(path, Path(kept.enter_context(folder)))
-            if path != shown:
+            if path != given:
                 stack.push(kept.pop_all())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
@@ -76,7 +81,7 @@ def open_fits(stack: contextlib.ExitStack, path: Path, what: str) -> fits.HDULis
         raise
     except Exception as error:
         # Headers that are broken fail with errors of many kinds.
-        raise unreadable(shown, error) from None
+        raise unreadable(given, error) from None
     return hdus
 
 
@@ -86,23 +91,30 @@ def planes_of(hdus: fits.HDUList) -> list[Any]:
 
 
 def _names(hdus: list[Any], everything: fits.HDUList) -> str:
-    shown = [f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus[:5]]
+    first = [f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus[:5]]
     more = [f"{len(hdus) - 5} more"] if len(hdus) > 5 else []
-    return ", ".join(shown + more)
+    return ", ".join(first + more) or "none"
 
 
-def science_plane(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> Any:
-    """The HDU that holds the image."""
+def _named(hdus: fits.HDUList, path: Path, wanted: Extension) -> Any:
+    """The HDU of a number or name, which must hold a 2-D image."""
+    file, images = split_extension(path)[0], f"images are in {_names(planes_of(hdus), hdus)}"
+    try:
+        hdu = hdus[wanted]
+    except (KeyError, IndexError):
+        raise DataError(f"{file}: has no extension {shown(wanted)}; {images}") from None
+    if not hdu.is_image or len(hdu.shape) != 2:
+        raise DataError(f"{file}: extension {shown(wanted)} is no plane image; {images}")
+    return hdu
+
+
+def science_plane(hdus: fits.HDUList, path: Path, wanted: Extension | None) -> Any:
+    """The HDU that holds the image: the one that its path names, else the one wanted."""
     planes = planes_of(hdus)
+    named = split_extension(path)[1]
+    wanted = wanted if named is None else named
     if wanted is not None:
-        images = f"images are in {_names(planes, hdus) or 'none'}"
-        try:
-            hdu = hdus[wanted]
-        except (KeyError, IndexError):
-            raise DataError(f"{path}: has no extension {wanted}; {images}") from None
-        if not hdu.is_image or len(hdu.shape) != 2:
-            raise DataError(f"{path}: extension {wanted} is no plane image; {images}")
-        return hdu
+        return _named(hdus, path, wanted)
     if not planes:
         cubes = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 2]
         if cubes:
@@ -120,7 +132,7 @@ def science_plane(hdus: fits.HDUList, path: Path, wanted: int | str | None) -> A
     if len(found) > 1:
         raise DataError(
             f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}; name one "
-            "with hdu (--hdu on the command line)"
+            f"with --hdu, or behind the path: {path.name}[{hdus.index(found[0])}]"
         )
     return found[0]
 
@@ -207,9 +219,14 @@ def companion(
     image: Path,
     sky: WCS | None,
 ) -> tuple[Pixels, fits.Header]:
-    """The map of a given kind (a key of `EXTENSIONS`) that belongs to an image, and its header."""
+    """The map of a given kind (a key of `EXTENSIONS`) that belongs to an image, and its header.
+
+    It is the extension that the path names, else the one that is named as such a map, else the
+    only one of the image's shape.
+    """
     hdus = open_fits(stack, path, kind)
-    planes = planes_of(hdus)
+    wanted = split_extension(path)[1]
+    planes = planes_of(hdus) if wanted is None else [_named(hdus, path, wanted)]
     if not planes:
         raise DataError(f"{path}: holds no 2-D image; give the {kind} map itself")
     fitting = [hdu for hdu in planes if tuple(hdu.shape) == shape]
@@ -223,7 +240,8 @@ def companion(
     if len(found) > 1:
         raise DataError(
             f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}, none named "
-            f"as a {kind} map; give it in a file of its own"
+            f"as a {kind} map; name one behind the path: "
+            f"{path.name}[{hdus.index(found[0])}]"
         )
     other = celestial(found[0].header, hdus, path, lambda _: None)
     if sky is not None and other is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +31,23 @@ _OWN_MAPS = {
     "exposure": ("WHT", "WEIGHT", "EXP", "EXPTIME", "EXPOSURE"),
 }
 
-_SAMPLE = 512  #: side of the box in which the noise is compared with that of the weight map [px]
+#: The noise may be so many times that of its map before a warning, and before an error: less, where
+#: it is correlated.
+_NOISE_WARNING, _NOISE_ERROR = (0.25, 2.0), 30.0
 
-#: The noise may be so many times that of its map before a warning, and before an error.
-_NOISE_WARNING, _NOISE_ERROR = 4.0, 30.0
+#: Fewest pairs of pixels of a cell in which noise is measured; fewest cells, least range of a map's
+#: noise in them [ln], and least correlation, from which on the image's noise goes with a power of
+#: the map's; powers before a warning, and below the negative of which it is an error.
+_PAIRS, _CELLS, _SPREAD, _RELATED = 100, 16, 0.3, 0.8
+_POWER_WARNING, _POWER_ERROR = (0.7, 1.4), 0.3
+
+#: Units of time, extensions of exposure maps, and words in their files' names.
+_TIMES = {"s", "sec", "secs", "second", "seconds", "ks", "min", "minutes", "h", "hr", "hours"}
+_TIME_EXTENSIONS = ("EXP", "EXPTIME", "EXPOSURE", "TEXP")
+_TIME_NAME = re.compile(r"(?<![a-z])t?exp(map|time|osure)?(?![a-z])")
+
+#: Largest values of a map that agree with an exposure time by this share may be one.
+_SAME_TIME = 0.05
 
 #: Noise this many times that of most of its map stands for no data.
 _NO_DATA = 1e3
@@ -53,7 +67,9 @@ def noise_of(
     path, shape = mosaic.path, mosaic.native_shape
     found = own
     for kind, name in maps.items():
-        found = Noise(kind, companion(stack, name, kind, shape, path, sky)[0])
+        pixels, header = companion(stack, name, kind, shape, path, sky)
+        _refuse_time(kind, header, name)
+        found = Noise(kind, pixels)
     if found is not None:
         found = _without_placeholders(mosaic, found, maps.get(found.kind, path), remark)
     if found is None:
@@ -61,19 +77,61 @@ def noise_of(
         return Noise("measured", mesh=_measured(mosaic)[0])
     if found.kind == "exposure":
         return _scaled_to_image(mosaic, found)
-    ratio = _noise_ratio(mosaic, found)
-    if not 1 / _NOISE_WARNING < ratio < _NOISE_WARNING:
-        what = (
-            f"{maps.get(found.kind, path)}: the noise of {path} is {ratio:.3g} times that of "
-            f"this {found.kind} map"
+    name = maps.get(found.kind, path)
+    of_image = f"{name}: the noise of {path}"
+    ratio, power = _compared(mosaic, found)
+    if not 1 / _NOISE_ERROR < ratio < _NOISE_ERROR or power < -_POWER_ERROR:
+        what = f"is {ratio:.3g} times that of" if power >= -_POWER_ERROR else "falls as it rises in"
+        raise DataError(
+            f"{of_image} {what} this {found.kind} map; give an inverse variance in the image's "
+            "unit as --weight, a noise as --rms, and a relative or exposure map as --exposure"
         )
-        if not 1 / _NOISE_ERROR < ratio < _NOISE_ERROR:
-            raise DataError(
-                f"{what}; give an inverse variance in the image's unit as weight, a noise as rms, "
-                "and a relative or exposure map as exposure"
-            )
-        remark(f"{what}; check the maps and the unit")
+    if not _NOISE_WARNING[0] < ratio < _NOISE_WARNING[1]:
+        remark(
+            f"{of_image} is {ratio:.3g} times that of this {found.kind} map; check the maps and "
+            "the unit, and give an exposure map as --exposure"
+        )
+    elif not _POWER_WARNING[0] < power < _POWER_WARNING[1]:
+        remark(
+            f"{of_image} changes as the power {power:.1f} of that of this {found.kind} map; check "
+            "whether it is an inverse variance (--weight), a noise (--rms) or its square "
+            "(--variance)"
+        )
+    if found.kind in maps:
+        _doubt_exposure(mosaic, found, name, remark)
     return found
+
+
+def _refuse_time(kind: str, header: fits.Header, path: Path) -> None:
+    """Refuse a map of seconds: its factor to an inverse variance is not known."""
+    unit, name = (str(header.get(card, "")).strip() for card in ("BUNIT", "EXTNAME"))
+    if kind == "exposure":
+        return
+    if unit.lower() in _TIMES or name.upper() in _TIME_EXTENSIONS:
+        said = f"BUNIT is '{unit}'" if unit.lower() in _TIMES else f"its extension is {name}"
+        raise DataError(
+            f"{path}: an exposure map, as {said}, and no {kind}; give it as --exposure, which is "
+            "scaled to the noise of the image"
+        )
+
+
+def _doubt_exposure(
+    mosaic: Mosaic, noise: Noise, path: Path, remark: Callable[[str], None]
+) -> None:
+    """Say where a map looks like an exposure map: its factor may be about right by chance."""
+    reason = "by its name" if _TIME_NAME.search(path.name.lower()) else ""
+    time = mosaic.exposure_time
+    if time is not None and time > 1 and noise.pixels is not None:
+        boxes = sample_boxes(mosaic.native_shape)
+        values = np.concatenate([np.ravel(noise.pixels[box]) for box in boxes])
+        values = values[np.isfinite(values) & (values > 0)]
+        if len(values) and abs(float(np.percentile(values, 99.5)) / time - 1) < _SAME_TIME:
+            reason = "as its largest values are the image's exposure time"
+    if reason:
+        remark(
+            f"{path}: used as --{noise.kind}, but may be an exposure map, {reason}; if it is, give "
+            "it as --exposure, which is scaled to the noise of the image"
+        )
 
 
 def own_map(
@@ -117,40 +175,39 @@ def _without_placeholders(
     return dataclasses.replace(noise, floor=floor)
 
 
-def _sample(mosaic: Mosaic) -> tuple[int, int, int, int]:
-    """A box near the middle of the image that holds data, of at most `_SAMPLE` px a side."""
-    ny, nx = mosaic.native_shape
-    side_y, side_x = min(_SAMPLE, ny), min(_SAMPLE, nx)
-    best, most = (0, side_y, 0, side_x), -1
-    for share_y, share_x in ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3)):
-        y0 = min(max(ny * share_y // 4 - side_y // 2, 0), ny - side_y)
-        x0 = min(max(nx * share_x // 4 - side_x // 2, 0), nx - side_x)
-        box = (y0, y0 + side_y, x0, x0 + side_x)
-        good = int(mosaic.native_data(*box)[1].sum())
-        if good > most:
-            best, most = box, good
-        if good > side_y * side_x // 2:
-            break
-    return best
+def _compared(mosaic: Mosaic, noise: Noise) -> tuple[float, float]:
+    """Noise of the image over that of its map, and the power of the map that it goes with.
 
-
-def _noise_ratio(mosaic: Mosaic, noise: Noise) -> float:
-    """Noise of the image over that of its map; 1 when it cannot be measured.
-
-    Differences of neighbouring pixels are free of smooth light; where the noise is correlated they
-    are smaller than those of independent pixels, at most by a factor of about two in archives.
+    Of cells of `MESH` px that sample the image; 1 where it cannot be measured. Differences of
+    neighbouring pixels are free of smooth light; where the noise is correlated they are smaller
+    than those of independent pixels, at most by a factor of about two in archives.
     """
-    y0, y1, x0, x1 = _sample(mosaic)
-    data, good = mosaic.native_data(y0, y1, x0, x1)
-    weight = noise.weight(np.s_[y0:y1, x0:x1]) / mosaic.factor**2
-    good = good & np.isfinite(weight) & (weight > 0)
-    pair = good[:, 1:] & good[:, :-1]
-    if pair.sum() < 100:
-        return 1.0
-    seen = float(mad_std(np.diff(data, axis=1)[pair])) / np.sqrt(2)
-    mapped = float(1 / np.sqrt(np.median(weight[good])))
+    seen, mapped = [], []
+    for rows, columns in sample_boxes(mosaic.native_shape):
+        data, good = mosaic.native_data(rows.start, rows.stop, columns.start, columns.stop)
+        weight = noise.weight((rows, columns)) / mosaic.factor**2
+        good = good & np.isfinite(weight) & (weight > 0)
+        for y in range(0, data.shape[0], MESH):
+            for x in range(0, data.shape[1], MESH):
+                cell = np.s_[y : y + MESH, x : x + MESH]
+                pair = good[cell][:, 1:] & good[cell][:, :-1]
+                if pair.sum() >= _PAIRS:
+                    seen.append(float(mad_std(np.diff(data[cell], axis=1)[pair])) / np.sqrt(2))
+                    mapped.append(float(1 / np.sqrt(np.median(weight[cell][good[cell]]))))
+    ratio = np.array(seen) / np.array(mapped)
     # An image without any noise is a model, not a contradiction.
-    return seen / mapped if seen > 1e-12 * mapped else 1.0
+    noisy = ratio > 1e-12
+    if noisy.sum() <= len(ratio) / 2 or not len(ratio):
+        return 1.0, 1.0
+    found = float(np.median(ratio[noisy]))
+    image, of_map = np.log(np.array(seen)[noisy]), np.log(np.array(mapped)[noisy])
+    spread = float(np.ptp(np.percentile(of_map, [10, 90])))
+    if noisy.sum() < _CELLS or spread < _SPREAD:
+        return found, 1.0
+    related = float(np.corrcoef(of_map, image)[0, 1])
+    if not abs(related) > _RELATED:
+        return found, 1.0
+    return found, float(np.sign(related) * image.std() / of_map.std())
 
 
 def _scaled_to_image(mosaic: Mosaic, noise: Noise) -> Noise:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from galadapt.core.errors import DataError
+from galadapt.core.files import Extension
+from galadapt.core.interface import spelled
 from galadapt.core.log import log
 from galadapt.sky.bad_pixels import bad_pixels_of
 from galadapt.sky.calibration import native_scales, unit_of, wanted_scale, zero_point_of
@@ -28,7 +30,7 @@ def open_mosaic(
     mask: str | Path | None = None,
     invert_mask: bool = False,
     bad_bits: int | None = None,
-    hdu: int | str | None = None,
+    hdu: Extension | None = None,
     pixel_scale: float | None = None,
     native_pixel_scale: float | None = None,
     zero_point: float | None = None,
@@ -36,6 +38,8 @@ def open_mosaic(
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
     """Open an image with its noise maps: FITS, plain, gzipped or with tile compression (fpack).
+
+    Each path may name an extension: ``mosaic.fits[SCI]``, ``maps.fits[2]``.
 
     Args:
         weight: Inverse variance per pixel [unit^-2].
@@ -45,7 +49,8 @@ def open_mosaic(
         mask: Non-zero where pixels are bad, or zero with `invert_mask`.
         bad_bits: Bits of the mask, or of the image's DQ extension, that mean bad; 0 ignores that
             extension; None for the instrument's own, else any value but 0.
-        hdu: Number or name of the extension; None when only one image can be meant.
+        hdu: Number or name of the image's extension, where its path names none; None when only one
+            image can be meant.
         pixel_scale: Wanted scale [arcsec/px]; None for the file's own.
         native_pixel_scale: The file's scale when it has no WCS [arcsec/px].
         zero_point: AB magnitude of 1 unit (of 1 count/s when counts are divided by the exposure
@@ -66,7 +71,7 @@ def open_mosaic(
     given = {"weight": weight, "rms": rms, "variance": variance, "exposure": exposure}
     maps = {kind: Path(name) for kind, name in given.items() if name is not None}
     if len(maps) > 1:
-        raise DataError(f"{path}: {' and '.join(maps)} are given; give one of them")
+        raise DataError(f"{path}: --{' and --'.join(maps)} are given; give one of them")
     with contextlib.ExitStack() as stack:
         hdus = open_fits(stack, path, "mosaic")
         science = science_plane(hdus, path, hdu)
@@ -120,7 +125,7 @@ class Remarks:
 
     def __call__(self, message: str) -> None:
         """Log a remark unless it was made before."""
-        text = message.partition(": ")[2]
+        text = spelled(message.partition(": ")[2])
         if text not in self.texts:
             self.texts.append(text)
             if not self._quiet:

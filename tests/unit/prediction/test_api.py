@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from astropy.table import Table
 
 import galadapt
 from galadapt.cli import main, parser
+from galadapt.prediction.measure import input_digest
 
 LIST = pd.DataFrame(
     {
@@ -51,6 +53,20 @@ def test_the_command_line_writes_the_same_numbers(from_files, package, sky, tmp_
     assert written.colnames == from_files.colnames
     for name in ("magnitude", "sersic_index", "flags"):
         np.testing.assert_array_equal(np.asarray(written[name]), np.asarray(from_files[name]))
+
+
+def test_extensions_of_one_file_are_measured_like_files(from_files, package, sky, tmp_path):
+    path = tmp_path / "all.fits"
+    planes = [fits.getdata(sky[name], header=True) for name in ("image", "weight")]
+    hdus = [fits.ImageHDU(*plane, name=name) for plane, name in zip(planes, "AB", strict=True)]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    table = galadapt.measure(f"{path}[A]", sky["catalog"], weight=f"{path}[2]", package=package)
+    for name in ("magnitude", "effective_radius", "flags"):
+        np.testing.assert_array_equal(table[name], from_files[name])
+    with pytest.raises(galadapt.DataError, match=r"all\.fits: has no extension C"):
+        galadapt.measure(f"{path}[A]", sky["catalog"], weight=f"{path}[C]", package=package)
+    other, same = (input_digest(Path(f"{path}[{name}]")) for name in "AB")
+    assert other != same == input_digest(Path(f"{path}[B]"))
 
 
 def test_objects_are_measured_like_the_files_they_came_from(from_files, package, sky):

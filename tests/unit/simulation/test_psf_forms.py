@@ -156,9 +156,24 @@ def test_the_real_psf_has_no_sky(galadapt_data, capsys):
 def test_several_images_are_named(tmp_path):
     images = [fits.ImageHDU(_image().array, name=name) for name in ("A", "B")]
     fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "psf.fits")
-    with pytest.raises(DataError, match=r"holds 2 images, in extensions 1, 2; name one with psf"):
+    with pytest.raises(
+        DataError, match=r"holds 2 images, in extensions 1 \(A\), 2 \(B\); name one with --psf-hdu"
+    ):
         stated_scale(tmp_path / "psf.fits")
     assert stated_scale(tmp_path / "psf.fits", 2) is None
+    images[1].header["PIXSCALE"] = 0.03
+    path = tmp_path / "named.fits"
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    for extension, scale in (("A", None), ("b", 0.03), ("2", 0.03), ("B,1", 0.03)):
+        assert stated_scale(Path(f"{path}[{extension}]")) == scale
+        psf = FitsPsf(path=f"{path}[{extension}]", pixel_scale=scale or SCALE)
+        assert make_psf(psf, SCALE).flux == pytest.approx(1)
+    for absent in ("C", "3", "B,2"):
+        with pytest.raises(
+            DataError,
+            match=rf"named.fits: has no extension {absent}; images are in 1 \(A\), 2 \(B\)",
+        ):
+            stated_scale(Path(f"{path}[{absent}]"))
 
 
 @pytest.mark.parametrize("beta", [1.15, 1.3])

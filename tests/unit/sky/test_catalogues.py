@@ -258,7 +258,7 @@ def image(tmp_path):
     ("ra", "dec", "message"),
     [
         (30.0, 40.0, "they would be inside with ra and dec swapped"),
-        (40.0 / 15, 30.0, "inside with ra in hours: give units ra: hourangle"),
+        (40.0 / 15, 30.0, "inside with ra in hours: give --units ra=hourangle"),
         (np.radians(40.0), np.radians(30.0), "inside with ra and dec in radians"),
         (41.0, 30.0, "centre is at ra 40.0000, dec 30.0000, the catalogue's median at ra 41.0000"),
     ],
@@ -316,7 +316,7 @@ def test_labels_under_our_names_and_units(tmp_path, capsys):
     np.testing.assert_allclose(radii["effective_radius"], [0.018, 0.009, 0.03])
     _refused("column 'R' is in 'pix', which cannot be turned into 'arcsec'", path, LABELLED)
     path = _labelled(tmp_path, None)
-    _refused("column 'R' has no unit; give in units whether effective_radius is in arcsec or pix",
+    _refused("column 'R' has no unit; give in --units whether effective_radius is in arcsec or pix",
              path, LABELLED)  # fmt: skip
     told = read_objects(path, LABELLED, units={"effective_radius": "arcsec"})
     np.testing.assert_allclose(told["effective_radius"], [0.6, 0.3, 1])

@@ -244,7 +244,7 @@ def test_every_zero_point_is_that_of_ab_magnitudes(tmp_path, plain, catalogue, c
     [
         ({"ABZP": None, "MAGZPT": 24.6, "MAGSYS": "VEGA"}, r"MAGZPT = 24.6 is no AB zero point"),
         ({"ABZP": None, "MAGZPT": 24.6, "PHOTSYS": "luptitude"}, "PHOTSYS = 'luptitude'"),
-        ({"MAGSYS": "VEGA"}, "ABZP is an AB zero point but MAGSYS = 'VEGA'; give zero_point"),
+        ({"MAGSYS": "VEGA"}, "ABZP is an AB zero point but MAGSYS = 'VEGA'; give --zero-point"),
         ({"ABZP": None, "MAGZP": 20.5, "TELESCOP": "WISE"}, "as TELESCOP = 'WISE'"),
         (
             {"ABZP": None, "MAGZPT": 22.15, "MAGSYS": "VEGA"}

@@ -160,12 +160,64 @@ def test_an_extension_is_named_when_several_could_be_meant(tmp_path):
     images = [fits.ImageHDU(k, _header(), name=n) for k, n in ((first, "A"), (second, "B"))]
     fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
     message = _refused("holds 2 images", path)
-    assert "extensions 1 (A), 2 (B); name one with hdu" in message
+    assert (
+        "extensions 1 (A), 2 (B); name one with --hdu, or behind the path: two.fits[1]" in message
+    )
     for hdu in ("B", 2):
         with open_mosaic(path, hdu=hdu) as mosaic:
             np.testing.assert_array_equal(mosaic.read()[0], second)
     _refused(r"has no extension C; images are in 1 \(A\), 2 \(B\)", path, hdu="C")
     _refused("extension 0 is no plane image", path, hdu=0)
+
+
+MAPS = {"weight": SIGMA**-2, "rms": SIGMA, "variance": SIGMA**2, "exposure": 7.0}
+
+
+@pytest.fixture
+def many(tmp_path) -> Path:
+    """One file of an image and its maps, in extensions of names that mean nothing."""
+    planes = [
+        _noise(seed=1),
+        _noise(seed=2),
+        *(np.full((150, 200), k, "f4") for k in MAPS.values()),
+    ]
+    bad = np.zeros((150, 200), "u1")
+    bad[:, :50] = 1
+    names = ["PIC", "PIC", *(f"PLANE_{kind}" for kind in MAPS), "SPOTS"]
+    hdus = [fits.ImageHDU(k, _header(), name=n) for k, n in zip([*planes, bad], names, strict=True)]
+    hdus[1].ver = 2
+    path = tmp_path / "many.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize(("number", "kind"), enumerate(MAPS, start=3))
+def test_any_extension_of_any_file_can_be_named(many, number, kind):
+    for image, seed in (("[PIC]", 1), ("[1]", 1), ("[2]", 2), ("[pic,2]", 2)):
+        for name in (f"[PLANE_{kind}]", f"[{number}]"):
+            maps = {kind: f"{many}{name}", "mask": f"{many}[SPOTS]"}
+            with open_mosaic(f"{many}{image}", **maps) as mosaic:
+                read, weight = mosaic.read()
+            assert (weight[:, :50] == 0).all()
+            np.testing.assert_array_equal(read[:, 50:], _noise(seed=seed)[:, 50:])
+            np.testing.assert_allclose(weight[:, 50:], SIGMA**-2, rtol=0.08)
+
+
+def test_an_extension_that_is_not_there_is_one_sentence(many, tmp_path):
+    listed = r"images are in 1 \(PIC\), 2 \(PIC\), 3 \(PLANE_WEIGHT\)"
+    for kind in (*MAPS, "mask"):
+        for absent in ("SKY", "99"):
+            said = _refused(rf"many.fits: has no extension {absent}; {listed}", f"{many}[1]",
+                            **{kind: f"{many}[{absent}]"})  # fmt: skip
+            assert said.count("many.fits") == 1
+    _refused(rf"has no extension PIC,3; {listed}", f"{many}[PIC,3]")
+    _refused("extension 0 is no plane image", f"{many}[0]")
+    _refused(r"name one behind the path: many.fits\[1\]", f"{many}[1]", weight=many)
+    _refused("no.fits: no such weight file", f"{many}[1]", weight=tmp_path / "no.fits[1]")
+    whole = tmp_path / "of[this]name.fits"
+    _write(whole)
+    with open_mosaic(whole) as mosaic:
+        assert mosaic.shape == (150, 200)
 
 
 @pytest.mark.parametrize(("name", "value"), [("IVAR", SIGMA**-2), ("ERR", SIGMA)])
@@ -262,7 +314,102 @@ def test_maps_that_contradict_the_image_are_refused(tmp_path, kind, value):
     """A noise given as weight, a weight given as noise, counts labelled as a rate."""
     image, other = _write(tmp_path / "image.fits"), _map(tmp_path / "map.fits", value)
     message = _refused("the noise of .* times that of this", image, **{kind: other})
-    assert "as weight, a noise as rms, and a relative or exposure map as exposure" in message
+    assert "as --weight, a noise as --rms, and a relative or exposure map as --exposure" in message
+
+
+@pytest.mark.parametrize("kind", ["weight", "rms", "variance"])
+@pytest.mark.parametrize("cards", [{"BUNIT": "s"}, {"BUNIT": "Seconds"}, {"EXTNAME": "EXP"}])
+def test_a_map_of_seconds_is_an_exposure_map(tmp_path, kind, cards):
+    path = tmp_path / "map.fits"
+    fits.PrimaryHDU(np.full((150, 200), MAPS[kind], "f4"), fits.Header(cards)).writeto(path)
+    image = _write(tmp_path / "image.fits")
+    said = _refused(
+        "map.fits: an exposure map, as .*; give it as --exposure", image, **{kind: path}
+    )
+    assert f"no {kind}" in said
+    with open_mosaic(image, exposure=path) as mosaic:
+        assert np.median(mosaic.read()[1]) ** -0.5 == pytest.approx(SIGMA, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "said"),
+    [
+        ("field_exp.fits", None, "may be an exposure map, by its name"),
+        ("ExpMap.fits", None, "may be an exposure map, by its name"),
+        ("other.fits", SIGMA**-2, "may be an exposure map, as its largest values are the image's"),
+        ("other.fits", 2 * SIGMA**-2, None),
+        ("experiment.fits", None, None),
+    ],
+)
+def test_a_map_that_may_be_an_exposure_map_is_doubted(tmp_path, capsys, name, time, said):
+    """Its factor may be right by chance: then only names and EXPTIME tell."""
+    cards = {} if time is None else {"EXPTIME": time}
+    image = _write(tmp_path / "image.fits", **cards)
+    remark = Remarks()
+    with open_mosaic(image, _map(tmp_path / name, SIGMA**-2), remark=remark):
+        pass
+    found = [text for text in remark.texts if "exposure map" in text]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+#: Noise that rises threefold over an image, as in a mosaic of few exposures.
+UNEVEN = SIGMA * np.repeat(np.linspace(1, 3, 512)[None], 512, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "power", "said"),
+    [
+        ("weight", -2, None),
+        ("rms", 1, None),
+        ("variance", 2, None),
+        ("weight", 1, "falls as it rises in this weight map"),
+        ("rms", -2, "falls as it rises in this rms map"),
+        ("rms", 2, "changes as the power 0.5 of that of this rms map"),
+        ("variance", 1, "changes as the power 2.0 of that of this variance map"),
+    ],
+)
+def test_a_map_of_another_kind_is_known_by_its_trend(tmp_path, kind, power, said):
+    """Each map is given the factor with which its level agrees with the image."""
+    noise = np.random.default_rng(5).normal(0, UNEVEN)
+    image = _write(tmp_path / "image.fits", noise.astype("f4"))
+    level = {"weight": (2 * SIGMA) ** -2, "rms": 2 * SIGMA, "variance": (2 * SIGMA) ** 2}[kind]
+    values = level * (UNEVEN / (2 * SIGMA)) ** power
+    fits.PrimaryHDU(values.astype("f4")).writeto(tmp_path / "map.fits")
+    remark, maps = Remarks(), {kind: tmp_path / "map.fits"}
+    if said is not None and "falls" in said:
+        _refused(said, image, **maps)
+        return
+    with open_mosaic(image, remark=remark, **maps):
+        pass
+    found = [text for text in remark.texts if "map" in text]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("rms", "rms", None),
+        ("exposure", "exp", None),
+        ("weight", "exp", "exposure map"),
+        ("rms", "exp", "falls as it rises"),
+        ("weight", "rms", "falls as it rises"),
+        ("variance", "rms", "variance map"),
+    ],
+)
+def test_real_maps_are_not_used_silently_for_another(galadapt_data, kind, name, said):
+    start = galadapt_data / "f160w_field" / "HST_macs1149_f160w_"
+    remark, maps = Remarks(), {kind: f"{start}{name}.fits"}
+    if said is not None and "falls" in said:
+        _refused(said, f"{start}drz.fits", **maps)
+        return
+    with open_mosaic(f"{start}drz.fits", remark=remark, **maps):
+        pass
+    assert [said in text for text in remark.texts if "map" in text] == (
+        [] if said is None else [True]
+    )
 
 
 def test_a_doubtful_map_is_said(tmp_path, capsys):
@@ -277,7 +424,7 @@ def test_an_image_without_noise_needs_a_map(tmp_path):
     _refused("no noise can be measured, as the image is empty or constant; give a weight", image)
     with open_mosaic(image, rms=_map(tmp_path / "rms.fits", 1.0)) as mosaic:
         assert (mosaic.read()[1] == 1).all()
-    _refused("weight and rms are given; give one", image, image, rms=image)
+    _refused("--weight and --rms are given; give one", image, image, rms=image)
 
 
 # --- units and zero point -------------------------------------------------------------------
@@ -302,9 +449,9 @@ def test_rates_are_recognised(tmp_path, written, unit):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("COUNTS", "BUNIT is 'COUNTS', not a rate; give unit 'counts' to divide by EXPTIME"),
+        ("COUNTS", "BUNIT is 'COUNTS', not a rate; give --unit 'counts' to divide by EXPTIME"),
         ("electrons", "BUNIT is 'electrons', not a rate"),
-        (None, "BUNIT is missing, so the unit of the pixels is unknown; give unit"),
+        (None, "BUNIT is missing, so the unit of the pixels is unknown; give --unit"),
         ("erg/s/cm2/Angstrom", "neither a rate nor a flux density per frequency"),
         ("furlong", "unit 'furlong' is neither a rate"),
     ],
@@ -386,9 +533,7 @@ def test_zero_points_that_contradict(tmp_path, capsys):
     assert "zero point" not in capsys.readouterr().err
     with open_mosaic(image, zero_point=23.0) as mosaic:
         assert mosaic.zero_point == 23.0
-    assert "zero point 25.9000, the option zero_point is 23.0000; the option is used" in (
-        capsys.readouterr().err
-    )
+    assert "zero point 25.9000, --zero-point is 23.0000, which is used" in (capsys.readouterr().err)
     _refused("zero point -99, which is no AB", _write(tmp_path / "image.fits", ABMAGZP=-99.0))
 
 
@@ -465,7 +610,7 @@ def test_without_wcs_pixels_remain(tmp_path):
         assert mosaic.read(0, 5, 0, 5)[0].shape == (5, 5)
         with pytest.raises(DataError, match=r"no celestial WCS .* give positions in pixels"):
             mosaic.positions(150.1, 2.3)
-    _refused("pixel scale is unknown.*give native_pixel_scale", image, pixel_scale=0.06)
+    _refused("pixel scale is unknown.*give --native-pixel-scale", image, pixel_scale=0.06)
     with open_mosaic(image, pixel_scale=0.12, native_pixel_scale=0.06) as mosaic:
         assert mosaic.shape == (75, 100)
 
@@ -475,7 +620,7 @@ def test_absurd_wcs_is_refused(tmp_path):
     fits.PrimaryHDU(_noise(), header).writeto(tmp_path / "image.fits")
     _refused("a pixel is 3.6e.03 x 3.6e.03 arcsec; repair CD or CDELT", tmp_path / "image.fits")
     image = _write(tmp_path / "image.fits")
-    _refused("WCS gives 0.0600 arcsec per pixel, native_pixel_scale 0.2", image, None,
+    _refused("WCS gives 0.0600 arcsec per pixel, --native-pixel-scale 0.2", image, None,
              native_pixel_scale=0.2)  # fmt: skip
     _refused("too coarse to be resampled to 0.005", image, pixel_scale=0.005)
     _refused("smaller than one pixel of 60 arcsec", image, pixel_scale=60.0)

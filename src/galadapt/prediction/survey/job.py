@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from galadapt.config.measure import MeasureOptions, Tile
 from galadapt.core.errors import DataError, GaladaptError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
+from galadapt.core.interface import spelling
 from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.general.package import is_general
@@ -26,7 +27,7 @@ from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import read_package
 from galadapt.prediction.predict import predict
 from galadapt.prediction.survey.plan import SKY_COLUMN
-from galadapt.prediction.survey.tiles import inputs_of
+from galadapt.prediction.survey.tiles import OPTIONS, inputs_of
 
 #: Key of the provenance in the metadata of a schema.
 ABOUT = b"galadapt"
@@ -90,15 +91,16 @@ def measure_objects(
         places = pd.DataFrame({"id": np.arange(len(table)), "ra": table["ra"], "dec": table["dec"]})
         write_parquet(given, places)
         try:
-            found = predict(
-                package,
-                inputs_of(about, given, options, tile.with_name("made")),
-                made,
-                level=options.level,
-                members=options.members,
-                recalibration=recalibration,
-                fast=options.fast,
-            )
+            with spelling(OPTIONS):
+                found = predict(
+                    package,
+                    inputs_of(about, given, options, tile.with_name("made")),
+                    made,
+                    level=options.level,
+                    members=options.members,
+                    recalibration=recalibration,
+                    fast=options.fast,
+                )
         except GaladaptError as error:
             if not (skip and isinstance(error, DataError)):
                 raise type(error)(f"tile {about.name}: {error}") from None

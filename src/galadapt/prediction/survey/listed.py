@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from galadapt.config.measure import Measure, Tile
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import expand
+from galadapt.core.files import expand, split_extension
 from galadapt.core.packed import stem
 
 #: Maps that may come with an image; one of the first four at most.
@@ -33,7 +33,7 @@ def read_tiles(measure: Measure) -> dict[str, Tile]:
         tiles = tuple(measure.tiles)
     found: dict[str, Tile] = {}
     for tile in tiles:
-        name = tile.name or stem(tile.image)
+        name = tile.name or stem(str(split_extension(Path(tile.image))[0]))
         if name in found:
             raise ConfigError(f"measure.tiles: '{name}' stands twice; give each its own name")
         try:
@@ -92,9 +92,10 @@ def _in_table(path: Path, changed: int) -> tuple[Tile, ...]:
 
 
 def files_of(tile: Tile) -> list[Path]:
-    """List the files of a tile."""
+    """List the files of a tile, without the extensions of them that it names."""
     given = [getattr(tile, kind) for kind in ("image", *MAPS, "psf")]
-    return [expand(path) for path in given if path is not None]
+    files = [split_extension(expand(path))[0] for path in given if path is not None]
+    return list(dict.fromkeys(files))
 
 
 def check(measure: Measure) -> int:

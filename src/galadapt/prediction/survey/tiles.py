@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from galadapt.config.measure import MeasureOptions, Tile
+from galadapt.config.measure import MeasureCatalogue, MeasureOptions, Tile
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.files import (
     canonical_json,
@@ -30,6 +30,7 @@ from galadapt.core.files import (
     write_parquet,
     write_text,
 )
+from galadapt.core.interface import plain, spelling
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.prediction.inputs import Inputs, prepare
@@ -46,6 +47,9 @@ _COVERED = 0.5
 
 #: What `made` may contain.
 SOURCES, PSF = "sources.parquet", "psf.fits"
+
+#: What the settings of a survey call the options of `galadapt predict`.
+OPTIONS = plain((*Tile.model_fields, *MeasureOptions.model_fields, *MeasureCatalogue.model_fields))
 
 
 def inputs_of(tile: Tile, catalog: Path | None, options: MeasureOptions, made: Path) -> Inputs:
@@ -99,7 +103,8 @@ def inspect(
     made.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"tile": tile.model_dump(mode="json"), "problem": None}
     try:
-        found["footprint"] = _footprint(tile, package, options, search, made)
+        with spelling(OPTIONS):
+            found["footprint"] = _footprint(tile, package, options, search, made)
         found["files"] = [file_digest(path) for path in (*files_of(tile), *sorted(made.iterdir()))]
     except (DataError, ConfigError) as error:
         sentence = f"tile {tile.name}: {error}"

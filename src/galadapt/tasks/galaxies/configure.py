@@ -16,7 +16,7 @@ from astropy.io import fits
 from galadapt.config.image import FitsPsf, Image
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import write_csv, write_text
+from galadapt.core.files import split_extension, write_csv, write_text
 from galadapt.core.log import log
 from galadapt.cutouts.cutouts import cutouts
 from galadapt.cutouts.stamps import Stamp
@@ -92,7 +92,7 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
             raise ConfigError(f"{path}: no zero point in the header; give --zero-point")
         facts = facts_of(mosaic)
         sampling = inputs.psf_pixel_scale or round(facts.pixel_scale, 6)
-        psf = FitsPsf(path=str(inputs.psf.resolve()), pixel_scale=sampling)
+        psf = FitsPsf(path=str(inputs.psf.resolve()), hdu=inputs.psf_hdu or 0, pixel_scale=sampling)
         objects, catalogue = _objects(inputs, mosaic, output)
         found = _measured(mosaic, facts, psf, *locate(objects, mosaic))
     stem = name or output.stem
@@ -187,7 +187,7 @@ def _fitted(
 
 
 def _band(mosaic: Mosaic) -> str:
-    with fits.open(mosaic.path) as hdus:
+    with fits.open(split_extension(mosaic.path)[0]) as hdus:
         for hdu in hdus:
             for card in ("FILTER", "FILTER1", "FILTER2", "BAND"):
                 text = str(hdu.header.get(card, "")).strip()
