@@ -2,8 +2,9 @@
 
 - clean: single Sersic galaxies, one to a stamp, PSF and sky known to everyone;
 - crowded: composite galaxies of a mock survey with neighbours. Everyone is given the training PSF,
-  not the survey's broader, varying one, and what the extraction left of the sky. Truth is the best
-  single Sersic of each galaxy without noise, and flags of the catalogue remove nobody.
+  not the survey's broader, varying one (with --own-psf: its mean), and what the extraction left of
+  the sky. Truth is the best single Sersic of each galaxy without noise, and flags of the catalogue
+  remove nobody.
 
 With the package for any image, the answers refined by the pixels and the network's alone (--fast)
 are two methods. Fitters are given 128 px stamps, noise weights, SEP's start values, masks of
@@ -57,6 +58,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5021, help="of the stamps")
     parser.add_argument("--white", action="store_true", help="no drizzling: clean stamps' noise")
     parser.add_argument(
+        "--own-psf", action="store_true", help="crowded stamps: give everyone the survey's mean PSF"
+    )
+    parser.add_argument(
         "--python",
         type=Path,
         default=Path(".venv-fitters/bin/python"),
@@ -100,7 +104,9 @@ def run(arguments: argparse.Namespace) -> None:
     python = Path.cwd() / arguments.python
     tables = []
     for name in arguments.conditions:
-        condition = make(name, experiment, limits, arguments.count, arguments.seed, folder)
+        condition = make(
+            *(name, experiment, limits, arguments.count, arguments.seed, folder), arguments.own_psf
+        )
         stamps = condition.stamps.resolve()
         zero_point = experiment.image.zero_point
         measured = {REFERENCE: measure(arguments.model, stamps, zero_point)}

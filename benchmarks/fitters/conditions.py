@@ -100,6 +100,7 @@ def make(
     count: int,
     seed: int,
     folder: Path,
+    own_psf: bool = False,
 ) -> Condition:
     """Make the stamps of a condition.
 
@@ -110,6 +111,7 @@ def make(
         count: Stamps wanted.
         seed: Seed; none of the experiment's own, so that no stamp was trained on.
         folder: Where files are written.
+        own_psf: Whether everyone is given the mean PSF of the mock survey, not the training's.
 
     Raises:
         ConfigError: the seed is the experiment's.
@@ -129,7 +131,9 @@ def make(
         images = stamps.images(rows)
         rms = float(stamps.metadata["pixel_rms"])
     table = _with_truth(table, folder) if name == "crowded" else table
-    effective, bare = psf_images(config)
+    survey = config.survey if isinstance(config.survey, MockSurvey) else MockSurvey()
+    broadened = own_psf and name == "crowded"
+    effective, bare = psf_images(config, survey.psf_broadening if broadened else 0.0)
     noise = table["local_rms"].to_numpy() if "local_rms" in table else np.full(len(table), rms)
     target = folder / f"{name}.npz"
     arrays: dict[str, Any] = {
@@ -148,13 +152,17 @@ def make(
     return Condition(name, target, truth)
 
 
-def psf_images(config: Config) -> tuple[np.ndarray, np.ndarray]:
+def psf_images(config: Config, broadening: float) -> tuple[np.ndarray, np.ndarray]:
     """Draw the PSF (P, P) with the pixel and without, as flux per pixel.
+
+    A Gaussian of sigma `broadening` [arcsec] broadens it.
 
     What lies beyond the image is missing from their sums: no code may normalise them by it.
     """
     scale = config.image.pixel_scale
     effective = make_psf(config.psf, scale)
+    if broadening > 0:
+        effective = galsim.Convolve(effective, galsim.Gaussian(sigma=broadening))
     # The PSF has no power where the pixel's transform vanishes.
     bare = galsim.Convolve(effective, galsim.Deconvolve(galsim.Pixel(scale)))
     drawn = [

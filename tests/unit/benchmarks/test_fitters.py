@@ -13,6 +13,7 @@ from scipy.signal import fftconvolve
 
 from galadapt.answers.numbers.settings import Evaluation
 from galadapt.config.base import Interval
+from galadapt.config.image import GaussianPsf
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.quantity import PARAMETERS
 from galadapt.tasks.reading import load
@@ -30,6 +31,9 @@ import tables  # noqa: E402
 from sersic import surface_brightness, total_flux  # noqa: E402
 
 EXPERIMENT = load(REPOSITORY / "config" / "config.yaml")
+
+#: A round PSF whose sigma is .06 arcsec.
+ROUND = EXPERIMENT.model_copy(update={"psf": GaussianPsf(fwhm=0.06 * 2.3548)})
 
 DEMO = {
     "magnitude": (18.0, 23.5),
@@ -88,13 +92,21 @@ class TestStamps:
             conditions.make("clean", EXPERIMENT, DEMO, 6, EXPERIMENT.seed, tmp_path)
 
     def test_bare_psf_times_the_pixel_is_the_effective_one(self):
-        effective, bare = conditions.psf_images(EXPERIMENT)
+        effective, bare = conditions.psf_images(EXPERIMENT, 0.0)
         # A box of one pixel sampled at pixel centres, as its transform sampled on the grid.
         frequency = np.sinc(np.fft.fftfreq(effective.shape[0]))
         pixel = np.fft.ifft2(np.outer(frequency, frequency)).real
         drawn = fftconvolve(bare, np.fft.fftshift(pixel), mode="same")
         assert np.abs(drawn - effective).max() < 2e-3 * effective.max()
         assert bare.max() > effective.max()
+
+    def test_broadened_psf_has_the_peak_of_both_sigmas_in_quadrature(self):
+        narrow, broad = (conditions.psf_images(ROUND, sigma)[0] for sigma in (0.0, 0.08))
+        # The box of a pixel adds 1/12 px^2 to either.
+        pixel = ROUND.image.pixel_scale**2 / 12
+        ratio = ((0.06**2 + 0.08**2) + pixel) / (0.06**2 + pixel)
+        assert narrow.max() / broad.max() == pytest.approx(ratio, rel=0.03)
+        assert broad.sum() == pytest.approx(narrow.sum(), rel=1e-3)
 
     def test_crowded_ones_are_judged_by_the_noiseless_best_fit(self, tmp_path):
         made = conditions.make("crowded", EXPERIMENT, DEMO, 10, 3, tmp_path)
