@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from conditions import CONDITIONS, make, ranges
+from conditions import CONDITIONS, make, ranges, without_drizzling
 from network import training_ranges
 from running import fit, measure
 from tables import FAST, REFERENCE, draw, printed, rows
@@ -96,9 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     experiment = load(*arguments.config)
     if arguments.white:
-        noise = experiment.simulation.noise.model_copy(update={"pixfrac": 0.0})
-        simulation = experiment.simulation.model_copy(update={"noise": noise})
-        experiment = experiment.model_copy(update={"simulation": simulation})
+        experiment = without_drizzling(experiment)
     limits = ranges(experiment, training_ranges(arguments.model))
     folder = arguments.output.with_suffix("")
     python = Path.cwd() / arguments.python

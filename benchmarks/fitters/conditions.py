@@ -93,6 +93,13 @@ def ranges(config: Config, trained: dict[str, Interval]) -> dict[str, tuple[floa
     return found
 
 
+def without_drizzling(config: Config) -> Config:
+    """Leave the noise of a configuration's simulations white."""
+    noise = config.simulation.noise.model_copy(update={"pixfrac": 0.0})
+    simulation = config.simulation.model_copy(update={"noise": noise})
+    return config.model_copy(update={"simulation": simulation})
+
+
 def make(
     name: str,
     config: Config,
