@@ -55,6 +55,8 @@ class Pixels:
 
     data: np.ndarray
     weight: np.ndarray
+    pixel_scale: float = scenes.SCALE  #: [arcsec/px]
+    path: Path = Path("field")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,22 +89,17 @@ def main() -> None:
 def measured(psf: galsim.GSObject, fields: int, seed: int) -> pd.DataFrame:
     """One row per field, noise and PSF."""
     given = {width: Cores(psf.dilate(width), scenes.SCALE) for width in WIDTHS}
-    transform = _transform(psf)
+    transform, star = transformed(psf)
     pools = {
         name: pool(transform, radii, np.random.default_rng([seed, k]))
         for k, (name, radii) in enumerate(RADII.items())
     }
-    star = [
-        _drawn(galsim.Gaussian(sigma=1e-3), transform, x / 4, y / 4)
-        for x in range(4)
-        for y in range(4)
-    ]
     noise = resolve(Noise())
     rows = []
     for number, (name, (stars, galaxies, kind)) in enumerate(FIELDS.items()):
         for count in range(fields):
             random = np.random.default_rng([seed, 7, number, count])
-            clean = _field(star, pools[kind], stars, galaxies, random)
+            clean = field(star, pools[kind], stars, galaxies, random)
             for drop in (0.0, noise.drop):
                 levels = NoiseLevels(
                     noise.pixel_rms, noise.exposure_time, drop, source_poisson=True
@@ -110,7 +107,7 @@ def measured(psf: galsim.GSObject, fields: int, seed: int) -> pd.DataFrame:
                 data = add_noise(clean, levels, random)
                 pixels = Pixels(data, np.full(data.shape, noise.pixel_rms**-2))
                 for width, cores in given.items():
-                    found = verdict(cores.of_image(pixels))
+                    found = verdict(cores, next(cores.of_image(pixels)))
                     rows.append(
                         {
                             "field": name,
@@ -122,6 +119,14 @@ def measured(psf: galsim.GSObject, fields: int, seed: int) -> pd.DataFrame:
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def transformed(psf: galsim.GSObject) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Transform of a PSF as `pool` wants it, and stars of 1 e-/s at places between pixels."""
+    transform = _transform(psf)
+    point = galsim.Gaussian(sigma=1e-3)
+    places = [(x / 4, y / 4) for x in range(-2, 2) for y in range(-2, 2)]
+    return transform, [_drawn(point, transform, x, y) for x, y in places]
 
 
 def pool(
@@ -153,7 +158,7 @@ def _drawn(profile: galsim.GSObject, psf: np.ndarray, x: float, y: float) -> np.
     return image[CELL // 2 : -CELL // 2, CELL // 2 : -CELL // 2]
 
 
-def _field(
+def field(
     star: list[np.ndarray],
     galaxies: list[np.ndarray],
     stars: int,

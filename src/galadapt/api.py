@@ -137,7 +137,8 @@ def measure(
         native_pixel_scale: Of images without WCS [arcsec/px].
         psf_pixel_scale: Of the PSF's image [arcsec/px].
         psf_hdu: Extension of the PSF's image, of several.
-        psf_from_stars: FITS file to write, instead of `psf`: the PSF made of the image's stars.
+        psf_from_stars: FITS file to write: the PSF made of the image's stars, or `psf` fitted to
+            them.
         members: Run only so many of the package's networks; None: all.
         population: Whether radii and indices are re-weighted to the population of the catalogue
             itself (package for any image).

@@ -150,12 +150,6 @@ def _add_inputs(to: _Groups) -> None:
         action="store_true",
         help="enlarge cutouts that are smaller than a stamp, with noise like theirs",
     )
-    to.images.add_argument(
-        "--psf-from-stars",
-        type=Path,
-        metavar="FITS",
-        help="make the PSF from stars in the image, write it to this file and use it",
-    )
     to.others.add_argument(
         "--max-bad-fraction",
         type=float,
@@ -213,6 +207,13 @@ def _add_image(to: _Groups) -> None:
     to.measured.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
     to.images.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
     to.images.add_argument(
+        "--psf-from-stars",
+        type=Path,
+        metavar="FITS",
+        help="make the PSF from stars in the image, or fit that of --psf to them, write it to this "
+        "file and use it",
+    )
+    to.images.add_argument(
         "--psf-pixel-scale",
         type=float,
         help="pixel scale of the PSF image [arcsec] (default: its header's, else the images')",
@@ -247,7 +248,6 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
         _image(arguments),
         cutouts=arguments.cutouts,
         stamps=arguments.stamps,
-        psf_from_stars=arguments.psf_from_stars,
         fill=arguments.fill,
         max_bad_fraction=arguments.max_bad_fraction,
         processes=arguments.processes,
@@ -276,6 +276,7 @@ def _image(arguments: argparse.Namespace) -> Inputs:
         table=arguments.table,
         maps={kind: getattr(arguments, kind) for kind in _MAPS},
         psf=arguments.psf,
+        psf_from_stars=arguments.psf_from_stars,
         psf_pixel_scale=arguments.psf_pixel_scale,
         psf_hdu=arguments.psf_hdu,
         options={name: value for name, value in options.items() if value is not None},

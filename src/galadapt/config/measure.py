@@ -39,7 +39,10 @@ class Tile(Section):
     psf_hdu: int | None = Field(
         None, ge=0, description="The PSF's extension, if its file has several."
     )
-    psf_from_stars: bool = Field(False, description="Make the PSF from stars in the image.")
+    psf_from_stars: bool = Field(
+        False,
+        description="Make the PSF from stars in the image; one that is given is fitted to them.",
+    )
     zero_point: float | None = Field(None, description="AB magnitude of 1 image unit.")
     unit: str | None = Field(None, description="Unit of the pixels, if BUNIT is missing or wrong.")
     native_pixel_scale: float | None = Field(

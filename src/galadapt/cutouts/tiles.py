@@ -71,7 +71,16 @@ def read_tile(mosaic: Pixels, line: int, column: int, size: int, extraction: Ext
     length, edge = side(extraction), margin(size, extraction)
     x0, y0 = max(column * length - edge, 0), max(line * length - edge, 0)
     y1, x1 = min((line + 1) * length + edge, ny), min((column + 1) * length + edge, nx)
-    raw, weight = mosaic.read(y0, y1, x0, x1)
+    return segmented(*mosaic.read(y0, y1, x0, x1), x0, y0, extraction)
+
+
+def segmented(
+    raw: np.ndarray, weight: np.ndarray, x0: int, y0: int, extraction: Extraction
+) -> Tile:
+    """Fit the background of a piece of an image and segment its sources.
+
+    `raw` and `weight` (ny, nx) are what `Pixels.read` gives, (x0, y0) is the first pixel's place.
+    """
     bad = ~(weight > 0) | ~np.isfinite(weight) | ~np.isfinite(raw)
     if bad.any():
         raw, weight = np.where(bad, np.float32(0), raw), np.where(bad, np.float32(1), weight)

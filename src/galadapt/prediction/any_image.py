@@ -35,6 +35,7 @@ from galadapt.general.refined import Outcome, refine, refiner_of
 from galadapt.prediction.ensemble import Measured
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
+from galadapt.prediction.point_sources import FEWEST
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.simulation.sersic import scale
 
@@ -119,8 +120,9 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
     if psf is None:
         raise ConfigError(
             "--psf: the network for any image needs the images' PSF; give a FITS image of it (a "
-            "star, or a model, at the images' pixel scale), or let it be made from stars of the "
-            "image: give --psf-from-stars, a file to write it to, and look at it"
+            "star, or a model, at the images' pixel scale), or let it be made from at least "
+            f"{FEWEST} stars of the image: give --psf-from-stars, a file to write it to, and look "
+            "at it"
         )
     if facts.zero_point is None:
         raise DataError(
@@ -366,7 +368,7 @@ def _fit_columns(outcome: Outcome) -> dict[str, np.ndarray]:
 
 def psf_of(
     path: Path | None, sampling: float | None, scale: float, hdu: int | None = None
-) -> Psf | None:
+) -> FitsPsf | None:
     """Settings of the PSF given; its sampling [arcsec/px] is its header's, else the images'."""
     if path is None:
         return None

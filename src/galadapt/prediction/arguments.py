@@ -78,8 +78,8 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
         yield "--mask-good: belongs to --mask; give the mask"
     if inputs.catalog is None and len(inputs.images) > 1:
         yield "--images: without --catalog give one image at a time"
-    if inputs.psf_from_stars is not None and (inputs.psf is not None or not inputs.images):
-        yield "--psf-from-stars: belongs to --images without --psf; leave one out"
+    if inputs.psf_from_stars is not None and not inputs.images:
+        yield "--psf-from-stars: belongs to --images; leave it out"
     if inputs.psf is None and inputs.psf_pixel_scale is not None:
         yield "--psf-pixel-scale: belongs to --psf; give the PSF"
     if inputs.psf is None and inputs.psf_hdu is not None:

@@ -99,8 +99,8 @@ REMEDIES = {
     Flag.FIT_DISAGREES: "Look at the residual: a neighbour, structure, or a wrong PSF.",
     Flag.UNDETECTED_LIGHT: "Do not use the magnitude: wings this faint depend on the sky and on "
     "other objects' light.",
-    Flag.PSF_DISAGREES: "Do not use any value: measure again with the image's own PSF "
-    "(--psf-from-stars makes it), or correct --psf-pixel-scale.",
+    Flag.PSF_DISAGREES: "Do not use any value: measure again with the image's own PSF (add "
+    "--psf-from-stars, which fits the PSF to the stars), or correct --psf-pixel-scale.",
 }
 
 #: Flags with which a magnitude is not to be used.

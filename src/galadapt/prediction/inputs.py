@@ -70,7 +70,8 @@ class Inputs:
     #: weight, rms, variance, exposure, mask: one path per image or cutout, or none.
     maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     psf: Path | None = None  #: FITS image of the images' effective PSF.
-    psf_from_stars: Path | None = None  #: FITS file to write: the PSF made of the image's stars.
+    #: FITS file to write: the PSF made of the image's stars, or `psf` fitted to them.
+    psf_from_stars: Path | None = None
     psf_hdu: int | None = None  #: Its extension, where the path names none; None: the only image.
     #: Its sampling [arcsec/px]; None: its header's, else the images' own.
     psf_pixel_scale: float | None = None
@@ -123,10 +124,10 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     """
     check_arguments(inputs)
     found = opened_package(model)
+    inputs = with_stars(inputs)
     package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
-        inputs = _with_stars(inputs)
         package = package_for(found, facts, _given_psf(inputs, facts))
     else:
         package = found
@@ -251,16 +252,25 @@ def _facts(inputs: Inputs) -> ImageFacts:
     return dataclasses.replace(found[0], pixel_rms=noise)
 
 
-def _with_stars(inputs: Inputs) -> Inputs:
-    """Make the PSF of the first image of its stars, where that is asked for."""
+def with_stars(inputs: Inputs) -> Inputs:
+    """Make the PSF of the first image of its stars, where that is asked for.
+
+    Raises:
+        DataError: it has too few stars, or the PSF given is broken.
+    """
     if inputs.psf_from_stars is None:
         return inputs
     from galadapt.prediction.psf_stars import psf_from_stars
 
     maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
     with open_mosaic(inputs.images[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
-        _, scale = psf_from_stars(mosaic, inputs.psf_from_stars)
-    return dataclasses.replace(inputs, psf=inputs.psf_from_stars, psf_pixel_scale=scale)
+        facts = facts_of(mosaic)
+        given = _given_psf(inputs, facts)
+        psf = None if given is None else make_psf(given, facts.pixel_scale)
+        _, scale = psf_from_stars(mosaic, inputs.psf_from_stars, psf)
+    return dataclasses.replace(
+        inputs, psf=inputs.psf_from_stars, psf_from_stars=None, psf_pixel_scale=scale, psf_hdu=None
+    )
 
 
 def _given_psf(inputs: Inputs, facts: ImageFacts) -> Psf | None:

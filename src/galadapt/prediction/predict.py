@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy.io import fits
 
 from galadapt import __version__
 from galadapt.core.errors import ConfigError
-from galadapt.core.files import canonical_json, expand
-from galadapt.core.interface import spelled
+from galadapt.core.files import canonical_json, expand, split_extension
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.prediction.any_image import AnyImagePackage
@@ -30,7 +30,7 @@ from galadapt.prediction.inputs import Inputs, Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
 from galadapt.prediction.population import reweighted
-from galadapt.prediction.psf_check import Cores, sentence, verdict
+from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.prediction.stamps import CutoutStamps, ImageStamps
@@ -101,17 +101,19 @@ def predict(
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
         key = _resume_key(prepared, inputs, members, fast)
-        disagreeing = _check_psf(prepared)
+        doubts = disagreeing(prepared)
+        if doubts:
+            log.info(f"the objects of {', '.join(doubts)} get the flag psf_disagrees")
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
         if population:
             raw, said = reweighted(raw)
             log.info(f"{output}: {said}")
-        other = raw["image"].isin(list(disagreeing)).to_numpy()
+        other = raw["image"].isin(list(doubts)).to_numpy()
         raw["flags"] = raw["flags"].to_numpy(np.int64) | other * int(Flag.PSF_DISAGREES)
         table = assemble(package, objects, raw, level, prepared.common, enlarged)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
-        notes["GA_PSFCH"] = "; ".join(disagreeing.values()) or "no disagreement found"
+        notes["GA_PSFCH"] = "; ".join(doubts.values()) or "no disagreement found"
         notes["GA_POPUL"] = said if population else "none"
         notes["GA_RECAL"] = recalibration.name if recalibration else "none"
         write_catalogue(output, table, notes)
@@ -124,24 +126,9 @@ def predict(
     if report is not None:
         from galadapt.prediction.page import write_page
 
-        write_page(prepared, table, raw, notes, report, list(disagreeing.values()))
+        write_page(prepared, table, raw, notes, report, list(doubts.values()))
     table.attrs.update(notes)
     return table
-
-
-def _check_psf(prepared: Prepared) -> dict[str, str]:
-    """Images whose point sources have not the PSF's width, and the sentence on each."""
-    record, found = prepared.package.record, {}
-    remedy = "make the PSF of the image's stars (--psf-from-stars instead of --psf)"
-    if not isinstance(prepared.package, AnyImagePackage):
-        remedy = "give the image's own PSF, and train with it (galadapt configure)"
-    cores = Cores(prepared.profile(), record.pixel_scale)
-    for source in prepared.sources:
-        said = verdict(cores.of_source(source, prepared.objects))
-        if said is not None and said.disagrees:
-            found[source.name] = spelled(sentence(said, cores.fwhm, source.name, remedy))
-            log.info(f"{found[source.name]}; its objects get the flag psf_disagrees")
-    return found
 
 
 def _resume_key(prepared: Prepared, inputs: Inputs, members: int | None, fast: bool) -> str:
@@ -171,6 +158,17 @@ def _psf_digest(prepared: Prepared) -> str:
     return input_digest(expand(path)) if path else ""
 
 
+def _psf_note(prepared: Prepared) -> str:
+    """Kind and file of the PSF, and how it was made of stars."""
+    path = getattr(prepared.psf, "path", None)
+    if path is None:
+        return prepared.psf.kind
+    # `galadapt.prediction.psf_stars` writes both cards.
+    header = fits.getheader(split_extension(expand(path))[0])
+    made = f" ({header['METHOD']})" if {"NSTARS", "METHOD"} <= set(header) else ""
+    return f"{prepared.psf.kind} {path}{made}"
+
+
 def _provenance(
     prepared: Prepared, inputs: Inputs, level: float, members: int | None
 ) -> dict[str, Any]:
@@ -185,7 +183,7 @@ def _provenance(
         "GA_INPUT": ", ".join(dict.fromkeys(source.name for source in prepared.sources)),
         "GA_CATLG": catalog.name if catalog else "none",
         "GA_CATDG": input_digest(catalog)[:16] if catalog else "none",
-        "GA_PSF": f"{prepared.psf.kind} {getattr(prepared.psf, 'path', '')}".strip(),
+        "GA_PSF": _psf_note(prepared),
         "GA_PSFDG": _psf_digest(prepared)[:16] or "none",
         "GA_OPTNS": ", ".join(f"{key}={value}" for key, value in sorted(inputs.options.items())),
         "GA_REFER": f"errors from {' and '.join(package.record.reference_domains)} galaxies",

@@ -1,23 +1,28 @@
-"""The PSF of an image from its stars, by photutils' EPSFBuilder (Anderson & King 2000).
+"""The PSF of an image from its stars.
 
-Stars are the compact ones among the bright, isolated sources: a narrow ridge at the small end of
-the half-light radii. The effective PSF contains the pixel, as everywhere in galadapt.
+It is built by photutils' EPSFBuilder (Anderson & King 2000). If a PSF is given, such as that of
+another mosaic of the same instrument, it is also stretched and sheared until it has the width and
+ellipticity of the stars: a few stars show these numbers well, but not the wings. Of the two, the
+one that is more like the stars is used. The effective PSF contains the pixel, as everywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+import galsim
 import numpy as np
+import pandas as pd
 from astropy.io import fits
 from astropy.nddata import NDData
 from astropy.table import Table
 from photutils.psf import EPSFBuilder, extract_stars
-from scipy.spatial import cKDTree
 
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import DataError
@@ -25,35 +30,51 @@ from galadapt.core.extraction_flags import Flag
 from galadapt.core.files import atomic
 from galadapt.core.log import log
 from galadapt.cutouts.cutouts import cutouts
+from galadapt.cutouts.neighbours import distance
 from galadapt.cutouts.stamps import Stamp
-from galadapt.prediction.detection import detect
+from galadapt.prediction.point_sources import BRIGHT, FEWEST, Cores, stars
+from galadapt.prediction.stamps import Bordered
 from galadapt.sky import Mosaic
 
 #: Side of a star's cutout [px], and samples of the PSF per pixel.
 _SIDE, _SAMPLES = 51, 2
 
-#: Stars have this signal-to-noise ratio, and no detected source within this distance [px].
-_SIGNAL_TO_NOISE, _APART = 50.0, 18.0
+#: How stars are cut out: bad pixels only matter where a PSF is built, and a wide mesh leaves the
+#: wings.
+_CUT = Extraction(
+    background_box=96, neighbours="mask", max_neighbour_fraction=1.0, max_bad_fraction=0.9
+)
 
-#: Flags of the extraction that a star must not have.
-_UNFIT = int(Flag.SATURATED | Flag.BAD_PIXELS | Flag.BLENDED)
+#: FWHM of the Moffat profile that is the unit of widths where no PSF is given [px]: stars from half
+#: to more than twice as wide are found with it.
+_STICK = 4.0
 
-#: Largest difference of a star's ellipticity or ln(size) from the median of all, and the width of
-#: the Gaussian weight that they are measured with [px].
-_UNLIKE, _WEIGHT = 0.06, 3.0
+#: Flags of the extraction that a star must not have for a PSF to be built of it, and the largest
+#: share of neighbours' light.
+_UNFIT, _NEIGHBOURS = int(Flag.SATURATED | Flag.BAD_PIXELS | Flag.BLENDED), 0.3
 
-#: Width in ln(half-light radius) of the ridge of the stars.
-_RIDGE = 0.12
+#: Rounds of stretching, and side of the image of the PSF that is written [samples].
+_ROUNDS, _WRITTEN = 3, 321
+
+#: Radius within which PSFs are compared with stars [FWHM].
+_WITHIN = 4.0
 
 #: Radii of half maximum beyond which only the azimuthal median is kept.
 _WINGS = 4.0
 
-#: Fewest and most stars that a PSF is made of.
-_FEWEST, _MOST = 5, 100
+#: Most pieces of an image that are searched, and most stars that a PSF is made of.
+_PIECES, _MOST = 9, 100
 
 
-def psf_from_stars(mosaic: Mosaic, output: Path) -> tuple[int, float]:
+def psf_from_stars(
+    mosaic: Mosaic, output: Path, given: galsim.GSObject | None = None
+) -> tuple[int, float]:
     """Make the PSF of an open image at its own pixel scale and write it.
+
+    Args:
+        mosaic: The image, in its own pixels.
+        output: FITS file to write; its header holds the number of stars and the method.
+        given: A PSF [arcsec] that may be stretched instead of building one.
 
     Returns:
         Number of stars, and the sampling of the PSF's image [arcsec/px].
@@ -61,93 +82,113 @@ def psf_from_stars(mosaic: Mosaic, output: Path) -> tuple[int, float]:
     Raises:
         DataError: the image has too few stars.
     """
-    extraction = Extraction(max_neighbour_fraction=0.3)
-    places = detect(mosaic, _SIDE + 1, extraction)
-    x, y = mosaic.regrid(places["x"].to_numpy(), places["y"].to_numpy())
-    stamps = _isolated(mosaic, x, y, extraction)
-    radii = np.array([_half_light_radius(stamp) for stamp in stamps])
-    stars = _alike([stamps[k] for k in _ridge(radii)])
-    if len(stars) < _FEWEST:
-        raise DataError(
-            f"{mosaic.path}: only {len(stars)} isolated, unsaturated sources of S/N above "
-            f"{_SIGNAL_TO_NOISE:g} look like stars, {_FEWEST} are needed to make a PSF; give "
-            "one with --psf"
-        )
-    stars = sorted(stars, key=lambda star: -star.signal_to_noise)[:_MOST]
-    image = _built(stars)
-    scale = mosaic.pixel_scale / _SAMPLES
+    found, scale = _stars(mosaic, given), mosaic.pixel_scale
+    cut = _cut(mosaic, found)
+    fit = [one for one in cut if not one.flags & _UNFIT and one.neighbour_fraction < _NEIGHBOURS]
+    made: list[tuple[galsim.GSObject, int, str]] = []
+    if given is not None and len(found):
+        profile, how = _stretched(given, found, cut, scale)
+        made.append((profile, len(found), how))
+    if len(fit) >= FEWEST:
+        image = _built(sorted(fit, key=lambda star: -star.signal_to_noise)[:_MOST])
+        made.append((_profile(image, scale / _SAMPLES), len(fit), "built by EPSFBuilder"))
+    if not made:
+        raise DataError(_too_few(mosaic.path, len(found), len(fit)))
+    differences = [_difference(profile, cut, scale) for profile, _, _ in made]
+    profile, count, how = made[int(np.argmin(differences))]
+    image = profile.drawImage(
+        nx=_WRITTEN, ny=_WRITTEN, scale=scale / _SAMPLES, method="no_pixel", dtype=float
+    ).array
     header = fits.Header()
-    header["PIXSCALE"] = (scale, "arcsec per pixel of this PSF")
-    header["NSTARS"] = (len(stars), "stars of the image it was made of")
+    header["PIXSCALE"] = (scale / _SAMPLES, "arcsec per pixel of this PSF")
+    header["NSTARS"] = (count, "stars of the image it was made of")
+    header["METHOD"] = f"{how}, of {count} stars"
     with atomic(output) as temporary:
         fits.PrimaryHDU(image.astype(np.float32), header).writeto(temporary)
-    log.info(f"{output}: PSF of {len(stars)} stars of {mosaic.path}; look at it before use")
-    return len(stars), scale
+    log.info(
+        f"{output}: PSF of {count} stars of {mosaic.path}, {how}; it differs from them by "
+        f"{min(differences):.0%} of their light; look at it before use"
+    )
+    for (_, _, other), share in zip(made, differences, strict=True):
+        if other != how:
+            log.info(f"{output}: not used: {other}; it differs from the stars by {share:.0%}")
+    return count, scale / _SAMPLES
 
 
-def _isolated(mosaic: Mosaic, x: np.ndarray, y: np.ndarray, extraction: Extraction) -> list[Stamp]:
-    """Cut out the sources that are bright, unsaturated, whole and apart from others."""
-    tree = cKDTree(np.stack([x, y], axis=1))
-    apart = np.array([len(found) == 1 for found in tree.query_ball_point(tree.data, _APART)])
-    wanted = np.flatnonzero(apart)
-    kept: dict[int, Stamp] = {}
-    for rows, judged in cutouts(mosaic, x[wanted], y[wanted], _SIDE + 1, extraction):
-        for row, one in zip(rows, judged, strict=True):
-            if not isinstance(one, Stamp) or one.flags & _UNFIT:
-                continue
-            if one.signal_to_noise > _SIGNAL_TO_NOISE:
-                kept[int(wanted[row])] = one
-    return [kept[row] for row in sorted(kept)]
+def _too_few(path: Path, found: int, fit: int) -> str:
+    if not found:
+        return (
+            f"{path}: no {FEWEST} unsaturated sources of S/N above {BRIGHT:g} are narrow and alike "
+            "as stars are, so no PSF can be made of this image; leave --psf-from-stars out and "
+            "give the PSF with --psf"
+        )
+    return (
+        f"{path}: {fit} of {found} stars are whole and without close neighbours, {FEWEST} are "
+        "needed to build a PSF of them alone; give a PSF of the same instrument and filter too "
+        "(--psf), it is stretched to these stars"
+    )
 
 
-def _half_light_radius(stamp: Stamp) -> float:
-    """Radius of half of the light within 12 px [px]; NaN where there is none."""
-    middle = (len(stamp.pixels) - 1) / 2
-    axis = np.arange(len(stamp.pixels)) - middle
-    distance = np.hypot(axis[:, None] - stamp.y_offset, axis[None, :] - stamp.x_offset)
-    order = np.argsort(distance, axis=None)
-    near = distance.ravel()[order] < 12
-    light = np.cumsum(stamp.pixels.ravel()[order][near].astype(float))
-    if not light[-1] > 0:
-        return float("nan")
-    # The first pixel that reaches half of the light, interpolated in area.
-    place = int(np.argmax(light >= light[-1] / 2))
-    before = light[place - 1] if place else 0.0
-    count = place + (light[-1] / 2 - before) / max(light[place] - before, 1e-30)
-    return float(np.sqrt(count / np.pi))
+def _stars(mosaic: Mosaic, given: galsim.GSObject | None) -> pd.DataFrame:
+    """Stars of an image, from its middle outwards until they are enough."""
+    scale = mosaic.pixel_scale
+    psf = given or galsim.Moffat(beta=3, fwhm=_STICK * scale)
+    pieces: list[pd.DataFrame] = []
+    for piece in islice(Cores(psf, scale).of_image(mosaic), _PIECES):
+        pieces.append(piece)
+        found = stars(pd.concat(pieces, ignore_index=True), bound=given is not None)
+        if len(found) >= _MOST:
+            break
+    return found
 
 
-def _ridge(radii: np.ndarray) -> np.ndarray:
-    """Rows of the stars: the fullest narrow range of radii in the smaller half."""
-    if not np.isfinite(radii).any():
-        return np.zeros(0, int)
-    sizes = np.log(np.where(np.isfinite(radii) & (radii > 0), radii, np.inf))
-    small = sizes[sizes <= np.median(sizes[np.isfinite(sizes)])]
-    counts = [int(((sizes >= low) & (sizes < low + _RIDGE)).sum()) for low in small]
-    low = small[int(np.argmax(counts))]
-    return np.flatnonzero((sizes >= low) & (sizes < low + _RIDGE))
+def _cut(mosaic: Mosaic, found: pd.DataFrame) -> list[Stamp]:
+    """Cut out stars, without their neighbours."""
+    wider = Bordered(mosaic, _SIDE)
+    x, y = (found[axis].to_numpy() + wider.pad for axis in "xy")
+    batches = cutouts(wider, x, y, _SIDE + 1, _CUT)
+    return [one for _, judged in batches for one in judged if isinstance(one, Stamp)]
 
 
-def _alike(stars: list[Stamp]) -> list[Stamp]:
-    """Keep those whose shape is the common one; galaxies of one size differ in theirs."""
-    shapes = np.array([_shape(star) for star in stars]).reshape(-1, 3)
-    if not len(shapes):
-        return []
-    distance = np.abs(shapes - np.median(shapes, axis=0)).max(axis=1)
-    return [star for star, far in zip(stars, distance, strict=True) if far < _UNLIKE]
+def _stretched(
+    psf: galsim.GSObject, found: pd.DataFrame, cut: list[Stamp], scale: float
+) -> tuple[galsim.GSObject, str]:
+    """Give a PSF the width and ellipticity of stars; and what was done."""
+    stretch = 1.0
+    for _ in range(_ROUNDS):
+        size, e1, e2 = found[["core_width", "core_e1", "core_e2"]].median()
+        stretch *= math.exp(size)
+        psf = psf.dilate(math.exp(size)).shear(e1=e1, e2=e2)
+        again = Cores(psf, scale).of_stamps(cut)
+        found = found if again.empty else again
+    return psf, f"the PSF given, stretched by {stretch:.3f} and sheared"
 
 
-def _shape(star: Stamp) -> tuple[float, float, float]:
-    """Gaussian-weighted ellipticity in two components, and ln of the size."""
-    middle = (len(star.pixels) - 1) / 2
-    axis = np.arange(len(star.pixels)) - middle
-    x, y = axis[None, :] - star.x_offset, axis[:, None] - star.y_offset
-    light = star.pixels * np.exp(-(x**2 + y**2) / (2 * _WEIGHT**2))
-    total = float((light * (x**2 + y**2)).sum())
-    if not total > 0:
-        return np.inf, np.inf, np.inf
-    first = float((light * (x**2 - y**2)).sum()) / total
-    return first, float((light * 2 * x * y).sum()) / total, np.log(total / float(light.sum()))
+def _profile(image: np.ndarray, scale: float) -> galsim.GSObject:
+    """Profile of unit flux [arcsec] of a PSF's image that is sampled at `scale`."""
+    sampled = galsim.Image(image, scale=scale)
+    return galsim.InterpolatedImage(sampled, x_interpolant=galsim.Lanczos(15), flux=1.0)
+
+
+def _difference(psf: galsim.GSObject, cut: list[Stamp], scale: float) -> float:
+    """How much a PSF differs from stars, as a share of their light: the median of all."""
+    cores, shares = Cores(psf, scale), []
+    for star in cut:
+        found, size = cores.of_stamps([star]), len(star.pixels)
+        if found.empty:
+            continue
+        x, y = (float(found[axis].iloc[0]) for axis in "xy")
+        offset = x - (size - 1) / 2, y - (size - 1) / 2
+        model = psf.drawImage(
+            nx=size, ny=size, scale=scale, method="no_pixel", offset=offset, dtype=float
+        ).array
+        good = distance(model.shape, (x, y)) < _WITHIN * cores.fwhm
+        if star.bad is not None:
+            good &= ~star.bad
+        light, model = star.pixels[good].astype(float), model[good]
+        flux = float(light @ model / (model @ model))
+        shares.append(float(np.abs(light - flux * model).sum()) / flux)
+    return float(np.median(shares)) if shares else math.inf
 
 
 def _built(stars: list[Stamp]) -> np.ndarray:
@@ -180,11 +221,7 @@ def _smooth_wings(image: np.ndarray) -> np.ndarray:
     edge = _WINGS * np.sqrt(light / np.pi)
     number = np.round(ring).astype(int)
     medians = np.array([np.median(image[number == k]) for k in range(number.max() + 1)])
-    # The corners' last rings have few pixels; a level there is sky that was left.
-    sky = float(np.median(medians[number.max() // 2 : int(min(middle))]))
-    sky = min(sky, 1e-3 * float(image.max()))
-    smooth = np.maximum(medians[number] - sky, 0.0)
-    return np.where(ring > edge, smooth, image - sky)
+    return np.where(ring > edge, np.maximum(medians[number], 0.0), image)
 
 
 @contextlib.contextmanager

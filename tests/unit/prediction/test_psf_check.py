@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,17 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+from galadapt.config.image import FitsPsf
+from galadapt.core.errors import DataError
 from galadapt.general.package import RELEASED, is_general
 from galadapt.prediction.flags import REMEDIES, Flag
 from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.point_sources import Cores
 from galadapt.prediction.predict import predict
-from galadapt.prediction.psf_check import Cores, Verdict, verdict
+from galadapt.prediction.psf_check import Verdict, verdict
+from galadapt.prediction.psf_stars import psf_from_stars
+from galadapt.simulation.psf import fwhm, make_psf
+from galadapt.tasks.galaxies.fitting.check import fit_check
 
 SCALE, RMS, CELL, ROW = 0.2, 0.05, 40, 6
 
@@ -25,9 +32,11 @@ PSF = galsim.Convolve(galsim.Moffat(beta=3.2, fwhm=0.75).shear(g1=0.04), galsim.
 
 @dataclass
 class Pixels:
-    """An open image, as far as `Cores` reads it."""
+    """An open image, as far as it is read here."""
 
     data: np.ndarray
+    pixel_scale: float = SCALE
+    path: Path = Path("image.fits")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,7 +70,8 @@ def image(stars: int, galaxies: int = 16, seed: int = 1) -> tuple[np.ndarray, pd
 
 
 def found(pixels: np.ndarray, width: float) -> Verdict | None:
-    return verdict(Cores(PSF.dilate(width), SCALE).of_image(Pixels(pixels)))
+    cores = Cores(PSF.dilate(width), SCALE)
+    return verdict(cores, next(cores.of_image(Pixels(pixels))))
 
 
 def test_stars_show_a_psf_that_is_too_wide_or_too_narrow() -> None:
@@ -90,6 +100,62 @@ def test_hot_pixels_and_saturated_stars_are_not_stars() -> None:
     clipped = np.minimum(image(stars=8, galaxies=0)[0], 4.0)
     said = found(clipped, 1.0)
     assert said is None or not said.disagrees
+
+
+def made(
+    pixels: np.ndarray, path: Path, given: galsim.GSObject | None
+) -> tuple[galsim.GSObject, str]:
+    """The PSF that is made of an image's stars, and how."""
+    _, sampling = psf_from_stars(Pixels(pixels), path, given)  # type: ignore[arg-type]
+    method = fits.getheader(path)["METHOD"]
+    return make_psf(FitsPsf(path=str(path), pixel_scale=sampling), SCALE), method
+
+
+def displaced(psf: galsim.GSObject) -> float:
+    """Share of the light of a PSF that lies elsewhere than that of the images' PSF."""
+    right, drawn = (
+        one.drawImage(nx=41, ny=41, scale=SCALE, method="no_pixel").array for one in (PSF, psf)
+    )
+    return float(np.abs(drawn - right).sum()) / 2
+
+
+def test_the_stars_that_the_check_finds_make_a_psf(tmp_path: Path) -> None:
+    pixels, _ = image(stars=6)
+    wrong = PSF.dilate(1.3).shear(g1=0.05)
+    said = found(pixels, 1.3)
+    stretched, how = made(pixels, tmp_path / "psf.fits", wrong)
+    assert said is not None and how.endswith(f"of {said.stars} stars") and "stretched by 0.7" in how
+    assert fwhm(stretched, SCALE) == pytest.approx(fwhm(PSF, SCALE), rel=0.01)
+    assert displaced(stretched) < 0.02 < 0.15 < displaced(wrong)
+    built, how = made(pixels, tmp_path / "psf.fits", None)
+    assert how == f"built by EPSFBuilder, of {said.stars} stars"
+    assert displaced(built) < 0.04
+    # A Gaussian as wide has no wings: the stars themselves are better.
+    _, how = made(pixels, tmp_path / "psf.fits", galsim.Gaussian(fwhm=1.0))
+    assert how.startswith("built by EPSFBuilder")
+
+
+def test_three_stars_are_too_few_without_a_psf(tmp_path: Path) -> None:
+    pixels, _ = image(stars=3)
+    with pytest.raises(DataError, match=r"no 4 unsaturated .* leave --psf-from-stars out"):
+        made(pixels, tmp_path / "psf.fits", None)
+    assert not list(tmp_path.iterdir())
+    # Narrower than a PSF that galaxies were seen through, they are no galaxies.
+    stretched, how = made(pixels, tmp_path / "psf.fits", PSF.dilate(1.3))
+    assert how.endswith("of 3 stars") and displaced(stretched) < 0.02
+
+
+def test_stars_are_searched_from_the_middle_outwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("galadapt.prediction.point_sources._PIECE", 2 * CELL)
+    pixels, places = image(stars=6, galaxies=0)
+    pieces = list(Cores(PSF, SCALE).of_image(Pixels(pixels)))
+    assert len(pieces) == 9
+    middle = pieces[0][["x", "y"]].to_numpy()
+    assert len(middle) and ((middle > 2 * CELL) & (middle < 4 * CELL)).all()
+    seen = pd.concat(pieces)
+    assert len(seen) == 6
+    for x, y in places[["x", "y"]].to_numpy():
+        assert np.hypot(seen["x"] - x, seen["y"] - y).min() < 0.1
 
 
 def test_an_image_without_sources_is_no_error() -> None:
@@ -124,4 +190,14 @@ def test_a_wrong_psf_is_told_and_flagged(tmp_path: Path, capfd: pytest.CaptureFi
         assert raised.all()
         assert "5 point sources" in sentence and "--psf-from-stars" in sentence
         assert "too wide" in page.read_text() and "too wide" in capfd.readouterr().err
+        # The remedy that is named ends the disagreement.
+        again = dataclasses.replace(inputs, psf_from_stars=tmp_path / "made.fits")
+        table = predict(RELEASED, again, tmp_path / "out.fits", fast=True, report=page)
+        assert not (table["flags"] & int(Flag.PSF_DISAGREES)).any()
+        header = fits.getheader(tmp_path / "out.fits", 1)
+        assert "stretched by 0.769 and sheared, of 5 stars" in header["GA_PSF"]
+        assert "of 5 stars" in page.read_text() and "made.fits: PSF of 5" in capfd.readouterr().err
+        report = fit_check(RELEASED, inputs, tmp_path / "fits.csv", sample=2)
+        assert report.attrs["verdict"].startswith("Verdict: none with this PSF")
+        assert "5 point sources" in report.attrs["verdict"]
     assert "--psf-from-stars" in REMEDIES[Flag.PSF_DISAGREES]

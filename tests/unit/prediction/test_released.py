@@ -150,7 +150,7 @@ def test_without_a_psf_the_command_tells_how_to_make_one(folder: Path, tmp_path:
         predict(RELEASED, inputs(folder, psf=None), tmp_path / "out.csv")
     # The image has galaxies only.
     made = inputs(folder, psf=None, psf_from_stars=tmp_path / "psf.fits")
-    with pytest.raises(DataError, match="5 are needed to make a PSF"):
+    with pytest.raises(DataError, match="no 4 unsaturated sources"):
         predict(RELEASED, made, tmp_path / "out.csv")
     assert not list(tmp_path.iterdir())
 

@@ -20,12 +20,14 @@ from galadapt.core.files import split_extension, write_csv, write_text
 from galadapt.core.log import log
 from galadapt.cutouts.cutouts import cutouts
 from galadapt.cutouts.stamps import Stamp
-from galadapt.prediction.any_image import ImageFacts, facts_of
+from galadapt.prediction.any_image import ImageFacts, facts_of, psf_of
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.detection import detect
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.inputs import Inputs, with_stars
 from galadapt.prediction.package import FAINT_MARGIN
+from galadapt.prediction.point_sources import Cores
+from galadapt.prediction.psf_check import verdict
 from galadapt.simulation.noise import correlation
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.simulation.renderers import make_renderer
@@ -69,7 +71,8 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
     """Measure an image and write the experiment that trains networks for it.
 
     Args:
-        inputs: One image with its maps, and its PSF; a catalogue, or sources are detected.
+        inputs: One image with its maps, and its PSF, or stars to make it of; a catalogue, or
+            sources are detected.
         output: YAML of what differs from config/config.yaml. Without a catalogue, the detected
             objects are written beside it as ``<name>_objects.csv``.
         name: Of the experiment; None: the output's.
@@ -81,28 +84,48 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
     problems = unwritable(output, (".yaml", ".yml"))
     if len(inputs.images) != 1:
         problems.append("--images: give one image, typical of what is to be measured")
-    if inputs.psf is None:
-        problems.append("--psf: give the PSF of the image; networks are trained for it")
+    if inputs.psf is None and inputs.psf_from_stars is None:
+        problems.append(
+            "--psf: give the PSF of the image, networks are trained for it; or let it be made of "
+            "stars (--psf-from-stars psf.fits)"
+        )
     check_arguments(inputs, [output], problems)
-    assert inputs.psf is not None
+    inputs = with_stars(inputs)
     maps: dict[str, Any] = {kind: paths[0] for kind, paths in inputs.maps.items() if paths}
     path = inputs.images[0]
     with open_mosaic(path, **inputs.options, **maps) as mosaic:
         if mosaic.zero_point is None:
             raise ConfigError(f"{path}: no zero point in the header; give --zero-point")
         facts = facts_of(mosaic)
-        sampling = inputs.psf_pixel_scale or round(facts.pixel_scale, 6)
-        psf = FitsPsf(path=str(inputs.psf.resolve()), hdu=inputs.psf_hdu or 0, pixel_scale=sampling)
+        psf = _psf(inputs, facts)
         objects, catalogue = _objects(inputs, mosaic, output)
         found = _measured(mosaic, facts, psf, *locate(objects, mosaic))
+        doubts = _doubts(mosaic, psf)
     stem = name or output.stem
     experiment = _experiment(found, inputs, psf, catalogue, stem, maps)
     text = yaml.safe_dump(experiment, sort_keys=False, default_flow_style=None, width=96)
-    write_text(output, _header(found, experiment, path, output) + text)
-    for line in _sentences(found):
+    sentences = [*_sentences(found), *doubts]
+    write_text(output, _header(found, sentences, experiment, path, output) + text)
+    for line in sentences:
         log.info(f"{path}: {line}")
     log.info(f"{output}: written; {_cost(found, experiment)}")
     return found
+
+
+def _psf(inputs: Inputs, facts: ImageFacts) -> FitsPsf:
+    assert inputs.psf is not None
+    sampling, scale = inputs.psf_pixel_scale, round(facts.pixel_scale, 6)
+    psf = psf_of(inputs.psf.resolve(), sampling, scale, inputs.psf_hdu)
+    assert psf is not None
+    return psf
+
+
+def _doubts(mosaic: Mosaic, psf: FitsPsf) -> list[str]:
+    """A sentence if the image's stars have not the width of the PSF."""
+    scale = float(mosaic.pixel_scale)
+    cores = Cores(make_psf(psf, max(scale, psf.pixel_scale)), scale)
+    found = verdict(cores, next(cores.of_image(mosaic)))
+    return [found.sentence()] if found is not None and found.disagrees else []
 
 
 def _objects(inputs: Inputs, mosaic: Mosaic, output: Path) -> tuple[pd.DataFrame, Path]:
@@ -334,12 +357,18 @@ def _cost(found: Found, experiment: Mapping[str, Any]) -> str:
     )
 
 
-def _header(found: Found, experiment: Mapping[str, Any], path: Path, output: Path) -> str:
+def _header(
+    found: Found,
+    sentences: list[str],
+    experiment: Mapping[str, Any],
+    path: Path,
+    output: Path,
+) -> str:
     lines = [
         f"Experiment for images like {path.name}, by `galadapt configure`. What differs from",
         "config/config.yaml; look at the ranges before the training.",
         "",
-        *_sentences(found),
+        *sentences,
         f"Cost: {_cost(found, experiment)}.",
         "",
         f"  galadapt check config/config.yaml {output}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from galadapt.config.simulation import Noise
 from galadapt.core.errors import ConfigError
 from galadapt.prediction.inputs import Inputs
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
-from galadapt.simulation.psf import make_psf
+from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.surveys.field import tangent_wcs
 from galadapt.tasks.galaxies.configure import configure
@@ -55,6 +56,27 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     drawn = psf.drawImage(nx=41, ny=41, scale=0.06, method="no_pixel").array
     fits.PrimaryHDU(drawn).writeto(folder / "psf.fits")
     return {"image": folder / "drz.fits", "psf": folder / "psf.fits"}
+
+
+def test_a_psf_that_is_not_the_images_is_doubted(image, tmp_path, capfd):
+    pixels, header = fits.getdata(image["image"], header=True)
+    psf = make_psf(GaussianPsf(fwhm=0.18), 0.06)
+    for number in range(5):
+        place = np.s_[88 + 98 * number : 110 + 98 * number, 88:110]
+        pixels[place] += 40 * psf.drawImage(nx=22, ny=22, scale=0.06, method="no_pixel").array
+    drawn = psf.dilate(1.3).drawImage(nx=61, ny=61, scale=0.06, method="no_pixel").array
+    fits.writeto(tmp_path / "drz.fits", pixels, header)
+    fits.writeto(tmp_path / "psf.fits", drawn)
+    inputs = Inputs(images=[tmp_path / "drz.fits"], psf=tmp_path / "psf.fits")
+    sentence = "the PSF is too wide for this image: 5 point sources"
+    configure(inputs, tmp_path / "one.yaml")
+    assert sentence in (tmp_path / "one.yaml").read_text()
+    assert sentence in capfd.readouterr().err
+    right = dataclasses.replace(inputs, psf_from_stars=tmp_path / "made.fits")
+    found = configure(right, tmp_path / "two.yaml")
+    assert sentence not in (tmp_path / "two.yaml").read_text()
+    assert found.psf_fwhm == pytest.approx(fwhm(psf, 0.06), rel=0.02)
+    assert load(DEFAULT, tmp_path / "two.yaml").psf.path == str(tmp_path / "made.fits")
 
 
 def test_what_the_image_shows_is_what_is_trained_for(image, tmp_path):

@@ -20,6 +20,7 @@ from galadapt.plots.style import axis_range, drawing, empty, without_values
 from galadapt.prediction.arguments import check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import measured, write_recalibration
 from galadapt.prediction.runner import runner_of
 from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
@@ -85,6 +86,7 @@ def fit_check(
             outputs.append(path)
     check_arguments(inputs, outputs, problems)
     prepared = prepare(model, inputs)
+    doubts = list(disagreeing(prepared).values())
     package, record = prepared.package, prepared.package.record
     rows = np.sort(generator(seed, _SAMPLE).permutation(len(prepared.objects))[:sample])
     stamps = prepared.stamps(rows)
@@ -128,6 +130,9 @@ def fit_check(
         write_recalibration(recalibrate, found_factors)
         log.info(f"{recalibrate}: give it to `galadapt predict` as --recalibration")
     report.attrs["verdict"] = verdict(report, record.parameters, level)
+    if doubts:
+        # Networks and fits share the PSF: with a wrong one they may agree, and both are wrong.
+        report.attrs["verdict"] = f"Verdict: none with this PSF. {doubts[0]}."
     log.info(report.attrs["verdict"])
     return report
 
