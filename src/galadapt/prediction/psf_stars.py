@@ -59,6 +59,9 @@ _ROUNDS, _WRITTEN = 3, 321
 #: Radius within which PSFs are compared with stars [FWHM].
 _WITHIN = 4.0
 
+#: Stars that a built PSF is compared with, at most, and parts of them that are left out in turn.
+_JUDGES, _PARTS = 16, 4
+
 #: Radii of half maximum beyond which only the azimuthal median is kept.
 _WINGS = 4.0
 
@@ -85,17 +88,19 @@ def psf_from_stars(
     found, scale = _stars(mosaic, given), mosaic.pixel_scale
     cut = _cut(mosaic, found)
     fit = [one for one in cut if not one.flags & _UNFIT and one.neighbour_fraction < _NEIGHBOURS]
-    made: list[tuple[galsim.GSObject, int, str]] = []
+    fit = sorted(fit, key=lambda star: -star.signal_to_noise)[:_MOST]
+    #: PSF, number of stars, how it was made, and how much it differs from stars.
+    made: list[tuple[galsim.GSObject, int, str, float]] = []
     if given is not None and len(found):
         profile, how = _stretched(given, found, cut, scale)
-        made.append((profile, len(found), how))
+        made.append((profile, len(found), how, _difference(profile, cut, scale)))
     if len(fit) >= FEWEST:
-        image = _built(sorted(fit, key=lambda star: -star.signal_to_noise)[:_MOST])
-        made.append((_profile(image, scale / _SAMPLES), len(fit), "built by EPSFBuilder"))
+        profile = _built(fit, scale)
+        difference = _apart(fit[:_JUDGES], scale) if made else _difference(profile, fit, scale)
+        made.append((profile, len(fit), "built by EPSFBuilder", difference))
     if not made:
         raise DataError(_too_few(mosaic.path, len(found), len(fit)))
-    differences = [_difference(profile, cut, scale) for profile, _, _ in made]
-    profile, count, how = made[int(np.argmin(differences))]
+    profile, count, how, difference = min(made, key=lambda one: one[3])
     image = profile.drawImage(
         nx=_WRITTEN, ny=_WRITTEN, scale=scale / _SAMPLES, method="no_pixel", dtype=float
     ).array
@@ -107,9 +112,9 @@ def psf_from_stars(
         fits.PrimaryHDU(image.astype(np.float32), header).writeto(temporary)
     log.info(
         f"{output}: PSF of {count} stars of {mosaic.path}, {how}; it differs from them by "
-        f"{min(differences):.0%} of their light; look at it before use"
+        f"{difference:.0%} of their light; look at it before use"
     )
-    for (_, _, other), share in zip(made, differences, strict=True):
+    for _, _, other, share in made:
         if other != how:
             log.info(f"{output}: not used: {other}; it differs from the stars by {share:.0%}")
     return count, scale / _SAMPLES
@@ -164,10 +169,16 @@ def _stretched(
     return psf, f"the PSF given, stretched by {stretch:.3f} and sheared"
 
 
-def _profile(image: np.ndarray, scale: float) -> galsim.GSObject:
-    """Profile of unit flux [arcsec] of a PSF's image that is sampled at `scale`."""
-    sampled = galsim.Image(image, scale=scale)
-    return galsim.InterpolatedImage(sampled, x_interpolant=galsim.Lanczos(15), flux=1.0)
+def _apart(fit: list[Stamp], scale: float) -> float:
+    """How much built PSFs differ from stars that they were not built of.
+
+    Of few stars a PSF has their noise, which a stretched one has not.
+    """
+    shares = []
+    for part in range(_PARTS):
+        others = [one for number, one in enumerate(fit) if number % _PARTS != part]
+        shares.append(_difference(_built(others, scale), fit[part::_PARTS], scale))
+    return float(np.mean(shares))
 
 
 def _difference(psf: galsim.GSObject, cut: list[Stamp], scale: float) -> float:
@@ -191,8 +202,8 @@ def _difference(psf: galsim.GSObject, cut: list[Stamp], scale: float) -> float:
     return float(np.median(shares)) if shares else math.inf
 
 
-def _built(stars: list[Stamp]) -> np.ndarray:
-    """Combine stars to an effective PSF of sum 1, `_SAMPLES` samples per pixel."""
+def _built(stars: list[Stamp], scale: float) -> galsim.GSObject:
+    """Combine stars to an effective PSF [arcsec], sampled `_SAMPLES` times per pixel."""
     size = len(stars[0].pixels)
     strip = np.concatenate([star.pixels for star in stars], axis=1).astype(float)
     middle = (size - 1) / 2
@@ -209,7 +220,8 @@ def _built(stars: list[Stamp]) -> np.ndarray:
         built = builder(found)
     epsf = built[0] if isinstance(built, tuple) else built.epsf
     image = _smooth_wings(np.asarray(epsf.data, float))
-    return image / image.sum()
+    sampled = galsim.Image(image, scale=scale / _SAMPLES)
+    return galsim.InterpolatedImage(sampled, x_interpolant=galsim.Lanczos(15), flux=1.0)
 
 
 def _smooth_wings(image: np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ def test_a_zero_point_moves_magnitudes_and_nothing_else(folder: Path, tmp_path: 
 
 
 def test_without_a_psf_the_command_tells_how_to_make_one(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--psf-from-stars psf\.fits"):
+    with pytest.raises(ConfigError, match=r"at least 4 stars of the image: give --psf-from-stars"):
         predict(RELEASED, inputs(folder, psf=None), tmp_path / "out.csv")
     # The image has galaxies only.
     made = inputs(folder, psf=None, psf_from_stars=tmp_path / "psf.fits")
