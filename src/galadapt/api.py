@@ -153,13 +153,14 @@ def measure(
 
     Returns:
         One row per object, in the order of the catalogue, with units, errors (``<name>_err``),
-        ``flags`` and ``reason``; provenance and the meaning of the flags in ``meta``.
+        ``flags`` and ``reason``; provenance and the meaning of the flags in ``meta``. Values have
+        all their digits; astropy prints, and writes as text, six of them, three of errors.
 
     Raises:
         GaladaptError: something given is missing, broken, contradicting or unfit; the message
             names it and the remedy.
     """
-    from galadapt.prediction.catalogue import as_table
+    from galadapt.prediction.catalogue import as_table, for_reading
     from galadapt.prediction.fetched import locate
     from galadapt.prediction.inputs import Inputs
     from galadapt.prediction.predict import predict
@@ -212,7 +213,7 @@ def measure(
             recalibration=_path(recalibration),
         )
         notes = {str(name): value for name, value in measured.attrs.items()}
-        return as_table(measured, meta=notes)
+        return for_reading(as_table(measured, meta=notes))
 
 
 @_in_python(model="package")

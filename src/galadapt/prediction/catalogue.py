@@ -308,6 +308,16 @@ def as_table(
     return made
 
 
+def for_reading(table: Table) -> Table:
+    """Have astropy print the digits that mean something, in place; values stay what they are."""
+    for name in table.colnames:
+        if table[name].dtype.kind == "f":
+            place = name in ("x", "y", "x_centre", "y_centre")
+            digits = ".7f" if name in ("ra", "dec") else ".3f" if place else ".6g"
+            table[name].info.format = ".3g" if name.endswith("_err") else digits
+    return table
+
+
 def _fits(table: Table, notes: Mapping[str, str]) -> fits.HDUList:
     hdu = fits.table_to_hdu(table)
     hdu.name = "GALADAPT"

@@ -168,10 +168,21 @@ def card(name: str, record: GeneralRecord) -> str:
         if table.empty:
             continue
         whole = table["ln_flux_high"] - table["ln_flux_low"]
-        table = table[whole == whole.max()].drop(columns=["ln_flux_low", "ln_flux_high"])
-        lines += [title, *_aligned(table.astype(str)), ""]
+        lines += [title, *_aligned(_scores(table[whole == whole.max()])), ""]
     lines.append("NMAD: magnitude [mag], radius relative, index in dex, ellipticity absolute.")
     return "\n".join(lines)
+
+
+def _scores(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the package for any image as text, with as many digits as mean something."""
+    shown = pd.DataFrame({"galaxies of": rows["kind"], "number": rows["n"].map("{:,}".format)})
+    quantities = rows["quantity"].map(lambda name: name.replace("_", " "))
+    shown.insert(1, "quantity", quantities)
+    for head, column in (("R²", "r2"), ("bias", "bias"), ("NMAD", "nmad")):
+        shown[head] = rows[column].map(_number)
+    for level in ("68", "95"):
+        shown[f"in {level} % errors"] = rows[f"cover{level}"].map(lambda share: _percent(share, 1))
+    return shown
 
 
 def _listed(name: str, facts: dict[str, str]) -> list[str]:

@@ -39,6 +39,10 @@ SECTIONS = ("best", "fails", "errors", "features", "data")
 #: Longest table that is shown whole.
 _MAX_ROWS = 60
 
+#: Fewest epochs of any network, and simulated stamps, from which on results may mean something:
+#: those of the experiments in config/ are 5 and 2,000, of the tests' at most 2 and 128.
+_EPOCHS, _STAMPS = 4, 500
+
 
 #: A PNG and its caption. A CSV of the same name beside it holds what it shows.
 Picture = tuple[Path, str]
@@ -85,6 +89,8 @@ def build_report(
         trim=True,
         style=Markup(style),
         facts=_facts(configuration, words),
+        warning=_meaningless(configuration),
+        methods=_methods(configuration),
         # Fragments were escaped by the stages that wrote them.
         comparison=Markup(_text(comparison_html)),
         sections={name: _inlined(pictures.get(name, ())) for name in SECTIONS},
@@ -145,13 +151,10 @@ def _failures(
     found = failures(runs, survey, pixel_scale)
     if found is None:
         return None
-    parts = found.parts.copy()
-    for name in parts.select_dtypes("float"):
-        parts[name] = parts[name].map(number)
     return {
         "method": found.method,
         "sentences": found.sentences,
-        "parts": _rows(parts),
+        "parts": _rows(found.parts),
         "shared": _rows(found.shared) if len(found.shared) else None,
     }
 
@@ -165,7 +168,9 @@ def _simulations(configuration: Mapping[str, Any]) -> dict[str, str]:
 
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
     """Give a table's head and its first rows as text."""
-    shown = table.head(_MAX_ROWS)
+    shown = table.head(_MAX_ROWS).copy()
+    for name in shown.select_dtypes("float"):
+        shown[name] = shown[name].map(number)
     return {
         "head": [str(name).replace("_", " ") for name in table.columns],
         "body": shown.astype(str).to_numpy().tolist(),
@@ -296,10 +301,45 @@ def _facts(configuration: Mapping[str, Any], words: Words) -> list[tuple[str, st
         ("Preset", str(configuration.get("preset", "unnamed"))),
         *words.facts(configuration),
         ("Variants", listed("variants")),
-        ("Methods", listed("methods")),
         ("Training seeds", listed("seeds")),
         ("Seed of the data", str(configuration.get("seed", "unknown"))),
     ]
+
+
+def _methods(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name the methods, and what the settings say about each."""
+    settings = configuration.get("method_settings") or {}
+    return [
+        (str(name), str(settings.get(name, {}).get("description") or ""))
+        for name in configuration.get("methods") or []
+    ]
+
+
+def _meaningless(configuration: Mapping[str, Any]) -> str:
+    """State that the results mean nothing where the settings allow no network to learn; or ""."""
+    settings = configuration.get("method_settings") or {}
+    trained = [
+        one["epochs"]
+        for one in (settings.get(name, {}) for name in configuration.get("methods") or [])
+        if (one.get("learner") or {}).get("kind") != "sklearn" and "epochs" in one
+    ]
+    stamps = [
+        section["n_train"]
+        for section in (configuration.get(name) or {} for name in ("simulation", "simulated"))
+        if section.get("n_train")
+    ]
+    reasons = []
+    if trained and max(trained) < _EPOCHS:
+        epochs = f"{max(trained)} epoch{'s' if max(trained) > 1 else ''}"
+        reasons.append(f"no network was trained for more than {epochs}")
+    if stamps and max(stamps) < _STAMPS:
+        reasons.append(f"{max(stamps)} simulated stamps were there to learn from")
+    if not reasons:
+        return ""
+    return (
+        f"The results on this page mean nothing: {' and '.join(reasons)}. They show that "
+        "everything runs, not which method is best; the sentences below are not to be believed."
+    )
 
 
 def _run_row(folder: Path, simulations: Mapping[str, str]) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import galadapt
 from galadapt.cli import main, workflow
 from galadapt.cli.downloads import DEFAULTS
 from galadapt.config.machine import Downloads
@@ -199,3 +201,11 @@ def test_a_notebooks_way_to_draw_is_not_used():
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_card_prints_digits_that_mean_something(capsys):
+    assert main(["models", "show", str(Path(galadapt.__file__).parent / "released")]) == 0
+    printed = capsys.readouterr().out
+    table = printed[printed.index("galaxies of") :]
+    assert "single       effective radius" in table
+    assert not re.findall(r"\d\.\d{4,}", table)

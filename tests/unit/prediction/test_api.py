@@ -44,6 +44,17 @@ def test_a_measurement_is_a_table_with_units_errors_flags_and_provenance(from_fi
     assert any("not measured" in str(value) for value in from_files.meta.values())
 
 
+def test_tables_are_printed_with_digits_that_mean_something(from_files):
+    names = ["id", "ra", "x", "magnitude", "magnitude_err", "chi2"]
+    lines = from_files[names].pformat(show_unit=False)[2:]
+    assert len(lines) == len(from_files)
+    for line in lines:
+        for word in line.split():
+            assert word == "nan" or len(word.replace(".", "").lstrip("-0")) <= 10, line
+    magnitude = from_files["magnitude"][np.isfinite(from_files["magnitude"])]
+    assert (np.abs(magnitude - np.round(magnitude, 4)) > 1e-7).any()
+
+
 def test_the_command_line_writes_the_same_numbers(from_files, package, sky, tmp_path):
     out = tmp_path / "out.fits"
     words = ["predict", "--model", str(package), "--images", str(sky["image"])]

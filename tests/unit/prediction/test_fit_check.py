@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,12 +83,56 @@ def compared(faint_offset: float = 0.0, count: int = 200) -> pd.DataFrame:
 
 def test_the_verdict_names_what_not_to_use():
     good = verdict(compare(compared(), PARAMETERS, 200), PARAMETERS)
-    assert good.startswith("Verdict: networks and fits agree")
+    assert good.startswith("Verdict from 200 fits: networks and fits agree")
     bad = verdict(compare(compared(1.5), PARAMETERS, 200), PARAMETERS)
-    assert bad.startswith("Verdict: do not use Sérsic index below 21.5 mag here")
+    assert bad.startswith("Verdict from 200 fits: do not use Sérsic index below 21.5 mag here")
     assert "magnitude below" not in bad
     few = compared(count=5)
     assert "too few" in verdict(compare(few, PARAMETERS, 5), PARAMETERS)
+
+
+@pytest.mark.parametrize("count", [8, 20, 49, 50])
+def test_few_fits_give_no_firm_verdict(count):
+    good = verdict(compare(compared(count=count), PARAMETERS, count), PARAMETERS)
+    bad = verdict(compare(compared(3.0, count=count), PARAMETERS, count), PARAMETERS)
+    firm = count >= 50
+    assert good.startswith("Verdict from" if firm else f"Tentative verdict from {count} fits (a f")
+    assert ("do not use" in bad, "perhaps Sérsic index" in bad) == (firm, not firm)
+
+
+def test_shares_have_binomial_uncertainties():
+    """As many repetitions scatter."""
+    rng = np.random.default_rng(2)
+    for count in (10, 40):
+        found = []
+        for _ in range(400):
+            table = compared(count=count)
+            table["magnitude"] = table["magnitude_fitted"] + 0.2 * rng.standard_normal(count)
+            found.append(compare(table, ["magnitude"], count).iloc[0])
+        shares = pd.DataFrame(found)
+        scatter = shares["within_error"].std()
+        assert shares["within_error_err"].mean() == pytest.approx(scatter, rel=0.12)
+    row = compare(compared(count=10).assign(magnitude=0.0), ["magnitude"], 10).iloc[0]
+    assert (row["within_error"], round(row["within_error_err"], 2)) == (0, 0.09)
+    said = verdict(compare(compared(count=100), PARAMETERS, 100), PARAMETERS)
+    assert re.search(
+        r"of 68 % expected: magnitude \d\d ± [45] %, effective radius \d\d ± [45] %", said
+    )
+
+
+def test_agreement_is_not_doubted_by_chance():
+    """Of truly agreeing networks, few samples of any size are called in doubt."""
+    rng = np.random.default_rng(3)
+    for count in (8, 20, 60):
+        wrong = 0
+        for _ in range(60):
+            table = compared(count=count)
+            for name in PARAMETERS:
+                noise = 0.2 * rng.standard_normal(count)
+                table[name] = table[f"{name}_fitted"] + noise
+            said = verdict(compare(table, PARAMETERS, count), PARAMETERS)
+            wrong += "do not use" in said or "perhaps" in said
+        assert wrong <= 8
 
 
 def test_recalibration_enlarges_what_is_too_small_and_nothing_else(package, sets, tmp_path):

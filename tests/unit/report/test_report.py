@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from comparing import compared
@@ -11,7 +12,8 @@ from metric_rows import value
 
 from galadapt.core.errors import DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.report.build import build_report
+from galadapt.report.build import _meaningless, build_report
+from galadapt.tasks.reading import load
 from galadapt.tasks.registry import task
 
 PIXEL = base64.b64decode(
@@ -139,6 +141,62 @@ def test_the_page_says_what_was_run_and_what_came_out(inputs):
     assert "Recommended: seed_disagreement." in text
     # Bins of magnitude stay in the package.
     assert "11.1 %" not in text
+
+
+def settings_of(**methods) -> dict:
+    return {**CONFIGURATION, "methods": list(methods), "method_settings": methods}
+
+
+KERAS = {"learner": {"kind": "keras"}, "simulation": None, "starts_from": None}
+SKLEARN = {**KERAS, "learner": {"kind": "sklearn"}, "epochs": 100}
+
+
+def test_every_method_is_described_beside_the_tables(inputs):
+    inputs["configuration"] = settings_of(
+        baseline={**KERAS, "description": "simulations <alone>"}, transfer=KERAS
+    )
+    build_report(**inputs)
+    page = Page(inputs["output"].read_text())
+    text = " ".join(page.text.split())
+    assert "baseline simulations <alone> transfer (no description in the settings)" in text
+    assert text.index("simulations <alone>") > text.index("Which method is best")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        (settings_of(a={**KERAS, "epochs": 30}, b={**KERAS, "epochs": 2}), None),
+        (settings_of(a={**KERAS, "epochs": 4}), None),
+        (settings_of(a={**KERAS, "epochs": 2}), "no network was trained for more than 2 epochs"),
+        (settings_of(a={**KERAS, "epochs": 1}, b=SKLEARN), "for more than 1 epoch. They"),
+        (settings_of(a=SKLEARN), None),
+        ({"simulation": {"n_train": 128}}, "128 simulated stamps were there to learn from"),
+        ({"simulation": None, "simulated": {"n_train": 96}}, "96 simulated stamps"),
+    ],
+)
+def test_results_that_mean_nothing_are_called_so(inputs, changes, said):
+    """By the settings, whatever the preset is called."""
+    found = _meaningless({**CONFIGURATION, **changes})
+    assert bool(found) is (said is not None)
+    assert said is None or (said in found and found.startswith("The results on this page mean"))
+
+
+def test_the_page_begins_with_that(inputs):
+    inputs["configuration"] = settings_of(baseline={**KERAS, "epochs": 2})
+    build_report(**inputs)
+    text = " ".join(Page(inputs["output"].read_text()).text.split())
+    assert text.index("results on this page mean nothing") < text.index("Training seeds")
+
+
+def test_which_presets_mean_nothing(inputs):
+    """Those of the tests, and no other."""
+    config = Path(__file__).parents[3] / "config"
+    of_task = {"stars": "stars.yaml", "screening": "screening.yaml", "votes": "votes.yaml"}
+    for preset in sorted((config / "presets").glob("*.yaml")):
+        base = of_task.get(preset.stem.split("_")[0], "config.yaml")
+        dumped = load(config / base, preset).model_dump(mode="json")
+        assert bool(_meaningless(dumped)) == preset.stem.endswith("smoke"), preset.stem
 
 
 def test_equal_results_give_equal_bytes_whatever_the_hour(inputs):

@@ -31,8 +31,11 @@ _SAMPLE = 0x0F17
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
 
-#: Fewest fits for a verdict, and the median difference that is too large, in expected errors.
-_ENOUGH, _BIASED = 8, 1.5
+#: Fewest fits for a verdict, and for a firm one: shares inside the errors are then known to 7 %.
+_ENOUGH, _FIRM = 8, 50
+
+#: Median difference that is too large, in expected errors, where chance allows less.
+_BIASED = 1.5
 
 
 def fit_check(
@@ -56,8 +59,9 @@ def fit_check(
         inputs: What to measure; without a PSF the training's is used.
         output: CSV to write, one row per magnitude bin (of equal numbers) and parameter, the first
             for all: magnitude_low, magnitude_high, parameter, unit, sampled, measured, fitted,
-            failed, median_difference, nmad, outliers (share), expected_error (median `_err`) and
-            within_error (share). Beside it ``<name>_objects.csv``, one row per object.
+            failed, median_difference, nmad, outliers (share), expected_error (median `_err`),
+            within_error (share) and its binomial uncertainty within_error_err. Beside it
+            ``<name>_objects.csv``, one row per object.
         sample: Objects to compare.
         level: Coverage of the network's errors.
         plot: PNG of predicted against fitted values.
@@ -138,10 +142,12 @@ def fit_check(
 
 
 def verdict(report: pd.DataFrame, parameters: Sequence[str], level: float = 0.68) -> str:
-    """What a comparison means, in one sentence: which parameter not to use below which magnitude.
+    """What a comparison means, in words: which parameter not to use below which magnitude.
 
     A parameter is in doubt in a bin of magnitude if fewer fits lie within its errors than `level`
-    by three times what chance allows, or if its median differs by more than the expected error.
+    by three times what chance allows, or if its median differs by more than 1.5 expected errors
+    and three times what chance allows. Below `_FIRM` fits the verdict is called tentative. How many
+    fits lie within the errors follows, with the binomial uncertainty.
     """
     doubts: list[str] = []
     fitted = int(report["fitted"].iloc[0])
@@ -173,22 +179,49 @@ def verdict(report: pd.DataFrame, parameters: Sequence[str], level: float = 0.68
                 for row in rows[bad].to_dict("records")
             )
             doubts.append(f"{words} at {spans} mag")
+    firm = fitted >= _FIRM
+    whole = report[report["magnitude_low"].isna()]
+    shares = ", ".join(
+        f"{QUANTITIES[str(row['parameter'])].label} {100 * row['within_error']:.0f} "
+        f"± {100 * row['within_error_err']:.0f} %"
+        for row in whole.to_dict("records")
+    )
+    counted = f"Within the errors lie, of {100 * level:.0f} % expected: {shares} (± binomial)."
+    if not firm:
+        start = f"Tentative verdict from {fitted} fits (a firm one needs {_FIRM}; raise --sample):"
+        said = (
+            f"perhaps {'; '.join(doubts)} cannot be used here, unless the errors are enlarged "
+            "(--recalibrate)."
+            if doubts
+            else "no disagreement of networks and fits was found, but a small one would not be "
+            "seen."
+        )
+        return f"{start} {said} {counted}"
     if not doubts:
         return (
-            "Verdict: networks and fits agree within the errors, in every parameter and at every "
-            "magnitude that was compared."
+            f"Verdict from {fitted} fits: networks and fits agree within the errors, in every "
+            f"parameter and at every magnitude that was compared. {counted}"
         )
     return (
-        f"Verdict: do not use {'; '.join(doubts)} here, unless the errors are enlarged "
-        "(--recalibrate)."
+        f"Verdict from {fitted} fits: do not use {'; '.join(doubts)} here, unless the errors are "
+        f"enlarged (--recalibrate). {counted}"
     )
 
 
 def _in_doubt(row: Mapping[Any, Any], level: float) -> bool:
     count = max(int(row["fitted"]), 1)
     chance = np.sqrt(level * (1 - level) / count)
-    apart = abs(row["median_difference"]) > _BIASED * max(row["expected_error"], 1e-9)
+    # The median of n normal errors scatters by 1.25 of them over the root of n.
+    apart = abs(row["median_difference"]) > max(_BIASED, 3 * 1.25 / np.sqrt(count)) * max(
+        row["expected_error"], 1e-9
+    )
     return bool(row["within_error"] < level - 3 * chance or apart)
+
+
+def _uncertainty(successes: int, count: int) -> float:
+    """Binomial uncertainty of a share; Laplace's estimate of it leaves some at 0 and 1."""
+    share = (successes + 1) / (count + 2)
+    return float(np.sqrt(share * (1 - share) / max(count, 1)))
 
 
 def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
@@ -228,6 +261,7 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
                     "outliers": found["outlier_fraction"],
                     "expected_error": expected.median(),
                     "within_error": within.mean(),
+                    "within_error_err": _uncertainty(int(within.sum()), len(within)),
                 }
             )
     return pd.DataFrame(rows)
