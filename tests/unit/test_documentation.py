@@ -135,7 +135,7 @@ def assert_python(tree: ast.AST) -> None:
             inspect.signature(called).bind(*node.args, **keywords)
 
 
-EXPERIMENTS = [
+SETTINGS = [
     pytest.param(text, id=f"{page.stem}-{number}")
     for page in PAGES
     for number, (language, text) in enumerate(blocks(page))
@@ -143,11 +143,16 @@ EXPERIMENTS = [
 ]
 
 
-@pytest.mark.parametrize("text", EXPERIMENTS)
-def test_an_experiment_of_the_pages_is_valid(text, tmp_path, monkeypatch):
+@pytest.mark.parametrize("text", SETTINGS)
+def test_settings_of_the_pages_are_valid(text, tmp_path, monkeypatch):
+    from galadapt.config.general import General
+    from galadapt.general.recipe import read_recipe
     from galadapt.tasks.reading import load
 
     # Files of the repository are named relative to it.
     monkeypatch.chdir(REPOSITORY)
     (tmp_path / "mine.yaml").write_text(text)
+    if set(yaml.safe_load(text)) == set(General.model_fields):
+        assert read_recipe(tmp_path / "mine.yaml") != General()
+        return
     assert list(load("config/config.yaml", tmp_path / "mine.yaml").runs())
