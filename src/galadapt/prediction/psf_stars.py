@@ -47,7 +47,7 @@ _CUT = Extraction(
 
 #: FWHM of the Moffat profile that is the unit of widths where no PSF is given [px]: stars from half
 #: to more than twice as wide are found with it.
-_STICK = 4.0
+_UNIT_FWHM = 4.0
 
 #: Flags of the extraction that a star must not have for a PSF to be built of it, and the largest
 #: share of neighbours' light.
@@ -137,7 +137,7 @@ def _too_few(path: Path, found: int, fit: int) -> str:
 def _stars(mosaic: Mosaic, given: galsim.GSObject | None) -> pd.DataFrame:
     """Stars of an image, from its middle outwards until they are enough."""
     scale = mosaic.pixel_scale
-    psf = given or galsim.Moffat(beta=3, fwhm=_STICK * scale)
+    psf = given or galsim.Moffat(beta=3, fwhm=_UNIT_FWHM * scale)
     pieces: list[pd.DataFrame] = []
     for piece in islice(Cores(psf, scale).of_image(mosaic), _PIECES):
         pieces.append(piece)
