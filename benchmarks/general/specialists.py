@@ -25,8 +25,8 @@ from galadapt.core.log import to_stderr
 from galadapt.general.package import RECORD, RELEASED, GeneralPackage, read
 from galadapt.simulation.psf import fwhm, make_psf
 
-#: The course of a training, which tells its steps.
-HISTORY = "history.csv"
+#: The course of a training, as `galadapt.general.train` names it: that module would bring Keras.
+_HISTORY = "history.csv"
 
 #: Side of the images of PSFs in pixels of the image, and samples of each.
 _SIDE, _FINE = 128, 3
@@ -57,7 +57,7 @@ def recipe(psf: galsim.GSObject, scale: float, image: Path) -> General:
 def trained(name: str, folder: Path, steps: int, sets: int) -> GeneralPackage:
     """Train the network of a PSF further and release it, unless that is done; open its package."""
     package, run = folder / "package", folder / "training"
-    history = run / HISTORY
+    history = run / _HISTORY
     left = steps - (int(pd.read_csv(history)["step"].iloc[-1]) if history.is_file() else 0)
     if not (package / RECORD).is_file():
         folder.mkdir(parents=True, exist_ok=True)
