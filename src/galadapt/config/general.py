@@ -62,6 +62,9 @@ class GeneralDraws(Section):
     crowded: Fraction = Field(0.6, description="Share with neighbours.")
     neighbours: float = Field(4.0, ge=1, description="Mean number of neighbours of those.")
     masked: Fraction = Field(0.35, description="Share with masked pixels.")
+    cutouts: Fraction = Field(
+        0.2, description="Share of those that are cut out more closely than a stamp is wide."
+    )
     sky: float = Field(0.05, ge=0, description="Scatter of the sky's error where it has one.")
     sky_known: Fraction = Field(0.5, description="Share without an error of the sky.")
     noise_error: float = Field(0.03, ge=0, description="Scatter of ln of the stated noise.")

@@ -184,7 +184,7 @@ class Simulator:
                 if masked[row]:
                     valid[row] &= ~mask
             if masked[row]:
-                _mask(valid[row], rng)
+                _mask(valid[row], draws.cutouts, rng)
             y, x = rng.integers(0, _NOISE_FIELD - SIDE, 2)
             scatter = np.sqrt(1 + np.maximum(light, 0) / photons)
             image = light + scatter * noise[y : y + SIDE, x : x + SIDE]
@@ -332,10 +332,10 @@ def _sky(scatter: float, rng: np.random.Generator) -> np.ndarray:
     return (level + slope_x * axis[None, :] + slope_y * axis[:, None]).astype(np.float32)
 
 
-def _mask(valid: np.ndarray, rng: np.random.Generator) -> None:
+def _mask(valid: np.ndarray, cutouts: float, rng: np.random.Generator) -> None:
     """Mask bad pixels, columns, what lies beyond an edge or a small cutout, discs."""
     kind = rng.random(5)
-    if kind[4] < 0.2:
+    if kind[4] < cutouts:
         # A cutout smaller than the stamp.
         width = rng.integers(4, SIDE // 2 - 16)
         valid[:width] = valid[-width:] = valid[:, :width] = valid[:, -width:] = False

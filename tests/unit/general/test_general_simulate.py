@@ -141,5 +141,5 @@ def test_missing_strips_and_bad_pixels_leave_the_middle() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         valid = np.ones((SIDE, SIDE), bool)
-        simulate._mask(valid, rng)
+        simulate._mask(valid, 0.2, rng)
         assert valid[SIDE // 2 - 3 : SIDE // 2 + 3, SIDE // 2 - 3 : SIDE // 2 + 3].mean() > 0.5
