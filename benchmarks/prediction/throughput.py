@@ -25,7 +25,7 @@ from galadapt.core.files import write_csv, write_json, write_parquet
 from galadapt.core.provenance import file_digest
 from galadapt.core.quantity import PARAMETERS
 from galadapt.learners.keras import backend
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Record
 from galadapt.prediction.predict import predict
 from galadapt.stamps.preprocess import NoiseAsinh, Rebin

@@ -19,8 +19,9 @@ from galadapt.config.simulation import Noise
 from galadapt.core.extraction_flags import names
 from galadapt.core.files import expand, write_csv
 from galadapt.core.quantity import PARAMETERS
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.inputs import prepare
 from galadapt.prediction.predict import predict
 from galadapt.simulation.noise import resolve
 

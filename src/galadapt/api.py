@@ -160,9 +160,9 @@ def measure(
         GaladaptError: something given is missing, broken, contradicting or unfit; the message
             names it and the remedy.
     """
+    from galadapt.prediction.arguments import Inputs
     from galadapt.prediction.catalogue import as_table, for_reading
     from galadapt.prediction.fetched import locate
-    from galadapt.prediction.inputs import Inputs
     from galadapt.prediction.predict import predict
 
     options = {

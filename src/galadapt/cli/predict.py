@@ -12,7 +12,7 @@ from galadapt.core.errors import ConfigError, RunError
 from galadapt.prediction.flags import Flag
 
 if TYPE_CHECKING:
-    from galadapt.prediction.inputs import Inputs
+    from galadapt.prediction.arguments import Inputs
 
 
 #: Maps that may come with images.
@@ -257,7 +257,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
 def _image(arguments: argparse.Namespace) -> Inputs:
     """Read the options of `_add_image`."""
     from galadapt.core.files import extension_of
-    from galadapt.prediction.inputs import Inputs
+    from galadapt.prediction.arguments import Inputs
 
     options = {
         "hdu": extension_of(arguments.hdu) if arguments.hdu else None,

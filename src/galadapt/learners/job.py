@@ -13,7 +13,7 @@ from galadapt.config.training import Compute, Training
 from galadapt.core.errors import DataError
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import Quantity
-from galadapt.learners import run_folder
+from galadapt.learners.record import read_record
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Job:
                 f"{self.label}: builds on '{self.method.builds_on}' but was given no run of it; "
                 "train that method first"
             )
-        return run_folder.read(self.start)
+        return read_record(self.start)
 
     @cached_property
     def identity(self) -> str:

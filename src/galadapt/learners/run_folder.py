@@ -13,7 +13,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,13 @@ from galadapt.answers import registry as answers
 from galadapt.answers.base import Answer
 from galadapt.config.training import Compute
 from galadapt.core.errors import DataError
-from galadapt.core.files import atomic, read_json, require, write_csv, write_json
+from galadapt.core.files import atomic, write_csv, write_json
 from galadapt.core.provenance import environment
 from galadapt.learners import registry
 from galadapt.learners.base import Learner
+from galadapt.learners.job import Job
 from galadapt.learners.orientations import mean_output
-
-if TYPE_CHECKING:
-    from galadapt.learners.job import Job
+from galadapt.learners.record import read_record
 
 #: The learner beside run.json.
 MODEL = "model"
@@ -70,22 +69,9 @@ class Run:
         return mean_output(run, images) if averages else run(images)
 
 
-def read(run: Path) -> dict[str, Any]:
-    """Read a run.json; a DataError if it is missing, broken, or of another version."""
-    record = read_json(run)
-    if not isinstance(record, dict) or "learner" not in record:
-        raise DataError(
-            f"{run}: made by galadapt 0.1.0, whose run folders are no longer read; delete "
-            f"{run.parent} and run the workflow again"
-        )
-    needed = ("settings", "answer", "weights", "identity")
-    require(record, needed, run, "delete its run folder and train again", "key")
-    return record
-
-
 def load(run: Path, compute: Compute) -> Run:
     """Load the learner of a run.json; a DataError if a file is broken or of another run."""
-    record = read(run)
+    record = read_record(run)
     answer = answers.of_run(record, run)
     folder = run.parent / MODEL
     learner = registry.load(record["learner"]).load(folder, compute)

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import split_extension
 
-if TYPE_CHECKING:
-    from galadapt.prediction.inputs import Inputs
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be measured; exactly one of images, cutouts and stamps.
+
+    Paths of images, maps and PSF may name an extension: ``maps.fits[WHT]``.
+    """
+
+    images: Sequence[Path] = ()  #: Images with any number of objects.
+    cutouts: Sequence[Path] = ()  #: Images, or a folder of them, with one object at the centre.
+    stamps: Path | None = None  #: A stamp set.
+    catalog: Path | None = None  #: Positions on the images; without it sources are detected.
+    columns: Mapping[str, str] = field(default_factory=dict)  #: Its names of id, ra, dec, x, y.
+    units: Mapping[str, str] = field(default_factory=dict)  #: Of its columns, over its own.
+    table: int | str | None = None  #: Its table, where its file holds several.
+    one_based: bool | None = None  #: Its first pixel is 1; None: depends on its columns' names.
+    #: weight, rms, variance, exposure, mask: one path per image or cutout, or none.
+    maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    psf: Path | None = None  #: FITS image of the images' effective PSF.
+    #: FITS file to write: the PSF made of the image's stars, or `psf` fitted to them.
+    psf_from_stars: Path | None = None
+    psf_hdu: int | None = None  #: Its extension, where the path names none; None: the only image.
+    #: Its sampling [arcsec/px]; None: its header's, else the images' own.
+    psf_pixel_scale: float | None = None
+    #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale,
+    #: bad_bits, invert_mask.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: Share of bad pixels up to which a stamp is measured; None: 0.1, or the package's own.
+    max_bad_fraction: float | None = None
+    fill: bool = False  #: Frame cutouts smaller than a stamp by noise like theirs.
+    processes: int = 1  #: That share the cutting of stamps.
+    #: The catalogue is a part of one: all its objects may lie outside of the image, and an image
+    #: without a catalogue may have no source.
+    partial: bool = False
 
 
 def check_arguments(

@@ -29,6 +29,7 @@ from galadapt.learners.data import chosen_rows
 from galadapt.learners.keras import backend
 from galadapt.learners.keras.learner import NETWORK
 from galadapt.learners.predict import feature_table
+from galadapt.learners.record import read_record
 from galadapt.prediction.checks import noise_correlation
 from galadapt.prediction.ensemble import BATCH, Ensemble
 from galadapt.prediction.intervals import ENOUGH, WidestIntervals, arrays, coverage, labelled
@@ -179,7 +180,7 @@ def write_package(
 def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
     if not runs:
         raise DataError("no run folder was given; name those of one method's seeds")
-    records = [run_folder.read(folder / "run.json") for folder in runs]
+    records = [read_record(folder / "run.json") for folder in runs]
     for folder, record in zip(runs, records, strict=True):
         remedy = "delete its run folder and train again"
         require(record, (*_SHARED, "seed", "answer"), folder / "run.json", remedy, "key")

@@ -16,7 +16,7 @@ from galadapt.core.files import canonical_json, expand, split_extension
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
 from galadapt.prediction.any_image import AnyImagePackage
-from galadapt.prediction.arguments import check_arguments
+from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.catalogue import (
     SUFFIXES,
     assemble,
@@ -26,7 +26,7 @@ from galadapt.prediction.catalogue import (
 )
 from galadapt.prediction.checks import Checker
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs, Prepared, prepare
+from galadapt.prediction.inputs import Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
 from galadapt.prediction.population import reweighted

@@ -11,7 +11,7 @@ import pytest
 from galadapt.cli import main
 from galadapt.core.errors import ConfigError, DataError
 from galadapt.core.quantity import PARAMETERS
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.package import read_package
 from galadapt.prediction.predict import predict
 from galadapt.prediction.recalibration import measured, write_recalibration

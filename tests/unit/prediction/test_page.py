@@ -19,8 +19,8 @@ from galadapt.cli import main
 from galadapt.config.survey import Extraction
 from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction import page as page_module
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.checks import fitted_pixels
-from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.predict import predict
 from galadapt.prediction.sheet import LEFT_OUT, Pictured
 

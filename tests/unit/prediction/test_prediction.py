@@ -20,9 +20,10 @@ from galadapt.core.errors import DataError
 from galadapt.core.extraction_flags import FLAGS
 from galadapt.core.quantity import PARAMETERS
 from galadapt.prediction import measure
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.catalogue import column_names, write_catalogue
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.inputs import prepare
 from galadapt.prediction.package import read_package
 from galadapt.prediction.predict import _resume_key, predict
 from galadapt.prediction.survey.job import schema_of

@@ -15,8 +15,8 @@ from astropy.io import fits
 from galadapt.config.image import FitsPsf
 from galadapt.core.errors import DataError
 from galadapt.general.package import RELEASED, is_general
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.flags import REMEDIES, Flag
-from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.point_sources import Cores
 from galadapt.prediction.predict import predict
 from galadapt.prediction.psf_check import Verdict, verdict

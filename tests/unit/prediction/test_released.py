@@ -19,8 +19,8 @@ from galadapt.cutouts.stamps import Stamp
 from galadapt.general.package import RELEASED, is_general, read
 from galadapt.general.simulate import Simulator
 from galadapt.prediction.any_image import AnyImageRunner, ImageFacts, package_for
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.flags import NO_MAGNITUDE, Flag
-from galadapt.prediction.inputs import Inputs
 from galadapt.prediction.predict import predict
 from galadapt.prediction.psf_stars import psf_from_stars
 from galadapt.simulation.psf import fwhm, make_psf

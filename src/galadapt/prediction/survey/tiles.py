@@ -33,7 +33,8 @@ from galadapt.core.files import (
 from galadapt.core.interface import plain, spelling
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
-from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.arguments import Inputs
+from galadapt.prediction.inputs import prepare
 from galadapt.prediction.stamps import ImageStamps, brightening
 from galadapt.prediction.survey.listed import MAPS, files_of
 from galadapt.sky import Mosaic

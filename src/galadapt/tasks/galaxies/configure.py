@@ -21,10 +21,10 @@ from galadapt.core.log import log
 from galadapt.cutouts.cutouts import cutouts
 from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.any_image import ImageFacts, facts_of, psf_of
-from galadapt.prediction.arguments import check_arguments
+from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.detection import detect
-from galadapt.prediction.inputs import Inputs, with_stars
+from galadapt.prediction.inputs import with_stars
 from galadapt.prediction.package import FAINT_MARGIN
 from galadapt.prediction.point_sources import Cores
 from galadapt.prediction.psf_check import verdict

@@ -14,7 +14,7 @@ from galadapt.cli import main
 from galadapt.config.image import GaussianPsf, Image
 from galadapt.config.simulation import Noise
 from galadapt.core.errors import ConfigError
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.arguments import Inputs
 from galadapt.simulation.noise import NoiseLevels, add_noise, resolve
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.simulation.renderers import make_renderer

@@ -17,9 +17,9 @@ from galadapt.core.log import log
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.style import axis_range, drawing, empty, without_values
-from galadapt.prediction.arguments import check_arguments
+from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.catalogue import unwritable
-from galadapt.prediction.inputs import Inputs, prepare
+from galadapt.prediction.inputs import prepare
 from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import measured, write_recalibration
 from galadapt.prediction.runner import runner_of
