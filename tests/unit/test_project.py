@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import yaml
 import galadapt
 
 REPOSITORY = Path(__file__).parents[2]
+
+LIBRARY = REPOSITORY / "src" / "galadapt"
 
 #: Instructions that a Dockerfile may hold.
 INSTRUCTIONS = {"FROM", "RUN", "ENV", "WORKDIR", "COPY", "ENTRYPOINT", "CMD"}
@@ -91,3 +95,53 @@ def test_both_recipes_install_the_same_locked_environment():
         assert (REPOSITORY / file).is_file()
         assert file in definition
     assert f"From: {dict(instructions()[:1])['FROM']}" in definition
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[Path, list[Path]]:
+    """Files of the library, and those that each imports: anywhere in it, and for types alone."""
+    command = ["ruff", "analyze", "graph", "--quiet", str(LIBRARY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    graph = json.loads(done.stdout)
+    return {
+        Path(name).relative_to("src/galadapt"): [
+            Path(other).relative_to("src/galadapt") for other in others
+        ]
+        for name, others in graph.items()
+    }
+
+
+def without_front(imports: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Leave out the package's front, which passes on names of `api` when they are asked for."""
+    front = Path("__init__.py")
+    return {
+        name: [other for other in others if other != front]
+        for name, others in imports.items()
+        if name != front
+    }
+
+
+def test_no_file_imports_in_a_circle(imports):
+    assert len(imports) > 300
+    TopologicalSorter(without_front(imports)).prepare()
+
+
+def test_a_room_imports_only_from_rooms_named_before_it(imports):
+    page = (REPOSITORY / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    table = page.split("| rooms | content |")[1].split("\n\n")[0]
+    named = [
+        name
+        for line in table.splitlines()[2:]
+        for name in re.findall(r"`(\w+)`", line[: line.index("|", 1)])
+    ]
+    assert len(named) == len(set(named))
+    upwards = []
+    for name, others in without_front(imports).items():
+        room = name.parts[0].removesuffix(".py")
+        if room == "__main__":
+            continue
+        for other in others:
+            below = other.parts[0].removesuffix(".py")
+            if named.index(below) > named.index(room):
+                upwards.append(f"{name} imports {other}")
+    assert upwards == []
