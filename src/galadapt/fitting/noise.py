@@ -80,6 +80,16 @@ def correlation_of(data: np.ndarray, good: np.ndarray) -> np.ndarray | None:
     return np.asarray(found)
 
 
+def gain_of_sums(correlation: np.ndarray, factor: int) -> float:
+    """Noise of sums of factor x factor pixels over that of uncorrelated ones.
+
+    `correlation` is that of `correlation_of`, along either axis.
+    """
+    pairs = 2 * (factor - np.arange(1, factor))
+    lags = np.pad(correlation, (0, factor))[1:factor]
+    return float(max(1 + (pairs * lags).sum() / factor, 1 / factor))
+
+
 def _covariance(rest: np.ndarray, used: np.ndarray, lag: int) -> float:
     """Mean product of pixels a lag apart along either axis; NaN of too few pairs."""
     sums, pairs = 0.0, 0

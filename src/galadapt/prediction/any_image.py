@@ -36,7 +36,7 @@ from galadapt.prediction.ensemble import Measured
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.package import Member, Quality, Record
 from galadapt.prediction.point_sources import FEWEST
-from galadapt.simulation.psf import fwhm, make_psf, stated_scale
+from galadapt.simulation.psf import fwhm, make_psf, stated_scale, summed
 from galadapt.simulation.sersic import scale
 
 #: Meshes of the background are so wide, in pixels and in widths of the PSF (FWHM): where pixels are
@@ -45,6 +45,9 @@ _MESH, _MESH_WIDTHS = 64, 20
 
 #: Share of a stamp that may be missing or bad; the network is given which pixels are.
 _BAD = 0.9
+
+#: Pixels along a side that are summed at most where the PSF is wide.
+_MOST_SUMMED = 4
 
 #: Pixels on each side of the middle of which a bad one is flagged.
 _CORE = 2
@@ -66,6 +69,7 @@ class ImageFacts:
     zero_point: float | None
     pixel_rms: float  #: typical noise of a pixel
     correlation: np.ndarray | None = None  #: of the noise, at lags 0, 1, ... [px]
+    summed: int = 1  #: pixels of the file along the side of a pixel here
 
 
 class OwnErrors:
@@ -89,6 +93,11 @@ class AnyImagePackage:
     #: Share of the PSF's light in `psf` before it was normalised. What lies beyond is missing from
     #: the fluxes measured with it, and added to them.
     light: float = 1.0
+    summed: int = 1  #: pixels of the images along the side of a stamp's pixel
+
+    def profile(self) -> galsim.GSObject:
+        """The PSF of the stamps [arcsec]."""
+        return _profile(self.record.psf, self.record.pixel_scale, self.summed)
 
     @property
     def folder(self) -> Path:
@@ -108,6 +117,39 @@ class AnyImagePackage:
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Distance of features (n, f) in units of the limit: above 1 they are unlike."""
         return self.general.unlike(features)
+
+
+def pixels_to_sum(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> int:
+    """How many pixels along a side must be summed for the PSF to be as narrow as the training's.
+
+    1 where none, or where even the most would not suffice.
+
+    Raises:
+        DataError: the PSF is broken.
+    """
+    if psf is None:
+        return 1
+    scale = facts.pixel_scale
+    width = fwhm(_profile(psf, scale, 1), scale) / scale
+    needed = math.ceil(width / general.record.ranges["psf_fwhm"].high)
+    if not 1 < needed <= _MOST_SUMMED:
+        return 1
+    sampled = getattr(psf, "pixel_scale", None) or scale
+    log.info(
+        f"the PSF is {width:.1f} px wide (FWHM), more than the network was trained for: "
+        f"{needed} x {needed} pixels are summed, to {needed * scale:.4g} arcsec/px. If the PSF is "
+        f"not so wide, correct its pixel scale, taken as {sampled:.4g} arcsec (--psf-pixel-scale), "
+        f"or the image's, {scale:.4g}"
+    )
+    return needed
+
+
+def _profile(psf: Psf, pixel_scale: float, factor: int) -> galsim.GSObject:
+    """Effective PSF where pixels of `pixel_scale` [arcsec] are sums of factor x factor pixels."""
+    own = pixel_scale / factor
+    # A PSF sampled more coarsely than the image is drawn as far as it is known.
+    shape = make_psf(psf, max(own, getattr(psf, "pixel_scale", None) or own))
+    return summed(shape, own, factor)
 
 
 def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> AnyImagePackage:
@@ -135,7 +177,7 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
             "image to another unit, such as nJy, or give --zero-point if that is wrong"
         )
     scale = facts.pixel_scale
-    shape = make_psf(psf, scale)
+    shape = _profile(psf, scale, facts.summed)
     width = fwhm(shape, scale) / scale
     claimed = general.record.ranges["psf_fwhm"]
     if width > SIDE / 4:
@@ -155,7 +197,7 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
         )
     drawn, light = _drawn(shape, scale)
     record = _record(general, facts, psf, width * scale)
-    return AnyImagePackage(general, record, drawn, unusual, facts.correlation, light)
+    return AnyImagePackage(general, record, drawn, unusual, facts.correlation, light, facts.summed)
 
 
 def _drawn(psf: galsim.GSObject, scale: float) -> tuple[np.ndarray, float]:

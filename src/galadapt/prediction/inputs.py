@@ -20,8 +20,16 @@ from galadapt.core.files import split_extension
 from galadapt.core.log import log
 from galadapt.core.packed import fits_files, stem
 from galadapt.cutouts.stamps import Stamp
+from galadapt.fitting.noise import gain_of_sums
 from galadapt.general.package import GeneralPackage
-from galadapt.prediction.any_image import AnyImagePackage, ImageFacts, facts_of, package_for, psf_of
+from galadapt.prediction.any_image import (
+    AnyImagePackage,
+    ImageFacts,
+    facts_of,
+    package_for,
+    pixels_to_sum,
+    psf_of,
+)
 from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.describe import scope
 from galadapt.prediction.detection import detect
@@ -64,6 +72,8 @@ class Prepared:
 
     def profile(self) -> galsim.GSObject:
         """The images' PSF, to draw models through [arcsec]."""
+        if isinstance(self.package, AnyImagePackage):
+            return self.package.profile()
         scale = self.package.record.pixel_scale
         # A PSF sampled more coarsely than the stamps is drawn as far as it is known.
         return make_psf(self.psf, max(scale, getattr(self.psf, "pixel_scale", None) or scale))
@@ -93,7 +103,10 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
-        package = package_for(found, facts, _given_psf(inputs, facts))
+        psf = _given_psf(inputs, facts)
+        if inputs.stamps is None and (factor := pixels_to_sum(found, facts, psf)) > 1:
+            inputs, facts = _summed(inputs, facts, factor)
+        package = package_for(found, facts, psf)
     else:
         package = found
     record = package.record
@@ -184,8 +197,20 @@ def _cutout_paths(given: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _facts(inputs: Inputs) -> ImageFacts:
-    """Pixel scale, zero point and typical noise of the first of the images."""
+def _summed(inputs: Inputs, facts: ImageFacts, factor: int) -> tuple[Inputs, ImageFacts]:
+    """Inputs, and what is known of them, where factor x factor pixels are summed."""
+    correlation = np.ones(1) if facts.correlation is None else facts.correlation
+    gain = gain_of_sums(correlation, factor)
+    inputs = dataclasses.replace(inputs, options={**inputs.options, "noise_gain": gain})
+    found = _facts(inputs, factor * facts.pixel_scale)
+    return inputs, dataclasses.replace(found, summed=factor)
+
+
+def _facts(inputs: Inputs, pixel_scale: float | None = None) -> ImageFacts:
+    """Pixel scale, zero point and typical noise of the first of the images.
+
+    `pixel_scale` [arcsec/px] is that of larger pixels to sum them to; None: the image's own.
+    """
     if inputs.stamps is not None:
         with StampSet(inputs.stamps) as stamps:
             about = stamps.metadata
@@ -194,7 +219,7 @@ def _facts(inputs: Inputs) -> ImageFacts:
     options: dict[str, Any]
     if not inputs.cutouts:
         maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
-        options = {**inputs.options, **maps, "remark": lambda _: None}
+        options = {**inputs.options, **maps, "pixel_scale": pixel_scale, "remark": lambda _: None}
         with open_mosaic(inputs.images[0], **options) as mosaic:
             return facts_of(mosaic)
     # A broken cutout is one object that is not measured; typical are some of the others.
@@ -205,7 +230,9 @@ def _facts(inputs: Inputs) -> ImageFacts:
     for number, path in enumerate(paths):
         options = {**inputs.options, **{kind: given[number] for kind, given in of_each.items()}}
         try:
-            with open_mosaic(path, **options, remark=lambda _: None) as mosaic:
+            with open_mosaic(
+                path, **options, pixel_scale=pixel_scale, remark=lambda _: None
+            ) as mosaic:
                 found.append(facts_of(mosaic))
         except DataError as error:
             problems.append(error)

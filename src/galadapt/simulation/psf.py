@@ -73,6 +73,20 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
     return make_psfs(psf, pixel_scale)[0]()
 
 
+def summed(psf: galsim.GSObject, pixel_scale: float, factor: int) -> galsim.GSObject:
+    """Effective PSF of an image of which factor x factor pixels are summed.
+
+    Args:
+        psf: Effective PSF of the image itself [arcsec].
+        pixel_scale: Of the image itself [arcsec/px].
+        factor: Pixels along the side of a sum.
+    """
+    if factor == 1:
+        return psf
+    places = pixel_scale * (np.arange(factor) - (factor - 1) / 2)
+    return galsim.Sum([psf.shift(x, y) / factor**2 for x in places for y in places])
+
+
 def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
     """Prepare every PSF of a set, or the one PSF of the other kinds; as `make_psf`.
 

@@ -7,7 +7,8 @@ weights. It is done here with two sparse matrices rather than with a drizzling p
 their entries are computed from absolute edges and their sums run in a fixed order: a pixel has the
 same bytes whichever box it is read in. Its variance is the sum of the variances with the shares
 squared. Neighbouring output pixels then share native ones: their noise is correlated, and the
-weight is the variance of each pixel alone.
+weight is the variance of each pixel alone. Where the noise of native pixels is correlated, that of
+a sum is larger, by the factor `noise_gain`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Mosaic:
     exposure_time: float | None  #: [s]; None when unknown
     saturation: float | None = None  #: lowest value of saturated pixels [unit], as they are read
     noise: Noise | None = None  #: without any, every weight is 0
+    noise_gain: float = 1.0  #: of resampled pixels, over that of uncorrelated native ones
 
     def __post_init__(self) -> None:
         self.native_shape = self.image.shape
@@ -107,7 +109,7 @@ class Mosaic:
             variance = np.divide(1.0, weight, out=np.zeros_like(weight), where=good)
             missing = rows @ (~good).astype(float) @ columns.T > 1e-6
             data = rows @ data @ columns.T
-            variance = rows.power(2) @ variance @ columns.power(2).T
+            variance = self.noise_gain**2 * (rows.power(2) @ variance @ columns.power(2).T)
             weight = np.divide(1.0, variance, out=np.zeros_like(variance), where=~missing)
             data[missing] = 0.0
         return data.astype(np.float32), weight.astype(np.float32)

@@ -35,6 +35,7 @@ def open_mosaic(
     native_pixel_scale: float | None = None,
     zero_point: float | None = None,
     unit: str | None = None,
+    noise_gain: float = 1.0,
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
     """Open an image with its noise maps: FITS, plain, gzipped or with tile compression (fpack).
@@ -57,6 +58,7 @@ def open_mosaic(
             time); None to take the header's.
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
+        noise_gain: Noise of resampled pixels over that of uncorrelated native ones.
         remark: Called with warnings; a `Remarks` for many images alike.
 
     Without weight, rms, variance and exposure, an IVAR, ERR (RMS, SIGMA...), VAR or WHT (EXP...)
@@ -110,6 +112,7 @@ def open_mosaic(
             factor=factor,
             exposure_time=exposure_time(cards),
             saturation=saturation * factor if saturation and saturation > 0 else None,
+            noise_gain=noise_gain,
         )
         mosaic.noise = noise_of(stack, maps, own, mosaic, sky, remark)
         yield mosaic
