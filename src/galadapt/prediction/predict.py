@@ -195,7 +195,10 @@ def _provenance(
 
 def _assumed(prepared: Prepared) -> list[str]:
     """What was assumed of the images, or of the first cutout, as their headers leave it open."""
+    count = prepared.package.summed if isinstance(prepared.package, AnyImagePackage) else 1
     found: list[str] = []
+    if count > 1:
+        found.append(f"{count} x {count} pixels are summed, as the PSF is wide")
     for source in prepared.sources:
         if isinstance(source, ImageStamps):
             found += source.remark.texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from galadapt.fitting.noise import correlation_of
+from galadapt.fitting.noise import correlation_of, gain_of_sums
 from galadapt.simulation.noise import NoiseLevels, add_noise, correlation
 
 
@@ -45,6 +45,19 @@ def test_pixels_that_are_not_usable_do_not_count():
     data[~good] = np.nan
     found = correlation_of(data, good)
     np.testing.assert_allclose(found, correlation(1.7, np.arange(4)), atol=0.05)
+
+
+@pytest.mark.parametrize("drop", [0.0, 1.7])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_the_noise_of_sums_is_what_the_correlation_says(drop, factor):
+    rng, side = np.random.default_rng(6), 600
+    noise = add_noise(np.zeros((side, side)), NoiseLevels(0.01, 1e9, drop, False), rng)
+    count = side // factor
+    sums = noise.reshape(count, factor, count, factor).sum(axis=(1, 3))
+    uncorrelated = factor * noise.std()
+    gain = gain_of_sums(correlation(drop, np.arange(4)), factor)
+    assert sums.std() / uncorrelated == pytest.approx(gain, rel=0.02)
+    assert (gain == 1) == (drop == 0)
 
 
 def test_without_empty_pixels_there_is_none():

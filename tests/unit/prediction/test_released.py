@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import galsim
@@ -40,14 +41,13 @@ GALAXIES = (
 SIDE, SCALE, ZERO_POINT, RMS = 330, 0.2, 27.0, 0.05
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image with a PSF, a scale and a zero point that no other package of the tests has."""
-    path = tmp_path_factory.mktemp("any")
+def drawn(scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The galaxies without noise in pixels of `scale` [arcsec], and the PSF in the same pixels."""
     psf = galsim.Convolve(
-        galsim.Moffat(beta=3.2, fwhm=0.75).shear(g1=0.05, g2=-0.02), galsim.Pixel(SCALE)
+        galsim.Moffat(beta=3.2, fwhm=0.75).shear(g1=0.05, g2=-0.02), galsim.Pixel(scale)
     )
-    image = galsim.ImageF(SIDE, SIDE, scale=SCALE)
+    fine = round(SCALE / scale)
+    image = galsim.ImageF(fine * SIDE, fine * SIDE, scale=scale)
     for x, y, magnitude, radius, index, e, angle in GALAXIES:
         profile = galsim.Sersic(
             n=index,
@@ -55,17 +55,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             half_light_radius=radius * SCALE * np.sqrt(1 - e),
             flux=10 ** (-0.4 * (magnitude - ZERO_POINT)),
         ).shear(q=1 - e, beta=(angle + 90) * galsim.degrees)
+        centre = galsim.PositionD(fine * (x + 0.5) + 0.5, fine * (y + 0.5) + 0.5)
         stamp = galsim.Convolve(profile, psf).drawImage(
-            nx=200, ny=200, scale=SCALE, center=galsim.PositionD(x + 1, y + 1), method="no_pixel"
+            nx=fine * 200, ny=fine * 200, scale=scale, center=centre, method="no_pixel"
         )
         bounds = stamp.bounds & image.bounds
         image[bounds] += stamp[bounds]
-    pixels = image.array + np.random.default_rng(1).normal(0, RMS, (SIDE, SIDE))
+    side = 61 * fine
+    return image.array, psf.drawImage(nx=side, ny=side, scale=scale, method="no_pixel").array
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image with a PSF, a scale and a zero point that no other package of the tests has."""
+    path = tmp_path_factory.mktemp("any")
+    light, psf = drawn(SCALE)
+    pixels = light + np.random.default_rng(1).normal(0, RMS, (SIDE, SIDE))
     header = fits.Header({"ABZP": ZERO_POINT, "BUNIT": "electron/s"})
     fits.writeto(path / "image.fits", pixels.astype(np.float32), header)
     fits.writeto(path / "rms.fits", np.full((SIDE, SIDE), RMS, np.float32))
-    drawn = psf.drawImage(nx=61, ny=61, scale=SCALE, method="no_pixel").array
-    fits.writeto(path / "psf.fits", drawn.astype(np.float32))
+    fits.writeto(path / "psf.fits", psf.astype(np.float32))
     pd.DataFrame(
         {"id": range(5), "x": [g[0] for g in GALAXIES], "y": [g[1] for g in GALAXIES]}
     ).to_csv(path / "list.csv", index=False)
@@ -83,12 +92,15 @@ def inputs(folder: Path, **changes: object) -> Inputs:
     return Inputs(**{**given, **changes})  # type: ignore[arg-type]
 
 
+TRUTH = pd.DataFrame(
+    GALAXIES,
+    columns=["x", "y", "magnitude", "effective_radius", "sersic_index", "ellipticity", "pa"],
+)
+
+
 def test_any_image_is_measured_in_its_own_pixels(folder: Path, tmp_path: Path) -> None:
     table = predict(RELEASED, inputs(folder), tmp_path / "out.csv")
-    truth = pd.DataFrame(
-        GALAXIES,
-        columns=["x", "y", "magnitude", "effective_radius", "sersic_index", "ellipticity", "pa"],
-    )
+    truth = TRUTH
     for name in ("magnitude", "effective_radius", "sersic_index", "ellipticity"):
         pull = (table[name] - truth[name]) / table[f"{name}_err"]
         assert np.abs(pull).max() < 4, name
@@ -105,6 +117,35 @@ def test_any_image_is_measured_in_its_own_pixels(folder: Path, tmp_path: Path) -
     assert (flags[:4] & by_surroundings == 0).all()
     assert flags[4] & int(Flag.EDGE)
     assert (flags & NO_MAGNITUDE == 0).all()
+
+
+def test_where_the_psf_is_too_wide_pixels_are_summed(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    light, psf = drawn(SCALE / 2)
+    fine = light + np.random.default_rng(2).normal(0, RMS / 2, light.shape)
+    header = fits.getheader(folder / "image.fits")
+    fits.writeto(tmp_path / "fine.fits", fine.astype(np.float32), header)
+    fits.writeto(tmp_path / "rms.fits", np.full(fine.shape, RMS / 2, np.float32))
+    fits.writeto(tmp_path / "psf.fits", psf.astype(np.float32))
+    places = {"id": TRUTH.index, "x": 2 * TRUTH["x"] + 0.5, "y": 2 * TRUTH["y"] + 0.5}
+    pd.DataFrame(places).to_csv(tmp_path / "list.csv", index=False)
+    given = inputs(tmp_path, images=[tmp_path / "fine.fits"])
+    given = replace(given, options={"native_pixel_scale": SCALE / 2})
+    table = predict(RELEASED, given, tmp_path / "out.csv")
+    assert "2 x 2 pixels are summed, to 0.2 arcsec/px" in caplog.text
+    assert table.attrs["GA_NOT01"] == "2 x 2 pixels are summed, as the PSF is wide"
+    assert (table["flags"] & int(Flag.PSF_UNLIKE) == 0).all()
+    pixels = {"effective_radius": 2}
+    for name in ("magnitude", "effective_radius", "sersic_index", "ellipticity"):
+        off = table[name] - pixels.get(name, 1) * TRUTH[name]
+        assert np.abs(off / table[f"{name}_err"]).max() < 4, name
+    for axis in ("x", "y"):
+        assert np.abs(table[f"{axis}_centre"] - places[axis]).max() < 0.8
+    # The errors are those of the same depth in larger pixels.
+    plain = predict(RELEASED, inputs(folder), tmp_path / "plain.csv")
+    ratio = table["magnitude_err"] / plain["magnitude_err"]
+    assert ratio.between(0.7, 1.4).all()
 
 
 def test_an_answer_does_not_depend_on_what_is_measured_with_it() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from galadapt.config.image import FitsPsf, GaussianPsf, MoffatPsf, OpticalPsf, PsfSet
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.simulation.psf import make_psf, make_psfs, mean_psf
+from galadapt.simulation.psf import make_psf, make_psfs, mean_psf, summed
 
 SCALE = 0.06
 
@@ -202,6 +202,18 @@ def test_a_set_without_psfs_is_refused(tmp_path):
     fits.PrimaryHDU().writeto(path)
     with pytest.raises(DataError, match=r"holds no 2-D image or cube of PSFs; correct psf\.path"):
         make_psfs(PsfSet(path=str(path)), SCALE)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_the_psf_of_summed_pixels_is_the_sum_of_its_pixels(factor):
+    psf = make_psf(MoffatPsf(fwhm=0.7, beta=3.0), 0.05).shear(g1=0.1, g2=0.05)
+    count = 40
+    plain = psf.drawImage(nx=factor * count, ny=factor * count, scale=0.05, method="no_pixel")
+    sums = plain.array.reshape(count, factor, count, factor).sum(axis=(1, 3))
+    drawn = summed(psf, 0.05, factor).drawImage(
+        nx=count, ny=count, scale=factor * 0.05, method="no_pixel"
+    )
+    np.testing.assert_allclose(drawn.array, sums, atol=2e-4 * sums.max())
 
 
 def test_where_one_psf_is_needed_a_set_is_refused():
