@@ -79,13 +79,13 @@ def choose_zero_point(
     if option is None:
         if header is not None and abs(header) > 60:
             raise DataError(
-                f"{path}: {source} give the zero point {header:g}, which is no AB magnitude of one "
-                "unit; repair the header or give --zero-point"
+                f"{path}: the zero point by {source} is {header:g}, which is no AB magnitude of "
+                "one unit; repair the header or give --zero-point"
             )
         return header
     if header is not None and abs(header - option) > _ROUNDING:
         remark(
-            f"{path}: {source} give the zero point {header:.4f}, --zero-point is "
+            f"{path}: the zero point by {source} is {header:.4f}, --zero-point is "
             f"{option:.4f}, which is used"
         )
     return option

@@ -128,7 +128,8 @@ def unit_of(
         if given is None:
             raise DataError(
                 f"{path}: BUNIT is '{written}', not a rate; give --unit 'counts' to divide by "
-                "EXPTIME, or 'counts/s' or 'e-/s' if BUNIT is wrong"
+                "EXPTIME, where the zero point is that of 1 count/s; or 'counts/s', where it is "
+                "that of the pixels as they are, as in most coadded images"
             )
         time = exposure_time(cards)
         if time is None:

@@ -42,7 +42,7 @@ def test_of_header_and_option_the_option_counts():
     assert not said
     assert choose(25.8, 25.9) == 25.8
     assert said == [
-        "image.fits: ABZP give the zero point 25.9000, --zero-point is 25.8000, which is used"
+        "image.fits: the zero point by ABZP is 25.9000, --zero-point is 25.8000, which is used"
     ]
     for option, header in ((None, 99.0), (-99.0, 25.9), (np.nan, 25.9)):
         with pytest.raises(DataError, match="no AB magnitude of one unit"):

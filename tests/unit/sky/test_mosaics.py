@@ -533,8 +533,10 @@ def test_zero_points_that_contradict(tmp_path, capsys):
     assert "zero point" not in capsys.readouterr().err
     with open_mosaic(image, zero_point=23.0) as mosaic:
         assert mosaic.zero_point == 23.0
-    assert "zero point 25.9000, --zero-point is 23.0000, which is used" in (capsys.readouterr().err)
-    _refused("zero point -99, which is no AB", _write(tmp_path / "image.fits", ABMAGZP=-99.0))
+    assert "zero point by ABMAGZP is 25.9000, --zero-point is 23.0000, which is used" in (
+        capsys.readouterr().err
+    )
+    _refused("by ABMAGZP is -99, which is no AB", _write(tmp_path / "image.fits", ABMAGZP=-99.0))
 
 
 # --- the sky --------------------------------------------------------------------------------
