@@ -38,6 +38,9 @@ _NOISE_RATIO = 2.0
 #: Sigma of the mean that bad pixels are filled by [px], and the least share of good ones in it.
 _BAD_REACH, _BAD_SHARE = 1.0, 0.05
 
+#: Share of the pixels around the centre without data from which on these hide the object.
+_NO_CORE = 0.5
+
 _EMPTY_PIXELS = 100  #: empty pixels needed to measure their scatter
 
 #: An object up to this many times the PSF's FWHM wide is a star, if its S/N suffices. The
@@ -121,6 +124,9 @@ def judge(
     label = around.central_label(segments, smooth, centre)
     if label == 0:
         near = around.distance(smooth.shape, centre) <= around.CENTRE_RADIUS
+        if bad[near].mean() > _NO_CORE:
+            # Its light may lie there, as where cores are saturated: the sky does not lack it.
+            return Rejection("bad_pixels", bad_fraction)
         return Rejection("undetected", float(smooth[near].max() / local_rms))
     own, detected = segments == label, segments > 0
     blended = around.blended_pixels(smooth, own, centre, local_rms)

@@ -17,7 +17,8 @@ from galadapt.config.survey import Extraction, Splits
 from galadapt.core.errors import DataError, RunError
 from galadapt.core.extraction_flags import FLAGS, Flag, names
 from galadapt.cutouts import cutouts, tiles
-from galadapt.cutouts.stamps import REASONS
+from galadapt.cutouts.stamps import REASONS, judge
+from galadapt.cutouts.tiles import segmented
 from galadapt.sky import open_mosaic
 from galadapt.stamps.format import StampSet
 from galadapt.surveys.field import tangent_wcs
@@ -475,3 +476,18 @@ def test_cuts_real_headers(galadapt_data, tmp_path):
     for stamp in images:
         brightest = np.unravel_index(np.argmax(stamp[26:38, 26:38]), (12, 12))
         assert np.abs(np.array(brightest) - 5.5).max() <= 0.5
+
+
+def test_an_object_without_a_core_is_not_undetected() -> None:
+    """Saturated cores that were set to no data hide an object; the sky does not lack it."""
+    rows, columns = np.mgrid[:200, :200]
+    away = np.hypot(rows - 100, columns - 100)
+    noise = np.random.default_rng(1).normal(0, 0.01, (200, 200))
+    pixels = (noise + np.exp(-away / 4)).astype(np.float32)
+    for hole, reason in ((6, "bad_pixels"), (0, None)):
+        weight = np.where(away < hole, 0, 1e4).astype(np.float32)
+        extraction = Extraction(max_bad_fraction=0.9)
+        found = judge(
+            segmented(pixels, weight, 0, 0, extraction), 100, 100, 64, extraction, None, Flag(0)
+        )
+        assert getattr(found, "reason", None) == reason
