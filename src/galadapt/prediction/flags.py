@@ -61,7 +61,8 @@ class Flag(Warnings):
     UNDETECTED_LIGHT = 1 << 24, "over half of the predicted light lies where no light was detected"
     PSF_DISAGREES = (
         1 << 25,
-        "point sources of the image are over 10 % narrower or wider than the PSF",
+        "point sources of the image are over 10 % narrower or wider than the PSF, or elongated "
+        "otherwise",
     )
 
 

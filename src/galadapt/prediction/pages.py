@@ -45,8 +45,8 @@ Every measurement is checked against the pixels, independently of the network:
 - light of the model beyond the edge of the image is `light_beyond`.
 
 The PSF is checked too, once per image: where bright point sources are over 10 % narrower or wider
-than it, every object of the image is flagged `psf_disagrees`. `psf_unlike` is something else: the
-PSF is unlike those of the training.
+than it, or elongated otherwise, every object of the image is flagged `psf_disagrees`. `psf_unlike`
+is something else: the PSF is unlike those of the training.
 
 `segment_magnitude` is the light of the detected pixels. It is no total magnitude: it lacks the
 faint wings, a few tenths of a magnitude of most galaxies and more of faint or extended ones. It

@@ -1,6 +1,6 @@
 """Is the PSF that was given the images' own? Point sources of an image answer that.
 
-No source is narrower than the PSF, and stars are as wide as it.
+No source is narrower than the PSF, and stars are as wide as it, and elongated as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from galadapt.prediction.inputs import Prepared
 from galadapt.prediction.point_sources import MOST, TOLERANCE, Cores, stars
 from galadapt.prediction.stamps import ImageStamps, StampSource, usable
 
+#: Ellipticity, (a^2 - b^2) / (a^2 + b^2), that stars seen through the PSF have beyond its own from
+#: which on it is another one, as when its image is turned: an axis ratio of 0.9.
+_ELONGATED = 0.105
+
 #: What to do where stars are found in an image.
 REMEDY = "fit it to these stars (add --psf-from-stars)"
 
@@ -29,14 +33,27 @@ class Verdict(NamedTuple):
     ratio: float  #: their width over the PSF's
     stars: int  #: how many of them say so
     width: float  #: of the PSF (FWHM) [px]
+    #: Their ellipticity (a^2 - b^2) / (a^2 + b^2) less the PSF's, along x and along the diagonal.
+    elongation: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def other_width(self) -> bool:
+        """Whether the PSF has another width than these stars."""
+        return not 1 / (1 + TOLERANCE) < self.ratio < 1 + TOLERANCE
 
     @property
     def disagrees(self) -> bool:
         """Whether the PSF is another one."""
-        return not 1 / (1 + TOLERANCE) < self.ratio < 1 + TOLERANCE
+        return self.other_width or math.hypot(*self.elongation) > _ELONGATED
 
     def sentence(self, remedy: str = REMEDY) -> str:
-        """Both widths, and what to do, where a PSF disagrees with an image."""
+        """Both widths or shapes, and what to do, where a PSF disagrees with an image."""
+        if not self.other_width:
+            return (
+                f"the PSF has another shape than this image's: {self.stars} point sources differ "
+                f"from it by {math.hypot(*self.elongation):.2f} in ellipticity, (a^2 - b^2) / "
+                f"(a^2 + b^2); {remedy}, or check whether the PSF's image is turned or flipped"
+            )
         which = "too wide" if self.ratio < 1 else "too narrow"
         return (
             f"the PSF is {which} for this image: {self.stars} point sources are "
@@ -51,11 +68,12 @@ def verdict(cores: Cores, measured: pd.DataFrame) -> Verdict | None:
     found = stars(measured)
     if found.empty:
         return None
-    return Verdict(math.exp(float(found["core_width"].median())), len(found), cores.fwhm)
+    width, e1, e2 = (float(value) for value in found[["core_width", "core_e1", "core_e2"]].median())
+    return Verdict(math.exp(width), len(found), cores.fwhm, (e1, e2))
 
 
 def disagreeing(prepared: Prepared) -> dict[str, str]:
-    """Sources whose stars have not the PSF's width, by name, and the sentence on each, logged."""
+    """Sources whose stars are not like the PSF, by name, and the sentence on each, logged."""
     general, found = isinstance(prepared.package, AnyImagePackage), {}
     own = "give the image's own PSF, and train with it (galadapt configure)"
     cores = Cores(prepared.profile(), prepared.package.record.pixel_scale)

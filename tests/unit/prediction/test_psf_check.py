@@ -85,6 +85,25 @@ def test_stars_show_a_psf_that_is_too_wide_or_too_narrow() -> None:
         assert said.stars >= 5
 
 
+def test_stars_show_a_psf_that_is_turned() -> None:
+    pixels, _ = image(stars=6)
+    turned = PSF.rotate(90 * galsim.degrees)
+    for seen, given, disagree in (
+        # An axis ratio of 0.92 is no reason to doubt: PSFs vary in a field.
+        (PSF, turned, True),
+        (PSF, PSF.shear(g1=-0.02), False),
+    ):
+        cores = Cores(given, SCALE)
+        said = verdict(cores, next(cores.of_image(Pixels(pixels))))
+        assert said is not None and not said.other_width and said.disagrees == disagree, seen
+    cores = Cores(turned, SCALE)
+    said = verdict(cores, next(cores.of_image(Pixels(pixels))))
+    assert said is not None
+    # The shear of 0.04 along x is an ellipticity of 0.08 there, and was one along y.
+    assert said.elongation == pytest.approx((0.14, 0.0), abs=0.03)
+    assert "another shape" in said.sentence() and "turned or flipped" in said.sentence()
+
+
 def test_nothing_is_said_without_stars() -> None:
     for seed in (2, 3, 4):
         said = found(image(stars=0, galaxies=24, seed=seed)[0], 1.0)
