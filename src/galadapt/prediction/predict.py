@@ -30,6 +30,7 @@ from galadapt.prediction.inputs import Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
 from galadapt.prediction.population import reweighted
+from galadapt.prediction.positions import displaced
 from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import read_recalibration
 from galadapt.prediction.runner import runner_of
@@ -112,8 +113,12 @@ def predict(
         other = raw["image"].isin(list(doubts)).to_numpy()
         raw["flags"] = raw["flags"].to_numpy(np.int64) | other * int(Flag.PSF_DISAGREES)
         table = assemble(package, objects, raw, level, prepared.common, enlarged)
+        shifted = {}
+        if inputs.images and inputs.catalog is not None:
+            shifted = displaced(table, package.record.pixel_scale, "x" in objects)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
         notes["GA_PSFCH"] = "; ".join(doubts.values()) or "no disagreement found"
+        notes["GA_POSCH"] = "; ".join(shifted.values()) or "no shift found"
         notes["GA_POPUL"] = said if population else "none"
         notes["GA_RECAL"] = recalibration.name if recalibration else "none"
         write_catalogue(output, table, notes)
@@ -126,7 +131,7 @@ def predict(
     if report is not None:
         from galadapt.prediction.page import write_page
 
-        write_page(prepared, table, raw, notes, report, list(doubts.values()))
+        write_page(prepared, table, raw, notes, report, [*doubts.values(), *shifted.values()])
     table.attrs.update(notes)
     return table
 
