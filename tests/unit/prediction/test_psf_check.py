@@ -88,17 +88,13 @@ def test_stars_show_a_psf_that_is_too_wide_or_too_narrow() -> None:
 def test_stars_show_a_psf_that_is_turned() -> None:
     pixels, _ = image(stars=6)
     turned = PSF.rotate(90 * galsim.degrees)
-    for seen, given, disagree in (
-        # An axis ratio of 0.92 is no reason to doubt: PSFs vary in a field.
-        (PSF, turned, True),
-        (PSF, PSF.shear(g1=-0.02), False),
-    ):
-        cores = Cores(given, SCALE)
-        said = verdict(cores, next(cores.of_image(Pixels(pixels))))
-        assert said is not None and not said.other_width and said.disagrees == disagree, seen
+    # PSFs vary in a field: an ellipticity that differs by 0.04 is no reason to doubt.
+    nearly = Cores(PSF.shear(g1=-0.02), SCALE)
+    said = verdict(nearly, next(nearly.of_image(Pixels(pixels))))
+    assert said is not None and not said.disagrees
     cores = Cores(turned, SCALE)
     said = verdict(cores, next(cores.of_image(Pixels(pixels))))
-    assert said is not None
+    assert said is not None and said.disagrees and not said.other_width
     # The shear of 0.04 along x is an ellipticity of 0.08 there, and was one along y.
     assert said.elongation == pytest.approx((0.14, 0.0), abs=0.03)
     assert "another shape" in said.sentence() and "turned or flipped" in said.sentence()
