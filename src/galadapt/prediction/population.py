@@ -79,8 +79,21 @@ def combined(
     return np.where(far[:, None], values, found), np.where(far[:, None, None], errors, left)
 
 
-def reweighted(raw: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def require_enough(count: int, what: str) -> None:
+    """Refuse (DataError) a catalogue of too few galaxies."""
+    if count < FEWEST:
+        raise DataError(
+            f"--population: {count} {what} show no population, {FEWEST} are needed; leave the "
+            "option out"
+        )
+
+
+def reweighted(raw: pd.DataFrame, trusted: np.ndarray) -> tuple[pd.DataFrame, str]:
     """Re-weight a table of measurements of the package for any image.
+
+    Args:
+        raw: Measurements, a row each.
+        trusted: (n,) bool, those that the population is estimated from.
 
     Returns:
         The table with other radii, indices and their spreads, and a sentence on what changed.
@@ -94,12 +107,8 @@ def reweighted(raw: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     measured = raw[predicted].to_numpy(float)
     magnitude = raw["magnitude_predicted"].to_numpy(float)
     good = np.isfinite(measured).all(axis=1) & np.isfinite(magnitude) & np.isfinite(correlation)
-    clean = good & (raw["flags"].to_numpy(int) == 0)
-    if clean.sum() < FEWEST:
-        raise DataError(
-            f"--population: {int(clean.sum())} galaxies without a flag show no population, "
-            f"{FEWEST} are needed; leave the option out"
-        )
+    clean = good & trusted
+    require_enough(int(clean.sum()), "galaxies without a flag")
     values = np.log(np.where(good[:, None], measured, 1.0))
     relative = np.where(good[:, None], raw[spread].to_numpy(float) / measured, 1.0)
     errors = np.einsum("ni,nj->nij", relative, relative)

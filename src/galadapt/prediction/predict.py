@@ -29,7 +29,7 @@ from galadapt.prediction.flags import Flag
 from galadapt.prediction.inputs import Prepared, prepare
 from galadapt.prediction.measure import input_digest, measure, reserved
 from galadapt.prediction.package import Package
-from galadapt.prediction.population import reweighted
+from galadapt.prediction.population import require_enough, reweighted
 from galadapt.prediction.positions import displaced
 from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import read_recalibration
@@ -98,6 +98,8 @@ def predict(
             f"--population: the errors of {package.record.name} are not those of a likelihood; "
             "leave it out"
         )
+    if population:
+        require_enough(len(objects), "objects")
     runner = runner_of(package, members, fast)
     parts = output.with_name(f".{output.name}.parts")
     with reserved(parts):
@@ -107,12 +109,13 @@ def predict(
             log.info(f"the objects of {', '.join(doubts)} get the flag psf_disagrees")
         checker = Checker(package.record, prepared.profile())
         raw = measure(package, runner, prepared.sources, objects, parts, key, checker)
-        if population:
-            raw, said = reweighted(raw)
-            log.info(f"{output}: {said}")
         other = raw["image"].isin(list(doubts)).to_numpy()
         raw["flags"] = raw["flags"].to_numpy(np.int64) | other * int(Flag.PSF_DISAGREES)
         table = assemble(package, objects, raw, level, prepared.common, enlarged)
+        if population:
+            raw, said = reweighted(raw, table["flags"].to_numpy() == 0)
+            log.info(f"{output}: {said}")
+            table = assemble(package, objects, raw, level, prepared.common, enlarged)
         shifted = {}
         if inputs.images and inputs.catalog is not None:
             shifted = displaced(table, package.record.pixel_scale, "x" in objects)

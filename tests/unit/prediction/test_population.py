@@ -64,11 +64,11 @@ def test_a_table_keeps_what_was_not_measured() -> None:
             "sersic_index_predicted": np.exp(values[:, 1]),
             "sersic_index_spread": np.exp(values[:, 1]) * sigma[:, 1],
             "corr_ln_radius_ln_index": errors[:, 0, 1] / sigma.prod(axis=1),
-            "flags": 0,
         }
     )
-    table.loc[0, table.columns[:-1]] = np.nan
-    found, said = reweighted(table)
+    table.loc[0] = np.nan
+    trusted = np.ones(200, bool)
+    found, said = reweighted(table, trusted)
     assert np.isnan(found["effective_radius_predicted"][0])
     relative = [
         (one["effective_radius_spread"] / one["effective_radius_predicted"])[1:]
@@ -79,4 +79,4 @@ def test_a_table_keeps_what_was_not_measured() -> None:
     error = np.log(found["sersic_index_predicted"][1:]) - truth[1:, 1]
     assert np.std(error) < 0.8 * np.std(values[1:, 1] - truth[1:, 1])
     with pytest.raises(DataError, match="show no population"):
-        reweighted(table.iloc[:20])
+        reweighted(table, np.arange(200) < 20)

@@ -119,6 +119,20 @@ def test_any_image_is_measured_in_its_own_pixels(folder: Path, tmp_path: Path) -
     assert (flags & NO_MAGNITUDE == 0).all()
 
 
+def test_a_population_is_that_of_the_objects_without_a_flag(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="--population: 5 objects show no population, 50 are"):
+        predict(RELEASED, inputs(folder), tmp_path / "out.csv", population=True)
+    monkeypatch.setattr("galadapt.prediction.population.FEWEST", 4)
+    plain = predict(RELEASED, inputs(folder), tmp_path / "plain.csv")
+    table = predict(RELEASED, inputs(folder), tmp_path / "out.csv", population=True)
+    count = int((plain["flags"] == 0).sum())
+    assert 4 <= count < len(plain)
+    assert table.attrs["GA_POPUL"].startswith(f"population of {count} galaxies")
+    assert (table["sersic_index_err"] < plain["sersic_index_err"]).any()
+
+
 def test_where_the_psf_is_too_wide_pixels_are_summed(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
