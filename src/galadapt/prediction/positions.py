@@ -22,12 +22,12 @@ _SHIFT, _FEWEST, _SCATTER = 0.5, 5, 0.5
 _ONE = 0.25
 
 
-def displaced(table: pd.DataFrame, pixel_scale: float, pixels: bool) -> dict[str, str]:
+def displaced(table: pd.DataFrame, pixel_scale: np.ndarray | float, pixels: bool) -> dict[str, str]:
     """Find the images on which a catalogue's positions are all shifted, and log a sentence on each.
 
     Args:
         table: The catalogue (`galadapt.prediction.catalogue.assemble`).
-        pixel_scale: Of the images [arcsec/px].
+        pixel_scale: Of each object's image [arcsec/px], (n,), or of all.
         pixels: Whether positions were given in pixels, not on the sky.
 
     Returns:
@@ -36,7 +36,7 @@ def displaced(table: pd.DataFrame, pixel_scale: float, pixels: bool) -> dict[str
     if "x_centre" not in table:
         return {}
     found = {}
-    for name, rows in table.groupby("image"):
+    for name, rows in table.assign(scale=pixel_scale).groupby("image"):
         shifts = (rows[["x_centre", "y_centre"]].to_numpy() - rows[["x", "y"]].to_numpy()).astype(
             float
         )
@@ -46,10 +46,11 @@ def displaced(table: pd.DataFrame, pixel_scale: float, pixels: bool) -> dict[str
         x, y = np.median(shifts, axis=0)
         shift = math.hypot(x, y)
         scatter = float(np.median(np.hypot(*(shifts - (x, y)).T)))
+        arcsec = shift * float(rows["scale"].median())
         if shift > _SHIFT and scatter < _SCATTER * shift:
             found[str(name)] = spelled(
                 f"{name}: the galaxies lie {x:+.1f} px in x and {y:+.1f} px in y "
-                f"({shift * pixel_scale:.2g} arcsec) from the catalogue's positions (median of "
+                f"({arcsec:.2g} arcsec) from the catalogue's positions (median of "
                 f"{len(shifts)}); {_remedy(x, y, pixels)}"
             )
             log.info(found[str(name)])

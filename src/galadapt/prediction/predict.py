@@ -118,7 +118,8 @@ def predict(
             table = assemble(package, objects, raw, level, prepared.common, enlarged)
         shifted = {}
         if inputs.images and inputs.catalog is not None:
-            shifted = displaced(table, package.record.pixel_scale, "x" in objects)
+            scales = raw["image_pixel_scale"].to_numpy(float)
+            shifted = displaced(table, scales, "x" in objects)
         notes = _provenance(prepared, inputs, level, members) | flag_notes()
         notes["GA_PSFCH"] = "; ".join(doubts.values()) or "no disagreement found"
         notes["GA_POSCH"] = "; ".join(shifted.values()) or "no shift found"

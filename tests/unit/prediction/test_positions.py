@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from galadapt.general.package import RELEASED, is_general
-from galadapt.prediction.inputs import Inputs
+from galadapt.prediction.arguments import Inputs
 from galadapt.prediction.positions import displaced
 from galadapt.prediction.predict import predict
 
@@ -30,7 +30,9 @@ def test_a_common_shift_is_told_with_its_remedy() -> None:
     (text,) = displaced(table((-1.0, -1.0), 0.05), 0.06, pixels=True).values()
     assert "-1.0 px in x and -1.0 px in y (0.084 arcsec)" in text and "median of 8" in text
     assert text.endswith("give --one-based")
-    (text,) = displaced(table((1.0, 1.0), 0.05), 0.06, pixels=True).values()
+    scales = np.r_[np.nan, np.full(8, 0.06)]
+    (text,) = displaced(table((1.0, 1.0), 0.05), scales, pixels=True).values()
+    assert "(0.086 arcsec)" in text
     assert "leave out --one-based" in text
     (text,) = displaced(table((-1.0, -1.0), 0.05), 0.06, pixels=False).values()
     assert "reference frame" in text and "--one-based" not in text
