@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -10,20 +12,29 @@ from dag import Project, new_project
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together in one process what uses the finished project, and each other module."""
+    """Keep each module together in one process."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            used = "finished" in item.fixturenames  # type: ignore[attr-defined]
-            group = "finished" if used else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose whole DAG has run with two cores. Tests must not change it: copy it."""
-    project = new_project(repository, tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake("all")
-    return project
+    """A project whose whole DAG has run with two cores. Tests must not change it: copy it.
+
+    The first process of a test run that needs it makes it; others wait, and use the same.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    place = shared / "finished"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            project = new_project(repository, tmp_path_factory.mktemp("making") / "project")
+            project.snakemake("all")
+            place.symlink_to(project.folder)
+    return Project(place.resolve())
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from planner import dry_run
 
 from galadapt.config.base import merge
 from galadapt.tasks import registry
@@ -60,7 +61,8 @@ class Project:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Dry-run and return how many jobs of each rule would run."""
-        text = self.run("snakemake", "-n", *arguments, "--quiet", "rules")
+        status, text = dry_run(self.folder, ENVIRONMENT, *arguments, "--quiet", "rules")
+        assert status == 0, f"snakemake -n {' '.join(arguments)} exited {status}:\n{text}"
         return job_counts(text)
 
     def copy(self, folder: Path) -> Project:

@@ -46,8 +46,8 @@ def per_run(count: int) -> dict[str, int]:
     return {"train": count, "predict": count, "evaluate": count, "run_figures": count}
 
 
-def test_finished_tree_has_nothing_to_do(finished):
-    assert finished.planned() == {}
+def test_finished_tree_has_nothing_to_do(project):
+    assert project.planned() == {}
 
 
 #: The networks that `predict` uses: asinh and transfer.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pandas as pd
 import pytest
@@ -40,18 +41,43 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("task", sorted(CHANGES))
-def test_a_task_runs_and_reruns_what_changed(copy: Project, task: str) -> None:
+PLACES = {task: [f"{task}_{name}" for name in MILESTONES[:3]] for task in CHANGES}
+
+
+@dataclass
+class Tried:
+    """What the one project that all tasks were run in printed and planned."""
+
+    project: Project
+    printed: str
+    planned: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def tried(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    """The project with every task run, which then plans a change of each."""
+    project = finished.copy(tmp_path_factory.mktemp("tasks") / "project")
     # What is set for the machine holds for every task, reaches its jobs and changes no result.
-    copy.configure(compute={"stamps_on_device": True})
-    assert copy.planned("all") == {}
-    milestones = [f"{task}_{name}" for name in MILESTONES[:3]]
-    ran = copy.run("dvc", "repro", milestones[-1])
-    copy.run("dvc", "repro", "record")
-    assert [name for name in milestones if f"Running stage '{name}'" in ran] == milestones
-    results = copy.folder / "results" / task
+    project.configure(compute={"stamps_on_device": True})
+    assert project.planned("all") == {}
+    printed = project.run("dvc", "repro", *(names[-1] for names in PLACES.values()))
+    project.run("dvc", "repro", "record")
+    # The default experiment stands beside them, untouched.
+    every = [name for names in PLACES.values() for name in names]
+    assert "up to date" in project.run("dvc", "status", *every, "record")
+    assert project.planned("all", *CHANGES) == {}
+    for task, (changes, _, _) in CHANGES.items():
+        project.configure(task, **changes)
+    return Tried(project, printed, project.planned("all", *CHANGES))
+
+
+@pytest.mark.parametrize("task", sorted(CHANGES))
+def test_a_task_runs(tried: Tried, task: str) -> None:
+    ran = [name for name in PLACES[task] if f"Running stage '{name}'" in tried.printed]
+    assert ran == PLACES[task]
+    results = tried.project.folder / "results" / task
     comparison = pd.read_csv(results / "tables/comparison.csv")
-    methods = copy.settings(task)["methods"]
+    methods = tried.project.settings(task)["methods"]
     assert set(comparison["method"]) == set(methods)
     page = (results / "report.html").read_text()
     assert "All runs" in page
@@ -62,16 +88,19 @@ def test_a_task_runs_and_reruns_what_changed(copy: Project, task: str) -> None:
     kept = [json.loads(path.read_text())["stamps_on_device"] for path in environments]
     assert kept == [True] * len(methods)
 
-    # The default experiment stands beside it, untouched.
-    assert "up to date" in copy.run("dvc", "status", *milestones, "record")
-    assert copy.planned("all") == {}
 
-    def planned() -> dict[str, int]:
-        return {name.removeprefix(f"{task}_"): n for name, n in copy.planned(task).items()}
-
-    assert planned() == {}
-    changes, expected, untouched = CHANGES[task]
-    copy.configure(task, **changes)
-    jobs = planned()
+@pytest.mark.parametrize("task", sorted(CHANGES))
+def test_a_task_reruns_what_changed(tried: Tried, task: str) -> None:
+    _, expected, untouched = CHANGES[task]
+    prefix = f"{task}_"
+    jobs = {
+        name.removeprefix(prefix): number
+        for name, number in tried.planned.items()
+        if name.startswith(prefix)
+    }
     assert jobs == {**expected, **TABLES}
     assert untouched not in jobs
+
+
+def test_changes_of_other_tasks_rerun_nothing_of_the_default(tried: Tried) -> None:
+    assert {name.split("_")[0] for name in tried.planned} == set(CHANGES)

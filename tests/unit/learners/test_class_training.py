@@ -87,40 +87,47 @@ def accuracy(table: pd.DataFrame) -> float:
     return float((np.array([name[2:] for name in columns])[said] == test["label_true"]).mean())
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        {"network": {"architecture": "compact"}},
-        {"network": {"architecture": "compact"}, "answer": "ordinal"},
-        {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 20, "patience": 20},
-    ],
-    ids=["nominal", "ordinal", "mask"],
-)
-def test_a_network_learns_patterns(patterns: Path, tmp_path: Path, method: dict[str, Any]) -> None:
-    table = run(tmp_path, patterns, method)
+DRAW = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 20, "patience": 20}
+
+
+@pytest.fixture(scope="module")
+def drawn(patterns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a network that learned to draw what is flagged."""
+    folder = tmp_path_factory.mktemp("drawn")
+    run(folder, patterns, DRAW)
+    return folder
+
+
+def assert_learned(folder: Path) -> None:
+    table = pd.read_parquet(folder / "predictions.parquet")
     assert accuracy(table) > 0.9
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1)
     assert set(table["label_original"]) == set(CLASSES)
-    assert pd.read_parquet(tmp_path / "embeddings.parquet").filter(regex=r"^f\d").shape[1] > 0
+    assert pd.read_parquet(folder / "embeddings.parquet").filter(regex=r"^f\d").shape[1] > 0
 
 
-def test_the_share_drawn_is_the_share_flagged(patterns: Path, tmp_path: Path) -> None:
-    method = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 20, "patience": 20}
-    table = run(tmp_path, patterns, method)
+@pytest.mark.parametrize("answer", ["nominal", "ordinal"])
+def test_a_network_learns_patterns(patterns: Path, tmp_path: Path, answer: str) -> None:
+    run(tmp_path, patterns, {"network": {"architecture": "compact"}, "answer": answer})
+    assert_learned(tmp_path)
+
+
+def test_a_network_learns_to_draw_patterns(drawn: Path) -> None:
+    assert_learned(drawn)
+
+
+def test_the_share_drawn_is_the_share_flagged(drawn: Path) -> None:
+    table = pd.read_parquet(drawn / "predictions.parquet")
     for name, share in zip(CLASSES, SHARES, strict=True):
-        drawn = table.loc[(table["split"] == "test") & (table["label_true"] == name)]
-        assert drawn["flagged_share"].median() == pytest.approx(share, abs=0.02)
+        test = table.loc[(table["split"] == "test") & (table["label_true"] == name)]
+        assert test["flagged_share"].median() == pytest.approx(share, abs=0.02)
 
 
-def test_a_classifier_learns_on_from_a_network_that_draws(patterns: Path, tmp_path: Path) -> None:
-    draw = {"network": {"architecture": "unet"}, "answer": "mask", "epochs": 8, "patience": 8}
-    run(tmp_path / "draw", patterns, draw)
-    table = run(
-        tmp_path / "classify",
-        patterns,
-        {"network": {"architecture": "unet"}, "starts_from": "draw", "epochs": 8},
-        start=tmp_path / "draw" / "run.json",
-    )
+def test_a_classifier_learns_on_from_a_network_that_draws(
+    patterns: Path, drawn: Path, tmp_path: Path
+) -> None:
+    method = {"network": {"architecture": "unet"}, "starts_from": "draw", "epochs": 8}
+    table = run(tmp_path, patterns, method, start=drawn / "run.json")
     assert accuracy(table) > 0.9
     assert "flagged_share" not in table
 

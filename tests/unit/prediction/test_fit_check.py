@@ -104,9 +104,8 @@ def test_shares_have_binomial_uncertainties():
     """As many repetitions scatter."""
     rng = np.random.default_rng(2)
     for count in (10, 40):
-        found = []
+        found, table = [], compared(count=count)
         for _ in range(400):
-            table = compared(count=count)
             table["magnitude"] = table["magnitude_fitted"] + 0.2 * rng.standard_normal(count)
             found.append(compare(table, ["magnitude"], count).iloc[0])
         shares = pd.DataFrame(found)
@@ -124,9 +123,8 @@ def test_agreement_is_not_doubted_by_chance():
     """Of truly agreeing networks, few samples of any size are called in doubt."""
     rng = np.random.default_rng(3)
     for count in (8, 20, 60):
-        wrong = 0
+        wrong, table = 0, compared(count=count)
         for _ in range(60):
-            table = compared(count=count)
             for name in PARAMETERS:
                 noise = 0.2 * rng.standard_normal(count)
                 table[name] = table[f"{name}_fitted"] + noise

@@ -94,15 +94,25 @@ def quantity_metrics(
         ``bias`` (median error), ``scatter`` (NMAD of the errors) and ``outlier_fraction``.
     """
     finite = np.isfinite(predicted)
-    error = quantity.errors(true[finite], predicted[finite])
     inside = finite & (predicted >= valid[0]) & (predicted <= valid[1])
-    bias = float(np.median(error)) if len(error) else float("nan")
     return {
         "n": len(true),
         "failed": int(len(true) - finite.sum()),
         "completeness": float(inside.mean()) if len(true) else float("nan"),
         "r2": r2(true, predicted),
-        "bias": bias,
+        **error_metrics(quantity.errors(true[finite], predicted[finite]), outlier),
+    }
+
+
+def error_metrics(error: np.ndarray, outlier: float) -> dict[str, float]:
+    """Median, scatter and outliers of finite errors, shape (n,); NaN where there is none.
+
+    Args:
+        error: Errors in a quantity's convention.
+        outlier: Largest |error| that is not an outlier.
+    """
+    return {
+        "bias": float(np.median(error)) if len(error) else float("nan"),
         "scatter": nmad(error),
         "outlier_fraction": float((np.abs(error) > outlier).mean()) if len(error) else float("nan"),
     }

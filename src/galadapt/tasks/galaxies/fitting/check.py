@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galadapt.answers.numbers.metrics import quantity_metrics
+from galadapt.answers.numbers.metrics import error_metrics
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_csv
 from galadapt.core.log import log
@@ -233,22 +233,30 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
         edges = np.quantile(magnitude, np.linspace(0, 1, _BINS + 1))
         edges[-1] += 1e-9
         bins += list(itertools.pairwise(edges))
+    columns = {
+        name: [fitted[f"{name}{end}"].to_numpy() for end in ("_fitted", "", "_err")]
+        for name in parameters
+    }
     rows = []
     for number, (low, high) in enumerate(bins):
-        here = fitted[(magnitude >= low) & (magnitude < high)]
+        here = (magnitude >= low) & (magnitude < high)
+        count = int(here.sum())
         whole = number == 0
         counts = {
             "sampled": sampled if whole else np.nan,
-            "measured": len(table) if whole else len(here),
-            "fitted": len(here),
+            "measured": len(table) if whole else count,
+            "fitted": count,
             "failed": len(table) - len(fitted) if whole else 0,
         }
         for name in parameters:
-            quantity, width = QUANTITIES[name], here[f"{name}_err"].to_numpy()
-            true, predicted = here[f"{name}_fitted"].to_numpy(), here[name].to_numpy()
-            found = quantity_metrics(quantity, true, predicted, quantity.outlier, quantity.bounds)
-            expected = pd.Series(quantity.errors(predicted, predicted + width))
-            within = pd.Series(np.abs(predicted - true) <= width)
+            quantity = QUANTITIES[name]
+            true, predicted, width = (values[here] for values in columns[name])
+            finite = np.isfinite(predicted)
+            error = quantity.errors(true[finite], predicted[finite])
+            found = error_metrics(error, quantity.outlier)
+            expected = quantity.errors(predicted, predicted + width)
+            expected = expected[~np.isnan(expected)]
+            within = np.abs(predicted - true) <= width
             rows.append(
                 {
                     "magnitude_low": np.nan if whole else round(low, 3),
@@ -259,9 +267,9 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
                     "median_difference": found["bias"],
                     "nmad": found["scatter"],
                     "outliers": found["outlier_fraction"],
-                    "expected_error": expected.median(),
-                    "within_error": within.mean(),
-                    "within_error_err": _uncertainty(int(within.sum()), len(within)),
+                    "expected_error": np.median(expected) if len(expected) else np.nan,
+                    "within_error": within.mean() if count else np.nan,
+                    "within_error_err": _uncertainty(int(within.sum()), count),
                 }
             )
     return pd.DataFrame(rows)
