@@ -37,7 +37,7 @@ class Inputs:
     #: Its sampling [arcsec/px]; None: its header's, else the images' own.
     psf_pixel_scale: float | None = None
     #: Further arguments of `galadapt.sky.open_mosaic`: hdu, zero_point, unit, native_pixel_scale,
-    #: bad_bits, invert_mask.
+    #: bad_bits, invert_mask; noise_gain, where pixels are summed.
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Share of bad pixels up to which a stamp is measured; None: 0.1, or the package's own.
     max_bad_fraction: float | None = None
