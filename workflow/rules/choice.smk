@@ -11,8 +11,6 @@ rule choice:
         html=CHOICE[1],
     log:
         f"{LOGS}/choice.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("choice"),
         runs=RUN_FOLDERS,

@@ -23,8 +23,6 @@ rule comparison:
         plot=f"{TABLES}/headline.csv",
     log:
         f"{LOGS}/comparison.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("comparison"),
     shell:
@@ -59,8 +57,6 @@ rule data_figures:
         figures=DATA_FIGURES,
     log:
         f"{LOGS}/data_figures.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("data_figures"),
     shell:
@@ -77,8 +73,6 @@ if OF_VARIANT:
             figures=OF_VARIANT,
         log:
             f"{LOGS}/variant_figures/{{variant}}.log",
-        conda:
-            ENVIRONMENT
         params:
             settings=job_settings("variant_figures"),
         shell:
@@ -111,8 +105,6 @@ rule feature_space:
         f"{LOGS}/feature_space/{{variant}}.log",
     benchmark:
         f"{BENCHMARKS}/feature_space/{{variant}}.tsv"
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("feature_space"),
     shell:
@@ -133,8 +125,6 @@ if of_optimizers(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings
             figure=OPTIMIZERS[1],
         log:
             f"{LOGS}/optimizers.log",
-        conda:
-            ENVIRONMENT
         params:
             settings=job_settings("optimizers"),
         shell:
@@ -150,8 +140,6 @@ rule comparison_figures:
         figures=COMPARISON_FIGURES,
     log:
         f"{LOGS}/comparison_figures.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("comparison_figures"),
     shell:
@@ -186,8 +174,6 @@ rule report:
         report=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("report"),
         runs=RUN_FOLDERS,

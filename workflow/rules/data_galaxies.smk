@@ -9,8 +9,6 @@ rule simulate:
         f"{LOGS}/simulate/{{source}}-{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/simulate/{{source}}-{{shard}}.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         gpu=cluster.gpus(workflow, int(CONFIG.simulation.renderer == "ktable_jax")),
     params:
@@ -33,8 +31,6 @@ rule survey:
         f"{LOGS}/survey.log",
     benchmark:
         f"{BENCHMARKS}/survey.tsv"
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("survey"),
     shell:
@@ -49,8 +45,6 @@ rule select:
         cuts=f"{DATA}/survey/cuts.csv",
     log:
         f"{LOGS}/select.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("select"),
     shell:
@@ -70,8 +64,6 @@ rule extract:
         f"{LOGS}/extract.log",
     benchmark:
         f"{BENCHMARKS}/extract.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("extract"),

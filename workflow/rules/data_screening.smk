@@ -8,8 +8,6 @@ rule simulated_fields:
         f"{LOGS}/simulated_fields.log",
     benchmark:
         f"{BENCHMARKS}/simulated_fields.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("simulated_fields"),
@@ -25,8 +23,6 @@ rule survey_fields:
         f"{LOGS}/survey_fields.log",
     benchmark:
         f"{BENCHMARKS}/survey_fields.tsv"
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("survey_fields"),
     shell:

@@ -13,8 +13,6 @@ rule star_frames:
         f"{LOGS}/star_frames.log",
     benchmark:
         f"{BENCHMARKS}/star_frames.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("star_frames"),
@@ -35,8 +33,6 @@ rule star_stamps:
         f"{LOGS}/star_stamps/{{domain}}.log",
     benchmark:
         f"{BENCHMARKS}/star_stamps/{{domain}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("star_stamps"),

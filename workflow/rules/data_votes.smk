@@ -8,8 +8,6 @@ rule simulated_votes:
         f"{LOGS}/simulated_votes.log",
     benchmark:
         f"{BENCHMARKS}/simulated_votes.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("simulated_votes"),
@@ -25,8 +23,6 @@ rule survey_votes:
         f"{LOGS}/survey_votes.log",
     benchmark:
         f"{BENCHMARKS}/survey_votes.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     params:
         settings=job_settings("survey_votes"),

@@ -13,8 +13,6 @@ rule evaluate:
         more=[f"{RUN}/{name}" for name in KIND.tables],
     log:
         f"{LOGS}/evaluate/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("evaluate"),
     shell:
@@ -32,8 +30,6 @@ rule run_figures:
         figures=[f"{RUN}/figures/{name}.png" for name in KIND.run_figures],
     log:
         f"{LOGS}/run_figures/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("run_figures"),
     shell:

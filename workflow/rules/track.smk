@@ -12,8 +12,6 @@ rule track:
         f"{LOGS}/track.log",
     benchmark:
         f"{BENCHMARKS}/track.tsv"
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("track"),
         runs=RUN_FOLDERS,

@@ -19,8 +19,6 @@ rule train:
         f"{LOGS}/train/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{task}}-{{variant}}-{{method}}-seed{{seed}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
         gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),
@@ -44,8 +42,6 @@ rule predict:
         f"{LOGS}/predict/{{task}}-{{variant}}-{{method}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/predict/{{task}}-{{variant}}-{{method}}-seed{{seed}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
         gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),

@@ -8,8 +8,6 @@ rule variant:
         stamps=VARIANT,
     log:
         f"{LOGS}/variant/{{variant}}-{{source}}.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("variant"),
     shell:

@@ -14,8 +14,6 @@ if curves(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings"]):
             figure=ABLATION[0],
         log:
             f"{LOGS}/ablation.log",
-        conda:
-            ENVIRONMENT
         params:
             settings=job_settings("ablation"),
         shell:

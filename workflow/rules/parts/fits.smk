@@ -18,8 +18,6 @@ if CONFIG.profile_fit.galaxies:
             f"{LOGS}/profile_fits.log",
         benchmark:
             f"{BENCHMARKS}/profile_fits.tsv"
-        conda:
-            ENVIRONMENT
         params:
             settings=job_settings("profile_fits"),
         shell:
@@ -35,8 +33,6 @@ if CONFIG.profile_fit.galaxies:
             figure=FITS[2],
         log:
             f"{LOGS}/against_fits.log",
-        conda:
-            ENVIRONMENT
         params:
             settings=job_settings("against_fits"),
             runs=RUN_FOLDERS,

@@ -14,8 +14,6 @@ rule measure_tile:
         made=directory(f"{MEASURE}/tiles/{{tile}}/made"),
     log:
         f"{LOGS}/measure_tile/{{tile}}.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("measure_tile"),
     shell:
@@ -34,8 +32,6 @@ checkpoint measure_plan:
         unmeasured=f"{MEASURE}/unmeasured.parquet",
     log:
         f"{LOGS}/measure_plan.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("measure_plan"),
     shell:
@@ -61,8 +57,6 @@ rule measure_objects:
         tile=TILE,
         cell=r"\d+",
         part=r"\d+",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("measure_objects"),
     shell:
@@ -79,8 +73,6 @@ rule measure_merge:
         counts=f"{MEASURE}/counts.json",
     log:
         f"{LOGS}/measure_merge.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("measure_merge"),
     shell:
@@ -98,8 +90,6 @@ rule measure_page:
         page=f"{MEASURE}/page.html",
     log:
         f"{LOGS}/measure_page.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("measure_page"),
     shell:

@@ -16,8 +16,6 @@ rule package:
         members=[f"{PACKAGE}/member-{k}.onnx" for k in range(1, len(CONFIG.seeds) + 1)],
     log:
         f"{LOGS}/package/{{task}}-{{variant}}-{{method}}.log",
-    conda:
-        ENVIRONMENT
     threads: CONFIG.compute.threads_per_training
     resources:
         gpu=cluster.gpus(workflow, CONFIG.compute.gpus_per_training),
@@ -45,8 +43,6 @@ rule package_figures:
         figures=PACKAGE_FIGURES,
     log:
         f"{LOGS}/package_figures.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("package_figures"),
     shell:
