@@ -3,8 +3,6 @@ rule blob_stamps:
         stamps=f"{DATA}/{{domain}}/stamps.h5",
     log:
         f"{LOGS}/blob_stamps/{{domain}}.log",
-    conda:
-        ENVIRONMENT
     params:
         settings=job_settings("blob_stamps"),
     shell:
