@@ -44,11 +44,3 @@ rule all:
         model_outputs(),
         package_outputs(),
         table_outputs(),
-
-
-# Where Snakemake deploys software, every job runs in the same environment. It formats the path:
-# braces in that of the checkout are no wildcards.
-ENVIRONMENT = str(PROJECT / "envs/cpu.yaml").replace("{", "{{").replace("}", "}}")
-for each in workflow.rules:
-    if each.shellcmd and each.conda_env is None:
-        each.conda_env = ENVIRONMENT

@@ -57,6 +57,8 @@ FIGURES = f"{RESULTS}/figures"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 CHECKPOINTS = f"{RESULTS}/checkpoints"
+# Snakemake formats it: braces in the path of the checkout are no wildcards.
+ENVIRONMENT = str(PROJECT / "envs/cpu.yaml").replace("{", "{{").replace("}", "}}")
 
 # The kind of answer: it names its tables and figures.
 KIND = KINDS[CONFIG.answer_kind]
