@@ -46,55 +46,54 @@ def cut(frame: Frame, found: Found, detection: StarDetection) -> Cut:
         np.floor(stars[f"{axis}_centroid"].to_numpy(float) + 0.5).astype(int) - size // 2
         for axis in "xy"
     )
+    boxes = [_box(*corner, size) for corner in zip(bottom, left, strict=True)]
+    marks_only = {"saturated", "fit_failed"} - set(detection.reject)
+    rejecting = [name for name in REASONS if name not in marks_only]
+    value = {name: np.zeros(len(stars)) for name in REASONS}
+
+    def failing() -> np.ndarray:
+        """Which checks (of `rejecting`) each star fails so far (checks, N)."""
+        return np.array([value[name] > 0 for name in rejecting])
+
+    def kept() -> np.ndarray:
+        return np.flatnonzero(~failing().any(axis=0))
+
     beyond = np.max([-left, left + size - nx, -bottom, bottom + size - ny], axis=0)
-    boxes = list(zip(bottom, left, strict=True))
-    value: dict[str, np.ndarray] = {name: np.zeros(len(stars)) for name in REASONS}
     value["border"] = np.maximum(beyond + detection.border, 0).astype(float)
-    inside = np.flatnonzero(value["border"] == 0)
-    for star in inside:
-        box = _box(boxes[star], size)
-        value["bad_pixels"][star] = frame.bad[box].sum()
-        value["saturated"][star] = frame.saturated[_core(boxes[star], size)].sum()
-    stars["saturated"] = value["saturated"] > 0
-    leaves = (value["border"] > 0) | (value["bad_pixels"] > 0)
-    if "saturated" in detection.reject:
-        leaves |= value["saturated"] > 0
-    left_here = np.flatnonzero(~leaves)
-    value["overlap"][left_here] = _overlaps(
-        left[left_here], bottom[left_here], size, detection.overlap
-    )
-    leaves |= value["overlap"] > 0
-    width = np.full(len(stars), np.nan)
-    kept = np.flatnonzero(~leaves)
+    third = size // 3
+    for star in kept():
+        value["bad_pixels"][star] = frame.bad[boxes[star]].sum()
+        # The central third: a saturated neighbour does not make a star saturated.
+        core = _box(bottom[star] + third, left[star] + third, size - 2 * third)
+        value["saturated"][star] = frame.saturated[core].sum()
+    here = kept()
+    value["overlap"][here] = _overlaps(left[here], bottom[here], size, detection.overlap)
+    here = kept()
     # A defocused star fills its box; a larger box around a star with one peak adds neighbours.
     guess = size / 5 if found.detector == "segmentation" else found.fwhm
-    width[kept] = fit_fwhm(frame, stars.iloc[kept], guess, size)
-    value["fit_failed"][kept] = np.isnan(width[kept])
-    stars["fit_failed"] = value["fit_failed"] > 0
-    if "fit_failed" in detection.reject:
-        leaves |= value["fit_failed"] > 0
-    stars["fwhm"], stars["fwhm_arcsec"] = width, width * frame.pixel_scale
+    width = np.full(len(stars), np.nan)
+    width[here] = fit_fwhm(frame, stars.iloc[here], guess, size)
+    value["fit_failed"][here] = np.isnan(width[here])
     stars["noise"] = frame.noise
-    kept = np.flatnonzero(~leaves)
-    stamps = np.array([frame.pixels[_box(boxes[star], size)] for star in kept], np.float32)
-    chosen = stars.iloc[kept].reset_index(drop=True)
-    chosen["sky"] = [float(np.median(frame.sky[_box(boxes[star], size)])) for star in kept]
+    stars["saturated"], stars["fit_failed"] = value["saturated"] > 0, value["fit_failed"] > 0
+    stars["fwhm"], stars["fwhm_arcsec"] = width, width * frame.pixel_scale
+    here = kept()
+    stamps = np.array([frame.pixels[boxes[star]] for star in here], np.float32)
+    chosen = stars.iloc[here].reset_index(drop=True)
+    chosen["sky"] = [float(np.median(frame.sky[boxes[star]])) for star in here]
     measured = ["sky", "noise", "saturated", "fit_failed", "fwhm", "fwhm_arcsec"]
-    return Cut(
-        chosen[[*PROPERTIES, *measured]],
-        stamps.reshape(-1, size, size),
-        _rejected(stars, leaves, value, detection),
+    fails = failing()
+    out = np.flatnonzero(fails.any(axis=0))
+    reasons = [rejecting[first] for first in fails[:, out].argmax(axis=0)]
+    rejected = stars.iloc[out][["x_centroid", "y_centroid"]].assign(
+        reason=reasons,
+        value=[value[name][star] for name, star in zip(reasons, out, strict=True)],
     )
+    return Cut(chosen[[*PROPERTIES, *measured]], stamps.reshape(-1, size, size), rejected)
 
 
-def _box(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
-    row, column = corner
+def _box(row: int, column: int, size: int) -> tuple[slice, slice]:
     return slice(row, row + size), slice(column, column + size)
-
-
-def _core(corner: tuple[int, int], size: int) -> tuple[slice, slice]:
-    """Central third of a box: a saturated neighbour does not make a star saturated."""
-    return _box((corner[0] + size // 3, corner[1] + size // 3), size - 2 * (size // 3))
 
 
 def _overlaps(left: np.ndarray, bottom: np.ndarray, size: int, rule: str) -> np.ndarray:
@@ -117,18 +116,3 @@ def _overlaps(left: np.ndarray, bottom: np.ndarray, size: int, rule: str) -> np.
             gone[fainter] = True
             counts[fainter] += 1
     return counts
-
-
-def _rejected(
-    stars: pd.DataFrame,
-    leaves: np.ndarray,
-    value: dict[str, np.ndarray],
-    detection: StarDetection,
-) -> pd.DataFrame:
-    marks_only = {"saturated", "fit_failed"} - set(detection.reject)
-    rows = []
-    for star in np.flatnonzero(leaves):
-        reason = next(name for name in REASONS if name not in marks_only and value[name][star] > 0)
-        place = stars[["x_centroid", "y_centroid"]].iloc[star]
-        rows.append({**place, "reason": reason, "value": value[reason][star]})
-    return pd.DataFrame(rows, columns=["x_centroid", "y_centroid", "reason", "value"])

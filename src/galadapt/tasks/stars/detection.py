@@ -24,6 +24,7 @@ PROPERTIES = (
     *("n_pixels", "peak", "flux", "mag"),
 )
 
+_NONE = pd.DataFrame(columns=list(PROPERTIES), dtype=float)  #: a frame without a star
 _NARROWEST = 1.5  #: DAOStarFinder needs a kernel that pixels can sample [px]
 _MEAN_OF = 25  #: as many of the brightest stars make the mean star
 
@@ -71,13 +72,15 @@ def _retried(
 ) -> Found:
     threshold, fwhm, tries = detection.threshold, detection.fwhm, 1
     while True:
-        if detector == "segmentation":
-            assert smooth is not None
-            stars = _segments(frame, *smooth, threshold, detection)
-        else:
-            stars = _daofind(frame, threshold, fwhm)
-            if smooth is not None:
-                stars = stars[_shows(stars, *smooth, detection.threshold_floor)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoDetectionsWarning)
+            if detector == "segmentation":
+                assert smooth is not None
+                stars = _segments(frame, *smooth, threshold, detection)
+            else:
+                stars = _daofind(frame, threshold, fwhm)
+        if detector == "daofind" and smooth is not None:
+            stars = stars[_shows(stars, *smooth, detection.threshold_floor)]
         if len(stars) >= detection.min_stars or threshold <= detection.threshold_floor:
             break
         threshold = max(threshold * detection.threshold_step, detection.threshold_floor)
@@ -92,19 +95,13 @@ def _retried(
 
 def _daofind(frame: Frame, threshold: float, fwhm: float) -> pd.DataFrame:
     finder = DAOStarFinder(threshold=threshold * frame.noise, fwhm=fwhm)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = finder(frame.pixels, mask=frame.bad)
-    if found is None:
-        return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
-    return found.to_pandas()[list(PROPERTIES)].astype(float)
+    found = finder(frame.pixels, mask=frame.bad)
+    return _NONE if found is None else found.to_pandas()[list(PROPERTIES)].astype(float)
 
 
 def _shows(stars: pd.DataFrame, smooth: np.ndarray, noise: float, threshold: float) -> np.ndarray:
-    column, row = (
-        np.clip(np.rint(stars[f"{axis}_centroid"].to_numpy(float)), 0, side - 1).astype(int)
-        for axis, side in zip("xy", smooth.shape[::-1], strict=True)
-    )
+    places = np.rint(stars[["y_centroid", "x_centroid"]].to_numpy(float)).astype(int)
+    row, column = np.clip(places, 0, np.array(smooth.shape) - 1).T
     return np.asarray(smooth[row, column] > threshold * noise)
 
 
@@ -118,20 +115,14 @@ def _smoothed(frame: Frame, detection: StarDetection) -> tuple[np.ndarray, float
 def _segments(
     frame: Frame, smooth: np.ndarray, noise: float, threshold: float, detection: StarDetection
 ) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        segments = detect_sources(
-            smooth,
-            threshold * noise,
-            # Less than the kernel covers is a peak of the noise.
-            n_pixels=max(math.ceil(math.pi / 4 * detection.smoothing**2 / 2), 1),
-            mask=frame.bad,
-        )
+    # Less than the kernel covers is a peak of the noise.
+    least = max(math.ceil(math.pi / 4 * detection.smoothing**2 / 2), 1)
+    segments = detect_sources(smooth, threshold * noise, n_pixels=least, mask=frame.bad)
     if segments is None:
-        return pd.DataFrame(columns=list(PROPERTIES), dtype=float)
+        return _NONE
     catalog = SourceCatalog(frame.pixels, segments, convolved_data=smooth, mask=frame.bad)
     measured = ["x_centroid", "y_centroid", "segment_area", "max_value", "segment_flux"]
-    stars = catalog.to_table(measured).to_pandas()
+    stars = catalog.to_table(columns=measured).to_pandas()
     stars.columns = ["x_centroid", "y_centroid", "n_pixels", "peak", "flux"]
     stars["n_pixels"] = stars["n_pixels"].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.core.errors import DataError
-from galadapt.core.files import expand, write_csv, write_parquet
+from galadapt.core.files import expand, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.parallel import mapped
 from galadapt.stamps.format import write_stamps
@@ -29,15 +28,6 @@ _SAME_SCALE = 0.02
 
 #: Identifiers of stars: this times the frame's row in the table, plus the star's number in it.
 _FRAME = 100_000
-
-
-@dataclass(frozen=True)
-class _Result:
-    """Row of the table of frames, and the stamps of a frame that could be read."""
-
-    record: dict[str, Any]
-    cut: Cut | None = None
-    digest: str = ""
 
 
 def extract_stars(
@@ -62,7 +52,7 @@ def extract_stars(
         domain: "simulated" or "survey".
         output: Stamp set [ADU], sky subtracted. Beside id, split, split_by_stamp, label and group
             (the frame) its table holds the columns of `Cut.stars`.
-        frames: CSV or Parquet with a row per frame: frame, label, split, status (used, skipped),
+        frames: CSV with a row per frame: frame, label, split, status (used, skipped),
             reason, detector, threshold [sigma], kernel_fwhm [px], tries, hollowness, n_detected,
             n_<reason> for each of `galadapt.tasks.stars.cutting.REASONS`, n_stars,
             n_saturated_kept, n_fit_failed_kept, background and noise [ADU], pixel_scale, fwhm (mean
@@ -87,17 +77,19 @@ def extract_stars(
     cut_out = 0
     with Spool(output.parent, detection.stamp_size) as spool:
         for row, result in enumerate(progress(results, len(listed), "stars", "frames")):
+            record, done, digest = result
             name, label, split = (str(listed.loc[row, key]) for key in ("frame", "label", "split"))
-            records.append({"frame": name, "label": label, "split": split, **result.record})
-            if result.record["status"] == "skipped":
-                log.info(f"stars: frame skipped: {result.record['reason']}")
-            if result.cut is None:
+            records.append({"frame": name, "label": label, "split": split, **record})
+            if record["status"] == "skipped":
+                log.info(f"stars: frame skipped: {record['reason']}")
+            if done is None:
                 continue
-            _check_unique(table, name, result.digest, digests)
-            _check_scale(table, name, result.record["pixel_scale"], scales)
-            refused.append(result.cut.rejected.assign(frame=name))
-            stars = result.cut.stars
-            spool.put(cut_out, result.cut.stamps)
+            _check_unique(table, name, digest, digests)
+            _check_scale(table, name, record["pixel_scale"], scales)
+            done.rejected.insert(0, "frame", name)
+            refused.append(done.rejected)
+            stars = done.stars
+            spool.put(cut_out, done.stamps)
             cut_out += len(stars)
             number = row * _FRAME + np.arange(len(stars), dtype=np.int64)
             place = {"id": number, "split": split, "label": label, "group": name}
@@ -112,10 +104,8 @@ def extract_stars(
         limit = detection.seeing_limit
         metadata = class_metadata(domain, STAR_CLASSES, scale, "", provenance, seeing_limit=limit)
         left_out = pd.concat(refused, ignore_index=True)
-        columns = ["frame", "x_centroid", "y_centroid", "reason", "value"]
-        write_csv(rejected, left_out[columns])
-        write = write_parquet if frames.suffix == ".parquet" else write_csv
-        write(frames, summary)
+        write_csv(rejected, left_out)
+        write_csv(frames, summary)
         write_stamps(output, spool.take(range(cut_out)), stars, metadata, unit="adu")
     used = int((summary["status"] == "used").sum())
     log.info(
@@ -125,11 +115,14 @@ def extract_stars(
     return stars
 
 
-def _one(path: str, detection: StarDetection, source: FrameFiles) -> _Result:
+def _one(
+    path: str, detection: StarDetection, source: FrameFiles
+) -> tuple[dict[str, Any], Cut | None, str]:
+    """Row of the table of frames; the stars and the digest of a frame that could be read."""
     try:
         frame = read_frame(Path(path), detection, source)
     except DataError as error:
-        return _Result({"status": "skipped", "reason": str(error)})
+        return {"status": "skipped", "reason": str(error)}, None, ""
     found = find_stars(frame, detection)
     done = cut(frame, found, detection)
     record = {
@@ -150,7 +143,7 @@ def _one(path: str, detection: StarDetection, source: FrameFiles) -> _Result:
         "pixel_scale": frame.pixel_scale,
         **_seeing(frame, done.stars, detection),
     }
-    return _Result(record, done, frame.digest)
+    return record, done, frame.digest
 
 
 def _why(path: str, found: int, done: Cut, detection: StarDetection) -> str:

@@ -92,9 +92,7 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
         wcs = celestial(plane.header, hdus, path)
         recognised = bad_pixels_of(stack, hdus, plane, image, cards, path, wcs, log.info)
         no_data = recognised.find(image, np.s_[0 : data.shape[0], 0 : data.shape[1]])[1]
-    pixel_scale = source.pixel_scale
-    if wcs is not None:
-        pixel_scale = mean_scale(wcs, data.shape, path)
+    pixel_scale = source.pixel_scale if wcs is None else mean_scale(wcs, data.shape, path)
     if pixel_scale is None:
         raise DataError(f"{path}: the frame has no WCS; give pixel_scale [arcsec/px]")
     if min(data.shape) < 2 * detection.stamp_size:
@@ -105,11 +103,8 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     bad = ~np.isfinite(data)
     if bad.all():
         raise DataError(f"{path}: no pixel has a value (all are NaN); leave the frame out")
-    saturation = source.saturation
-    if saturation is None:
-        saturation = cards.number("SATURATE") or np.inf
-        saturation = saturation if saturation > 0 else np.inf
-    saturated = ~bad & (data >= saturation)
+    saturation = source.saturation or cards.number("SATURATE") or 0.0
+    saturated = ~bad & (data >= (saturation if saturation > 0 else np.inf))
     digest = hashlib.sha256(data.tobytes()).hexdigest()
     # Clipped cores do not measure the sky, unless a frame has nothing else.
     blind = bad if saturated.all() or (bad | saturated).all() else bad | saturated
