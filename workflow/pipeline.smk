@@ -31,7 +31,7 @@ rule data:
 
 rule models:
     input:
-        data_outputs(),
+        rules.data.input,
         run_outputs(),
         model_outputs(),
         package_outputs(),
@@ -39,8 +39,5 @@ rule models:
 
 rule all:
     input:
-        data_outputs(),
-        run_outputs(),
-        model_outputs(),
-        package_outputs(),
+        rules.models.input,
         table_outputs(),

@@ -119,19 +119,14 @@ def of_runs(names):
     return [f"{folder}/{name}" for folder in RUN_FOLDERS for name in names]
 
 
-def of_run(names, wildcards, **others):
-    """List the files `names` of the run of a job's wildcards, or of `others` in their place."""
-    folder = RUN.format(**{**dict(wildcards), **others})
-    return [f"{folder}/{name}" for name in names]
+def record_of(wildcards, **others):
+    """Return run.json of the run of a job's wildcards, or of `others` in their place."""
+    return f"{RUN.format(**{**dict(wildcards), **others})}/run.json"
 
 
-def of_seeds(names, wildcards, **others):
-    """List the files `names` of the run of a job's wildcards, in every seed."""
-    return [
-        path
-        for seed in CONFIG.seeds
-        for path in of_run(names, wildcards, **others, seed=seed)
-    ]
+def records_of(wildcards, **others):
+    """List run.json of the run of a job's wildcards, as `record_of`, in every seed."""
+    return [record_of(wildcards, **others, seed=seed) for seed in CONFIG.seeds]
 
 
 def of_first_seed(name):
@@ -143,35 +138,24 @@ def of_first_seed(name):
     ]
 
 
-def first_method_stamps(domain):
-    """Return the input function for the stamps that a variant's first method was tested on."""
-
-    def of_variant(wildcards):
-        if domain not in CONFIG.domains:
-            return []
-        method = next(
-            run.method for run in CONFIG.runs() if run.variant == wildcards.variant
-        )
-        source = CONFIG.source(method, domain)
-        return VARIANT.format(variant=wildcards.variant, source=source)
-
-    return of_variant
-
-
 def stamps_of(domain, domains):
     """Return the input function for the stamps of a domain: nothing where a job has none of it.
 
     Args:
-        domains: Function of a method's name: the domains that a job of this method reads.
+        domains: Function of a method's name: the domains that a job of this method reads. A job of
+            a whole variant reads those of its first method.
     """
 
-    def of_method(wildcards):
-        if domain not in domains(wildcards.method):
+    def of_job(wildcards):
+        variant = wildcards.variant
+        method = wildcards.get("method") or next(
+            run.method for run in CONFIG.runs() if run.variant == variant
+        )
+        if domain not in domains(method):
             return []
-        source = CONFIG.source(wildcards.method, domain)
-        return VARIANT.format(variant=wildcards.variant, source=source)
+        return VARIANT.format(variant=variant, source=CONFIG.source(method, domain))
 
-    return of_method
+    return of_job
 
 
 def trained_on(method):
@@ -190,7 +174,7 @@ def shown(method):
 def start_run(wildcards):
     """Return what a method builds on: its start, or where its features are from."""
     start = CONFIG.method_settings[wildcards.method].builds_on
-    return [] if start is None else of_run(["run.json"], wildcards, method=start)
+    return [] if start is None else record_of(wildcards, method=start)
 
 
 def teacher_runs(wildcards):
@@ -198,7 +182,7 @@ def teacher_runs(wildcards):
     settings = CONFIG.method_settings[wildcards.method]
     if getattr(settings, "self_training", None) is None:
         return []
-    return of_seeds(["run.json"], wildcards, method=settings.starts_from)
+    return records_of(wildcards, method=settings.starts_from)
 
 
 # Files of each stamp set.

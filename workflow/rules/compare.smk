@@ -95,8 +95,8 @@ rule feature_space:
         runs=of_first_seed("run.json"),
         predictions=of_first_seed("predictions.parquet"),
         embeddings=of_first_seed("embeddings.parquet"),
-        simulated=first_method_stamps("simulated"),
-        survey=first_method_stamps("survey"),
+        simulated=stamps_of("simulated", tested_on),
+        survey=stamps_of("survey", tested_on),
     output:
         table=FEATURE_TABLES[0],
         uncovered=FEATURE_TABLES[1],

@@ -7,7 +7,7 @@ PACKAGE = f"{RESULTS}/models/{{task}}/{{variant}}/{{method}}"
 
 rule package:
     input:
-        runs=lambda wildcards: of_seeds(["run.json"], wildcards),
+        runs=records_of,
         simulated=lambda wildcards: STAMPS[CONFIG.source(wildcards.method, "simulated")],
         survey=STAMPS["survey"],
     output:
