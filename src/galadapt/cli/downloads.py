@@ -46,6 +46,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _download(arguments: argparse.Namespace) -> None:
+    from galadapt.config.machine import Downloads
     from galadapt.sky.archives import folder_of, is_archive, read_archives, unpack
     from galadapt.sky.downloads import fetch
 
@@ -60,14 +61,15 @@ def _download(arguments: argparse.Namespace) -> None:
     wanted = {
         member: entry for name in arguments.names for member, entry in archives.named(name).items()
     }
+    # Not validated: nothing stores the addresses, which may hold credentials.
+    downloads = Downloads.model_construct(
+        folder=arguments.to,
+        mirrors=arguments.mirror,
+        offline=arguments.offline,
+        checksums=arguments.checksums,
+    )
     for entry in wanted.values():
-        path = fetch(
-            entry,
-            Path(arguments.to),
-            mirrors=arguments.mirror,
-            offline=arguments.offline,
-            checksums=Path(arguments.checksums),
-        )
+        path = fetch(entry, downloads)
         if arguments.unpack and is_archive(path):
             path = unpack(path, folder_of(path))
         print(path)

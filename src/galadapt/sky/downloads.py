@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3
 
+from galadapt.config.machine import Downloads
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.core.files import atomic, expand, lock, write_text
 from galadapt.core.log import log
@@ -46,44 +47,32 @@ _TRANSIENT = (
 
 _CHUNK = 2**20
 
-_LONGEST_PAUSE = 60.0  #: longest pause between two tries, whatever the server demands [s]
+#: Further tries of one address; one that brings a chunk or more starts the count again.
+_RETRIES = 5
 
-#: A connection slower than this for the whole of the stall timeout counts as stalled [bytes/s].
-_SLOWEST = 1024
+#: Pause before the first further try, doubled every time, and the longest one, whatever the server
+#: demands [s].
+_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+
+#: A connection slower than this [bytes/s] for so long [s] is given up.
+_SLOWEST, _TIMEOUT = 1024, 60.0
 
 _PROGRESS_EVERY = 5.0  #: seconds between two lines of progress
 
 
-def fetch(
-    entry: Archive,
-    folder: str | Path,
-    *,
-    mirrors: Sequence[str] = (),
-    offline: bool = False,
-    checksums: str | Path = "config/checksums.txt",
-    retries: int = 5,
-    timeout: float = 60.0,
-    pause: float = 1.0,
-) -> Path:
-    """Return the verified file of `entry` in `folder`, fetching it if it is not there.
+def fetch(entry: Archive, downloads: Downloads) -> Path:
+    """Return the verified file of `entry` in the folder of downloads, fetching it if it is missing.
 
-    Args:
-        mirrors: Local folders or base URLs that hold the file under its own name; tried before
-            the entry's addresses, in this order.
-        offline: Use no network: the file is in `folder`, in a local mirror, or missing.
-        checksums: File in the format of ``sha256sum``. Where the entry has no checksum, the one
-            recorded here is required, and that of a first download is recorded.
-        retries: Further tries of one address after overload, time-out or a broken connection; a
-            try that brings 1 MiB or more starts the count again.
-        timeout: Give a connection up that brings less than 1 KiB/s over this time [s].
-        pause: Before the first further try [s]; doubled every time, at most 60 s.
+    Mirrors hold the file under its own name and are tried before the entry's addresses. Offline it
+    is in the folder, in a local mirror, or missing. Where the entry has no checksum, the one that
+    the file of checksums records is required, and that of a first download is recorded.
 
     Raises:
         DataError: no source has the file, or it is not the file of the entry (size, checksum,
             kind); the message names every source tried, or offline where to put the file.
         RunError: it cannot be written.
     """
-    target = Path(folder) / entry.file
+    target, checksums = expand(downloads.folder) / entry.file, expand(downloads.checksums)
     known = entry.sha256 or (None if entry.generated else recorded(checksums).get(entry.file))
     digest = None
     try:
@@ -92,8 +81,8 @@ def fetch(
             with _alone(target.with_name(f"{entry.file}.part")) as path:
                 # Another process may have fetched it while this one waited.
                 if not target.is_file():
-                    part = _Part(path, entry, known, retries, timeout, pause)
-                    digest = _from_any_source(part, target, mirrors, offline)
+                    part = _Part(path, entry, known)
+                    digest = _from_any_source(part, target, downloads)
         if digest is None:
             digest = _verify(target, entry, known)
         if known is None and not entry.generated:
@@ -140,9 +129,6 @@ class _Part:
     path: Path
     entry: Archive
     known: str | None
-    retries: int
-    timeout: float
-    pause: float
 
     @property
     def size(self) -> int:
@@ -202,22 +188,22 @@ def _verify(path: Path, entry: Archive, known: str | None) -> str:
     return digest
 
 
-def _from_any_source(part: _Part, target: Path, mirrors: Sequence[str], offline: bool) -> str:
+def _from_any_source(part: _Part, target: Path, downloads: Downloads) -> str:
     """Try every source in turn; return the checksum of the file now at `target`."""
     failures = []
-    sources = [_mirror_url(mirror, part.entry.file) for mirror in mirrors] + part.entry.urls
-    for source in dict.fromkeys(sources):
+    mirrored = [_mirror_url(mirror, part.entry.file) for mirror in downloads.mirrors]
+    for source in dict.fromkeys(mirrored + part.entry.urls):
         address = urlsplit(source)
         try:
             if address.scheme == "file":
                 return _copy(Path(unquote(address.path)), target, part)
-            if not offline:
+            if not downloads.offline:
                 return _download(source, target, part)
         except _Failed as reason:
             failures.append(f"{source}: {reason}")
             log.info(f"{part.entry.file}: {failures[-1]}")
     addresses = " or ".join(part.entry.urls)
-    if offline:
+    if downloads.offline:
         also = f" (tried {'; '.join(failures)})" if failures else ""
         raise DataError(
             f"{target}: not there, and this run is offline; fetch {addresses} elsewhere and put "
@@ -259,9 +245,9 @@ def _download(url: str, target: Path, part: _Part) -> str:
             # A server that always restarts from nothing brings nothing new.
             failures = 1 if size >= best + _CHUNK else failures + 1
             best = max(best, size)
-            if failures > part.retries:
+            if failures > _RETRIES:
                 raise _Failed(f"{broken} ({failures} tries)") from None
-            wait = min(max(part.pause * 2 ** (failures - 1), broken.pause), _LONGEST_PAUSE)
+            wait = min(max(_PAUSE * 2 ** (failures - 1), broken.pause), _LONGEST_PAUSE)
             log.info(f"{url}: {broken}; {size} bytes are kept, trying again in {wait:.3g} s")
             time.sleep(wait)
     part.path.rename(target)
@@ -294,7 +280,7 @@ def _request(url: str, part: _Part, begun: Mapping[str, Any]) -> None:
         if begun.get("validator") and begun.get("url") == url:
             headers["If-Range"] = begun["validator"]
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=part.timeout) as response:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             total = _size(response, part, begun.get("total"))
             # What distinguishes this file from a later one: a strong ETag, else its date.
             etag = response.headers.get("ETag", "")
@@ -364,9 +350,9 @@ def _receive(response: requests.Response, part: _Part, total: int | None) -> Non
             stream.flush()
             got += len(block)
             now = time.monotonic()
-            if now - window[0] >= part.timeout:
-                if got - window[1] < _SLOWEST * part.timeout:
-                    raise _Broken(f"only {got - window[1]} bytes in {part.timeout:g} s")
+            if now - window[0] >= _TIMEOUT:
+                if got - window[1] < _SLOWEST * _TIMEOUT:
+                    raise _Broken(f"only {got - window[1]} bytes in {_TIMEOUT:g} s")
                 window = (now, got)
             if now - printed[0] >= _PROGRESS_EVERY:
                 rate = (got - printed[1]) / max(now - printed[0], 1e-9)

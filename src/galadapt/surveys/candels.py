@@ -111,13 +111,7 @@ def make_candels(
 
 
 def _fetched(name: str, archives: Archives, downloads: Downloads) -> Path:
-    return fetch(
-        archives.named(name)[name],
-        expand(downloads.folder),
-        mirrors=downloads.mirrors,
-        offline=downloads.offline,
-        checksums=expand(downloads.checksums),
-    )
+    return fetch(archives.named(name)[name], downloads)
 
 
 def _catalog_source(survey: CandelsSurvey, archives: Archives, downloads: Downloads) -> Path:

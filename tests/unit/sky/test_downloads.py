@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from galadapt.cli import main
+from galadapt.config.machine import Downloads
 from galadapt.core.errors import ConfigError, DataError, RunError
 from galadapt.sky import downloads
 from galadapt.sky.archives import (
@@ -119,14 +120,21 @@ def archive() -> Iterator[tuple[str, Behaviour]]:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "_RETRIES", 2)
+    monkeypatch.setattr(downloads, "_TIMEOUT", 5.0)
+    monkeypatch.setattr(downloads, "_PAUSE", 0.01)
+
+
 def _entry(*urls: str, **more: object) -> Archive:
     text = {"what": "a mosaic", "citation": "a paper", "licence": "public", "checked": True}
     return Archive.model_validate({"file": NAME, "urls": list(urls), **text, **more})
 
 
 def _fetch(entry: Archive, folder: Path, **more: object) -> Path:
-    given = {"checksums": folder / "sums.txt", "retries": 2, "timeout": 5.0, "pause": 0.01}
-    return fetch(entry, folder / "down", **{**given, **more})  # type: ignore[arg-type]
+    given = {"folder": str(folder / "down"), "checksums": str(folder / "sums.txt")}
+    return fetch(entry, Downloads.model_validate({**given, **more}))
 
 
 def _left(folder: Path) -> list[str]:
@@ -313,12 +321,15 @@ def _packed_tar() -> bytes:
         ("a.txt", b"text\0with zeros\n\n\n", "is no text"),
     ],
 )
-def test_what_is_not_the_file_is_never_recorded(archive, tmp_path, name, body, message):
+def test_what_is_not_the_file_is_never_recorded(
+    archive, tmp_path, name, body, message, monkeypatch
+):
     """An answer of 200 with another content, nothing, or a part of it."""
     url, how = archive
+    monkeypatch.setattr(downloads, "_RETRIES", 0)
     how.body, how.length = body, False
     with pytest.raises(DataError, match=message):
-        _fetch(_entry(f"{url}/q", file=name), tmp_path, retries=0)
+        _fetch(_entry(f"{url}/q", file=name), tmp_path)
     assert not (tmp_path / "sums.txt").exists()
     assert _left(tmp_path) == []
 
@@ -340,21 +351,24 @@ def test_what_is_the_file_is_recorded(archive, tmp_path, name, body):
     assert (tmp_path / "sums.txt").exists()
 
 
-def test_a_drip_is_given_up_and_continued(archive, tmp_path):
+def test_a_drip_is_given_up_and_continued(archive, tmp_path, monkeypatch):
     url, how = archive
+    monkeypatch.setattr(downloads, "_TIMEOUT", 0.5)
     how.script = ["drip"]
     begun = time.monotonic()
-    path = _fetch(_entry(f"{url}/{NAME}"), tmp_path, timeout=0.5)
+    path = _fetch(_entry(f"{url}/{NAME}"), tmp_path)
     assert path.read_bytes() == BODY
     assert time.monotonic() - begun < 4
     assert int(how.asked[1]["Range"][6:-1]) > 0
 
 
-def test_silence_is_given_up(archive, tmp_path):
+def test_silence_is_given_up(archive, tmp_path, monkeypatch):
     url, how = archive
+    monkeypatch.setattr(downloads, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "_RETRIES", 0)
     how.drip = 5.0
     with pytest.raises(DataError, match="no answer in time"):
-        _fetch(_entry(f"{url}/{NAME}"), tmp_path, timeout=0.2, retries=0)
+        _fetch(_entry(f"{url}/{NAME}"), tmp_path)
 
 
 def test_progress_is_told(archive, tmp_path, capfd, monkeypatch):
@@ -366,7 +380,7 @@ def test_progress_is_told(archive, tmp_path, capfd, monkeypatch):
 
 def test_nobody_listens(tmp_path):
     with pytest.raises(DataError, match=r"no source gives the file .*refused"):
-        _fetch(_entry(f"http://127.0.0.1:9/{NAME}"), tmp_path, retries=1)
+        _fetch(_entry(f"http://127.0.0.1:9/{NAME}"), tmp_path)
 
 
 def test_mirrors_come_first(archive, tmp_path):
@@ -444,11 +458,13 @@ def test_a_killed_process_leaves_a_part_that_is_continued(archive, tmp_path):
     how.script = ["drip"]
     how.body = BODY
     program = textwrap.dedent(f"""
+        from galadapt.config.machine import Downloads
         from galadapt.sky.archives import Archive
         from galadapt.sky.downloads import fetch
         entry = Archive(file={NAME!r}, urls=["{url}/{NAME}"], what="", citation="", licence="",
                         checked=True)
-        fetch(entry, {str(tmp_path / "down")!r}, checksums={str(tmp_path / "sums.txt")!r})
+        folder, sums = {str(tmp_path / "down")!r}, {str(tmp_path / "sums.txt")!r}
+        fetch(entry, Downloads(folder=folder, checksums=sums))
     """)
     source = str(Path(downloads.__file__).parents[2])
     process = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -25,19 +24,12 @@ def fetch_votes(survey: GalaxyZooVotes, downloads: Downloads) -> Source:
         DataError: a file cannot be had, is not the one that is listed, or cannot be unpacked.
         RunError: it cannot be written.
     """
-    get = partial(
-        fetch,
-        folder=expand(downloads.folder),
-        mirrors=downloads.mirrors,
-        offline=downloads.offline,
-        checksums=expand(downloads.checksums),
-    )
     votes, images, names = (_entries(kind, survey, downloads) for kind in _KINDS)
     # The large files come last: what is wrong shows before.
-    tables = [get(entry) for entry in votes[:1] + names[:1]]
+    tables = [fetch(entry, downloads) for entry in votes[:1] + names[:1]]
     folders = []
     for entry in images:
-        path = get(entry)
+        path = fetch(entry, downloads)
         if not is_archive(path):
             raise ConfigError(f"{path}: images must come as a zip or tar archive; give such a file")
         folders.append(unpack(path, folder_of(path)))
