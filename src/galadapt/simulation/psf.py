@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from galadapt.config.image import GaussianPsf, MoffatPsf, OpticalPsf, Psf, PsfSet
 from galadapt.core.errors import ConfigError, DataError
-from galadapt.core.files import Extension, expand, shown, split_extension
+from galadapt.core.files import expand, split_extension
 from galadapt.core.log import log
 
 # HST's secondary-mirror vanes and WFC3's cold mask, as a fraction of the aperture.
@@ -100,7 +100,7 @@ def make_psfs(psf: Psf, pixel_scale: float) -> list[Callable[[], galsim.GSObject
     if psf.kind != "fits":
         return [partial(_analytic, psf, pixel_scale)]
     path = expand(psf.path)
-    data, header = _chosen(_read(path), psf.hdu, path)
+    data, header = _chosen(path, psf.hdu)
     return [_builder(data, header, psf.pixel_scale, pixel_scale, path, "the PSF")]
 
 
@@ -110,56 +110,43 @@ def stated_scale(path: Path, hdu: int = 0) -> float | None:
     Raises:
         DataError: the file is missing, broken, or holds no such image.
     """
-    return _stated_scale(_chosen(_read(path), hdu, path)[1])
+    return _stated_scale(_chosen(path, hdu)[1])
 
 
-def _chosen(
-    images: list[tuple[np.ndarray | None, fits.Header]], number: int, path: Path
-) -> tuple[np.ndarray, fits.Header]:
+def _chosen(path: Path, number: int) -> tuple[np.ndarray, fits.Header]:
     """The image of the extension that a path names, else of the number given.
 
     Where that is 0 and the primary extension holds no image, it is the only image.
     """
-    path, wanted = split_extension(path)
-    names = [str(header.get("EXTNAME", "")).strip().upper() for _, header in images]
-    planes = [k for k, (data, _) in enumerate(images) if data is not None and data.ndim > 1]
-    listed = ", ".join(f"{k} ({names[k] or 'unnamed'})" for k in planes) or "none"
-    found = number if wanted is None else _place(wanted, images, names)
-    if found is None or found >= len(images):
-        named = shown(number if wanted is None else wanted)
-        raise DataError(f"{path}: has no extension {named}; images are in {listed}")
-    if found == 0 and wanted is None and images[0][0] is None and planes:
-        if len(planes) > 1:
+    # Its imports take most of a second, which other PSFs do without.
+    from galadapt.sky.fits_files import extension, listed, open_fits
+
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "PSF")
+        file, wanted = split_extension(path)
+        planes = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) > 1]
+        images = listed(planes, hdus)
+        if number == 0 and wanted is None and not hdus[0].shape and planes:
+            if len(planes) > 1:
+                raise DataError(
+                    f"{file}: holds {len(planes)} images, in extensions {images}; name one with "
+                    f"--psf-hdu, or behind the path: {file.name}[{hdus.index(planes[0])}]"
+                )
+            hdu = planes[0]
+        else:
+            hdu = extension(hdus, file, number if wanted is None else wanted, planes)
+        data, header = hdu.data if hdu.is_image else None, hdu.header
+        # A cube of one plane is that plane.
+        while data is not None and data.ndim > 2 and data.shape[0] == 1:
+            data = data[0]
+        if data is None or data.ndim != 2:
+            if "PSF_SAMP" in header or "PSFNAXIS" in header:
+                raise DataError(f"{file}: is a PSFEx model; write its image at the galaxies' place")
             raise DataError(
-                f"{path}: holds {len(planes)} images, in extensions {listed}; name one with "
-                f"--psf-hdu, or behind the path: {path.name}[{planes[0]}]"
+                f"{file}: extension {hdus.index(hdu)} is not a 2-D image; images are in {images}; "
+                "correct --psf-hdu, or the extension behind the path"
             )
-        found = planes[0]
-    data, header = images[found]
-    # A cube of one plane is that plane.
-    while data is not None and data.ndim > 2 and data.shape[0] == 1:
-        data = data[0]
-    if data is None or data.ndim != 2:
-        if "PSF_SAMP" in header or "PSFNAXIS" in header:
-            raise DataError(f"{path}: is a PSFEx model; write its image at the galaxies' place")
-        raise DataError(
-            f"{path}: extension {found} is not a 2-D image; images are in {listed}; correct "
-            "--psf-hdu, or the extension behind the path"
-        )
-    return data, header
-
-
-def _place(
-    wanted: Extension, images: list[tuple[np.ndarray | None, fits.Header]], names: list[str]
-) -> int | None:
-    """Number of an extension by its number, name, or name and version; None where there is none."""
-    if isinstance(wanted, int):
-        return wanted
-    name, version = (wanted, None) if isinstance(wanted, str) else wanted
-    for k, (_, header) in enumerate(images):
-        if names[k] == name.upper() and version in (None, header.get("EXTVER", 1)):
-            return k
-    return None
+        return data, header
 
 
 def mean_psf(psfs: list[Callable[[], galsim.GSObject]]) -> galsim.GSObject:
@@ -222,15 +209,20 @@ def _optics(psf: OpticalPsf) -> galsim.GSObject:
 
 def _images_of(psf: PsfSet, pixel_scale: float) -> list[Callable[[], galsim.GSObject]]:
     """Prepare every image and plane of a file."""
+    from galadapt.sky.fits_files import open_fits
+
     path = expand(str(psf.path))
     builders = []
-    for number, (data, header) in enumerate(_read(path)):
-        if data is None or data.ndim not in (2, 3):
-            continue
-        planes = data[None] if data.ndim == 2 else data
-        for plane, image in enumerate(planes):
-            what = f"the PSF of extension {number}, plane {plane},"
-            builders.append(_builder(image, header, psf.pixel_scale, pixel_scale, path, what))
+    with contextlib.ExitStack() as stack:
+        for number, hdu in enumerate(open_fits(stack, path, "PSF")):
+            if not hdu.is_image or len(hdu.shape) not in (2, 3):
+                continue
+            planes = hdu.data[None] if hdu.data.ndim == 2 else hdu.data
+            for plane, image in enumerate(planes):
+                what = f"the PSF of extension {number}, plane {plane},"
+                builders.append(
+                    _builder(image, hdu.header, psf.pixel_scale, pixel_scale, path, what)
+                )
     if not builders:
         raise DataError(f"{path}: holds no 2-D image or cube of PSFs; correct psf.path")
     return builders
@@ -285,16 +277,6 @@ def _interpolated(
     bounds = galsim.BoundsI(-half, half, -half, half)
     transform = sampled.drawKImage(galsim.ImageCD(bounds, scale=step), recenter=False)
     return galsim.InterpolatedKImage(transform, gsparams=_GSPARAMS)
-
-
-def _read(path: Path) -> list[tuple[np.ndarray | None, fits.Header]]:
-    """Read every extension; what is no image is None."""
-    # Its imports take most of a second, which other PSFs do without.
-    from galadapt.sky.fits_files import open_fits
-
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "PSF")
-        return [(hdu.data if hdu.is_image else None, hdu.header) for hdu in hdus]
 
 
 def _stated_scale(header: fits.Header) -> float | None:

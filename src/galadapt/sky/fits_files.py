@@ -90,21 +90,32 @@ def planes_of(hdus: fits.HDUList) -> list[Any]:
     return [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) == 2]
 
 
-def _names(hdus: list[Any], everything: fits.HDUList) -> str:
+def listed(hdus: list[Any], everything: fits.HDUList) -> str:
+    """Numbers and names of some HDUs, for messages."""
     first = [f"{everything.index(hdu)} ({hdu.name or 'unnamed'})" for hdu in hdus[:5]]
     more = [f"{len(hdus) - 5} more"] if len(hdus) > 5 else []
     return ", ".join(first + more) or "none"
 
 
+def extension(hdus: fits.HDUList, file: Path, wanted: Extension, images: list[Any]) -> Any:
+    """The HDU of a number or name; where there is none, a DataError lists the `images`."""
+    try:
+        return hdus[wanted]
+    except (KeyError, IndexError):
+        raise DataError(
+            f"{file}: has no extension {shown(wanted)}; images are in {listed(images, hdus)}"
+        ) from None
+
+
 def _named(hdus: fits.HDUList, path: Path, wanted: Extension) -> Any:
     """The HDU of a number or name, which must hold a 2-D image."""
-    file, images = split_extension(path)[0], f"images are in {_names(planes_of(hdus), hdus)}"
-    try:
-        hdu = hdus[wanted]
-    except (KeyError, IndexError):
-        raise DataError(f"{file}: has no extension {shown(wanted)}; {images}") from None
-    if not hdu.is_image or len(hdu.shape) != 2:
-        raise DataError(f"{file}: extension {shown(wanted)} is no plane image; {images}")
+    file, planes = split_extension(path)[0], planes_of(hdus)
+    hdu = extension(hdus, file, wanted, planes)
+    if hdu not in planes:
+        raise DataError(
+            f"{file}: extension {shown(wanted)} is no plane image; images are in "
+            f"{listed(planes, hdus)}"
+        )
     return hdu
 
 
@@ -131,7 +142,7 @@ def science_plane(hdus: fits.HDUList, path: Path, wanted: Extension | None) -> A
     found = found or planes
     if len(found) > 1:
         raise DataError(
-            f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}; name one "
+            f"{path}: holds {len(found)} images, in extensions {listed(found, hdus)}; name one "
             f"with --hdu, or behind the path: {path.name}[{hdus.index(found[0])}]"
         )
     return found[0]
@@ -239,7 +250,7 @@ def companion(
     found = named[:1] or fitting
     if len(found) > 1:
         raise DataError(
-            f"{path}: holds {len(found)} images, in extensions {_names(found, hdus)}, none named "
+            f"{path}: holds {len(found)} images, in extensions {listed(found, hdus)}, none named "
             f"as a {kind} map; name one behind the path: "
             f"{path.name}[{hdus.index(found[0])}]"
         )

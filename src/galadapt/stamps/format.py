@@ -23,7 +23,6 @@ import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -169,22 +168,25 @@ class StampSet:
         #: Open files by their number, the last used last.
         self._opened: OrderedDict[int, h5py.File] = OrderedDict()
         self._lock = threading.Lock()
-        tables, first = [], None
+        tables = []
         try:
+            shared = _shared(self._file(0))
+            self.metadata: dict[str, Any] = json.loads(self._file(0).attrs["metadata"])
             for number, path in enumerate(self.paths):
                 file = self._file(number)
-                known = _Known.of(file)
-                first = first or known
-                known.check_agrees(path, first, self.paths[0])
-                tables.append(_read_table(file, path))
+                for what, here in _shared(file).items():
+                    if here != shared[what]:
+                        raise DataError(
+                            f"{path}: {what} {here} beside {self.paths[0]} with {shared[what]}; "
+                            "rerun the stage that wrote them"
+                        )
+                tables.append(_read_table(file))
         except BaseException:
             self.close()
             raise
-        assert first is not None
-        self._shape = first.shape
-        self.unit: str = first.unit
-        self.metadata: dict[str, Any] = first.metadata
-        self.has_masks: bool = first.masks  #: Whether each stamp has a mask.
+        self._shape: tuple[int, ...] = shared["stamps of"]
+        self.unit: str = shared["unit"]
+        self.has_masks: bool = shared["masks"]  #: Whether each stamp has a mask.
         self.table: pd.DataFrame = pd.concat(tables, ignore_index=True)
         self._starts = np.cumsum([0] + [len(table) for table in tables])
 
@@ -281,41 +283,16 @@ class StampSet:
             yield self.images(np.arange(start, min(start + size, len(self))))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What all files of one set share."""
-
-    shape: tuple[int, ...]  #: Of a stamp.
-    unit: str
-    columns: str
-    masks: bool
-    metadata: dict[str, Any]
-
-    @classmethod
-    def of(cls, file: h5py.File) -> _Known:
-        images = file["images"]
-        return cls(
-            tuple(map(int, images.shape[1:])),
-            str(images.attrs["unit"]),
-            file.attrs["columns"],
-            "masks" in file,
-            json.loads(file.attrs["metadata"]),
-        )
-
-    def check_agrees(self, path: Path, first: _Known, there: Path) -> None:
-        pairs = [
-            ("stamps of", self.shape, first.shape),
-            ("unit", self.unit, first.unit),
-            ("columns", self.columns, first.columns),
-            ("masks", self.masks, first.masks),
-        ]
-        pairs += [(key, self.metadata[key], first.metadata[key]) for key in REQUIRED_METADATA]
-        for what, here, other in pairs:
-            if here != other:
-                raise DataError(
-                    f"{path}: {what} {here} beside {there} with {other}; "
-                    "rerun the stage that wrote them"
-                )
+def _shared(file: h5py.File) -> dict[str, Any]:
+    """What all files of one set share, by its name in messages."""
+    images, metadata = file["images"], json.loads(file.attrs["metadata"])
+    return {
+        "stamps of": tuple(map(int, images.shape[1:])),
+        "unit": str(images.attrs["unit"]),
+        "columns": file.attrs["columns"],
+        "masks": "masks" in file,
+        **{key: metadata[key] for key in REQUIRED_METADATA},
+    }
 
 
 def _most_open() -> int:
@@ -389,7 +366,7 @@ def _problem(file: h5py.File) -> str | None:
     return None
 
 
-def _read_table(file: h5py.File, path: Path) -> pd.DataFrame:
+def _read_table(file: h5py.File) -> pd.DataFrame:
     columns = {}
     for name in json.loads(file.attrs["columns"]):
         data = file["table"][name]

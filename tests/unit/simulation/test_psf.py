@@ -125,7 +125,7 @@ def test_truncated_fits(write):
 
 def test_wrong_hdu(write):
     settings = write(gaussian_image(31)).model_copy(update={"hdu": 3})
-    with pytest.raises(DataError, match=r"has no extension 3; images are in 0 \(unnamed\)"):
+    with pytest.raises(DataError, match=r"has no extension 3; images are in 0 \(PRIMARY\)"):
         make_psf(settings, SCALE)
 
 
