@@ -12,8 +12,6 @@ write its records through a link into the cache, and refuses outputs that it may
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shutil
 import stat
@@ -27,7 +25,7 @@ from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import PersistenceBackend
 
-from galadapt.core.files import canonical_json, write_json
+from galadapt.core.files import Kept, canonical_json
 from galadapt.pipeline import records
 
 #: Stands for settings that are not known.
@@ -69,16 +67,20 @@ def release(folder: Path) -> None:
 def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
     """Restore records of the outputs in one folder; count the stale and the unproven."""
     stale = unproven = 0
-    seen = Seen(persistence.path / "galadapt-seen.json")
+    # Files of new dates that were found to be those of Snakemake's records: each is hashed once.
+    seen = Kept(persistence.path / "galadapt-seen.json")
     for path in records.made_in(results):
+        if not path.exists():
+            continue
         if path.is_file() and not os.access(path, os.W_OK):
             # Jobs replace a file and never write into it: what it is linked to keeps its content.
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
-        known = persistence._read_record(path.as_posix())
+        name, date = path.as_posix(), path.stat().st_mtime
+        known = persistence._read_record(name)
         recorded = known is not None and known.params != UNKNOWN
-        if not path.exists() or (recorded and (unchanged(path, known) or seen.before(path))):
+        if recorded and (unchanged(path, known) or seen.get(name) == date):
             continue
-        made = producer_of(path.as_posix(), rules)
+        made = producer_of(name, rules)
         if made is None:
             continue
         producer, wildcards = made
@@ -87,7 +89,7 @@ def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
         made_with = record and repr(canonical_json(record.settings))
         # Another file than Snakemake saw there is of the settings that its own job recorded.
         if recorded and (record is None or made_with in known.params):
-            seen.add(path)
+            seen[name] = date
             continue
         params, checksums = UNKNOWN, {}
         if record is None:
@@ -97,44 +99,19 @@ def recall(results: str, rules: list[Any], persistence: Any) -> tuple[int, int]:
             if made_with not in params:
                 stale += 1
                 params = [made_with]
-            checksums = {name: f"sha256:{digest}" for name, digest in record.inputs.items()}
+            checksums = {file: f"sha256:{digest}" for file, digest in record.inputs.items()}
         persistence._write_record(
-            path.as_posix(),
+            name,
             MetadataRecord(
                 rule=producer.name,
                 params=params,
                 input_checksums=checksums,
                 record_format_version=RECORD_FORMAT_VERSION,
-                endtime=path.stat().st_mtime,
+                endtime=date,
             ),
         )
     seen.keep()
     return stale, unproven
-
-
-class Seen:
-    """Files of new dates that were found to be those of Snakemake's records, to be hashed once."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self._dates: dict[str, float] = {}
-        self._new = False
-        with contextlib.suppress(OSError, ValueError):
-            self._dates = dict(json.loads(place.read_text()))
-
-    def before(self, path: Path) -> bool:
-        """Tell whether the file was found with its present date."""
-        return self._dates.get(path.as_posix()) == path.stat().st_mtime
-
-    def add(self, path: Path) -> None:
-        """Note a file with its date."""
-        self._dates[path.as_posix()] = path.stat().st_mtime
-        self._new = True
-
-    def keep(self) -> None:
-        """Write what is new."""
-        if self._new:
-            write_json(self._place, self._dates)
 
 
 def params_of(rule: Any, wildcards: dict[str, str]) -> list[str]:

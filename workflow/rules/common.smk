@@ -111,7 +111,7 @@ def command(stage, **others):
     return " ".join([*words, "2>&1 | tee {log}"])
 
 
-RUN_FOLDERS = [RUN.format(**run._asdict()) for run in CONFIG.runs()]
+RUN_FOLDERS = [f"{RUNS}/{run.folder}" for run in CONFIG.runs()]
 
 
 def of_runs(names):
@@ -132,7 +132,7 @@ def records_of(wildcards, **others):
 def of_first_seed(name):
     """Return the input function for one file of every method's first run of a variant."""
     return lambda wildcards: [
-        f"{RUN.format(**run._asdict())}/{name}"
+        f"{RUNS}/{run.folder}/{name}"
         for run in CONFIG.runs()
         if run.variant == wildcards.variant and run.seed == CONFIG.seeds[0]
     ]

@@ -139,7 +139,7 @@ def _stage(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--settings: not valid JSON ({error})") from None
     inputs, outputs = _paths(arguments.input), _paths(arguments.output)
     with spelling(SETTINGS):
-        jobs.run(arguments.name, job, inputs, outputs)
+        jobs.find(arguments.name).run(job, inputs, outputs)
     records.write(arguments.name, job, inputs, outputs)
 
 
@@ -168,11 +168,8 @@ def _track(arguments: argparse.Namespace) -> None:
 
     checked = load(*arguments.files)
     results = Path(checked.results)
-    folders = [
-        results.joinpath("runs", *map(str, run[:3]), f"seed{run.seed}") for run in checked.runs()
-    ]
-    jobs.run(
-        "track",
+    folders = [results / "runs" / run.folder for run in checked.runs()]
+    jobs.find("track").run(
         jobs.settings(checked, "track"),
         {"runs": folders, "summary": summary_of(results, checked)},
         {"manifest": [results / "tracking" / "manifest.csv"]},

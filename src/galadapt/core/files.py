@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from galadapt.core.errors import ConfigError, DataError, RunError, not_of_the_file, of_the_machine
+from galadapt.core.errors import (
+    ConfigError,
+    DataError,
+    GaladaptError,
+    RunError,
+    not_of_the_file,
+    of_the_machine,
+)
 from galadapt.core.imports import OWN_FUNCTIONS, digest_of, is_import_path
 from galadapt.core.log import log
 
@@ -158,6 +165,23 @@ def read_json(path: str | Path) -> Any:
         raise DataError(
             f"{path}: not valid JSON ({error}); delete it and rerun its stage"
         ) from None
+
+
+class Kept(dict[str, Any]):
+    """Values in a JSON file that may be deleted at any time: they are slow to find, not lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with contextlib.suppress(GaladaptError, OSError, TypeError, ValueError):
+            super().__init__(read_json(path))
+        self._written = dict(self)
+
+    def keep(self) -> None:
+        """Write the file if anything is new, and may be written."""
+        if self != self._written:
+            self._written = dict(self)
+            with contextlib.suppress(GaladaptError, OSError):
+                write_json(self._path, self)
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

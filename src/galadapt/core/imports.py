@@ -114,6 +114,12 @@ def _code(file: Path) -> bytes:
 def _imported(file: Path, where: str) -> list[Path]:
     """List the files of the user's own that a file imports, those that they import included."""
     in_package = not where.endswith(".py")
+    nodes = ast.walk(_tree(file))
+    if not in_package and any(isinstance(node, ast.ImportFrom) and node.level for node in nodes):
+        raise ConfigError(
+            f"{file}: imports relative to a package, but a file is none; name the module from "
+            "the folder of the run on (from folder.module import ...)"
+        )
     top, root = "", Path()
     if in_package:
         top, *inner = where.split(".")
@@ -129,11 +135,6 @@ def _imported(file: Path, where: str) -> list[Path]:
                 _refuse_beside(here, name)
             todo += [one for one in own if one != file and one not in found]
             found.update(own)
-        if here == file and not in_package and _relative(here):
-            raise ConfigError(
-                f"{file}: imports relative to a package, but a file is none; name the module from "
-                "the folder of the run on (from folder.module import ...)"
-            )
     return sorted(found - {file})
 
 
@@ -148,10 +149,6 @@ def _names(file: Path, root: Path) -> Iterator[tuple[Path, str]]:
             base = file.parents[node.level - 1] if node.level else root
             module = f"{node.module}." if node.module else ""
             yield from ((base, f"{module}{alias.name}") for alias in node.names)
-
-
-def _relative(file: Path) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(_tree(file)))
 
 
 def _files(base: Path, name: str) -> list[Path]:

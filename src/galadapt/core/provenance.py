@@ -10,7 +10,6 @@ declare or report, and what they change is already in the settings or in no outp
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from galadapt.core.errors import GaladaptError
-from galadapt.core.files import canonical_json, read_json, write_json
+from galadapt.core.files import Kept, canonical_json
 
 PACKAGE = "galadapt"
 ROOT = Path(__file__).parents[1]
@@ -58,14 +57,9 @@ def _strip_words(tree: ast.AST) -> ast.AST:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Field":
             node.keywords = [one for one in node.keywords if one.arg != "description"]
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     return tree
 
 
@@ -118,16 +112,11 @@ def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
-class _Parsed:
-    """What was found in sources before, by their content: parsing them all takes seconds.
-
-    Kept beside the compiled modules, where it may be deleted at any time; where nothing can be
-    written, sources are parsed each time.
-    """
+class _Parsed(Kept):
+    """What was found in sources before, by their content: parsing them all takes seconds."""
 
     def __init__(self, place: Path) -> None:
-        self._place = place
-        self._new = False
+        super().__init__(place)
         # Names of modules and of files beside them decide what a source refers to.
         names = sorted(
             f"{folder}/{name}"
@@ -135,37 +124,28 @@ class _Parsed:
             if not folder.endswith("__pycache__")
             for name in files
         )
-        self._version = digest([names, file_digest(__file__), platform.python_version()])
-        self._known: dict[str, list[Any]] = {}
-        with contextlib.suppress(GaladaptError, OSError):
-            kept = read_json(place) if place.is_file() else {}
-            if isinstance(kept, dict) and kept.get("version") == self._version:
-                self._known = kept["known"]
+        version = digest([names, file_digest(__file__), platform.python_version()])
+        if self.get("version") != version:
+            self.clear()
+            self["version"] = version
 
     def of(self, path: Path) -> tuple[str, list[str], list[str]]:
         """Return a module's digest without its data files, its imports, and those files."""
         source = path.read_text(encoding="utf-8")
         key = hashlib.sha256(f"{path.parent}:{source}".encode()).hexdigest()
-        if key not in self._known:
+        if key not in self:
             tree = ast.parse(source)
             # Data files and imports are found before docstrings are taken out.
             data = [str(file.relative_to(path.parent)) for file in _data_files(tree, path.parent)]
             imports = sorted(_imports(tree))
-            self._known[key] = [_tree_digest(tree), imports, data]
-            self._new = True
-        found, imports, data = self._known[key]
+            self[key] = [_tree_digest(tree), imports, data]
+        found, imports, data = self[key]
         return found, imports, data
-
-    def keep(self) -> None:
-        """Write what is new."""
-        if self._new:
-            self._new = False
-            with contextlib.suppress(GaladaptError, OSError):
-                write_json(self._place, {"version": self._version, "known": self._known})
 
 
 @cache
 def _parsed() -> _Parsed:
+    # Beside the compiled modules.
     return _Parsed(ROOT / "__pycache__" / "digests.json")
 
 
@@ -192,7 +172,8 @@ def _closure(roots: Iterable[str]) -> list[str]:
     return sorted(seen)
 
 
-def code_digest(source: str, loaded: Iterable[str] = ()) -> str:
+@cache
+def code_digest(source: str, loaded: tuple[str, ...] = ()) -> str:
     """Digest the code that runs when `source` (Python text, for example one function) runs.
 
     Every galadapt module that it imports counts, every one `loaded` by name, and theirs in turn.

@@ -23,7 +23,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,11 +96,6 @@ class _Machine:
 Loads = Callable[[Any, Mapping[str, Any]], Iterable[str]]
 
 
-@cache
-def _code(source: str, loaded: tuple[str, ...]) -> str:
-    return code_digest(source, loaded)
-
-
 @dataclass(frozen=True)
 class Stage:
     """A function that turns inputs into outputs; see the module for its parameters."""
@@ -140,7 +135,7 @@ class Stage:
 
     def code(self, loaded: Iterable[str] = ()) -> str:
         """Digest the function, every module reached from its imports and the `loaded` ones."""
-        return _code(self._source, tuple(sorted(loaded)))
+        return code_digest(self._source, tuple(sorted(loaded)))
 
     def modules(self, loaded: Iterable[str] = ()) -> list[str]:
         """Name the modules whose edits rerun the stage, the `loaded` ones and theirs included."""

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from galadapt.core.errors import ConfigError
-from galadapt.core.stage import Paths, Settings, Stage
+from galadapt.core.stage import Settings, Stage
 from galadapt.evaluation.labels import adapts, simulation_of
 from galadapt.tasks.experiment import Experiment
 from galadapt.tasks.registry import TASKS
@@ -80,8 +80,3 @@ def modules(name: str, config: Experiment | None = None) -> list[str]:
         for job in config.runs():
             loaded |= set(stage.loads(config, job._asdict()))
     return stage.modules(loaded)
-
-
-def run(name: str, job: Settings, inputs: Paths, outputs: Paths) -> None:
-    """Run one stage with the settings of one job."""
-    find(name).run(job, inputs, outputs)

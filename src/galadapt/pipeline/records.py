@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,9 @@ class Record:
         """Wildcards of the job."""
         return dict(self.settings.get("wildcards", {}))
 
-    def describes(self, outputs: Iterable[str] | None = None) -> bool:
-        """Tell whether the outputs, all or some, are those that the job wrote."""
-        return all(
-            _digest(Path(path)) == known
-            for path, known in self.outputs.items()
-            if outputs is None or path in outputs
-        )
+    def describes(self) -> bool:
+        """Tell whether the outputs are those that the job wrote."""
+        return all(_digest(Path(path)) == known for path, known in self.outputs.items())
 
 
 def _digest(path: Path) -> str | None:
@@ -171,9 +167,12 @@ def stale(config: Experiment) -> dict[str, str]:
         reason = _reason(record, config)
         if reason is not None:
             found |= dict.fromkeys(present, reason)
-    for path in _made(results):
-        if path not in known and _expected(config, path, results):
-            found[path] = "there is no record of the settings it was made with"
+    for run in config.runs():
+        # Files of run folders that one job each writes and records.
+        for name in ("run.json", "predictions.parquet", "metrics.json"):
+            path = results / "runs" / run.folder / name
+            if path.exists() and str(path) not in known:
+                found[str(path)] = "there is no record of the settings it was made with"
     return dict(sorted(found.items()))
 
 
@@ -229,16 +228,3 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _made(results: Path) -> list[str]:
-    """List the files of run folders that one job each writes and records."""
-    names = ("run.json", "predictions.parquet", "metrics.json")
-    return [path.as_posix() for name in names for path in results.glob(f"runs/*/*/*/seed*/{name}")]
-
-
-def _expected(config: Experiment, path: str, results: Path) -> bool:
-    parts: Sequence[str] = Path(path).relative_to(results / "runs").parts[:4]
-    return tuple(parts) in {
-        (run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()
-    }

@@ -25,6 +25,11 @@ class Run(NamedTuple):
     method: str
     seed: int
 
+    @property
+    def folder(self) -> Path:
+        """Its run folder, below ``runs`` of the results."""
+        return Path(self.task, self.variant, self.method, f"seed{self.seed}")
+
 
 class Experiment(Section):
     """A whole experiment of one task. Each task adds its data, methods and metrics."""

@@ -18,7 +18,7 @@ def stale(results: Path, config: Experiment) -> list[Path]:
         Run folders, packages, variants, their figures and tables, metrics files, shards, and jobs
         of earlier plans of a survey, each the highest folder of which nothing belongs, sorted.
     """
-    runs = {(run.task, run.variant, run.method, f"seed{run.seed}") for run in config.runs()}
+    runs = {run.folder.parts for run in config.runs()}
     metrics = {f"{run.variant}.{run.method}.json" for run in config.runs()}
     found: set[Path] = set()
     for path in results.glob("runs/*/*/*/seed*"):

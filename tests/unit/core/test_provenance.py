@@ -92,14 +92,16 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "PACKAGE", "toy")
     monkeypatch.setattr(provenance, "NOT_HASHED", re.compile("toy"))
 
+    def forget():
+        for cached in (code_digest, provenance._module, provenance._parsed):
+            cached.cache_clear()
+
     def measure():
-        provenance._module.cache_clear()
-        provenance._parsed.cache_clear()
+        forget()
         return code_digest("import toy.main")
 
     yield folder, measure
-    provenance._module.cache_clear()
-    provenance._parsed.cache_clear()
+    forget()
 
 
 def test_editing_an_imported_module_counts_and_another_does_not(package):
@@ -215,15 +217,15 @@ def test_a_spoilt_memory_of_what_was_parsed_is_left_aside(tmp_path, content):
     parsed = provenance._Parsed(place)
     assert parsed.of(module)[1:] == ([], [])
     parsed.keep()
-    assert provenance._Parsed(place)._known
+    assert len(provenance._Parsed(place)) == 2
 
 
 def test_a_new_module_makes_everything_be_parsed_again(tmp_path, monkeypatch):
     """An import of a name means a module once there is one."""
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    before = provenance._Parsed(tmp_path / "digests.json")._version
+    before = provenance._Parsed(tmp_path / "digests.json")["version"]
     (tmp_path / "new.py").write_text("")
-    assert provenance._Parsed(tmp_path / "digests.json")._version != before
+    assert provenance._Parsed(tmp_path / "digests.json")["version"] != before
 
 
 def test_no_variable_of_another_program_is_recorded(monkeypatch):

@@ -36,7 +36,7 @@ rule package_figures:
         package=package_outputs()[0],
         reference=package_outputs()[1],
         predictions=[
-            f"{RUN.format(**run._asdict())}/predictions.parquet"
+            f"{RUNS}/{run.folder}/predictions.parquet"
             for run in CONFIG.predictor_runs()
         ],
     output:
