@@ -17,7 +17,7 @@ from scipy.special import ndtri
 
 from galadapt.core.errors import ConfigError
 from galadapt.core.files import atomic, write_csv, write_json, write_parquet
-from galadapt.core.quantity import QUANTITIES
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.general.parameters import PARAMETERS as NUMBERS
 from galadapt.prediction.any_image import AnyImagePackage
 from galadapt.prediction.flags import Flag
@@ -85,10 +85,10 @@ _NEAR_EDGE = 32.0
 JUDGED = 0.68
 
 
-def column_names(parameters: Sequence[str], any_image: bool) -> list[str]:
+def column_names(any_image: bool) -> list[str]:
     """Name the columns that catalogues of a package may have, in the order of `assemble`."""
     names = ["id", "ra", "dec", "x", "y", "image"]
-    for name in parameters:
+    for name in PARAMETERS:
         several = (name, f"{name}_arcsec") if name == "effective_radius" else (name,)
         names += [one for value in several for one in (value, f"{value}_err")]
     names += _CHECKS
@@ -119,17 +119,14 @@ def assemble(
         range, where no error is reported.
     """
     record = package.record
-    parameters = record.parameters
-    predicted = raw[[f"{name}_predicted" for name in parameters]].to_numpy(float, copy=True)
-    spread = raw[[f"{name}_spread" for name in parameters]].to_numpy(float)
+    predicted = raw[[f"{name}_predicted" for name in PARAMETERS]].to_numpy(float, copy=True)
+    spread = raw[[f"{name}_spread" for name in PARAMETERS]].to_numpy(float)
     errors = _errors(package, raw, predicted, spread, level)
     found = doubts(record, raw, predicted, _errors(package, raw, predicted, spread, JUDGED))
     measured = np.isfinite(predicted).all(axis=1)
-    if recalibration is not None and "magnitude" in parameters:
-        magnitude = predicted[:, parameters.index("magnitude")]
-        errors *= recalibration.factors(parameters, magnitude)
-    for column, name in enumerate(parameters):
-        values = predicted[:, column]
+    if recalibration is not None:
+        errors *= recalibration.factors(predicted[:, PARAMETERS.index("magnitude")])
+    for name, values in zip(PARAMETERS, predicted.T, strict=True):
         # No galaxy has these: the network extrapolates. The flag out_of_range stays.
         if QUANTITIES[name].positive:
             values[~(values > 0)] = np.nan
@@ -156,7 +153,7 @@ def assemble(
         table[name] = raw[name].to_numpy()
     # From the pixels of the network to those of the image.
     ratio = record.pixel_scale / raw["image_pixel_scale"].to_numpy(float)
-    for column, name in enumerate(parameters):
+    for column, name in enumerate(PARAMETERS):
         factor = ratio if name == "effective_radius" else 1.0
         table[name] = predicted[:, column] * factor
         table[f"{name}_err"] = errors[:, column] * factor
@@ -191,27 +188,19 @@ def _errors(
     In a noisier image an object has the errors of one that is fainter by as much, so that their
     signal-to-noise ratios are alike.
     """
-    alike = predicted
-    if "magnitude" in package.record.parameters:
-        noise = raw["local_rms"].to_numpy(float) / package.record.pixel_rms
-        fainter = 2.5 * np.log10(np.where(noise > 1, noise, 1.0))
-        alike = predicted.copy()
-        alike[:, package.record.parameters.index("magnitude")] += fainter
+    noise = raw["local_rms"].to_numpy(float) / package.record.pixel_rms
+    alike = predicted.copy()
+    alike[:, PARAMETERS.index("magnitude")] += 2.5 * np.log10(np.where(noise > 1, noise, 1.0))
     errors = package.intervals.errors(alike, spread, level)
     if isinstance(package, AnyImagePackage):
-        for column, name in enumerate(package.record.parameters):
+        sigmas = ndtri((1 + level) / 2)
+        for column, name in enumerate(PARAMETERS):
             if f"{name}_tail" in raw:
                 # Heavier than a normal law's; see `galadapt.fitting.fusion.Fused`.
-                tail = raw[f"{name}_tail"].to_numpy(float)
-                errors[:, column] *= max(ndtri((1 + level) / 2), 1.0) ** (tail - 1)
-        # Errors from noise alone have no lower end; PSF and zero point are not known better.
-        shares = [
-            SYSTEMATIC.get(name, 0.0)
-            * (np.abs(predicted[:, column]) if QUANTITIES[name].positive else 1.0)
-            for column, name in enumerate(package.record.parameters)
-        ]
-        floor = np.broadcast_to(np.stack(np.broadcast_arrays(*shares), axis=1), errors.shape)
-        errors = np.hypot(errors, floor * ndtri((1 + level) / 2))
+                errors[:, column] *= max(sigmas, 1.0) ** (raw[f"{name}_tail"].to_numpy(float) - 1)
+            # Errors from noise alone have no lower end; PSF and zero point are not known better.
+            unit = np.abs(predicted[:, column]) if QUANTITIES[name].positive else 1.0
+            errors[:, column] = np.hypot(errors[:, column], SYSTEMATIC[name] * unit * sigmas)
     return errors
 
 

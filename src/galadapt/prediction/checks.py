@@ -78,9 +78,6 @@ class Checker:
         self._record = record
         self._renderer = make_renderer(image, psf, "ktable")
         self._refiner = Refiner(psf.dilate(1 / record.pixel_scale), record.stamp_size)
-        #: Whether what is predicted is a Sersic profile, which can be drawn.
-        self.possible = set(PARAMETERS) <= set(record.parameters)
-        self._places = [record.parameters.index(name) for name in PARAMETERS if self.possible]
 
     def tight(self, room: np.ndarray) -> np.ndarray:
         """Whether images end so close to objects that their sky cannot be seen around them."""
@@ -90,7 +87,7 @@ class Checker:
     def many(
         self, stamps: Sequence[Stamp], predicted: np.ndarray, room: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Check stamps by their predictions (n, p): arrays (n,) of `COLUMNS` and `OFFSETS`.
+        """Check stamps by their predictions (n, 4): arrays (n,) of `COLUMNS` and `OFFSETS`.
 
         `room` is their distance from the edge of the image [px], NaN unknown (n,). What cannot be
         said of a stamp is NaN.
@@ -111,14 +108,12 @@ class Checker:
             if light > 0:
                 magnitude = magnitude_of(light, self._record.zero_point)
                 found["segment_magnitude"][row] = float(magnitude)
-        known = np.isfinite(noise) & (noise > 0)
-        if self.possible:
-            known &= np.isfinite(predicted).all(axis=1)
-            tight = self.tight(room)
-            for group, width in ((known & ~tight, _SKY), (known & tight, _TIGHT_SKY)):
-                rows = np.flatnonzero(group)
-                if len(rows):
-                    self._compare(stamps, shapes, valid, noise, predicted, rows, width, found)
+        known = np.isfinite(noise) & (noise > 0) & np.isfinite(predicted).all(axis=1)
+        tight = self.tight(room)
+        for group, width in ((known & ~tight, _SKY), (known & tight, _TIGHT_SKY)):
+            rows = np.flatnonzero(group)
+            if len(rows):
+                self._compare(stamps, shapes, valid, noise, predicted, rows, width, found)
         return found
 
     @property
@@ -138,7 +133,7 @@ class Checker:
     ) -> None:
         """Fit some stamps from their predictions, and compare."""
         record = self._record
-        values = predicted[rows][:, self._places].astype(float)
+        values = predicted[rows].astype(float)
         limited = drawable(dict(zip(PARAMETERS, values.T, strict=True)))
         values = np.stack([limited[name] for name in PARAMETERS], axis=1)
         angle = 2 * np.radians([shapes[row].position_angle for row in rows])

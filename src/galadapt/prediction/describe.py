@@ -220,16 +220,13 @@ def _aligned(table: pd.DataFrame) -> list[str]:
 
 
 def _ranges(record: Record) -> str:
-    ranges = {p: f"{QUANTITIES[p].label} {_range(record, p)}" for p in record.parameters}
-    if "magnitude" in ranges:
-        claimed, trained = record.claimed_ranges["magnitude"], record.training_ranges["magnitude"]
-        ranges["magnitude"] = (
-            f"magnitude {claimed.low:.1f} to {claimed.high:.1f} (to {trained.high:.1f} where the "
-            "pixels confirm it)"
-        )
-    if "effective_radius" in ranges:
-        ranges["effective_radius"] += " arcsec"
-    return ", ".join(ranges.values())
+    claimed, trained = record.claimed_ranges["magnitude"], record.training_ranges["magnitude"]
+    magnitude = (
+        f"magnitude {claimed.low:.1f} to {claimed.high:.1f} (to {trained.high:.1f} where the "
+        "pixels confirm it)"
+    )
+    others = [f"{QUANTITIES[name].label} {_range(record, name)}" for name in PARAMETERS[1:]]
+    return ", ".join([magnitude, f"{others[0]} arcsec", *others[1:]])
 
 
 def _range(record: Record, name: str, between: str = " to ") -> str:

@@ -107,7 +107,7 @@ class Intervals:
         return errors
 
     def _scale(self, rows: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
-        local = _quantile(self._residuals[rows], level)
+        local = conformal_quantile(self._residuals[rows], level)
         usual = np.percentile(self._spread[rows], _USUAL, axis=1)
         return np.sqrt(local**2 + np.maximum(0, spread**2 - usual**2))
 
@@ -118,7 +118,7 @@ class Intervals:
 
     def _factor(self, level: float) -> np.ndarray:
         scale = np.maximum(self._scale(self._others, self._spread, level), 1e-12)
-        return _quantile((self._residuals / scale)[None], level)[0]
+        return conformal_quantile(self._residuals / scale, level)
 
     def _unit(self, predicted: np.ndarray) -> np.ndarray:
         return np.where(self._relative, np.maximum(np.abs(predicted), 1e-3), 1.0)
@@ -152,11 +152,11 @@ class WidestIntervals:
         return np.max(found, axis=0)
 
 
-def _quantile(values: np.ndarray, level: float) -> np.ndarray:
-    """The ceil((k + 1) level)-th smallest of (n, k, p) along k: conformal, never optimistic."""
-    count = values.shape[1]
+def conformal_quantile(values: np.ndarray, level: float) -> np.ndarray:
+    """The ceil((k + 1) level)-th smallest of (..., k, p) along k: conformal, never optimistic."""
+    count = values.shape[-2]
     rank = min(int(np.ceil((count + 1) * level)), count) - 1
-    return np.partition(values, rank, axis=1)[:, rank]
+    return np.partition(values, rank, axis=-2)[..., rank, :]
 
 
 def labelled(reference: pd.DataFrame, domain: str, parameters: Sequence[str]) -> pd.DataFrame:

@@ -56,7 +56,7 @@ class Quality(Section):
     """
 
     domain: str
-    parameter: str
+    parameter: str = Field(pattern=f"^({'|'.join(PARAMETERS)})$")
     n: int
     r2: float | None
     bias: float | None
@@ -67,7 +67,7 @@ class Record(Section):
     """The content of package.json."""
 
     name: str  #: task/variant/method.
-    parameters: tuple[str, ...]  #: What is predicted, in order.
+    parameters: tuple[str, ...]  #: What is predicted: `PARAMETERS`.
     members: tuple[Member, ...] = Field(min_length=1)
     reference_digest: str  #: SHA-256 of reference.parquet.
     size: int = Field(ge=0)  #: Bytes of the networks and the reference.
@@ -110,12 +110,9 @@ class Record(Section):
         For galaxies fainter than any of the training, networks predict its faintest magnitudes. So
         the faint end of the training's magnitudes is left out.
         """
-        ranges = dict(self.training_ranges)
-        if "magnitude" in ranges:
-            low, high = ranges["magnitude"].low, ranges["magnitude"].high
-            faintest = max(high - FAINT_MARGIN, (low + high) / 2)
-            ranges["magnitude"] = Interval(low=low, high=faintest)
-        return ranges
+        low, high = self.training_ranges["magnitude"].low, self.training_ranges["magnitude"].high
+        faintest = max(high - FAINT_MARGIN, (low + high) / 2)
+        return {**self.training_ranges, "magnitude": Interval(low=low, high=faintest)}
 
     @property
     def whole_coverage(self) -> list[dict[str, Any]]:
@@ -217,25 +214,15 @@ def parse_record(text: bytes, path: str | Path) -> Record:
             f"{__version__} reads {SCHEMA!r}; make the package again with this version, or fetch "
             "a newer one"
         )
+    remedy = "make the package again with this version"
     try:
         record = Record.model_validate(values)
     except ValidationError as error:
-        raise DataError(
-            f"{path}: {fault_of(error)}; make the package again with this version"
-        ) from None
-    measured = (*record.parameters, *(quality.parameter for quality in record.quality))
-    strange = [name for name in measured if name not in PARAMETERS]
-    if strange:
-        raise DataError(
-            f"{path}: {strange[0]!r} is no parameter that galadapt measures; make the package "
-            "again with this version"
-        )
-    without = [name for name in record.parameters if name not in record.training_ranges]
-    if without:
-        raise DataError(
-            f"{path}: training_ranges lacks {', '.join(without)}; make the package again with "
-            "this version"
-        )
+        raise DataError(f"{path}: {fault_of(error)}; {remedy}") from None
+    if record.parameters != PARAMETERS:
+        measured, all_of_them = ", ".join(record.parameters), ", ".join(PARAMETERS)
+        raise DataError(f"{path}: measures {measured}, not {all_of_them}; {remedy}")
+    require(record.training_ranges, PARAMETERS, path, remedy, "training range")
     return record
 
 

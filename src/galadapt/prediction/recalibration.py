@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,8 @@ from pydantic import Field, ValidationError
 from galadapt.config.base import Section
 from galadapt.core.errors import DataError
 from galadapt.core.files import write_json
+from galadapt.core.quantity import PARAMETERS
+from galadapt.prediction.intervals import conformal_quantile
 from galadapt.prediction.package import Record
 
 #: Objects of a bin of magnitude, and fewest objects at all.
@@ -20,6 +20,9 @@ _PER_BIN, FEWEST = 25, 20
 
 #: Largest factor; what needs more is not a matter of errors.
 _LARGEST = 10.0
+
+#: Ends of the columns of values, of those fitted, and of errors.
+_ENDS = ("", "_fitted", "_err")
 
 
 class Bin(Section):
@@ -36,12 +39,12 @@ class Recalibration(Section):
     networks: tuple[str, ...]  #: digests of the package's networks
     bins: tuple[Bin, ...] = Field(min_length=1)
 
-    def factors(self, parameters: Sequence[str], magnitude: np.ndarray) -> np.ndarray:
-        """Factors (n, p) at predicted magnitudes (n,), linear between the bins."""
+    def factors(self, magnitude: np.ndarray) -> np.ndarray:
+        """Factors (n, 4) at predicted magnitudes (n,), linear between the bins."""
         places = [one.magnitude for one in self.bins]
         columns = [
             np.interp(magnitude, places, [one.factors.get(name, 1.0) for one in self.bins])
-            for name in parameters
+            for name in PARAMETERS
         ]
         return np.stack(columns, axis=1)
 
@@ -58,26 +61,20 @@ def measured(table: pd.DataFrame, record: Record, level: float) -> Recalibration
     Raises:
         DataError: fewer than `FEWEST` objects.
     """
-    known = table.dropna(subset=[f"{name}_fitted" for name in record.parameters])
-    known = known.dropna(subset=[f"{name}_err" for name in record.parameters])
-    known = known.sort_values("magnitude", kind="stable")
+    values, fitted, errors = ([f"{name}{end}" for name in PARAMETERS] for end in _ENDS)
+    known = table.dropna(subset=[*fitted, *errors]).sort_values("magnitude", kind="stable")
     if len(known) < FEWEST:
         raise DataError(
             f"--recalibrate: {len(known)} objects with a fit and an error, {FEWEST} are needed; "
             "raise --sample"
         )
+    apart = np.abs(known[values].to_numpy() - known[fitted].to_numpy()) / known[errors].to_numpy()
     bins = []
     for rows in np.array_split(np.arange(len(known)), max(len(known) // _PER_BIN, 1)):
-        here = known.iloc[rows]
-        factors = {}
-        for name in record.parameters:
-            apart = (here[name] - here[f"{name}_fitted"]).abs() / here[f"{name}_err"]
-            # Conformal, never optimistic.
-            rank = min(int(np.ceil((len(here) + 1) * level)), len(here)) - 1
-            wanted = float(np.sort(apart.to_numpy())[rank])
-            factors[name] = round(float(np.clip(wanted, 1.0, _LARGEST)), 3)
-        middle = round(float(here["magnitude"].median()), 3)
-        bins.append(Bin(magnitude=middle, objects=len(here), factors=factors))
+        wanted = np.clip(conformal_quantile(apart[rows], level), 1.0, _LARGEST).tolist()
+        factors = {name: round(one, 3) for name, one in zip(PARAMETERS, wanted, strict=True)}
+        middle = round(float(known["magnitude"].iloc[rows].median()), 3)
+        bins.append(Bin(magnitude=middle, objects=len(rows), factors=factors))
     return Recalibration(networks=networks_of(record), bins=tuple(bins))
 
 
@@ -94,10 +91,10 @@ def write_recalibration(path: Path, recalibration: Recalibration) -> None:
 def read_recalibration(path: Path, record: Record) -> Recalibration:
     """Read factors; a DataError if they are broken or of another package."""
     try:
-        found = Recalibration.model_validate(json.loads(path.read_text("utf-8")))
+        found = Recalibration.model_validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, ValidationError):
+    except ValidationError:
         raise DataError(
             f"{path}: no recalibration; make one with `galadapt fit-check --recalibrate`"
         ) from None

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaincc, gammaincinv
 
-from galadapt.core.quantity import QUANTITIES
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
+from galadapt.prediction.checks import OFFSETS
 from galadapt.prediction.flags import POOR_CHI2, Flag
 from galadapt.prediction.package import Record
 
@@ -38,6 +39,9 @@ _NOISE_FACTOR = 3.0
 _KNOWN = 2.0
 
 
+_MAGNITUDE = PARAMETERS.index("magnitude")
+
+
 class Doubts(NamedTuple):
     """What is held against n measurements."""
 
@@ -59,36 +63,35 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
     """
     measured = np.isfinite(predicted).all(axis=1)
     noise = _column(raw, "local_rms") / record.pixel_rms
-    ranged = predicted
-    if record.noise_is_input and "magnitude" in record.parameters:
+    ranged = predicted.copy()
+    if record.noise_is_input:
         # Ranges are those of the images' typical noise; the limits of others move with theirs.
-        ranged = predicted.copy()
-        ranged[:, record.parameters.index("magnitude")] += 2.5 * np.log10(noise)
+        ranged[:, _MAGNITUDE] += 2.5 * np.log10(noise)
         noise = np.ones(len(raw))
     outside = measured & _outside(record, ranged)
-    offsets, apart = _distances(record, raw, errors)
-    tension = _largest(apart)
-    beyond = _light_beyond(record, raw, predicted)
+    offsets = np.stack([_column(raw, name) for name in OFFSETS], axis=1)
+    offsets = offsets.reshape(len(raw), len(PARAMETERS), 2)
+    apart = np.abs(offsets[..., 0]) / np.hypot(errors, offsets[..., 1])
+    tension = np.fmax.reduce(np.where(np.isfinite(apart), apart, np.nan), axis=1)
+    beyond = _light_beyond(raw, predicted)
     ratio = _column(raw, "flux_ratio")
     # No light at all where a galaxy is predicted is the largest disagreement.
     light = np.where(ratio <= 0, np.inf, np.abs(2.5 * np.log10(np.where(ratio > 0, ratio, np.nan))))
-    place = record.parameters.index("magnitude") if "magnitude" in record.parameters else 0
-    known = np.hypot(errors[:, place], 1.09 * _column(raw, "flux_ratio_err"))
+    known = np.hypot(errors[:, _MAGNITUDE], 1.09 * _column(raw, "flux_ratio_err"))
     limit = np.clip(_DISAGREES * known, _LEAST_MAGNITUDES, _MOST_MAGNITUDES)
     known_well = (offsets[..., 1] < _KNOWN * errors) & (apart < _CONFIRMS)
     limits = _near_limits(record, ranged, errors, offsets, known_well)
-    correlated = _correlated(record, raw) & ~known_well.all(axis=1)
-    undetected = np.zeros(len(raw), bool)
-    if "magnitude" in record.parameters:
-        undetected = _column(raw, "segment_magnitude") - predicted[:, place] > _UNDETECTED
-        faint = ranged[:, place] > record.claimed_ranges["magnitude"].high
-        confirmed = (apart[:, place] < _CONFIRMS) & (light < np.maximum(_CONFIRMS * known, 0.05))
-        # The limit is that of the noise at the object.
-        limit_here = (
-            record.claimed_ranges["magnitude"].high + predicted[:, place] - ranged[:, place]
-        )
-        for row in np.flatnonzero(faint & ~confirmed):
-            limits[row] = [f"magnitude fainter than {limit_here[row]:.1f}", *limits[row]]
+    usual = np.nan if record.noise_correlation is None else record.noise_correlation
+    otherwise = np.abs(_column(raw, "noise_correlation") - usual) > _CORRELATION
+    correlated = otherwise & ~known_well.all(axis=1)
+    magnitude, faintest = predicted[:, _MAGNITUDE], record.claimed_ranges["magnitude"].high
+    undetected = _column(raw, "segment_magnitude") - magnitude > _UNDETECTED
+    faint = ranged[:, _MAGNITUDE] > faintest
+    confirmed = (apart[:, _MAGNITUDE] < _CONFIRMS) & (light < np.maximum(_CONFIRMS * known, 0.05))
+    # The limit is that of the noise at the object.
+    limit_here = faintest + magnitude - ranged[:, _MAGNITUDE]
+    for row in np.flatnonzero(faint & ~confirmed):
+        limits[row] = [f"magnitude fainter than {limit_here[row]:.1f}", *limits[row]]
     doubtful = np.array([bool(one) for one in limits], bool) & measured & ~outside
     flags = np.zeros(len(raw), np.int64)
     for flag, rows in (
@@ -114,12 +117,10 @@ def doubts(record: Record, raw: pd.DataFrame, predicted: np.ndarray, errors: np.
 def _outside(record: Record, predicted: np.ndarray) -> np.ndarray:
     """Rows with a prediction beyond the training's range."""
     found = np.zeros(len(predicted), bool)
-    for column, name in enumerate(record.parameters):
-        interval = record.training_ranges.get(name)
-        if interval is not None:
-            values = predicted[:, column]
-            margin = _MARGIN * (interval.high - interval.low)
-            found |= ~((values >= interval.low - margin) & (values <= interval.high + margin))
+    for name, values in zip(PARAMETERS, predicted.T, strict=True):
+        interval = record.training_ranges[name]
+        margin = _MARGIN * (interval.high - interval.low)
+        found |= ~((values >= interval.low - margin) & (values <= interval.high + margin))
     return found
 
 
@@ -136,10 +137,8 @@ def _near_limits(
     inside it.
     """
     found: list[list[str]] = [[] for _ in predicted]
-    for column, name in enumerate(record.parameters):
-        interval = record.training_ranges.get(name)
-        if interval is None:
-            continue
+    for column, name in enumerate(PARAMETERS):
+        interval = record.training_ranges[name]
         values, error = predicted[:, column], errors[:, column]
         above = values + error > interval.high
         below = np.zeros(len(values), bool)
@@ -157,51 +156,19 @@ def _near_limits(
     return found
 
 
-def _distances(
-    record: Record, raw: pd.DataFrame, errors: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the pixels lead: offsets and their errors (n, p, 2), and their sizes in errors."""
-    offsets = np.stack(
-        [
-            np.stack([_column(raw, f"{name}_{kind}") for kind in ("offset", "offset_err")], axis=1)
-            for name in record.parameters
-        ],
-        axis=1,
-    )
-    apart = np.abs(offsets[..., 0]) / np.hypot(errors, offsets[..., 1])
-    return offsets, apart
-
-
-def _largest(apart: np.ndarray) -> np.ndarray:
-    known = np.isfinite(apart)
-    return np.where(known.any(axis=1), np.where(known, apart, 0).max(axis=1), np.nan)
-
-
-def _light_beyond(record: Record, raw: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
+def _light_beyond(raw: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
     """Share of the predicted profiles' light beyond the edge of their images; 0 where unknown.
 
     Of a circle that has the area of the largest square around the object (Graham & Driver 2005,
     eq. 2).
     """
-    if not {"effective_radius", "sersic_index", "ellipticity"} <= set(record.parameters):
-        return np.zeros(len(raw))
-    radius, index, ellipticity = (
-        predicted[:, record.parameters.index(name)]
-        for name in ("effective_radius", "sersic_index", "ellipticity")
-    )
+    _, radius, index, ellipticity = predicted.T
     index = np.clip(index, 0.2, 10.0)
     seen = _column(raw, "room") * 2 / np.sqrt(np.pi)
     scaled = seen / (np.maximum(radius, 0.1) * np.sqrt(np.clip(1 - ellipticity, 0.01, 1.0)))
     with np.errstate(invalid="ignore"):
         share = gammaincc(2 * index, gammaincinv(2 * index, 0.5) * scaled ** (1 / index))
     return np.nan_to_num(share, nan=0.0)
-
-
-def _correlated(record: Record, raw: pd.DataFrame) -> np.ndarray:
-    if record.noise_correlation is None:
-        return np.zeros(len(raw), bool)
-    difference: np.ndarray = np.abs(_column(raw, "noise_correlation") - record.noise_correlation)
-    return difference > _CORRELATION
 
 
 def _column(raw: pd.DataFrame, name: str) -> np.ndarray:

@@ -146,7 +146,7 @@ def test_recalibration_enlarges_what_is_too_small_and_nothing_else(package, sets
     wider = predict(package, inputs, tmp_path / "wider.csv", recalibration=path)
     known = plain["sersic_index_err"].notna()
     if known.any():
-        expected = factors.factors(PARAMETERS, plain["magnitude"].to_numpy()[known])[:, 2]
+        expected = factors.factors(plain["magnitude"].to_numpy()[known])[:, 2]
         ratio = (wider["sersic_index_err"] / plain["sersic_index_err"])[known]
         np.testing.assert_allclose(ratio, expected, rtol=1e-9)
     assert (plain["flags"] == wider["flags"]).all()

@@ -339,10 +339,10 @@ REFUSALS = {
     "pixel_rms": {"package without noise": spoilt_record(pixel_rms=float("nan"))},
     "stamp_size: .*make the package again": {"stamps of no size": spoilt_record(stamp_size="big")},
     "psf: Field required": {"package without PSF": spoilt_by(lambda f, v: v.pop("psf"))},
-    "'colour' is no parameter": {
+    "measures magnitude, colour, not magnitude, effective_radius": {
         "package of other parameters": spoilt_record(parameters=["magnitude", "colour"])
     },
-    "training_ranges": {
+    "lacks the training ranges 'effective_radius', 'sersic_index'": {
         "ranges of another parameter": spoilt_record(training_ranges={"magnitude": [18, 25]})
     },
     "not valid JSON": {

@@ -311,7 +311,7 @@ HOSTILE = {
     "above": (lambda folder: hostile(folder, file="../../member-1.onnx"), r"members\.0\.file"),
     "absolute": (lambda folder: hostile(folder, file="/etc/passwd"), r"members\.0\.file"),
     "nan": (lambda folder: respell(folder, pixel_rms=float("nan")), "pixel_rms"),
-    "coloured": (lambda folder: respell(folder, parameters=["colour"]), "'colour' is no parameter"),
+    "coloured": (lambda folder: respell(folder, parameters=["colour"]), "measures colour, not"),
     "features": (features_changed, r"reference\.parquet: \d+ features, the network has"),
 }
 

@@ -20,11 +20,9 @@ from galadapt.core.errors import DataError, GaladaptError
 from galadapt.core.files import atomic, read_json, write_json, write_parquet
 from galadapt.core.interface import spelling
 from galadapt.core.log import log
-from galadapt.core.quantity import PARAMETERS
 from galadapt.general.package import is_general
 from galadapt.prediction.catalogue import column_names
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.package import read_package
 from galadapt.prediction.predict import predict
 from galadapt.prediction.survey.plan import SKY_COLUMN
 from galadapt.prediction.survey.tiles import OPTIONS, inputs_of
@@ -38,14 +36,12 @@ _PRECISE = ("ra", "dec", "x", "y", "x_centre", "y_centre")
 
 def schema_of(package: Path, id_type: pa.DataType) -> pa.Schema:
     """Columns of every job's table, whatever became of its objects."""
-    general = is_general(package)
-    parameters = PARAMETERS if general else read_package(package).record.parameters
     kinds: dict[str, pa.DataType] = {
         **{"id": id_type, "flags": pa.int32(), "unconfirmed": pa.string(), "reason": pa.string()},
         **dict.fromkeys(_PRECISE, pa.float64()),
     }
     fields = [(SKY_COLUMN, pa.int64())]
-    for name in column_names(parameters, general):
+    for name in column_names(is_general(package)):
         if name == "image":
             fields += [("catalogue", pa.string()), ("tile", pa.string())]
         else:
