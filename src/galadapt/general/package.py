@@ -111,7 +111,7 @@ class GeneralPackage:
         found = run.measure(self._network, images, valid, noise, psfs, psf_index)
         return calibrated(found, noise, self.record.calibration)
 
-    def unlike(self, features: np.ndarray) -> np.ndarray:
+    def distance(self, features: np.ndarray) -> np.ndarray:
         """Distance of features (n, f) from the training's, over its limit: above 1 unusual."""
         return distance(features, self.record.familiar) / self.record.familiar.limit
 

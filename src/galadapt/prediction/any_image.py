@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import galsim
 import numpy as np
@@ -30,14 +29,15 @@ from galadapt.fitting.fusion import Fusion, variance_along
 from galadapt.fitting.noise import correlation_of
 from galadapt.general.package import NETWORK, GeneralPackage
 from galadapt.general.parameters import PARAMETERS as NUMBERS
-from galadapt.general.parameters import SIDE, position_angle
+from galadapt.general.parameters import SIDE, catalogued, position_angle
 from galadapt.general.refined import Outcome, refine, refiner_of
-from galadapt.prediction.ensemble import Measured
+from galadapt.prediction.ensemble import Ensemble, Measured
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.package import Member, Quality, Record
+from galadapt.prediction.package import Member, Package, Quality, Record
 from galadapt.prediction.point_sources import FEWEST
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale, summed
 from galadapt.simulation.sersic import scale
+from galadapt.sky import Mosaic
 
 #: Meshes of the background are so wide, in pixels and in widths of the PSF (FWHM): where pixels are
 #: fine, galaxies cover many, and narrow meshes would take their wings for sky.
@@ -57,8 +57,6 @@ _HIDDEN_BY_NEIGHBOURS, _HIDDEN_BY_BAD = 0.1, 0.02
 
 #: Side of the piece in the middle of an image that its typical noise is taken from [px].
 _PIECE = 1024
-
-_MAGNITUDES = 2.5 / np.log(10)
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,6 @@ class AnyImagePackage:
     #: Share of the PSF's light in `psf` before it was normalised. What lies beyond is missing from
     #: the fluxes measured with it, and added to them.
     light: float = 1.0
-    summed: int = 1  #: pixels of the images along the side of a stamp's pixel
-
-    def profile(self) -> galsim.GSObject:
-        """The PSF of the stamps [arcsec]."""
-        return _profile(self.record.psf, self.record.pixel_scale, self.summed)
 
     @property
     def folder(self) -> Path:
@@ -110,13 +103,9 @@ class AnyImagePackage:
         return OwnErrors()
 
     @property
-    def familiarity(self) -> AnyImagePackage:
-        """Distances from the training's galaxies."""
-        return self
-
-    def distance(self, features: np.ndarray) -> np.ndarray:
-        """Distance of features (n, f) in units of the limit: above 1 they are unlike."""
-        return self.general.unlike(features)
+    def familiarity(self) -> GeneralPackage:
+        """What gives distances from the training's galaxies."""
+        return self.general
 
 
 def pixels_to_sum(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> int:
@@ -130,7 +119,7 @@ def pixels_to_sum(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -
     if psf is None:
         return 1
     scale = facts.pixel_scale
-    width = fwhm(_profile(psf, scale, 1), scale) / scale
+    width = fwhm(profile_of(psf, scale), scale) / scale
     needed = math.ceil(width / general.record.ranges["psf_fwhm"].high)
     if not 1 < needed <= _MOST_SUMMED:
         return 1
@@ -144,7 +133,7 @@ def pixels_to_sum(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -
     return needed
 
 
-def _profile(psf: Psf, pixel_scale: float, factor: int) -> galsim.GSObject:
+def profile_of(psf: Psf, pixel_scale: float, factor: int = 1) -> galsim.GSObject:
     """Effective PSF where pixels of `pixel_scale` [arcsec] are sums of factor x factor pixels."""
     own = pixel_scale / factor
     # A PSF sampled more coarsely than the image is drawn as far as it is known.
@@ -177,7 +166,7 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
             "image to another unit, such as nJy, or give --zero-point if that is wrong"
         )
     scale = facts.pixel_scale
-    shape = _profile(psf, scale, facts.summed)
+    shape = profile_of(psf, scale, facts.summed)
     width = fwhm(shape, scale) / scale
     claimed = general.record.ranges["psf_fwhm"]
     if width > SIDE / 4:
@@ -197,7 +186,7 @@ def package_for(general: GeneralPackage, facts: ImageFacts, psf: Psf | None) -> 
         )
     drawn, light = _drawn(shape, scale)
     record = _record(general, facts, psf, width * scale)
-    return AnyImagePackage(general, record, drawn, unusual, facts.correlation, light, facts.summed)
+    return AnyImagePackage(general, record, drawn, unusual, facts.correlation, light)
 
 
 def _drawn(psf: galsim.GSObject, scale: float) -> tuple[np.ndarray, float]:
@@ -311,15 +300,8 @@ class AnyImageRunner:
                 fit[f"{name}_tail"] = outcome.tail[:, column]
         theta, covariance = found.theta.copy(), found.covariance
         theta[:, 0] -= np.log(package.light)
-        sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
-        e, e_err = found.ellipticity, found.ellipticity_err
-        predicted = np.stack(
-            [magnitude_of(np.exp(theta[:, 0]), package.record.zero_point), radius, index, e], axis=1
-        )
-        spread = np.stack(
-            [_MAGNITUDES * sigma[:, 0], radius * sigma[:, 1], index * sigma[:, 2], e_err], axis=1
-        )
+        predicted, spread = catalogued(theta, covariance, package.record.zero_point)
+        predicted[:, 3], spread[:, 3] = found.ellipticity, found.ellipticity_err
         further = {**_further(theta, covariance), **fit}
         shares = [_share_hidden(found.theta, masks, package) for masks in (neighbours, bad)]
         core = np.array([_touches_core(one) for one in bad])
@@ -408,6 +390,31 @@ def _fit_columns(outcome: Outcome) -> dict[str, np.ndarray]:
     }
 
 
+def runner_of(
+    package: Package | AnyImagePackage, members: int | None = None, fast: bool = False
+) -> Ensemble | AnyImageRunner:
+    """Load the networks of a package, with `members` only so many of them.
+
+    `fast` leaves out what the package for any image adds: the refinement by the pixels.
+
+    Raises:
+        ConfigError: it has not so many, or is never refined.
+        DataError: a network is broken or does not fit the package.
+    """
+    available = len(package.record.members)
+    if members is not None and not 1 <= members <= available:
+        raise ConfigError(
+            f"--members: {members} of the package's {available} networks; name 1 or more of them"
+        )
+    if isinstance(package, AnyImagePackage):
+        return AnyImageRunner(package, fast)
+    if fast:
+        raise ConfigError(
+            f"--fast: {package.record.name} is never refined by the pixels; leave it out"
+        )
+    return Ensemble.of_package(package, members)
+
+
 def psf_of(
     path: Path | None, sampling: float | None, scale: float, hdu: int | None = None
 ) -> FitsPsf | None:
@@ -419,8 +426,8 @@ def psf_of(
     return FitsPsf(path=str(path), hdu=hdu or 0, pixel_scale=sampling)
 
 
-def facts_of(mosaic: Any) -> ImageFacts:
-    """Facts of an open image (`galadapt.sky.Mosaic`).
+def facts_of(mosaic: Mosaic) -> ImageFacts:
+    """Facts of an open image.
 
     Raises:
         DataError: its pixel scale is not known, or no pixel has noise.

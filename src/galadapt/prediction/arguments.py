@@ -47,6 +47,11 @@ class Inputs:
     #: without a catalogue may have no source.
     partial: bool = False
 
+    def opening(self, number: int = 0) -> dict[str, Any]:
+        """Arguments of `galadapt.sky.open_mosaic` for an image or cutout, by its number."""
+        maps = {kind: paths[number] for kind, paths in self.maps.items() if paths}
+        return {**self.options, **maps}
+
 
 def check_arguments(
     inputs: Inputs, outputs: Sequence[Path] = (), problems: Sequence[str] = ()
@@ -113,10 +118,9 @@ def _contradictions(inputs: Inputs) -> Iterator[str]:
         yield "--images: without --catalog give one image at a time"
     if inputs.psf_from_stars is not None and not inputs.images:
         yield "--psf-from-stars: belongs to --images; leave it out"
-    if inputs.psf is None and inputs.psf_pixel_scale is not None:
-        yield "--psf-pixel-scale: belongs to --psf; give the PSF"
-    if inputs.psf is None and inputs.psf_hdu is not None:
-        yield "--psf-hdu: belongs to --psf; give the PSF"
+    for name, given in (("pixel-scale", inputs.psf_pixel_scale), ("hdu", inputs.psf_hdu)):
+        if inputs.psf is None and given is not None:
+            yield f"--psf-{name}: belongs to --psf; give the PSF"
     if inputs.stamps is not None and inputs.options:
         yield (
             "--zero-point, --unit, --native-pixel-scale, --bad-bits and --hdu: a stamp set has its "

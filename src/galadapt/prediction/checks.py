@@ -25,6 +25,7 @@ from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.neighbours import Shape, shape_of
 from galadapt.cutouts.stamps import Stamp
 from galadapt.fitting.refine import Refiner
+from galadapt.general.parameters import catalogued
 from galadapt.prediction.package import Record
 from galadapt.simulation.renderers import make_renderer
 
@@ -46,9 +47,6 @@ _PRIORS = np.array([2.0, 2.0, 2.0, 0.7, 0.7, 1.0, 1.0])
 #: Prior width of the sky [rms]: where it was measured around a stamp, and in a tight frame, where
 #: the galaxy's wings were taken for sky.
 _SKY, _TIGHT_SKY = 0.3, 3.0
-
-#: Magnitudes per relative change of a flux.
-_MAGNITUDES = 2.5 / math.log(10)
 
 #: Columns of the checks of one object, in order, besides those of `OFFSETS`.
 COLUMNS = (
@@ -164,7 +162,8 @@ class Checker:
         )
         # Of the sums of correlated noise, over that of white noise.
         area = (1 + 2 * np.clip(np.nan_to_num(found["noise_correlation"][rows]), 0, None)) ** 2
-        ends, ends_err = _ends(fit.theta, fit.covariance * area[:, None, None], record.zero_point)
+        covariance = fit.covariance * area[:, None, None]
+        ends, ends_err = catalogued(fit.theta, covariance, record.zero_point)
         ends[~fit.converged] = np.nan
         for place, name in enumerate(PARAMETERS):
             found[f"{name}_offset"][rows] = ends[:, place] - values[:, place]
@@ -229,23 +228,6 @@ def _within(stamp: Stamp, room: float) -> np.ndarray:
         x, y = (away + abs(shift) <= room for shift in (stamp.x_offset, stamp.y_offset))
         good &= y[:, None] & x[None, :]
     return good
-
-
-def _ends(
-    theta: np.ndarray, covariance: np.ndarray, zero_point: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Values and errors of `PARAMETERS` (n, 4) where fits end."""
-    sigma = np.sqrt(np.abs(np.diagonal(covariance, axis1=1, axis2=2)))
-    radius, index = np.exp(theta[:, 1]), np.exp(theta[:, 2])
-    ellipticity = np.hypot(theta[:, 3], theta[:, 4])
-    values = [magnitude_of(np.exp(theta[:, 0]), zero_point), radius, index, ellipticity]
-    errors = [
-        _MAGNITUDES * sigma[:, 0],
-        radius * sigma[:, 1],
-        index * sigma[:, 2],
-        np.hypot(sigma[:, 3], sigma[:, 4]) / math.sqrt(2),
-    ]
-    return np.stack(values, axis=1), np.stack(errors, axis=1)
 
 
 def _compared(

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import galsim
 import numpy as np
@@ -28,6 +27,7 @@ from galadapt.prediction.any_image import (
     facts_of,
     package_for,
     pixels_to_sum,
+    profile_of,
     psf_of,
 )
 from galadapt.prediction.arguments import Inputs, check_arguments
@@ -69,14 +69,11 @@ class Prepared:
     objects: pd.DataFrame  #: What is measured: id, and ra, dec [deg] or x, y [px].
     psf: Psf  #: The images' PSF: the one given, else that of the training.
     common: int  #: Flags of all objects.
+    summed: int = 1  #: Pixels of the images along the side of a stamp's pixel.
 
     def profile(self) -> galsim.GSObject:
-        """The images' PSF, to draw models through [arcsec]."""
-        if isinstance(self.package, AnyImagePackage):
-            return self.package.profile()
-        scale = self.package.record.pixel_scale
-        # A PSF sampled more coarsely than the stamps is drawn as far as it is known.
-        return make_psf(self.psf, max(scale, getattr(self.psf, "pixel_scale", None) or scale))
+        """The stamps' PSF, to draw models through [arcsec]."""
+        return profile_of(self.psf, self.package.record.pixel_scale, self.summed)
 
     def stamps(self, rows: np.ndarray) -> dict[int, Stamp]:
         """Cut out some objects, each from the first source that gives a stamp: {row: stamp}."""
@@ -99,24 +96,22 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     """
     check_arguments(inputs)
     found = opened_package(model)
-    inputs = with_stars(inputs)
+    inputs, factor = _every_cutout(with_stars(inputs)), 1
     package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
-        psf = _given_psf(inputs, facts)
-        if inputs.stamps is None and (factor := pixels_to_sum(found, facts, psf)) > 1:
+        given = _given_psf(inputs, facts)
+        if inputs.stamps is None and (factor := pixels_to_sum(found, facts, given)) > 1:
             inputs, facts = _summed(inputs, facts, factor)
-        package = package_for(found, facts, psf)
+        package = package_for(found, facts, given)
+        psf, psf_fwhm = package.record.psf, package.record.psf_fwhm
+        common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
     else:
         package = found
+        psf, psf_fwhm, common = _compare_psf(package.record, inputs)
     record = package.record
     for line in scope(record):
         log.info(f"{package.folder}: {line}")
-    if isinstance(package, AnyImagePackage):
-        psf, psf_fwhm = record.psf, record.psf_fwhm
-        common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
-    else:
-        psf, psf_fwhm, common = _compare_psf(record, inputs)
     # A crowded galaxy is measured and flagged here; a training set leaves it out.
     extraction = record.extraction.model_copy(
         update={
@@ -129,32 +124,23 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
             ),
         }
     )
-    sources: Sequence[StampSource]
+    alone = len(inputs.images) == 1 and not inputs.partial
+    images = [
+        ImageStamps(path, record, extraction, inputs.opening(number), inputs.processes, alone)
+        for number, path in enumerate(inputs.images or inputs.cutouts)
+    ]
+    sources: Sequence[StampSource] = images
     if inputs.stamps is not None:
         stamp_set = StampSetStamps(inputs.stamps, record)
         sources, objects = [stamp_set], stamp_set.objects
     elif inputs.cutouts:
-        paths = _cutout_paths(inputs.cutouts)
-        maps = {kind: _map_paths(kind, given, paths) for kind, given in inputs.maps.items()}
-        maps = {kind: found for kind, found in maps.items() if found}
-        sources = [CutoutStamps(paths, record, extraction, inputs.options, inputs.fill, maps)]
-        objects = pd.DataFrame({"id": [stem(path.name) for path in paths]})
+        sources = [CutoutStamps(images, inputs.fill)]
+        objects = pd.DataFrame({"id": [stem(path.name) for path in inputs.cutouts]})
+    elif inputs.catalog is not None:
+        objects = _read_catalog(inputs, inputs.catalog)
     else:
-        sources = images = _images(inputs, record, extraction)
-        if inputs.catalog is not None:
-            objects = _read_catalog(inputs, inputs.catalog)
-        else:
-            objects = _detect(images, extraction, inputs.partial)
-    return Prepared(package, sources, objects, psf, common)
-
-
-def _images(inputs: Inputs, record: Record, extraction: Extraction) -> list[ImageStamps]:
-    sources = []
-    for number, path in enumerate(inputs.images):
-        maps = {kind: paths[number] for kind, paths in inputs.maps.items() if paths}
-        options, alone = {**inputs.options, **maps}, len(inputs.images) == 1 and not inputs.partial
-        sources.append(ImageStamps(path, record, extraction, options, inputs.processes, alone))
-    return sources
+        objects = _detect(images, extraction, inputs.partial)
+    return Prepared(package, sources, objects, psf, common, factor)
 
 
 def _read_catalog(inputs: Inputs, catalog: Path) -> pd.DataFrame:
@@ -184,17 +170,20 @@ def _detect(
     return found
 
 
-def _cutout_paths(given: Sequence[Path]) -> list[Path]:
+def _every_cutout(inputs: Inputs) -> Inputs:
+    """Inputs with the files of folders of cutouts, and the map of each file."""
     paths: list[Path] = []
-    for path in given:
+    for path in inputs.cutouts:
         if path.is_dir():
             paths += fits_files(path, "the cutouts")
-        else:
+        elif split_extension(path)[0].is_file():
             paths.append(path)
-    missing = [path for path in paths if not split_extension(path)[0].is_file()]
-    if missing:
-        raise DataError(f"{missing[0]}: no such cutout; check the path")
-    return paths
+        else:
+            raise DataError(f"{path}: no such cutout; check the path")
+    if not paths:
+        return inputs
+    maps = {kind: _map_paths(kind, given, paths) for kind, given in inputs.maps.items()}
+    return dataclasses.replace(inputs, cutouts=paths, maps=maps)
 
 
 def _summed(inputs: Inputs, facts: ImageFacts, factor: int) -> tuple[Inputs, ImageFacts]:
@@ -207,7 +196,7 @@ def _summed(inputs: Inputs, facts: ImageFacts, factor: int) -> tuple[Inputs, Ima
 
 
 def _facts(inputs: Inputs, pixel_scale: float | None = None) -> ImageFacts:
-    """Pixel scale, zero point and typical noise of the first of the images.
+    """Pixel scale, zero point and typical noise of the first image, or of some cutouts.
 
     `pixel_scale` [arcsec/px] is that of larger pixels to sum them to; None: the image's own.
     """
@@ -216,23 +205,13 @@ def _facts(inputs: Inputs, pixel_scale: float | None = None) -> ImageFacts:
             about = stamps.metadata
             rms = about.get("pixel_rms") or np.nan
             return ImageFacts(float(about["pixel_scale"]), float(about["zero_point"]), float(rms))
-    options: dict[str, Any]
-    if not inputs.cutouts:
-        maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
-        options = {**inputs.options, **maps, "pixel_scale": pixel_scale, "remark": lambda _: None}
-        with open_mosaic(inputs.images[0], **options) as mosaic:
-            return facts_of(mosaic)
-    # A broken cutout is one object that is not measured; typical are some of the others.
     found: list[ImageFacts] = []
     problems: list[DataError] = []
-    paths = _cutout_paths(inputs.cutouts)
-    of_each = {kind: _map_paths(kind, given, paths) for kind, given in inputs.maps.items() if given}
-    for number, path in enumerate(paths):
-        options = {**inputs.options, **{kind: given[number] for kind, given in of_each.items()}}
+    # A broken cutout is one object that is not measured; typical are some of the others.
+    for number, path in enumerate(inputs.cutouts or inputs.images[:1]):
+        options = {**inputs.opening(number), "pixel_scale": pixel_scale}
         try:
-            with open_mosaic(
-                path, **options, pixel_scale=pixel_scale, remark=lambda _: None
-            ) as mosaic:
+            with open_mosaic(path, **options, remark=lambda _: None) as mosaic:
                 found.append(facts_of(mosaic))
         except DataError as error:
             problems.append(error)
@@ -254,8 +233,7 @@ def with_stars(inputs: Inputs) -> Inputs:
         return inputs
     from galadapt.prediction.psf_stars import psf_from_stars
 
-    maps: dict[str, Any] = {kind: given[0] for kind, given in inputs.maps.items() if given}
-    with open_mosaic(inputs.images[0], **inputs.options, **maps, remark=lambda _: None) as mosaic:
+    with open_mosaic(inputs.images[0], **inputs.opening(), remark=lambda _: None) as mosaic:
         facts = facts_of(mosaic)
         given = _given_psf(inputs, facts)
         psf = None if given is None else make_psf(given, facts.pixel_scale)
@@ -265,7 +243,7 @@ def with_stars(inputs: Inputs) -> Inputs:
     )
 
 
-def _given_psf(inputs: Inputs, facts: ImageFacts) -> Psf | None:
+def _given_psf(inputs: Inputs, facts: ImageFacts) -> FitsPsf | None:
     return psf_of(inputs.psf, inputs.psf_pixel_scale, facts.pixel_scale, inputs.psf_hdu)
 
 
@@ -324,8 +302,7 @@ def _own_scale(record: Record, inputs: Inputs) -> float:
     given = inputs.options.get("native_pixel_scale")
     if given is not None:
         return float(given)
-    paths = [*inputs.images, *_cutout_paths(inputs.cutouts)] if inputs.stamps is None else []
-    for path in paths[:1]:
+    for path in [*inputs.images, *inputs.cutouts][:1]:
         with contextlib.ExitStack() as stack:
             hdus = open_fits(stack, path, "image")
             plane = science_plane(hdus, path, inputs.options.get("hdu"))

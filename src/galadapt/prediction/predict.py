@@ -15,7 +15,7 @@ from galadapt.core.errors import ConfigError
 from galadapt.core.files import canonical_json, expand, split_extension
 from galadapt.core.log import log
 from galadapt.core.provenance import digest
-from galadapt.prediction.any_image import AnyImagePackage
+from galadapt.prediction.any_image import AnyImagePackage, runner_of
 from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.catalogue import (
     SUFFIXES,
@@ -33,7 +33,6 @@ from galadapt.prediction.population import require_enough, reweighted
 from galadapt.prediction.positions import displaced
 from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import read_recalibration
-from galadapt.prediction.runner import runner_of
 from galadapt.prediction.stamps import CutoutStamps, ImageStamps
 
 #: Suffixes of a page.
@@ -204,9 +203,8 @@ def _provenance(
 
 def _assumed(prepared: Prepared) -> list[str]:
     """What was assumed of the images, or of the first cutout, as their headers leave it open."""
-    count = prepared.package.summed if isinstance(prepared.package, AnyImagePackage) else 1
     found: list[str] = []
-    if count > 1:
+    if (count := prepared.summed) > 1:
         found.append(f"{count} x {count} pixels are summed, as the PSF is wide")
     for source in prepared.sources:
         if isinstance(source, ImageStamps):

@@ -42,6 +42,9 @@ _FRAME = 0x0F18
 #: Stamps of a stamp set read at once.
 _BATCH = 512
 
+#: Columns of `Batch.places`.
+_PLACES = ["x", "y", "ra", "dec", "image_pixel_scale", "room", "up", "handed"]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -120,41 +123,33 @@ class ImageStamps(StampSource):
             )
             for some, judged in found:
                 some = np.asarray(some)
-                flagged = [
-                    _flagged(
-                        wider.placed(_scaled(one, factor)), ExtractionFlag.COINCIDENT, twice[row]
-                    )
+                finished = [
+                    _finished(one, factor, ExtractionFlag.COINCIDENT if twice[row] else 0)
                     for one, row in zip(judged, rows[some], strict=True)
                 ]
-                yield Batch(rows[some], flagged, _places(mosaic, x[some], y[some]))
+                yield Batch(rows[some], finished, _places(mosaic, x[some], y[some]))
 
 
-def _scaled(judged: Judged, factor: float) -> Judged:
-    return judged.scaled(factor) if isinstance(judged, Stamp) else judged
-
-
-def _flagged(judged: Judged, flag: ExtractionFlag, raised: bool) -> Judged:
+def _finished(judged: Judged, factor: float, raised: int) -> Judged:
+    """Bring a stamp to the package's zero point, and raise flags."""
     if isinstance(judged, Rejection):
         return judged
-    flags = judged.flags | int(flag) if raised else judged.flags & ~int(flag)
-    return dataclasses.replace(judged, flags=flags)
+    return dataclasses.replace(judged.scaled(factor), flags=judged.flags | int(raised))
 
 
 def _places(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
     """Where positions on the network's grid lie; see `Batch`."""
-    finite = np.isfinite(x) & np.isfinite(y)
-    ra, dec = np.full(len(x), np.nan), np.full(len(x), np.nan)
-    if finite.any():
-        ra[finite], dec[finite] = mosaic.sky(x[finite], y[finite])
     own_x, own_y = native(mosaic, x, y)
-    scale = mosaic.native_pixel_scale
     ny, nx = mosaic.shape
-    room = np.min([x + 0.5, nx - 0.5 - x, y + 0.5, ny - 0.5 - y], axis=0)
-    places = {"x": own_x, "y": own_y, "ra": ra, "dec": dec, "image_pixel_scale": scale}
-    up, handed = np.full(len(x), np.nan), np.full(len(x), np.nan)
+    places = pd.DataFrame({"x": own_x, "y": own_y}, columns=_PLACES, dtype=float)
+    places["image_pixel_scale"] = mosaic.native_pixel_scale
+    places["room"] = np.min([x + 0.5, nx - 0.5 - x, y + 0.5, ny - 0.5 - y], axis=0)
+    finite = np.isfinite(x) & np.isfinite(y)
     if finite.any():
-        up[finite], handed[finite] = _orientation(mosaic, x[finite], y[finite])
-    return pd.DataFrame({**places, "room": room, "up": up, "handed": handed})
+        x, y = x[finite], y[finite]
+        on_sky = np.stack([*mosaic.sky(x, y), *_orientation(mosaic, x, y)], axis=1)
+        places.loc[finite, ["ra", "dec", "up", "handed"]] = on_sky
+    return places
 
 
 def _orientation(mosaic: Mosaic, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,17 +177,12 @@ class CutoutStamps(StampSource):
     smaller than a stamp by noise (`Framed`); they get the flag edge.
     """
 
-    paths: Sequence[Path]
-    record: Record
-    extraction: Extraction
-    options: Mapping[str, Any]
+    images: Sequence[ImageStamps]  #: The files.
     fill: bool = False
-    maps: Mapping[str, Sequence[Path]] = field(default_factory=dict)  #: of each file, by kind
-    remark: Remarks = field(default_factory=Remarks)
 
     def __post_init__(self) -> None:
-        self.name, self.inputs = self.paths[0].parent.name, list(self.paths)
-        self.inputs += [path for paths in self.maps.values() for path in paths]
+        self.name = self.images[0].path.parent.name
+        self.inputs = [path for image in self.images for path in image.inputs]
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out the object of each file."""
@@ -201,41 +191,37 @@ class CutoutStamps(StampSource):
                 judged, places = self._cut(row)
             except DataError as error:
                 # The row's identifier names the file already.
-                reason = str(error).removeprefix(f"{self.paths[row]}: ")
+                reason = str(error).removeprefix(f"{self.images[row].path}: ")
                 judged = Rejection(reason, np.nan)
-                places = pd.DataFrame([{"image_pixel_scale": self.record.pixel_scale}])
-                places[["x", "y", "ra", "dec", "room", "up", "handed"]] = np.nan
+                places = pd.DataFrame(np.nan, [0], _PLACES)
+                places["image_pixel_scale"] = self.images[row].record.pixel_scale
             yield Batch(np.array([row]), [judged], places)
 
     def assumed(self) -> list[str]:
         """Remarks on the first file: the same, whatever an earlier run has measured."""
         remark = Remarks(quiet=True)
-        options = {**self.options, **{kind: paths[0] for kind, paths in self.maps.items()}}
-        with (
-            contextlib.suppress(DataError),
-            ImageStamps(self.paths[0], self.record, self.extraction, options, remark=remark).open(),
-        ):
+        first = dataclasses.replace(self.images[0], remark=remark)
+        with contextlib.suppress(DataError), first.open():
             pass
         return remark.texts
 
     def _cut(self, row: int) -> tuple[Judged, pd.DataFrame]:
-        size, path = self.record.stamp_size, self.paths[row]
-        options = {**self.options, **{kind: paths[row] for kind, paths in self.maps.items()}}
-        image = ImageStamps(path, self.record, self.extraction, options, remark=self.remark)
+        # What is doubtful in several files is said once.
+        image = dataclasses.replace(self.images[row], remark=self.images[0].remark)
+        record, size = image.record, image.record.stamp_size
         with image.open() as mosaic:
-            factor = brightening(self.record, mosaic.zero_point, path)
+            factor = brightening(record, mosaic.zero_point, image.path)
             ny, nx = mosaic.shape
             x, y = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
-            framed = Framed(mosaic, size) if self.fill else None
-            wider = Bordered(mosaic, size if self.record.beyond_edges else 0)
-            pad = framed.pad if framed else wider.pad
-            ((_, (judged,)),) = cutouts(framed or wider, x + pad, y + pad, size, self.extraction)
-            judged = _scaled(judged, factor)
-            if not framed:
-                judged = wider.placed(judged)
-            if framed and framed.filled:
-                judged = _flagged(judged, ExtractionFlag.NEAR_EDGE, True)
-            return judged, _places(mosaic, x, y)
+            wider: Framed | Bordered = (
+                Framed(mosaic, size)
+                if self.fill
+                else Bordered(mosaic, size if record.beyond_edges else 0)
+            )
+            centre = x + wider.pad, y + wider.pad
+            ((_, (judged,)),) = cutouts(wider, *centre, size, image.extraction)
+            raised = ExtractionFlag.NEAR_EDGE if wider.filled else 0
+            return _finished(judged, factor, raised), _places(mosaic, x, y)
 
 
 class Bordered:
@@ -243,6 +229,8 @@ class Bordered:
 
     So stamps may reach beyond the image; their pixels there are bad ones.
     """
+
+    filled = False  #: Whether any pixel was filled with noise.
 
     def __init__(self, mosaic: Mosaic, size: int) -> None:
         """Take an open image and the side of a stamp [px]; 0: no border."""
@@ -271,12 +259,6 @@ class Bordered:
         with np.errstate(invalid="ignore"):
             inside: np.ndarray = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
         return inside
-
-    def placed(self, judged: Judged) -> Judged:
-        """Give a stamp its place on the image itself."""
-        if isinstance(judged, Rejection) or not self.pad:
-            return judged
-        return dataclasses.replace(judged, x=judged.x - self.pad, y=judged.y - self.pad)
 
 
 class Framed:
@@ -369,13 +351,6 @@ class StampSetStamps(StampSource):
                     Stamp(pixels=image, x=0, y=0, flags=int(bits), **row).scaled(factor)
                     for image, bits, row in zip(images, flags, values, strict=True)
                 ]
-                places = objects[["ra", "dec"]].iloc[some].astype(float)
-                places = places.assign(
-                    x=np.nan,
-                    y=np.nan,
-                    image_pixel_scale=self._scale,
-                    room=np.nan,
-                    up=np.nan,
-                    handed=np.nan,
-                )
+                places = objects.iloc[some].reindex(columns=_PLACES).astype(float)
+                places["image_pixel_scale"] = self._scale
                 yield Batch(some, judged, places)

@@ -18,9 +18,8 @@ from galadapt.fitting.fusion import Answers, Fusion, train
 from galadapt.general.parameters import SIDE
 from galadapt.general.refined import refine, refiner_of
 from galadapt.general.run import Measured
-from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner
+from galadapt.prediction.any_image import AnyImagePackage, AnyImageRunner, runner_of
 from galadapt.prediction.flags import Flag
-from galadapt.prediction.runner import runner_of
 
 PSF = galsim.Convolve(galsim.Moffat(beta=3.0, fwhm=2.6), galsim.Pixel(1.0))
 RMS = 0.01

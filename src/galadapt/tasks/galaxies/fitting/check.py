@@ -17,12 +17,12 @@ from galadapt.core.log import log
 from galadapt.core.quantity import QUANTITIES
 from galadapt.core.random import generator
 from galadapt.plots.style import axis_range, drawing, empty, without_values
+from galadapt.prediction.any_image import runner_of
 from galadapt.prediction.arguments import Inputs, check_arguments
 from galadapt.prediction.catalogue import unwritable
 from galadapt.prediction.inputs import prepare
 from galadapt.prediction.psf_check import disagreeing
 from galadapt.prediction.recalibration import measured, write_recalibration
-from galadapt.prediction.runner import runner_of
 from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 
 #: Purpose of the random numbers that choose the sample.
