@@ -6,14 +6,13 @@ given as an object of astropy, pandas or numpy. Heavy imports stand inside the f
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import signature
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from galadapt.core.errors import ConfigError
@@ -322,8 +321,10 @@ def simulate(
     if seed < 0:
         raise ConfigError(f"--seed: must be at least 0, not {seed}; correct it")
     scale = pixel_scale if psf_pixel_scale is None else psf_pixel_scale
-    with _folder() as folder:
-        name = "optical" if _is(psf, "optical") else str(_psf(psf, folder))
+    with ExitStack() as temporary:
+        folder = temporary.enter_context(_folder())
+        optical = isinstance(psf, str) and psf == "optical"
+        name = "optical" if optical else str(_psf(psf, folder))
         image, shape = _image_settings(stamp_size, pixel_scale, zero_point, name, scale, psf_hdu)
         settings = {
             "psf": name if isinstance(psf, str | Path) else "given as an array",
@@ -334,30 +335,22 @@ def simulate(
             "pixel_scale": pixel_scale,
             "zero_point": zero_point,
         }
-        kept = None
+        path = folder / "simulated.h5" if output is None else Path(output)
+        simulate_list(
+            parameters=_table(table, folder, "table"),
+            output=path,
+            image=image,
+            psf=shape,
+            noise=Noise(depth=noise),
+            renderer=renderer,
+            seed=seed,
+            provenance={"settings": settings, "version": __version__},
+            radius_convention=radius_convention,
+            table=which,
+        )
+        stamps = StampSet(path)
         if output is None:
-            kept = Path(tempfile.mkdtemp(prefix="galadapt-"))
-        path = Path(output) if output is not None else Path(kept or ".", "simulated.h5")
-        try:
-            simulate_list(
-                parameters=_table(table, folder, "table"),
-                output=path,
-                image=image,
-                psf=shape,
-                noise=Noise(depth=noise),
-                renderer=renderer,
-                seed=seed,
-                provenance={"settings": settings, "version": __version__},
-                radius_convention=radius_convention,
-                table=which,
-            )
-            stamps = StampSet(path)
-        except BaseException:
-            if kept is not None:
-                shutil.rmtree(kept, ignore_errors=True)
-            raise
-    if kept is not None:
-        weakref.finalize(stamps, shutil.rmtree, kept, ignore_errors=True)
+            weakref.finalize(stamps, temporary.pop_all().close)
     return stamps
 
 
@@ -367,6 +360,7 @@ def _image_settings(
     """Check the options of an image and its PSF; a ConfigError names the one that is wrong."""
     from pydantic import ValidationError
 
+    from galadapt.config.base import fault_of
     from galadapt.config.image import FitsPsf, Image, OpticalPsf
 
     try:
@@ -375,10 +369,8 @@ def _image_settings(
             return image, OpticalPsf()
         return image, FitsPsf(path=psf, hdu=hdu, pixel_scale=psf_scale)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{option}: {message}; correct it") from None
+        name, _, message = fault_of(error).partition(": ")
+        raise ConfigError(f"--{name.replace('_', '-')}: {message}; correct it") from None
 
 
 # --- objects as files -------------------------------------------------------------------------
@@ -386,16 +378,12 @@ def _image_settings(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="galadapt-") as name:
+    with TemporaryDirectory(prefix="galadapt-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 def _path(given: File | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _is(given: object, word: str) -> bool:
-    return isinstance(given, str) and given == word
 
 
 def _listed(given: Any) -> list[Any]:

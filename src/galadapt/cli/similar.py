@@ -76,7 +76,7 @@ def _similar(arguments: argparse.Namespace) -> None:
         folder = arguments.index
         if folder is None:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory())) / "index"
-        index = opened.enter_context(similar.opened_index(folder, encoder, stamps))
+        index = similar.opened_index(folder, encoder, stamps)
         table = similar.similar(encoder, stamps, index, query, arguments.k, arguments.distance, row)
         if arguments.sheet:
             title = f"{encoder.name}: nearest by {arguments.distance} distance"

@@ -28,35 +28,28 @@ def noise(record: Record) -> float:
 
 def scope(record: Record) -> list[str]:
     """For which images and galaxies a package holds, and how far its errors do, line by line."""
+    width = f"{record.psf_fwhm:.3f} arcsec"
+    sky = f"{noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of {record.pixel_scale:g} arcsec)"
     if record.noise_is_input:
-        return [
-            f"any image with its PSF as input, here {record.psf_fwhm:.3f} arcsec wide (FWHM); "
-            f"typical noise of this one {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
-            f"{record.pixel_scale:g} arcsec)",
+        lines = [
+            f"any image with its PSF as input, here {width} wide (FWHM); typical noise of this one "
+            f"{sky}",
             f"valid at this noise for {_ranges(record)}; where the noise differs, limits of "
             "magnitude move with it",
-            *known_coverage(record),
         ]
-    return [
-        f"networks for {_plain(record.band)} images with a PSF of {record.psf_fwhm:.3f} arcsec "
-        f"(FWHM) and noise of {noise(record):.1f} mag/arcsec2 (1 sigma in a pixel of "
-        f"{record.pixel_scale:g} arcsec)",
-        f"valid for {_ranges(record)}",
-        *known_coverage(record),
-    ]
-
-
-def known_coverage(record: Record, level: float = 0.68) -> list[str]:
-    """Share of test galaxies inside the package's errors, a line per domain that has labels."""
-    lines = []
+    else:
+        lines = [
+            f"networks for {_plain(record.band)} images with a PSF of {width} (FWHM) and noise of "
+            f"{sky}",
+            f"valid for {_ranges(record)}",
+        ]
     for row in record.whole_coverage:
-        if row.get("level") == level:
+        if row.get("level") == 0.68:
             shares = ", ".join(
-                f"{QUANTITIES[name].symbol} {_percent(row.get(name), 0)}"
-                for name in record.parameters
+                f"{QUANTITIES[name].symbol} {_percent(row.get(name), 0)}" for name in PARAMETERS
             )
             lines.append(
-                f"its {level:.0%} errors hold the truth of {row.get('n')} {row.get('domain')} test "
+                f"its 68% errors hold the truth of {row.get('n')} {row.get('domain')} test "
                 f"galaxies to {shares}"
             )
     return lines

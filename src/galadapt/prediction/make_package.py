@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
 
 from galadapt import __version__
 from galadapt.answers.numbers.metrics import columns, quantity_metrics
@@ -22,7 +21,7 @@ from galadapt.core.files import require, write_json, write_parquet
 from galadapt.core.log import log
 from galadapt.core.onnx_files import OnnxNetwork
 from galadapt.core.provenance import file_digest
-from galadapt.core.quantity import QUANTITIES
+from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.learners import run_folder
 from galadapt.learners.data import chosen_rows
@@ -36,7 +35,7 @@ from galadapt.prediction.intervals import ENOUGH, WidestIntervals, arrays, cover
 from galadapt.prediction.package import RECORD, REFERENCE, SCHEMA, Member, Quality, Record
 from galadapt.simulation.psf import fwhm, make_psf
 from galadapt.stamps.format import StampSet
-from galadapt.stamps.preprocess import Step
+from galadapt.stamps.preprocess import read_steps
 
 #: Coverages that are measured and stored.
 LEVELS = (0.68, 0.95)
@@ -97,7 +96,6 @@ def write_package(
     records = _read_runs(runs)
     run = records[0]
     settings = run["settings"]
-    parameters = [quantity["name"] for quantity in run["answer"]["quantities"]]
     paths = [output / f"member-{number}.onnx" for number in range(1, len(runs) + 1)]
     for folder, path in zip(runs, paths, strict=True):
         export(networks.load(folder / run_folder.MODEL / NETWORK), path, BATCH)
@@ -111,7 +109,7 @@ def write_package(
         seen = [d for d in settings["domains"] if d == "simulated" or settings["survey_labels"]]
         record = Record(
             name="/".join(run[key] for key in ("task", "variant", "method")),
-            parameters=parameters,
+            parameters=PARAMETERS,
             members=[
                 Member(
                     file=path.name,
@@ -123,7 +121,7 @@ def write_package(
             ],
             reference_digest="",
             size=0,
-            variant_steps=TypeAdapter(list[Step]).validate_python(run["variant_steps"]),
+            variant_steps=read_steps(run["variant_steps"]),
             stamp_size=stamps.side,
             pixel_scale=pixel_scale,
             zero_point=stamps.metadata["zero_point"],
@@ -134,7 +132,7 @@ def write_package(
             psf=psf,
             psf_fwhm=round(fwhm(make_psf(psf, pixel_scale), pixel_scale), 4),
             extraction=extraction,
-            training_ranges=_ranges(sets, seen, parameters, settings["max_magnitude"]),
+            training_ranges=_ranges(sets, seen, settings["max_magnitude"]),
             method=settings,
             labels_of=tuple(seen),
             survey=survey_kind,
@@ -150,7 +148,7 @@ def write_package(
         ensemble = Ensemble(record, {str(path): OnnxNetwork(path, 1, 2) for path in paths})
         measured: pd.DataFrame = pd.concat(
             [
-                _measure(sets[domain], domain, split, ensemble, record, settings["max_magnitude"])
+                _measure(sets[domain], domain, split, ensemble, settings["max_magnitude"])
                 for domain in DOMAINS
                 for split in ("validation", "test")
             ],
@@ -167,7 +165,7 @@ def write_package(
             "reference_domains": domains,
             "coverage": tuple(coverage_rows),
             "size": sum(file.stat().st_size for file in (output / REFERENCE, *paths)),
-            "quality": _quality(test, record.parameters),
+            "quality": _quality(test),
         }
     )
     write_json(output / RECORD, {"schema": SCHEMA, **record.model_dump(mode="json")})
@@ -198,9 +196,7 @@ def _read_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
     return records
 
 
-def _ranges(
-    sets: dict[str, StampSet], seen: list[str], parameters: Sequence[str], limit: float | None
-) -> dict[str, Interval]:
+def _ranges(sets: dict[str, StampSet], seen: list[str], limit: float | None) -> dict[str, Interval]:
     """Smallest and largest label of each parameter in the training stamps of the domains seen."""
     tables = [sets[domain].table for domain in seen]
     rows = pd.concat([table[table["split"] == "train"] for table in tables])
@@ -208,7 +204,7 @@ def _ranges(
         rows = rows[rows["magnitude"] <= limit]
     return {
         name: Interval(low=float(rows[name].min()), high=float(rows[name].max()))
-        for name in parameters
+        for name in PARAMETERS
     }
 
 
@@ -227,24 +223,19 @@ def _noise_correlation(stamps: StampSet, extraction: Extraction) -> float | None
 
 
 def _measure(
-    stamps: StampSet,
-    domain: str,
-    split: str,
-    ensemble: Ensemble,
-    record: Record,
-    max_magnitude: float | None,
+    stamps: StampSet, domain: str, split: str, ensemble: Ensemble, max_magnitude: float | None
 ) -> pd.DataFrame:
     """Predictions, truths and features of one split of a domain; see `package` for the columns."""
     rows = chosen_rows(stamps, split, magnitude_limit=max_magnitude)
     labels = stamps.table.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame({"id": labels["id"], "domain": domain, "split": split})
-    for name in record.parameters:
+    for name in PARAMETERS:
         table[f"{name}_true"] = labels[name].astype(float) if name in labels else np.nan
     parts = []
     for start in range(0, len(rows), _STAMPS):
         result = ensemble(stamps.images(rows[start : start + _STAMPS]))
         columns = {}
-        for column, name in enumerate(record.parameters):
+        for column, name in enumerate(PARAMETERS):
             columns[f"{name}_predicted"] = result.predicted[:, column]
             columns[f"{name}_spread"] = result.spread[:, column]
         features = feature_table(result.features)
@@ -257,7 +248,7 @@ def _reference_domains(record: Record, reference: pd.DataFrame) -> tuple[str, ..
 
     Simulations need fewer of them, unless survey labels were trained on and suffice.
     """
-    counts = {domain: len(labelled(reference, domain, record.parameters)) for domain in DOMAINS}
+    counts = {domain: len(labelled(reference, domain, PARAMETERS)) for domain in DOMAINS}
     enough = "survey" in record.labels_of and counts["survey"] >= ENOUGH
     needed = "survey" if enough else "simulated"
     if counts[needed] < _ENOUGH:
@@ -268,12 +259,12 @@ def _reference_domains(record: Record, reference: pd.DataFrame) -> tuple[str, ..
     return tuple(one for one in DOMAINS if one == needed or counts[one] >= ENOUGH)
 
 
-def _quality(test: pd.DataFrame, parameters: Sequence[str]) -> tuple[Quality, ...]:
+def _quality(test: pd.DataFrame) -> tuple[Quality, ...]:
     """R², median and NMAD of the errors of both domains' test galaxies."""
     rows = []
     for domain in DOMAINS:
-        table = labelled(test, domain, parameters)
-        for name in parameters:
+        table = labelled(test, domain, PARAMETERS)
+        for name in PARAMETERS:
             everything = np.inf, (-np.inf, np.inf)
             metrics = quantity_metrics(QUANTITIES[name], *columns(table, name), *everything)
             known = {
@@ -288,17 +279,17 @@ def _coverage_rows(
     record: Record, reference: pd.DataFrame, domains: Sequence[str], test: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Coverage of both domains' test galaxies by the errors of the package."""
-    intervals = WidestIntervals.of_reference(reference, domains, record.parameters)
+    intervals = WidestIntervals.of_reference(reference, domains, PARAMETERS)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
     limits = record.training_ranges["magnitude"]
     edges = [-np.inf, *np.linspace(limits.low, limits.high, _BINS + 1)[1:-1], np.inf]
     bins = [(-np.inf, np.inf), *itertools.pairwise(edges)]
     rows = []
     for tested, level in itertools.product(DOMAINS, LEVELS):
-        table = labelled(test, tested, record.parameters)
-        predicted, truth, spread = arrays(table, record.parameters)
+        table = labelled(test, tested, PARAMETERS)
+        predicted, truth, spread = arrays(table, PARAMETERS)
         errors = intervals.errors(predicted, spread, level)
-        magnitude = predicted[:, record.parameters.index("magnitude")]
+        magnitude = predicted[:, PARAMETERS.index("magnitude")]
         for number, (bottom, top) in enumerate(bins):
             here = (magnitude >= bottom) & (magnitude < top)
             if here.sum() < (_PER_BIN if number else 1):
@@ -311,7 +302,7 @@ def _coverage_rows(
                 "magnitude_high": None if np.isinf(top) else round(float(top), 2),
                 "n": int(here.sum()),
             }
-            for name, share in zip(record.parameters, shares, strict=True):
+            for name, share in zip(PARAMETERS, shares, strict=True):
                 row[name] = round(share, 4)
             rows.append(row)
     return rows

@@ -7,15 +7,14 @@ their features are computed.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
 from sklearn.metrics import pairwise_distances
 
 from galadapt.config.training import Compute
@@ -31,7 +30,7 @@ from galadapt.prediction.ensemble import Ensemble
 from galadapt.prediction.measure import input_digest
 from galadapt.prediction.package import RECORD, read_package
 from galadapt.stamps.format import StampSet
-from galadapt.stamps.preprocess import Step, apply_chain
+from galadapt.stamps.preprocess import Rebin, Step, apply_chain, read_steps
 
 #: Stamps whose features are computed at once, and features that are compared at once.
 _STAMPS, _BLOCK = 512, 65_536
@@ -50,8 +49,8 @@ class Encoder:
     digest: str
     side: int  #: of the stamps it takes [px]
     steps: tuple[Step, ...]  #: from a stamp to the model's input
-    #: From stamps (n, side, side, channels) and their noise to features (n, f).
-    run: Callable[[np.ndarray, float | None], np.ndarray]
+    #: From stamps (n, s, s, channels) after these steps to features (n, f).
+    run: Callable[[np.ndarray], np.ndarray]
 
     def features(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Return the features (n, f) of stamps of a set, before the model's variant or after it."""
@@ -62,17 +61,18 @@ class Encoder:
                 f"{stamps.paths[0]}: stamps of another variant than that of {self.name}; give the "
                 "stamps before any variant"
             )
-        noise = stamps.metadata.get("pixel_rms")
         try:
-            return self._checked(images, None if noise is None else float(noise), done is not None)
+            return self.of_images(images, stamps.metadata.get("pixel_rms"), done is not None)
         except DataError as error:
             raise DataError(f"{stamps.paths[0]}: {error}") from None
 
-    def of_images(self, images: np.ndarray, noise: float | None) -> np.ndarray:
-        """Return the features (n, f) of stamps (n, side, side, channels) before any variant."""
-        return self._checked(images, noise, False)
+    def of_images(self, images: np.ndarray, noise: float | None, ready: bool = False) -> np.ndarray:
+        """Return the features (n, f) of stamps (n, side, side, channels).
 
-    def _checked(self, images: np.ndarray, noise: float | None, ready: bool) -> np.ndarray:
+        Args:
+            noise: Typical noise of a pixel.
+            ready: Whether they are stamps after the model's variant, not before any.
+        """
         if not ready:
             cut = images.shape[1] - self.side
             if cut < 0 or cut % 2:
@@ -83,7 +83,7 @@ class Encoder:
             border = cut // 2
             images = images[:, border : border + self.side, border : border + self.side]
             images = apply_chain(images, self.steps, noise, self.name)
-        found = np.asarray(self.run(images, noise), np.float32)
+        found = np.asarray(self.run(images), np.float32)
         if not np.isfinite(found).all():
             raise DataError(
                 f"{self.name} gives features that are not finite; leave such stamps out"
@@ -98,7 +98,11 @@ def read_encoder(folder: Path, compute: Compute) -> Encoder:
         DataError: it is neither, or it is broken.
     """
     if (folder / RECORD).is_file():
-        return _of_package(folder)
+        package = read_package(folder)
+        known, network = package.record, Ensemble.of_package(package, 1)
+        return Encoder(
+            known.name, known.digest, known.stamp_size, known.variant_steps, network.features
+        )
     run = folder / "run.json"
     if not run.is_file():
         raise DataError(
@@ -107,24 +111,10 @@ def read_encoder(folder: Path, compute: Compute) -> Encoder:
         )
     loaded = run_folder.load(run, compute)
     record = loaded.record
-    steps = tuple(TypeAdapter(list[Step]).validate_python(record.get("variant_steps", [])))
-    factor = 1
-    for step in steps:
-        factor *= int(getattr(step, "factor", 1)) if step.step == "rebin" else 1
+    steps = tuple(read_steps(record.get("variant_steps", [])))
+    factor = math.prod(step.factor for step in steps if isinstance(step, Rebin))
     name = "/".join(str(record.get(key)) for key in ("task", "variant", "method", "seed"))
-    side = loaded.learner.side * factor
-    return Encoder(name, record["weights"], side, steps, lambda images, _: loaded.features(images))
-
-
-def _of_package(folder: Path) -> Encoder:
-    package = read_package(folder)
-    record, network = package.record, Ensemble.of_package(package, 1)
-    steps = tuple(record.variant_steps)
-
-    def run(images: np.ndarray, noise: float | None) -> np.ndarray:
-        return network.features(images)
-
-    return Encoder(record.name, record.digest, record.stamp_size, steps, run)
+    return Encoder(name, record["weights"], loaded.learner.side * factor, steps, loaded.features)
 
 
 class Index:
@@ -207,8 +197,7 @@ class Index:
         return rows, distances
 
 
-@contextlib.contextmanager
-def opened_index(folder: Path, encoder: Encoder, stamps: StampSet) -> Iterator[Index]:
+def opened_index(folder: Path, encoder: Encoder, stamps: StampSet) -> Index:
     """Open the index of a stamp set in a folder, made anew where it is of other stamps or model.
 
     Raises:
@@ -220,10 +209,9 @@ def opened_index(folder: Path, encoder: Encoder, stamps: StampSet) -> Iterator[I
     if folder.exists() and not (folder / _ABOUT).is_file():
         raise ConfigError(f"{folder}: exists and is no index; name another folder")
     if folder.exists() and (index := Index(folder)).key == key and len(index) == len(stamps):
-        yield index
-        return
+        return index
     log.info(f"{folder}: computing the features of {len(stamps)} stamps")
-    yield Index.build(folder, encoder, stamps, key)
+    return Index.build(folder, encoder, stamps, key)
 
 
 def similar(
@@ -305,6 +293,5 @@ def read_query(
         pixels = stamps.inputs(found[:1])[0]
         return (encoder.features(stamps, found[:1])[0], pixels), int(found[0])
     (pixels,) = images
-    noise = stamps.metadata.get("pixel_rms")
-    features = encoder.of_images(pixels[None], None if noise is None else float(noise))
+    features = encoder.of_images(pixels[None], stamps.metadata.get("pixel_rms"))
     return (features[0], pixels), None

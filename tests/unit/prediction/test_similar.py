@@ -38,7 +38,7 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def flat(images: np.ndarray, noise: float | None) -> np.ndarray:
+def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1)
 
 
@@ -53,8 +53,7 @@ def opened(stamps: Path):
 
 @pytest.fixture
 def index(opened: StampSet, tmp_path: Path) -> Index:
-    with opened_index(tmp_path / "index", ENCODER, opened) as one:
-        return one
+    return opened_index(tmp_path / "index", ENCODER, opened)
 
 
 @pytest.mark.parametrize("distance", METRICS)
@@ -83,7 +82,8 @@ def test_the_nearest_are_those_of_all_distances(
 
 
 def test_equally_near_stamps_come_in_order(tmp_path: Path, stamps: Path) -> None:
-    with StampSet([stamps, stamps]) as twice, opened_index(tmp_path / "i", ENCODER, twice) as index:
+    with StampSet([stamps, stamps]) as twice:
+        index = opened_index(tmp_path / "i", ENCODER, twice)
         features = ENCODER.features(twice, np.array([5]))[0]
         rows, _ = index.nearest(features, 4)
     assert rows[:2].tolist() == [5, 65]
@@ -95,14 +95,13 @@ def test_features_are_computed_once_and_again_for_another_model(
 ) -> None:
     calls = []
 
-    def counted(images: np.ndarray, noise: float | None) -> np.ndarray:
+    def counted(images: np.ndarray) -> np.ndarray:
         calls.append(len(images))
-        return flat(images, noise)
+        return flat(images)
 
     def search(digest: str) -> None:
         encoder = Encoder("flat", digest, SIDE, (), counted)
-        with opened_index(tmp_path / "index", encoder, opened) as index:
-            assert len(index) == 60
+        assert len(opened_index(tmp_path / "index", encoder, opened)) == 60
 
     search("a")
     search("a")
@@ -112,7 +111,7 @@ def test_features_are_computed_once_and_again_for_another_model(
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="other: exists and is no index"):
-        opened_index(tmp_path / "other", ENCODER, opened).__enter__()
+        opened_index(tmp_path / "other", ENCODER, opened)
     assert (tmp_path / "other" / "notes.txt").exists()
 
 

@@ -19,7 +19,7 @@ from galadapt.core.files import atomic, read_table, write_csv, write_json
 from galadapt.core.provenance import file_digest
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.survey.job import ABOUT
-from galadapt.prediction.survey.plan import SKY_COLUMN
+from galadapt.prediction.survey.plan import SKY_COLUMN, job_files
 
 #: HATS puts so many cells into a folder.
 _PER_FOLDER = 10_000
@@ -47,14 +47,14 @@ def merge(jobs: Path, parts: Path, order: int, catalogue: Path, counts: Path) ->
     """
     table = read_table(jobs)
     of_jobs: dict[int, list[Path]] = {}
-    for tile, cell, part in zip(*(table[k] for k in ("tile", "cell", "part")), strict=True):
-        of_jobs.setdefault(int(cell), []).append(parts / str(tile) / f"{cell}-{part}.parquet")
+    for cell, path in zip(table["cell"], job_files(table, parts, ".parquet"), strict=True):
+        of_jobs.setdefault(int(cell), []).append(path)
     schema = _common_schema([path for paths in of_jobs.values() for path in paths])
     found, metadata = [], []
     with atomic(catalogue) as folder:
         dataset = folder / "dataset"
         for cell, paths in sorted(of_jobs.items()):
-            tables = [_table(path).cast(schema) for path in paths]
+            tables = [pq.read_table(path, partitioning=None).cast(schema) for path in paths]
             whole = pa.concat_tables(tables).sort_by(SKY_COLUMN)
             path = dataset / place(order, cell)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +112,6 @@ def _schema(path: Path) -> pa.Schema:
         return pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable table ({error}); delete it, run again") from None
-
-
-def _table(path: Path) -> pa.Table:
-    return pq.read_table(path, partitioning=None)
 
 
 def about(catalogue: Path) -> dict[str, str]:

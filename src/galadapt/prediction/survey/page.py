@@ -19,7 +19,7 @@ from galadapt.plots.style import drawing, empty
 from galadapt.prediction.flags import Flag
 from galadapt.prediction.page import distributions, framed, picture, warnings
 from galadapt.prediction.survey.dataset import about, row_groups
-from galadapt.prediction.survey.plan import SKY_COLUMN, cell_of
+from galadapt.prediction.survey.plan import SKY_COLUMN, cell_of, job_files
 from galadapt.prediction.survey.tiles import vectors
 
 #: Rows that distributions are drawn from, and cells of a map, about.
@@ -95,7 +95,9 @@ def write_page(
     seen = (bits & int(Flag.NO_STAMP)) == 0
     lost = read_table(unmeasured)
     problems = [(name, why) for name, why in map(_problem, tiles) if why]
-    spent = pd.DataFrame([read_json(path) for path in _costs(costs, jobs)])
+    # The folder may have costs of jobs of earlier plans.
+    present = job_files(read_table(jobs), costs, ".json")
+    spent = pd.DataFrame([read_json(path) for path in present])
     page = framed(
         "page.html",
         "galadapt.prediction.survey",
@@ -125,15 +127,6 @@ def write_page(
 def _problem(path: Path) -> tuple[str, str]:
     found = read_json(path)
     return found["tile"]["name"], found["problem"] or ""
-
-
-def _costs(folder: Path, jobs: Path) -> list[Path]:
-    """Files of the present jobs: the folder may have others of earlier plans."""
-    table = read_table(jobs)
-    return [
-        folder / str(tile) / f"{cell}-{part}.json"
-        for tile, cell, part in zip(table["tile"], table["cell"], table["part"], strict=True)
-    ]
 
 
 def _spent(table: pd.DataFrame) -> dict[str, str]:

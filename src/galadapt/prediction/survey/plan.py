@@ -7,6 +7,7 @@ of the objects of one tile.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,12 @@ def healpix(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 def cell_of(finest: np.ndarray, order: int) -> np.ndarray:
     """Turn numbers of the smallest cells into those of a coarser order."""
     return finest >> 2 * (FINEST - order)
+
+
+def job_files(jobs: pd.DataFrame, folder: Path, suffix: str) -> list[Path]:
+    """Name the files of jobs in a folder, one for each row of their table."""
+    places = zip(jobs["tile"], jobs["cell"], jobs["part"], strict=True)
+    return [folder / str(tile) / f"{cell}-{part}{suffix}" for tile, cell, part in places]
 
 
 def pieces(path: Path, table: int | str | None, rows: int) -> Iterator[Path]:
@@ -149,8 +156,9 @@ def plan(
             *((name, pa.float64()) for name in ("ra", "dec")),
         ]
     )
-    counts: dict[str, int] = {}
-    with TemporaryDirectory(prefix=".spill-", dir=_existing(objects.parent)) as folder:
+    counts: Counter[str] = Counter()
+    objects.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".spill-", dir=objects.parent) as folder:
         spill = Path(folder)
         # What is needed of the identifiers: whole numbers stay what they are only if all are.
         as_text = False
@@ -161,14 +169,11 @@ def plan(
                 if owner is not None:
                     # Sources that several tiles show are those of the best.
                     mine = best == owner
-                    counts["on another tile"] = counts.get("on another tile", 0) + int(
-                        (~mine).sum()
-                    )
+                    counts["on another tile"] += int((~mine).sum())
                     best, reason = np.where(mine, best, -1), np.where(mine, reason, "twice")
                 piece["reason"] = reason
                 gone = piece[(best < 0) & (reason != "twice")]
-                for why, count in gone["reason"].value_counts().items():
-                    counts[str(why)] = counts.get(str(why), 0) + int(count)
+                counts.update(gone["reason"])
                 lost.write_table(
                     pa.Table.from_pandas(gone.astype({"id": str}), schema, preserve_index=False)
                 )
@@ -197,11 +202,6 @@ def plan(
     write_csv(jobs, table)
     listed = "".join(f", {count} {why}" for why, count in sorted(counts.items()))
     log.info(f"{jobs}: {table['objects'].sum()} objects in {len(table)} jobs{listed}")
-
-
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _all_pieces(
