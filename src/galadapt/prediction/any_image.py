@@ -38,6 +38,7 @@ from galadapt.prediction.point_sources import FEWEST
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale, summed
 from galadapt.simulation.sersic import scale
 from galadapt.sky import Mosaic
+from galadapt.sky.pixels import Noise
 
 #: Meshes of the background are so wide, in pixels and in widths of the PSF (FWHM): where pixels are
 #: fine, galaxies cover many, and narrow meshes would take their wings for sky.
@@ -67,6 +68,7 @@ class ImageFacts:
     zero_point: float | None
     pixel_rms: float  #: typical noise of a pixel
     correlation: np.ndarray | None = None  #: of the noise, at lags 0, 1, ... [px]
+    noise: Noise | None = None  #: of the image, where it was measured in its pixels
     summed: int = 1  #: pixels of the file along the side of a pixel here
 
 
@@ -449,4 +451,5 @@ def facts_of(mosaic: Mosaic) -> ImageFacts:
             f"{mosaic.path}: no pixel has a weight above 0 (a noise map of zeros?); correct the map"
         )
     rms = float(np.median(1 / np.sqrt(weight[good])))
-    return ImageFacts(scale, mosaic.zero_point, rms, correlation_of(data, good))
+    noise = mosaic.noise if mosaic.noise_is_measured else None
+    return ImageFacts(scale, mosaic.zero_point, rms, correlation_of(data, good), noise)

@@ -96,14 +96,14 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     """
     check_arguments(inputs)
     found = opened_package(model)
-    inputs, factor = _every_cutout(with_stars(inputs)), 1
+    inputs, factor, noise = _every_cutout(with_stars(inputs)), 1, None
     package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)
         given = _given_psf(inputs, facts)
         if inputs.stamps is None and (factor := pixels_to_sum(found, facts, given)) > 1:
             inputs, facts = _summed(inputs, facts, factor)
-        package = package_for(found, facts, given)
+        package, noise = package_for(found, facts, given), facts.noise
         psf, psf_fwhm = package.record.psf, package.record.psf_fwhm
         common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
     else:
@@ -129,6 +129,8 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         ImageStamps(path, record, extraction, inputs.opening(number), inputs.processes, alone)
         for number, path in enumerate(inputs.images or inputs.cutouts)
     ]
+    if inputs.images:
+        images[0].noise = noise
     sources: Sequence[StampSource] = images
     if inputs.stamps is not None:
         stamp_set = StampSetStamps(inputs.stamps, record)

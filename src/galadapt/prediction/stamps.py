@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -29,6 +28,7 @@ from galadapt.cutouts.stamps import Rejection, Stamp
 from galadapt.prediction.package import Record
 from galadapt.sky import Mosaic, Remarks, edge_level, open_mosaic
 from galadapt.sky.catalogues import locate
+from galadapt.sky.pixels import Noise
 from galadapt.stamps.format import StampSet
 
 Judged = Stamp | Rejection
@@ -92,15 +92,19 @@ class ImageStamps(StampSource):
     alone: bool = True  #: Whether objects that all lie outside are an error.
     #: Called with each doubt about the image, once however often it is opened.
     remark: Remarks = field(default_factory=Remarks)
+    noise: Noise | None = None  #: Of the image, once it was measured in its pixels.
 
     def __post_init__(self) -> None:
         self.name = self.path.name
         self.inputs = [self.path, *(one for one in self.options.values() if isinstance(one, Path))]
 
-    def open(self) -> AbstractContextManager[Mosaic]:
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Mosaic]:
         """Open the image on the network's pixel grid."""
-        scale = self.record.pixel_scale
-        return open_mosaic(self.path, pixel_scale=scale, remark=self.remark, **self.options)
+        known = {"pixel_scale": self.record.pixel_scale, "measured": self.noise}
+        with open_mosaic(self.path, remark=self.remark, **known, **self.options) as mosaic:
+            self.noise = mosaic.noise if mosaic.noise_is_measured else None
+            yield mosaic
 
     def stamps(self, objects: pd.DataFrame, rows: np.ndarray) -> Iterator[Batch]:
         """Cut out objects of the image."""

@@ -62,8 +62,12 @@ def noise_of(
     mosaic: Mosaic,
     sky: WCS | None,
     remark: Callable[[str], None],
+    measured: Noise | None = None,
 ) -> Noise:
-    """The noise of an image, which `mosaic` opens without any; `own` is the map in its file."""
+    """The noise of an image, which `mosaic` opens without any; `own` is the map in its file.
+
+    Where there is no map, it is `measured`, or measured here.
+    """
     path, shape = mosaic.path, mosaic.native_shape
     found = own
     for kind, name in maps.items():
@@ -74,7 +78,7 @@ def noise_of(
         found = _without_placeholders(mosaic, found, maps.get(found.kind, path), remark)
     if found is None:
         remark(f"{path}: no weight or rms map given: the noise is measured in the image")
-        return Noise("measured", mesh=_measured(mosaic)[0])
+        return measured or Noise("measured", mesh=_measured(mosaic)[0])
     if found.kind == "exposure":
         return _scaled_to_image(mosaic, found)
     name = maps.get(found.kind, path)

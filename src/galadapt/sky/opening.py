@@ -16,6 +16,7 @@ from galadapt.sky.fits_files import open_fits, plane_of, science_plane
 from galadapt.sky.headers import Cards, exposure_time
 from galadapt.sky.mosaic import Mosaic
 from galadapt.sky.noise import noise_of, own_map
+from galadapt.sky.pixels import Noise
 from galadapt.sky.sky import celestial
 
 
@@ -36,6 +37,7 @@ def open_mosaic(
     zero_point: float | None = None,
     unit: str | None = None,
     noise_gain: float = 1.0,
+    measured: Noise | None = None,
     remark: Callable[[str], None] = log.info,
 ) -> Iterator[Mosaic]:
     """Open an image with its noise maps: FITS, plain, gzipped or with tile compression (fpack).
@@ -59,6 +61,7 @@ def open_mosaic(
         unit: Unit of the pixels when BUNIT is missing or wrong; "counts" means to divide by
             EXPTIME.
         noise_gain: Noise of resampled pixels over that of uncorrelated native ones.
+        measured: Noise that an earlier opening has measured in the image: that takes seconds.
         remark: Called with warnings; a `Remarks` for many images alike.
 
     Without weight, rms, variance and exposure, an IVAR, ERR (RMS, SIGMA...), VAR or WHT (EXP...)
@@ -114,7 +117,7 @@ def open_mosaic(
             saturation=saturation * factor if saturation and saturation > 0 else None,
             noise_gain=noise_gain,
         )
-        mosaic.noise = noise_of(stack, maps, own, mosaic, sky, remark)
+        mosaic.noise = noise_of(stack, maps, own, mosaic, sky, remark, measured)
         yield mosaic
 
 
