@@ -204,9 +204,9 @@ def _errors(
     return errors
 
 
-def check_output(path: Path, suffixes: Sequence[str] = SUFFIXES, what: str = "output") -> None:
-    """Refuse (ConfigError) an output of another suffix, or that cannot be written."""
-    for problem in unwritable(path, suffixes, what):
+def check_output(path: Path) -> None:
+    """Refuse (ConfigError) a catalogue of another suffix, or that cannot be written."""
+    for problem in unwritable(path):
         raise ConfigError(problem)
 
 

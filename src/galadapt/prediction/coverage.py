@@ -69,7 +69,7 @@ def coverage_figures(
                 f"{reference}: {count} {domain} galaxies are too few to take errors from; rerun "
                 "the stage 'package'"
             )
-    intervals = WidestIntervals.of_reference(table, domains, parameters)
+    intervals = WidestIntervals(table, domains, parameters)
     tests = _tests(predictions, parameters)
     title = f"{name}: errors from {' and '.join(domains)} validation galaxies"
     _curve(intervals, tests, title, curve)

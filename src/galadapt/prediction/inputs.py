@@ -47,6 +47,7 @@ from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
 from galadapt.sky.fits_files import open_fits, science_plane
 from galadapt.sky.matching import matched_maps
+from galadapt.sky.pixels import Noise
 from galadapt.sky.sky import celestial, mean_scale
 from galadapt.stamps.format import StampSet
 
@@ -96,7 +97,8 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
     """
     check_arguments(inputs)
     found = opened_package(model)
-    inputs, factor, noise = _every_cutout(with_stars(inputs)), 1, None
+    inputs, factor = _every_cutout(with_stars(inputs)), 1
+    noise: Noise | None = None
     package: Package | AnyImagePackage
     if isinstance(found, GeneralPackage):
         facts = _facts(inputs)

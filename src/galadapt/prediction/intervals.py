@@ -64,7 +64,6 @@ class Intervals:
 
         Residuals and spreads of quantities with relative errors are relative to the prediction.
         """
-        self.parameters = tuple(parameters)
         self._relative = [QUANTITIES[name].error == "relative" for name in parameters]
         unit = self._unit(predicted)
         self._residuals, self._spread = np.abs(predicted - truth) / unit, spread / unit
@@ -77,13 +76,6 @@ class Intervals:
         self._tree = NearestNeighbors(n_neighbors=neighbours, algorithm="kd_tree").fit(
             (places - self._centre) / self._width
         )
-
-    @classmethod
-    def of_reference(
-        cls, reference: pd.DataFrame, domain: str, parameters: Sequence[str]
-    ) -> Intervals:
-        """Take the labelled galaxies of one domain of a reference table."""
-        return cls(parameters, *arrays(labelled(reference, domain, parameters), parameters))
 
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
         """Half-widths of the intervals that hold the truth with probability `level`.
@@ -134,17 +126,13 @@ class WidestIntervals:
     for those of another on which the networks do worse.
     """
 
-    def __init__(self, each: Sequence[Intervals]) -> None:
-        """Take intervals of the same parameters."""
-        self.parameters = each[0].parameters
-        self._each = tuple(each)
-
-    @classmethod
-    def of_reference(
-        cls, reference: pd.DataFrame, domains: Sequence[str], parameters: Sequence[str]
-    ) -> WidestIntervals:
+    def __init__(
+        self, reference: pd.DataFrame, domains: Sequence[str], parameters: Sequence[str]
+    ) -> None:
         """Take the labelled galaxies of each of some domains of a reference table."""
-        return cls([Intervals.of_reference(reference, one, parameters) for one in domains])
+        self.parameters = tuple(parameters)
+        tables = [labelled(reference, domain, parameters) for domain in domains]
+        self._each = [Intervals(parameters, *arrays(table, parameters)) for table in tables]
 
     def errors(self, predicted: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:
         """Half-widths of the intervals; see `Intervals.errors`."""

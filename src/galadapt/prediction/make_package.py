@@ -279,7 +279,7 @@ def _coverage_rows(
     record: Record, reference: pd.DataFrame, domains: Sequence[str], test: pd.DataFrame
 ) -> list[dict[str, Any]]:
     """Coverage of both domains' test galaxies by the errors of the package."""
-    intervals = WidestIntervals.of_reference(reference, domains, PARAMETERS)
+    intervals = WidestIntervals(reference, domains, PARAMETERS)
     # Bins of the predicted magnitude: the truth of a user's galaxy is not known.
     limits = record.training_ranges["magnitude"]
     edges = [-np.inf, *np.linspace(limits.low, limits.high, _BINS + 1)[1:-1], np.inf]

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from galadapt.core.files import (
 )
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
+from galadapt.core.quantity import PARAMETERS
 from galadapt.cutouts.stamps import Stamp
 from galadapt.prediction.flags import of_extraction
 from galadapt.prediction.package import Package
@@ -169,20 +170,15 @@ def _measured(
     for name in ("local_rms", "signal_to_noise"):
         table[name] = [getattr(one, name, np.nan) for one in judged]
     table["flags"] = [of_extraction(one.flags) if isinstance(one, Stamp) else 0 for one in judged]
-    parameters = package.record.parameters
-    names = [f"{name}_{kind}" for kind in ("predicted", "spread") for name in parameters]
-    values = np.full((len(table), len(names)), np.nan)
-    unlike = np.full(len(table), np.nan)
+    names = [f"{name}_{kind}" for kind in ("predicted", "spread") for name in PARAMETERS]
+    found: dict[str, Any] = dict.fromkeys((*names, "unlike"), np.nan)
     if stamps:
         room = table.loc[good, "room"].to_numpy(float)
         result, checked = _without_wings(ensemble, checker, stamps, room)
-        values[good] = np.concatenate([result.predicted, result.spread], axis=1)
-        unlike[good] = package.familiarity.distance(result.features)
-        for name, column in checked.items():
-            table[name] = np.nan
-            table.loc[good, name] = column
-    table[names] = values
-    for name, column in (result.extra if stamps else {}).items():
+        values = np.concatenate([result.predicted, result.spread], axis=1)
+        found = {**dict(zip(names, values.T, strict=True)), **checked, **result.extra}
+        found["unlike"] = package.familiarity.distance(result.features)
+    for name, column in found.items():
         table[name] = np.nan
         table.loc[good, name] = column
     # Image pixels per pixel of the stamp.
@@ -191,7 +187,6 @@ def _measured(
         if f"{axis}_centre" in table:
             table[f"{axis}_centre"] = table[axis] + table[f"{axis}_centre"] * ratio
             table[f"{axis}_centre_err"] *= ratio
-    table["unlike"] = unlike
     return table
 
 

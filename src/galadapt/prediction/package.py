@@ -137,10 +137,7 @@ class Package:
     @cached_property
     def intervals(self) -> WidestIntervals:
         """Errors from the reference galaxies, the widest of those of each domain."""
-        record = self.record
-        return WidestIntervals.of_reference(
-            self.reference, record.reference_domains, record.parameters
-        )
+        return WidestIntervals(self.reference, self.record.reference_domains, PARAMETERS)
 
     @cached_property
     def familiarity(self) -> Familiarity:

@@ -101,8 +101,10 @@ class ImageStamps(StampSource):
     @contextlib.contextmanager
     def open(self) -> Iterator[Mosaic]:
         """Open the image on the network's pixel grid."""
-        known = {"pixel_scale": self.record.pixel_scale, "measured": self.noise}
-        with open_mosaic(self.path, remark=self.remark, **known, **self.options) as mosaic:
+        scale, noise = self.record.pixel_scale, self.noise
+        with open_mosaic(
+            self.path, pixel_scale=scale, measured=noise, remark=self.remark, **self.options
+        ) as mosaic:
             self.noise = mosaic.noise if mosaic.noise_is_measured else None
             yield mosaic
 

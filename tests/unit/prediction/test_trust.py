@@ -221,9 +221,9 @@ def test_errors_are_those_of_the_domain_where_networks_do_worse():
         tables.append(table.assign(domain=domain))
     reference = pd.concat(tables)
     places, spread = np.linspace(19.5, 22.5, 20)[:, None], np.zeros((20, 1))
-    both = WidestIntervals.of_reference(reference, ("simulated", "survey"), ["magnitude"])
+    both = WidestIntervals(reference, ("simulated", "survey"), ["magnitude"])
     assert np.median(both.errors(places, spread, 0.68)) == pytest.approx(0.3, abs=0.06)
-    alone = WidestIntervals.of_reference(reference, ("survey",), ["magnitude"])
+    alone = WidestIntervals(reference, ("survey",), ["magnitude"])
     assert np.median(alone.errors(places, spread, 0.68)) == pytest.approx(0.1, abs=0.03)
 
 
