@@ -23,8 +23,7 @@ import pandas as pd
 
 from galadapt.answers import registry
 from galadapt.answers.view import Estimates, Judging, Ranking
-from galadapt.core.errors import DataError
-from galadapt.core.files import read_json
+from galadapt.core.files import read_json, require
 from galadapt.evaluation.labels import label_free, simulation_of, survey_free
 from galadapt.evaluation.runs import Metrics, read_identity
 from galadapt.learners.matching import matching_weights
@@ -51,7 +50,7 @@ _SPLIT = "validation"
 #: Fewest objects that a criterion is measured with.
 FEWEST = 10
 
-#: Settings that determine what a method has seen; only galaxies have one more, `simulation`.
+#: Settings that determine what a method has seen.
 _SETTINGS = ("survey_labels", "starts_from", "alignment", "domains")
 
 #: Squared error of a failed prediction, in the variance of the truth: that of knowing nothing.
@@ -77,25 +76,24 @@ def measure_candidates(runs: Sequence[Path]) -> tuple[pd.DataFrame, Figures]:
         DataError: an input is missing or broken, or a start is not among the runs.
     """
     read = [_read(Path(run)) for run in runs]
-    figures = Figures(registry.judging(read[0].kind).RANKING, read[0].items)
+    ranking, items = read[0].judging.RANKING, read[0].metrics.items
+    # Of several sets of classes, those that the method predicts come first.
+    figures = Figures(ranking, tuple(items if ranking.every_item else items[:1]))
     return _measured(_label_free(read), figures), figures
 
 
 @dataclass(frozen=True)
 class _Run:
+    folder: Path
     variant: str
     method: str
-    folder: Path
     settings: Mapping[str, Any]
     record: Mapping[str, Any]
-    kind: str
-    items: tuple[str, ...]
-    separability: float
-    figures: np.ndarray
+    metrics: Metrics
 
     @property
     def judging(self) -> Judging:
-        return registry.judging(self.kind)
+        return registry.judging(self.metrics.kind)
 
 
 @dataclass(frozen=True)
@@ -132,33 +130,17 @@ class Figures:
 
 
 def _read(folder: Path) -> _Run:
-    identity = read_identity(folder / "run.json")
-    metrics = Metrics(folder / "metrics.json")
-    content = read_json(folder / "run.json")
-    try:
-        settings = content["settings"]
-        seen = {key: settings[key] for key in _SETTINGS}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder}: run.json lacks {error}; rerun training and evaluation"
-        ) from None
-    ranking = registry.judging(metrics.kind).RANKING
-    # Of several sets of classes, those that the method predicts come first.
-    items = tuple(metrics.items if ranking.every_item else metrics.items[:1])
+    path = folder / "run.json"
+    identity, content = read_identity(path), read_json(path)
+    settings = content.get("settings", {})
+    require(settings, _SETTINGS, path, "rerun training and evaluation", "setting")
     return _Run(
+        folder,
         str(identity["variant"]),
         str(identity["method"]),
-        folder,
-        {
-            **seen,
-            "simulation": settings.get("simulation"),
-            "learner": settings.get("learner") or {},
-        },
-        registry.record_of(content, folder / "run.json"),
-        metrics.kind,
-        items,
-        metrics.separability,
-        np.array([metrics.value("survey", item, ranking.metric) for item in items]),
+        settings,
+        registry.record_of(content, path),
+        Metrics(folder / "metrics.json"),
     )
 
 
@@ -194,8 +176,11 @@ def _measured(groups: Mapping[tuple[str, str], Sequence[_Run]], figures: Figures
         ]
         survey = shared[0].index.get_level_values("domain") == "survey"
         values = _criteria(estimates, survey)
-        values["domain_auc"] = float(np.mean([run.separability for run in runs]))
-        found_figures = np.stack([run.figures for run in runs])
+        values["domain_auc"] = float(np.mean([run.metrics.separability for run in runs]))
+        metric = figures.ranking.metric
+        found_figures = np.array(
+            [[run.metrics.value("survey", item, metric) for item in figures.items] for run in runs]
+        )
         means = found_figures.mean(axis=1)
         found.append(
             {

@@ -16,7 +16,7 @@ from galadapt.answers import registry
 from galadapt.answers.published import read_published
 from galadapt.answers.view import WHOLE_RUN, Table, View
 from galadapt.core.files import read_table, write_csv, write_json, write_text
-from galadapt.evaluation.runs import EXPERIMENT, Metrics, experiment_of, over_seeds, read_runs
+from galadapt.evaluation.runs import EXPERIMENT, Metrics, over_seeds, read_runs
 from galadapt.evaluation.tables import markdown_table, render_html, text_table
 
 #: Columns of the tidy table before mean, std and n_seeds; those of the breakdown.
@@ -92,11 +92,10 @@ def compare(
 
 
 def _rows(run: Metrics) -> list[dict[str, Any]]:
-    identity = experiment_of(run.identity)
     tested = [row for row in run.rows if row["split"] == "test"]
     # What belongs to the run as a whole comes last.
     tested.sort(key=lambda row: row["domain"] == WHOLE_RUN[0])
-    return [{**identity, **row} for row in tested]
+    return [{**run.identity, **row} for row in tested]
 
 
 def _parts(runs: Sequence[Metrics], breakdowns: Sequence[Path]) -> pd.DataFrame:
@@ -104,7 +103,7 @@ def _parts(runs: Sequence[Metrics], breakdowns: Sequence[Path]) -> pd.DataFrame:
     for run, path in zip(runs, breakdowns, strict=True):
         table = read_table(path, registry.BREAKDOWN)
         # Classes are names even where they look like numbers.
-        tables.append(table.astype({"level": str}).assign(**experiment_of(run.identity)))
+        tables.append(table.astype({"level": str}).assign(**run.identity))
     return over_seeds(pd.concat(tables, ignore_index=True), PARTS)
 
 

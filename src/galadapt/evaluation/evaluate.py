@@ -65,7 +65,9 @@ def evaluate_run(
     whole = domain_separability(embeddings)
     # Times differ between equal trainings: only a kind that shows them keeps them.
     if any(column.metric == "seconds_per_epoch" for column in judging.columns([])):
-        whole["seconds_per_epoch"] = _seconds_per_epoch(history)
+        table = read_table(history)
+        known = "seconds" in table
+        whole["seconds_per_epoch"] = float(table["seconds"].median()) if known else float("nan")
     judgement.add(WHOLE_RUN[0], "test", WHOLE_RUN[1], whole)
     for path in map(Path, more):
         if path.name not in judgement.files:
@@ -75,8 +77,3 @@ def evaluate_run(
     write_json(metrics, {**identity, "kind": record["kind"], "rows": judgement.rows})
     for note in judgement.notes:
         log.info("%s: %s", predictions, note)
-
-
-def _seconds_per_epoch(history: Path) -> float:
-    table = read_table(history)
-    return float(table["seconds"].median()) if "seconds" in table else float("nan")

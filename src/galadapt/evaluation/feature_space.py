@@ -193,13 +193,12 @@ def pixels(first: Features, stamps: Mapping[str, StampSet]) -> tuple[Features, n
         images.append(stamps[domain].inputs(wanted.to_numpy(int)))
     joined = np.concatenate(images)
     flat = joined.reshape(len(joined), -1).astype(np.float64)
+    points = (flat - flat.mean(axis=0)) / max(float(flat.std()), 1e-30)
+    # Back from domain by domain to the order of the features.
     order = np.concatenate([np.flatnonzero(first.domain == name) for name in first.domains])
-    points = np.empty_like(flat)
-    points[order] = (flat - flat.mean(axis=0)) / max(float(flat.std()), 1e-30)
-    shown = np.empty_like(joined)
-    shown[order] = joined
+    back = np.argsort(order)
     about = {**first.about, "method": PIXELS, "starts_from": "", "label_free": True}
-    return replace(first, method=PIXELS, points=points, about=about), shown
+    return replace(first, method=PIXELS, points=points[back], about=about), joined[back]
 
 
 def _label_free(method: str, settings: Mapping[str, Any]) -> bool:
@@ -260,7 +259,7 @@ def _possible(features: Features, dimensions: Sequence[int]) -> list[int]:
     return sorted({dimension for dimension in dimensions if dimension <= most})
 
 
-def _halves(features: Features) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def halves(features: Features) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the rows to learn from, and those to test on, by domain.
 
     Learned is from every other stamp of the simulations, or of the only domain there is.
@@ -275,7 +274,7 @@ def _halves(features: Features) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def _components(features: Features, settings: FeatureSpace) -> Iterator[dict[str, Any]]:
     """Explained variance and errors of rebuilding, over the variance of the half learned from."""
-    learned, tests = _halves(features)
+    learned, tests = halves(features)
     most = min(len(learned), features.points.shape[1])
     pca = PCA(most, svd_solver="full").fit(features.points[learned])
     shares = np.cumsum(pca.explained_variance_ratio_)
@@ -308,7 +307,7 @@ def _neighbours(
     features: Features, places: np.ndarray, distance: str, neighbours: int
 ) -> list[Score]:
     """Accuracy of classes, or share of the labels' variance (R²), that neighbours predict."""
-    learned, tests = _halves(features)
+    learned, tests = halves(features)
     known, classes = features.known.groups >= 0, features.known.classes
     learned = learned[known[learned]]
     if len(learned) < neighbours:
@@ -326,11 +325,11 @@ def _neighbours(
             continue
         predicted = estimator.predict(values[rows])
         if classes:
-            score = float((predicted == targets[rows]).mean())
-            found.append((domain, "neighbours_accuracy", score))
+            name, score = "neighbours_accuracy", (predicted == targets[rows]).mean()
         else:
+            name = "neighbours_r2"
             score = r2_score(targets[rows], predicted, multioutput="variance_weighted")
-            found.append((domain, "neighbours_r2", float(score)))
+        found.append((domain, name, float(score)))
     return found
 
 
@@ -424,7 +423,7 @@ def _uncovered(features: Features) -> pd.DataFrame:
     clusters = density_clusters(values)
     covered = set(clusters[~survey]) - {-1}
     noise = ~np.isin(clusters[survey], sorted(covered))
-    learned, tests = _halves(features)
+    learned, tests = halves(features)
     pca = PCA(svd_solver="full").fit(values[learned])
     shares = np.cumsum(pca.explained_variance_ratio_)
     count = min(int(np.searchsorted(shares, _EXPLAINED)) + 1, len(shares))

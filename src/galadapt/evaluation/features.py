@@ -14,6 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 
+#: Folds of the cross-validation; fewer where a domain has fewer galaxies.
+_FOLDS = 5
+
 
 def features_of_tests(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Return finite features (n, f) of a run's test stamps, their domains (n,), how many failed.
@@ -56,9 +59,7 @@ def domain_separability(path: Path) -> dict[str, Any]:
     }
 
 
-def separability(
-    features: np.ndarray, is_survey: np.ndarray, seed: int = 0, folds: int = 5
-) -> tuple[float, float]:
+def separability(features: np.ndarray, is_survey: np.ndarray) -> tuple[float, float]:
     """How well a linear classifier separates the domains by the network's features.
 
     Area under the ROC curve of a logistic regression on standardised features, cross-validated:
@@ -67,18 +68,17 @@ def separability(
     Args:
         features: Shape (n, n_features), finite.
         is_survey: Shape (n,), True for survey galaxies.
-        seed: Seed of the folds; one for all, so that equal features give one number everywhere.
-        folds: Folds wanted; fewer are used when a domain has fewer galaxies.
 
     Returns:
         (mean, standard deviation) over folds; NaN when a domain has fewer than two galaxies.
     """
-    folds = min(folds, int(is_survey.sum()), int((~is_survey).sum()))
+    folds = min(_FOLDS, int(is_survey.sum()), int((~is_survey).sum()))
     if folds < 2:
         return float("nan"), float("nan")
     classifier = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
     )
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    # One seed for all, so that equal features give one number everywhere.
+    split = StratifiedKFold(folds, shuffle=True, random_state=0)
     scores = cross_val_score(classifier, features, is_survey, cv=split, scoring="roc_auc")
     return float(scores.mean()), float(scores.std())

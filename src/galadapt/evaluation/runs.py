@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +154,3 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     rows = rows.assign(value=rows["value"].astype("float64"))
     groups = rows.groupby(list(keys), sort=False, observed=True)["value"]
     return groups.agg(["mean", "std", "count"]).rename(columns={"count": "n_seeds"}).reset_index()
-
-
-def experiment_of(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what remains of a run's identity when seeds are averaged."""
-    return {key: identity[key] for key in EXPERIMENT}

@@ -21,6 +21,7 @@ from galadapt.evaluation.feature_space import (
     Features,
     Measured,
     distinct,
+    halves,
     measure,
     pixels,
     read_features,
@@ -202,12 +203,11 @@ def eigen_images(features: Features, images: np.ndarray, output: Path) -> None:
     Components are of half of the simulated stamps (of the only domain there is); what is rebuilt
     are stamps of the survey, or of that domain, that the components have not seen.
     """
-    first = features.domains[0]
-    own = np.flatnonzero(features.domain == first)
-    others = np.flatnonzero(features.domain == features.domains[-1])
-    tests = others if len(features.domains) > 1 else own[1::2]
+    first, last = features.domains[0], features.domains[-1]
+    learned, unseen = halves(features)
+    tests = unseen[last]
     flat = images.reshape(len(images), -1).astype(np.float64)
-    pca = PCA(svd_solver="full").fit(flat[own[::2]])
+    pca = PCA(svd_solver="full").fit(flat[learned])
     shares = pca.explained_variance_ratio_
     numbers = [number for number in _NUMBERS if number <= len(shares)]
     columns = max(_SHOWN + 1, len(numbers) + 2)

@@ -293,7 +293,9 @@ def test_bad_inputs_are_one_sentence_and_write_nothing(make, chosen, tmp_path):
         chosen([make("dann_supervised")])
     run = make()
     edit(run / "run.json", lambda content: content["settings"].pop("survey_labels"))
-    with pytest.raises(DataError, match="lacks 'survey_labels'; rerun training and evaluation"):
+    with pytest.raises(
+        DataError, match="lacks the setting 'survey_labels'; rerun training and evaluation"
+    ):
         chosen([run])
     run = make()
     edit(run / "metrics.json", lambda content: content.pop("rows"))
