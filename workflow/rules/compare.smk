@@ -35,10 +35,6 @@ COMPARISON_FIGURES = expand(NAMED, name=KIND.comparison_figures)
 OF_VARIANT = [f"{FIGURES}/{{variant}}/{name}.png" for name in KIND.variant_figures]
 VARIANT_FIGURES = expand(OF_VARIANT, variant=CONFIG.variants)
 
-# All runs predict the same: the record of the first one is used.
-FIRST_RUN = f"{RUN_FOLDERS[0]}/run.json"
-
-
 # Stamps of further simulations.
 FURTHER = [
     path
@@ -133,7 +129,8 @@ if of_optimizers(CONFIG.methods, CONFIG.model_dump(mode="json")["method_settings
 
 rule comparison_figures:
     input:
-        run=FIRST_RUN,
+        # All runs predict the same.
+        run=f"{RUN_FOLDERS[0]}/run.json",
         comparison=rules.comparison.output.comparison,
         breakdown=rules.comparison.output.breakdown,
     output:

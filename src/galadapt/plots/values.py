@@ -62,14 +62,9 @@ def _short(value: Any) -> Any:
 
 def _names(axis: Any) -> dict[int, str]:
     """Names of the categories along an axis, by their places; none where it has numbers."""
-    texts = {round(float(place)): label.get_text() for place, label in _labelled(axis)}
+    labelled = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False)
+    texts = {round(float(place)): text for place, one in labelled if (text := one.get_text())}
     return texts if texts and not any(_is_number(text) for text in texts.values()) else {}
-
-
-def _labelled(axis: Any) -> Iterator[tuple[float, Any]]:
-    for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False):
-        if label.get_text():
-            yield place, label
 
 
 def _is_number(text: str) -> bool:

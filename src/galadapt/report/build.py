@@ -28,10 +28,8 @@ from galadapt.evaluation.tables import render_html
 from galadapt.report.failures import failures
 from galadapt.report.words import Words
 
-#: What of an environment.json differs between two equal runs, or is no version.
-_NOT_VERSIONS = (
-    *("started", "ended", "seconds", "system", "machine", "threads", "backend", "commit"),
-)
+#: Texts of an environment.json that differ between two equal runs, or are no version.
+_NOT_VERSIONS = ("started", "ended", "system", "machine", "backend", "commit")
 
 #: Where a figure of the report stands.
 SECTIONS = ("best", "fails", "errors", "features", "data")
@@ -57,10 +55,10 @@ def build_report(
     tables: Sequence[Path],
     runs: Sequence[Path],
     code: Mapping[str, str],
-    survey: Sequence[Path] = (),
-    package: Path | None = None,
-    choice_html: Path | None = None,
-    fits_html: Path | None = None,
+    survey: Sequence[Path],
+    package: Path | None,
+    choice_html: Path | None,
+    fits_html: Path | None,
 ) -> None:
     """Write the report.
 
@@ -80,7 +78,9 @@ def build_report(
         DataError: an input is missing or is not what its name promises.
     """
     style = resources.files("galadapt.report").joinpath("report.css").read_text("utf-8")
-    simulations = _simulations(configuration)
+    settings = configuration["method_settings"]
+    methods = {name: settings[name] for name in configuration["methods"]}
+    simulations = {name: simulation_of(name, settings) for name in methods}
     appendix = [_run_row(Path(run), simulations) for run in runs]
     scale = (configuration.get("image") or {}).get("pixel_scale")
     page = render_html(
@@ -90,11 +90,12 @@ def build_report(
         style=Markup(style),
         facts=_facts(configuration, words),
         warning=_meaningless(configuration),
-        methods=_methods(configuration),
+        methods=methods,
+        rows=_rows,
         # Fragments were escaped by the stages that wrote them.
         comparison=Markup(_text(comparison_html)),
         sections={name: _inlined(pictures.get(name, ())) for name in SECTIONS},
-        failures=_failures(runs, survey, scale),
+        failures=failures(runs, survey, scale),
         title=(words.title, words.lead),
         own_images=_own_images(runs),
         tables=[_shown(Path(path)) for path in tables],
@@ -102,7 +103,6 @@ def build_report(
         choice=choice_html and Markup(_text(choice_html)),
         fits=fits_html and Markup(_text(fits_html)),
         appendix=appendix,
-        headings=appendix[0]["headings"] if appendix else [],
         caveats=_caveats(configuration, words, appendix),
         made=_made(runs),
         versions=_versions(runs),
@@ -112,58 +112,29 @@ def build_report(
     write_text(output, page)
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
 
 
-def _inline(path: Path) -> str:
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such figure; rerun the stage that draws it") from None
-    if not content.startswith(b"\x89PNG"):
-        raise DataError(f"{path}: not a PNG; delete it and rerun the stage that draws it")
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+def _text(path: Path) -> str:
+    return _bytes(path).decode("utf-8")
 
 
 def _inlined(pictures: Sequence[Picture]) -> list[dict[str, str]]:
-    return [
-        {"source": _inline(path), "caption": caption, **_values(Path(path))}
-        for path, caption in pictures
-    ]
-
-
-def _values(path: Path) -> dict[str, str]:
-    """Give the values of a figure as a file to download; empty where it shows pictures alone."""
-    table = path.with_suffix(".csv")
-    if not table.is_file():
-        return {"table": "", "file": ""}
-    content = base64.b64encode(table.read_bytes()).decode()
-    return {"table": f"data:text/csv;base64,{content}", "file": f"{path.parent.name}_{table.name}"}
-
-
-def _failures(
-    runs: Sequence[Path], survey: Sequence[Path], pixel_scale: float | None
-) -> dict[str, Any] | None:
-    found = failures(runs, survey, pixel_scale)
-    if found is None:
-        return None
-    return {
-        "method": found.method,
-        "sentences": found.sentences,
-        "parts": _rows(found.parts),
-        "shared": _rows(found.shared) if len(found.shared) else None,
-    }
-
-
-def _simulations(configuration: Mapping[str, Any]) -> dict[str, str]:
-    """Name the simulation of each method that does not use the experiment's own."""
-    settings = configuration.get("method_settings") or {}
-    named = [name for name in configuration.get("methods") or [] if name in settings]
-    return {name: simulation_of(name, settings) for name in named}
+    """Put figures into the page, with their values to download where they do not show pictures."""
+    found = []
+    for path, caption in pictures:
+        content, table = _bytes(path), path.with_suffix(".csv")
+        if not content.startswith(b"\x89PNG"):
+            raise DataError(f"{path}: not a PNG; delete it and rerun the stage that draws it")
+        numbers = base64.b64encode(table.read_bytes()).decode() if table.is_file() else ""
+        picture = base64.b64encode(content).decode()
+        file = f"{path.parent.name}_{table.name}"
+        found.append({"picture": picture, "caption": caption, "numbers": numbers, "file": file})
+    return found
 
 
 def _rows(table: pd.DataFrame) -> dict[str, Any]:
@@ -229,14 +200,13 @@ TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[pd.DataFrame], pd.DataFr
 def _shown(path: Path) -> dict[str, Any]:
     heading, needed, condense = TABLES[path.stem]
     table = condense(read_table(path, needed))
-    return {"heading": f"{heading} ({path.parent.name})", **_rows(table)}
+    return {"heading": f"{heading} ({path.parent.name})", "table": table}
 
 
-def _own_images(runs: Sequence[Path]) -> dict[str, Any] | None:
-    """Tabulate predicted classes of the user's own images; None where there are none."""
+def _own_images(runs: Sequence[Path]) -> pd.DataFrame:
+    """Tabulate predicted classes of the user's own images; empty where there are none."""
     found = [(read_json(run / "run.json"), run / "groups.csv") for run in map(Path, runs)]
-    table = survey_predictions([(record, path) for record, path in found if path.is_file()])
-    return None if table.empty else _rows(table)
+    return survey_predictions([(record, path) for record, path in found if path.is_file()])
 
 
 def _coverage(package: Path) -> dict[str, Any]:
@@ -261,7 +231,7 @@ def _coverage(package: Path) -> dict[str, Any]:
             "name": record["name"],
             "reference": " and ".join(record["reference_domains"]),
             "networks": len(record["members"]),
-            "table": _rows(rows),
+            "table": rows,
             "sentences": [_coverage_verdict(row, record["parameters"]) for row in whole],
         }
     except (KeyError, TypeError) as error:
@@ -293,36 +263,19 @@ def _coverage_verdict(row: Mapping[str, Any], parameters: Sequence[str]) -> str:
 
 def _facts(configuration: Mapping[str, Any], words: Words) -> list[tuple[str, str]]:
     """State in a few lines what was run."""
-
-    def listed(key: str) -> str:
-        return ", ".join(map(str, configuration.get(key) or [])) or "none"
-
     return [
-        ("Preset", str(configuration.get("preset", "unnamed"))),
+        ("Preset", configuration["preset"]),
         *words.facts(configuration),
-        ("Variants", listed("variants")),
-        ("Training seeds", listed("seeds")),
-        ("Seed of the data", str(configuration.get("seed", "unknown"))),
-    ]
-
-
-def _methods(configuration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name the methods, and what the settings say about each."""
-    settings = configuration.get("method_settings") or {}
-    return [
-        (str(name), str(settings.get(name, {}).get("description") or ""))
-        for name in configuration.get("methods") or []
+        ("Variants", ", ".join(configuration["variants"])),
+        ("Training seeds", ", ".join(map(str, configuration["seeds"]))),
+        ("Seed of the data", str(configuration["seed"])),
     ]
 
 
 def _meaningless(configuration: Mapping[str, Any]) -> str:
     """State that the results mean nothing where the settings allow no network to learn; or ""."""
-    settings = configuration.get("method_settings") or {}
-    trained = [
-        one["epochs"]
-        for one in (settings.get(name, {}) for name in configuration.get("methods") or [])
-        if (one.get("learner") or {}).get("kind") != "sklearn" and "epochs" in one
-    ]
+    methods = [configuration["method_settings"][name] for name in configuration["methods"]]
+    trained = [one["epochs"] for one in methods if one["learner"]["kind"] != "sklearn"]
     stamps = [
         section["n_train"]
         for section in (configuration.get(name) or {} for name in ("simulation", "simulated"))
@@ -353,12 +306,7 @@ def _run_row(folder: Path, simulations: Mapping[str, str]) -> dict[str, Any]:
             "epochs": f"{run.get('best_epoch', '?')} of {run.get('epochs_run', '?')}",
             "parameters": f"{run['parameter_count']:,}" if "parameter_count" in run else "",
             "n": {name: f"{int(metrics.value(name, first, 'n')):,}" for name in metrics.domains},
-            "sets": {
-                name: f"simulated ({simulations[run['method']]})"
-                if name == "simulated" and simulations.get(run["method"])
-                else name
-                for name in metrics.domains
-            },
+            "simulation": simulations[run["method"]],
             "failed": sum(int(metrics.value(name, first, "failed")) for name in metrics.domains),
             "separability": number(metrics.separability),
             "headings": [column.head for column in columns],
@@ -397,7 +345,7 @@ def _caveats(
 ) -> list[str]:
     """State what the numbers do not show."""
     lines = words.caveats(configuration, [row["n"] for row in appendix])
-    seeds = len(configuration.get("seeds") or [])
+    seeds = len(configuration["seeds"])
     if seeds < 3:
         lines.append(
             f"{seeds} training seed{'s' if seeds != 1 else ''}: the scatter between trainings is "

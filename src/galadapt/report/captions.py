@@ -108,7 +108,7 @@ def pictures(
     comparison: Sequence[Path],
     variants: Sequence[Path],
     data: Sequence[Path],
-    package: Sequence[Path] = (),
+    package: Sequence[Path],
 ) -> dict[str, list[Picture]]:
     """Arrange the report's figures by section: of the comparison, of variants (by folder), of data.
 
@@ -116,22 +116,10 @@ def pictures(
         ConfigError: a figure has no caption here.
     """
     sections: dict[str, list[Picture]] = {name: [] for name in SECTIONS}
-    for path, caption in captioned([*comparison, *package]):
-        sections[PLACES.get(path.stem, "best")].append((path, caption))
-    for path, caption in captioned(variants):
-        place = PLACES.get(path.stem, "best")
-        sections[place].append((path, f"Variant {path.parent.name}. {caption}"))
-    sections["data"] += captioned(data)
-    return sections
-
-
-def captioned(paths: Sequence[Path]) -> list[Picture]:
-    """Give figures their captions.
-
-    Raises:
-        ConfigError: a figure has no caption here.
-    """
-    for path in paths:
+    for path in [*comparison, *package, *variants, *data]:
         if path.stem not in CAPTIONS:
             raise ConfigError(f"{path}: no caption for '{path.stem}'; add it to report/captions.py")
-    return [(path, CAPTIONS[path.stem]) for path in paths]
+        of_variant = f"Variant {path.parent.name}. " if path in variants else ""
+        place = "data" if path in data else PLACES.get(path.stem, "best")
+        sections[place].append((path, of_variant + CAPTIONS[path.stem]))
+    return sections

@@ -31,6 +31,9 @@ from galadapt.stamps.format import SPLITS, StampSet
 #: Random stream purpose.
 _RANDOM = 1
 
+#: Galaxies of a line of their contact sheet, and stamps of each class.
+_ACROSS, _OF_CLASS = 6, 8
+
 _UNLABELLED = "unlabelled"
 
 #: Moments of an image that may depend on its class: column of a stamp set and axis label.
@@ -109,14 +112,12 @@ def contact_sheet(
     simulated: Sequence[Path],
     survey: Path,
     output: Path,
-    further: Mapping[str, Sequence[Path]] | None = None,
-    count: int = 12,
-    softening: float = 3.0,
+    further: Mapping[str, Sequence[Path]],
 ) -> None:
     """Draw stamps of both domains from bright to faint, and further survey stamps.
 
-    Shown is arcsinh(pixel / (softening x pixel rms)), the same scale for all stamps: brightness
-    and noise can be compared by eye. Below both domains come the galaxies of the simulation as
+    Shown is arcsinh(pixel / (3 x pixel rms)), the same scale for all stamps: brightness and noise
+    can be compared by eye. Below both domains come the galaxies of the simulation as
     further simulations draw them, then stamps of the survey at random, the brightest by S/N, and
     the most difficult: those with most flags, then most light of neighbours, then lowest S/N.
 
@@ -125,27 +126,23 @@ def contact_sheet(
         survey: Stamp set of the survey.
         output: PNG to write.
         further: Stamp sets of further simulations, by name.
-        count: Stamps per domain, evenly spaced in the rank of magnitude.
-        softening: Where the display turns from linear to logarithmic [pixel rms].
     """
-    across = min(count, 6)
     with contextlib.ExitStack() as opened:
         first = opened.enter_context(StampSet(list(simulated)))
         second = opened.enter_context(StampSet(survey))
         others = {
-            name: opened.enter_context(StampSet(list(paths)))
-            for name, paths in (further or {}).items()
+            name: opened.enter_context(StampSet(list(paths))) for name, paths in further.items()
         }
         strips = [
-            ("simulated", first, _spread(first.table["magnitude"], count)),
+            ("simulated", first, _spread(first.table["magnitude"], 2 * _ACROSS)),
             *(
-                (name, other, _spread(other.table["magnitude"], across))
+                (name, other, _spread(other.table["magnitude"], _ACROSS))
                 for name, other in others.items()
             ),
-            ("survey", second, _spread(second.table["magnitude"], count)),
-            *((title, second, rows) for title, rows in _samples(second.table, across)),
+            ("survey", second, _spread(second.table["magnitude"], 2 * _ACROSS)),
+            *((title, second, rows) for title, rows in _samples(second.table)),
         ]
-        _draw(output, strips, across, softening)
+        _draw(output, strips)
 
 
 def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
@@ -155,39 +152,37 @@ def _spread(magnitudes: pd.Series, count: int) -> np.ndarray:
     return order[rank]
 
 
-def _samples(table: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray]]:
+def _samples(table: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     """Return random, brightest and difficult rows, as far as the columns exist."""
-    drawn = generator(0, _RANDOM).permutation(len(table))[:count]
+    drawn = generator(0, _RANDOM).permutation(len(table))[:_ACROSS]
     samples = [("random", np.sort(drawn))]
     if "signal_to_noise" in table:
         bright = np.argsort(-table["signal_to_noise"].to_numpy(), kind="stable")
-        samples.append(("brightest", bright[:count]))
+        samples.append(("brightest", bright[:_ACROSS]))
     columns = {"extraction_flags", "neighbour_fraction", "signal_to_noise"}
     if columns <= set(table.columns):
         bits = [int(flags).bit_count() for flags in table["extraction_flags"]]
         difficult = np.lexsort(
             (table["signal_to_noise"], -table["neighbour_fraction"], -np.array(bits))
         )
-        samples.append(("difficult", difficult[:count]))
+        samples.append(("difficult", difficult[:_ACROSS]))
     return samples
 
 
-def _draw(
-    output: Path, strips: list[tuple[str, StampSet, np.ndarray]], across: int, softening: float
-) -> None:
-    lines = [-(-len(rows) // across) for _, _, rows in strips]
-    with drawing(output, sum(lines), across, (1.65, 1.9), pictures=True) as (_, axes):
+def _draw(output: Path, strips: list[tuple[str, StampSet, np.ndarray]]) -> None:
+    lines = [-(-len(rows) // _ACROSS) for _, _, rows in strips]
+    with drawing(output, sum(lines), _ACROSS, (1.65, 1.9), pictures=True) as (_, axes):
         tops = np.cumsum([0, *lines])
         for top, (title, stamps, rows) in zip(tops, strips, strict=False):
             sigma = _rms(stamps)
             images = stamps.images(rows)
             for panel, row, image in zip(axes[top:].flat, rows, images, strict=False):
                 panel.imshow(
-                    np.arcsinh(image / (softening * sigma)),
+                    np.arcsinh(image / (3 * sigma)),
                     origin="lower",
                     cmap="gray_r",
                     vmin=-0.5,
-                    vmax=np.arcsinh(60 / softening),
+                    vmax=np.arcsinh(20),
                     interpolation="nearest",
                 )
                 domain = "simulated" if title.startswith("simulated") else "survey"
@@ -278,13 +273,11 @@ def moments(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
             panel.legend(loc="upper left", fontsize=7.5, ncols=2)
 
 
-def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, count: int = 8) -> None:
+def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     """Draw stamps of each class, drawn at random, one row per domain and class.
 
     Each stamp has its own arcsinh scale, over 99.5 % of its pixels: shapes can be compared, not
     brightness.
-
-    `count` is that of the stamps per class.
     """
     found = _tables(stamps, ())
     rows = [
@@ -293,14 +286,15 @@ def class_contact_sheet(stamps: Mapping[str, Sequence[Path]], output: Path, coun
         for name in names
         if (table["label"] == name).any()
     ]
-    with drawing(output, len(rows), count, (1.15, 1.3), pictures=True) as (_, axes):
+    with drawing(output, len(rows), _OF_CLASS, (1.15, 1.3), pictures=True) as (_, axes):
         for line, (domain, name) in zip(axes, rows, strict=True):
             table, names = found[domain]
             members = np.flatnonzero((table["label"] == name).to_numpy())
-            drawn = generator(0, _RANDOM, names.index(name)).permutation(len(members))[:count]
+            drawn = generator(0, _RANDOM, names.index(name)).permutation(len(members))
+            shown = members[np.sort(drawn[:_OF_CLASS])]
             with StampSet(list(stamps[domain])) as opened:
-                images = opened.images(members[np.sort(drawn)])
-            for panel, row, image in zip(line, members[np.sort(drawn)], images, strict=False):
+                images = opened.images(shown)
+            for panel, row, image in zip(line, shown, images, strict=False):
                 scale = ImageNormalize(
                     image, interval=PercentileInterval(99.5), stretch=AsinhStretch(0.1), clip=True
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,10 @@ def compare_optimizers(
     if not compared:
         raise DataError(f"{table}: no methods that differ in their optimiser only")
     variants = list(dict.fromkeys(variant for variant, _ in curves))
-    groups = [
-        {name: curves[variant, name] for name in names if (variant, name) in curves}
-        for variant in variants
-        for names in compared
-    ]
-    titles = [f"variant {variant}" for variant in variants for _ in compared]
-    rows = []
-    for variant, group in zip(np.repeat(variants, len(compared)).tolist(), groups, strict=True):
+    rows, panels = [], []
+    for variant, names in itertools.product(variants, compared):
+        group = {name: curves[variant, name] for name in names if (variant, name) in curves}
+        panels.append((f"variant {variant}", group))
         best = min(one["val_monitored"].min() for own in group.values() for one in own)
         rows += [
             {
@@ -78,7 +75,7 @@ def compare_optimizers(
             for name, own in group.items()
         ]
     write_csv(table, pd.DataFrame(rows, columns=COLUMNS))
-    _draw(groups, titles, figure)
+    _draw(panels, figure)
 
 
 def _summary(histories: Sequence[pd.DataFrame], near: float) -> dict[str, float]:
@@ -97,12 +94,10 @@ def _summary(histories: Sequence[pd.DataFrame], near: float) -> dict[str, float]
     }
 
 
-def _draw(
-    groups: Sequence[Mapping[str, Sequence[pd.DataFrame]]], titles: Sequence[str], output: Path
-) -> None:
-    palette = colours(list(dict.fromkeys(name for group in groups for name in group)))
-    with drawing(output, 1, len(groups), (5.2, 3.4)) as (figure, axes):
-        for panel, group, title in zip(axes[0], groups, titles, strict=True):
+def _draw(panels: Sequence[tuple[str, Mapping[str, Sequence[pd.DataFrame]]]], output: Path) -> None:
+    palette = colours(list(dict.fromkeys(name for _, group in panels for name in group)))
+    with drawing(output, 1, len(panels), (5.2, 3.4)) as (figure, axes):
+        for panel, (title, group) in zip(axes[0], panels, strict=True):
             for number, (name, own) in enumerate(group.items()):
                 mean = pd.concat(own).groupby("epoch")["val_monitored"].mean()
                 look = {"color": palette[name], "ls": "-" if number < 6 else "--"}

@@ -17,18 +17,17 @@ from galadapt.stamps.format import StampSet
 _RANDOM = 1
 
 
-def vote_images(stamps: Mapping[str, Sequence[Path]], output: Path, count: int = 24) -> None:
+def vote_images(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     """Draw images of each domain at random, each with its most frequent answers.
 
     Raises:
         DataError: a stamp set is broken, or has no votes.
     """
-    across = 8
-    down = -(-count // across)
+    down, across = 3, 8
     with drawing(output, down * len(stamps), across, (1.25, 1.4), pictures=True) as (_, axes):
         for number, (domain, paths) in enumerate(stamps.items()):
             with StampSet(list(paths)) as opened:
-                drawn = generator(0, _RANDOM).permutation(len(opened))[:count]
+                drawn = generator(0, _RANDOM).permutation(len(opened))[: down * across]
                 images = opened.inputs(drawn) / 255
                 tree = tree_of(opened)
                 votes = votes_of(tree, opened, drawn)

@@ -173,7 +173,7 @@ def test_a_contact_sheet_has_one_row_per_class_that_occurs(tmp_path):
     heights = []
     for name, labels in (("two", ["circular", "comet"]), ("one", ["circular", "circular"])):
         path = write_set(tmp_path / f"{name}.h5", labels)
-        class_contact_sheet({"simulated": [path]}, tmp_path / f"{name}.png", count=2)
+        class_contact_sheet({"simulated": [path]}, tmp_path / f"{name}.png")
         heights.append(imread(tmp_path / f"{name}.png").shape[0])
     assert heights[0] == 2 * heights[1]
 

@@ -120,7 +120,7 @@ def test_comparison_figures(tables, all_runs, tmp_path):
 def test_data_figures(stamp_sets, tmp_path):
     simulated, survey = stamp_sets
     data.parameter_histograms([simulated], survey, tmp_path / "histograms.png")
-    data.contact_sheet([simulated], survey, tmp_path / "stamps.png", count=8)
+    data.contact_sheet([simulated], survey, tmp_path / "stamps.png", {})
     assert_content(tmp_path / "histograms.png")
     assert_content(tmp_path / "stamps.png")
 

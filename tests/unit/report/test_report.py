@@ -19,11 +19,17 @@ from galadapt.tasks.registry import task
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
+KERAS = {
+    **{"learner": {"kind": "keras"}, "simulation": None, "starts_from": None},
+    **{"description": "", "epochs": 30},
+}
+SKLEARN = {**KERAS, "learner": {"kind": "sklearn"}, "epochs": 100}
 CONFIGURATION = {
     "preset": "smoke",
     "seed": 2026,
     "seeds": [1, 2],
     "methods": ["baseline", "transfer"],
+    "method_settings": {"baseline": KERAS, "transfer": KERAS},
     "variants": ["asinh"],
     "survey": {"kind": "mock"},
     "simulation": {"n_train": 50000, "n_validation": 100, "n_test": 300},
@@ -69,6 +75,7 @@ def inputs(tmp_path, make_run):
         "tables": [tmp_path / "cuts.csv", tmp_path / "rejected.csv"],
         "runs": runs,
         "code": {"train": "0123456789abcdef"},
+        "survey": [],
         "package": tmp_path / "package.json",
         "choice_html": tmp_path / "choice.html",
         "fits_html": tmp_path / "fits.html",
@@ -147,10 +154,6 @@ def settings_of(**methods) -> dict:
     return {**CONFIGURATION, "methods": list(methods), "method_settings": methods}
 
 
-KERAS = {"learner": {"kind": "keras"}, "simulation": None, "starts_from": None}
-SKLEARN = {**KERAS, "learner": {"kind": "sklearn"}, "epochs": 100}
-
-
 def test_every_method_is_described_beside_the_tables(inputs):
     inputs["configuration"] = settings_of(
         baseline={**KERAS, "description": "simulations <alone>"}, transfer=KERAS
@@ -166,7 +169,7 @@ def test_every_method_is_described_beside_the_tables(inputs):
     ("changes", "said"),
     [
         ({}, None),
-        (settings_of(a={**KERAS, "epochs": 30}, b={**KERAS, "epochs": 2}), None),
+        (settings_of(a=KERAS, b={**KERAS, "epochs": 2}), None),
         (settings_of(a={**KERAS, "epochs": 4}), None),
         (settings_of(a={**KERAS, "epochs": 2}), "no network was trained for more than 2 epochs"),
         (settings_of(a={**KERAS, "epochs": 1}, b=SKLEARN), "for more than 1 epoch. They"),
@@ -183,7 +186,8 @@ def test_results_that_mean_nothing_are_called_so(inputs, changes, said):
 
 
 def test_the_page_begins_with_that(inputs):
-    inputs["configuration"] = settings_of(baseline={**KERAS, "epochs": 2})
+    fast = {**KERAS, "epochs": 2}
+    inputs["configuration"] = settings_of(baseline=fast, transfer=fast)
     build_report(**inputs)
     text = " ".join(Page(inputs["output"].read_text()).text.split())
     assert text.index("results on this page mean nothing") < text.index("Training seeds")
@@ -227,7 +231,7 @@ def test_another_simulation_says_its_size_where_it_differs(inputs, n_train, said
     inputs["configuration"] = {
         **CONFIGURATION,
         "simulations": {"real": {**CONFIGURATION["simulation"], "n_train": n_train}},
-        "method_settings": {"transfer": {"simulation": "real"}},
+        "method_settings": {"baseline": KERAS, "transfer": {**KERAS, "simulation": "real"}},
     }
     build_report(**inputs)
     text = Page(inputs["output"].read_text()).text
@@ -268,14 +272,8 @@ def test_whether_errors_hold_is_said_in_words(inputs):
 
 
 def test_rows_name_the_simulation_they_were_tested_on(inputs):
-    settings = {"simulation": None, "starts_from": None, "learner": {"kind": "keras"}}
-    inputs["configuration"] = {
-        **CONFIGURATION,
-        "method_settings": {
-            "baseline": settings,
-            "transfer": {**settings, "simulation": "realistic"},
-        },
-    }
+    realistic = {**KERAS, "simulation": "realistic"}
+    inputs["configuration"] = settings_of(baseline=KERAS, transfer=realistic)
     build_report(**inputs)
     text = " ".join(Page(inputs["output"].read_text()).text.split("All runs")[-1].split())
     assert text.count("simulated (realistic)") == 2
@@ -298,7 +296,7 @@ def test_a_long_table_is_cut_and_says_so(inputs):
     ("name", "content", "message"),
     [
         ("figure.png", b"GIF89a", r"figure\.png: not a PNG"),
-        ("figure.png", None, r"figure\.png: no such figure; rerun"),
+        ("figure.png", None, r"figure\.png: no such file; rerun"),
         ("cuts.csv", b"a,b\n1,2\n", r"cuts\.csv: lacks the columns 'cut', 'removed'"),
         ("rejected.csv", b"a\n1\n", r"rejected\.csv: lacks the column 'reason'"),
         ("tables/comparison.html", None, "html: no such file; rerun"),
