@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,12 @@ _MAPS = {
 
 
 class _Groups:
-    """Groups of a verb's options, in the order of its help; empty ones are not shown."""
+    """Add options to a verb's groups, in the order of its help; empty ones are not shown."""
 
     def __init__(self, verb: argparse.ArgumentParser) -> None:
-        add = verb.add_argument_group
+        def add(title: str) -> Callable[..., argparse.Action]:
+            return verb.add_argument_group(title).add_argument
+
         self.measured = add("what is measured (one of the first three)")
         self.images = add("the images")
         self.maps = add("maps, one per image")
@@ -54,46 +57,42 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     to = _Groups(verb)
     _add_inputs(to)
-    to.output.add_argument(
-        "--level", type=float, default=0.68, help="coverage of the errors (default 0.68)"
-    )
-    to.networks.add_argument(
+    to.output("--level", type=float, default=0.68, help="coverage of the errors (default 0.68)")
+    to.networks(
         "--members", type=int, help="number of the package's networks to run (default: all)"
     )
-    to.networks.add_argument(
+    to.networks(
         "--fast",
         action="store_true",
         help="leave out the refinement by the pixels (package for any image)",
     )
-    to.others.add_argument(
+    to.others(
         "--population",
         action="store_true",
         help="re-weight radii and indices to the population of the catalogue itself (package for "
         "any image)",
     )
-    to.output.add_argument("--plot", type=Path, help="PNG of image, model and residual of a sample")
-    to.output.add_argument("--plot-count", type=int, default=12, help="objects on the plot")
-    to.output.add_argument(
+    to.output("--plot", type=Path, help="PNG of image, model and residual of a sample")
+    to.output("--plot-count", type=int, default=12, help="objects on the plot")
+    to.output(
         "--recalibration",
         type=Path,
         help="file of factors that enlarge the errors, written by fit-check --recalibrate",
     )
-    to.output.add_argument(
+    to.output(
         "--report", type=Path, help="HTML page: table, pictures, distributions, what to distrust"
     )
-    to.votes.add_argument(
+    to.votes(
         "--crop",
         type=float,
         help="votes: central share of the images' sides (default: as in training)",
     )
-    to.votes.add_argument(
+    to.votes(
         "--volunteers",
         type=int,
         help="votes: include the scatter of this number of volunteers in the errors",
     )
-    to.output.add_argument(
-        "-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot"
-    )
+    to.output("-o", "--output", type=Path, required=True, help=".fits .csv .parquet .vot")
     verb.set_defaults(act=partial(_predict, verb))
 
     verb = verbs.add_parser(
@@ -101,15 +100,13 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     to = _Groups(verb)
     _add_inputs(to)
-    to.others.add_argument(
-        "--sample", type=int, default=100, help="objects to fit, chosen at random"
-    )
-    to.others.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    to.output.add_argument("--plot", type=Path, help="PNG of fitted against predicted values")
-    to.output.add_argument(
+    to.others("--sample", type=int, default=100, help="objects to fit, chosen at random")
+    to.others("--seed", type=int, default=0, help="seed of the sample")
+    to.output("--plot", type=Path, help="PNG of fitted against predicted values")
+    to.output(
         "--recalibrate", type=Path, help="JSON of factors that enlarge the errors on these images"
     )
-    to.output.add_argument("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
+    to.output("-o", "--output", type=Path, required=True, help="CSV, a row per bin")
     verb.set_defaults(act=_fit_check)
     _add_configure(verbs)
 
@@ -120,49 +117,45 @@ def _add_configure(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     to = _Groups(verb)
     _add_image(to)
-    to.output.add_argument(
-        "-o", "--output", type=Path, required=True, help="YAML of the experiment"
-    )
+    to.output("-o", "--output", type=Path, required=True, help="YAML of the experiment")
     verb.set_defaults(act=_configure)
 
 
 def _add_inputs(to: _Groups) -> None:
-    to.networks.add_argument(
+    to.networks(
         "--model",
         type=Path,
         help="folder of a prediction package, or name of a fetched one (default: the one for any "
         "image that galadapt ships with)",
     )
-    to.networks.add_argument(
+    to.networks(
         "--models", type=Path, help="folder of packages, of which the newest is used instead"
     )
-    to.measured.add_argument(
+    to.measured(
         "--cutouts",
         type=Path,
         nargs="+",
         default=[],
         help="images of one object each, or a folder of them",
     )
-    to.measured.add_argument("--stamps", type=Path, help="stamp set of galadapt (.h5)")
+    to.measured("--stamps", type=Path, help="stamp set of galadapt (.h5)")
     _add_image(to)
-    to.measured.add_argument(
+    to.measured(
         "--fill",
         action="store_true",
         help="enlarge cutouts that are smaller than a stamp, with noise like theirs",
     )
-    to.others.add_argument(
+    to.others(
         "--max-bad-fraction",
         type=float,
         help="share of bad pixels up to which an object is measured (default 0.1)",
     )
-    to.others.add_argument(
-        "--processes", type=int, default=1, help="number of processes that cut out stamps"
-    )
+    to.others("--processes", type=int, default=1, help="number of processes that cut out stamps")
 
 
 def _add_image(to: _Groups) -> None:
     """Add the options that describe an image."""
-    to.measured.add_argument(
+    to.measured(
         "--images",
         type=Path,
         nargs="+",
@@ -170,72 +163,64 @@ def _add_image(to: _Groups) -> None:
         help="FITS images; these, maps and PSF may name an extension: 'file.fits[WHT]'",
     )
     for kind, what in _MAPS.items():
-        to.maps.add_argument(
-            f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout"
-        )
-    to.others.add_argument(
+        to.maps(f"--{kind}", type=Path, nargs="+", default=[], help=f"{what}, per image or cutout")
+    to.others(
         "--mask-good",
         action="store_true",
         help="non-zero in --mask marks good pixels, not bad ones",
     )
-    to.others.add_argument(
+    to.others(
         "--bad-bits",
         type=_bits,
         help="bits of the mask or DQ extension that mean bad, such as 4+16 (default: the "
         "instrument's own); 0 ignores DQ",
     )
-    to.others.add_argument(
-        "--table", help="number or name of the table, if the catalogue's file holds several"
-    )
-    to.measured.add_argument(
-        "--catalog", type=Path, help="positions; without it sources are detected"
-    )
-    to.measured.add_argument(
+    to.others("--table", help="number or name of the table, if the catalogue's file holds several")
+    to.measured("--catalog", type=Path, help="positions; without it sources are detected")
+    to.measured(
         "--columns",
         nargs="+",
         default=[],
         metavar="NAME=COLUMN",
         help="columns of the catalogue, such as ra=RA_J2000",
     )
-    to.measured.add_argument(
+    to.measured(
         "--units",
         nargs="+",
         default=[],
         metavar="NAME=UNIT",
         help="units of these columns, such as ra=hourangle",
     )
-    to.measured.add_argument("--one-based", action="store_true", help="x and y count pixels from 1")
-    to.images.add_argument("--psf", type=Path, help="FITS image of the PSF, pixel included")
-    to.images.add_argument(
+    to.measured("--one-based", action="store_true", help="x and y count pixels from 1")
+    to.images("--psf", type=Path, help="FITS image of the PSF, pixel included")
+    to.images(
         "--psf-from-stars",
         type=Path,
         metavar="FITS",
         help="make the PSF from stars in the image, or fit that of --psf to them, write it to this "
         "file and use it",
     )
-    to.images.add_argument(
+    to.images(
         "--psf-pixel-scale",
         type=float,
         help="pixel scale of the PSF image [arcsec] (default: its header's, else the images')",
     )
-    to.others.add_argument(
+    to.others(
         "--psf-hdu", type=int, help="number of the PSF's extension, if its file holds several"
     )
-    to.images.add_argument(
+    to.images(
         "--zero-point",
         type=float,
         help="AB magnitude of 1 image unit; of 1 count/s where counts are divided by the exposure",
     )
-    to.images.add_argument("--unit", help="unit of the pixels, if BUNIT is missing or wrong")
-    to.images.add_argument(
+    to.images("--unit", help="unit of the pixels, if BUNIT is missing or wrong")
+    to.images(
         "--native-pixel-scale",
         "--pixel-scale",
         type=float,
         help="pixel scale of images without WCS [arcsec]",
     )
-    to.images.add_argument(
-        "--hdu", help="number or name of the images' extension, if their paths name none"
-    )
+    to.images("--hdu", help="number or name of the images' extension, if their paths name none")
 
 
 def _bits(text: str) -> int:
@@ -243,44 +228,27 @@ def _bits(text: str) -> int:
     return sum({int(word, 0) for word in text.replace(",", "+").split("+")})
 
 
-def _inputs(arguments: argparse.Namespace) -> tuple[Path, Inputs]:
-    return _package(arguments), dataclasses.replace(
-        _image(arguments),
-        cutouts=arguments.cutouts,
-        stamps=arguments.stamps,
-        fill=arguments.fill,
-        max_bad_fraction=arguments.max_bad_fraction,
-        processes=arguments.processes,
-    )
-
-
-def _image(arguments: argparse.Namespace) -> Inputs:
-    """Read the options of `_add_image`."""
+def _inputs(arguments: argparse.Namespace) -> Inputs:
+    """Read the options of `_add_inputs`, or of `_add_image` alone: most have the fields' names."""
     from galadapt.core.files import extension_of
     from galadapt.prediction.arguments import Inputs
 
+    given = vars(arguments)
+    names = ("zero_point", "unit", "native_pixel_scale", "bad_bits")
     options = {
+        **{name: given[name] for name in names},
         "hdu": extension_of(arguments.hdu) if arguments.hdu else None,
-        "zero_point": arguments.zero_point,
-        "unit": arguments.unit,
-        "native_pixel_scale": arguments.native_pixel_scale,
-        "bad_bits": arguments.bad_bits,
         "invert_mask": arguments.mask_good or None,
     }
-    return Inputs(
-        images=arguments.images,
-        catalog=arguments.catalog,
-        columns=_pairs(arguments.columns, "--columns", "ra=RA"),
-        units=_pairs(arguments.units, "--units", "ra=hourangle"),
-        one_based=arguments.one_based or None,
-        table=arguments.table,
-        maps={kind: getattr(arguments, kind) for kind in _MAPS},
-        psf=arguments.psf,
-        psf_from_stars=arguments.psf_from_stars,
-        psf_pixel_scale=arguments.psf_pixel_scale,
-        psf_hdu=arguments.psf_hdu,
-        options={name: value for name, value in options.items() if value is not None},
-    )
+    known = {
+        **{field.name: given[field.name] for field in fields(Inputs) if field.name in given},
+        "columns": _pairs(arguments.columns, "--columns", "ra=RA"),
+        "units": _pairs(arguments.units, "--units", "ra=hourangle"),
+        "one_based": arguments.one_based or None,
+        "maps": {kind: given[kind] for kind in _MAPS},
+        "options": {name: value for name, value in options.items() if value is not None},
+    }
+    return Inputs(**known)
 
 
 def _package(arguments: argparse.Namespace) -> Path:
@@ -310,7 +278,7 @@ def _predict(verb: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
             return
     from galadapt.prediction.predict import predict
 
-    model, inputs = _inputs(arguments)
+    model, inputs = _package(arguments), _inputs(arguments)
     for name in ("crop", "volunteers"):
         if getattr(arguments, name) is not None:
             raise ConfigError(f"--{name}: belongs to models of votes; leave it out")
@@ -355,7 +323,7 @@ def _predict_votes(
 def _fit_check(arguments: argparse.Namespace) -> None:
     from galadapt.tasks.galaxies.fitting.check import fit_check
 
-    model, inputs = _inputs(arguments)
+    model, inputs = _package(arguments), _inputs(arguments)
     fit_check(
         model,
         inputs,
@@ -370,4 +338,4 @@ def _fit_check(arguments: argparse.Namespace) -> None:
 def _configure(arguments: argparse.Namespace) -> None:
     from galadapt.tasks.galaxies.configure import configure
 
-    configure(_image(arguments), arguments.output)
+    configure(_inputs(arguments), arguments.output)

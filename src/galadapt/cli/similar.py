@@ -8,15 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from galadapt.core.distances import METRICS
 from galadapt.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from galadapt.stamps.format import StampSet
-
-#: `galadapt.config.base.Distance`, whose import would slow the command line down.
-DISTANCES = ("manhattan", "euclidean", "chebyshev", "cosine", "signed_root")
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     verb.add_argument("-k", type=int, default=11, help="stamps to find")
     verb.add_argument(
-        "--distance", choices=DISTANCES, default="euclidean", help="default: %(default)s"
+        "--distance", choices=METRICS, default="euclidean", help="default: %(default)s"
     )
     verb.add_argument(
         "--index",
@@ -70,7 +68,9 @@ def _similar(arguments: argparse.Namespace) -> None:
         images = [_image(arguments.image, stamps)] if arguments.image else []
         encoder = similar.read_encoder(arguments.model, Compute.from_environment())
         if arguments.query:
-            query, row = _of_set(arguments.query, encoder)
+            path, number = _set_and_id(arguments.query)
+            others = opened.enter_context(StampSet(path))
+            query, row = similar.read_query(encoder, others, number, [])[0], None
         else:
             query, row = similar.read_query(encoder, stamps, arguments.id, images)
         folder = arguments.index
@@ -84,17 +84,11 @@ def _similar(arguments: argparse.Namespace) -> None:
         write_csv(arguments.output, table)
 
 
-def _of_set(text: str, encoder: object) -> tuple[tuple[np.ndarray, np.ndarray], None]:
-    from galadapt.prediction.similar import Encoder, read_query
-    from galadapt.stamps.format import StampSet
-
-    assert isinstance(encoder, Encoder)
+def _set_and_id(text: str) -> tuple[str, int]:
     path, colon, number = text.rpartition(":")
     if not colon or not number.lstrip("-").isdigit():
         raise ConfigError(f"--query: '{text}' is not SET:ID; write survey.h5:17, for example")
-    with StampSet(path) as others:
-        query, _ = read_query(encoder, others, int(number), [])
-    return query, None
+    return path, int(number)
 
 
 def _image(path: Path, stamps: StampSet) -> np.ndarray:

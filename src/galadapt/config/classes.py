@@ -23,8 +23,6 @@ Architecture = Literal[
     "unet",
 ]
 
-KernelSize = Annotated[int, Field(ge=1, le=15)]
-
 
 class ClassNetwork(TextbookNetwork):
     """A network from the registry in `galadapt.learners.keras.architectures`."""
@@ -39,7 +37,7 @@ class ClassNetwork(TextbookNetwork):
         ),
     )
     convolutions: Literal[2, 3] = Field(3, description="Convolutions of xmm.")
-    kernel: KernelSize = Field(3, description="Side of the convolutions of xmm [px].")
+    kernel: int = Field(3, ge=1, le=15, description="Side of the convolutions of xmm [px].")
     dropout: float = Field(
         0.0,
         ge=0,

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from galadapt.config.base import Fraction, Interval, Positive, Section, Shares
+from galadapt.config.base import Fraction, Interval, Positive, Section, Shares, inside
 from galadapt.config.simulation import Noise
 from galadapt.core.extraction_flags import FLAGS
 
@@ -239,16 +239,10 @@ class ImagesSurvey(Section):
 class SkyBox(Section):
     """A box on the sky."""
 
-    ra: Interval = Field(description="Right ascension [deg], within 0 to 360.")
-    dec: Interval = Field(description="Declination [deg].")
-
-    @model_validator(mode="after")
-    def _on_the_sky(self) -> SkyBox:
-        if not self.ra.within(Interval(low=0, high=360)):
-            raise ValueError("ra must lie within 0 and 360 degrees")
-        if not self.dec.within(Interval(low=-90, high=90)):
-            raise ValueError("dec must lie within -90 and 90 degrees")
-        return self
+    ra: Annotated[Interval, inside(0, 360)] = Field(
+        description="Right ascension [deg], within 0 to 360."
+    )
+    dec: Annotated[Interval, inside(-90, 90)] = Field(description="Declination [deg].")
 
 
 class CandelsSurvey(Section):

@@ -333,9 +333,6 @@ class Sklearn(LearnerSettings):
 LearnerKind = Annotated[Keras | Ensemble | Sklearn, Field(discriminator="kind")]
 
 
-Augment = Literal["none", "rotations", "vertical", "horizontal", "all"]
-
-
 class Training(Section):
     """How one learner is trained: on which domains, with which labels, from which start."""
 
@@ -393,7 +390,7 @@ class Training(Section):
             "constant: as in the CANDELS study. cosine: falls to 0 over `epochs`, for few epochs."
         ),
     )
-    augment: Augment = Field(
+    augment: Literal["none", "rotations", "vertical", "horizontal", "all"] = Field(
         "none",
         description=(
             "Turn and mirror every training stamp at random: by quarter turns (rotations), by "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Name of scikit-learn's metric for each distance (`galadapt.config.base.Distance`), after
 #: `prepared`.
@@ -17,6 +20,9 @@ METRICS = {
 
 def signed_root(values: np.ndarray) -> np.ndarray:
     """Return the root of each value's size with its sign: large features count less."""
+    # The command line reads the names of the distances long before it needs arrays.
+    import numpy as np
+
     return np.sign(values) * np.sqrt(np.abs(values))
 
 

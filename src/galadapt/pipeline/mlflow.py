@@ -141,7 +141,7 @@ def track(
     lock.touch()
     with (
         store.temporary_files(manifest.parent),
-        store.patient(),
+        store.variables(store.RETRIES),
         locked(lock, f"{lock}: another process is writing the MLflow store; waiting for it"),
     ):
         client_class, failures = _mlflow()
@@ -149,7 +149,7 @@ def track(
         def mirror(address: str) -> None:
             if local is not None:
                 store.write_nothing(local)
-            with store.impatient():
+            with store.variables(store.PATIENCE, override=True):
                 client = client_class(address)
                 client.search_experiments(max_results=1)
             root = local.parent / "mlartifacts" if local else None

@@ -28,20 +28,11 @@ from galadapt.stamps.preprocess import Step
 from galadapt.tasks.registry import TASKS, method_of_task
 from galadapt.tasks.registry import task as task_named
 
+#: What `galadapt.pipeline.jobs.settings` adds to an experiment.
+_ADDED = ("quantities", "survey_kind", "learned_from", "adapted")
+
 #: All that an experiment is, as plain values.
-Configuration = Annotated[
-    dict[str, Any],
-    Whole(
-        without=(
-            *NON_RESULT_SECTIONS,
-            "quantities",
-            "survey_kind",
-            "learned_from",
-            "adapted",
-            "measure",
-        )
-    ),
-]
+Configuration = Annotated[dict[str, Any], Whole(without=(*NON_RESULT_SECTIONS, *_ADDED, "measure"))]
 
 
 def _kind(config: Any, wildcards: Mapping[str, Any]) -> Kind:

@@ -28,9 +28,10 @@ _BROKEN = re.compile(
     re.IGNORECASE,
 )
 
-#: Seconds that a server may take to answer at all; and MLflow's own retries once it has.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+#: Seconds that a server may take to answer a first question, which shows whether it answers at all.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+#: MLflow's own retries once it has: requests are repeated for some seconds, not minutes.
+RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
 def database(uri: str) -> Path | None:
@@ -113,16 +114,6 @@ def variables(values: dict[str, str], *, override: bool = False) -> Iterator[Non
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = old
-
-
-def impatient() -> contextlib.AbstractContextManager[None]:
-    """Make MLflow give up soon: for a first question, which shows whether a server answers."""
-    return variables(_PATIENCE, override=True)
-
-
-def patient() -> contextlib.AbstractContextManager[None]:
-    """Make MLflow repeat requests for some seconds, not minutes."""
-    return variables(_RETRIES)
 
 
 @contextlib.contextmanager

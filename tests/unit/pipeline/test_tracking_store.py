@@ -165,7 +165,7 @@ def test_a_server_that_is_down_or_silent_is_one_sentence(tmp_path, monkeypatch) 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     assert "does not answer" in refusal(f"http://127.0.0.1:{port}", tmp_path)
-    monkeypatch.setitem(store._PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setitem(store.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with silent() as uri:
         assert "does not answer" in refusal(uri, tmp_path)
 
