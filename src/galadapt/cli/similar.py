@@ -100,12 +100,11 @@ def _image(path: Path, stamps: StampSet) -> np.ndarray:
 
         crop = float(stamps.metadata.get("crop", 1.0))
         return np.asarray(read_image(path, stamps.side, crop), np.float32)
-    from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+    from galadapt.sky.fits_files import open_plane
 
     side = stamps.side
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "image")
-        plane = plane_of(stack, science_plane(hdus, path, None), path)
+    with open_plane(path, "image") as opened:
+        plane = opened.pixels
         if min(plane.shape) < side:
             raise DataError(
                 f"{path}: {plane.shape[1]} x {plane.shape[0]} px, smaller than the stamps of "

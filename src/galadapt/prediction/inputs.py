@@ -45,10 +45,10 @@ from galadapt.prediction.stamps import (
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
-from galadapt.sky.fits_files import open_fits, science_plane
+from galadapt.sky.fits_files import open_fits, open_plane
 from galadapt.sky.matching import matched_maps
 from galadapt.sky.pixels import Noise
-from galadapt.sky.sky import celestial, mean_scale
+from galadapt.sky.sky import mean_scale
 from galadapt.stamps.format import StampSet
 
 #: Cutouts whose noise shows what is typical.
@@ -307,12 +307,9 @@ def _own_scale(record: Record, inputs: Inputs) -> float:
     if given is not None:
         return float(given)
     for path in [*inputs.images, *inputs.cutouts][:1]:
-        with contextlib.ExitStack() as stack:
-            hdus = open_fits(stack, path, "image")
-            plane = science_plane(hdus, path, inputs.options.get("hdu"))
-            wcs = celestial(plane.header, hdus, path, lambda _: None)
-            if wcs is not None:
-                return mean_scale(wcs, tuple(plane.shape), path)
+        with open_plane(path, "image", inputs.options.get("hdu"), lambda _: None) as plane:
+            if plane.sky is not None:
+                return mean_scale(plane.sky, plane.shape, path)
     return record.pixel_scale
 
 

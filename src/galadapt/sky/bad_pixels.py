@@ -7,19 +7,16 @@ compression with dithering spreads that value over one step of its quantisation.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 from scipy.ndimage import binary_dilation, binary_opening, maximum_filter, minimum_filter
 
 from galadapt.core.errors import DataError
-from galadapt.sky.fits_files import EXTENSIONS, companion, plane_of, planes_of
+from galadapt.sky.fits_files import EXTENSIONS, Plane, companion
 from galadapt.sky.headers import Cards, drop_unparsable
 from galadapt.sky.pixels import Pixels, sample_boxes
 
@@ -139,14 +136,7 @@ def _constant(raw: np.ndarray, within: Any, side: int, ceiling: float) -> np.nda
 
 
 def bad_pixels_of(
-    stack: contextlib.ExitStack,
-    hdus: fits.HDUList,
-    science: Any,
-    image: Pixels,
-    cards: Cards,
-    path: Path,
-    sky: WCS | None,
-    remark: Callable[[str], None],
+    plane: Plane,
     *,
     mask: Path | None = None,
     invert: bool = False,
@@ -164,9 +154,10 @@ def bad_pixels_of(
     Raises:
         DataError: a mask does not belong to the image, or marks nearly all of it.
     """
+    image, cards, path, remark = plane.pixels, plane.cards, plane.cards.path, plane.cards.remark
     masks = []
     if mask is not None:
-        found, header = companion(stack, mask, "mask", tuple(science.shape), path, sky)
+        found, header = companion(plane, mask, "mask")
         meant, words = (bits, "as given") if bits else _bits_of_mask(header, cards)
         meant, words = (_ALL, "all") if invert else (meant, words)
         if meant != _ALL:
@@ -175,16 +166,12 @@ def bad_pixels_of(
         if not invert:
             _check_share(image, masks[-1], f"{mask}: the mask", path)
     if bits != 0:
-        for hdu in planes_of(hdus):
-            own = hdu.name in EXTENSIONS["mask"] and hdu.ver == science.ver
-            if not own or hdu is science or hdu.shape != science.shape:
-                continue
+        for hdu in [hdu for hdu in plane.others if hdu.name in EXTENSIONS["mask"]][:1]:
             drop_unparsable(hdu.header)
             meant, words = (bits, "as given") if bits is not None else _bits(hdu.header, cards)
-            masks.append(Mask(plane_of(stack, hdu, path), meant))
+            masks.append(Mask(plane.pixels_of(hdu), meant))
             _check_share(image, masks[-1], f"{path}: its extension {hdu.name}", path)
             remark(f"{path}: bad pixels from its extension {hdu.name}; bits {words}")
-            break
     ceiling, values, whole, noisy = _sample(image)
     # In a model without noise zeros are values; with noise an area of them is none.
     mapped = mapped and not (noisy and 0.0 in values)

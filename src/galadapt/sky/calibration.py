@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from astropy import units
-from astropy.wcs import WCS
 
 from galadapt.core.errors import DataError
 from galadapt.core.photometry import choose_zero_point, stmag_zero_point
+from galadapt.sky.fits_files import Plane
 from galadapt.sky.headers import Cards, exposure_time
 from galadapt.sky.sky import local_scales
 
@@ -62,21 +61,16 @@ SCALE_TOLERANCE = 0.01
 _COARSEST = 8.0  #: native pixels may be so many output pixels wide
 
 
-def native_scales(
-    wcs: WCS | None,
-    shape: tuple[int, int],
-    given: float | None,
-    path: Path,
-    remark: Callable[[str], None],
-) -> np.ndarray:
-    """Pixel scale in x and in y at the middle of an image (ny, nx) [arcsec/px]; NaN when unknown.
+def native_scales(plane: Plane, given: float | None) -> np.ndarray:
+    """Pixel scale in x and in y at the middle of an image [arcsec/px]; NaN when unknown.
 
     Raises:
         DataError: the WCS contradicts the scale given, or the pixels differ over the image.
     """
-    if wcs is None:
+    path = plane.cards.path
+    if plane.sky is None:
         return np.full(2, np.nan if given is None else given)
-    scales = local_scales(wcs, shape, path, remark)
+    scales = local_scales(plane.sky, plane.shape, path, plane.cards.remark)
     if given is not None and np.any(np.abs(scales / given - 1) > SCALE_TOLERANCE):
         raise DataError(
             f"{path}: the WCS gives {scales.mean():.4f} arcsec per pixel, "
@@ -109,17 +103,12 @@ def wanted_scale(scales: np.ndarray, wanted: float | None, path: Path) -> float:
     return float(scales.mean()) if same else float(wanted)
 
 
-def unit_of(
-    cards: Cards,
-    given: str | None,
-    path: Path,
-    remark: Callable[[str], None],
-    zero_point: float | None = None,
-) -> tuple[str, float]:
+def unit_of(cards: Cards, given: str | None, zero_point: float | None) -> tuple[str, float]:
     """Unit of the pixels as they are read, and what the file's are multiplied with for it.
 
     With a `zero_point` given of one image unit, a unit that is missing or unknown does not matter.
     """
+    path, remark = cards.path, cards.remark
     written = cards.text("BUNIT")
     kind = unit_kind(written if given is None else given)
     if given is not None and written and kind != unit_kind(written):
@@ -199,13 +188,7 @@ def _calibrated(unit: str, scales: np.ndarray, path: Path) -> float | None:
 
 
 def zero_point_of(
-    cards: Cards,
-    given: float | None,
-    unit: str,
-    divided: bool,
-    scales: np.ndarray,
-    path: Path,
-    remark: Callable[[str], None],
+    cards: Cards, given: float | None, unit: str, divided: bool, scales: np.ndarray
 ) -> float | None:
     """AB magnitude of one unit: as given, else from the unit, else from the header, else None.
 
@@ -213,29 +196,29 @@ def zero_point_of(
         DataError: nothing is given, and the header's zero point is in a system that cannot be
             turned into AB magnitudes, or contradicts itself.
     """
+    path = cards.path
     known = _calibrated(unit, scales, path)
     source = f"unit '{unit}'"
     if known is None:
-        known, source = _from_cards(cards, divided, given is not None, path, remark)
+        known, source = _from_cards(cards, divided, given is not None)
         if known is not None and given is None:
-            remark(f"{path}: zero point {known:.4f} (AB) from {source}")
-    return choose_zero_point(given, known, source, path, remark)
+            cards.remark(f"{path}: zero point {known:.4f} (AB) from {source}")
+    return choose_zero_point(given, known, source, path, cards.remark)
 
 
-def _from_cards(
-    cards: Cards, divided: bool, given: bool, path: Path, remark: Callable[[str], None]
-) -> tuple[float | None, str]:
+def _from_cards(cards: Cards, divided: bool, given: bool) -> tuple[float | None, str]:
     """AB zero point by the header, and the cards it comes from."""
-    card, value = _zero_point_card(cards, path, remark)
+    path = cards.path
+    card, value = _zero_point_card(cards)
     # Cards may mean a count or a count per second.
     if card and divided:
         if not given:
-            remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
+            cards.remark(f"{path}: {card} may be that of counts, not of counts/s; it is not used")
     elif value is not None and given:
         # Only compared with the one given.
         return (value, card) if not _system(cards, card)[1] else (None, "")
     elif value is not None:
-        found = _in_ab(cards, card, value, path)
+        found = _in_ab(cards, card, value)
         if found is not None:
             return found
     flam, plam = cards.number("PHOTFLAM"), cards.number("PHOTPLAM")
@@ -253,13 +236,11 @@ def _from_cards(
     )
 
 
-def _zero_point_card(
-    cards: Cards, path: Path, remark: Callable[[str], None]
-) -> tuple[str, float | None]:
+def _zero_point_card(cards: Cards) -> tuple[str, float | None]:
     for name in (*_AB_CARDS, *ZERO_POINT_CARDS):
         value = cards.number(name)
         if value == 0:
-            remark(f"{path}: {name} is 0, which stands for none; it is not used")
+            cards.remark(f"{cards.path}: {name} is 0, which stands for none; it is not used")
         elif value is not None:
             return name, value
     flux = cards.number("FLUXMAG0")
@@ -286,7 +267,7 @@ def _system(cards: Cards, card: str) -> tuple[str, str]:
     return "", ""
 
 
-def _in_ab(cards: Cards, card: str, value: float, path: Path) -> tuple[float, str] | None:
+def _in_ab(cards: Cards, card: str, value: float) -> tuple[float, str] | None:
     """Turn a header's zero point into one for AB magnitudes, and name its cards; None: unknown."""
     system, source = _system(cards, card)
     if not system:
@@ -294,7 +275,7 @@ def _in_ab(cards: Cards, card: str, value: float, path: Path) -> tuple[float, st
         return value, card if named else f"{card}, taken as AB as no card names its system"
     if card in _AB_CARDS:
         raise DataError(
-            f"{path}: {card} is an AB zero point but {source}; give --zero-point, the AB "
+            f"{cards.path}: {card} is an AB zero point but {source}; give --zero-point, the AB "
             "magnitude of 1 image unit"
         )
     if system == "VEGA":

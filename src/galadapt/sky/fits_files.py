@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ from astropy.wcs import WCS
 
 from galadapt.core.errors import DataError, not_of_the_file
 from galadapt.core.files import Extension, shown, split_extension
+from galadapt.core.log import log
 from galadapt.core.packed import kind_of, unpacked
+from galadapt.sky.headers import Cards
 from galadapt.sky.pixels import Pixels, Steps
 from galadapt.sky.sky import celestial
 
@@ -222,19 +227,64 @@ def _mapped(hdu: Any, asinh: tuple[float, float] | None) -> Pixels:
     )
 
 
-def companion(
-    stack: contextlib.ExitStack,
+@dataclass
+class Plane:
+    """The image of an open FITS file; what belongs to it is opened with it."""
+
+    stack: contextlib.ExitStack
+    hdus: fits.HDUList
+    hdu: Any
+    cards: Cards
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        ny, nx = self.hdu.shape
+        return ny, nx
+
+    @property
+    def others(self) -> list[Any]:
+        """HDUs of the same file with maps of the image, by their shape and version."""
+        like = self.hdu.shape, self.hdu.ver
+        maps = [hdu for hdu in planes_of(self.hdus) if (hdu.shape, hdu.ver) == like]
+        return [hdu for hdu in maps if hdu is not self.hdu]
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """Pixels of the image."""
+        return self.pixels_of(self.hdu)
+
+    def pixels_of(self, hdu: Any) -> Pixels:
+        """Pixels of one of `others`."""
+        return plane_of(self.stack, hdu, self.cards.path)
+
+    @cached_property
+    def sky(self) -> WCS | None:
+        """See `celestial`."""
+        return celestial(self.hdu.header, self.hdus, self.cards.path, self.cards.remark)
+
+
+@contextlib.contextmanager
+def open_plane(
     path: Path,
-    kind: str,
-    shape: tuple[int, int],
-    image: Path,
-    sky: WCS | None,
-) -> tuple[Pixels, fits.Header]:
+    what: str,
+    wanted: Extension | None = None,
+    remark: Callable[[str], None] = log.info,
+) -> Iterator[Plane]:
+    """Open the image of a file; arguments as of `open_fits`, `science_plane` and `Cards`."""
+    with contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, what)
+        hdu = science_plane(hdus, path, wanted)
+        yield Plane(stack, hdus, hdu, Cards(hdus, hdu, path, remark))
+
+
+def companion(plane: Plane, path: Path, kind: str) -> tuple[Pixels, fits.Header]:
     """The map of a given kind (a key of `EXTENSIONS`) that belongs to an image, and its header.
 
     It is the extension that the path names, else the one that is named as such a map, else the
     only one of the image's shape.
     """
+    stack, image, shape, sky = plane.stack, plane.cards.path, plane.shape, plane.sky
     hdus = open_fits(stack, path, kind)
     wanted = split_extension(path)[1]
     planes = planes_of(hdus) if wanted is None else [_named(hdus, path, wanted)]

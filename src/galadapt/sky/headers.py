@@ -6,6 +6,7 @@ parsed is not used, and a remark names it.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +20,9 @@ from galadapt.core.errors import DataError
 
 TIME_CARDS = ("EXPTIME", "TEXPTIME", "EXPOSURE")  #: cards that hold the exposure time [s]
 
-
-#: Cards without which pixels would lie elsewhere on the sky.
-_PLACING = tuple(
-    [f"{name}{axis}" for name in ("CRPIX", "CRVAL", "CDELT", "CROTA") for axis in (1, 2)]
-    + [f"{name}{i}_{j}" for name in ("CD", "PC") for i in (1, 2) for j in (1, 2)]
-    + ["LONPOLE", "LATPOLE"]
+#: Cards that place pixels on the sky.
+PLACING = re.compile(
+    r"^(CRPIX\d|CRVAL\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|LONPOLE|LATPOLE)$"
 )
 
 
@@ -44,12 +42,12 @@ class Cards:
         """
         self._headers = [hdu.header] + ([hdus[0].header] if hdus[0] is not hdu else [])
         self._broken = [drop_unparsable(header) for header in self._headers]
-        self._path, self._remark = path, remark
-        for name in ("BSCALE", "BZERO", "BLANK", *_PLACING):
-            if name in self._broken[0]:
+        self.path, self.remark = path, remark
+        for name, text in self._broken[0].items():
+            if name in ("BSCALE", "BZERO", "BLANK") or PLACING.match(name):
                 raise DataError(
-                    f"{path}: the card {name} is '{self._broken[0][name]}', no number, so its "
-                    "pixels cannot be used; repair the header"
+                    f"{path}: the card {name} is '{text}', no number, so its pixels cannot be "
+                    "used; repair the header"
                 )
 
     def number(self, *names: str) -> float | None:
@@ -82,7 +80,7 @@ class Cards:
         return next((str(value) for value in self._values(name)), "")
 
     def _unused(self, name: str, value: Any, why: str) -> None:
-        self._remark(f"{self._path}: the card {name} is '{value}', {why}; it is not used")
+        self.remark(f"{self.path}: the card {name} is '{value}', {why}; it is not used")
 
     def _values(self, name: str) -> list[Any]:
         """Values of a card, the one that counts first."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.stats import SigmaClip, mad_std, sigma_clipped_stats
-from astropy.wcs import WCS
 from photutils.background import MADStdBackgroundRMS
 from scipy.ndimage import binary_erosion, distance_transform_edt, generic_filter
 
 from galadapt.core.errors import DataError
-from galadapt.sky.fits_files import EXTENSIONS, companion, plane_of, planes_of
+from galadapt.sky.fits_files import EXTENSIONS, Plane, companion
 from galadapt.sky.mosaic import Mosaic
 from galadapt.sky.pixels import MESH, MESHES, Noise, sample_boxes
 
@@ -56,22 +53,16 @@ _NO_SKY = 5.0  #: an edge this near to zero, over its scatter, is that of an ima
 
 
 def noise_of(
-    stack: contextlib.ExitStack,
-    maps: dict[str, Path],
-    own: Noise | None,
-    mosaic: Mosaic,
-    sky: WCS | None,
-    remark: Callable[[str], None],
-    measured: Noise | None = None,
+    plane: Plane, maps: dict[str, Path], own: Noise | None, mosaic: Mosaic, measured: Noise | None
 ) -> Noise:
     """The noise of an image, which `mosaic` opens without any; `own` is the map in its file.
 
     Where there is no map, it is `measured`, or measured here.
     """
-    path, shape = mosaic.path, mosaic.native_shape
+    path, remark = mosaic.path, plane.cards.remark
     found = own
     for kind, name in maps.items():
-        pixels, header = companion(stack, name, kind, shape, path, sky)
+        pixels, header = companion(plane, name, kind)
         _refuse_time(kind, header, name)
         found = Noise(kind, pixels)
     if found is not None:
@@ -138,17 +129,9 @@ def _doubt_exposure(
         )
 
 
-def own_map(
-    stack: contextlib.ExitStack,
-    hdus: fits.HDUList,
-    science: Any,
-    path: Path,
-    remark: Callable[[str], None],
-) -> Noise | None:
+def own_map(plane: Plane) -> Noise | None:
     """The noise map in an image's own file, if there is one."""
-    for hdu in planes_of(hdus):
-        if hdu is science or hdu.shape != science.shape or hdu.ver != science.ver:
-            continue
+    for hdu in plane.others:
         # What `CCDData` of astropy writes is named by a card.
         written = str(hdu.header.get("UTYPE", "")).lower()
         named = {"inverse": "weight", "variance": "variance"}
@@ -156,8 +139,10 @@ def own_map(
         for kind, names in _OWN_MAPS.items():
             if hdu.name in names:
                 kind = kind_by_card if hdu.name == "UNCERT" else kind
-                remark(f"{path}: noise from its extension {hdu.name}, taken as {kind}")
-                return Noise(kind, plane_of(stack, hdu, path))
+                plane.cards.remark(
+                    f"{plane.cards.path}: noise from its extension {hdu.name}, taken as {kind}"
+                )
+                return Noise(kind, plane.pixels_of(hdu))
     return None
 
 

@@ -12,12 +12,11 @@ from galadapt.core.interface import spelled
 from galadapt.core.log import log
 from galadapt.sky.bad_pixels import bad_pixels_of
 from galadapt.sky.calibration import native_scales, unit_of, wanted_scale, zero_point_of
-from galadapt.sky.fits_files import open_fits, plane_of, science_plane
-from galadapt.sky.headers import Cards, exposure_time
+from galadapt.sky.fits_files import open_plane
+from galadapt.sky.headers import exposure_time
 from galadapt.sky.mosaic import Mosaic
 from galadapt.sky.noise import noise_of, own_map
 from galadapt.sky.pixels import Noise
-from galadapt.sky.sky import celestial
 
 
 @contextlib.contextmanager
@@ -77,47 +76,33 @@ def open_mosaic(
     maps = {kind: Path(name) for kind, name in given.items() if name is not None}
     if len(maps) > 1:
         raise DataError(f"{path}: --{' and --'.join(maps)} are given; give one of them")
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "mosaic")
-        science = science_plane(hdus, path, hdu)
-        cards = Cards(hdus, science, path, remark)
-        sky = celestial(science.header, hdus, path, remark)
-        shape: tuple[int, int] = tuple(science.shape)
-        scales = native_scales(sky, shape, native_pixel_scale, path, remark)
-        spelling, factor = unit_of(cards, unit, path, remark, zero_point)
-        pixels = plane_of(stack, science, path)
+    with open_plane(path, "mosaic", hdu, remark) as plane:
+        cards = plane.cards
+        scales = native_scales(plane, native_pixel_scale)
+        spelling, factor = unit_of(cards, unit, zero_point)
         saturation = cards.number("SATURATE")
-        own = own_map(stack, hdus, science, path, remark) if not maps else None
+        own = own_map(plane) if not maps else None
         mosaic = Mosaic(
             path=path,
-            image=pixels,
+            image=plane.pixels,
             bad_pixels=bad_pixels_of(
-                stack,
-                hdus,
-                science,
-                pixels,
-                cards,
-                path,
-                sky,
-                remark,
+                plane,
                 mask=None if mask is None else Path(mask),
                 invert=invert_mask,
                 bits=bad_bits,
                 mapped=bool(maps) or own is not None,
             ),
-            celestial=sky,
+            celestial=plane.sky,
             native_scales=scales,
             pixel_scale=wanted_scale(scales, pixel_scale, path),
-            zero_point=zero_point_of(
-                cards, zero_point, spelling, factor != 1, scales, path, remark
-            ),
+            zero_point=zero_point_of(cards, zero_point, spelling, factor != 1, scales),
             unit=spelling,
             factor=factor,
             exposure_time=exposure_time(cards),
             saturation=saturation * factor if saturation and saturation > 0 else None,
             noise_gain=noise_gain,
         )
-        mosaic.noise = noise_of(stack, maps, own, mosaic, sky, remark, measured)
+        mosaic.noise = noise_of(plane, maps, own, mosaic, measured)
         yield mosaic
 
 

@@ -29,7 +29,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
-from galadapt.sky.headers import drop_unparsable
+from galadapt.sky.headers import PLACING, drop_unparsable
 
 #: Reference frames that catalogues do not resolve from ICRS, by names that astropy lacks.
 _LIKE_ICRS = {"ICRF", "ICRS", "GAIA", "HIPPARCOS", "HCRF"}
@@ -41,11 +41,6 @@ _CONVERGED = 0.1
 #: Scale and shear of the pixels may vary so much over an image, as a share, before a remark and
 #: before an error: a radius would be wrong by as much.
 _VARIATION_REMARK, _VARIATION_ERROR = 0.01, 0.03
-
-#: Cards that place pixels on the sky.
-_PLACING = re.compile(
-    r"^(CRPIX\d|CRVAL\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|LONPOLE|LATPOLE)$"
-)
 
 _DISTORTION = re.compile(r"^(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)$")
 
@@ -196,8 +191,8 @@ def _with_numbers(clean: fits.Header, header: fits.Header, path: Path) -> fits.H
     """
     if not str(clean.get("CTYPE1", "")).strip():
         return clean
-    broken = [name for name in header if name not in clean and _PLACING.match(name)]
-    for name in [name for name in clean if _PLACING.match(name)]:
+    broken = [name for name in header if name not in clean and PLACING.match(name)]
+    for name in [name for name in clean if PLACING.match(name)]:
         if isinstance(clean[name], str):
             try:
                 clean[name] = float(clean[name])
@@ -260,8 +255,8 @@ class PixelShape:
     variation: float  #: largest relative difference from `scales` over the image
 
 
-def pixel_shape(wcs: WCS, shape: tuple[int, int]) -> PixelShape | None:
-    """Measure the pixels of an image (ny, nx); None where none of it is on the sky.
+def pixel_shape(wcs: WCS, shape: tuple[int, int], path: Path) -> PixelShape:
+    """Measure the pixels of an image (ny, nx); a DataError where none of it is on the sky.
 
     Scales at the projection's reference point are those of the image only near it: in plate carree
     at declination 60 a pixel is half as wide.
@@ -282,7 +277,7 @@ def pixel_shape(wcs: WCS, shape: tuple[int, int]) -> PixelShape | None:
         cosine = (sides[0] * sides[1]).sum(axis=0) / lengths.prod(axis=0)
     known = np.isfinite(lengths).all(axis=0) & (lengths > 0).all(axis=0)
     if not known.any():
-        return None
+        raise DataError(f"{path}: by the WCS no pixel is on the sky; repair the header")
     scales = lengths[:, -1] if known[-1] else np.median(lengths[:, known], axis=1)
     scales_arcsec = np.degrees(scales) * 3600
     # Near the reference point the header's own numbers are exact, derivatives are not.
@@ -298,9 +293,7 @@ def pixel_shape(wcs: WCS, shape: tuple[int, int]) -> PixelShape | None:
 
 def mean_scale(wcs: WCS, shape: tuple[int, int], path: Path) -> float:
     """Side of a square as large as a pixel at the middle of an image [arcsec]."""
-    found = pixel_shape(wcs, shape)
-    if found is None:
-        raise DataError(f"{path}: by the WCS no pixel is on the sky; repair the header")
+    found = pixel_shape(wcs, shape, path)
     return float(np.sqrt(found.scales.prod() * np.sqrt(1 - found.shear**2)))
 
 
@@ -312,9 +305,7 @@ def local_scales(
     Raises:
         DataError: its pixels are sheared, or their size varies, by more than a few per cent.
     """
-    found = pixel_shape(wcs, shape)
-    if found is None:
-        raise DataError(f"{path}: by the WCS no pixel is on the sky; repair the header")
+    found = pixel_shape(wcs, shape, path)
     for value, what in (
         (found.shear, "the pixels are sheared by"),
         (found.variation, "the size of the pixels varies over the image by"),

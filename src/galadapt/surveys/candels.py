@@ -7,7 +7,6 @@ VizieR's form of the latter) cannot be a label gets a flag and a reason.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,9 @@ from galadapt.sky.archives import Archives, read_archives, unpack
 from galadapt.sky.calibration import SCALE_TOLERANCE, unit_kind
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS, read_galfit
 from galadapt.sky.downloads import fetch, link_or_copy
-from galadapt.sky.fits_files import open_fits, plane_of, science_plane
-from galadapt.sky.headers import drop_unparsable
+from galadapt.sky.fits_files import Plane, open_plane
 from galadapt.sky.pixels import Pixels
-from galadapt.sky.sky import Sky, celestial, without_stale_distortion
+from galadapt.sky.sky import Sky, without_stale_distortion
 from galadapt.surveys.field import FITTED, Field, image_stream
 
 #: Why an object is flagged and with which flag at least, the worst first. The flags of the
@@ -79,11 +77,8 @@ def make_candels(
     drz, wht = (
         _fetched(f"candels-{survey.field}-{kind}", archives, downloads) for kind in ("drz", "wht")
     )
-    with contextlib.ExitStack() as stack:
-        mosaic, weight = (
-            science_plane(open_fits(stack, path, "mosaic"), path, None) for path in (drz, wht)
-        )
-        sky = _check_mosaic(mosaic, weight, drz, wht, image)
+    with open_plane(drz, "mosaic") as mosaic, open_plane(wht, "mosaic") as weight:
+        sky = _check_mosaic(mosaic, weight, image)
         source = _catalog_source(survey, archives, downloads)
         table = read_galfit(source)
         box = _pixels(survey.region, mosaic.shape, sky, drz)
@@ -98,7 +93,7 @@ def make_candels(
             if survey.region is None:
                 link_or_copy(fetched, path, symbolic=True)
             else:
-                _cut(plane.header, plane_of(stack, plane, fetched), path, box)
+                _cut(plane.hdu.header, plane.pixels, path, box)
     about = f"CANDELS {survey.field}, F160W: objects of {source.name} on {drz.name}"
     truth = found[["id", "x", "y", "catalog_flag", "flag", "reason"]]
     field.write_tables(found, truth, about, provenance)
@@ -128,19 +123,19 @@ def _catalog_source(survey: CandelsSurvey, archives: Archives, downloads: Downlo
     return found[0]
 
 
-def _check_mosaic(mosaic: Any, weight: Any, drz: Path, wht: Path, image: Image) -> Sky:
+def _check_mosaic(mosaic: Plane, weight: Plane, image: Image) -> Sky:
     """Check both planes by their headers alone; return the mosaic's coordinates."""
+    drz, wht = mosaic.cards.path, weight.cards.path
     if mosaic.shape != weight.shape:
         (ny, nx), (rows, columns) = mosaic.shape, weight.shape
         raise DataError(
             f"{wht}: {columns} x {rows} px for a mosaic of {nx} x {ny} px ({drz}); fetch the "
             "weight map of the same mosaic"
         )
-    drop_unparsable(mosaic.header)
-    unit = str(mosaic.header.get("BUNIT", "")).strip()
+    unit = mosaic.cards.text("BUNIT")
     if unit_kind(unit) != "e-/s":
         raise DataError(f"{drz}: BUNIT is '{unit}', not ELECTRONS/S; fetch the drz mosaic again")
-    wcs = celestial(mosaic.header, None, drz)
+    wcs = mosaic.sky
     if wcs is None:
         raise DataError(f"{drz}: no celestial WCS in the header; fetch the drz mosaic again")
     scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from astropy.io import fits
 from scipy.ndimage import binary_closing
 
 from galadapt.core.errors import DataError
@@ -16,9 +15,9 @@ from galadapt.core.files import expand, require, write_csv
 from galadapt.core.log import log, progress
 from galadapt.core.packed import fits_files
 from galadapt.core.tables import check_names, read_user_table
-from galadapt.sky.fits_files import open_fits, plane_of, science_plane
+from galadapt.sky.fits_files import Plane, open_plane
 from galadapt.sky.headers import Cards
-from galadapt.sky.sky import celestial, local_scales
+from galadapt.sky.sky import local_scales
 from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.spool import Spool
 from galadapt.tasks.class_stamps import class_metadata, split_groups
@@ -148,14 +147,11 @@ def _read(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Read one image as a field (side, side) [counts/s], and its columns."""
     path, label = row["path"], _label(row)
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "image")
-        hdu = science_plane(hdus, path, files.hdu)
-        pixels = np.asarray(plane_of(stack, hdu, path)[:, :], float)
-        cards = Cards(hdus, hdu, path, log.info)
+    with open_plane(path, "image", files.hdu) as plane:
+        pixels, cards = np.asarray(plane.pixels[:, :], float), plane.cards
         _check_counts(pixels, cards.text("BUNIT"), path)
         exposure = _exposure(row, cards)
-        scale = _scale(hdu, hdus, files, path)
+        scale = _scale(plane, files, path)
         group = _text(row, "group") or cards.text("OBS_ID") or path.name.split(".")[0]
         counts = _onto_field(pixels, scale, side, pixel_scale, group)
         picture = (counts / exposure).astype(np.float32)
@@ -217,14 +213,14 @@ def _exposure(row: dict[str, Any], cards: Cards) -> float:
     return exposure
 
 
-def _scale(hdu: Any, hdus: fits.HDUList, files: FieldFiles, path: Path) -> float:
+def _scale(plane: Plane, files: FieldFiles, path: Path) -> float:
     """Pixel scale [arcsec/px]."""
-    scales, header = None, hdu.header
+    scales, header = None, plane.hdu.header
     if str(header.get("CTYPE1", "")).strip() in ("DETX", "X"):
         with contextlib.suppress(ValueError, TypeError):
             scales = np.abs([float(header["CDELT1"]), float(header["CDELT2"])]) * _EVENT_UNIT
-    elif (wcs := celestial(header, hdus, path)) is not None:
-        scales = local_scales(wcs, hdu.shape, path, log.info)
+    elif plane.sky is not None:
+        scales = local_scales(plane.sky, plane.shape, path, log.info)
     if scales is None:
         if files.native_pixel_scale is None:
             raise DataError(

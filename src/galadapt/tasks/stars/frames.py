@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from astropy.stats import SigmaClip, sigma_clipped_stats
 from photutils.background import Background2D, MedianBackground
 
 from galadapt.core.errors import DataError
-from galadapt.core.log import log
 from galadapt.core.tables import check_names, read_user_table
 from galadapt.sky.bad_pixels import bad_pixels_of
-from galadapt.sky.fits_files import open_fits, plane_of, science_plane
-from galadapt.sky.headers import Cards
-from galadapt.sky.sky import celestial, mean_scale
+from galadapt.sky.fits_files import open_plane
+from galadapt.sky.sky import mean_scale
 from galadapt.stamps.format import SPLITS
 from galadapt.tasks.stars.settings import STAR_CLASSES, FrameFiles, StarDetection
 
@@ -83,15 +80,11 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     Raises:
         DataError: unreadable, no 2-D image, nothing but NaN, an empty exposure, or no pixel scale.
     """
-    with contextlib.ExitStack() as stack:
-        hdus = open_fits(stack, path, "frame")
-        plane = science_plane(hdus, path, source.hdu)
-        cards = Cards(hdus, plane, path, log.info)
-        image = plane_of(stack, plane, path)
-        data = np.array(image[:, :], dtype=np.float32)
-        wcs = celestial(plane.header, hdus, path)
-        recognised = bad_pixels_of(stack, hdus, plane, image, cards, path, wcs, log.info)
-        no_data = recognised.find(image, np.s_[0 : data.shape[0], 0 : data.shape[1]])[1]
+    with open_plane(path, "frame", source.hdu) as plane:
+        data = np.array(plane.pixels[:, :], dtype=np.float32)
+        wcs = plane.sky
+        box = np.s_[0 : data.shape[0], 0 : data.shape[1]]
+        no_data = bad_pixels_of(plane).find(plane.pixels, box)[1]
     pixel_scale = source.pixel_scale if wcs is None else mean_scale(wcs, data.shape, path)
     if pixel_scale is None:
         raise DataError(f"{path}: the frame has no WCS; give pixel_scale [arcsec/px]")
@@ -103,7 +96,7 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     bad = ~np.isfinite(data)
     if bad.all():
         raise DataError(f"{path}: no pixel has a value (all are NaN); leave the frame out")
-    saturation = source.saturation or cards.number("SATURATE") or 0.0
+    saturation = source.saturation or plane.cards.number("SATURATE") or 0.0
     saturated = ~bad & (data >= (saturation if saturation > 0 else np.inf))
     digest = hashlib.sha256(data.tobytes()).hexdigest()
     # Clipped cores do not measure the sky, unless a frame has nothing else.
