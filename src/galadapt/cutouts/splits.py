@@ -81,8 +81,6 @@ def overlapping(
         for stamps that stay (N,).
     """
     yields = np.zeros(len(corner_x), int)
-    if len(corner_x) == 0:
-        return yields
     corners = np.stack([corner_x, corner_y], axis=1).astype(float)
     pairs = cKDTree(corners).query_pairs(size - 0.5, p=np.inf, output_type="ndarray")
     rank = np.array([_RANK[name] for name in split])

@@ -21,8 +21,8 @@ from galadapt.core.log import log
 
 Url = Annotated[str, Field(pattern=r"^(https?|file)://\S+$")]
 
-#: Endings of the archives that can be unpacked.
-_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+#: Ending of the archives that can be unpacked.
+_ENDING = re.compile(r"\.(zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 
 #: How many times its own size an archive may hold: more than images and tables ever need.
 _EXPANSION = 100
@@ -127,14 +127,14 @@ def record(path: str | Path, name: str, digest: str) -> None:
 
 def is_archive(path: str | Path) -> bool:
     """Tell by its name whether a file is a zip or tar archive."""
-    return Path(path).name.lower().endswith(_ENDINGS)
+    return _ENDING.search(Path(path).name) is not None
 
 
 def folder_of(archive: str | Path) -> Path:
     """Folder beside an archive to unpack it into: its name without the ending."""
     archive = Path(archive)
-    ending = max((e for e in _ENDINGS if archive.name.lower().endswith(e)), key=len, default="")
-    return archive.with_name(archive.name[: -len(ending)] if ending else f"{archive.name}.unpacked")
+    name = _ENDING.sub("", archive.name)
+    return archive.with_name(name if is_archive(archive) else f"{name}.unpacked")
 
 
 def unpack(archive: str | Path, folder: str | Path) -> Path:

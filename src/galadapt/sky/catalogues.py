@@ -22,7 +22,7 @@ from galadapt.core.log import log
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.tables import bare_name, in_unit, read_any_table
 from galadapt.sky import Mosaic
-from galadapt.sky.tables import given_unit, missing, numbers, sky_angles
+from galadapt.sky.tables import given_unit, numbers, sky_angles
 
 #: Flags of van der Wel et al. (2012), section 3.
 FLAG_GOOD, FLAG_SUSPICIOUS, FLAG_BAD, FLAG_NO_FIT = range(4)
@@ -366,17 +366,12 @@ def _identifiers(
         log.info(f"{path}: no column for id; objects are numbered from 1")
         return {"id": count}
     values = table[column]
+    texts = pd.Series(_names(values, path), name=column)
     if column in table.attrs["as_text"] or not pd.api.types.is_numeric_dtype(values):
-        texts = pd.Series(_names(values, path), name=column)
         # What is written as whole numbers without a type is meant as such.
         whole = any(texts.str.fullmatch(rf"(0|-?[1-9][0-9]{{0,17}}){end}").all() for end in _ENDS)
         typed = column not in table.attrs["as_text"]
         values = texts if typed or not whole else texts.str.split(".").str[0].astype(np.int64)
-    empty = missing(values) if values.dtype.kind in "fiu" else values.isna()
-    if empty.any():
-        raise DataError(
-            f"{path}: row {int(np.argmax(empty)) + 1} has no {column}; give every object its own"
-        )
     # Beyond this a float cannot represent every integer.
     if values.dtype.kind == "f" and (values == values.round()).all() and values.abs().max() < 2**53:
         values = values.astype(np.int64)

@@ -58,7 +58,7 @@ class Cards:
         """Name and value of the first of some cards that holds a finite number; "" and None."""
         for name in names:
             for value in self._values(name):
-                number = _number(value)
+                number = number_in(value)
                 if number is not None:
                     return name, number
                 if str(value).strip():
@@ -97,7 +97,7 @@ class _Broken(str):
     """A card's text that cannot be parsed."""
 
 
-def _number(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
     """Number in a card, also one in quotes; None when it is none."""
     if isinstance(value, bool | None | _Broken):
         return None

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy import units
 from astropy.coordinates import (
     FK5,
     ICRS,
@@ -19,7 +17,6 @@ from astropy.coordinates import (
     Galactic,
     SkyCoord,
     Supergalactic,
-    UnitSphericalRepresentation,
 )
 from astropy.io import fits
 from astropy.time import Time
@@ -29,7 +26,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 
 from galadapt.core.errors import DataError
 from galadapt.core.log import log
-from galadapt.sky.headers import PLACING, drop_unparsable
+from galadapt.sky.headers import PLACING, drop_unparsable, number_in
 
 #: Reference frames that catalogues do not resolve from ICRS, by names that astropy lacks.
 _LIKE_ICRS = {"ICRF", "ICRS", "GAIA", "HIPPARCOS", "HCRF"}
@@ -66,25 +63,20 @@ class Sky:
             there = SkyCoord(np.nan_to_num(lon), np.nan_to_num(lat), unit="deg", frame="icrs")
             there = there.transform_to(self._frame)
             lon, lat = there.spherical.lon.deg, there.spherical.lat.deg
-        world = (lon, lat) if self._longitude_first else (lat, lon)
+        world = np.stack([lon, lat] if self._longitude_first else [lat, lon])
         with warnings.catch_warnings(), np.errstate(invalid="ignore"):
             warnings.simplefilter("ignore")
             x, y = self.wcs.all_world2pix(*world, 0, quiet=True)
             known &= np.isfinite(x) & np.isfinite(y) & (np.abs(x) < 1e9) & (np.abs(y) < 1e9)
-            known &= self._converged(x, y, *world)
+            known &= self._converged(x, y, world)
         return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
-    def _converged(
-        self, x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray
-    ) -> np.ndarray:
+    def _converged(self, x: np.ndarray, y: np.ndarray, world: np.ndarray) -> np.ndarray:
         """Whether pixels lie where the coordinates were: distortions far off cannot be inverted."""
-        there = np.stack(self.wcs.all_pix2world(x, y, 0))
-        beside = np.stack(self.wcs.all_pix2world(x + 1, y + 1, 0))
-        latitude = self.wcs.wcs.lat
-        places = [_vector(*(k if latitude == 1 else k[::-1])) for k in (there, beside)]
-        wanted = _vector(*((first, second) if latitude == 1 else (second, first)))
-        off = np.linalg.norm(places[0] - wanted, axis=0)
-        pixel = np.linalg.norm(places[1] - places[0], axis=0)
+        there = _directions(self.wcs, self.wcs.all_pix2world(x, y, 0))
+        beside = _directions(self.wcs, self.wcs.all_pix2world(x + 1, y + 1, 0))
+        off = np.linalg.norm(there - _directions(self.wcs, world), axis=0)
+        pixel = np.linalg.norm(beside - there, axis=0)
         return np.asarray(off <= _CONVERGED * pixel + 1e-12)
 
     def pixel_to_world_values(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +84,7 @@ class Sky:
         world = self.wcs.all_pix2world(x, y, 0)
         lon, lat = world if self._longitude_first else world[::-1]
         if self._frame is not None:
-            here = UnitSphericalRepresentation(lon * units.deg, lat * units.deg)
-            here = SkyCoord(self._frame.realize_frame(here)).icrs
+            here = SkyCoord(lon, lat, unit="deg", frame=self._frame).icrs
             lon, lat = here.ra.deg, here.dec.deg
         return np.asarray(lon), np.asarray(lat)
 
@@ -193,13 +184,11 @@ def _with_numbers(clean: fits.Header, header: fits.Header, path: Path) -> fits.H
         return clean
     broken = [name for name in header if name not in clean and PLACING.match(name)]
     for name in [name for name in clean if PLACING.match(name)]:
-        if isinstance(clean[name], str):
-            try:
-                clean[name] = float(clean[name])
-            except ValueError:
-                broken.append(name)
-        if not isinstance(clean[name], str) and not np.isfinite(clean[name]):
+        number = number_in(clean[name])
+        if number is None:
             broken.append(name)
+        elif isinstance(clean[name], str):
+            clean[name] = number
     if broken:
         raise DataError(
             f"{path}: the card {broken[0]} is no number, so the place of its pixels on the sky is "
@@ -246,20 +235,18 @@ def _known_frame(header: fits.Header, path: Path, remark: Callable[[str], None])
     return header
 
 
-@dataclass(frozen=True)
-class PixelShape:
-    """Size and shape of an image's pixels on the sky, by local derivatives."""
-
-    scales: np.ndarray  #: in x and in y at the image's middle [arcsec/px]
-    shear: float  #: cosine of the angle between the axes, the worst over the image
-    variation: float  #: largest relative difference from `scales` over the image
-
-
-def pixel_shape(wcs: WCS, shape: tuple[int, int], path: Path) -> PixelShape:
-    """Measure the pixels of an image (ny, nx); a DataError where none of it is on the sky.
+def _pixel_shape(wcs: WCS, shape: tuple[int, int], path: Path) -> tuple[np.ndarray, float, float]:
+    """Measure the pixels of an image (ny, nx) by local derivatives.
 
     Scales at the projection's reference point are those of the image only near it: in plate carree
     at declination 60 a pixel is half as wide.
+
+    Returns:
+        Scales in x and in y at the middle [arcsec/px]; cosine of the angle between the axes, the
+        worst over the image; largest relative difference from the scales over the image.
+
+    Raises:
+        DataError: no pixel is on the sky.
     """
     ny, nx = shape
     x, y = (k.ravel() for k in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
@@ -268,11 +255,8 @@ def pixel_shape(wcs: WCS, shape: tuple[int, int], path: Path) -> PixelShape:
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore")
         for dx, dy in ((0.5, 0.0), (0.0, 0.5)):
-            ends = []
-            for sign in (-1, 1):
-                world = wcs.all_pix2world(x + sign * dx, y + sign * dy, 0)
-                ends.append(_vector(*(world if wcs.wcs.lng < wcs.wcs.lat else world[::-1])))
-            sides.append(ends[1] - ends[0])
+            low = _directions(wcs, wcs.all_pix2world(x - dx, y - dy, 0))
+            sides.append(_directions(wcs, wcs.all_pix2world(x + dx, y + dy, 0)) - low)
         lengths = np.stack([np.linalg.norm(side, axis=0) for side in sides])
         cosine = (sides[0] * sides[1]).sum(axis=0) / lengths.prod(axis=0)
     known = np.isfinite(lengths).all(axis=0) & (lengths > 0).all(axis=0)
@@ -284,17 +268,14 @@ def pixel_shape(wcs: WCS, shape: tuple[int, int], path: Path) -> PixelShape:
     projected = proj_plane_pixel_scales(wcs) * 3600
     if np.allclose(scales_arcsec, projected, rtol=1e-4, atol=0):
         scales_arcsec = projected
-    return PixelShape(
-        np.asarray(scales_arcsec),
-        float(np.abs(cosine[known]).max()),
-        float(np.abs(lengths[:, known] / scales[:, None] - 1).max()),
-    )
+    variation = np.abs(lengths[:, known] / scales[:, None] - 1).max()
+    return np.asarray(scales_arcsec), float(np.abs(cosine[known]).max()), float(variation)
 
 
 def mean_scale(wcs: WCS, shape: tuple[int, int], path: Path) -> float:
     """Side of a square as large as a pixel at the middle of an image [arcsec]."""
-    found = pixel_shape(wcs, shape, path)
-    return float(np.sqrt(found.scales.prod() * np.sqrt(1 - found.shear**2)))
+    scales, shear, _ = _pixel_shape(wcs, shape, path)
+    return float(np.sqrt(scales.prod() * np.sqrt(1 - shear**2)))
 
 
 def local_scales(
@@ -305,10 +286,10 @@ def local_scales(
     Raises:
         DataError: its pixels are sheared, or their size varies, by more than a few per cent.
     """
-    found = pixel_shape(wcs, shape, path)
+    scales, shear, variation = _pixel_shape(wcs, shape, path)
     for value, what in (
-        (found.shear, "the pixels are sheared by"),
-        (found.variation, "the size of the pixels varies over the image by"),
+        (shear, "the pixels are sheared by"),
+        (variation, "the size of the pixels varies over the image by"),
     ):
         if value > _VARIATION_ERROR:
             raise DataError(
@@ -317,12 +298,12 @@ def local_scales(
             )
         if value > _VARIATION_REMARK:
             remark(f"{path}: {what} {100 * value:.1f} %; radii are wrong by as much")
-    return found.scales
+    return scales
 
 
-def _vector(lon: Any, lat: Any) -> np.ndarray:
-    """Unit vectors (3, ...) of directions [deg]."""
-    lon, lat = np.radians(lon), np.radians(lat)
+def _directions(wcs: WCS, world: Any) -> np.ndarray:
+    """Unit vectors (3, ...) of coordinates [deg], in the order of the axes of a WCS."""
+    lon, lat = np.radians(world if wcs.wcs.lng < wcs.wcs.lat else world[::-1])
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
 
 
