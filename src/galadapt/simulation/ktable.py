@@ -235,13 +235,9 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, period: int, side: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> Grid:
-        """Compute the constants of a period for stamps of a side, with a PSF without wings.
+        """Compute the constants for a PSF without wings, from the fields of these names.
 
-        Args:
-            period: P [px].
-            side: Of the stamps from which copies are subtracted [px].
-            kx: Wave numbers 0..K [rad/px]; `ky` those from -K to K.
-            psf: The PSF's transform there (2 K + 1, K + 1).
+        The `side` is that of the stamps from which copies are subtracted [px].
         """
         last = len(kx) - 1
         near, far = _nodes(side, _NEAR), _nodes(side, _FAR)
@@ -250,9 +246,10 @@ class Grid(NamedTuple):
         power[:, 1:] *= 2
         along_y = power.sum(axis=1)
         along_y = along_y[last:] + np.append(0.0, along_y[:last][::-1])
+        # Sums from each element on; lists, because they are bisected.
+        tail_x, tail_y = (np.cumsum(k[::-1])[::-1].tolist() for k in (power.sum(axis=0), along_y))
         return cls(
-            *(period, last, kx, ky, psf),
-            *(_tail(power.sum(axis=0)), _tail(along_y)),
+            *(period, last, kx, ky, psf, tail_x, tail_y),
             *_points(period, near, far),
             _interpolation(near, np.arange(side)),
             _interpolation(far, near),
@@ -273,11 +270,6 @@ def _interpolation(nodes: np.ndarray, points: np.ndarray) -> np.ndarray:
     )
     # Multiples of 2^-40: no machine's last digit.
     return np.round(wanted @ np.linalg.inv(values) * 2.0**40) / 2.0**40
-
-
-def _tail(power: np.ndarray) -> list[float]:
-    """Sum from each element on; a list, because it is bisected."""
-    return list(map(float, np.cumsum(power[::-1])[::-1]))
 
 
 def _points(period: int, near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,12 +69,10 @@ class MosaicNoiseSource:
         found = {}
         for number, split in enumerate(SPLITS):
             # A patch belongs to a band if its first and its last pixel do.
-            first = np.flatnonzero(
-                (bands[: -side + 1] == bands[side - 1 :]) & (bands[: -side + 1] % 3 == number)
-            )
+            first, last = bands[: -side + 1], bands[side - 1 :]
             inside = np.zeros(free.shape[axis], bool)
-            inside[first] = True
-            positions = np.argwhere(free & (inside[:, None] if axis == 0 else inside[None, :]))
+            inside[: len(first)] = (first == last) & (first % 3 == number)
+            positions = np.argwhere(free & np.expand_dims(inside, 1 - axis))
             if len(positions) == 0:
                 raise DataError(
                     f"{expand(settings.directory) / settings.drz}: no patch of {side} px without "

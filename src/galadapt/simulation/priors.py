@@ -23,7 +23,11 @@ from galadapt.simulation.streams import stream
 #: Columns of a parameter table after `PARAMETERS`.
 GEOMETRY = ("position_angle", "x_offset", "y_offset")
 
-_DIGITS = 9  #: rounding to a step leaves 0.15000000000000002
+
+def to_step(value: float, step: float, low: float, high: float) -> float:
+    """The multiple of a step that is nearest to a value, inside limits."""
+    # Rounding to a step leaves 0.15000000000000002.
+    return min(max(round(round(value / step) * step, 9), low), high)
 
 
 def draw_parameters(simulation: Simulation, seed: int, start: int, stop: int) -> pd.DataFrame:
@@ -93,8 +97,7 @@ def _draw(
     step = simulation.sersic_index_step
     if step > 0:
         limits = priors.sersic_index
-        nearest = round(round(values["sersic_index"] / step) * step, _DIGITS)
-        values["sersic_index"] = min(max(nearest, limits.low), limits.high)
+        values["sersic_index"] = to_step(values["sersic_index"], step, limits.low, limits.high)
     angle, x_unit, y_unit = unit[len(PARAMETERS) :]
     offset = simulation.max_offset
     return [

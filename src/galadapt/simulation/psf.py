@@ -76,10 +76,7 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
 def summed(psf: galsim.GSObject, pixel_scale: float, factor: int) -> galsim.GSObject:
     """Effective PSF of an image of which factor x factor pixels are summed.
 
-    Args:
-        psf: Effective PSF of the image itself [arcsec].
-        pixel_scale: Of the image itself [arcsec/px].
-        factor: Pixels along the side of a sum.
+    Of the image itself are the effective PSF [arcsec] and the pixel scale [arcsec/px].
     """
     if factor == 1:
         return psf
@@ -314,12 +311,8 @@ def _matrix(header: fits.Header) -> tuple[np.ndarray | None, bool]:
     """Linear part of a WCS (2, 2), and whether it is CDELT alone; None without any."""
 
     def of(kind: str, diagonal: float) -> np.ndarray:
-        return np.array(
-            [
-                [float(header.get(f"{kind}{i}_{j}", diagonal if i == j else 0.0)) for j in (1, 2)]
-                for i in (1, 2)
-            ]
-        )
+        cards = [(f"{kind}{i}_{j}", diagonal if i == j else 0.0) for i in (1, 2) for j in (1, 2)]
+        return np.reshape([float(header.get(*card)) for card in cards], (2, 2))
 
     first = float(header.get("CDELT1", 1.0))
     steps = [first, float(header.get("CDELT2", abs(first)))]

@@ -21,6 +21,25 @@ _CHUNK_PIXELS = 2**24  #: pixels of the stamps a set of PSFs draws before it yie
 _TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
 
 
+def drawn(
+    profile: galsim.GSObject,
+    side: int,
+    pixel_scale: float,
+    offset: tuple[float, float],
+    dtype: type = np.float32,
+) -> np.ndarray:
+    """Draw a convolved profile, (side, side), `offset` (x, y) from the middle [px].
+
+    Raises:
+        galsim.GalSimFFTSizeWarning: it is too large for the memory, of which GalSim only warns.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
+        return profile.drawImage(
+            nx=side, ny=side, scale=pixel_scale, offset=offset, method="no_pixel", dtype=dtype
+        ).array
+
+
 class GalsimRenderer(Renderer):
     """A single Sersic profile drawn by GalSim at tight settings, one stamp at a time.
 
@@ -44,24 +63,14 @@ class GalsimRenderer(Renderer):
             convolved = galsim.Convolve(
                 profile, self._psf, gsparams=gsparams, propagate_gsparams=False
             )
-            with warnings.catch_warnings():
-                # GalSim only warns and takes the memory.
-                warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
-                drawn = convolved.drawImage(
-                    nx=self.side,
-                    ny=self.side,
-                    scale=self._scale,
-                    method="no_pixel",
-                    offset=(galaxy.x - centre, galaxy.y - centre),
-                    dtype=float,
-                )
+            offset = galaxy.x - centre, galaxy.y - centre
+            return drawn(convolved, self.side, self._scale, offset, float)
         except (galsim.GalSimFFTSizeError, galsim.GalSimFFTSizeWarning) as error:
             raise DataError(
                 f"a galaxy of radius {galaxy.radius:g} px and index {galaxy.index:g} needs an FFT "
                 f"of {error.size} px, more than {self._memory_limit:g} MiB; raise "
                 "simulation.memory_limit or use the renderer ktable"
             ) from None
-        return drawn.array
 
 
 class PsfSetRenderer(Renderer):

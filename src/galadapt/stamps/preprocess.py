@@ -90,14 +90,11 @@ class IntervalStep(ChainStep):
         import numpy as np
         from astropy.visualization import ManualInterval, MinMaxInterval, ZScaleInterval
 
-        limits: ManualInterval | MinMaxInterval | ZScaleInterval
-        if self.kind == "manual":
-            limits = ManualInterval(self.low, self.high)
-        else:
-            limits = MinMaxInterval() if self.kind == "minmax" else ZScaleInterval()
+        manual = ManualInterval(self.low, self.high)
+        limits = {"minmax": MinMaxInterval(), "zscale": ZScaleInterval(), "manual": manual}
         out = np.empty_like(images)
         for target, image in zip(out, images, strict=True):
-            low, high = limits.get_limits(image)
+            low, high = limits[self.kind].get_limits(image)
             # A flat stamp has no range: it becomes 0 everywhere, the foot of every stretch.
             span = high - low if high > low else np.inf
             target[:] = np.clip((image - low) / span, 0.0, 1.0)

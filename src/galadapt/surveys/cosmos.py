@@ -7,7 +7,6 @@ single Sersic fits that come with the catalogue (Mandelbaum et al. 2012; Lackner
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from galadapt.simulation import profiles
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
+from galadapt.simulation.renderers import drawn
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS
 from galadapt.surveys.field import Band, Field
 from galadapt.surveys.fit_errors import signal_to_noise
@@ -188,11 +188,11 @@ class _Camera:
         try:
             galaxy = galsim.RealGalaxy(self._source, index=index)
             seen = galsim.Convolve(galaxy, self._psf).withScaledFlux(self._brightening)
-            light = _drawn(seen, cell, self._image.pixel_scale, offset).array.astype(np.float64)
+            light = drawn(seen, cell, self._image.pixel_scale, tuple(offset)).astype(np.float64)
             if not np.isfinite(light).all():
                 raise ValueError("the image or its PSF holds NaN")
             noise = self._noise_variance(index)
-        except (galsim.GalSimError, OSError, ValueError, LookupError):
+        except (galsim.GalSimError, galsim.GalSimWarning, OSError, ValueError, LookupError):
             return np.zeros((cell, cell)), variance, np.nan, "unreadable"
         ny, nx = galaxy.gal_image.array.shape
         half_box = np.array([nx, ny]) * galaxy.gal_image.scale / self._image.pixel_scale / 2
@@ -246,20 +246,6 @@ def _distance(side: int, offset: np.ndarray, half_box: np.ndarray) -> np.ndarray
     """How far each pixel of a square lies beyond a box around its centre plus offset [px]."""
     away = np.abs(np.indices((side, side))[::-1] - ((side - 1) / 2 + offset)[:, None, None])
     return (away - half_box[:, None, None]).max(axis=0)
-
-
-def _drawn(
-    profile: galsim.GSObject, side: int, pixel_scale: float, offset: np.ndarray
-) -> galsim.Image:
-    """Draw a profile; one too large for memory is an error, of which GalSim only warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
-        try:
-            return profile.drawImage(
-                nx=side, ny=side, scale=pixel_scale, offset=tuple(offset), method="no_pixel"
-            )
-        except galsim.GalSimFFTSizeWarning as warning:
-            raise galsim.GalSimError(str(warning)) from None
 
 
 def _reason(row: pd.Series, cut: float, limits: list[float]) -> str:

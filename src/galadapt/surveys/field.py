@@ -178,8 +178,6 @@ def wcs_header(wcs: WCS) -> fits.Header:
     header = wcs.to_header(relax=True)
     for key in ("CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"):
         header.remove(key, ignore_missing=True)
-    matrix = wcs.pixel_scale_matrix
-    for row in range(2):
-        for column in range(2):
-            header[f"CD{row + 1}_{column + 1}"] = float(matrix[row, column])
+    for (row, column), value in np.ndenumerate(wcs.pixel_scale_matrix):
+        header[f"CD{row + 1}_{column + 1}"] = float(value)
     return header

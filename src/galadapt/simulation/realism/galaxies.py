@@ -18,6 +18,7 @@ from galadapt.config.image import Image
 from galadapt.config.realism import BulgeDisc, Clumps, Neighbours, Spiral
 from galadapt.core.photometry import draw_magnitude, fainter, flux_of, magnitude_of
 from galadapt.simulation.noise import NoiseLevels
+from galadapt.simulation.priors import to_step
 from galadapt.simulation.profiles import fit_single_sersic, half_light_radius
 from galadapt.simulation.streams import stream
 
@@ -43,11 +44,6 @@ _RATIO, _RATIO_SCATTER = 0.53, 0.20
 _SIZE_LIMITS = (0.05, 1.5)
 
 Row = Mapping[str, Any]
-
-
-def _round_index(index: float) -> float:
-    low, high = SERSIC_INDEX_LIMITS
-    return min(max(round(round(index / _INDEX_STEP) * _INDEX_STEP, 9), low), high)
 
 
 def compose(
@@ -104,7 +100,7 @@ def _draw_bulge(settings: BulgeDisc, seed: int, index: int) -> tuple[bool, float
     return (
         bool(rng.random() < settings.probability),
         settings.bulge_fraction.at(rng.random()),
-        _round_index(settings.bulge_index.at(rng.random())),
+        to_step(settings.bulge_index.at(rng.random()), _INDEX_STEP, *SERSIC_INDEX_LIMITS),
         settings.bulge_radius.at(rng.random()),
     )
 
@@ -216,7 +212,7 @@ def neighbours(
             {
                 "magnitude": magnitude,
                 "effective_radius": float(np.clip(size, *_SIZE_LIMITS)) / image.pixel_scale,
-                "sersic_index": _round_index(index),
+                "sersic_index": to_step(index, _INDEX_STEP, *SERSIC_INDEX_LIMITS),
                 "ellipticity": 1 - float(np.clip(ratio, 0.15, 1.0)),
                 "position_angle": angle,
                 "x_offset": float(x),
