@@ -152,12 +152,9 @@ def _spline(count: int, box: int) -> np.ndarray:
 
 def _segments(above: np.ndarray, bad: np.ndarray, extraction: Extraction) -> np.ndarray:
     """Connected pixels (8 neighbours), labelled, without groups below the detection area."""
-    above &= ~bad
-    labels, count = label(above, np.ones((3, 3), bool), output=np.int32)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    large = areas >= extraction.detection_area
-    large[0] = False
-    return np.where(large, np.arange(count + 1, dtype=np.int32), 0).astype(np.int32)[labels]
+    labels, _ = label(above & ~bad, np.ones((3, 3), bool), output=np.int32)
+    labels[np.bincount(labels.ravel())[labels] < extraction.detection_area] = 0
+    return labels
 
 
 def tiles_of(
