@@ -130,7 +130,7 @@ def measure(image: Path, catalogue: Path, columns=None, units=None, **options: A
     objects = read_objects(catalogue, columns or {}, units=units or {})
     with open_mosaic(image, pixel_scale=SCALE, remark=remarks.append, **options) as mosaic:
         assert mosaic.zero_point is not None
-        data, weight = mosaic.read()
+        data, weight = (plane.astype(float) for plane in mosaic.read())
         x, y = locate(objects, mosaic)
         rows = []
         radii = np.arange(1, _APERTURE + 1) * SCALE / mosaic.pixel_scale
@@ -138,10 +138,7 @@ def measure(image: Path, catalogue: Path, columns=None, units=None, **options: A
             if not np.isfinite(place).all():
                 rows.append((np.nan, np.nan, np.nan))
                 continue
-            light = [
-                CircularAperture(place, radius).do_photometry(np.asarray(data, float))[0][0]
-                for radius in radii
-            ]
+            light = [CircularAperture(place, radius).do_photometry(data)[0][0] for radius in radii]
             lost = CircularAperture(place, radii[-1]).do_photometry((weight == 0).astype(float))
             half = np.interp(light[-1] / 2, light, radii) * mosaic.pixel_scale
             magnitude = mosaic.zero_point - 2.5 * np.log10(light[-1])

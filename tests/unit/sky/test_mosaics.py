@@ -191,7 +191,7 @@ def many(tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("number", "kind"), enumerate(MAPS, start=3))
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(MAPS, start=3)))
 def test_any_extension_of_any_file_can_be_named(many, number, kind):
     for image, seed in (("[PIC]", 1), ("[1]", 1), ("[2]", 2), ("[pic,2]", 2)):
         for name in (f"[PLANE_{kind}]", f"[{number}]"):
