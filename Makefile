@@ -65,7 +65,7 @@ $(OTHERS): ## another task's experiment; PRESET= gives one of its presets
 
 test: env ## the whole test suite in two processes: modules, then the workflow
 	pytest -n 2 --dist loadscope tests/unit
-	pytest -n 2 --dist loadgroup tests/workflow
+	pytest -n 2 --dist loadscope tests/workflow
 
 bench-simulation: env ## stamps per second of every renderer, and an independent fit of their stamps
 	python benchmarks/simulation/bench.py --output results/benchmarks/simulation.csv

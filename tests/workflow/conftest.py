@@ -10,14 +10,6 @@ import pytest
 from dag import Project, new_project
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each module together in one process."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose whole DAG has run with two cores. Tests must not change it: copy it.

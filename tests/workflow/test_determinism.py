@@ -31,21 +31,54 @@ def numbers(project: Project) -> dict[str, object]:
     return found
 
 
+def kill_when_exists(project: Project, pattern: str) -> None:
+    """Start the DAG and SIGKILL snakemake and its jobs as soon as a file matches `pattern`."""
+    printed = project.folder.parent / "printed.txt"
+    with printed.open("w") as file:
+        process = subprocess.Popen(
+            ["snakemake", "--cores", "1", "all"],
+            cwd=project.folder,
+            env=ENVIRONMENT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while not any(project.folder.glob(pattern)):
+        assert process.poll() is None, f"no file matched {pattern}:\n{printed.read_text()}"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    project.run("snakemake", "--unlock")
+
+
 @pytest.fixture(scope="module")
-def one_core(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def killed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project run on one core, killed while it simulates, trains and writes to MLflow."""
     project = new_project(repository, tmp_path_factory.mktemp("one") / "project", **SMALL)
+    kill_when_exists(project, "results/logs/simulate/*")
+    assert not list(project.folder.glob("results/data/variants/**/*.h5"))
+    kill_when_exists(project, "results/checkpoints/**/state.npz")
+    assert not list(project.folder.glob("results/runs/**/metrics.json"))
+    kill_when_exists(project, "mlflow.db")
+    assert not (project.folder / "results/tracking/manifest.csv").exists()
     project.snakemake("all", cores=1)
     return project
 
 
-def test_cores_change_no_byte_of_data_and_no_metric(finished, one_core):
+def test_cores_and_kills_change_no_byte_of_data_and_no_metric(finished, killed):
     two = finished.bytes_of(STAMPS)
-    one = one_core.bytes_of(STAMPS)
+    one = killed.bytes_of(STAMPS)
     assert len(one) >= 5
     assert {name: two[name] == one[name] for name in one} == dict.fromkeys(one, True)
     all_runs = numbers(finished)
     # Training is single-threaded and deterministic: on one machine the tolerance is zero.
-    assert numbers(one_core) == {name: all_runs[name] for name in numbers(one_core)}
+    assert numbers(killed) == {name: all_runs[name] for name in numbers(killed)}
+
+
+def test_after_kills_nothing_is_left_to_do_and_no_half_written_file(killed):
+    assert killed.planned() == {}
+    leftovers = [path.name for path in (killed.folder / "results").rglob(".*-*")]
+    assert [name for name in leftovers if name.endswith((".h5", ".keras", ".csv", ".npz"))] == []
 
 
 def test_sharding_changes_no_stamp(finished, repository, tmp_path):
@@ -58,49 +91,3 @@ def test_sharding_changes_no_stamp(finished, repository, tmp_path):
     with StampSet(paths) as two, StampSet([other.folder / name for name in shards]) as three:
         assert two.table.equals(three.table)
         assert (two.images() == three.images()).all()
-
-
-def kill_when(project: Project, line: str) -> None:
-    """Start the DAG and SIGKILL snakemake and its jobs as soon as it prints `line`."""
-    process = subprocess.Popen(
-        ["snakemake", "--cores", "2", "all"],
-        cwd=project.folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    seen = []
-    for text in process.stdout:
-        seen.append(text)
-        if line in text:
-            break
-    else:
-        raise AssertionError(f"'{line}' was never printed:\n{''.join(seen)}")
-    time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@pytest.mark.parametrize("stage", ["simulate", "train", "track"])
-def test_sigkill_then_rerun_gives_the_same_results(one_core, tmp_path, stage):
-    project = one_core.copy(tmp_path / "project")
-    before, bytes_before = numbers(project), project.bytes_of(STAMPS)
-    # What the stage and all after it made is taken away, as in a first run that got this far.
-    patterns = {"simulate": "data/simulated/shard-*", "train": "runs/**/*.*", "track": "tracking/*"}
-    for path in (project.folder / "results").glob(patterns[stage]):
-        if path.is_file():
-            path.unlink()
-    if stage == "track":
-        for path in project.folder.glob("mlflow.db*"):
-            path.unlink()
-    kill_when(project, {"simulate": "simulate", "train": "epoch 1/", "track": "track"}[stage])
-    project.run("snakemake", "--unlock")
-    project.snakemake("all")
-    assert numbers(project) == before
-    assert project.bytes_of(STAMPS) == bytes_before
-    assert project.planned() == {}
-    leftovers = [path.name for path in (project.folder / "results").rglob(".*-*")]
-    assert [name for name in leftovers if name.endswith((".h5", ".keras", ".csv"))] == []
