@@ -56,7 +56,7 @@ def killed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
     """A project run on one core, killed while it simulates, trains and writes to MLflow."""
     project = new_project(repository, tmp_path_factory.mktemp("one") / "project", **SMALL)
     kill_when_exists(project, "results/logs/simulate/*")
-    assert not list(project.folder.glob("results/data/variants/**/*.h5"))
+    assert not list(project.folder.glob("results/data/variants/asinh/simulated*"))
     kill_when_exists(project, "results/checkpoints/**/state.npz")
     assert not list(project.folder.glob("results/runs/**/metrics.json"))
     kill_when_exists(project, "mlflow.db")
