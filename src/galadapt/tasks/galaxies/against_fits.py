@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.best import Cell, best, number
-from galadapt.answers.numbers.metrics import nmad, r2, r2_interval
+from galadapt.answers.numbers.metrics import error_metrics, r2, r2_interval
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table, write_csv, write_text
 from galadapt.core.quantity import PARAMETERS, QUANTITIES, label_of
@@ -121,8 +121,8 @@ def _metrics(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[tuple[str, 
         if form in PARAMETERS:
             finite = np.isfinite(predicted)
             error = QUANTITIES[form].errors(true[finite], predicted[finite])
-            found[form, "bias"] = float(np.median(error)) if len(error) else math.nan
-            found[form, "scatter"] = nmad(error)
+            metrics = error_metrics(error, QUANTITIES[form].outlier)
+            found |= {(form, name): metrics[name] for name in ("bias", "scatter")}
     return found
 
 
@@ -159,7 +159,7 @@ def failures_of(fitted: pd.DataFrame) -> list[str]:
     return found
 
 
-def _html(tidy: pd.DataFrame, galaxies: int, fitted: int, failures: Sequence[str] = ()) -> str:
+def _html(tidy: pd.DataFrame, galaxies: int, fitted: int, failures: Sequence[str]) -> str:
     scores = tidy[tidy["metric"] == "r2"]
     lines = []
     for (variant, method), rows in scores.groupby(["variant", "method"], sort=False):

@@ -67,7 +67,7 @@ class Found:
     objects: int  #: measured for these ranges
 
 
-def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
+def configure(inputs: Inputs, output: Path) -> Found:
     """Measure an image and write the experiment that trains networks for it.
 
     Args:
@@ -75,7 +75,6 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
             sources are detected.
         output: YAML of what differs from config/config.yaml. Without a catalogue, the detected
             objects are written beside it as ``<name>_objects.csv``.
-        name: Of the experiment; None: the output's.
 
     Raises:
         ConfigError: contradicting arguments.
@@ -101,14 +100,25 @@ def configure(inputs: Inputs, output: Path, name: str | None = None) -> Found:
         objects, catalogue = _objects(inputs, mosaic, output)
         found = _measured(mosaic, facts, psf, *locate(objects, mosaic))
         doubts = _doubts(mosaic, psf)
-    stem = name or output.stem
-    experiment = _experiment(found, inputs, psf, catalogue, stem, maps)
+    experiment = _experiment(found, inputs, psf, catalogue, output.stem, maps)
+    cost = _cost(found, experiment)
     text = yaml.safe_dump(experiment, sort_keys=False, default_flow_style=None, width=96)
     sentences = [*_sentences(found), *doubts]
-    write_text(output, _header(found, sentences, experiment, path, output) + text)
+    header = [
+        f"Experiment for images like {path.name}, by `galadapt configure`. What differs from",
+        "config/config.yaml; look at the ranges before the training.",
+        "",
+        *sentences,
+        f"Cost: {cost}.",
+        "",
+        f"  galadapt check config/config.yaml {output}",
+        f"  snakemake --cores 2 all --configfile {output}",
+        f"  galadapt predict --models {experiment['results']}/models --images ... -o out.fits",
+    ]
+    write_text(output, "".join(f"# {line}".rstrip() + "\n" for line in header) + text)
     for line in sentences:
         log.info(f"{path}: {line}")
-    log.info(f"{output}: written; {_cost(found, experiment)}")
+    log.info(f"{output}: written; {cost}")
     return found
 
 
@@ -249,20 +259,21 @@ def _experiment(
         noise["exposure_time"] = float(f"{found.exposure_time:.6g}")
     else:
         noise["source_poisson"] = False
+    files = {"image": inputs.images[0], "catalog": catalogue, **maps}
     survey: dict[str, Any] = {
         "kind": "images",
-        "image": {"path": str(inputs.images[0].resolve())},
-        "catalog": {"path": str(catalogue.resolve())},
-        **{kind: {"path": str(path.resolve())} for kind, path in maps.items()},
+        **{kind: {"path": str(path.resolve())} for kind, path in files.items()},
+        **inputs.options,
     }
-    if inputs.catalog is not None and inputs.columns:
-        survey["catalog"]["columns"] = dict(inputs.columns)
-    if inputs.catalog is not None and inputs.units:
-        survey["catalog"]["units"] = dict(inputs.units)
-    if inputs.catalog is not None and inputs.one_based:
-        survey["catalog"]["one_based"] = True
-    survey |= dict(inputs.options)
+    if inputs.catalog is not None:
+        reading = {
+            "columns": dict(inputs.columns),
+            "units": dict(inputs.units),
+            "one_based": inputs.one_based,
+        }
+        survey["catalog"] |= {key: value for key, value in reading.items() if value}
     bins = np.round(np.linspace(bright, claimed + FAINT_MARGIN, 6), 1).tolist()
+    faintest = round(claimed + FAINT_MARGIN, 1)
     ranges = {
         "magnitude": [bright, claimed],
         "effective_radius": [low, high],
@@ -285,10 +296,12 @@ def _experiment(
         "simulation": {
             "n_train": _STAMPS,
             "priors": {
-                "magnitude": _uniform(bright, round(claimed + FAINT_MARGIN, 1)),
-                "effective_radius": {"distribution": "loguniform", "low": low, "high": high},
-                "sersic_index": _uniform(0.3, 6.2),
-                "ellipticity": _uniform(0.0, 0.9),
+                key: {
+                    "distribution": "loguniform" if key == "effective_radius" else "uniform",
+                    "low": begin,
+                    "high": faintest if key == "magnitude" else end,
+                }
+                for key, (begin, end) in ranges.items()
             },
             "noise": noise,
         },
@@ -298,7 +311,7 @@ def _experiment(
                     "neighbours": {
                         "density": [round(0.5 * found.density, 1), round(1.5 * found.density, 1)],
                         "bright_limit": bright,
-                        "faint_limit": round(claimed + FAINT_MARGIN, 1),
+                        "faint_limit": faintest,
                     }
                 }
             }
@@ -309,10 +322,6 @@ def _experiment(
         "profile_fit": {"galaxies": 0},
         "predictor": {"variant": "asinh", "method": "baseline_realistic"},
     }
-
-
-def _uniform(low: float, high: float) -> dict[str, Any]:
-    return {"distribution": "uniform", "low": low, "high": high}
 
 
 def _sentences(found: Found) -> list[str]:
@@ -355,24 +364,3 @@ def _cost(found: Found, experiment: Mapping[str, Any]) -> str:
         f"about {drawing + training:.0f} core-minutes ({drawing:.0f} for {2 * _STAMPS} stamps, "
         f"{training:.0f} for {_SEEDS} networks of {_EPOCHS} epochs), an estimate"
     )
-
-
-def _header(
-    found: Found,
-    sentences: list[str],
-    experiment: Mapping[str, Any],
-    path: Path,
-    output: Path,
-) -> str:
-    lines = [
-        f"Experiment for images like {path.name}, by `galadapt configure`. What differs from",
-        "config/config.yaml; look at the ranges before the training.",
-        "",
-        *sentences,
-        f"Cost: {_cost(found, experiment)}.",
-        "",
-        f"  galadapt check config/config.yaml {output}",
-        f"  snakemake --cores 2 all --configfile {output}",
-        f"  galadapt predict --models {experiment['results']}/models --images ... -o out.fits",
-    ]
-    return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"

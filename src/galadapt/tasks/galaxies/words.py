@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from galadapt.core.quantity import SERSIC
 from galadapt.report.words import Configuration, Facts, Words
 
 
@@ -30,17 +31,15 @@ def _ranges(configuration: Configuration) -> Facts:
     selection = configuration.get("selection") or {}
     scale = (configuration.get("image") or {}).get("pixel_scale")
     parts = []
-    if "magnitude" in selection:
-        low, high = selection["magnitude"]
-        parts.append(f"magnitude {low:g} to {high:g}")
-    if "effective_radius" in selection:
-        low, high = selection["effective_radius"]
-        sky = f" ({low * scale:.2f} to {high * scale:.2f} arcsec)" if scale else ""
-        parts.append(f"effective radius {low:g} to {high:g} px{sky}")
-    for name, words in (("sersic_index", "Sérsic index"), ("ellipticity", "ellipticity")):
-        if name in selection:
-            low, high = selection[name]
-            parts.append(f"{words} {low:g} to {high:g}")
+    for quantity in SERSIC:
+        if quantity.name not in selection:
+            continue
+        low, high = selection[quantity.name]
+        text = f"{quantity.label} {low:g} to {high:g}"
+        if quantity.unit == "pix":
+            text += " px"
+            text += f" ({low * scale:.2f} to {high * scale:.2f} arcsec)" if scale else ""
+        parts.append(text)
     return [("Survey galaxies", ", ".join(parts))] if parts else []
 
 

@@ -51,11 +51,8 @@ def fit_galaxies(
         if "variant_steps" in metadata:
             raise DataError(f"{stamps}: a variant's stamps; give those before the variant to fit")
         table = source.table
-        missing = [name for name in PARAMETERS if name not in table]
-        known = table["split"] == "test"
-        if not missing:
-            known &= table[list(PARAMETERS)].notna().all(axis=1)
-        rows = np.flatnonzero(known) if not missing else np.array([], int)
+        labels = table.reindex(columns=PARAMETERS)
+        rows = np.flatnonzero((table["split"] == "test") & labels.notna().all(axis=1))
         chosen = np.sort(generator(seed, _SAMPLE).permutation(rows)[:galaxies])
         about = table.iloc[chosen].reset_index(drop=True)
         images = source.images(chosen).astype(np.float64)

@@ -28,6 +28,9 @@ from galadapt.tasks.galaxies.fitting.sersic import fit_stamps
 #: Purpose of the random numbers that choose the sample.
 _SAMPLE = 0x0F17
 
+#: Coverage of the networks' errors that fits are compared with.
+_LEVEL = 0.68
+
 #: Magnitude bins of the report, each with as many objects.
 _BINS = 4
 
@@ -44,7 +47,6 @@ def fit_check(
     output: Path,
     sample: int = 100,
     seed: int = 0,
-    level: float = 0.68,
     plot: Path | None = None,
     recalibrate: Path | None = None,
 ) -> pd.DataFrame:
@@ -63,7 +65,6 @@ def fit_check(
             within_error (share) and its binomial uncertainty within_error_err. Beside it
             ``<name>_objects.csv``, one row per object.
         sample: Objects to compare.
-        level: Coverage of the network's errors.
         plot: PNG of predicted against fitted values.
         recalibrate: JSON to write: factors by which `galadapt predict --recalibration` enlarges
             the errors (`galadapt.prediction.recalibration`).
@@ -101,7 +102,7 @@ def fit_check(
         )
     kept = sorted(stamps)
     result = runner_of(package).measure([stamps[row] for row in kept])
-    widths = package.intervals.errors(result.predicted, result.spread, level)
+    widths = package.intervals.errors(result.predicted, result.spread, _LEVEL)
     table = pd.DataFrame({"id": prepared.objects["id"].iloc[kept].to_numpy()})
     for column, name in enumerate(record.parameters):
         table[name] = result.predicted[:, column]
@@ -130,10 +131,9 @@ def fit_check(
     if plot is not None:
         _draw(table, record.parameters, plot)
     if recalibrate is not None:
-        found_factors = measured(table, record, level)
-        write_recalibration(recalibrate, found_factors)
+        write_recalibration(recalibrate, measured(table, record, _LEVEL))
         log.info(f"{recalibrate}: give it to `galadapt predict` as --recalibration")
-    report.attrs["verdict"] = verdict(report, record.parameters, level)
+    report.attrs["verdict"] = verdict(report, record.parameters)
     if doubts:
         # Networks and fits share the PSF: with a wrong one they may agree, and both are wrong.
         report.attrs["verdict"] = f"Verdict: none with this PSF. {doubts[0]}."
@@ -141,81 +141,70 @@ def fit_check(
     return report
 
 
-def verdict(report: pd.DataFrame, parameters: Sequence[str], level: float = 0.68) -> str:
+def verdict(report: pd.DataFrame, parameters: Sequence[str]) -> str:
     """What a comparison means, in words: which parameter not to use below which magnitude.
 
-    A parameter is in doubt in a bin of magnitude if fewer fits lie within its errors than `level`
+    A parameter is in doubt in a bin of magnitude if fewer fits lie within its errors than `_LEVEL`
     by three times what chance allows, or if its median differs by more than 1.5 expected errors
     and three times what chance allows. Below `_FIRM` fits the verdict is called tentative. How many
     fits lie within the errors follows, with the binomial uncertainty.
     """
-    doubts: list[str] = []
     fitted = int(report["fitted"].iloc[0])
     if fitted < _ENOUGH:
         return (
             f"Verdict: {fitted} fits are too few to decide whether the networks can be used here; "
             "raise --sample."
         )
+    whole = report["magnitude_low"].isna()
+    doubts = []
     for name in parameters:
-        rows = report[report["parameter"] == name]
-        binned = rows[rows["magnitude_low"].notna()]
-        rows = binned if len(binned) else rows
-        bad = np.array([_in_doubt(row, level) for row in rows.to_dict("records")])
-        if not bad.any():
-            continue
-        words = QUANTITIES[name].label
-        if bad.all() or not len(binned):
-            doubts.append(f"{words} at any magnitude")
-            continue
-        first = int(np.flatnonzero(bad)[0])
-        if bad[first:].all():
-            doubts.append(f"{words} below {rows['magnitude_low'].iloc[first]:.1f} mag")
-        elif bad[: np.flatnonzero(bad)[-1] + 1].all():
-            last = int(np.flatnonzero(bad)[-1])
-            doubts.append(f"{words} above {rows['magnitude_high'].iloc[last]:.1f} mag")
-        else:
-            spans = ", ".join(
-                f"{row['magnitude_low']:.1f} to {row['magnitude_high']:.1f}"
-                for row in rows[bad].to_dict("records")
-            )
-            doubts.append(f"{words} at {spans} mag")
-    firm = fitted >= _FIRM
-    whole = report[report["magnitude_low"].isna()]
+        rows = report[(report["parameter"] == name) & ~whole]
+        bad = np.array([_in_doubt(row) for row in rows.to_dict("records")])
+        if bad.any():
+            doubts.append(f"{QUANTITIES[name].label} {_where(rows, bad)}")
     shares = ", ".join(
         f"{QUANTITIES[str(row['parameter'])].label} {100 * row['within_error']:.0f} "
         f"± {100 * row['within_error_err']:.0f} %"
-        for row in whole.to_dict("records")
+        for row in report[whole].to_dict("records")
     )
-    counted = f"Within the errors lie, of {100 * level:.0f} % expected: {shares} (± binomial)."
-    if not firm:
-        start = f"Tentative verdict from {fitted} fits (a firm one needs {_FIRM}; raise --sample):"
-        said = (
-            f"perhaps {'; '.join(doubts)} cannot be used here, unless the errors are enlarged "
-            "(--recalibrate)."
-            if doubts
-            else "no disagreement of networks and fits was found, but a small one would not be "
-            "seen."
+    if fitted < _FIRM:
+        start = f"Tentative verdict from {fitted} fits (a firm one needs {_FIRM}; raise --sample)"
+        agree = "no disagreement of networks and fits was found, but a small one would not be seen."
+        differ = "perhaps {} cannot be used here"
+    else:
+        start = f"Verdict from {fitted} fits"
+        agree = (
+            "networks and fits agree within the errors, in every parameter and at every magnitude "
+            "that was compared."
         )
-        return f"{start} {said} {counted}"
-    if not doubts:
-        return (
-            f"Verdict from {fitted} fits: networks and fits agree within the errors, in every "
-            f"parameter and at every magnitude that was compared. {counted}"
-        )
-    return (
-        f"Verdict from {fitted} fits: do not use {'; '.join(doubts)} here, unless the errors are "
-        f"enlarged (--recalibrate). {counted}"
-    )
+        differ = "do not use {} here"
+    differ += ", unless the errors are enlarged (--recalibrate)."
+    found = differ.format("; ".join(doubts)) if doubts else agree
+    counted = f"Within the errors lie, of {100 * _LEVEL:.0f} % expected: {shares} (± binomial)."
+    return f"{start}: {found} {counted}"
 
 
-def _in_doubt(row: Mapping[Any, Any], level: float) -> bool:
+def _where(rows: pd.DataFrame, bad: np.ndarray) -> str:
+    """At which magnitudes the bins of one parameter are in doubt, in words."""
+    low, high = (rows.loc[bad, f"magnitude_{end}"] for end in ("low", "high"))
+    if bad.all():
+        return "at any magnitude"
+    if (np.diff(bad.astype(int)) >= 0).all():
+        return f"below {low.iloc[0]:.1f} mag"
+    if (np.diff(bad.astype(int)) <= 0).all():
+        return f"above {high.iloc[-1]:.1f} mag"
+    spans = ", ".join(f"{begin:.1f} to {end:.1f}" for begin, end in zip(low, high, strict=True))
+    return f"at {spans} mag"
+
+
+def _in_doubt(row: Mapping[Any, Any]) -> bool:
     count = max(int(row["fitted"]), 1)
-    chance = np.sqrt(level * (1 - level) / count)
+    chance = np.sqrt(_LEVEL * (1 - _LEVEL) / count)
     # The median of n normal errors scatters by 1.25 of them over the root of n.
     apart = abs(row["median_difference"]) > max(_BIASED, 3 * 1.25 / np.sqrt(count)) * max(
         row["expected_error"], 1e-9
     )
-    return bool(row["within_error"] < level - 3 * chance or apart)
+    return bool(row["within_error"] < _LEVEL - 3 * chance or apart)
 
 
 def _uncertainty(successes: int, count: int) -> float:
