@@ -29,7 +29,8 @@ from galadapt.tasks.screening.sky import beta_model
 #: source with wings would have a streak that is brighter still.
 PN_MODE = {"streak": ("full",), "wings": ("large", "small")}
 
-_STREAK_WIDTH = 0.4  #: narrowest strip over which the brightness of a streak is meant [arcmin]
+#: Narrowest strip over which the brightness of a streak is meant [arcmin].
+STREAK_WIDTH = 0.4
 
 #: Width of a streak over the radius around its source that is flagged with it.
 _STREAK_SHARE = (0.15, 0.4)
@@ -95,12 +96,16 @@ class Scene:
 
     def position(self, rng: np.random.Generator, farthest: float) -> tuple[float, float]:
         """Draw the middle of an exposed pixel, not too far from the axis."""
-        x, y = self.grid.axes()
-        rows, columns = np.nonzero(self.exposed & (self.grid.distance() < farthest))
-        if len(rows) == 0:
-            rows, columns = np.nonzero(self.exposed)
-        pick = rng.integers(len(rows))
-        return float(x[0, columns[pick]]), float(y[rows[pick], 0])
+        near = self.exposed & (self.grid.distance() < farthest)
+        row, column = _pick(near if near.any() else self.exposed, rng)
+        return self.grid.middle(row, column)
+
+
+def _pick(pixels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """Draw one of the pixels that are True: its row and column."""
+    places = np.argwhere(pixels)
+    row, column = places[rng.integers(len(places))]
+    return row, column
 
 
 #: A defect's flagged pixels and its counts, or nothing where this field cannot have it.
@@ -171,19 +176,17 @@ def _streak(scene: Scene, pixels: int, strength: float, rng: np.random.Generator
     if found is None or scene.modes["pn"] not in PN_MODE["streak"]:
         return None
     view, on_chip = found
-    u, _ = view.to_detector(*scene.grid.axes())
-    ax, ay = scene.grid.axes()
-    rows, columns = np.nonzero(on_chip & (scene.grid.distance() < _FARTHEST))
-    if len(rows) == 0:
+    near = on_chip & (scene.grid.distance() < _FARTHEST)
+    if not near.any():
         return None
-    pick = rng.integers(len(rows))
-    row, column = rows[pick], columns[pick]
-    x, y = float(ax[0, column]), float(ay[row, 0])
+    row, column = _pick(near, rng)
+    x, y = scene.grid.middle(row, column)
+    u, _ = view.to_detector(*scene.grid.axes())
     across = np.where(view.chip == view.chip[row, column], np.abs(u - u[row, column]), np.inf)
     share = rng.uniform(*_STREAK_SHARE)
     mask, edge = _lowest(np.minimum(across, share * scene.grid.distance(x, y)), scene, pixels)
     # Brightness is meant over the flagged strip: a wide one belongs to a bright source.
-    width = max(_STREAK_WIDTH, 2 * edge)
+    width = max(STREAK_WIDTH, 2 * edge)
     per_count = OUT_OF_TIME["full"] * scene.sensitivity[row, column] / (READOUT_LENGTH * width)
     background = scene.background[mask].mean() / scene.grid.area
     rate = strength * background / per_count

@@ -88,8 +88,7 @@ def read_fields(
         metadata = class_metadata(
             "survey", CLASSES, pixel_scale, files.band, provenance, moments=list(MOMENTS)
         )
-        images = spool.take(range(len(table)))
-        write_stamps(output, images, table.drop(columns="given"), metadata, "count/s")
+        write_stamps(output, spool.take(range(len(table))), table, metadata, "count/s")
     log.info(
         f"{output.name}: {len(table)} fields, {int((table['label'] != '').sum())} with a class, "
         f"{len(refused)} images rejected ({rejected.name})"
@@ -157,8 +156,7 @@ def _read(
         picture = (counts / exposure).astype(np.float32)
         return picture, {
             "id": row["id"],
-            "split": "",
-            "given": _text(row, "split"),
+            "split": _text(row, "split"),
             "label": label,
             "group": group,
             "image": str(row["image"]),
@@ -192,9 +190,8 @@ def _check_counts(pixels: np.ndarray, unit: str, path: Path) -> None:
 def _exposure(row: dict[str, Any], cards: Cards) -> float:
     text, where = _text(row, "exposure"), "the table's exposure"
     if not text:
-        where, value = cards.found(*_EXPOSURE_CARDS)
-        if value is None:
-            where = next((name for name in _EXPOSURE_CARDS if cards.raw(name)), "")
+        written = (name for name in _EXPOSURE_CARDS if cards.raw(name))
+        where = cards.found(*_EXPOSURE_CARDS)[0] or next(written, "")
         if not where:
             raise DataError(
                 f"{row['path']}: has no exposure in the table nor in "
@@ -280,7 +277,7 @@ def _exposed_fraction(counts: np.ndarray) -> float:
 
 def _split(table: pd.DataFrame, splits: FieldSplits, seed: int, source: Path) -> np.ndarray:
     """The table's splits; fields and groups without one are dealt out."""
-    given = table[table["given"] != ""].groupby("group")["given"]
+    given = table[table["split"] != ""].groupby("group")["split"]
     torn = given.nunique()
     if (torn > 1).any():
         raise DataError(

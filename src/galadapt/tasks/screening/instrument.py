@@ -148,6 +148,11 @@ class Grid:
         row = np.floor((y - self.origin[1]) / self.pixel + self.n / 2)
         return row.astype(int), column.astype(int)
 
+    def middle(self, row: int, column: int) -> tuple[float, float]:
+        """Position of the middle of a pixel."""
+        x, y = self.axes()
+        return float(x[0, column]), float(y[row, 0])
+
     def distance(self, x: float = 0.0, y: float = 0.0) -> np.ndarray:
         """Distance of each pixel from a position (n, n)."""
         ax, ay = self.axes()
@@ -193,11 +198,13 @@ def look(
     row = np.clip((v[0] + v[1]).astype(np.int32), 0, len(cells) - 1)
     chips = cells.ravel()[row * len(cells) + column]
     k = grid.samples
-    share = (chips - np.uint8(1)) < _OUTSIDE - 1
-    parts = share.reshape(grid.n, k, grid.n, k)
-    inside = parts.mean(axis=(1, 3))
+
+    def share(samples: np.ndarray) -> np.ndarray:
+        return np.asarray(samples.reshape(grid.n, k, grid.n, k).mean(axis=(1, 3)))
+
+    inside = share((chips > 0) & (chips < _OUTSIDE))
+    covered = share(chips > 0) if outside else inside
     middle = chips[k // 2 :: k, k // 2 :: k]
-    covered = (chips > 0).reshape(grid.n, k, grid.n, k).mean(axis=(1, 3)) if outside else inside
     return View(
         float(turned), constants.axis, np.where(middle < _OUTSIDE, middle, 0), inside, covered
     )

@@ -14,8 +14,5 @@ def moments(image: np.ndarray) -> dict[str, float]:
     Skewness and kurtosis of a constant image are 0.
     """
     pixels = image.astype(float).ravel()
-    spread = float(pixels.std())
-    if np.ptp(pixels) == 0:
-        return dict(zip(MOMENTS, (spread, 0.0, 0.0), strict=True))
-    values = (spread, float(stats.skew(pixels)), float(stats.kurtosis(pixels)))
-    return dict(zip(MOMENTS, values, strict=True))
+    shape = (0.0, 0.0) if np.ptp(pixels) == 0 else (stats.skew(pixels), stats.kurtosis(pixels))
+    return dict(zip(MOMENTS, map(float, (pixels.std(), *shape)), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -143,10 +143,6 @@ class FieldDefects(Section):
         0.25, description="Share of fields of class 2 to 4 with a second, smaller defect."
     )
 
-    def kind(self, name: str) -> Defect:
-        """The settings of a kind of defect."""
-        return getattr(self, name)
-
 
 class SimulatedFields(Section):
     """Simulated EPIC fields, with defects whose area gives the class."""
@@ -216,7 +212,7 @@ class SimulatedFields(Section):
         unfit = ("noisy_chip",) if self.camera in ("sum", "pn") else ("noisy_chip", "streak")
         for number in range(1, 6):
             seen = [name for name in KINDS if number in KINDS[name] and name not in unfit]
-            if not any(self.defects.kind(name).share > 0 for name in seen):
+            if not any(getattr(self.defects, name).share > 0 for name in seen):
                 raise ValueError(
                     f"no defect is left for class {number} in camera {self.camera}; give one of "
                     f"{', '.join(seen)} a share"
@@ -264,9 +260,6 @@ class FieldFiles(Section):
         if (self.table is None) == (self.folder is None):
             raise ValueError("give either table or folder")
         return self
-
-
-Fields = Annotated[SimulatedFields | FieldFiles, Field(discriminator="kind")]
 
 
 class FieldSplits(Shares):

@@ -19,7 +19,7 @@ from galadapt.stamps.format import SPLITS, write_stamps
 from galadapt.stamps.splits import rounded
 from galadapt.tasks.class_stamps import class_metadata
 from galadapt.tasks.screening.classes import BEGINS, CLASSES, obs_class_of_fraction, pixels_of_class
-from galadapt.tasks.screening.defects import PN_MODE, Scene, inject
+from galadapt.tasks.screening.defects import PN_MODE, STREAK_WIDTH, Scene, inject
 from galadapt.tasks.screening.instrument import (
     CAMERA,
     CAMERAS,
@@ -52,7 +52,6 @@ _BRIGHT = 2000.0
 #: A target whose streak would exceed so much of the background is observed in a window.
 _STREAK_AVOIDED = 0.3
 
-_STREAK_WIDTH = 0.4  #: width over which a streak is compared with the background [arcmin]
 _LIVE_SCATTER = 0.08  #: scatter of the cameras' live times
 
 
@@ -102,7 +101,9 @@ def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int
         )
     scene, exposure, target, mask, extra, names = made
     counts = _expose(settings, scene, target, extra, rng)
-    image = _place(counts / exposure, settings.side).astype(np.float32)
+    # The grid is in the middle of the image; all beyond it is 0.
+    margin = (settings.side - scene.grid.n) // 2
+    image = np.pad(counts / exposure, margin).astype(np.float32)
     row = {
         "label": CLASSES[label],
         "group": f"field{index:07d}",
@@ -113,9 +114,9 @@ def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int
         "exposed_fraction": float(scene.exposed.sum() / settings.side**2),
         "defects": " ".join(names),
         "counts": int(counts.sum()),
+        **moments(image),
     }
-    row |= moments(image)
-    return Field(image, _place(mask, settings.side), row)
+    return Field(image, np.pad(mask, margin), row)
 
 
 def _draw_kinds(settings: SimulatedFields, wanted: int, rng: np.random.Generator) -> list[str]:
@@ -128,7 +129,7 @@ def _draw_kinds(settings: SimulatedFields, wanted: int, rng: np.random.Generator
     kinds = []
     for number in numbers:
         shares = {
-            kind: settings.defects.kind(kind).share
+            kind: getattr(settings.defects, kind).share
             for kind, classes in KINDS.items()
             if number in classes
         }
@@ -145,11 +146,8 @@ def _draw_kinds(settings: SimulatedFields, wanted: int, rng: np.random.Generator
     return kinds
 
 
-@dataclass(frozen=True)
-class _Target:
-    rate: float
-    x: float
-    y: float
+#: Position and rate of the target, as `draw_sources` gives those of the other sources.
+_Target = tuple[float, float, float]
 
 
 def _observe(
@@ -163,7 +161,7 @@ def _observe(
     target = None
     if rng.random() < settings.sources.target:
         rate = settings.sources.target_rate.at_log(rng.random())
-        target = _Target(rate, *draw_pointing(rng))
+        target = (*draw_pointing(rng), rate)
     windowed = rng.random(len(cameras)) < settings.window
     small = rng.random(len(cameras)) < 0.4
     modes = {
@@ -171,16 +169,14 @@ def _observe(
         for k, name in enumerate(cameras)
     }
     if "pn" in modes:
-        streak = target.rate * OUT_OF_TIME["full"] if target else 0.0
-        if streak > _STREAK_AVOIDED * (sky + particles) * _STREAK_WIDTH * READOUT_LENGTH:
+        streak = target[2] * OUT_OF_TIME["full"] if target else 0.0
+        if streak > _STREAK_AVOIDED * (sky + particles) * STREAK_WIDTH * READOUT_LENGTH:
             modes["pn"] = "large"
         for kind in kinds[::-1]:
             allowed = PN_MODE.get(kind)
             if allowed and modes["pn"] not in allowed:
                 modes["pn"] = allowed[0]
-    lost: tuple[int, ...] = ()
-    if rng.random() < settings.lost_chips:
-        lost = LOST[1 + rng.integers(2)]
+    lost = LOST[1 + rng.integers(2) if rng.random() < settings.lost_chips else 0]
     angle = 2 * np.pi * rng.random()
     origin = (0.0, 0.0)
     if settings.coordinates == "detector":
@@ -215,14 +211,11 @@ def _scene(
     sky: float,
     particles: float,
 ) -> Scene:
-    seen = vignetting(grid.distance())
-    sensitivity = sum(
-        seconds[name] * CAMERA[name].area * view.inside for name, view in views.items()
-    )
-    sensitivity = np.asarray(sensitivity) * seen
-    unvignetted = np.asarray(
-        sum(seconds[name] * CAMERA[name].particles * view.covered for name, view in views.items())
-    )
+    sensitivity, unvignetted = np.zeros((2, grid.n, grid.n))
+    for name, view in views.items():
+        sensitivity += seconds[name] * CAMERA[name].area * view.inside
+        unvignetted += seconds[name] * CAMERA[name].particles * view.covered
+    sensitivity *= vignetting(grid.distance())
     exposed = np.any([view.inside >= _EXPOSED_SHARE for view in views.values()], axis=0)
     background = (sky * sensitivity + particles * unvignetted) * grid.area
     level = float(background[exposed].mean() / sensitivity[exposed].mean() / grid.area)
@@ -249,7 +242,7 @@ def _spoil(
         if k > 0:
             # The second is smaller than the first, wherever that ended.
             pixels = max(int(mask.sum() * rng.uniform(0.1, 0.5)), 1)
-        strength = settings.defects.kind(kind).strength.at_log(rng.random())
+        strength = getattr(settings.defects, kind).strength.at_log(rng.random())
         injected = inject(kind, scene, min(pixels, most), strength, rng)
         if injected is None:
             return None
@@ -269,9 +262,10 @@ def _expose(
     expected = scene.background + extra
     if rng.random() < settings.diffuse.probability:
         expected += _diffuse(settings, scene, rng)
-    x, y, rate = draw_sources(settings.sources, rng)
+    sources = np.array(draw_sources(settings.sources, rng))
     if target is not None:
-        x, y, rate = np.append(x, target.x), np.append(y, target.y), np.append(rate, target.rate)
+        sources = np.column_stack([sources, target])
+    x, y, rate = sources
     bright = rate * scene.sensitivity.max() > _BRIGHT
     for one in zip(x[bright], y[bright], rate[bright], strict=True):
         expected += scene.source(*one, 2 * np.pi * rng.random())
@@ -300,12 +294,6 @@ def _photons(
     cell = (row * grid.n + column)[on]
     seen = cell[chance[on] < scene.sensitivity.ravel()[cell]]
     return np.bincount(seen, minlength=grid.n**2).reshape(grid.n, grid.n)
-
-
-def _place(values: np.ndarray, side: int) -> np.ndarray:
-    """Put the grid in the middle of an image; all beyond it is 0."""
-    margin = (side - len(values)) // 2
-    return np.pad(values, margin)
 
 
 def _batch(settings: SimulatedFields, seed: int, classes: np.ndarray, start: int) -> list[Field]:
