@@ -177,4 +177,4 @@ def test_a_bad_sample_or_output(package, sets, tmp_path, capsys):
         fit_check(package, inputs, tmp_path / "a.csv", sample=0)
     arguments = ["--model", str(package), "--stamps", str(sets["survey"])]
     assert main(["fit-check", *arguments, "-o", str(tmp_path / "a.txt")]) == 2
-    assert "end its name in .csv" in capsys.readouterr().err
+    assert "end the report's name in one of .csv" in capsys.readouterr().err

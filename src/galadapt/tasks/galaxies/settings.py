@@ -94,7 +94,10 @@ class Config(Experiment):
         # Before `source` follows the starts: they must not go in a circle.
         self.check_starts(alike=("logarithmic",))
         noiseless = None
-        for key, simulation in self._simulations().items():
+        further = [source.removeprefix(_FURTHER) for source in self.sources[len(self.domains) :]]
+        used: dict[str, Simulation] = {"simulation": self.simulation}
+        used |= {f"simulations.{name}": self.simulations[name] for name in further}
+        for key, simulation in used.items():
             if simulation.shards > simulation.total:
                 raise ValueError(
                     f"{key}.shards: {simulation.shards} for {simulation.total} stamps; use no "
@@ -107,14 +110,6 @@ class Config(Experiment):
         self._check_survey()
         self._check_magnitudes()
         return self
-
-    def _simulations(self) -> dict[str, Simulation]:
-        """All simulations in use, by their keys."""
-        used = [source.removeprefix(_FURTHER) for source in self.sources[len(self.domains) :]]
-        return {
-            "simulation": self.simulation,
-            **{f"simulations.{name}": self.simulations[name] for name in used},
-        }
 
     def _check_selection(self, key: str, simulation: Simulation) -> None:
         for name in PARAMETERS:

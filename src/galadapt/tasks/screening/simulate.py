@@ -90,7 +90,7 @@ def simulate_field(settings: SimulatedFields, seed: int, index: int, wanted: int
         drawn = _spoil(settings, observed[0], kinds, wanted, rng)
         if drawn is None:
             continue
-        made = (*observed, *drawn)
+        made = (*observed, *drawn, kinds)
         share = float(drawn[0].sum() / observed[0].exposed.sum())
         label = int(obs_class_of_fraction(share))
         if label == wanted:
@@ -228,11 +228,11 @@ def _spoil(
     kinds: list[str],
     wanted: int,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, list[str]] | None:
-    """Inject defects; None if the field cannot have the class by them."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Flagged pixels and counts of the defects; None if the field cannot have the class by them."""
     mask, extra = np.zeros_like(scene.exposed), np.zeros(scene.exposed.shape)
     if not kinds:
-        return mask, extra, []
+        return mask, extra
     fewest, most = pixels_of_class(wanted, int(scene.exposed.sum()))
     if most < fewest:
         # The smallest region that can be flagged is larger than the class allows.
@@ -248,7 +248,7 @@ def _spoil(
             return None
         mask |= injected[0]
         extra += injected[1]
-    return mask, extra, kinds
+    return mask, extra
 
 
 def _expose(

@@ -71,8 +71,7 @@ def extract_stars(
         )
     work = partial(_one, detection=detection, source=source)
     records, tables, refused = [], [], []
-    scales: dict[str, float] = {}
-    digests: dict[str, str] = {}
+    used: dict[str, tuple[str, float]] = {}
     results = mapped(work, listed["path"].tolist(), processes)
     cut_out = 0
     with Spool(output.parent, detection.stamp_size) as spool:
@@ -84,8 +83,7 @@ def extract_stars(
                 log.info(f"stars: frame skipped: {record['reason']}")
             if done is None:
                 continue
-            _check_unique(table, name, digest, digests)
-            _check_scale(table, name, record["pixel_scale"], scales)
+            _check(table, name, digest, record["pixel_scale"], used)
             done.rejected.insert(0, "frame", name)
             refused.append(done.rejected)
             stars = done.stars
@@ -100,16 +98,16 @@ def extract_stars(
         stars = pd.concat([part for part in tables if len(part)], ignore_index=True)
         by_stamp = split_stamps(stars["split"].to_numpy(), stars["label"].to_numpy(), seed)
         stars.insert(2, "split_by_stamp", by_stamp)
-        scale = float(np.median(list(scales.values())))
+        scale = float(np.median([scale for _, scale in used.values()]))
         limit = detection.seeing_limit
         metadata = class_metadata(domain, STAR_CLASSES, scale, "", provenance, seeing_limit=limit)
         left_out = pd.concat(refused, ignore_index=True)
         write_csv(rejected, left_out)
         write_csv(frames, summary)
         write_stamps(output, spool.take(range(cut_out)), stars, metadata, unit="adu")
-    used = int((summary["status"] == "used").sum())
+    skipped = int((summary["status"] == "skipped").sum())
     log.info(
-        f"stars: {len(stars)} stamps of {used} frames, {len(listed) - used} frames skipped, "
+        f"stars: {len(stars)} stamps of {len(listed) - skipped} frames, {skipped} frames skipped, "
         f"{len(left_out)} stars left out"
     )
     return stars
@@ -162,32 +160,32 @@ def _seeing(frame: Frame, stars: pd.DataFrame, detection: StarDetection) -> dict
     return {"fwhm": mean, "seeing": "good" if mean < detection.seeing_limit else "poor"}
 
 
-def _check_unique(table: Path, name: str, digest: str, digests: dict[str, str]) -> None:
-    if digest in digests:
+def _check(
+    table: Path, name: str, digest: str, scale: float, used: dict[str, tuple[str, float]]
+) -> None:
+    """Refuse a copy of a frame, and other pixels than those of the first.
+
+    `used` are names and pixel scales by digest; the frame is added.
+    """
+    if digest in used:
         raise DataError(
-            f"{table}: frames {digests[digest]!r} and {name!r} have the same pixels; list one of "
+            f"{table}: frames {used[digest][0]!r} and {name!r} have the same pixels; list one of "
             "them, or its stars leak from one split into another"
         )
-    digests[digest] = name
-
-
-def _check_scale(table: Path, name: str, scale: float, scales: dict[str, float]) -> None:
-    first, known = next(iter(scales.items()), (name, scale))
+    used[digest] = name, scale
+    first, known = next(iter(used.values()))
     if abs(scale / known - 1) > _SAME_SCALE:
         raise DataError(
             f"{table}: frame {name!r} has {scale:.4g} arcsec/px beside {known:.4g} of {first!r}; "
             "make an experiment for each pixel scale"
         )
-    scales[name] = scale
 
 
 def _frame_table(records: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(records)
     counts = table.columns[table.columns.str.startswith("n_")]
     table[counts] = table[counts].fillna(0).astype(int)
-    texts = [name for name in ("detector", "seeing") if name in table]
-    table[texts] = table[texts].fillna("")
-    return table
+    return table.fillna({"detector": "", "seeing": ""})
 
 
 def _nothing(table: Path, summary: pd.DataFrame) -> str:

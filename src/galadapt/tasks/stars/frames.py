@@ -100,14 +100,14 @@ def read_frame(path: Path, detection: StarDetection, source: FrameFiles) -> Fram
     saturated = ~bad & (data >= (saturation if saturation > 0 else np.inf))
     digest = hashlib.sha256(data.tobytes()).hexdigest()
     # Clipped cores do not measure the sky, unless a frame has nothing else.
-    blind = bad if saturated.all() or (bad | saturated).all() else bad | saturated
+    blind = bad if (bad | saturated).all() else bad | saturated
     if np.ptp(data[~blind]) == 0:
         what = "saturated" if saturated[~bad].all() else f"{data[~bad][0]:g}: an empty exposure"
         raise DataError(f"{path}: every pixel is {what}; leave the frame out")
     bad |= no_data & ~saturated
     if (bad | saturated).all():
         raise DataError(f"{path}: no pixel holds data but saturated ones; leave the frame out")
-    blind = bad if saturated.all() else bad | saturated
+    blind = bad | saturated
     sky = _sky(data, blind, detection, path)
     pixels = np.where(bad, np.float32(0), data - sky)
     noise = float(sigma_clipped_stats(pixels, mask=blind, sigma=3.0, maxiters=10)[2])

@@ -80,12 +80,12 @@ def fit_check(
     if sample < 1:
         problems.append(f"--sample: must be at least 1, not {sample}; correct it")
     objects = output.with_name(f"{output.stem}_objects.csv")
-    outputs = [output, objects]
-    if output.suffix.lower() != ".csv":
-        problems.append(f"{output}: the report is a CSV table; end its name in .csv")
-    else:
-        problems += unwritable(output)
-    for what, path, suffix in (("plot", plot, ".png"), ("recalibration", recalibrate, ".json")):
+    outputs = [objects]
+    for path, suffix, what in (
+        (output, ".csv", "report"),
+        (plot, ".png", "plot"),
+        (recalibrate, ".json", "recalibration"),
+    ):
         if path is not None:
             problems += unwritable(path, (suffix,), what)
             outputs.append(path)
