@@ -89,9 +89,9 @@ def extract_stars(
             stars = done.stars
             spool.put(cut_out, done.stamps)
             cut_out += len(stars)
-            number = row * _FRAME + np.arange(len(stars), dtype=np.int64)
+            number = row * _FRAME + stars.index
             place = {"id": number, "split": split, "label": label, "group": name}
-            tables.append(pd.concat([pd.DataFrame(place, index=stars.index), stars], axis=1))
+            tables.append(pd.DataFrame(place, index=stars.index).join(stars))
         summary = _frame_table(records)
         if not any(len(part) for part in tables):
             raise DataError(_nothing(table, summary))
