@@ -226,8 +226,9 @@ def _draw(tidy: pd.DataFrame, output: Path) -> None:
                 mark(panel, row["mean"], row["std"], place, COLOURS["survey"], _FLOOR)
                 if row["ensemble"] >= _FLOOR:
                     open_mark(panel, row["ensemble"], place, "black", "o", s=40, lw=1)
-            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy()
-            left = _left_edge(shown)
+            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]]
+            tenth = np.floor(10 * (shown.min(axis=None) - 0.03)) / 10
+            left = _FLOOR if np.isnan(tenth) else max(tenth, _FLOOR - 0.03)
             panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
             panel.set_xlabel("R²")
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])
@@ -237,11 +238,3 @@ def _draw(tidy: pd.DataFrame, output: Path) -> None:
         open_mark(first, [], [], "black", "o", label="seeds together")
         first.plot([], [], color="0.35", label=FIT)
         legend_below(figure, first, 3)
-
-
-def _left_edge(values: np.ndarray) -> float:
-    """Return where an axis of R² begins: at a tenth below all values, from `_FLOOR` on."""
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return _FLOOR
-    return float(max(np.floor(10 * (known.min() - 0.03)) / 10, _FLOOR - 0.03))

@@ -14,8 +14,6 @@ from galadapt.core.parallel import Threads
 from galadapt.core.stage import Input, Inputs, Key, Output, Outputs, Provenance, Wildcard, stage
 from galadapt.tasks.galaxies.settings import ProfileFit
 
-SurveyKind = Annotated[str, Key("survey.kind")]
-
 # --- data -----------------------------------------------------------------------------------
 
 
@@ -111,7 +109,7 @@ def package(
     predictor: Predictor,
     psf: Psf,
     extraction: Extraction,
-    survey_kind: SurveyKind,
+    survey_kind: Annotated[str, Key("survey.kind")],
     runs: Inputs,
     simulated: Inputs,
     survey: Input,

@@ -83,15 +83,13 @@ def _caveats(configuration: Configuration, tests: Sequence[Mapping[str, int]]) -
             "can overlap on the mosaic, which favours methods that use its labels."
         )
     if (configuration.get("survey") or {}).get("kind") == "mock":
-        lines.append(
+        lines += [
             "The survey is a mock: its galaxies, PSF and sky differ from the simulations in known "
-            "ways. Success on it is necessary, not sufficient, for the real sky."
-        )
-        lines.append(
+            "ways. Success on it is necessary, not sufficient, for the real sky.",
             "The mock is more crowded than the sky (survey.density), and the default simulations "
             "have no neighbours: where extraction.neighbours keeps them, part of the baseline's "
-            "loss is due to crowding."
-        )
+            "loss is due to crowding.",
+        ]
     lines += [
         "Reference values of survey galaxies are catalogue fits with errors of their own; no "
         "method can score higher than those errors allow.",

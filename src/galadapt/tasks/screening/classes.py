@@ -43,6 +43,6 @@ def pixels_of_class(number: int, exposed: int) -> tuple[int, int]:
         return 0, 0
     if number == len(CLASSES) - 1:
         return exposed, exposed
-    bounds = np.array([0.0, *_BOUNDS]) * exposed
-    fewest = max(int(np.ceil(bounds[number - 1] - _ROUNDING * exposed)), 1)
-    return fewest, int(np.ceil(bounds[number] - _ROUNDING * exposed)) - 1
+    bounds = np.array(BEGINS[number : number + 2]) * exposed
+    fewest, beyond = np.ceil(bounds - _ROUNDING * exposed).astype(int).tolist()
+    return max(fewest, 1), beyond - 1

@@ -33,5 +33,4 @@ def survey_fields(
     from galadapt.tasks.screening.files import read_fields
 
     pixels = SimulatedFields() if binning is None else SimulatedFields(binning=binning)
-    side, scale = pixels.side, pixels.pixel_scale
-    read_fields(survey, side, scale, splits, seed, stamps, rejected, provenance)
+    read_fields(survey, pixels.side, pixels.pixel_scale, splits, seed, stamps, rejected, provenance)

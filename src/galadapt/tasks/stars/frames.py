@@ -58,8 +58,7 @@ def read_frame_table(path: Path, folder: Path | None = None) -> pd.DataFrame:
             f"{path}: frame {frame!r} has no split but others have; fill the column split or leave "
             "it out"
         )
-    base = path.parent if folder is None else folder
-    table["path"] = [str(base / name) for name in table["frame"]]
+    table["path"] = [str((folder or path.parent) / name) for name in table["frame"]]
     for name, file in zip(table["frame"], table["path"], strict=True):
         if not name or not Path(file).is_file():
             raise DataError(

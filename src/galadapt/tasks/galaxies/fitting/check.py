@@ -124,9 +124,8 @@ def fit_check(
     log.info(f"{output}: {len(rows)} objects, {len(kept)} with a stamp, {failed} fits failed")
     for reason, count in table.loc[table["failure"] != "", "failure"].value_counts().items():
         log.info(f"{output}: {count} fits failed: {reason}")
-    for line in report.to_string(
-        index=False, na_rep="-", float_format="{:.3f}".format
-    ).splitlines():
+    text = report.to_string(index=False, na_rep="-", float_format="{:.3f}".format)
+    for line in text.splitlines():
         log.info(line)
     if plot is not None:
         _draw(table, record.parameters, plot)
@@ -207,12 +206,6 @@ def _in_doubt(row: Mapping[Any, Any]) -> bool:
     return bool(row["within_error"] < _LEVEL - 3 * chance or apart)
 
 
-def _uncertainty(successes: int, count: int) -> float:
-    """Binomial uncertainty of a share; Laplace's estimate of it leaves some at 0 and 1."""
-    share = (successes + 1) / (count + 2)
-    return float(np.sqrt(share * (1 - share) / max(count, 1)))
-
-
 def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.DataFrame:
     """Judge predictions by fits, over all and per bin of fitted magnitude; see `fit_check`."""
     fitted = table[table["failure"] == ""]
@@ -246,6 +239,8 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
             expected = quantity.errors(predicted, predicted + width)
             expected = expected[~np.isnan(expected)]
             within = np.abs(predicted - true) <= width
+            # Laplace's estimate of the share leaves a binomial uncertainty at 0 and 1.
+            share = (within.sum() + 1) / (count + 2)
             rows.append(
                 {
                     "magnitude_low": np.nan if whole else round(low, 3),
@@ -258,7 +253,7 @@ def compare(table: pd.DataFrame, parameters: Sequence[str], sampled: int) -> pd.
                     "outliers": found["outlier_fraction"],
                     "expected_error": np.median(expected) if len(expected) else np.nan,
                     "within_error": within.mean() if count else np.nan,
-                    "within_error_err": _uncertainty(int(within.sum()), count),
+                    "within_error_err": np.sqrt(share * (1 - share) / max(count, 1)),
                 }
             )
     return pd.DataFrame(rows)
