@@ -226,8 +226,9 @@ def _draw(tidy: pd.DataFrame, output: Path) -> None:
                 mark(panel, row["mean"], row["std"], place, COLOURS["survey"], _FLOOR)
                 if row["ensemble"] >= _FLOOR:
                     open_mark(panel, row["ensemble"], place, "black", "o", s=40, lw=1)
-            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]]
-            tenth = np.floor(10 * (shown.min(axis=None) - 0.03)) / 10
+            shown = rows.loc[rows["quantity"] == parameter, ["mean", "low"]].to_numpy(float)
+            lowest = float(np.fmin.reduce(shown, axis=None, initial=np.nan))
+            tenth = np.floor(10 * (lowest - 0.03)) / 10
             left = _FLOOR if np.isnan(tenth) else max(tenth, _FLOOR - 0.03)
             panel.set(xlim=(left, 1 + 0.03 * (1 - left)), ylim=(len(names) - 0.5, -0.5))
             panel.set_xlabel("R²")
