@@ -7,6 +7,8 @@ and exits with the class's ``exit_code``. Anything else is a bug and keeps its t
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from galadapt.core.interface import spelled
 
@@ -102,3 +104,24 @@ def not_of_the_file(path: object, error: BaseException) -> None:
         reason = os.strerror(number)
         if getattr(error, "errno", None) == number or reason.lower() in text:
             raise RunError(f"{path}: {reason}; {OF_THE_MACHINE[number]}, and run the command again")
+
+
+@contextmanager
+def reading(
+    path: object,
+    problem: str,
+    remedy: str,
+    errors: type[Exception] | tuple[type[Exception], ...] = Exception,
+) -> Iterator[None]:
+    """Raise these errors of reading a file as a DataError: its problem, the reason, a remedy.
+
+    Readers of broken files fail in many ways. Errors of galadapt pass, and `not_of_the_file`.
+    """
+    try:
+        yield
+    except GaladaptError:
+        raise
+    except errors as error:
+        not_of_the_file(path, error)
+        reason = " ".join(str(error).replace(f"'{path}'", "").split())[:200].rstrip(". ")
+        raise DataError(f"{path}: {problem} ({reason}); {remedy}") from None

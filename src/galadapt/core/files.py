@@ -28,8 +28,8 @@ from galadapt.core.errors import (
     DataError,
     GaladaptError,
     RunError,
-    not_of_the_file,
     of_the_machine,
+    reading,
 )
 from galadapt.core.imports import OWN_FUNCTIONS, digest_of, is_import_path
 from galadapt.core.log import log
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Above this size a file outside the project is identified by name and size, not by content.
 DIGEST_LIMIT = 64 * 2**20
+
+_AGAIN = "delete it and rerun its stage"
 
 
 def _alive(process: int) -> bool:
@@ -157,14 +159,16 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read JSON written by `write_json`; a DataError if the file is missing or is not JSON."""
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: not valid JSON ({error}); delete it and rerun its stage"
-        ) from None
+    path = _made(path)
+    with reading(path, "not valid JSON", _AGAIN, ValueError):
+        return json.loads(path.read_text())
+
+
+def _made(path: str | Path) -> Path:
+    """Return the path of a file that a stage has written; a DataError if it is missing."""
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such file; rerun the stage that writes it")
+    return Path(path)
 
 
 class Kept(dict[str, Any]):
@@ -205,16 +209,9 @@ def read_table(path: str | Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     # The command line reads small files long before it needs tables.
     import pandas as pd
 
-    path = Path(path)
-    try:
+    path = _made(path)
+    with reading(path, "not a readable table", _AGAIN, (ValueError, OSError)):
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; rerun the stage that writes it") from None
-    except (ValueError, OSError) as error:
-        not_of_the_file(path, error)
-        raise DataError(
-            f"{path}: not a readable table ({error}); delete it and rerun its stage"
-        ) from None
     require(table, needed, path, "rerun its stage")
     return table
 

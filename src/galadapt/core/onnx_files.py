@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.errors import DataError, reading
 
 _REMEDY = "make or fetch the package again"
 
@@ -21,7 +21,7 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        try:
+        with reading(path, "no ONNX network that can be run", _REMEDY):
             # Given as bytes, a network cannot name further files to read.
             self._session = onnxruntime.InferenceSession(
                 path.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
@@ -30,13 +30,6 @@ class OnnxNetwork:
             self._names = [one.name for one in given]
             self.input_shapes = [tuple(one.shape) for one in given]
             self.output_shapes = [tuple(one.shape) for one in self._session.get_outputs()]
-        except Exception as error:
-            # A damaged file fails in as many ways as it has parts.
-            not_of_the_file(path, error)
-            line = " ".join(str(error).split())[:120]
-            raise DataError(
-                f"{path}: no ONNX network that can be run ({line}); {_REMEDY}"
-            ) from None
         found = len(self.input_shapes), len(self.output_shapes)
         if found != (inputs, outputs):
             raise DataError(

@@ -17,7 +17,7 @@ from astropy.io import ascii, fits
 from astropy.io.votable import parse as parse_votable
 from astropy.table import Column, MaskedColumn, Table, vstack
 
-from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.errors import DataError, not_of_the_file, reading
 from galadapt.core.files import require, split_extension
 from galadapt.core.log import log
 from galadapt.core.packed import is_packed, kind_of, unpacked
@@ -391,7 +391,7 @@ def read_csv_columns(path: Path, only: Callable[[str], bool]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; correct the path")
-    try:
+    with reading(path, "not a readable table", "fetch it again"):
         # Names such as NA are names; only an empty cell is missing.
         table = pd.read_csv(
             path,
@@ -401,11 +401,6 @@ def read_csv_columns(path: Path, only: Callable[[str], bool]) -> pd.DataFrame:
             keep_default_na=False,
             na_values=[""],
         )
-    except Exception as error:
-        # Packed files fail in ways of their own.
-        not_of_the_file(path, error)
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{path}: not a readable table ({reason}); fetch it again") from None
     table.columns = table.columns.astype(str).str.strip()
     if len(table) == 0 and len(table.columns):
         raise DataError(f"{path}: the table has no rows; check that it was written completely")

@@ -15,7 +15,7 @@ import numpy as np
 from galadapt.answers.base import known
 from galadapt.config.training import Compute
 from galadapt.core.distances import METRICS, signed_root
-from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.errors import DataError, reading
 from galadapt.core.files import canonical_json, read_json, write_json
 from galadapt.core.log import log
 from galadapt.learners import registry, run_folder
@@ -158,14 +158,12 @@ class SklearnLearner:
                 f"{folder}: fitted by scikit-learn {about.get('scikit_learn')}, but {now} is "
                 "installed; delete its run folder and train again"
             )
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            not_of_the_file(path, error)
-            raise DataError(
-                f"{path}: not readable ({error}); delete its run folder and train again"
-            ) from None
+        failures = (OSError, ValueError, zipfile.BadZipFile)
+        with (
+            reading(path, "not readable", "delete its run folder and train again", failures),
+            np.load(path, allow_pickle=False) as saved,
+        ):
+            arrays = {name: saved[name] for name in saved.files}
         features = folder / "features"
         network = registry.load("keras").load(features, compute) if features.is_dir() else None
         return cls(about, arrays, network)

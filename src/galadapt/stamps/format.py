@@ -30,7 +30,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError, RunError, not_of_the_file
+from galadapt.core.errors import DataError, RunError, reading
 from galadapt.core.files import atomic, canonical_json, require, without_locks
 from galadapt.core.quantity import QUANTITIES
 
@@ -319,18 +319,13 @@ def _open_unlocked(path: Path, error: OSError) -> h5py.File:
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise DataError(f"{path}: no such stamp set; rerun the stage that writes it")
-    try:
+    with reading(path, "not a readable HDF5 file", "delete it and rerun its stage", OSError):
         try:
             file = h5py.File(path, "r")
         except OSError as error:
             if "unable to lock file" not in str(error):
                 raise
             file = _open_unlocked(path, error)
-    except OSError as error:
-        not_of_the_file(path, error)
-        raise DataError(
-            f"{path}: not a readable HDF5 file ({error}); delete it and rerun its stage"
-        ) from None
     problem = _problem(file)
     if problem:
         file.close()

@@ -29,7 +29,7 @@ import numpy as np
 from keras import layers
 
 from galadapt.config.training import Adversarial, Network, OwnAlignment
-from galadapt.core.errors import ConfigError, DataError, lacks_memory, not_of_the_file
+from galadapt.core.errors import ConfigError, lacks_memory, reading
 from galadapt.core.imports import errors_named, function, is_import_path
 from galadapt.learners.keras.alignment import check_own
 from galadapt.learners.keras.architectures import (
@@ -281,14 +281,9 @@ def feature_extractor(network: keras.Model) -> keras.Model:
 
 def load(path: Path) -> keras.Model:
     """Load a saved network, uncompiled; a DataError if it is missing or no Keras model."""
-    try:
+    remedy = "delete its run folder and train again"
+    with reading(path, "not a readable Keras model", remedy, (OSError, ValueError)):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError) as error:
-        not_of_the_file(path, error)
-        line = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}: not a readable Keras model ({line}); delete its run folder and train again"
-        ) from None
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image
 
-from galadapt.core.errors import DataError, not_of_the_file
+from galadapt.core.errors import DataError, not_of_the_file, reading
 from galadapt.core.packed import is_fits_name, stem
 from galadapt.sky.fits_files import open_fits
 
@@ -83,22 +83,14 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 def _picture(path: Path) -> np.ndarray:
     """Pixels of a JPEG or PNG (n, n, 3)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("JPEG", "PNG")) as image:
-                _check_size(path, *image.size)
-                if getattr(image, "n_frames", 1) > 1:
-                    raise DataError(f"{path}: holds several images; write one to a file of its own")
-                image.load()
-                return _colours(image, path)
-    except DataError:
-        raise
-    except Exception as error:
-        # Decoders of broken files fail in many ways.
-        not_of_the_file(path, error)
-        reason = " ".join(str(error).split()).replace(f"'{path}'", "").rstrip(". ")
-        raise DataError(f"{path}: not a whole JPEG or PNG ({reason}); fetch it again") from None
+    with reading(path, "not a whole JPEG or PNG", "fetch it again"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            _check_size(path, *image.size)
+            if getattr(image, "n_frames", 1) > 1:
+                raise DataError(f"{path}: holds several images; write one to a file of its own")
+            image.load()
+            return _colours(image, path)
 
 
 def _colours(image: Image.Image, path: Path) -> np.ndarray:
@@ -129,17 +121,10 @@ def _fits(path: Path) -> np.ndarray:
     if start != b"SIMPLE":
         # A packed one could hold any number of bytes.
         raise DataError(f"{path}: not a FITS file, or packed; unpack it or fetch it again")
-    try:
-        with contextlib.ExitStack() as stack:
-            hdus = open_fits(stack, path, "image")
-            pixels = np.asarray(_fits_image(hdus, path).data, np.float32)
-    except DataError:
-        raise
-    except Exception as error:
-        # Broken headers and each way of compression fail with errors of their own.
-        not_of_the_file(path, error)
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{path}: not a whole FITS image ({reason}); fetch it again") from None
+    # Broken headers and each way of compression fail with errors of their own.
+    with reading(path, "not a whole FITS image", "fetch it again"), contextlib.ExitStack() as stack:
+        hdus = open_fits(stack, path, "image")
+        pixels = np.asarray(_fits_image(hdus, path).data, np.float32)
     if not np.isfinite(pixels).all():
         raise DataError(f"{path}: holds NaN or infinite pixels; mask or replace them")
     low, high = float(pixels.min()), float(pixels.max())
