@@ -414,15 +414,13 @@ class Training(Section):
         None, description="Use only this many survey training stamps; null: all."
     )
 
+    #: Whether predictions may be several samples per stamp, (n, samples, outputs).
+    takes_samples: ClassVar[bool] = False
+
     @property
     def answer_kind(self) -> str:
         """Kind of answer, by its name in `galadapt.answers.registry`."""
         return "numbers"
-
-    @property
-    def takes_samples(self) -> bool:
-        """Whether predictions may be several samples per stamp, (n, samples, outputs)."""
-        return False
 
     @property
     def magnitude_limit(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -75,6 +75,8 @@ class VoteNetwork(TextbookNetwork):
 class VoteMethod(Regression):
     """How a learner that predicts votes is trained."""
 
+    takes_samples: ClassVar[bool] = True  # Votes have a distribution.
+
     network: VoteNetwork = Field(VoteNetwork(), description="The network that is trained.")
     head: Literal["independent", "tree", "dirichlet"] = Field(
         "tree",
@@ -91,11 +93,6 @@ class VoteMethod(Regression):
     def answer_kind(self) -> str:
         """Kind of answer, by its name in `galadapt.answers.registry`."""
         return "votes"
-
-    @property
-    def takes_samples(self) -> bool:
-        """Votes have a distribution."""
-        return True
 
     @model_validator(mode="after")
     def _sensible(self) -> VoteMethod:
