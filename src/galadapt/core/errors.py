@@ -123,5 +123,6 @@ def reading(
         raise
     except errors as error:
         not_of_the_file(path, error)
-        reason = " ".join(str(error).replace(f"'{path}'", "").split())[:200].rstrip(". ")
+        text = getattr(error, "strerror", None) or str(error)
+        reason = " ".join(text.replace(f"'{path}'", "").split())[:200].rstrip(". ")
         raise DataError(f"{path}: {problem} ({reason}); {remedy}") from None

@@ -61,11 +61,8 @@ def read_any_table(
         if split_extension(path)[0].is_file():
             remedy = "name the table with --table, not behind the path"
         raise DataError(f"{path}: no such table; {remedy}")
-    try:
-        with path.open("rb") as file:
-            start = file.read(65536)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    with reading(path, "cannot be read", "check the file", OSError), path.open("rb") as file:
+        start = file.read(65536)
     if not start.strip():
         raise DataError(f"{path}: the table is empty; check that it was written completely")
     try:

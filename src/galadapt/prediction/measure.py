@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from galadapt.core.errors import DataError
+from galadapt.core.errors import DataError, reading
 from galadapt.core.files import (
     DIGEST_LIMIT,
     locked,
@@ -52,13 +52,11 @@ def input_digest(path: Path) -> str:
     """
     path, extension = split_extension(path)
     named = "" if extension is None else f"[{shown(extension)}]"
-    try:
+    with reading(path, "cannot be read", "check the path", OSError):
         state = path.stat()
         if state.st_size > DIGEST_LIMIT:
             return f"{path.name}:{state.st_size}:{state.st_mtime_ns}{named}"
         return file_digest(path) + named
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 def measure(

@@ -22,7 +22,7 @@ from astropy_healpix import lonlat_to_healpix
 from scipy.spatial import cKDTree
 
 from galadapt.config.measure import MeasureCatalogue
-from galadapt.core.errors import DataError, GaladaptError
+from galadapt.core.errors import DataError, GaladaptError, reading
 from galadapt.core.files import atomic, write_csv
 from galadapt.core.log import log
 from galadapt.prediction.flags import Flag
@@ -59,11 +59,8 @@ def pieces(path: Path, table: int | str | None, rows: int) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="galadapt-") as folder:
         piece = Path(folder, path.name)
-        try:
-            with path.open("rb") as file:
-                start = file.read(2880)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); check it") from None
+        with reading(path, "cannot be read", "check it", OSError), path.open("rb") as file:
+            start = file.read(2880)
         if start.startswith(b"PAR1"):
             with pq.ParquetFile(path) as source:
                 for batch in source.iter_batches(rows):

@@ -19,7 +19,7 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image
 
-from galadapt.core.errors import DataError, not_of_the_file, reading
+from galadapt.core.errors import DataError, reading
 from galadapt.core.packed import is_fits_name, stem
 from galadapt.sky.fits_files import open_fits
 
@@ -112,12 +112,8 @@ def _colours(image: Image.Image, path: Path) -> np.ndarray:
 
 def _fits(path: Path) -> np.ndarray:
     """Pixels of a FITS image (n, n, 3)."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(6)
-    except OSError as error:
-        not_of_the_file(path, error)
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    with reading(path, "cannot be read", "check the file", OSError), path.open("rb") as file:
+        start = file.read(6)
     if start != b"SIMPLE":
         # A packed one could hold any number of bytes.
         raise DataError(f"{path}: not a FITS file, or packed; unpack it or fetch it again")
