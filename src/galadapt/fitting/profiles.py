@@ -16,6 +16,7 @@ smooth: they are evaluated from the profile at few nodes, with their derivatives
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import galsim
 import numpy as np
@@ -127,9 +128,8 @@ class Window:
         kx = 2 * math.pi / period * np.arange(last + 1)
         ky = 2 * math.pi / period * np.arange(-last, last + 1)
         self._kx, self._ky = kx, ky
-        self._k0 = (ky[:, None] ** 2 + kx**2).astype(np.float32)
-        self._k1 = (ky[:, None] ** 2 - kx**2).astype(np.float32)
-        self._k2 = (-2 * ky[:, None] * kx).astype(np.float32)
+        planes = ky[:, None] ** 2 + kx**2, ky[:, None] ** 2 - kx**2, -2 * ky[:, None] * kx
+        self._planes = [plane.astype(np.float32) for plane in planes]
 
     def _transform(self, psf: galsim.GSObject, last: int, stretch: int = 1) -> np.ndarray:
         """The PSF's transform, (2 K + 1, K + 1), times that of the decimation's filter."""
@@ -185,10 +185,7 @@ class Window:
             middle = (self.side - 1) / 2
             phase = np.exp(-2j * math.pi / period * np.arange(-last, last + 1) * middle)
             values = values * phase[:, None] * phase[last:]
-            rows = np.zeros((period, last + 1), complex)
-            rows[: last + 1], rows[-last:] = values[last:], values[:last]
-            rows = fft.ifft(rows, axis=0)[: self.side]
-            drawn.append(fft.irfft(rows, n=period, axis=1)[:, : self.side])
+            drawn.append(_drawn(values, period, self.side))
         self._wing = (smooth * (drawn[0] - drawn[1])).astype(np.float32)
         #: What the further filter makes of smooth light.
         self.smooth = np.float32(smooth)
@@ -203,44 +200,17 @@ class Window:
         Returns:
             Derivatives (B, 7, n, n) float32; the first, by ln flux, is the image itself.
         """
-        flux, radius = np.exp(inner[:, 0]), np.exp(inner[:, 1])
-        index = np.exp(inner[:, 2])
-        eta = np.hypot(inner[:, 3], inner[:, 4])
-        cosh = np.cosh(eta)
-        # sinh(eta) / eta, and its slope by eta over eta.
-        small = eta < 1e-3
-        safe = np.where(small, 1.0, eta)
-        sinhc = np.where(small, 1 + eta**2 / 6, np.sinh(safe) / safe)
-        slope = np.where(small, 1 / 3.0, (cosh - sinhc) / safe**2)
-        ellipse = (cosh, sinhc, slope, inner[:, 3], inner[:, 4])
-        spectra = self._spectra(inner, flux, radius, index, ellipse)
-        images = self._images(spectra)
-        self._unfold(images, inner, flux, radius, index, ellipse)
+        images = _drawn(self._spectra(inner), self.period, self.side)
+        self._unfold(images, inner)
         return images
 
-    def _spectra(
-        self,
-        inner: np.ndarray,
-        flux: np.ndarray,
-        radius: np.ndarray,
-        index: np.ndarray,
-        ellipse: tuple[np.ndarray, ...],
-    ) -> np.ndarray:
+    def _spectra(self, inner: np.ndarray) -> np.ndarray:
         """Transforms of the image and its derivatives, (B, 7, 2 K + 1, K + 1) complex64."""
-
-        def column(values: np.ndarray) -> np.ndarray:
-            return np.asarray(values, np.float32)[:, None, None]
-
-        cosh, sinhc, slope, eta1, eta2 = ellipse
-        square = radius**2
-        x2 = column(square * cosh) * self._k0
-        x2 += column(square * sinhc * eta1) * self._k1
-        x2 += column(square * sinhc * eta2) * self._k2
-        least = math.floor(
-            math.log2(
-                float((square * (cosh - sinhc * np.hypot(eta1, eta2))).min()) * self._kx[1] ** 2
-            )
-        )
+        flux, radius, index = (np.exp(inner[:, k]) for k in range(3))
+        forms = _ellipses(inner, radius**2)[..., None, None]
+        x2 = _form(forms[0], self._planes)
+        minor = radius**2 * np.exp(-np.hypot(inner[:, 3], inner[:, 4]))
+        least = math.floor(math.log2(float(minor.min()) * self._kx[1] ** 2))
         most = math.floor(math.log2(float(x2.max()))) + 1
         first = min(max(least - 1, OCTAVES[0]), OCTAVES[1] - 1)
         last = min(max(most, first + 1), OCTAVES[1])
@@ -263,51 +233,15 @@ class Window:
         base *= piece[..., 2]
         x2 *= 2
         np.multiply(base, x2, out=found[:, 1])
-        for number, own in ((3, eta1), (4, eta2)):
-            change = column(square * sinhc * own) * self._k0
-            first_part = slope * own * eta1 + (sinhc if number == 3 else 0)
-            second_part = slope * own * eta2 + (sinhc if number == 4 else 0)
-            change += column(square * first_part) * self._k1
-            change += column(square * second_part) * self._k2
-            np.multiply(base, change, out=found[:, number])
+        for number in (1, 2):
+            np.multiply(base, _form(forms[number], self._planes), out=found[:, 2 + number])
         np.multiply(found[:, 0], (-1j * self._kx).astype(np.complex64), out=found[:, 5])
         np.multiply(found[:, 0], (-1j * self._ky).astype(np.complex64)[:, None], out=found[:, 6])
         return found
 
-    def _images(self, spectra: np.ndarray) -> np.ndarray:
-        """Invert spectra (..., 2 K + 1, K + 1), folding what lies beyond the working Nyquist."""
-        period, last, side = self.period, self._last, self.side
-        half = period // 2
-        width = min(last, half) + 1
-        rows = np.zeros((*spectra.shape[:-2], period, width), np.complex64)
-        positive, negative = spectra[..., last:, :], spectra[..., :last, :]
-        columns = np.s_[..., :width]
-        if last <= half - 1:
-            rows[..., : last + 1, :] = positive[columns]
-            rows[..., period - last :, :] = negative[columns]
-        else:
-            full = np.zeros((*spectra.shape[:-2], period, last + 1), np.complex64)
-            full[..., : last + 1, :] = positive
-            full[..., period - last :, :] += negative
-            rows[...] = full[columns]
-            # Column c beyond is the conjugate of column P - c, its rows in reverse.
-            mirrored = np.conj(full[..., half:])
-            mirrored = np.roll(mirrored[..., ::-1, :], 1, axis=-2)[..., ::-1]
-            rows[..., period - last :] += mirrored
-        rows = fft.ifft(rows, axis=-2, overwrite_x=True)[..., :side, :]
-        return np.ascontiguousarray(fft.irfft(rows, n=period, axis=-1)[..., :side])
-
-    def _unfold(
-        self,
-        images: np.ndarray,
-        inner: np.ndarray,
-        flux: np.ndarray,
-        radius: np.ndarray,
-        index: np.ndarray,
-        ellipse: tuple[np.ndarray, ...],
-    ) -> None:
+    def _unfold(self, images: np.ndarray, inner: np.ndarray) -> None:
         """Subtract the copies of the galaxies, and those of the PSF's wings, in place."""
-        cosh, sinhc, slope, eta1, eta2 = ellipse
+        flux, radius, index = (np.exp(inner[:, k]) for k in range(3))
         middle = (self.side - 1) / 2
 
         def column(values: np.ndarray) -> np.ndarray:
@@ -316,13 +250,10 @@ class Window:
         x = self._x - column(inner[:, 5] - middle)
         y = self._y - column(inner[:, 6] - middle)
         y2, x2 = y * y, x * x
-        r0, r1 = y2 + x2, y2 - x2
-        r2 = -2 * x
-        r2 *= y
-        inverse = 1 / radius**2
-        s = column(inverse * cosh) * r0
-        s -= column(inverse * sinhc * eta1) * r1
-        s -= column(inverse * sinhc * eta2) * r2
+        planes = y2 + x2, x2 - y2, 2 * x * y
+        # The inverse matrix has -H.
+        forms = _ellipses(inner, 1 / radius**2)[..., None]
+        s = _form(forms[0], planes)
         b = np.asarray(scale(index))
         slope_b = (scale(index * 1.001) - scale(index * 0.999)) / (0.002 * index)
         log_s = np.log(s)
@@ -344,13 +275,8 @@ class Window:
         found[:, 2] -= fall * log_s
         # d s / d eta over s, times fall.
         fall /= s
-        for number, own in ((3, eta1), (4, eta2)):
-            change = column(inverse * sinhc * own) * r0
-            first = slope * own * eta1 + (sinhc if number == 3 else 0)
-            second = slope * own * eta2 + (sinhc if number == 4 else 0)
-            change -= column(inverse * first) * r1
-            change -= column(inverse * second) * r2
-            found[:, number] = fall * change
+        for number in (1, 2):
+            found[:, 2 + number] = fall * _form(forms[number], planes)
         shape = (len(inner), 5, -1)
         near = found[..., : self._split].reshape(*shape, _NEAR, _NEAR).sum(axis=2)
         far = found[..., self._split :].reshape(*shape, _FAR, _FAR).sum(axis=2)
@@ -368,6 +294,54 @@ class Window:
         )
         for number, one in enumerate(slopes):
             images[:, number] -= np.asarray(unit * one, np.float32)[:, None, None]
+
+
+def _drawn(spectra: np.ndarray, period: int, side: int) -> np.ndarray:
+    """Images (..., n, n) of spectra (..., 2 K + 1, K + 1), folded beyond the working Nyquist."""
+    last, half = spectra.shape[-1] - 1, period // 2
+    rows = np.zeros((*spectra.shape[:-2], period, last + 1), spectra.dtype)
+    rows[..., : last + 1, :] = spectra[..., last:, :]
+    rows[..., period - last :, :] += spectra[..., :last, :]
+    if last >= half:
+        # Column c beyond is the conjugate of column P - c, its rows in reverse.
+        mirrored = np.conj(rows[..., half:])
+        mirrored = np.roll(mirrored[..., ::-1, :], 1, axis=-2)[..., ::-1]
+        rows = rows[..., : half + 1]
+        rows[..., period - last :] += mirrored
+    rows = fft.ifft(rows, axis=-2, overwrite_x=True)[..., :side, :]
+    return np.ascontiguousarray(fft.irfft(rows, n=period, axis=-1)[..., :side])
+
+
+def _ellipses(inner: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Coefficients (3, 3, B) float32 of size exp(H), and of its slopes by both components of H.
+
+    They are those of x^2 + y^2, y^2 - x^2 and -2 x y.
+    """
+    eta1, eta2 = inner[:, 3], inner[:, 4]
+    eta = np.hypot(eta1, eta2)
+    cosh = np.cosh(eta)
+    # sinh(eta) / eta, and its slope by eta over eta.
+    small = eta < 1e-3
+    safe = np.where(small, 1.0, eta)
+    sinhc = np.where(small, 1 + eta**2 / 6, np.sinh(safe) / safe)
+    slope = np.where(small, 1 / 3.0, (cosh - sinhc) / safe**2)
+    even = size * sinhc
+    return np.array(
+        [
+            (size * cosh, even * eta1, even * eta2),
+            (even * eta1, size * (slope * eta1 * eta1 + sinhc), size * (slope * eta1 * eta2)),
+            (even * eta2, size * (slope * eta2 * eta1), size * (slope * eta2 * eta2 + sinhc)),
+        ],
+        np.float32,
+    )
+
+
+def _form(coefficients: np.ndarray, planes: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of three planes times coefficients, each (B, 1, ...)."""
+    total: np.ndarray = coefficients[0] * planes[0]
+    total += coefficients[1] * planes[1]
+    total += coefficients[2] * planes[2]
+    return total
 
 
 def _outside(radius: np.ndarray, index: np.ndarray) -> np.ndarray:

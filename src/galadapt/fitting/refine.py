@@ -4,11 +4,11 @@ A few damped Gauss-Newton steps (Levenberg 1944; Marquardt 1963) on the Gaussian
 stamp's pixels, with a network's answer and its covariance as the start and the prior. The model and
 its derivatives come from `galadapt.fitting.profiles`, the level of the sky is one parameter more.
 
-Noise: a level or a map per pixel, the galaxy's own photons, and a correlation that is the same
-everywhere (drizzled images). The latter is diagonal in Fourier space, so that data, model and
-derivatives are whitened there, for nothing. Photons that are not known, and light that no Sersic
-profile describes, show in the residuals: variance in proportion to the light is added until it
-accounts for them, so that errors stay honest and a misfit does not drag the rest along.
+Noise: a level, the galaxy's own photons, and a correlation that is the same everywhere (drizzled
+images). The latter is diagonal in Fourier space, so that data, model and derivatives are whitened
+there, for nothing. Photons that are not known, and light that no Sersic profile describes, show in
+the residuals: variance in proportion to the light is added until it accounts for them, so that
+errors stay honest and a misfit does not drag the rest along.
 
 Pixels that are not valid have no weight, nor have those of neighbours, sources that the model
 lacks. Only a window is fitted, of the stamp's pixels for small galaxies, of 2 x 2 or 4 x 4 of them
@@ -84,7 +84,6 @@ class Refined:
 
     theta: np.ndarray  #: Maximum a posteriori (n, 7), in the order of `profiles.NAMES`.
     covariance: np.ndarray  #: Of its posterior (n, 7, 7).
-    information: np.ndarray  #: What the pixels alone know: the inverse covariance (n, 7, 7).
     share: np.ndarray  #: Variance over light that was reckoned with, both in units of noise (n,).
     sky: np.ndarray  #: Level of the sky left in the stamp (n,) [unit of the stamp].
     #: Of the pixels, per degree of freedom (n,), for the noise of the sky and of known photons.
@@ -134,17 +133,6 @@ class Refiner:
             )
         self._windows: dict[int, tuple[Window, np.ndarray | None, float]] = {}
 
-    def factors(self, radius: np.ndarray) -> np.ndarray:
-        """Pixels of the stamp along the side of a working pixel, for radii (n,) [px]."""
-        factor = np.ones(len(radius), int)
-        most = 1
-        while self.side // most > _SIDE:
-            most *= 2
-        for _ in range(int(math.log2(most))):
-            small = 2 * _REACH * radius > _SIDE * factor
-            factor = np.where(small & (factor < most), 2 * factor, factor)
-        return factor
-
     def __call__(
         self,
         stamps: np.ndarray,
@@ -159,7 +147,7 @@ class Refiner:
 
         Args:
             stamps: (n, S, S), background-subtracted.
-            noise: Sky noise of a pixel (n,), or of every pixel (n, S, S) [unit of the stamp].
+            noise: Sky noise of a pixel (n,) [unit of the stamp].
             start: Parameters (n, 7) to start from, and the prior's means; see `profiles.NAMES`.
             covariance: The prior's covariance (n, 7, 7).
             valid: Pixels that count, (n, S, S) bool; None: all.
@@ -178,41 +166,29 @@ class Refiner:
                 f"stamps of shape {stamps.shape} and starts of shape {start.shape}; give "
                 f"(n, {self.side}, {self.side}) and (n, {PARAMETERS})"
             )
-        if noise.shape not in ((count,), stamps.shape):
-            raise DataError(f"noise of shape {noise.shape}; give (n,) or one value per pixel")
+        if noise.shape != (count,):
+            raise DataError(f"noise of shape {noise.shape}; give one value per stamp")
         good = np.ones(stamps.shape, bool) if valid is None else np.array(valid, bool)
         good &= np.isfinite(stamps)
-        level, variance = noise, None
-        if noise.ndim == 3:
-            good &= np.isfinite(noise) & (noise > 0)
-            level = np.array(
-                [
-                    np.median(one[use]) if use.any() else np.nan
-                    for one, use in zip(noise, good, strict=True)
-                ]
-            )
-            variance = np.where(good, noise / level[:, None, None], 1.0) ** 2
         exposure = np.broadcast_to(
             np.inf if exposure_time is None else np.asarray(exposure_time, float), (count,)
         )
-        usable = np.isfinite(level) & (level > 0) & np.isfinite(start).all(axis=1)
-        usable &= exposure > 0
-        usable &= _positive(covariance)
+        usable = np.isfinite(noise) & (noise > 0) & np.isfinite(start).all(axis=1)
+        usable &= (exposure > 0) & _positive(covariance)
         found = _empty(start, covariance)
         radius = np.exp(np.where(usable, start[:, 1], 0.0))
-        factor = self.factors(radius)
+        # Pixels of the stamp along the side of a working pixel.
+        halvings = (self.side // (_SIDE + 1)).bit_length()
+        factor = 2 ** np.searchsorted(_SIDE * 2 ** np.arange(halvings), 2 * _REACH * radius)
         sky = _SKY_ERROR if sky_error is None else sky_error
+        given = stamps, noise, good, start, covariance, exposure
         for one in np.unique(factor[usable]):
             rows = np.flatnonzero(usable & (factor == one))
             # Galaxies of similar size need the same part of the table.
             rows = rows[np.argsort(start[rows, 1] + start[rows, 2], kind="stable")]
             for begin in range(0, len(rows), _BATCH):
                 some = rows[begin : begin + _BATCH]
-                self._refine(
-                    *(int(one), found, some, stamps[some], level[some], good[some]),
-                    None if variance is None else variance[some],
-                    *(start[some], covariance[some], exposure[some], sky),
-                )
+                self._refine(found, some, int(one), sky, *(array[some] for array in given))
         # What rounding left without a positive covariance is no answer.
         lost = ~(_positive(found.covariance) & np.isfinite(found.theta).all(axis=1))
         found.theta[lost], found.covariance[lost] = start[lost], covariance[lost]
@@ -232,39 +208,34 @@ class Refiner:
 
     def _refine(
         self,
-        factor: int,
         found: Refined,
         rows: np.ndarray,
+        factor: int,
+        sky_error: float,
         stamps: np.ndarray,
-        level: np.ndarray,
+        noise: np.ndarray,
         good: np.ndarray,
-        variance: np.ndarray | None,
         start: np.ndarray,
         covariance: np.ndarray,
         exposure: np.ndarray,
-        sky_error: float,
     ) -> None:
         window, whiten, left = self._window(factor)
-        data, good, variance = _prepared(
-            stamps / level[:, None, None], good, variance, window, whiten, factor
-        )
+        data, good = _prepared(stamps / noise[:, None, None], good, window, whiten)
         limits = sky_error, self._excess
-        fit = _Fit(window, factor, self.side, start, covariance, level, exposure, *limits)
-        fit.run(data, good, variance)
+        fit = _Fit(window, self.side, start, covariance, noise, exposure, *limits)
+        fit.run(data, good)
         done = fit.converged & (fit.seen > _LEAST_SEEN)
-        theta, slopes = outer_of(fit.native(fit.inner))
-        slopes = slopes * fit.scales
+        theta, slopes = fit.outer(fit.state)
         done &= np.isfinite(theta).all(axis=1) & np.isfinite(fit.information).all(axis=(1, 2))
         inverse = np.linalg.inv(slopes[done])
         known = _mended(np.swapaxes(inverse, 1, 2) @ fit.information[done] @ inverse)
         prior = _inverse(covariance[done])
         kept = rows[done]
-        theta[:, 0] += np.log(level)
+        theta[:, 0] += np.log(noise)
         found.theta[kept] = theta[done]
-        found.information[kept] = known
         found.covariance[kept] = _inverse(known + prior)
         found.share[rows] = fit.share
-        found.sky[kept] = fit.sky[done] * level[done]
+        found.sky[kept] = fit.state[done, PARAMETERS] * noise[done]
         found.chi2[rows] = fit.chi2 / left
         found.misfit[rows] = fit.misfit / left
         found.coherence[rows] = fit.coherence / left
@@ -280,59 +251,61 @@ class _Fit:
     def __init__(
         self,
         window: Window,
-        factor: int,
         side: int,
         start: np.ndarray,
         covariance: np.ndarray,
-        level: np.ndarray,
+        noise: np.ndarray,
         exposure: np.ndarray,
         sky_error: float,
         excess: float,
     ) -> None:
-        self._window, self._factor = window, factor
+        self._window, factor = window, window.factor
         self._intruder = np.float32(excess * float(window.smooth))
         # Where the window's first working pixel lies from the stamp's middle [px].
         first = (side // factor - window.side) // 2
         self._origin = first * factor + (factor - 1) / 2 - (side - 1) / 2
         self._means = np.array(start, float)
-        self._means[:, 0] -= np.log(level)
+        self._means[:, 0] -= np.log(noise)
         self._prior = _inverse(covariance)
-        self.inner = inner_of(self._means)
-        self.inner[:, 1] -= math.log(factor)
-        self.inner[:, 5:7] = (self.inner[:, 5:7] - self._origin) / factor
-        self.scales = np.array([1.0, 1, 1, 1, 1, factor, factor])
-        self.inner = self._inside(self.inner)
+        inner = inner_of(self._means)
+        inner[:, 1] -= math.log(factor)
+        inner[:, 5:7] = (inner[:, 5:7] - self._origin) / factor
+        count = len(start)
+        #: Parameters inside, and the sky.
+        self.state = np.concatenate([self._inside(inner), np.zeros((count, 1))], axis=1)
         # Light in units of the noise to variance in units of the sky's.
-        self._photons = 1 / (exposure * level)
+        self._photons = 1 / (exposure * noise)
         self.share = self._photons.copy()
         self._sky_weight = 1e12 if sky_error <= 0 else 1 / sky_error**2
-        count = len(start)
-        self.sky, self.chi2, self.seen = np.zeros(count), np.full(count, np.nan), np.zeros(count)
-        self.misfit, self.coherence = np.full((2, count), np.nan)
+        self.seen = np.zeros(count)
+        self.chi2, self.misfit, self.coherence = np.full((3, count), np.nan)
         self.evaluations = np.zeros(count, int)
         self.converged = np.zeros(count, bool)
-        self.state = np.concatenate([self.inner, self.sky[:, None]], axis=1)
+        #: What the pixels alone know: inverse covariances of the parameters inside.
         self.information = np.zeros((count, PARAMETERS, PARAMETERS))
 
-    def native(self, inner: np.ndarray) -> np.ndarray:
-        """Parameters inside, in pixels of the stamp, the centre from its middle."""
-        found = inner.copy()
-        found[:, 1] += math.log(self._factor)
-        found[:, 5:7] = found[:, 5:7] * self._factor + self._origin
-        return found
+    def outer(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (B, 7) in the stamp, and their derivatives (B, 7, 7) by those inside."""
+        factor = self._window.factor
+        native = state[:, :PARAMETERS].copy()
+        native[:, 1] += math.log(factor)
+        native[:, 5:7] = native[:, 5:7] * factor + self._origin
+        theta, slopes = outer_of(native)
+        slopes[:, :, 5:7] *= factor
+        return theta, slopes
 
     def _inside(self, inner: np.ndarray) -> np.ndarray:
         """Bring parameters into the limits of the table and of the window."""
-        side = self._window.side
+        side, factor = self._window.side, self._window.factor
         inner[:, 0] = np.clip(inner[:, 0], -10, 30)
-        inner[:, 1] = np.clip(inner[:, 1], math.log(0.1 / self._factor), math.log(4 * side))
+        inner[:, 1] = np.clip(inner[:, 1], math.log(0.1 / factor), math.log(4 * side))
         inner[:, 2] = np.clip(inner[:, 2], *LOG_INDEX)
         eta = np.hypot(inner[:, 3], inner[:, 4])
         inner[:, 3:5] *= np.minimum(1, LARGEST_ETA / np.maximum(eta, 1e-9))[:, None]
         inner[:, 5:7] = np.clip(inner[:, 5:7], 0, side - 1)
         return inner
 
-    def run(self, data: np.ndarray, good: np.ndarray, variance: np.ndarray | None) -> None:
+    def run(self, data: np.ndarray, good: np.ndarray) -> None:
         """Step until every galaxy has converged, or has had its evaluations."""
         count = len(data)
         active = np.arange(count)
@@ -350,7 +323,7 @@ class _Fit:
             rows = self._rows(trial, data[active])
             self.evaluations[active] += 1
             if number == 0:
-                weights[active] = self._weigh(number, active, rows, good, variance)
+                weights[active] = self._weigh(number, active, rows, good)
             penalty, slope, curvature = self._prior_terms(trial, active)
             squares = np.square(rows[:, last])
             squares *= weights[active]
@@ -360,7 +333,7 @@ class _Fit:
             fresh = active[better]
             self.state[fresh] = trial[better]
             # Weights follow the model; the cost that the next step must lower is the new one.
-            weights[fresh] = self._weigh(number, fresh, rows[better], good, variance)
+            weights[fresh] = self._weigh(number, fresh, rows[better], good)
             self.seen[fresh] = _mean(good[fresh], np.abs(rows[better, 0]))
             rows *= np.sqrt(weights[active])[:, None]
             flat = rows[better].reshape(len(fresh), PARAMETERS + 2, data[0].size)
@@ -384,7 +357,6 @@ class _Fit:
             active = active[~there & (damping[active] < _STUCK)]
             if len(active) == 0:
                 break
-        self.inner, self.sky = self.state[:, :PARAMETERS], self.state[:, PARAMETERS]
 
     def _rows(self, state: np.ndarray, data: np.ndarray) -> np.ndarray:
         """Derivatives, the sky's and the residuals, (B, 9, n, n) float32, without weights."""
@@ -397,27 +369,21 @@ class _Fit:
         return rows
 
     def _weigh(
-        self,
-        number: int,
-        which: np.ndarray,
-        rows: np.ndarray,
-        good: np.ndarray,
-        variance: np.ndarray | None,
+        self, number: int, which: np.ndarray, rows: np.ndarray, good: np.ndarray
     ) -> np.ndarray:
         """Inverse variance of the whitened pixels: of the sky, of photons, of what does not fit.
 
         At the first evaluations of the model, `good` loses the pixels of sources in the way.
         """
         light = np.maximum(rows[:, 0], 0) * np.float32(1 / self._window.smooth)
-        sky = np.ones(1, np.float32) if variance is None else variance[which]
         rest = rows[:, PARAMETERS + 1]
         if number < _SEARCHES:
             good[which] = self._good[which]
             good[which] *= ~_intruders(rest, light, self._core(which), self._intruder)
         photons = _column(self._photons[which])
-        known = sky + photons * light
+        known = 1 + photons * light
         if 0 < number <= _SEARCHES:
-            found, error = _excess(np.square(rest), light, good[which], sky, known)
+            found, error = _excess(np.square(rest), light, good[which], known)
             apart = found > self._photons[which] + 2 * error
             self.share[which] = np.where(apart, found, self._photons[which])
         square = np.square(rest) / known
@@ -425,7 +391,7 @@ class _Fit:
         count = good[which].sum(axis=(1, 2))
         freedom = np.maximum(count - PARAMETERS - 1, 1)
         self.chi2[which] = (square * good[which]).sum(axis=(1, 2)) / freedom
-        weights = good[which] / (sky + _column(self.share[which]) * light)
+        weights = good[which] / (1 + _column(self.share[which]) * light)
         self.coherence[which] = _coherence(rest * np.sqrt(weights), light * weights)
         return np.asarray(weights)
 
@@ -442,8 +408,7 @@ class _Fit:
         self, state: np.ndarray, which: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Penalty (B,), gradient (B, 8) and curvature (B, 8, 8) of the prior."""
-        theta, slopes = outer_of(self.native(state[:, :PARAMETERS]))
-        slopes = slopes * self.scales
+        theta, slopes = self.outer(state)
         away = self._means[which] - theta
         pull = np.einsum("nij,nj->ni", self._prior[which], away)
         last, count = PARAMETERS, len(state)
@@ -473,21 +438,13 @@ def _power(correlation: np.ndarray, factor: int, period: int) -> np.ndarray:
 
 
 def _prepared(
-    data: np.ndarray,
-    good: np.ndarray,
-    variance: np.ndarray | None,
-    window: Window,
-    whiten: np.ndarray | None,
-    factor: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Data of a window, whitened, its valid pixels and its relative variance, (B, n, n)."""
+    data: np.ndarray, good: np.ndarray, window: Window, whiten: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Data of a window, whitened, and its valid pixels, (B, n, n) float32."""
     data = _filled(np.asarray(data, float), good)
-    if variance is not None:
-        variance = np.where(good, variance, 1.0)
     bad = ~good
-    for _ in range(int(math.log2(factor))):
+    for _ in range(int(math.log2(window.factor))):
         data, bad = _halved(data), _halved(bad.astype(float)) > 0.05
-        variance = None if variance is None else _halved(variance)
     first = (data.shape[1] - window.side) // 2
     # The stamp's middle is the window's, but for half a pixel of an odd side.
     box = np.s_[:, first : first + window.side, first : first + window.side]
@@ -504,10 +461,7 @@ def _prepared(
         for edge in (np.s_[:, :_MARGIN], np.s_[:, -_MARGIN:]):
             bad[edge] = True
             bad.swapaxes(1, 2)[edge] = True
-    weights = np.asarray(~bad, np.float32)
-    if variance is not None:
-        variance = np.asarray(variance[box], np.float32)
-    return np.asarray(data, np.float32), weights, variance
+    return np.asarray(data, np.float32), np.asarray(~bad, np.float32)
 
 
 def _halved(images: np.ndarray) -> np.ndarray:
@@ -515,9 +469,7 @@ def _halved(images: np.ndarray) -> np.ndarray:
     for axis in (1, 2):
         half = images.shape[axis] // 2
         # Of four pixels, the two in the middle are those of the working pixel.
-        padded = np.concatenate(
-            [images.take([0], axis), images, images.take([-1], axis)], axis=axis
-        )
+        padded = np.pad(images, [(int(axis == one),) * 2 for one in range(3)], mode="edge")
         images = sum(
             tap * padded.take(range(k, k + 2 * half, 2), axis) for k, tap in enumerate(TAPS)
         )
@@ -546,7 +498,7 @@ def _intruders(
 
 
 def _excess(
-    square: np.ndarray, light: np.ndarray, good: np.ndarray, sky: np.ndarray, known: np.ndarray
+    square: np.ndarray, light: np.ndarray, good: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of the light in the variance of squared residuals (B, n, n), and its error; (B,) each.
 
@@ -556,7 +508,7 @@ def _excess(
     weights = good / np.square(known)
     with np.errstate(invalid="ignore", divide="ignore"):
         whole = (weights * np.square(light)).sum(axis=(1, 2))
-        found = (weights * light * (square - sky)).sum(axis=(1, 2)) / whole
+        found = (weights * light * (square - 1)).sum(axis=(1, 2)) / whole
         return found, np.sqrt(2 / whole)
 
 
@@ -672,7 +624,6 @@ def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
     return Refined(
         theta=np.array(start, float),
         covariance=np.array(covariance, float),
-        information=np.zeros((count, PARAMETERS, PARAMETERS)),
         share=np.zeros(count),
         sky=np.zeros(count),
         chi2=nan[0],

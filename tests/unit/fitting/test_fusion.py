@@ -24,7 +24,6 @@ def galaxies(count: int, seed: int):
     found = Refined(
         theta=truth + scatter * rng.standard_normal((count, 7)),
         covariance=np.tile(np.eye(7) * 0.01**2, (count, 1, 1)),
-        information=np.zeros((count, 7, 7)),
         share=np.zeros(count),
         sky=np.zeros(count),
         chi2=np.where(wrong, 1.5, 1.0),

@@ -196,26 +196,11 @@ def test_sides_odd_and_even_give_the_same():
     np.testing.assert_allclose(found.theta - [0, 0, 0, 0, 0, 0.5, 0.5], whole, atol=0.06)
 
 
-def test_a_noise_map_counts_pixel_by_pixel():
-    stamps = noisy(GALAXY, 2)
-    noise = np.full(stamps.shape, RMS)
-    start = np.tile(theta_of(*GALAXY), (2, 1))
-    covariance = np.tile(np.diag(WIDE**2), (2, 1, 1))
-    plain = Refiner(PSF, 128)(stamps, noise[:, 0, 0], start, covariance)
-    mapped = Refiner(PSF, 128)(stamps, noise, start, covariance)
-    np.testing.assert_allclose(mapped.theta, plain.theta, atol=1e-5)
-    stamps[:, 70:75] += 100.0
-    noise[:, 70:75] = 1e4
-    ruined = Refiner(PSF, 128)(stamps, noise, start, covariance)
-    assert ruined.converged.all()
-    assert np.abs(normalised(ruined, GALAXY)).max() < 5
-
-
 def test_shapes_that_do_not_fit_are_refused():
     refiner = Refiner(galsim.Gaussian(fwhm=3.0), 64)
     stamps, start = np.zeros((2, 64, 64)), np.zeros((2, 7))
     covariance = np.tile(np.eye(7), (2, 1, 1))
-    with pytest.raises(DataError, match="one value per pixel"):
+    with pytest.raises(DataError, match="one value per stamp"):
         refiner(stamps, np.ones(3), start, covariance)
     with pytest.raises(DataError, match="starts of shape"):
         refiner(stamps, np.ones(2), start[:, :6], covariance)
