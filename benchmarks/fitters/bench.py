@@ -21,42 +21,32 @@ import argparse
 import sys
 from pathlib import Path
 
+import options
 import pandas as pd
-from conditions import CONDITIONS, make, ranges, without_drizzling
-from network import training_ranges
+from conditions import CONDITIONS, make
 from running import fit, measure
 from tables import FAST, REFERENCE, draw, printed, rows
 
-from galadapt.core.errors import ConfigError, GaladaptError
+from galadapt.core.errors import ConfigError
 from galadapt.core.files import write_csv
-from galadapt.core.log import to_stderr
 from galadapt.general.package import is_general
-from galadapt.tasks.reading import load
 
 FITTERS = ("petrofit", "pyimfit", "statmorph")
 
 
 def main() -> int:
     """Run the benchmark and write its table and picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options.parser(__doc__, "fitters.csv")
     parser.add_argument(
         "--model",
         type=Path,
         default=Path("results/runs/galaxies/asinh/transfer/seed1"),
         help="package for any image, prediction package, or run folder (default %(default)s)",
     )
-    parser.add_argument(
-        "--config",
-        nargs="+",
-        default=["config/config.yaml"],
-        help="configuration of the network, later files over earlier (default %(default)s)",
-    )
     parser.add_argument("--count", type=int, default=1000, help="stamps per condition")
     parser.add_argument("--fitters", nargs="+", choices=FITTERS, default=FITTERS)
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=CONDITIONS)
     parser.add_argument("--limit", type=float, default=60.0, help="CPU time of one fit [s]")
-    parser.add_argument("--seed", type=int, default=5021, help="of the stamps")
-    parser.add_argument("--white", action="store_true", help="no drizzling: clean stamps' noise")
     parser.add_argument(
         "--own-psf", action="store_true", help="crowded stamps: give everyone the survey's mean PSF"
     )
@@ -66,15 +56,7 @@ def main() -> int:
         default=Path(".venv-fitters/bin/python"),
         help="interpreter of the fitters' environment (default %(default)s)",
     )
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/fitters.csv"))
-    arguments = parser.parse_args()
-    to_stderr()
-    try:
-        run(arguments)
-    except GaladaptError as error:
-        print(f"bench-fitters: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return options.carried_out("bench-fitters", run, parser.parse_args())
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -85,8 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
         DataError: the model is none.
         RunError: galadapt cannot measure the stamps.
     """
-    if arguments.count < 10:
-        raise ConfigError(f"--count: {arguments.count} stamps say nothing; give at least 10")
     if arguments.limit <= 0:
         raise ConfigError(f"--limit: must be positive, not {arguments.limit:g}; correct it")
     if not arguments.python.is_file():
@@ -94,11 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"--python: {arguments.python} does not exist; run `make bench-fitters`, which makes "
             "the fitters' environment"
         )
-    experiment = load(*arguments.config)
-    if arguments.white:
-        experiment = without_drizzling(experiment)
-    limits = ranges(experiment, training_ranges(arguments.model))
-    folder = arguments.output.with_suffix("")
+    experiment, limits, folder = options.settled(arguments)
     python = Path.cwd() / arguments.python
     tables = []
     for name in arguments.conditions:

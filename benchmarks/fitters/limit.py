@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import options
 import pandas as pd
-from conditions import SIDE, make, ranges, without_drizzling
-from network import training_ranges
+from conditions import SIDE, make
 from running import measure
 from scipy.linalg import toeplitz
 from scipy.optimize import least_squares
@@ -33,16 +33,15 @@ from tables import REFERENCE, printed, rows
 
 from galadapt.answers.numbers.metrics import r2, r2_interval
 from galadapt.config.simulation import Simulation
-from galadapt.core.errors import ConfigError, GaladaptError
+from galadapt.core.errors import ConfigError
 from galadapt.core.files import write_csv
-from galadapt.core.log import progress, to_stderr
+from galadapt.core.log import progress
 from galadapt.core.quantity import PARAMETERS
 from galadapt.core.random import generator
 from galadapt.simulation.noise import kernel, resolve
 from galadapt.simulation.psf import make_psf
 from galadapt.simulation.renderers import make_renderer
 from galadapt.tasks.galaxies.settings import Config
-from galadapt.tasks.reading import load
 
 MEAN, MEDIAN = "posterior mean", "posterior median"
 
@@ -324,26 +323,10 @@ def checks(found: pd.DataFrame, truth: pd.DataFrame, answers: pd.DataFrame) -> s
 
 def main() -> int:
     """Compute the limit, print it and write its tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options.parser(__doc__, "limit.csv")
     parser.add_argument("--model", type=Path, required=True, help="package for any image")
-    parser.add_argument(
-        "--config",
-        nargs="+",
-        default=["config/config.yaml"],
-        help="configuration of the stamps, later files over earlier (default %(default)s)",
-    )
     parser.add_argument("--count", type=int, default=200, help="stamps")
-    parser.add_argument("--seed", type=int, default=5021, help="of the stamps")
-    parser.add_argument("--white", action="store_true", help="no drizzling")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/limit.csv"))
-    arguments = parser.parse_args()
-    to_stderr()
-    try:
-        run(arguments)
-    except GaladaptError as error:
-        print(f"limit: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return options.carried_out("limit", run, parser.parse_args())
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -354,13 +337,7 @@ def run(arguments: argparse.Namespace) -> None:
         DataError: the model is none.
         RunError: galadapt cannot measure the stamps.
     """
-    if arguments.count < 10:
-        raise ConfigError(f"--count: {arguments.count} stamps say nothing; give at least 10")
-    config = load(*arguments.config)
-    if arguments.white:
-        config = without_drizzling(config)
-    limits = ranges(config, training_ranges(arguments.model))
-    folder = arguments.output.with_suffix("")
+    config, limits, folder = options.settled(arguments)
     condition = make("clean", config, limits, arguments.count, arguments.seed, folder)
     answers = measure(arguments.model, condition.stamps.resolve(), config.image.zero_point)
     with np.load(condition.stamps, allow_pickle=False) as file:
