@@ -67,7 +67,7 @@ def trained(simulator: Simulator, steps: int, end: int, shown: bool) -> Any:
 
     keras.utils.set_random_seed(1)
     first, _ = prepared(next(iter(simulator.batches(0))))
-    base = network.build(first.scalars.shape[1], first.centre.shape[1], first.field.shape[1])
+    base = network.build(first)
     start.load(base, RELEASED / NETWORK)
     model, number, done = corrected(base), 1, 0
     optimizer = keras.optimizers.Adam(_RATE, clipnorm=5.0)

@@ -60,10 +60,8 @@ class Answers(NamedTuple):
 
 
 def answers(
-    theta: np.ndarray,
-    covariance: np.ndarray,
-    ellipticity: np.ndarray,
-    ellipticity_error: np.ndarray,
+    network: np.ndarray,
+    network_error: np.ndarray,
     found: Refined,
     noise: np.ndarray,
     valid: np.ndarray,
@@ -72,26 +70,21 @@ def answers(
     """Lay out what the learner is given.
 
     Args:
-        theta: The network's parameters (n, 7).
-        covariance: Theirs (n, 7, 7).
-        ellipticity: The network's own ellipticity (n,).
-        ellipticity_error: Its error (n,).
+        network: The network's `QUANTITIES` (n, 8), its own ellipticity the last.
+        network_error: Their errors (n, 8).
         found: The refinement, which started there.
         noise: Noise of a pixel (n,) [unit of the stamp].
         valid: Share of the stamp's pixels that count (n,).
         width: FWHM of the PSF (n,) [px]: its errors matter most to galaxies as small as it.
     """
-    network = np.concatenate([theta, ellipticity[:, None]], axis=1)
-    sigma = np.sqrt(np.einsum("nii->ni", covariance))
-    network_error = np.concatenate([sigma, ellipticity_error[:, None]], axis=1)
     along = np.hypot(found.theta[:, 3], found.theta[:, 4])
-    refined = np.concatenate([found.theta, along[:, None]], axis=1)
+    refined = np.column_stack([found.theta, along])
     variance = np.einsum("nii->ni", found.covariance)
     sigma = np.sqrt(np.maximum(variance, 0))
     unit = found.theta[:, 3:5] / np.maximum(along, 1e-6)[:, None]
     radial = variance_along(found.covariance[:, 3:5, 3:5], unit)
     radial = np.where(along > 1e-6, np.sqrt(np.maximum(radial, 0)), sigma[:, 3])
-    refined_error = np.concatenate([sigma, radial[:, None]], axis=1)
+    refined_error = np.column_stack([sigma, radial])
     good = found.converged & np.isfinite(refined).all(axis=1)
     good &= np.isfinite(refined_error).all(axis=1) & (variance > 0).all(axis=1)
     failed = ~good
@@ -108,10 +101,10 @@ def answers(
             np.log(network_error / refined_error),
             np.arcsinh((refined - network) / network_error),
             np.log(refined_error[:, [0, 1, 2, 7]]),
-            theta[:, 0] - np.log(noise),
-            theta[:, 1:3],
-            theta[:, 1] - np.log(width),
-            ellipticity,
+            network[:, 0] - np.log(noise),
+            network[:, 1:3],
+            network[:, 1] - np.log(width),
+            network[:, -1],
             np.log(np.maximum(misfit, 1e-3)),
             np.log(np.maximum(chi2, 1e-3)),
             np.log1p(np.maximum(tension, 0)),
@@ -232,24 +225,25 @@ class Fusion:
         """Rebuild from `to_dict`; a DataError if values are missing or do not fit."""
         try:
             names = ("middle", "spread", "knots", "coverage")
-            arrays = [np.array(values[name], float) for name in names]
+            middle, spread, knots, coverage = (np.array(values[name], float) for name in names)
             weights = tuple(np.array(one, float) for one in values["weights"])
-            first, hidden, second, last = weights
-            shapes = (_FEATURES, len(hidden)), (len(hidden), _OUTPUTS)
-            fits = (first.shape, second.shape) == shapes and last.shape == (_OUTPUTS,)
-            fits &= all(one.shape == (_FEATURES,) for one in arrays[:2])
-            terms = len(arrays[2]) + _FURTHER
-            fits &= arrays[3].shape == (len(LEVELS), _COUNT, terms)
+            _, hidden, *_ = weights
+            arrays = (middle, spread, *weights, coverage)
+            fits = [one.shape for one in arrays] == [
+                *((_FEATURES,), (_FEATURES,)),
+                *((_FEATURES, len(hidden)), (len(hidden),), (len(hidden), _OUTPUTS), (_OUTPUTS,)),
+                (len(LEVELS), _COUNT, len(knots) + _FURTHER),
+            ]
             disagree = float(values.get("disagree", DISAGREE))
             fits &= 0 < disagree < np.inf
-            if not fits or not all(np.isfinite(one).all() for one in (*arrays, *weights)):
+            if not fits or not all(np.isfinite(one).all() for one in (*arrays, knots)):
                 raise ValueError("shapes or values that do not fit")
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"the package's fusion of network and fit is broken ({error}); make or fetch the "
                 "package again"
             ) from None
-        return cls(arrays[0], arrays[1], weights, arrays[2], arrays[3], disagree)
+        return cls(middle, spread, weights, knots, coverage, disagree)
 
 
 def train(given: Answers, truth: np.ndarray, seed: int = 0) -> Fusion:

@@ -18,7 +18,7 @@ for large ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import galsim
 import numpy as np
@@ -78,8 +78,7 @@ _INTRUDER, _SEARCHES = 5.0, 4
 _CORE, _LEAST_CORE = 0.7, 3.5
 
 
-@dataclass(frozen=True)
-class Refined:
+class Refined(NamedTuple):
     """Refined parameters of n galaxies; where `converged` is false they are the start's."""
 
     theta: np.ndarray  #: Maximum a posteriori (n, 7), in the order of `profiles.NAMES`.
@@ -188,7 +187,9 @@ class Refiner:
             rows = rows[np.argsort(start[rows, 1] + start[rows, 2], kind="stable")]
             for begin in range(0, len(rows), _BATCH):
                 some = rows[begin : begin + _BATCH]
-                self._refine(found, some, int(one), sky, *(array[some] for array in given))
+                part = self._refine(int(one), sky, *(array[some] for array in given))
+                for array, values in zip(found, part, strict=True):
+                    array[some] = values
         # What rounding left without a positive covariance is no answer.
         lost = ~(_positive(found.covariance) & np.isfinite(found.theta).all(axis=1))
         found.theta[lost], found.covariance[lost] = start[lost], covariance[lost]
@@ -208,8 +209,6 @@ class Refiner:
 
     def _refine(
         self,
-        found: Refined,
-        rows: np.ndarray,
         factor: int,
         sky_error: float,
         stamps: np.ndarray,
@@ -218,31 +217,27 @@ class Refiner:
         start: np.ndarray,
         covariance: np.ndarray,
         exposure: np.ndarray,
-    ) -> None:
+    ) -> Refined:
         window, whiten, left = self._window(factor)
         data, good = _prepared(stamps / noise[:, None, None], good, window, whiten)
         limits = sky_error, self._excess
         fit = _Fit(window, self.side, start, covariance, noise, exposure, *limits)
         fit.run(data, good)
-        done = fit.converged & (fit.seen > _LEAST_SEEN)
+        found = fit.found
+        done = found.converged & (found.seen > _LEAST_SEEN)
         theta, slopes = fit.outer(fit.state)
         done &= np.isfinite(theta).all(axis=1) & np.isfinite(fit.information).all(axis=(1, 2))
         inverse = np.linalg.inv(slopes[done])
         known = _mended(np.swapaxes(inverse, 1, 2) @ fit.information[done] @ inverse)
         prior = _inverse(covariance[done])
-        kept = rows[done]
         theta[:, 0] += np.log(noise)
-        found.theta[kept] = theta[done]
-        found.covariance[kept] = _inverse(known + prior)
-        found.share[rows] = fit.share
-        found.sky[kept] = fit.state[done, PARAMETERS] * noise[done]
-        found.chi2[rows] = fit.chi2 / left
-        found.misfit[rows] = fit.misfit / left
-        found.coherence[rows] = fit.coherence / left
-        found.seen[rows] = fit.seen
-        found.evaluations[rows] = fit.evaluations
-        found.converged[rows] = done
-        found.tension[kept] = _tension(theta[done] - start[done], prior, known)
+        found.theta[done] = theta[done]
+        found.covariance[done] = _inverse(known + prior)
+        found.sky[done] = fit.state[done, PARAMETERS] * noise[done]
+        found.tension[done] = _tension(theta[done] - start[done], prior, known)
+        for terms in (found.chi2, found.misfit, found.coherence):
+            terms /= left
+        return found._replace(converged=done)
 
 
 class _Fit:
@@ -275,12 +270,9 @@ class _Fit:
         self.state = np.concatenate([self._inside(inner), np.zeros((count, 1))], axis=1)
         # Light in units of the noise to variance in units of the sky's.
         self._photons = 1 / (exposure * noise)
-        self.share = self._photons.copy()
+        self.found = _empty(start, covariance)
+        self.found.share[:] = self._photons
         self._sky_weight = 1e12 if sky_error <= 0 else 1 / sky_error**2
-        self.seen = np.zeros(count)
-        self.chi2, self.misfit, self.coherence = np.full((3, count), np.nan)
-        self.evaluations = np.zeros(count, int)
-        self.converged = np.zeros(count, bool)
         #: What the pixels alone know: inverse covariances of the parameters inside.
         self.information = np.zeros((count, PARAMETERS, PARAMETERS))
 
@@ -321,7 +313,7 @@ class _Fit:
             trial = self.state[active] + move[active]
             trial[:, :PARAMETERS] = self._inside(trial[:, :PARAMETERS])
             rows = self._rows(trial, data[active])
-            self.evaluations[active] += 1
+            self.found.evaluations[active] += 1
             if number == 0:
                 weights[active] = self._weigh(number, active, rows, good)
             penalty, slope, curvature = self._prior_terms(trial, active)
@@ -334,7 +326,7 @@ class _Fit:
             self.state[fresh] = trial[better]
             # Weights follow the model; the cost that the next step must lower is the new one.
             weights[fresh] = self._weigh(number, fresh, rows[better], good)
-            self.seen[fresh] = _mean(good[fresh], np.abs(rows[better, 0]))
+            self.found.seen[fresh] = _mean(good[fresh], np.abs(rows[better, 0]))
             rows *= np.sqrt(weights[active])[:, None]
             flat = rows[better].reshape(len(fresh), PARAMETERS + 2, data[0].size)
             gram = (flat @ np.swapaxes(flat, 1, 2)).astype(float)
@@ -353,7 +345,7 @@ class _Fit:
             finished = active[there]
             self.state[finished] += move[finished]
             self.state[finished, :PARAMETERS] = self._inside(self.state[finished, :PARAMETERS])
-            self.converged[finished] = True
+            self.found.converged[finished] = True
             active = active[~there & (damping[active] < _STUCK)]
             if len(active) == 0:
                 break
@@ -385,14 +377,14 @@ class _Fit:
         if 0 < number <= _SEARCHES:
             found, error = _excess(np.square(rest), light, good[which], known)
             apart = found > self._photons[which] + 2 * error
-            self.share[which] = np.where(apart, found, self._photons[which])
+            self.found.share[which] = np.where(apart, found, self._photons[which])
         square = np.square(rest) / known
-        self.misfit[which] = _mean(square, light * good[which])
+        self.found.misfit[which] = _mean(square, light * good[which])
         count = good[which].sum(axis=(1, 2))
         freedom = np.maximum(count - PARAMETERS - 1, 1)
-        self.chi2[which] = (square * good[which]).sum(axis=(1, 2)) / freedom
-        weights = good[which] / (1 + _column(self.share[which]) * light)
-        self.coherence[which] = _coherence(rest * np.sqrt(weights), light * weights)
+        self.found.chi2[which] = (square * good[which]).sum(axis=(1, 2)) / freedom
+        weights = good[which] / (1 + _column(self.found.share[which]) * light)
+        self.found.coherence[which] = _coherence(rest * np.sqrt(weights), light * weights)
         return np.asarray(weights)
 
     def _core(self, which: np.ndarray) -> np.ndarray:
@@ -619,18 +611,12 @@ def _tension(away: np.ndarray, prior: np.ndarray, known: np.ndarray) -> np.ndarr
 
 
 def _empty(start: np.ndarray, covariance: np.ndarray) -> Refined:
+    """What is known of galaxies before they are fitted."""
     count = len(start)
-    nan = np.full((4, count), np.nan)
+    share, sky, seen = np.zeros((3, count))
+    chi2, misfit, coherence, tension = np.full((4, count), np.nan)
     return Refined(
-        theta=np.array(start, float),
-        covariance=np.array(covariance, float),
-        share=np.zeros(count),
-        sky=np.zeros(count),
-        chi2=nan[0],
-        misfit=nan[1],
-        coherence=nan[2],
-        tension=nan[3],
-        seen=np.zeros(count),
-        evaluations=np.zeros(count, int),
-        converged=np.zeros(count, bool),
+        *(np.array(start, float), np.array(covariance, float), share, sky),
+        *(chi2, misfit, coherence, tension, seen),
+        *(np.zeros(count, int), np.zeros(count, bool)),
     )

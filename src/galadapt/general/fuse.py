@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +16,9 @@ from galadapt.fitting.noise import correlation_of
 from galadapt.fitting.refine import Refined
 from galadapt.general import run
 from galadapt.general.package import Calibration, calibrated
-from galadapt.general.parameters import SIDE
+from galadapt.general.parameters import SIDE, with_ellipticity
 from galadapt.general.refined import profile_of, refiner_of
-from galadapt.general.simulate import Simulator, Stamps
+from galadapt.general.simulate import Stamps, drawn, joined
 
 #: Seeds of the galaxies that the fusion is trained on, that its errors are calibrated on, and that
 #: it is tested on.
@@ -49,20 +48,20 @@ class Both(NamedTuple):
     composite: np.ndarray
 
 
-def unmasked(images: np.ndarray, valid: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def unmasked(images: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Valid pixels (n, S, S) without those of detected neighbours, as `galadapt predict` masks."""
     extraction = Extraction()
     found = valid.copy()
     for row, image in enumerate(images):
-        found[row] &= ~shape_of(image, float(noise[row]), (0.0, 0.0), extraction).neighbours
+        found[row] &= ~shape_of(image, 1.0, (0.0, 0.0), extraction).neighbours
     return found
 
 
-def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
+def both(measured: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
     """Refine what the network measured on simulated stamps, which are in units of their noise."""
-    count = len(stamps.theta)
-    parts: list[tuple[np.ndarray, Refined]] = []
-    width = np.ones(count)
+    noise, width = np.ones((2, len(valid)))
+    groups: list[np.ndarray] = []
+    parts: list[Refined] = []
     for number in np.unique(stamps.psf_index):
         rows = np.flatnonzero(stamps.psf_index == number)
         # Stamps of a PSF share their noise's correlation: one below the other they are an image.
@@ -70,27 +69,19 @@ def both(measure: run.Measured, stamps: Stamps, valid: np.ndarray) -> Both:
         correlation = correlation_of(shown, valid[rows].reshape(-1, SIDE))
         refiner = refiner_of(stamps.psfs[number], correlation)
         found = refiner(
-            *(stamps.images[rows], np.ones(len(rows))),
-            *(measure.theta[rows], measure.covariance[rows]),
-            valid=valid[rows],
+            *(stamps.images[rows], noise[rows]),
+            *(measured.theta[rows], measured.covariance[rows], valid[rows]),
         )
-        parts.append((rows, found))
+        parts.append(found)
+        groups.append(rows)
         width[rows] = refiner.width
-    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-    refined = Refined(
-        *(
-            np.concatenate([getattr(found, name) for _, found in parts])[order]
-            for name in Refined.__dataclass_fields__
-        )
-    )
-    given = answers(
-        *(measure.theta, measure.covariance, measure.ellipticity, measure.ellipticity_err),
-        *(refined, np.ones(count), valid.mean(axis=(1, 2)), width),
-    )
-    along = np.hypot(stamps.theta[:, 3], stamps.theta[:, 4])
-    truth = np.concatenate([stamps.theta, along[:, None]], axis=1)
+    order = np.argsort(np.concatenate(groups))
+    refined = Refined(*(array[order] for array in joined(parts)))
+    share = valid.mean(axis=(1, 2))
     return Both(
-        *(given, refined.covariance, refined.tension, truth, stamps.crowded, stamps.composite)
+        answers(measured.values, measured.errors, refined, noise, share, width),
+        *(refined.covariance, refined.tension),
+        *(with_ellipticity(stamps.theta), stamps.crowded, stamps.composite),
     )
 
 
@@ -99,12 +90,12 @@ def _misjudged(psf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     wrong, factor = rng.random() < _PSF_WRONG, np.exp(_PSF_ERROR * rng.standard_normal())
     if not wrong:
         return psf
-    drawn = (
+    shown = (
         profile_of(psf)
         .dilate(factor)
         .drawImage(nx=SIDE, ny=SIDE, scale=1.0, method="no_pixel", dtype=float)
     )
-    return np.asarray(drawn.array / drawn.array.sum(), np.float32)
+    return np.asarray(shown.array / shown.array.sum(), np.float32)
 
 
 def sample(
@@ -119,37 +110,21 @@ def sample(
 
     Unless they are `plain`, more of the galaxies are composite, and some PSFs are not quite right.
     """
-    training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
     share = recipe.draws.composite
     share = share if plain else max(share, _COMPOSITE)
-    draws = recipe.draws.model_copy(update={"composite": share})
-    simulator = Simulator(recipe.model_copy(update={"training": training, "draws": draws}))
-
-    def parts() -> Iterator[Both]:
-        for number in range(sets):
-            # Batches of a set share its PSFs and noise: together they give the noise's correlation.
-            batches = list(simulator.batches(number))
-            joined = Stamps(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
-            stamps = joined._replace(psfs=batches[0].psfs)
+    found = []
+    for number, stamps in enumerate(drawn(recipe, seed, sets, composite=share)):
+        given = stamps.psfs
+        if not plain:
             rng = generator(seed, _PURPOSE, number)
-            if not plain:
-                given = np.stack([_misjudged(one, rng) for one in stamps.psfs])
-                stamps = stamps._replace(psfs=given)
-            noise = np.ones(len(stamps.images))
-            valid = unmasked(stamps.images, stamps.valid, noise)
-            measured = run.measure(
-                network, stamps.images, valid, noise, stamps.psfs, stamps.psf_index
-            )
-            yield both(calibrated(measured, noise, calibration), stamps, valid)
-
-    found = list(parts())
-    given = Answers(
-        *(np.concatenate([getattr(one.given, name) for one in found]) for name in Answers._fields)
-    )
-    return Both(
-        given,
-        *(np.concatenate([getattr(one, name) for one in found]) for name in Both._fields[1:]),
-    )
+            given = np.stack([_misjudged(psf, rng) for psf in given])
+        noise = np.ones(len(stamps.images))
+        valid = unmasked(stamps.images, stamps.valid)
+        measured = run.measure(network, stamps.images, valid, noise, given, stamps.psf_index)
+        measured = calibrated(measured, noise, calibration)
+        found.append(both(measured, stamps._replace(psfs=given), valid))
+    first, *rest = zip(*found, strict=True)
+    return Both(joined(first), *map(np.concatenate, rest))
 
 
 def fusion_of(
@@ -159,11 +134,11 @@ def fusion_of(
 
     It is trained on 2 `sets`, calibrated on plain galaxies of one, and tested on as many.
     """
-    drawn = sample(network, recipe, calibration, SEEDS["fusion"], 2 * sets, plain=False)
+    train_on = sample(network, recipe, calibration, SEEDS["fusion"], 2 * sets, plain=False)
     errors = sample(network, recipe, calibration, SEEDS["fusion_errors"], sets)
     test = sample(network, recipe, calibration, SEEDS["fusion_test"], sets)
     clean = ~test.crowded & ~test.composite & np.isfinite(test.tension)
     limit = float(np.quantile(test.tension[clean], _AGREE)) if clean.any() else DISAGREE
-    fusion = train(drawn.given, drawn.truth).calibrated(errors.given, errors.truth)
+    fusion = train(train_on.given, train_on.truth).calibrated(errors.given, errors.truth)
     # Never below what independent answers differ by.
     return dataclasses.replace(fusion, disagree=max(limit, DISAGREE)), test

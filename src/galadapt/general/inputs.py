@@ -67,8 +67,7 @@ def _functionals() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _sums(images: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Weighted sums (n, m) of images: a product for each, or they would depend on their place."""
-    sums: np.ndarray = (images.reshape(len(images), 1, -1) @ matrix)[:, 0]
-    return sums
+    return np.asarray((images.reshape(len(images), 1, -1) @ matrix)[:, 0])
 
 
 def _moments(values: np.ndarray, floor: np.ndarray) -> list[np.ndarray]:
@@ -88,8 +87,7 @@ def describe_psf(psfs: np.ndarray) -> np.ndarray:
     values = _sums(psfs, matrix)
     count = 5
     flux = values[:, : 6 * count : 6]
-    parts = _moments(values[:, : 6 * len(WIDTHS)], np.full(len(WIDTHS), 1e-6))
-    _, size, shape = parts
+    _, size, shape = _moments(values[:, : 6 * len(WIDTHS)], np.full(len(WIDTHS), 1e-6))
     rings = values[:, 6 * len(WIDTHS) :]
     return np.concatenate(
         [
@@ -150,13 +148,9 @@ def prepare(
 
 def binned(images: np.ndarray) -> np.ndarray:
     """Sum squares of `BINNED` pixels of images (n, S, S)."""
-    rows = images[:, ::BINNED].copy()
-    for k in range(1, BINNED):
-        rows += images[:, k::BINNED]
-    total: np.ndarray = rows[:, :, ::BINNED].copy()
-    for k in range(1, BINNED):
-        total += rows[:, :, k::BINNED]
-    return total
+    count = SIDE // BINNED
+    rows = images.reshape(-1, count, BINNED, SIDE).sum(axis=2)
+    return np.asarray(rows.reshape(-1, count, count, BINNED).sum(axis=3))
 
 
 def _planes(light: np.ndarray, share: np.ndarray, valid: np.ndarray, noise: float) -> np.ndarray:
@@ -182,9 +176,8 @@ def _noise(
         for row in range(n):
             some = values[row][good[row]]
             if len(some) > 30:
-                low, high = np.partition(some, (len(some) // 10, len(some) // 2))[
-                    [len(some) // 10, len(some) // 2]
-                ]
+                places = [len(some) // 10, len(some) // 2]
+                low, high = np.partition(some, places)[places]
                 # Half of the pixels below the median: sources lie above it.
                 found[row, column] = np.log(max((high - low) / 1.2816, 1e-2))
     return found

@@ -8,36 +8,31 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from galadapt.general.inputs import Inputs
 from galadapt.general.run import (
     E_MIDDLE,
     E_SPREAD,
-    LOG_HIGH,
-    LOG_LOW,
     MIDDLE,
     OUTPUTS,
     SPREAD,
     TRIANGLE,
     P,
+    limited,
 )
 
 
-def build(scalars: int, centre: int, field: int) -> keras.Model:
+def build(sample: Inputs) -> keras.Model:
     """Build the network: two small convolutional trunks and one of dense layers, joined.
 
     Args:
-        scalars: Number of scalars.
-        centre: Side of the middle [px].
-        field: Side of the binned field [px].
+        sample: Inputs of any stamps, for their shapes.
 
     Returns:
-        A model of three inputs, `galadapt.general.inputs.Inputs` without the anchor, to outputs
-        (n, 37) as `split` reads them.
+        A model of three inputs, those of the sample without the anchor, to outputs (n, 37) as
+        `galadapt.general.run.split` reads them.
     """
-    given = [
-        keras.Input((centre, centre, 3), name="centre"),
-        keras.Input((field, field, 3), name="field"),
-        keras.Input((scalars,), name="scalars"),
-    ]
+    named = zip(Inputs._fields[:3], sample[:3], strict=True)
+    given = [keras.Input(array.shape[1:], name=name) for name, array in named]
     x = _conv(given[0], 24, 5, 2)
     x = _conv(x, 48, 3, 2)
     x = _residual(x, 48)
@@ -110,7 +105,7 @@ def negative_log_likelihood(targets: Any, outputs: Any) -> Any:
     """Gaussian with full covariance, and a Gaussian of the ellipticity; mean over the batch."""
     residual = targets[:, :P] - outputs[:, :P]
     raw = outputs[:, P : P + TRIANGLE]
-    logs = -limited(raw[:, :P])
+    logs = -limited(raw[:, :P], ops.tanh)
     # z = L^T-like whitening: z_i = exp(log_i) (r_i + sum_{j<i} l_ij r_j).
     whitened = []
     place = P
@@ -122,7 +117,7 @@ def negative_log_likelihood(targets: Any, outputs: Any) -> Any:
         whitened.append(ops.exp(logs[:, i]) * total)
     square = ops.sum(ops.square(ops.stack(whitened, axis=1)), axis=1)
     loss = 0.5 * _tamed(square) - ops.sum(logs, axis=1)
-    log_e = limited(outputs[:, -1])
+    log_e = limited(outputs[:, -1], ops.tanh)
     e = ops.square((targets[:, P] - outputs[:, -2]) * ops.exp(-log_e))
     return ops.mean(loss + 0.5 * _tamed(e) + log_e)
 
@@ -130,9 +125,3 @@ def negative_log_likelihood(targets: Any, outputs: Any) -> Any:
 def _tamed(square: Any) -> Any:
     """Leave squares as they are up to some 30 and grow like their root beyond: outliers."""
     return ops.where(square < 36.0, square, 12.0 * ops.sqrt(ops.maximum(square, 36.0)) - 36.0)
-
-
-def limited(raw: Any) -> Any:
-    """Keep logarithms of errors inside their limits, smoothly."""
-    middle, half = (LOG_HIGH + LOG_LOW) / 2, (LOG_HIGH - LOG_LOW) / 2
-    return middle + half * ops.tanh((raw - middle) / half)

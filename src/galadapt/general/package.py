@@ -122,12 +122,9 @@ def calibrated(found: run.Measured, noise: np.ndarray, calibration: Calibration)
     factors = np.array(calibration.factors).T
     scale = np.stack([np.interp(brightness, calibration.ln_flux, row) for row in factors], axis=1)
     own = scale[:, : run.P]
-    return run.Measured(
-        found.theta,
-        found.covariance * own[:, :, None] * own[:, None, :],
-        found.ellipticity,
-        found.ellipticity_err * scale[:, run.P],
-        found.features,
+    return found._replace(
+        covariance=found.covariance * own[:, :, None] * own[:, None, :],
+        ellipticity_err=found.ellipticity_err * scale[:, run.P],
     )
 
 

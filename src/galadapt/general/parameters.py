@@ -35,6 +35,6 @@ def position_angle(theta: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(theta[..., 4], theta[..., 3])) / 2 % 180.0
 
 
-def ellipticity(theta: np.ndarray) -> np.ndarray:
-    """Ellipticities 1 - b/a of vectors (..., 7), at most 1."""
-    return np.minimum(np.hypot(theta[..., 3], theta[..., 4]), 1.0)
+def with_ellipticity(theta: np.ndarray) -> np.ndarray:
+    """Append the ellipticities 1 - b/a to vectors (n, 7): (n, 8)."""
+    return np.column_stack([theta, np.hypot(theta[:, 3], theta[:, 4])])

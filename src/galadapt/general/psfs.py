@@ -8,7 +8,6 @@ images of PSFs, stretched and turned (diffraction spikes; by default the F160W P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import galsim
@@ -38,13 +37,6 @@ class Drawn(NamedTuple):
     fwhm: float  #: of the effective PSF, geometric mean of the axes [px]
 
 
-class _Image(NamedTuple):
-    """Transform of a PSF without its pixel, real and imaginary part, over k in units of 1/FWHM."""
-
-    real: np.ndarray
-    imag: np.ndarray
-
-
 def _moffat(k: np.ndarray, beta: float) -> np.ndarray:
     """Transform of a Moffat profile of FWHM 1 at wave numbers k (Trujillo et al. 2001, eq. 4)."""
     scale = 0.5 / np.sqrt(2 ** (1 / beta) - 1)
@@ -72,8 +64,12 @@ def _aperture(k: np.ndarray, obscuration: float) -> np.ndarray:
     return (lens(1.0, 1.0) - 2 * lens(1.0, e) + lens(e, e)) / (1 - e**2)
 
 
-def _image(settings: OnePsf) -> _Image:
-    """Sample the transform of a PSF, its pixel included."""
+def _image(settings: OnePsf) -> np.ndarray:
+    """Sample the transform of a PSF, its pixel included, over k in units of 1/FWHM.
+
+    Returns:
+        (2, n, n), real and imaginary part.
+    """
     # A FITS image is drawn at its own sampling, the optics with the pixels of F160W mosaics.
     scale = getattr(settings, "pixel_scale", _SCALE)
     psf = make_psf(settings, scale)
@@ -82,7 +78,7 @@ def _image(settings: OnePsf) -> _Image:
     step = _REACH / width / half
     bounds = galsim.BoundsI(-half, half, -half, half)
     sampled = psf.drawKImage(bounds=bounds, scale=step, recenter=False).array
-    return _Image(sampled.real.copy(), sampled.imag.copy())
+    return np.stack([sampled.real, sampled.imag])
 
 
 class PsfMaker:
@@ -101,7 +97,7 @@ class PsfMaker:
         fwhm = settings.fwhm.at_log(rng.random())
         stretch = np.exp(0.5 * settings.ellipticity.at(rng.random() ** 2))
         angle = rng.uniform(0, np.pi)
-        family = rng.choice(4, p=_shares(settings.shares))
+        family = rng.choice(4, p=np.divide(settings.shares, sum(settings.shares)))
         # The pixel widens the PSF: in quadrature, with a box as wide as its second moment.
         own = np.sqrt(max(fwhm**2 - 0.6, 0.5 * fwhm**2))
         cosine, sine = np.cos(angle), np.sin(angle)
@@ -113,11 +109,6 @@ class PsfMaker:
         else:
             values = _radial(family, np.hypot(u, v), rng) * self._pixel
         return Drawn(values.astype(np.complex64), fwhm)
-
-
-def _shares(shares: Sequence[float]) -> np.ndarray:
-    values = np.asarray(shares, float)
-    return values / values.sum()
 
 
 def _radial(family: int, k: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -136,8 +127,8 @@ def _radial(family: int, k: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.interp(k, nodes, values)
 
 
-def _turned(image: _Image, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _turned(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     half = _SAMPLES // 2
     places = np.stack([v, u]) * (half / _REACH) + half
-    parts = [map_coordinates(part, places, order=1) for part in (image.real, image.imag)]
-    return parts[0] + 1j * parts[1]
+    real, imaginary = (map_coordinates(part, places, order=1) for part in image)
+    return np.asarray(real + 1j * imaginary)

@@ -54,24 +54,17 @@ def refine(
         noise: (n,) rms of a pixel.
         refiner: Of the images' PSF and noise.
         fusion: Of the package.
-        exposure_time: See `Refiner.__call__`, `sky_error` likewise.
-        sky_error: See there.
+        exposure_time, sky_error: See `Refiner.__call__`.
     """
     refined = refiner(
         *(images, noise, found.theta, found.covariance, valid, exposure_time, sky_error)
     )
-    given = answers(
-        *(found.theta, found.covariance, found.ellipticity, found.ellipticity_err),
-        *(refined, noise, valid.mean(axis=(1, 2)), np.full(len(noise), refiner.width)),
-    )
+    width = np.full(len(noise), refiner.width)
+    given = answers(found.values, found.errors, refined, noise, valid.mean(axis=(1, 2)), width)
     fused = fusion.fuse(given, refined.covariance)
-    final = Measured(
-        *(fused.theta, fused.covariance, fused.ellipticity, fused.ellipticity_error),
-        found.features,
-    )
     followed = fused.gate[:, [0, 1, 2, -1]].mean(axis=1)
     return Outcome(
-        final,
+        Measured(*fused[:4], found.features),
         np.where(refined.converged, followed, 0.0),
         refined,
         refined.converged & (refined.tension > fusion.disagree),

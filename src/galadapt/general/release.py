@@ -13,15 +13,21 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from scipy.special import ndtr
+from scipy.stats import chi2
 
 from galadapt import __version__
+from galadapt.answers.numbers.metrics import nmad, r2
 from galadapt.config.base import Interval
 from galadapt.config.general import General
 from galadapt.core.files import atomic, write_json
 from galadapt.core.log import log
 from galadapt.core.provenance import file_digest
 from galadapt.general import fuse, package, run
-from galadapt.general.simulate import Simulator, Stamps
+from galadapt.general.parameters import with_ellipticity
+from galadapt.general.simulate import drawn, joined
 from galadapt.learners.keras.onnx_export import export
 
 #: Seeds of the galaxies that errors are calibrated with, and of those the package is tested on.
@@ -43,7 +49,7 @@ class Tested(NamedTuple):
     """Simulated galaxies and what was measured of them."""
 
     found: run.Measured
-    theta: np.ndarray  #: truth (n, 7)
+    truth: np.ndarray  #: (n, 8): the parameters and the ellipticity
     crowded: np.ndarray
     composite: np.ndarray
     tail: np.ndarray | float = 1.0  #: (n, 8), see `galadapt.fitting.fusion.Fused`
@@ -51,9 +57,6 @@ class Tested(NamedTuple):
 
 def halved(path: Path) -> None:
     """Store the large weights of an ONNX file as float16, in half the size; run in float32."""
-    import onnx
-    from onnx import helper, numpy_helper
-
     model = onnx.load(path)
     graph = model.graph
     casts = []
@@ -74,28 +77,13 @@ def halved(path: Path) -> None:
 
 def tested(network: run.Network, recipe: General, seed: int, sets: int) -> Tested:
     """Measure galaxies that the recipe draws with a seed; `sets` of them, each used once."""
-    training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
-    simulator = Simulator(recipe.model_copy(update={"training": training}))
-    batches = itertools.chain.from_iterable(simulator.batches(k) for k in range(sets))
-    parts = [(measured(network, one), one) for one in batches]
-    found = [result for result, _ in parts]
-    return Tested(
-        run.Measured(
-            *(
-                np.concatenate([getattr(one, name) for one in found])
-                for name in run.Measured.__dataclass_fields__
-            )
-        ),
-        np.concatenate([one.theta for _, one in parts]),
-        np.concatenate([one.crowded for _, one in parts]),
-        np.concatenate([one.composite for _, one in parts]),
-    )
-
-
-def measured(network: run.Network, stamps: Stamps) -> run.Measured:
-    """Run the network on simulated stamps, which are in units of their noise."""
-    noise = np.ones(len(stamps.images))
-    return run.measure(network, stamps.images, stamps.valid, noise, stamps.psfs, stamps.psf_index)
+    parts = []
+    for stamps in drawn(recipe, seed, sets):
+        given = stamps.images, stamps.valid, np.ones(len(stamps.images))
+        found = run.measure(network, *given, stamps.psfs, stamps.psf_index)
+        parts.append((found, with_ellipticity(stamps.theta), stamps.crowded, stamps.composite))
+    first, *rest = zip(*parts, strict=True)
+    return Tested(joined(first), *map(np.concatenate, rest))
 
 
 def pulls(sample: Tested) -> np.ndarray:
@@ -103,12 +91,7 @@ def pulls(sample: Tested) -> np.ndarray:
 
     Those with heavy tails are turned into those of a normal law.
     """
-    found = sample.found
-    sigma = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
-    e = np.hypot(sample.theta[:, 3], sample.theta[:, 4])
-    own = (found.theta - sample.theta) / sigma
-    last = ((found.ellipticity - e) / found.ellipticity_err)[:, None]
-    plain = np.concatenate([own, last], axis=1)
+    plain = (sample.found.values - sample.truth) / sample.found.errors
     size = np.abs(plain)
     return np.asarray(np.sign(plain) * np.where(size > 1, size ** (1 / sample.tail), size))
 
@@ -150,9 +133,7 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
     Errors are absolute in the magnitude, the ellipticity and the centre [px], relative in the
     radius, in dex in the index.
     """
-    found, theta = sample.found, sample.theta
-    e = np.hypot(theta[:, 3], theta[:, 4])
-    said, truth = _shown(found.theta, found.ellipticity), _shown(theta, e)
+    said, truth, ln_flux = _shown(sample.found.values), _shown(sample.truth), sample.truth[:, 0]
     errors = said - truth
     errors[:, 1] = np.expm1(errors[:, 1])
     errors[:, 2] /= np.log(10)
@@ -161,18 +142,16 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
         "single": ~sample.crowded & ~sample.composite,
         "crowded": sample.crowded & ~sample.composite,
         "composite": sample.composite,
-        "all": np.ones(len(theta), bool),
+        "all": np.ones(len(truth), bool),
     }
     rows = []
     for kind, chosen in kinds.items():
         for low, high in ((EDGES[0], EDGES[-1]), *itertools.pairwise(EDGES)):
-            here = chosen & (theta[:, 0] >= low) & (theta[:, 0] < high)
+            here = chosen & (ln_flux >= low) & (ln_flux < high)
             if here.sum() < 50:
                 continue
             for column, name in enumerate(QUANTITIES):
-                some, true = errors[here, column], truth[here, column]
-                bias = float(np.median(some))
-                residual = said[here, column] - true
+                some = errors[here, column]
                 rows.append(
                     {
                         "kind": kind,
@@ -180,11 +159,9 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
                         "ln_flux_low": low,
                         "ln_flux_high": high,
                         "n": int(here.sum()),
-                        "bias": round(bias, 5),
-                        "nmad": round(1.4826 * float(np.median(np.abs(some - bias))), 5),
-                        "r2": round(
-                            1 - float((residual**2).sum() / ((true - true.mean()) ** 2).sum()), 5
-                        ),
+                        "bias": round(float(np.median(some)), 5),
+                        "nmad": round(nmad(some), 5),
+                        "r2": round(r2(truth[here, column], said[here, column]), 5),
                         "cover68": round(float((size[here, column] < 1).mean()), 4),
                         "cover95": round(float((size[here, column] < 1.96).mean()), 4),
                     }
@@ -192,35 +169,30 @@ def quality(sample: Tested) -> list[dict[str, Any]]:
     return rows
 
 
-def _shown(theta: np.ndarray, ellipticity: np.ndarray) -> np.ndarray:
-    """Magnitudes, logarithms of radius and index, ellipticities, centres (n, 6)."""
-    magnitude = -_MAGNITUDES * theta[:, 0]
-    return np.column_stack([magnitude, theta[:, 1:3], ellipticity, theta[:, 5:7]])
+def _shown(values: np.ndarray) -> np.ndarray:
+    """Magnitudes, logarithms of radius and index, ellipticities, centres (n, 6) of `values`."""
+    return np.column_stack([-_MAGNITUDES * values[:, 0], values[:, [1, 2, 7, 5, 6]]])
 
 
-def ranks(sample: Tested, bins: int = 20) -> np.ndarray:
-    """Simulation-based calibration: histograms (8, bins) of the truth's rank in its posterior.
+def ranks(sample: Tested) -> list[list[int]]:
+    """Simulation-based calibration: histograms (8, 20) of the truth's rank in its posterior.
 
     Uniform where errors are right (Talts et al. 2018). For normal posteriors the rank is the
     normal law's integral of the pull.
     """
-    from scipy.special import ndtr
-
     rank = ndtr(-pulls(sample))
-    return np.stack([np.histogram(column, bins, (0, 1))[0] for column in rank.T])
+    return [np.histogram(column, 20, (0, 1))[0].tolist() for column in rank.T]
 
 
-def expected_coverage(sample: Tested, levels: np.ndarray) -> np.ndarray:
+def joint_coverage(sample: Tested) -> dict[str, float]:
     """Share of truths inside the joint credible region of each level: ellipsoids of all seven.
 
     The test of Lemos et al. (2023) with the region of highest density of a normal posterior.
     """
-    from scipy.stats import chi2
-
-    residual = sample.found.theta - sample.theta
+    residual = sample.found.theta - sample.truth[:, : run.P]
     square = np.einsum("ni,nij,nj->n", residual, np.linalg.inv(sample.found.covariance), residual)
-    share: np.ndarray = np.array([(square < chi2.ppf(level, run.P)).mean() for level in levels])
-    return share
+    inside = {level: square < chi2.ppf(level, run.P) for level in (0.5, 0.68, 0.9, 0.95)}
+    return {str(level): round(float(each.mean()), 4) for level, each in inside.items()}
 
 
 def _claimed(drawn: Interval, low: float, high: float) -> Interval:
@@ -236,7 +208,6 @@ def release(
     sets: int,
     licence: str,
     citation: str,
-    name: str = "galadapt general",
 ) -> package.GeneralPackage:
     """Write the package of a trained network into a folder, and open it.
 
@@ -247,7 +218,6 @@ def release(
         output: Folder to write.
         sets: Sets of galaxies of the calibration and of the test each.
         licence, citation: Of the package.
-        name: Of the package.
     """
     output.mkdir(parents=True, exist_ok=True)
     path = output / package.NETWORK
@@ -258,13 +228,13 @@ def release(
     found = calibration(sample)
     known = familiar(sample.found.features)
     test = tested(network, recipe, SEEDS["test"], sets)
-    right = package.calibrated(test.found, np.ones(len(test.theta)), found)
-    test = test._replace(found=right)
-    fusion, drawn = fuse.fusion_of(network, recipe, found, sets)
-    fused = fusion.fuse(drawn.given, drawn.covariance)
+    count = len(test.truth)
+    test = test._replace(found=package.calibrated(test.found, np.ones(count), found))
+    fusion, both = fuse.fusion_of(network, recipe, found, sets)
+    fused = fusion.fuse(both.given, both.covariance)
     refined = Tested(
-        run.Measured(*fused[:4], np.zeros((len(drawn.truth), 1))),
-        *(drawn.truth[:, : run.P], drawn.crowded, drawn.composite, fused.tail),
+        run.Measured(*fused[:4], np.zeros((len(both.truth), 1))),
+        *(both.truth, both.crowded, both.composite, fused.tail),
     )
     draws = recipe.draws
     radius, index, width = draws.effective_radius, draws.sersic_index, draws.psf.fwhm
@@ -276,7 +246,7 @@ def release(
         "psf_fwhm": _claimed(width, width.low * 1.05, width.high / 1.05),
     }
     record = package.GeneralRecord(
-        name=name,
+        name="galadapt general",
         network_digest=file_digest(path),
         size=path.stat().st_size,
         inputs=package.INPUTS,
@@ -296,21 +266,14 @@ def release(
         provenance={
             "seeds": {"training": recipe.training.seed, **SEEDS, **fuse.SEEDS},
             "start": progress.get("start"),
-            "tested_galaxies": len(test.theta),
-            "ranks": ranks(test).tolist(),
-            "refined_ranks": ranks(refined).tolist(),
-            "joint_coverage": {
-                str(level): round(float(share), 4)
-                for level, share in zip(
-                    (0.5, 0.68, 0.9, 0.95),
-                    expected_coverage(test, np.array([0.5, 0.68, 0.9, 0.95])),
-                    strict=True,
-                )
-            },
+            "tested_galaxies": count,
+            "ranks": ranks(test),
+            "refined_ranks": ranks(refined),
+            "joint_coverage": joint_coverage(test),
         },
     )
     write_json(
         output / package.RECORD, {"schema": package.SCHEMA, **record.model_dump(mode="json")}
     )
-    log.info(f"{output}: {record.size / 1e6:.1f} MB, tested on {len(test.theta)} galaxies")
+    log.info(f"{output}: {record.size / 1e6:.1f} MB, tested on {count} galaxies")
     return package.read(output)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +34,7 @@ BATCH = 32
 Network = Callable[[np.ndarray, np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """What the network predicts for n stamps."""
 
     theta: np.ndarray  #: (n, 7), see `PARAMETERS`; flux in units of the stamps
@@ -44,6 +42,17 @@ class Measured:
     ellipticity: np.ndarray  #: (n,) 1 - b/a; its own estimate, which has no bias from noise
     ellipticity_err: np.ndarray  #: (n,)
     features: np.ndarray  #: (n, f)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The parameters and the ellipticity (n, 8)."""
+        return np.column_stack([self.theta, self.ellipticity])
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Their standard deviations (n, 8)."""
+        variance = np.diagonal(self.covariance, axis1=1, axis2=2)
+        return np.column_stack([np.sqrt(variance), self.ellipticity_err])
 
 
 def opened(path: Path) -> Network:
@@ -113,18 +122,14 @@ def split(
 def factor(outputs: np.ndarray) -> np.ndarray:
     """Lower triangular A (n, 7, 7) with A (truth - mean) of unit covariance."""
     raw = outputs[:, P : P + TRIANGLE]
-    lower = np.zeros((len(outputs), P, P))
-    place = P
-    for i in range(P):
-        lower[:, i, i] = 1.0
-        for j in range(i):
-            lower[:, i, j] = raw[:, place]
-            place += 1
+    lower = np.tile(np.eye(P), (len(outputs), 1, 1))
+    rows, columns = np.tril_indices(P, -1)
+    lower[:, rows, columns] = raw[:, P:]
     scale: np.ndarray = np.exp(-limited(raw[:, :P]))[:, :, None] * lower
     return scale
 
 
-def limited(raw: Any) -> Any:
-    """Keep logarithms of errors inside their limits, smoothly; as in the likelihood."""
+def limited(raw: Any, tanh: Callable[[Any], Any] = np.tanh) -> Any:
+    """Keep logarithms of errors inside their limits, smoothly."""
     middle, half = (LOG_HIGH + LOG_LOW) / 2, (LOG_HIGH - LOG_LOW) / 2
-    return middle + half * np.tanh((raw - middle) / half)
+    return middle + half * tanh((raw - middle) / half)

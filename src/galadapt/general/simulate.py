@@ -8,9 +8,9 @@ that zero point, exposure and gain drop out. A batch depends on the seed and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
@@ -68,6 +68,24 @@ class _Group:
     psf: np.ndarray  #: (S, S), flux 1
 
 
+def joined(parts: Sequence[Any]) -> Any:
+    """Concatenate the arrays of named tuples of one kind."""
+    return parts[0]._make(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def drawn(recipe: General, seed: int, sets: int, **draws: float) -> Iterator[Stamps]:
+    """Draw galaxies with another seed and some other `draws` of the recipe, each used once.
+
+    They come in sets, whose batches share their PSFs and noise.
+    """
+    training = recipe.training.model_copy(update={"seed": seed, "passes": 1})
+    changed = recipe.draws.model_copy(update=draws)
+    simulator = Simulator(recipe.model_copy(update={"training": training, "draws": changed}))
+    for number in range(sets):
+        batches = list(simulator.batches(number))
+        yield joined(batches)._replace(psfs=batches[0].psfs)
+
+
 class Simulator:
     """Makes batches by number."""
 
@@ -91,16 +109,9 @@ class Simulator:
             # A batch has galaxies of every group.
             order = rng.permutation(count * training.group)
             parts = [self._stamps(group, rng) for group in groups]
-            whole = Stamps(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-            whole = whole._replace(psf_index=np.repeat(np.arange(count), training.group))
+            whole = joined(parts)._replace(psf_index=np.repeat(np.arange(count), training.group))
             for rows in order.reshape(-1, training.batch):
-                batch = Stamps(
-                    *(
-                        array[rows] if name != "psfs" else array
-                        for name, array in whole._asdict().items()
-                    )
-                )
-                yield batch
+                yield Stamps(*(a if a is whole.psfs else a[rows] for a in whole))
 
     # --- galaxies without noise -------------------------------------------------------------------
 
@@ -245,13 +256,16 @@ class Simulator:
         light = np.float32(1 - share) * light
         radius, q = np.exp(theta[1]), 1 - np.hypot(theta[3], theta[4])
         angle = np.arctan2(theta[4], theta[3]) / 2
+        half = SIDE // 2
+        psf = np.pad(group.psf, half)
         for weight in weights:
             r, azimuth = radius * np.sqrt(rng.uniform(0.02, 3.0)), rng.uniform(0, 2 * np.pi)
             along, across = r * np.cos(azimuth), q * r * np.sin(azimuth)
             x = round(theta[5] - along * np.sin(angle) + across * np.cos(angle))
             y = round(theta[6] + along * np.cos(angle) + across * np.sin(angle))
-            if max(abs(x), abs(y)) < SIDE // 2:
-                light += np.float32(weight) * flux * _moved(group.psf, x, y)
+            if max(abs(x), abs(y)) < half:
+                moved = psf[half - y : half - y + SIDE, half - x : half - x + SIDE]
+                light += np.float32(weight) * flux * moved
         return light
 
 
@@ -289,10 +303,8 @@ def draw_galaxies(
             total, size, best = (float(values[place]) for values in fitted)
             if draws.sersic_index.low <= best <= draws.sersic_index.high and total > 0:
                 theta[row, :3] = np.log(total / flux[place]), np.log(size), np.log(best)
-                parts[row] = [
-                    (float(fractions[place, k]), float(radii[place, k]), float(indices[place, k]))
-                    for k in range(2)
-                ]
+                both = (array[place].tolist() for array in (fractions, radii, indices))
+                parts[row] = list(zip(*both, strict=True))
     return theta, parts
 
 
@@ -358,13 +370,3 @@ def _mask(valid: np.ndarray, cutouts: float, rng: np.random.Generator) -> None:
                 continue
             radius = rng.uniform(1.5, min(14.0, np.hypot(x - SIDE / 2, y - SIDE / 2) - 4))
             valid[np.hypot(axis[:, None] - y, axis[None, :] - x) < radius] = False
-
-
-def _moved(image: np.ndarray, x: int, y: int) -> np.ndarray:
-    """Move an image by whole pixels, zeros where nothing was."""
-    moved = np.zeros_like(image)
-    side = len(image)
-    to_y, to_x = slice(max(y, 0), side + min(y, 0)), slice(max(x, 0), side + min(x, 0))
-    from_y, from_x = slice(max(-y, 0), side - max(y, 0)), slice(max(-x, 0), side - max(x, 0))
-    moved[to_y, to_x] = image[from_y, from_x]
-    return moved

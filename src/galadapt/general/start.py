@@ -14,11 +14,6 @@ from galadapt.general import package, run
 from galadapt.learners.keras.onnx_export import export
 
 
-def opened(start: str) -> package.GeneralPackage:
-    """Open the package that a recipe names; a DataError as `package.read`."""
-    return package.read(package.RELEASED if start == "released" else Path(start))
-
-
 def load(model: keras.Model, path: Path) -> None:
     """Give a network the weights of an ONNX file that was exported from one like it.
 

@@ -45,13 +45,12 @@ class Trainer:
         training = settings.training
         keras.utils.set_random_seed(training.seed)
         self.simulator = Simulator(settings)
-        probe, _ = prepared(next(iter(self.simulator.batches(0))))
-        self.model = network.build(
-            probe.scalars.shape[1], probe.centre.shape[1], probe.field.shape[1]
-        )
+        self._sample, _ = prepared(next(iter(self.simulator.batches(0))))
+        self.model = network.build(self._sample)
         self._begun: dict[str, Any] | None = None
         if training.start is not None:
-            given = start.opened(training.start)
+            released = training.start == "released"
+            given = package.read(package.RELEASED if released else training.start)
             start.load(self.model, given.folder / package.NETWORK)
             about = {"digest": given.record.network_digest, "steps": given.record.steps}
             self._begun = {**about, "stamps": given.record.stamps}
@@ -127,8 +126,7 @@ class Trainer:
 
     def averaged(self) -> keras.Model:
         """Return the network with averaged weights."""
-        shapes = [given.shape for given in self.model.inputs]
-        model = network.build(shapes[2][1], shapes[0][1], shapes[1][1])
+        model = network.build(self._sample)
         model.set_weights(self.average)
         return model
 
@@ -147,13 +145,14 @@ class Trainer:
     def save(self, name: str = CHECKPOINT) -> None:
         """Write the checkpoint and the history."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        groups = {
+            "weight": self.model.get_weights(),
+            "average": self.average,
+            "optimizer": map(np.asarray, self._optimizer.variables),
+        }
         arrays: dict[str, Any] = {}
-        for k, weight in enumerate(self.model.get_weights()):
-            arrays[f"weight_{k}"] = weight
-        for k, mean in enumerate(self.average):
-            arrays[f"average_{k}"] = mean
-        for k, variable in enumerate(self._optimizer.variables):
-            arrays[f"optimizer_{k}"] = np.asarray(variable)
+        for kind, group in groups.items():
+            arrays |= {f"{kind}_{k}": array for k, array in enumerate(group)}
         state = {
             "next": self.next,
             "step": self.step,

@@ -36,9 +36,9 @@ def galaxies(count: int, seed: int):
     )
     e = np.hypot(truth[:, 3], truth[:, 4])
     own = e + 0.1 * rng.standard_normal(count)
-    covariance = np.tile(np.eye(7) * 0.1**2, (count, 1, 1))
+    network = np.column_stack([theta, own])
     return (
-        (theta, covariance, own, np.full(count, 0.1), found, *np.ones((3, count))),
+        (network, np.full(network.shape, 0.1), found, *np.ones((3, count))),
         np.concatenate([truth, e[:, None]], axis=1),
         wrong,
     )
@@ -84,21 +84,20 @@ def test_heavy_tails_are_found(learner):
 
 def test_without_a_refinement_the_network_stands(learner):
     given, _, _ = galaxies(20, 4)
-    theta, covariance, own, own_error, found, *rest = given
+    network, network_error, found, *rest = given
     found.converged[::2] = False
     for values in (found.theta, found.chi2, found.misfit, found.coherence, found.tension):
         values[::2] = np.nan
-    found.covariance[::2] = covariance[::2]
-    both = answers(theta, covariance, own, own_error, found, *rest)
+    found.covariance[::2] = 0.1**2 * np.eye(7)
+    both = answers(network, network_error, found, *rest)
     value, error, *_ = learner(both)
-    np.testing.assert_allclose(value[::2, :7], theta[::2])
-    np.testing.assert_allclose(value[::2, 7], own[::2])
+    np.testing.assert_allclose(value[::2], network[::2])
     assert np.isfinite(error).all()
 
 
 def test_the_covariance_has_the_fused_errors(learner):
     given, _, _ = galaxies(10, 5)
-    fused = learner.fuse(answers(*given), given[4].covariance)
+    fused = learner.fuse(answers(*given), given[2].covariance)
     sigma = np.sqrt(np.einsum("nii->ni", fused.covariance))
     _, error, *_ = learner(answers(*given))
     np.testing.assert_allclose(sigma, error[:, :7])

@@ -114,7 +114,7 @@ def test_results_do_not_depend_on_the_grouping() -> None:
     for rows in (slice(3, 4), slice(30, 37), slice(39, 40)):
         given = (images[rows], valid[rows], noise[rows], psfs, index[rows])
         some = run.measure(network, *given)
-        for name in run.Measured.__dataclass_fields__:
+        for name in run.Measured._fields:
             np.testing.assert_array_equal(getattr(whole, name)[rows], getattr(some, name))
 
 

@@ -10,7 +10,7 @@ from galadapt.config.general import General, GeneralTraining, PsfDraws
 from galadapt.config.image import Image
 from galadapt.general import simulate
 from galadapt.general.inputs import binned, describe_psf, prepare
-from galadapt.general.parameters import SIDE, ellipticity, position_angle
+from galadapt.general.parameters import SIDE, position_angle
 from galadapt.general.psfs import PsfMaker
 from galadapt.general.simulate import PERIOD, Simulator, turned
 from galadapt.simulation.ktable import KTableRenderer
@@ -56,7 +56,7 @@ def test_galaxies_are_drawn_as_the_renderer_draws_them(simulator: Simulator) -> 
                 "magnitude": 15.0,
                 "effective_radius": np.exp(theta[1]),
                 "sersic_index": np.exp(theta[2]),
-                "ellipticity": ellipticity(theta),
+                "ellipticity": np.hypot(theta[3], theta[4]),
                 "position_angle": position_angle(theta),
                 "x_offset": theta[5],
                 "y_offset": theta[6],
