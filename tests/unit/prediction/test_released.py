@@ -179,7 +179,7 @@ def test_an_answer_does_not_depend_on_what_is_measured_with_it() -> None:
 
     def columns(some: list[Stamp]) -> dict[str, np.ndarray]:
         found = runner.measure(some)
-        unlike = package.distance(found.features)
+        unlike = package.familiarity.distance(found.features)
         return {
             "predicted": found.predicted,
             "spread": found.spread,
