@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,6 @@ class Data:
 
     training: dict[str, Examples]  #: Stamps of every domain the method trains on.
     validation: dict[str, Examples]  #: The same of the domains whose labels may be used.
-
-    @property
-    def side(self) -> int:
-        """Side of a stamp [px]."""
-        return self.shape[0]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -120,6 +116,20 @@ def chosen_rows(
     if magnitude_limit is not None:
         rows = rows[stamps.table["magnitude"].to_numpy(np.float64)[rows] <= magnitude_limit]
     return rows
+
+
+def require_alike(stamps: StampSet, side: int, channels: Any, others: str) -> None:
+    """Raise a DataError if stamps have another side [px] or other channels than `others`."""
+    path, found = stamps.paths[0], stamps.metadata.get("channels")
+    if stamps.side != side:
+        raise DataError(
+            f"{path}: stamps of {stamps.side} px beside {others} of {side} px; give both the same "
+            "variant"
+        )
+    if found != channels:
+        raise DataError(
+            f"{path}: channels {found} beside {others} with {channels}; give both the same"
+        )
 
 
 def prints_masks(alignment: Alignment | None) -> bool:

@@ -1,4 +1,4 @@
-"""One training: what decides its result, and where it is written."""
+"""One training: what decides its result, where it is written, and its record."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from galadapt.config.base import DOMAINS
 from galadapt.config.training import Compute, Training
 from galadapt.core.errors import DataError
+from galadapt.core.files import read_json, require
 from galadapt.core.provenance import digest, file_digest
 from galadapt.core.quantity import Quantity
-from galadapt.learners.record import read_record
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,16 @@ class Job:
                 "provenance": self.provenance,
             }
         )
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """Read a run.json; a DataError if it is missing, broken, or of another version."""
+    record = read_json(run)
+    if not isinstance(record, dict) or "learner" not in record:
+        raise DataError(
+            f"{run}: made by galadapt 0.1.0, whose run folders are no longer read; delete "
+            f"{run.parent} and run the workflow again"
+        )
+    needed = ("settings", "answer", "weights", "identity")
+    require(record, needed, run, "delete its run folder and train again", "key")
+    return record

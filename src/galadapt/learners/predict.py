@@ -11,11 +11,10 @@ import pandas as pd
 
 from galadapt.config.base import DOMAINS
 from galadapt.config.training import Compute
-from galadapt.core.errors import DataError
 from galadapt.core.files import write_json, write_parquet
 from galadapt.core.provenance import file_digest
 from galadapt.learners import run_folder
-from galadapt.learners.data import chosen_rows
+from galadapt.learners.data import chosen_rows, require_alike
 from galadapt.stamps.format import StampSet
 
 #: Rows per domain of embeddings.parquet.
@@ -62,19 +61,9 @@ def predict(
             for domain in DOMAINS
             if domain in domains
         }
-        side = loaded.learner.side
+        channels = loaded.record.get("stamps", {}).get("channels")
         for stamps in sets.values():
-            if stamps.side != side:
-                raise DataError(
-                    f"{stamps.paths[0]}: stamps of {stamps.side} px for a learner of {side} px; "
-                    "give it the variant it was trained on"
-                )
-            channels = loaded.record.get("stamps", {}).get("channels")
-            if stamps.metadata.get("channels") != channels:
-                raise DataError(
-                    f"{stamps.paths[0]}: channels {stamps.metadata.get('channels')} for a learner "
-                    f"of {channels}; give it stamps like those it was trained on"
-                )
+            require_alike(stamps, loaded.learner.side, channels, "a learner")
         predicted = _predictions(loaded, sets)
         features = _embeddings(loaded, sets)
     write_parquet(predictions, predicted)

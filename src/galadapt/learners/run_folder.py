@@ -26,9 +26,8 @@ from galadapt.core.files import atomic, write_csv, write_json
 from galadapt.core.provenance import environment
 from galadapt.learners import registry
 from galadapt.learners.base import Learner
-from galadapt.learners.job import Job
+from galadapt.learners.job import Job, read_record
 from galadapt.learners.orientations import mean_output
-from galadapt.learners.record import read_record
 
 #: The learner beside run.json.
 MODEL = "model"

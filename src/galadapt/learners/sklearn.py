@@ -93,9 +93,10 @@ class SklearnLearner:
     def fit(cls, job: Job, data: Data, answer: Answer) -> SklearnLearner:
         """Fit with every choice, and keep that of the smallest validation loss."""
         network = run_folder.load(job.start, job.compute).learner if job.start else None
-        if network is not None and network.side != data.side:
+        side = data.shape[0]
+        if network is not None and network.side != side:
             raise DataError(
-                f"{job.start}: was trained on stamps of {network.side} px, not of {data.side} px; "
+                f"{job.start}: was trained on stamps of {network.side} px, not of {side} px; "
                 "take the features of a run of the same variant"
             )
         parts = list(data.training.values())
@@ -121,7 +122,7 @@ class SklearnLearner:
             "inputs": kind,
             "classifies": job.method.answer_kind == "classes",
             "seed": job.seed,
-            "side": data.side,
+            "side": side,
             "outputs": answer.outputs,
             "scikit_learn": version("scikit-learn"),
         }

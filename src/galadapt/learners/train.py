@@ -9,7 +9,7 @@ import shutil
 from galadapt.answers import registry as answers
 from galadapt.core.errors import DataError
 from galadapt.learners import registry, run_folder
-from galadapt.learners.data import read
+from galadapt.learners.data import read, require_alike
 from galadapt.learners.job import Job
 from galadapt.stamps.format import StampSet
 
@@ -27,16 +27,7 @@ def train(job: Job) -> None:
         sets = {domain: opened.enter_context(StampSet(path)) for domain, path in job.stamps.items()}
         first, *others = sets.values()
         for other in others:
-            if other.side != first.side:
-                raise DataError(
-                    f"{other.paths[0]}: stamps of {other.side} px beside {first.paths[0]} with "
-                    f"{first.side} px; give both the same variant"
-                )
-            if other.metadata.get("channels") != first.metadata.get("channels"):
-                raise DataError(
-                    f"{other.paths[0]}: channels {other.metadata.get('channels')} beside "
-                    f"{first.paths[0]} with {first.metadata.get('channels')}; give both the same"
-                )
+            require_alike(other, first.side, first.metadata.get("channels"), f"{first.paths[0]}")
         answer = answers.of_method(job.method, job.quantities, first)
         kind = registry.load(job.method.learner.kind)
         kind.check(job, first.side, first.channels)

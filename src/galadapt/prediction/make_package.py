@@ -25,10 +25,10 @@ from galadapt.core.quantity import PARAMETERS, QUANTITIES
 from galadapt.cutouts.neighbours import shape_of
 from galadapt.learners import run_folder
 from galadapt.learners.data import chosen_rows
+from galadapt.learners.job import read_record
 from galadapt.learners.keras import backend
 from galadapt.learners.keras.learner import NETWORK
 from galadapt.learners.predict import feature_table
-from galadapt.learners.record import read_record
 from galadapt.prediction.checks import noise_correlation
 from galadapt.prediction.ensemble import BATCH, Ensemble
 from galadapt.prediction.intervals import ENOUGH, WidestIntervals, arrays, coverage, labelled

@@ -56,7 +56,7 @@ def test_stamps_of_another_size(ask: Ask, domains: dict[str, Path], tmp_path: Pa
     with StampSet(domains["survey"]) as stamps:
         small = stamps.images()[:, 2:-2, 2:-2]
         write_stamps(tmp_path / "small.h5", [small], stamps.table, stamps.metadata)
-    message = r"small.h5: stamps of 12 px for a learner of 16 px; give it the variant"
+    message = r"small.h5: stamps of 12 px beside a learner of 16 px; give both the same variant"
     refused(ask, tmp_path, message, survey=tmp_path / "small.h5")
 
 

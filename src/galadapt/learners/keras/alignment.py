@@ -5,7 +5,7 @@ told apart by weights, not by indexing, so that shapes stay fixed inside a compi
 domain's weights add up to 1, and the other domain's stamps weigh nothing.
 
 A term of the user's own is named by its file (``kind: own``). To add one here: a settings class in
-`galadapt.config.training` (in the union `Alignment`) and one function decorated with `term`; its
+`galadapt.config.training` (in the union `Alignment`) and one function, named in `TERMS`; its
 settings go into `Settings`. The adversary needs a network of its own and is built in
 `galadapt.learners.keras.networks.add_domain_head`.
 """
@@ -26,21 +26,8 @@ from galadapt.core.imports import errors_named, function
 
 Tensor = Any
 Settings = Coral | Mmd | DareGram | OwnAlignment
-Term = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
-
-TERMS: dict[str, Term] = {}
 
 _TINY = 1e-12
-
-
-def term(kind: str) -> Callable[[Term], Term]:
-    """Register the term of one kind of alignment."""
-
-    def register(function: Term) -> Term:
-        TERMS[kind] = function
-        return function
-
-    return register
 
 
 class AlignmentLoss(keras.losses.Loss):
@@ -50,7 +37,7 @@ class AlignmentLoss(keras.losses.Loss):
         """Choose the term by the kind of its settings; a ConfigError if its file is wrong."""
         super().__init__(name=settings.kind)
         self._settings = settings
-        self._term: Term = (
+        self._term = (
             function(settings.function)
             if isinstance(settings, OwnAlignment)
             else TERMS[settings.kind]
@@ -108,7 +95,6 @@ def check_own(settings: OwnAlignment, features: int) -> None:
         )
 
 
-@term("coral")
 def coral(features: Tensor, simulated: Tensor, survey: Tensor, settings: Coral) -> Tensor:
     """Squared distance of the covariances over 4 f^2 (Sun & Saenko 2016, eq. 1)."""
     difference = _covariance(features, simulated) - _covariance(features, survey)
@@ -120,7 +106,6 @@ def _covariance(features: Tensor, weights: Tensor) -> Tensor:
     return ops.matmul(ops.transpose(centred * weights[:, None]), centred)
 
 
-@term("mmd")
 def mmd(features: Tensor, simulated: Tensor, survey: Tensor, settings: Mmd) -> Tensor:
     """Squared maximum mean discrepancy, averaged over Gaussian kernels (Gretton et al. 2012)."""
     squares = ops.sum(ops.square(features), axis=1)
@@ -134,7 +119,6 @@ def mmd(features: Tensor, simulated: Tensor, survey: Tensor, settings: Mmd) -> T
     return ops.sum(signed * ops.matmul(kernel, signed))
 
 
-@term("dare_gram")
 def dare_gram(features: Tensor, simulated: Tensor, survey: Tensor, settings: DareGram) -> Tensor:
     """Angles of the inverse Gram matrices and scale of their eigenvalues (Nejjar et al. 2023).
 
@@ -168,3 +152,11 @@ def _leading(spectrum: Tensor, energy: float) -> Tensor:
     fixed = ops.stop_gradient(spectrum)
     before = ops.cumsum(fixed) - fixed
     return ops.cast(before < energy * ops.sum(fixed), "float32")
+
+
+#: The term of each kind of alignment.
+TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
+    "coral": coral,
+    "mmd": mmd,
+    "dare_gram": dare_gram,
+}

@@ -60,23 +60,12 @@ def convolve(
     x: Tensor,
     filters: int,
     size: int,
-    *,
-    stride: int = 1,
     padding: str = "same",
-    regulariser: Any = None,
-    initialiser: str = "glorot_uniform",
     activation: str | None = "relu",
+    **options: Any,
 ) -> Tensor:
-    """Convolve with the padding, penalty and activation of most networks."""
-    return layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding=padding,
-        activation=activation,
-        kernel_initializer=initialiser,
-        kernel_regularizer=regulariser,
-    )(x)
+    """Convolve with the padding and activation of most networks; `options` are those of Keras."""
+    return layers.Conv2D(filters, size, padding=padding, activation=activation, **options)(x)
 
 
 def pool(x: Tensor, padding: str = "valid", factor: int = 2) -> Tensor:
@@ -87,7 +76,7 @@ def pool(x: Tensor, padding: str = "valid", factor: int = 2) -> Tensor:
 
 
 def _linear(x: Tensor, filters: int, size: int, stride: int = 1) -> Tensor:
-    return convolve(x, filters, size, stride=stride, initialiser="he_normal", activation=None)
+    return layers.Conv2D(filters, size, stride, "same", kernel_initializer="he_normal")(x)
 
 
 def _normalised(x: Tensor) -> Tensor:
@@ -113,7 +102,7 @@ def compact(x: Tensor, network: Any) -> Tensor:
     CPU second than four pooled 3x3 layers. The features are few so that aligning them is possible.
     """
     for filters, size, stride in ((32, 4, 2), (48, 3, 2), (96, 3, 1)):
-        x = convolve(x, filters, size, stride=stride, initialiser="he_normal")
+        x = convolve(x, filters, size, strides=stride, kernel_initializer="he_normal")
     x = layers.Flatten()(pool(x))
     return layers.Dense(128, activation="relu", kernel_initializer="he_normal")(x)
 
@@ -170,8 +159,8 @@ def vit(x: Tensor, network: Any) -> Tensor:
     stamps. The patches overlap, being embedded by two strided convolutions: so few stamps teach
     no locality to a transformer that is not built with some (Xiao et al. 2021).
     """
-    x = convolve(x, _WIDTH // 2, 4, stride=2, initialiser="he_normal")
-    x = convolve(x, _WIDTH, 3, stride=2, activation=None)
+    x = convolve(x, _WIDTH // 2, 4, strides=2, kernel_initializer="he_normal")
+    x = convolve(x, _WIDTH, 3, strides=2, activation=None)
     x = layers.Reshape((-1, _WIDTH))(x)
     # A bias per place is a learned position embedding.
     place = keras.initializers.RandomNormal(stddev=0.02)
@@ -258,8 +247,8 @@ def candels_baseline(x: Tensor, network: Network) -> Tensor:
     x = layers.BatchNormalization()(x)
     for block, (filters, size) in enumerate(((16, 4), (32, 4), (64, 4), (128, 4), (256, 3))):
         first = network.first_padding if block == 0 else "same"
-        x = convolve(x, filters, size, padding=first, regulariser=penalty)
-        x = convolve(x, filters, size, regulariser=penalty)
+        x = convolve(x, filters, size, padding=first, kernel_regularizer=penalty)
+        x = convolve(x, filters, size, kernel_regularizer=penalty)
         x = pool(x, "valid" if block < 2 else "same")
         if block == 1:
             x = layers.BatchNormalization()(x)
@@ -287,7 +276,7 @@ def candels_dann(x: Tensor, network: Network) -> Tensor:
         if block == 3:
             x = layers.BatchNormalization()(x)
         for _ in range(count):
-            x = convolve(x, filters, size, initialiser="he_normal")
+            x = convolve(x, filters, size, kernel_initializer="he_normal")
         x = pool(x)
     return layers.Flatten()(pool(x))
 

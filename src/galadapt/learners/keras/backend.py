@@ -16,11 +16,6 @@ from collections.abc import Iterator
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, RunError, lacks_memory
 
-#: How every network computes and is stored, whatever the defaults of the user's Keras are.
-PRECISION = "float32"
-EPSILON = 1e-7  #: Keras' own: added to denominators.
-AXES = "channels_last"
-
 #: Of the environment; each changes what TensorFlow or JAX compute, in the last digits or more.
 _FIXED = {"TF_ENABLE_ONEDNN_OPTS": "1", "JAX_ENABLE_X64": "0"}
 
@@ -48,10 +43,11 @@ def prepare(compute: Compute) -> None:
             f"compute.backend: keras already runs on {keras.backend.backend()}, not "
             f"{compute.backend}; train in a process of its own"
         )
-    keras.config.set_floatx(PRECISION)
-    keras.config.set_dtype_policy(PRECISION)
-    keras.config.set_epsilon(EPSILON)
-    keras.config.set_image_data_format(AXES)
+    # How every network computes and is stored, whatever the defaults of the user's Keras are.
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     if compute.backend == "tensorflow":
         _prepare_tensorflow(compute)
     elif compute.backend == "torch":

@@ -104,10 +104,6 @@ class Resident(layers.Layer):
         stamps = keras.ops.take(self.images, inputs[ROW], axis=0)
         return oriented_each(stamps, inputs[ORIENTATION])
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """Return (batch, side, side, channels)."""
-        return (input_shape[ROW][0], *self.images.shape[1:])
-
 
 def oriented_each(images: Any, orientations: Any) -> Any:
     """Turn every stamp (n, side, side, ...) by its own orientation (n,), as tensors."""

@@ -50,11 +50,6 @@ class GradientReversal(keras.layers.Layer):
         # The stopped term restores the value: x = -l x + stop(x + l x), whose gradient is -l.
         return reversed_inputs + keras.ops.stop_gradient(inputs - reversed_inputs)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the layer."""
-        own = {"lambda_max": self.lambda_max, "gamma": self.gamma, "steps": self.steps}
-        return {**super().get_config(), **own}
-
 
 @keras.saving.register_keras_serializable(package="galadapt")
 class SignFlip(keras.layers.Layer):
@@ -89,10 +84,6 @@ class Moments(keras.layers.Layer):
         parts = [ops.log(deviation[:, 0, 0]), ops.arcsinh(skewness), ops.arcsinh(kurtosis - 3.0)]
         return ops.concatenate(parts, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (n, 3)."""
-        return (input_shape[0], 3)
-
 
 @keras.saving.register_keras_serializable(package="galadapt")
 class PositionedTokens(keras.layers.Layer):
@@ -116,7 +107,3 @@ class PositionedTokens(keras.layers.Layer):
         token = ops.cast(self.token, self.compute_dtype) + ops.zeros_like(inputs[:, :1])
         found = ops.concatenate([token, inputs], axis=1)
         return found + ops.cast(self._positions, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (n, tokens + 1, f)."""
-        return (input_shape[0], input_shape[1] + 1, input_shape[2])

@@ -99,7 +99,8 @@ def build(
         x = last(architecture.head(x, network))
     with errors_named(network.architecture):
         model = keras.Model(stamps, x, name=network.architecture.rpartition(":")[2])
-    _refuse_own_layers(model, network.architecture)
+    if is_import_path(network.architecture):
+        _refuse_unreadable(model, network.architecture)
     return model
 
 
@@ -150,7 +151,6 @@ def check(method: Any, side: int, channels: int) -> None:
     features = 16
     if method.starts_from is None and is_import_path(method.network.architecture):
         model = build(method.network, side, 2, channels=channels)
-        _refuse_unreadable(model, method.network.architecture)
         features = model.get_layer(FEATURES).output.shape[1]
     if isinstance(method.alignment, OwnAlignment):
         check_own(method.alignment, features)
@@ -158,6 +158,13 @@ def check(method: Any, side: int, channels: int) -> None:
 
 def _refuse_unreadable(model: keras.Model, name: str) -> None:
     """Refuse a network that Keras' safe mode could not open again, such as one with a Lambda."""
+    for layer in _operations(model):
+        if type(layer).__module__.partition(".")[0] not in ("keras", "galadapt"):
+            raise ConfigError(
+                f"network.architecture: {name}: has a layer class of its own, "
+                f"{type(layer).__name__}, without which it cannot be opened again; build it of "
+                "Keras' layers"
+            )
     try:
         keras.saving.deserialize_keras_object(
             keras.saving.serialize_keras_object(model), safe_mode=True
@@ -180,17 +187,6 @@ def _operations(model: keras.Model) -> Iterator[Any]:
         yield one
         if isinstance(one, keras.Model):
             yield from _operations(one)
-
-
-def _refuse_own_layers(model: keras.Model, name: str) -> None:
-    """Refuse layers that Keras' safe mode could not open again; a ConfigError names the class."""
-    for layer in _operations(model):
-        if type(layer).__module__.partition(".")[0] not in ("keras", "galadapt"):
-            raise ConfigError(
-                f"network.architecture: {name}: has a layer class of its own, "
-                f"{type(layer).__name__}, without which it cannot be opened again; build it of "
-                "Keras' layers"
-            )
 
 
 def _one_network_each(

@@ -49,10 +49,6 @@ class Sampled(keras.layers.Layer):
         """1 where a pass is chosen, 0 where predictions draw nothing: a scalar tensor."""
         return ops.cast(self._pass_seed.state.value[1] > 0, "float32")
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the layer."""
-        return {**super().get_config(), "passes": self.passes}
-
 
 def sampled_layers(model: keras.Model) -> list[Sampled]:
     """Return the layers of a network that draw in prediction."""
@@ -75,10 +71,6 @@ class SampledDropout(Sampled):
         ones = ops.ones((1, *inputs.shape[1:]), self.compute_dtype)
         kept = keras.random.dropout(ones, self.rate, seed=self._pass_seed)
         return inputs * ops.where(self.sampling > 0, kept, ones)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the layer."""
-        return {**super().get_config(), "rate": self.rate}
 
 
 class Flipout(Sampled):
@@ -132,10 +124,6 @@ class Flipout(Sampled):
         sigma = ops.softplus(self.rho)
         return ops.sum(0.5 * (ops.square(sigma) + ops.square(self.loc) - 1) - ops.log(sigma))
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the layer."""
-        return {**super().get_config(), "units": self.units, "activation": self.activation}
-
 
 @keras.saving.register_keras_serializable(package="galadapt")
 class FlipoutDense(Flipout):
@@ -164,10 +152,6 @@ class FlipoutConv2D(Flipout):
 
     def _apply(self, inputs: Any, kernel: Any) -> Any:
         return ops.conv(inputs, kernel, padding=self.padding)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the layer."""
-        return {**super().get_config(), "size": self.size, "padding": self.padding}
 
 
 class Prior(keras.layers.Layer):

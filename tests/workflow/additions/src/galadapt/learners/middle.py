@@ -32,7 +32,7 @@ class MiddleLearner:
     @classmethod
     def fit(cls, job: Job, data: Data, answer: Answer) -> MiddleLearner:
         labels = np.concatenate([part.labels for part in data.training.values()])
-        return cls(data.side, answer.transform(labels).mean(axis=0).tolist())
+        return cls(data.shape[0], answer.transform(labels).mean(axis=0).tolist())
 
     @classmethod
     def load(cls, folder: Path, compute: Compute) -> MiddleLearner:
