@@ -56,6 +56,12 @@ def radial_transform(profile: str, shape: float) -> tuple[np.ndarray, np.ndarray
     return k, np.array([made.kValue(float(one), 0.0).real for one in k])
 
 
+def turned(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along an axis at this angle from x to y [rad], and across it."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return cos * x + sin * y, cos * y - sin * x
+
+
 class Grid:
     """Points on which light is drawn: `factor` along each side of every pixel of a stamp."""
 
@@ -90,23 +96,19 @@ class Grid:
         light = fft.irfft2(transform, s=(self.count, self.count))
         return np.asarray(light / np.float32(self.step**2))
 
-    def sersic(
-        self, index: float, radius: float, ratio: float, angle: float, x: float = 0, y: float = 0
-    ) -> np.ndarray:
-        """Light of a Sersic profile of flux 1.
+    def sersic(self, index: float, radius: float, ratio: float, angle: float) -> np.ndarray:
+        """Light of a Sersic profile of flux 1 around the place that coordinates count from.
 
         Args:
             index: Sersic index, rounded to halves (1 to 6): each needs a table of its own.
             radius: Semi-major half-light radius.
             ratio: Axis ratio.
             angle: Of the major axis from x to y [rad].
-            x, y: Centre.
         """
         table = radial_transform("sersic", min(max(round(2 * index), 2), 12) / 2)
-        cos, sin = math.cos(angle), math.sin(angle)
-        along, across = cos * self.kx + sin * self.ky, cos * self.ky - sin * self.kx
+        along, across = turned(self.kx, self.ky, angle)
         k = radius * np.sqrt(along**2 + (ratio * across) ** 2)
-        return self.draw(np.interp(k, *table).astype(np.float32) * self.place(x, y))
+        return self.draw(np.interp(k, *table).astype(np.float32) * self.place(0.0, 0.0))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from galadapt.answers.votes.tree import Tree
 from galadapt.tasks.votes.data import Volunteers
@@ -53,20 +53,16 @@ class Appearance:
     """What the image shows of a galaxy.
 
     Attributes:
-        visibility: Signal-to-noise ratio of each feature that is there.
+        scene: What is there.
+        visibility: Signal-to-noise ratio of each of its features.
         ratio: Axis ratio after the PSF.
-        bulge: Share of the light in the bulge.
         resolution: Radius of the galaxy over the FWHM of the PSF.
-        arms, pitch, boxy: As in `Scene`.
     """
 
+    scene: Scene
     visibility: Mapping[str, float]
     ratio: float
-    bulge: float
     resolution: float
-    arms: int
-    pitch: float
-    boxy: bool
 
 
 def appearance(scene: Scene, optics: Optics, light: np.ndarray) -> Appearance:
@@ -85,15 +81,8 @@ def appearance(scene: Scene, optics: Optics, light: np.ndarray) -> Appearance:
     }
     # Second moments add up; half the radius of 90 % of the light stands for that of the galaxy.
     size, blur = (scene.radius / 2) ** 2, (optics.fwhm / 2.355) ** 2
-    return Appearance(
-        visibility=visibility,
-        ratio=math.sqrt((scene.ratio**2 * size + blur) / (size + blur)),
-        bulge=scene.bulge,
-        resolution=scene.radius / optics.fwhm,
-        arms=scene.arms,
-        pitch=scene.pitch,
-        boxy=scene.boxy,
-    )
+    ratio = math.sqrt((scene.ratio**2 * size + blur) / (size + blur))
+    return Appearance(scene, visibility, ratio, scene.radius / optics.fwhm)
 
 
 def answer_probabilities(seen: Appearance, crowd: Volunteers, tree: Tree) -> np.ndarray:
@@ -109,60 +98,45 @@ def answer_probabilities(seen: Appearance, crowd: Volunteers, tree: Tree) -> np.
         found = (seen.visibility.get(name, 0.0) + _FAINTEST) / _NOTICED[name]
         return math.log(found) - crowd.threshold
 
+    scene = seen.scene
     features = math.log(sum(math.exp(2 * level(name)) for name in _OF_DISCS)) / 2
     thin = min(max((0.42 - seen.ratio) / 0.1, -0.5), 1.2)
     odd = math.log(sum(math.exp(2 * level(name)) for name in _ODD)) / 2
     sharp = math.log(seen.resolution / 6)
-    central = math.log((seen.bulge + 0.02) / 0.2)
-    winding = math.log(seen.pitch / math.radians(16))
+    central = math.log((scene.bulge + 0.02) / 0.2)
+    winding = math.log(scene.pitch / math.radians(16))
     sure = float(expit(1.2 * level("arms") - 0.5))
     counts = np.array([-2.0, 0.6, -1.4, -2.2, -2.6, 0.9 - 1.2 * sure])
-    counts[seen.arms - 1 if seen.arms else 5] += 3.5 * sure
+    counts[scene.arms - 1 if scene.arms else 5] += 3.5 * sure
     found = {
-        "smooth-or-featured": _softmax(
-            crowd.smooth,
-            0.75 * features + 0.45 + thin,
-            -2.95 + 2 * _above(level("artifact")),
+        "smooth-or-featured": softmax(
+            [crowd.smooth, 0.75 * features + 0.45 + thin, -2.95 + 2 * max(level("artifact"), 0.0)]
         ),
         "disk-edge-on": _logistic((0.325 - seen.ratio) / 0.05),
         "bar": _logistic(0.9 * level("bar") + 0.6),
-        "has-spiral-arms": _logistic(1.0 * level("arms") + 0.1),
+        "has-spiral-arms": _logistic(level("arms") + 0.1),
         "bulge-size": _ordinal(central + 0.3 * sharp, (-1.85, 0.05, 1.95), 0.6),
         "something-odd": _logistic(0.8 * odd - 0.35),
         "how-rounded": _ordinal(-seen.ratio, (-0.81, -0.46), 0.09),
-        "odd-feature": _softmax(
-            *(
-                1.2 * level(name) + shift
-                for name, shift in (
-                    ("ring", 0.8),
-                    ("lens", 1.6),
-                    ("disturbed", 0.8),
-                    ("irregular", 0.8),
-                )
-            ),
-            -0.5,
-            1.2 * level("merger") + 0.5,
-            1.2 * level("dust") + 0.5,
+        "odd-feature": softmax(
+            [
+                1.2 * level("ring") + 0.8,
+                1.2 * level("lens") + 1.6,
+                1.2 * level("disturbed") + 0.8,
+                1.2 * level("irregular") + 0.8,
+                -0.5,
+                1.2 * level("merger") + 0.5,
+                1.2 * level("dust") + 0.5,
+            ]
         ),
-        "edge-on-bulge": _softmax(
-            1.0 * level("bulge") + 1.8,
-            1.0 * level("bulge") + (1.2 if seen.boxy else -0.8),
-            0.0,
+        "edge-on-bulge": softmax(
+            [level("bulge") + 1.8, level("bulge") + (1.2 if scene.boxy else -0.8), 0.0]
         ),
         "spiral-winding": _ordinal(winding, (-0.08, 0.8), 0.3 + 0.3 * (1 - sure)),
-        "spiral-arm-count": _softmax(*counts),
+        "spiral-arm-count": softmax(counts),
     }
     joined = np.concatenate([found[question.name] for question in tree.questions])
     return tree.conditional(joined.clip(min=_LEAST))
-
-
-def _above(value: float) -> float:
-    return max(value, 0.0)
-
-
-def _softmax(*utilities: float) -> np.ndarray:
-    weights = np.exp(np.array(utilities) - max(utilities))
-    return np.asarray(weights / weights.sum())
 
 
 def _logistic(utility: float) -> np.ndarray:
