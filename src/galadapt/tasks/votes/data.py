@@ -297,3 +297,7 @@ class GalaxyZooVotes(RealVotes):
     download: VoteDownloads = Field(
         VoteDownloads(), description="Other files than those of the table of archives."
     )
+
+
+#: Where images of the survey come from.
+VoteSurvey = Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminator="kind")]

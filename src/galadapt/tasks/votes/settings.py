@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -10,10 +10,7 @@ from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import Name
 from galadapt.config.votes import VoteMethod
 from galadapt.tasks.experiment import Experiment
-from galadapt.tasks.votes.data import GalaxyZooVotes, MockVotes, SimulatedVotes, VoteFiles
-
-#: Where images of the survey come from.
-VoteSurvey = Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminator="kind")]
+from galadapt.tasks.votes.data import MockVotes, SimulatedVotes, VoteSurvey
 
 
 class VotesConfig(Experiment):

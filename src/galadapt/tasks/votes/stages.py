@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from galadapt.config.machine import Downloads
 from galadapt.core.parallel import Threads
 from galadapt.core.stage import Output, Provenance, stage
-from galadapt.tasks.votes.data import GalaxyZooVotes, MockVotes, SimulatedVotes, VoteFiles
+from galadapt.tasks.votes.data import SimulatedVotes, VoteSurvey
 
 
 @stage
@@ -19,19 +15,12 @@ def simulated_votes(
     """Simulated galaxies and the votes of simulated volunteers."""
     from galadapt.tasks.votes.simulate import simulate_votes
 
-    simulate_votes(
-        settings=simulated,
-        domain="simulated",
-        seed=seed,
-        output=stamps,
-        provenance=provenance,
-        processes=threads,
-    )
+    simulate_votes(simulated, "simulated", seed, stamps, provenance, threads)
 
 
 @stage
 def survey_votes(
-    survey: Annotated[MockVotes | VoteFiles | GalaxyZooVotes, Field(discriminator="kind")],
+    survey: VoteSurvey,
     seed: int,
     stamps: Output,
     rejected: Output,
@@ -52,12 +41,4 @@ def survey_votes(
         write_rejected(rejected, [])
         return
     source = source_of(survey) if survey.kind == "files" else fetch_votes(survey, downloads)
-    read_votes(
-        settings=survey,
-        source=source,
-        seed=seed,
-        output=stamps,
-        rejected=rejected,
-        provenance=provenance,
-        processes=threads,
-    )
+    read_votes(survey, source, seed, stamps, rejected, provenance, threads)
