@@ -112,7 +112,13 @@ class Answer(Protocol):
     def validation_loss(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> float:
-        """Return what early stopping minimises, over stamps whose labels are known."""
+        """Return what early stopping minimises: the mean of `losses` where labels are known."""
+        labelled = known(targets)
+        losses = self.losses(outputs[labelled], targets[labelled])
+        return float(np.average(losses, weights=weights[labelled]))
+
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the loss of each stamp, (n,), whose labels are all known."""
 
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray

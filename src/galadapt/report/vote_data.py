@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from galadapt.answers.votes.answer import tree_of, votes_of
+from galadapt.answers.votes.answer import Votes, tree_of
 from galadapt.config.base import DOMAINS
 from galadapt.core.random import generator
 from galadapt.plots.style import COLOURS, drawing
@@ -30,7 +30,7 @@ def vote_images(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
                 drawn = generator(0, _RANDOM).permutation(len(opened))[: down * across]
                 images = opened.inputs(drawn) / 255
                 tree = tree_of(opened)
-                votes = votes_of(tree, opened, drawn)
+                votes = Votes(tree).labels(opened, drawn)
                 ids = opened.table["id"].to_numpy()[drawn]
             shares = tree.shares(tree.conditional(votes))
             panels = axes[number * down : (number + 1) * down].flat
@@ -55,7 +55,7 @@ def vote_shares(stamps: Mapping[str, Sequence[Path]], output: Path) -> None:
     for domain, paths in stamps.items():
         with StampSet(list(paths)) as opened:
             tree = tree_of(opened)
-            votes = votes_of(tree, opened, np.arange(len(opened)))
+            votes = Votes(tree).labels(opened, np.arange(len(opened)))
         known = np.isfinite(votes).all(axis=1)
         found[domain] = tree.names, tree.shares(tree.conditional(votes[known]))
     names = list(dict.fromkeys(name for known, _ in found.values() for name in known))

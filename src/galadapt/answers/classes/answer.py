@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import TINY, Answer, known
+from galadapt.answers.base import TINY, Answer
 from galadapt.answers.classes.coder import ClassCoder
 from galadapt.config.classes import ClassMethod
 from galadapt.core.errors import DataError
@@ -129,18 +129,13 @@ class Classes(Answer):
             return losses.BinaryCrossentropy(reduction=reduction)
         return losses.CategoricalCrossentropy(reduction=reduction)
 
-    def validation_loss(
-        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
-    ) -> float:
-        """Mean cross-entropy; NaN if an output is."""
-        labelled = known(targets)
-        outputs, targets = np.clip(outputs[labelled], TINY, 1 - TINY), targets[labelled]
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return cross-entropies; NaN if an output is."""
+        outputs = np.clip(outputs, TINY, 1 - TINY)
         each = targets * np.log(outputs)
         if self.coder.ordinal:
-            each = (each + (1 - targets) * np.log1p(-outputs)).mean(axis=1)
-        else:
-            each = each.sum(axis=1)
-        return float(-np.average(each, weights=weights[labelled]))
+            return -(each + (1 - targets) * np.log1p(-outputs)).mean(axis=1)
+        return -each.sum(axis=1)
 
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray

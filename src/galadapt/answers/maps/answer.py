@@ -82,15 +82,19 @@ class Maps(Answer):
 
         return Overlap(reduction=reduction)
 
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return mean cross-entropies of pixels."""
+        clipped = np.clip(outputs, TINY, 1 - TINY)
+        each = -np.where(targets > 0.5, np.log(clipped), np.log1p(-clipped))
+        return each.mean(axis=(1, 2, 3))
+
     def validation_loss(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> float:
         """Mean cross-entropy of pixels plus 1 - the Dice coefficient of all stamps."""
+        crossed = super().validation_loss(outputs, targets, weights)
         labelled = known(targets)
         outputs, targets = outputs[labelled], targets[labelled]
-        clipped = np.clip(outputs, TINY, 1 - TINY)
-        each = -np.where(targets > 0.5, np.log(clipped), np.log1p(-clipped))
-        crossed = np.average(each.mean(axis=(1, 2, 3)), weights=weights[labelled])
         sums = (np.sum(part, dtype=np.float64) for part in (targets * outputs, targets, outputs))
         shared, true, drawn = sums
         return float(crossed + 1 - (2 * shared + 1) / (true + drawn + 1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import Answer, known
+from galadapt.answers.base import Answer
 from galadapt.answers.numbers.scaler import TargetScaler
 from galadapt.config.training import Method
 from galadapt.core.errors import DataError
@@ -93,14 +93,10 @@ class Numbers(Answer):
         kinds = {"mae": losses.MeanAbsoluteError, "mse": losses.MeanSquaredError}
         return kinds[self.kind](reduction=reduction)
 
-    def validation_loss(
-        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
-    ) -> float:
-        """Mean error of the standardised quantities; NaN if an output is."""
-        labelled = known(targets)
-        difference = outputs[labelled] - targets[labelled]
-        each = np.abs(difference) if self.kind == "mae" else difference**2
-        return float(np.average(each.mean(axis=1), weights=weights[labelled]))
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return mean errors of the standardised quantities; NaN if an output is."""
+        difference = outputs - targets
+        return (np.abs(difference) if self.kind == "mae" else difference**2).mean(axis=1)
 
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from galadapt.answers.base import Answer, known
+from galadapt.answers.base import Answer
 from galadapt.answers.votes.distribution import log_likelihood, moments
 from galadapt.answers.votes.heads import SHIFT, alphas, conditional_of_tree
 from galadapt.answers.votes.tree import Tree
@@ -27,36 +27,22 @@ VOLUNTEERS = 40
 
 @dataclass(frozen=True)
 class Votes(Answer):
-    """The votes of volunteers; labels are their numbers.
+    """The votes of volunteers; labels are their numbers."""
 
-    Attributes:
-        tree: The questions.
-        head: How outputs are read: independent, tree or dirichlet.
-        survey_labels: Whether votes of the survey may be used.
-    """
-
-    tree: Tree
-    head: str = "tree"
-    survey_labels: bool = False
+    tree: Tree  #: the questions
+    head: str = "tree"  #: how outputs are read: independent, tree or dirichlet
+    survey_labels: bool = False  #: whether votes of the survey may be used
 
     @classmethod
     def of_method(
         cls, method: VoteMethod, quantities: Sequence[Quantity], stamps: StampSet
     ) -> Votes:
-        """Return what a method learns of these stamps.
-
-        Raises:
-            DataError: the stamps name no tree of questions.
-        """
+        """Take the questions that the stamps name."""
         return cls(tree_of(stamps), method.head, method.survey_labels)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Votes:
-        """Rebuild from `record`.
-
-        Raises:
-            DataError: the record is incomplete.
-        """
+        """Rebuild from `record`."""
         tree, labelled = Tree.from_list(record.get("tree", [])), bool(record.get("survey_labels"))
         return cls(tree, str(record.get("head")), labelled)
 
@@ -77,7 +63,10 @@ class Votes(Answer):
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Read the votes, (n, K) float64; NaN where a stamp has none."""
-        return votes_of(self.tree, stamps, rows)
+        columns = [f"votes_{name}" for name in self.names]
+        remedy = "give stamps whose volunteers were asked the questions that were learned"
+        require(stamps.table, columns, stamps.paths[0], remedy)
+        return stamps.table.loc[rows, columns].to_numpy(np.float64)
 
     def fitted(self, labels: np.ndarray, start: Mapping[str, Any] | None) -> Self:
         """Check that the start has the same questions and head."""
@@ -128,18 +117,11 @@ class Votes(Answer):
         kind = ShareError if self.head == "tree" else VoteLikelihood
         return kind(self.tree, reduction=reduction)
 
-    def validation_loss(
-        self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
-    ) -> float:
-        """Mean squared error of shares, or mean negative log-likelihood; NaN if an output is."""
-        labelled = known(targets)
-        outputs, targets = outputs[labelled], targets[labelled]
+    def losses(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return squared errors of shares, or negative log-likelihoods; NaN if an output is."""
         if self.head == "dirichlet":
-            each = -log_likelihood(targets, self._alphas(outputs), self.tree).sum(axis=1)
-        else:
-            shares = self.tree.shares(self._conditional(outputs))
-            each = ((shares - targets) ** 2).mean(axis=1)
-        return float(np.average(each, weights=weights[labelled]))
+            return -log_likelihood(targets, self.alphas(outputs), self.tree).sum(axis=1)
+        return ((self.tree.shares(self._conditional(outputs)) - targets) ** 2).mean(axis=1)
 
     def columns(
         self, outputs: np.ndarray, stamps: StampSet, rows: np.ndarray
@@ -150,7 +132,7 @@ class Votes(Answer):
         Args:
             outputs: (n, K), or (n, S, K) of a learner that gives samples.
         """
-        parameters = self._alphas(outputs)
+        parameters = self.alphas(outputs)
         shares = self.tree.shares(self.tree.conditional(parameters))
         votes = self.labels(stamps, rows)
         found = {}
@@ -174,12 +156,13 @@ class Votes(Answer):
             "survey_labels": self.survey_labels,
         }
 
-    def _alphas(self, outputs: np.ndarray) -> np.ndarray:
+    def alphas(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the parameters of the distributions, (n, K), samples joined into one."""
         found = alphas(outputs, self.head, self.tree)
         return moments(found, self.tree) if found.ndim == 3 else found
 
     def _conditional(self, outputs: np.ndarray) -> np.ndarray:
-        return self.tree.conditional(self._alphas(outputs))
+        return self.tree.conditional(self.alphas(outputs))
 
 
 def tree_of(stamps: StampSet) -> Tree:
@@ -190,15 +173,3 @@ def tree_of(stamps: StampSet) -> Tree:
     """
     require(stamps.metadata, ["tree"], stamps.paths[0], "rerun the stage that writes it", "key")
     return Tree.from_list(stamps.metadata["tree"])
-
-
-def votes_of(tree: Tree, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
-    """Read votes, (n, K) float64.
-
-    Raises:
-        DataError: a column is missing, or the stamps have another tree.
-    """
-    columns = [f"votes_{name}" for name in tree.names]
-    remedy = "give stamps whose volunteers were asked the questions that were learned"
-    require(stamps.table, columns, stamps.paths[0], remedy)
-    return stamps.table.loc[rows, columns].to_numpy(np.float64)

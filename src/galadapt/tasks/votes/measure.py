@@ -11,7 +11,6 @@ import pandas as pd
 from galadapt import __version__
 from galadapt.answers.votes.answer import Votes
 from galadapt.answers.votes.distribution import model_variance, moments, sampling_variance
-from galadapt.answers.votes.heads import alphas
 from galadapt.answers.votes.tree import Tree
 from galadapt.config.training import Compute
 from galadapt.core.errors import ConfigError, DataError
@@ -72,10 +71,8 @@ class Model:
         prepared = apply_chain(images, self.steps, None, "variant")
         found = []
         for run, factors in zip(self.runs, self._temperatures, strict=True):
-            samples = alphas(run.outputs(prepared), run.answer.record()["head"], self.tree)
-            if samples.ndim == 3:
-                samples = moments(samples, self.tree)
-            found.append(samples * factors[self.tree.question_of])
+            parameters = run.answer.alphas(run.outputs(prepared))  # type: ignore[attr-defined]
+            found.append(parameters * factors[self.tree.question_of])
         return moments(np.stack(found, axis=1), self.tree)
 
 
