@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -38,3 +38,11 @@ def central_interval(values: np.ndarray) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [0.16, 0.84])
     return float(low), float(high)
+
+
+def intervals(draws: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the `central_interval` of each figure as ``<figure>_low`` and ``<figure>_high``."""
+    found: dict[str, float] = {}
+    for name, values in draws.items():
+        found[f"{name}_low"], found[f"{name}_high"] = central_interval(values)
+    return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-#: Splits in the order that metrics are computed for.
-SPLITS = ("test", "validation", "train")
+from galadapt.config.base import DOMAINS
 
 
 @dataclass
@@ -35,6 +36,14 @@ class Judgement:
     def tested(self) -> bool:
         """Whether any test set could be judged."""
         return any(row["split"] == "test" for row in self.rows)
+
+
+def sets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield domain, split and rows of each set that has any, of a domain the test set first."""
+    for domain, split in itertools.product(DOMAINS, ("test", "validation", "train")):
+        rows = table[(table["domain"] == domain) & (table["split"] == split)]
+        if len(rows):
+            yield domain, split, rows
 
 
 def _tidy(values: dict[str, Any], **place: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,10 +28,14 @@ from galadapt.answers.votes.distribution import (
 from galadapt.answers.votes.heads import SHIFT, alphas, conditional_of_tree
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
-from galadapt.answers.votes.tree import CAMPAIGNS, Question, Tree, read_campaign
+from galadapt.answers.votes.tree import Question, Tree, read_campaign
 from galadapt.core.errors import DataError
 from galadapt.learners.matching import matching_weights
 from galadapt.stamps.format import StampSet, write_stamps
+
+CAMPAIGNS = sorted(
+    Path(path.name).stem for path in files("galadapt.answers.votes").joinpath("trees").iterdir()
+)
 
 #: Is it smooth? If not, has it arms? And is anything odd?
 TREE = Tree(

@@ -27,9 +27,8 @@ from galadapt.answers.classes.predictions import (
     read_class_predictions,
 )
 from galadapt.answers.classes.settings import ClassEvaluation
-from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.judgement import Judgement, sets
 from galadapt.answers.view import Column, Estimates, Line, Place, Ranking, Table, View, quoted
-from galadapt.config.base import DOMAINS
 
 NOTE = (
     "Mean ± standard deviation over training seeds, on the test sets. Balanced accuracy: mean "
@@ -139,29 +138,26 @@ def evaluate(
     0 the figures do not hold for new groups. ``groups.csv`` holds the prediction of each group.
     """
     judgement = Judgement(files={"groups.csv": group_predictions(table)})
-    for domain in DOMAINS:
-        here = table[table["domain"] == domain]
-        for split in SPLITS:
-            rows = here[here["split"] == split]
-            labelled = rows[rows["label_true"] != ""]
-            if labelled.empty:
-                continue
-            own = Judged.of(labelled)
-            coarse = own.grouped(settings.grouping)
-            shared: dict[str, Any] = {}
+    for domain, split, rows in sets(table):
+        labelled = rows[rows["label_true"] != ""]
+        if labelled.empty:
+            continue
+        own = Judged.of(labelled)
+        coarse = own.grouped(settings.grouping)
+        shared: dict[str, Any] = {}
+        if split == "test":
+            other = (table["domain"] == domain) & (table["split"] != "test")
+            shared = {"shared_groups": len(set(rows["group"]) & set(table["group"][other]) - {""})}
+        for judged in (own, coarse) if coarse else (own,):
+            item = "/".join(judged.names)
+            found = judged.metrics(settings, seed if split == "test" else None)
+            found |= {**shared, "unlabelled": len(rows) - len(labelled)}
+            judgement.add(domain, split, item, found)
             if split == "test":
-                elsewhere = here.loc[here["split"] != "test", "group"]
-                shared = {"shared_groups": len((set(rows["group"]) & set(elsewhere)) - {""})}
-            for judged in (own, coarse) if coarse else (own,):
-                item = "/".join(judged.names)
-                found = judged.metrics(settings, seed if split == "test" else None)
-                found |= {**shared, "unlabelled": len(rows) - len(labelled)}
-                judgement.add(domain, split, item, found)
-                if split == "test":
-                    for by, level, values in judged.parts():
-                        judgement.add_part(domain, item, by, level, values)
-            if split == "test":
-                judgement.notes += _notes(domain, found)
+                for by, level, values in judged.parts():
+                    judgement.add_part(domain, item, by, level, values)
+        if split == "test":
+            judgement.notes += _notes(domain, found)
     return judgement
 
 

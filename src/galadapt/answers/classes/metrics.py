@@ -19,7 +19,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from galadapt.answers.bootstrap import central_interval, resamples
+from galadapt.answers.bootstrap import intervals, resamples
 
 #: Figures whose uncertainty `class_intervals` gives.
 WITH_INTERVALS = ("accuracy", "balanced_accuracy", "auc")
@@ -70,46 +70,38 @@ def class_metrics(
     good = answered(probabilities)
     total = np.bincount(true, minlength=len(names))
     everything = np.arange(len(names))
-    found: dict[str, Any] = {"n": len(true), "failed": int((~good).sum())}
-    true, probabilities = true[good], probabilities[good]
-    if len(true) == 0:
-        nothing = dict.fromkeys(("recall", "precision", "f1", "auc"), float("nan"))
-        undefined = ("accuracy", "balanced_accuracy", "auc", "loss", "brier")
-        return {
-            **found,
-            **dict.fromkeys(undefined, float("nan")),
-            "classes": {
-                name: {"n": int(n), **nothing} for name, n in zip(names, total, strict=True)
-            },
-        }
-    # Networks give float32, whose sums miss 1 by more than a float64 loss allows.
-    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
-    answer = answers(probabilities)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        true, answer, labels=everything, zero_division=np.nan
-    )
-    # Precision and F1 of a class that does not occur are not defined.
-    precision, f1 = np.where(support > 0, [precision, f1], np.nan)
-    return {
-        **found,
-        "accuracy": float((answer == true).mean()),
-        "balanced_accuracy": float(np.nanmean(recall)),
-        "auc": auc(true, probabilities),
-        "loss": float(log_loss(true, probabilities, labels=everything)),
-        "brier": float(
-            brier_score_loss(true, probabilities, labels=everything, scale_by_half=True)
-        ),
-        "classes": {
-            name: {
-                "n": int(total[k]),
-                "recall": float(recall[k]),
-                "precision": float(precision[k]),
-                "f1": float(f1[k]),
-                "auc": area_under_roc(true == k, probabilities[:, k]),
-            }
-            for k, name in enumerate(names)
-        },
+    undefined = ("accuracy", "balanced_accuracy", "auc", "loss", "brier")
+    found: dict[str, Any] = {
+        "n": len(true),
+        "failed": int((~good).sum()),
+        **dict.fromkeys(undefined, float("nan")),
     }
+    recall = precision = f1 = areas = np.full(len(names), np.nan)
+    true, probabilities = true[good], probabilities[good]
+    if len(true):
+        # Networks give float32, whose sums miss 1 by more than a float64 loss allows.
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+        answer = answers(probabilities)
+        precision, recall, f1, support = precision_recall_fscore_support(
+            true, answer, labels=everything, zero_division=np.nan
+        )
+        # Precision and F1 of a class that does not occur are not defined.
+        precision, f1 = np.where(support > 0, [precision, f1], np.nan)
+        areas = np.array([area_under_roc(true == k, probabilities[:, k]) for k in everything])
+        brier = brier_score_loss(true, probabilities, labels=everything, scale_by_half=True)
+        found |= {
+            "accuracy": float((answer == true).mean()),
+            "balanced_accuracy": float(np.nanmean(recall)),
+            "auc": auc(true, probabilities),
+            "loss": float(log_loss(true, probabilities, labels=everything)),
+            "brier": float(brier),
+        }
+    parts = {"n": total, "recall": recall, "precision": precision, "f1": f1, "auc": areas}
+    found["classes"] = {
+        name: {figure: values[k].item() for figure, values in parts.items()}
+        for k, name in enumerate(names)
+    }
+    return found
 
 
 def class_intervals(
@@ -142,12 +134,7 @@ def class_intervals(
                 )
                 drawn = weight > 0
                 draws["auc"].append(auc(true[drawn], probabilities[drawn], weight[drawn]))
-    intervals = {name: central_interval(np.array(values)) for name, values in draws.items()}
-    return {
-        f"{name}_{end}": value
-        for name, pair in intervals.items()
-        for end, value in zip(("low", "high"), pair, strict=True)
-    }
+    return intervals({name: np.array(values) for name, values in draws.items()})
 
 
 def group_vote(

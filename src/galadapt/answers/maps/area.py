@@ -49,12 +49,8 @@ def beyond(maps: np.ndarray, exposed: np.ndarray, borders: Sequence[float]) -> n
     pixels = area * values.shape[1]
     # NaN sorts to the end: such a map has no answer.
     sums = np.cumsum(np.sort(values, axis=1)[:, ::-1], axis=1)
-    rows = np.arange(len(values))
-    answers = []
-    for border in borders:
-        counted = np.maximum(np.rint(border * pixels).astype(int), 1)
-        answers.append(sums[rows, counted - 1] / counted)
-    found = np.stack(answers, axis=1)
+    counted = np.maximum(np.rint(np.outer(pixels, borders)).astype(int), 1)
+    found = np.take_along_axis(sums, counted - 1, axis=1) / counted
     return np.where(np.isnan(values).any(axis=1)[:, None], np.nan, found)
 
 

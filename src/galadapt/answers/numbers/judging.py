@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.best import Cell, best, number
-from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.judgement import Judgement, sets
 from galadapt.answers.numbers.metrics import (
     bins,
     labelled,
@@ -69,21 +69,17 @@ def evaluate(
             f"{len(table) - len(known)} objects without labels are left out of the metrics"
         )
     failed = 0
-    for domain in DOMAINS:
-        for split in SPLITS:
-            rows = known[(known["domain"] == domain) & (known["split"] == split)]
-            if rows.empty:
-                continue
-            for quantity in quantities:
-                true, predicted = pair(rows, quantity.name)
-                found = quantity_metrics(quantity, true, predicted, *settings.limits(quantity))
-                if split == "test":
-                    low, high = r2_interval(true, predicted, settings.bootstrap, seed)
-                    found |= {"r2_low": low, "r2_high": high}
-                    failed = max(failed, int(found["failed"]))
-                judgement.add(domain, split, quantity.name, found)
-            if split == "test" and quantities[0].name == "magnitude":
-                _bins(judgement, domain, rows, quantities, settings)
+    for domain, split, rows in sets(known):
+        for quantity in quantities:
+            true, predicted = pair(rows, quantity.name)
+            found = quantity_metrics(quantity, true, predicted, *settings.limits(quantity))
+            if split == "test":
+                low, high = r2_interval(true, predicted, settings.bootstrap, seed)
+                found |= {"r2_low": low, "r2_high": high}
+                failed = max(failed, int(found["failed"]))
+            judgement.add(domain, split, quantity.name, found)
+        if split == "test" and quantities[0].name == "magnitude":
+            _bins(judgement, domain, rows, quantities, settings)
     if failed:
         judgement.notes.append(
             f"{failed} test objects have no finite prediction (counted as failed)"
@@ -195,12 +191,7 @@ def _loss_and_recovery(
 
 def _mean(cells: Sequence[Cell]) -> Cell:
     """Average over quantities. Their errors are of the same galaxies and do not cancel."""
-    mean, error = (sum(values) / len(cells) for values in zip(*map(_ends, cells), strict=True))
-    return Cell(mean, error)
-
-
-def _ends(cell: Cell) -> tuple[float, float]:
-    return cell.mean, cell.error
+    return Cell(*np.mean([(cell.mean, cell.error) for cell in cells], axis=0).tolist())
 
 
 def _share(recovered: float) -> str:

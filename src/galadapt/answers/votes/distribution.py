@@ -8,14 +8,13 @@ not know of it (Walmsley et al. 2020, eq. 5; Minka 2000).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
+from scipy.stats import betabinom
 
 from galadapt.answers.votes.tree import Tree
 
@@ -85,30 +84,23 @@ def temperatures(votes: np.ndarray, alphas: np.ndarray, tree: Tree) -> np.ndarra
     asked = tree.asked(votes) > 0
     if not asked.any():
         return np.ones(len(tree.questions))
-
-    def cost(log_factor: float) -> float:
-        return -float(log_likelihood(votes, np.exp(log_factor) * alphas, tree).sum())
-
-    common = _smallest(cost)
+    common = _log_temperature(votes, alphas, tree)
     found = np.full(len(tree.questions), common)
     for number, part in enumerate(tree.parts):
         rows = asked[:, number]
         own = Tree((replace(tree.questions[number], parent=""),))
         if rows.any():
-            found[number] = _smallest(
-                partial(_cost, votes[rows, part], alphas[rows, part], own, common)
-            )
+            found[number] = _log_temperature(votes[rows, part], alphas[rows, part], own, common)
     return np.exp(found)
 
 
-def _cost(
-    votes: np.ndarray, alphas: np.ndarray, tree: Tree, common: float, log_factor: float
+def _log_temperature(
+    votes: np.ndarray, alphas: np.ndarray, tree: Tree, common: float | None = None
 ) -> float:
-    likelihood = log_likelihood(votes, np.exp(log_factor) * alphas, tree).sum()
-    return 0.5 * ((log_factor - common) / _SCATTER) ** 2 - float(likelihood)
+    def cost(log: float) -> float:
+        scatter = 0.0 if common is None else (log - common) / _SCATTER
+        return 0.5 * scatter**2 - float(log_likelihood(votes, np.exp(log) * alphas, tree).sum())
 
-
-def _smallest(cost: Callable[[float], float]) -> float:
     return float(minimize_scalar(cost, bounds=_TEMPERATURES, method="bounded").x)
 
 
@@ -150,19 +142,8 @@ def ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndar
     found = np.zeros((len(votes), 2))
     for start in range(0, len(votes), _RANKED):
         some = slice(start, start + _RANKED)
-        found[some] = _ranks(votes[some], asked[some], alpha[some], rest[some])
+        count = np.arange(asked[some].max() + 1)
+        mass = betabinom.pmf(count, asked[some, None], alpha[some, None], rest[some, None])
+        found[some, 0] = (mass * (count < votes[some, None])).sum(axis=1)
+        found[some, 1] = np.take_along_axis(mass, votes[some, None], axis=1)[:, 0]
     return found
-
-
-def _ranks(votes: np.ndarray, asked: np.ndarray, alpha: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    count = np.arange(asked.max(initial=0) + 1)
-    n, a, b = asked[:, None], alpha[:, None], rest[:, None]
-    inside = np.minimum(count, n)
-    log = (
-        gammaln(n + 1) - gammaln(inside + 1) - gammaln(n - inside + 1)
-        + gammaln(inside + a) + gammaln(n - inside + b) - gammaln(n + a + b)
-        + gammaln(a + b) - gammaln(a) - gammaln(b)
-    )  # fmt: skip
-    mass = np.where(count <= n, np.exp(log), 0.0)
-    rows = np.arange(len(votes))
-    return np.stack([(mass * (count < votes[:, None])).sum(axis=1), mass[rows, votes]], axis=1)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from galadapt.answers.figures import Compared
 from galadapt.answers.votes import judging
-from galadapt.answers.votes.metrics import Predicted
+from galadapt.answers.votes.metrics import LEVELS, Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
@@ -161,21 +161,15 @@ _QUALITY = {
     "coverage90": "90 % coverage",
 }
 
-_WANTED = {"coverage68": 0.68, "coverage90": 0.90}
-
 
 def quality(compared: Compared, output: Path) -> None:
     """Draw errors and calibration of every method, with their seed scatter."""
     wanted = ("variant", "method", "domain", "metric", "mean", "std")
     table = read_table(compared.comparison, wanted)
     entries = list(dict.fromkeys(zip(table["variant"], table["method"], strict=True)))
-    with drawing(
-        output,
-        1,
-        len(_QUALITY),
-        (2.5, 1.2 + 0.28 * len(entries)),
-        "Test sets: mean and scatter over seeds",
-    ) as (figure, axes):
+    size = (2.5, 1.2 + 0.28 * len(entries))
+    title = "Test sets: mean and scatter over seeds"
+    with drawing(output, 1, len(_QUALITY), size, title) as (figure, axes):
         for panel, (metric, label) in zip(axes[0], _QUALITY.items(), strict=True):
             rows = table[(table["metric"] == metric) & np.isfinite(table["mean"])]
             if rows.empty:
@@ -184,8 +178,8 @@ def quality(compared: Compared, output: Path) -> None:
                 place = entries.index((row["variant"], row["method"]))
                 shift = 0.22 * (DOMAINS.index(row["domain"]) - 0.5)
                 mark(panel, row["mean"], row["std"], place + shift, COLOURS[row["domain"]])
-            if metric in _WANTED:
-                panel.axvline(_WANTED[metric], color="black", lw=0.8, ls="--")
+            if metric in LEVELS:
+                panel.axvline(LEVELS[metric], color="black", lw=0.8, ls="--")
             panel.set(title=label, ylim=(len(entries) - 0.5, -0.5))
             panel.set_yticks(range(len(entries)), [])
         axes[0, 0].set_yticks(range(len(entries)), [f"{v}: {m}" for v, m in entries])
@@ -208,16 +202,13 @@ def questions(compared: Compared, output: Path) -> None:
     colours = [f"C{k}" for k in range(10)]
     with drawing(output, 1, len(domains), (5.2, 0.9 + 0.3 * len(names))) as (figure, axes):
         for panel, domain in zip(axes[0], domains, strict=True):
-            for number, entry in enumerate(entries):
-                rows = table[
-                    (table["domain"] == domain)
-                    & (table["variant"] == entry[0])
-                    & (table["method"] == entry[1])
-                ]
+            for number, (variant, method) in enumerate(entries):
+                of_method = (table["variant"] == variant) & (table["method"] == method)
+                rows = table[of_method & (table["domain"] == domain)]
                 places = [names.index(level) for level in rows["level"]]
                 look = {"ms": 4.5, "color": colours[number % len(colours)]}
                 shape = "os^vDP"[number // len(colours) % 6]
-                panel.plot(rows["mean"], places, shape, label=f"{entry[0]}: {entry[1]}", **look)
+                panel.plot(rows["mean"], places, shape, label=f"{variant}: {method}", **look)
             panel.set(title=f"{domain}: RMSE", ylim=(len(names) - 0.5, -0.5))
             panel.set_xlim(left=0)
             panel.set_yticks(range(len(names)), names if panel is axes[0, 0] else [])

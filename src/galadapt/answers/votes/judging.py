@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from galadapt.answers.best import best
-from galadapt.answers.judgement import SPLITS, Judgement
+from galadapt.answers.judgement import Judgement, sets
 from galadapt.answers.view import Column, Estimates, Place, Ranking, Table, View
 from galadapt.answers.votes.distribution import temperatures
 from galadapt.answers.votes.metrics import Predicted
@@ -118,42 +118,23 @@ def evaluate(
     """
     tree = tree_of_record(record)
     factors = calibration(table, record, settings)
-    judgement = Judgement(
-        files={
-            "temperatures.csv": pd.DataFrame(
-                {"question": [one.name for one in tree.questions], **factors}
-            )
-        }
-    )
-    good = usable(table, tree)
-    failed = ~np.isfinite(arrays(table, tree)[1]).all(axis=1)
-    failed &= np.isfinite(arrays(table, tree)[0]).all(axis=1)
-    for domain in DOMAINS:
-        for split in SPLITS:
-            here = (table["domain"] == domain) & (table["split"] == split)
-            rows = table[good & here]
-            if rows.empty:
-                continue
-            found = predicted(rows, record, factors[domain])
-            figures = {**found.metrics(settings.bins), "failed": int((failed & here).sum())}
-            if split == "test" and figures["failed"]:
-                judgement.notes.append(
-                    f"{figures['failed']} {domain} test objects have no finite prediction"
-                )
-            if split == "test":
-                figures |= found.intervals(settings.bootstrap, seed)
-                for number, question in enumerate(tree.questions):
-                    judgement.add_part(
-                        domain,
-                        ALL,
-                        _QUESTION,
-                        question.name,
-                        {
-                            **found.part_metrics(number, settings.bins),
-                            "temperature": float(factors[domain][number]),
-                        },
-                    )
-            judgement.add(domain, split, ALL, figures)
+    names = [question.name for question in tree.questions]
+    judgement = Judgement(files={"temperatures.csv": pd.DataFrame({"question": names, **factors})})
+    votes, alphas = arrays(table, tree)
+    failed = table[np.isfinite(votes).all(axis=1) & ~np.isfinite(alphas).all(axis=1)]
+    for domain, split, rows in sets(table[usable(table, tree)]):
+        found = predicted(rows, record, factors[domain])
+        lost = int(((failed["domain"] == domain) & (failed["split"] == split)).sum())
+        figures = {**found.metrics(settings.bins), "failed": lost}
+        if split == "test":
+            if lost:
+                judgement.notes.append(f"{lost} {domain} test objects have no finite prediction")
+            figures |= found.intervals(settings.bootstrap, seed)
+            for number, name in enumerate(names):
+                values = found.part_metrics(number, settings.bins)
+                values["temperature"] = float(factors[domain][number])
+                judgement.add_part(domain, ALL, _QUESTION, name, values)
+        judgement.add(domain, split, ALL, figures)
     return judgement
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from galadapt.answers.bootstrap import central_interval, resamples
+from galadapt.answers.bootstrap import intervals, resamples
 from galadapt.answers.votes.distribution import (
     log_likelihood,
     model_variance,
@@ -252,12 +252,4 @@ class Predicted:
         terms = np.stack([self.squares, -likelihood.sum(axis=1), questions], axis=1)
         drawn = [weights @ terms for weights in resamples(len(terms), number, seed)]
         squares, negative, asked = np.concatenate(drawn).T
-        ends = {
-            "rmse": central_interval(np.sqrt(squares / len(terms))),
-            "nll": central_interval(negative / asked),
-        }
-        return {
-            f"{name}_{end}": value
-            for name, pair in ends.items()
-            for end, value in zip(("low", "high"), pair, strict=True)
-        }
+        return intervals({"rmse": np.sqrt(squares / len(terms)), "nll": negative / asked})

@@ -23,9 +23,6 @@ from galadapt.core.errors import DataError
 
 _TREES = Path(__file__).parent / "trees"
 
-#: Campaigns whose tree is known.
-CAMPAIGNS = tuple(sorted(path.stem for path in _TREES.glob("*.csv")))
-
 
 @dataclass(frozen=True)
 class Question:
@@ -76,7 +73,7 @@ class Tree:
 
     @classmethod
     def read(cls, campaign: str) -> Tree:
-        """Read the tree of a campaign, one of `CAMPAIGNS`."""
+        """Read the tree of a campaign: gz2, decals12, decals, desi, hubble or candels."""
         table = read_campaign(campaign)
         return cls(
             tuple(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from astropy.table import Table
 from PIL import Image
 from pydantic import ValidationError
 
-from galadapt.answers.votes.tree import CAMPAIGNS, Tree, read_campaign
+from galadapt.answers.votes.tree import Tree, read_campaign
 from galadapt.core.errors import DataError
 from galadapt.stamps.format import StampSet
 from galadapt.tasks.votes.data import MockVotes, RealVotes, VoteFiles, VoteNames, VoteSplits
@@ -86,9 +87,12 @@ def _saved(table: pd.DataFrame, path: Path) -> Path:
 # --- trees and columns ----------------------------------------------------------------------
 
 
+CAMPAIGNS = get_args(RealVotes.model_fields["campaign"].annotation)
+
+
 def test_settings_name_every_campaign() -> None:
-    annotation = RealVotes.model_fields["campaign"].annotation
-    assert set(annotation.__args__) == set(CAMPAIGNS)  # type: ignore[union-attr]
+    trees = files("galadapt.answers.votes").joinpath("trees").iterdir()
+    assert {Path(path.name).stem for path in trees} == set(CAMPAIGNS)
 
 
 @pytest.mark.parametrize(
