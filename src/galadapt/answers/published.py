@@ -14,9 +14,6 @@ import pandas as pd
 #: Columns of a table of published figures; all but the value are text, "" where not stated.
 COLUMNS = ["study", "variant", "method", "domain", "label", "item", "metric", "class", "value"]
 
-#: `variant` of figures shown with every variant of ours.
-ANY = "any"
-
 
 def read_published(path: Path | None) -> pd.DataFrame:
     """Read the table of a task's published figures; empty where there is none (None)."""
@@ -31,8 +28,8 @@ def beside(
 ) -> pd.DataFrame:
     """Return the figures shown with one method of ours.
 
-    A figure without a variant stands with its method only where we ran that method in one variant:
-    otherwise it is unclear which of ours it belongs to.
+    A figure of the variant "any" stands with each of ours. One without a variant stands with its
+    method only where we ran that in one variant: else it is unclear which of ours it belongs to.
 
     Args:
         published: From `read_published`.
@@ -40,7 +37,7 @@ def beside(
         method: Our method; "" for what belongs to the variant as a whole.
         variants: All variants in which we ran the method.
     """
-    here = published["variant"].isin([variant, ANY] if method else [variant])
+    here = published["variant"].isin([variant, "any"] if method else [variant])
     if method and len(variants) == 1:
         here |= published["variant"] == ""
     return published[here & (published["method"] == method)]

@@ -74,14 +74,8 @@ def survey_predictions(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.Dat
     for name, seeds in columns.items():
         mean = sum(seeds[1:], seeds[0]) / len(seeds)
         texts = [
-            f"{column.removeprefix('p_')} {row[column]:.2f}"
-            if (column := _likeliest(row)) is not None
-            else "failed"
+            "failed" if row.isna().any() else f"{row.idxmax().removeprefix('p_')} {row.max():.2f}"
             for _, row in mean.iterrows()
         ]
         found[name] = pd.Series(texts, index=mean.index).reindex(found["group"]).to_numpy()
     return found
-
-
-def _likeliest(row: pd.Series) -> str | None:
-    return None if row.isna().any() else str(row.idxmax())

@@ -28,6 +28,10 @@ class Maps(Answer):
     coder: ClassCoder  #: the classes, ordered by the flagged share of the exposed pixels
     borders: tuple[float, ...]  #: flagged share at which each class but the first begins
 
+    outputs = 1  #: one map
+    activation = "sigmoid"  #: a probability for each pixel
+    shape = ()  #: that of the stamp
+
     @classmethod
     def of_method(
         cls, method: ClassMethod, quantities: Sequence[Quantity], stamps: StampSet
@@ -48,21 +52,6 @@ class Maps(Answer):
         """Rebuild from `record`."""
         coder = ClassCoder.from_dict(record.get("classes", {}))
         return cls(coder, tuple(map(float, record.get("borders", []))))
-
-    @property
-    def outputs(self) -> int:
-        """One map."""
-        return 1
-
-    @property
-    def activation(self) -> str:
-        """A probability for each pixel."""
-        return "sigmoid"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """It is the stamp's."""
-        return ()
 
     def labels(self, stamps: StampSet, rows: np.ndarray) -> np.ndarray:
         """Read the masks, (n, side, side, 1) float32."""

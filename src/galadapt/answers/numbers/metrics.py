@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import median_abs_deviation
 from sklearn.metrics import r2_score
 
 from galadapt.answers.bootstrap import central_interval, resamples
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
 from galadapt.core.quantity import SERSIC, Quantity
-
-#: Suffixes of the columns of one quantity.
-KINDS = ("true", "predicted")
 
 
 def quantities_of(record: Mapping[str, Any]) -> tuple[Quantity, ...]:
@@ -31,12 +29,7 @@ def quantities_of(record: Mapping[str, Any]) -> tuple[Quantity, ...]:
 
 def nmad(values: np.ndarray) -> float:
     """Normalised median absolute deviation: the standard deviation of a Gaussian core."""
-    if len(values) == 0:
-        return float("nan")
-    centre = np.median(values)
-    if not np.isfinite(centre):
-        return float("nan")
-    return float(1.4826 * np.median(np.abs(values - centre)))
+    return float(1.4826 * median_abs_deviation(values)) if len(values) else float("nan")
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -135,7 +128,9 @@ def read_predictions(path: Path, quantities: Sequence[Quantity] = SERSIC) -> pd.
         DataError: the table is missing, lacks a column or has no row, or a reference value is
             infinite or (where only positive ones have an error) not positive.
     """
-    wanted = [f"{quantity.name}_{kind}" for quantity in quantities for kind in KINDS]
+    wanted = [
+        f"{quantity.name}_{kind}" for quantity in quantities for kind in ("true", "predicted")
+    ]
     table = read_table(path, ["id", "domain", "split", *wanted])
     if table.empty:
         raise DataError(f"{path}: holds no prediction; rerun the prediction")

@@ -131,27 +131,21 @@ def measure_votes(
     paths = _listed(images)
     model = Model(runs, compute or Compute())
     crop = model.crop if crop is None else crop
-    reasons, parts = [], []
+    found = np.full((len(paths), len(model.tree.names)), np.nan)
+    reasons = [""] * len(paths)
     starts = range(0, len(paths), _BATCH)
     for start in progress(starts, len(starts), "votes", "batches"):
-        stamps, here = [], []
-        for path in paths[start : start + _BATCH]:
+        stamps = {}
+        for row, path in enumerate(paths[start : start + _BATCH], start):
             try:
-                stamps.append(read_image(path, model.side, crop))
-                here.append("")
+                stamps[row] = read_image(path, model.side, crop)
             except DataError as error:
-                here.append(str(error).removeprefix(f"{path}: "))
-        found = np.full((len(here), len(model.tree.names)), np.nan)
+                reasons[row] = str(error).removeprefix(f"{path}: ")
         if stamps:
-            found[[not reason for reason in here]] = model.predict(np.stack(stamps))
-        lost = np.isnan(found).any(axis=1)
-        here = [
-            reason or ("no finite prediction" if none else "")
-            for reason, none in zip(here, lost, strict=True)
-        ]
-        parts.append(found)
-        reasons += here
-    table = _table(model.tree, [path.name for path in paths], np.concatenate(parts), volunteers)
+            found[list(stamps)] = model.predict(np.stack(list(stamps.values())))
+    for row in np.flatnonzero(np.isnan(found).any(axis=1)):
+        reasons[row] = reasons[row] or "no finite prediction"
+    table = _table(model.tree, [path.name for path in paths], found, volunteers)
     table["reason"] = reasons
     meanings = {name: Described("", f"share of volunteers: {name}") for name in model.tree.names}
     meanings |= {
