@@ -23,6 +23,7 @@ from galadapt.answers.votes import judging
 from galadapt.answers.votes.distribution import moments
 from galadapt.answers.votes.metrics import Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
+from galadapt.answers.votes.tree import Tree
 from galadapt.core.files import read_json
 
 SETTINGS = VoteEvaluation()
@@ -32,7 +33,7 @@ def evaluated(
     tables: list[pd.DataFrame], record: dict, domain: str, split: str = "test"
 ) -> Predicted:
     """Join the seeds' tables of predictions, calibrate, and return those of one domain."""
-    tree = judging.tree_of_record(record)
+    tree = Tree.from_list(record["tree"])
     names = [f"{name}_alpha" for name in tree.names]
     table = tables[0].copy()
     if len(tables) > 1:

@@ -13,6 +13,7 @@ from galadapt.answers.figures import Compared
 from galadapt.answers.votes import judging
 from galadapt.answers.votes.metrics import LEVELS, Predicted
 from galadapt.answers.votes.settings import VoteEvaluation
+from galadapt.answers.votes.tree import Tree
 from galadapt.config.base import DOMAINS
 from galadapt.core.errors import DataError
 from galadapt.core.files import read_table
@@ -37,7 +38,7 @@ class _Tests:
         settings: VoteEvaluation,
     ) -> None:
         self.stamps, self.settings = stamps, settings
-        tree = judging.tree_of_record(record)
+        tree = Tree.from_list(record["tree"])
         table = judging.read(predictions, record)
         factors = judging.calibration(table, record, settings)
         table = table[(table["split"] == "test") & judging.usable(table, tree)]

@@ -43,18 +43,13 @@ ALL = "votes"
 _QUESTION = "question"
 
 
-def tree_of_record(record: Mapping[str, Any]) -> Tree:
-    """Return the questions of what a run.json keeps of its answer."""
-    return Tree.from_list(record["tree"])
-
-
 def read(path: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Read the predictions table of a run.
 
     Raises:
         DataError: it is missing or lacks a column.
     """
-    names = tree_of_record(record).names
+    names = Tree.from_list(record["tree"]).names
     columns = [f"{name}_{end}" for name in names for end in ("votes", "alpha")]
     return read_table(path, ["id", "domain", "split", *columns])
 
@@ -82,7 +77,7 @@ def calibration(
 
     Votes of the survey set them only where the method learned from such votes.
     """
-    tree = tree_of_record(record)
+    tree = Tree.from_list(record["tree"])
     ones = np.ones(len(tree.questions))
     if not settings.calibrate:
         return dict.fromkeys(DOMAINS, ones)
@@ -100,7 +95,7 @@ def calibration(
 
 def predicted(table: pd.DataFrame, record: Mapping[str, Any], temperature: np.ndarray) -> Predicted:
     """Return calibrated predictions of rows that are `usable`."""
-    tree = tree_of_record(record)
+    tree = Tree.from_list(record["tree"])
     votes, alphas = arrays(table, tree)
     names = [f"{name}_true" for name in tree.names]
     true = table[names].to_numpy(np.float64) if set(names) <= set(table) else None
@@ -116,7 +111,7 @@ def evaluate(
 
     Objects without votes are left out. ``temperatures.csv`` holds the temperature of each question.
     """
-    tree = tree_of_record(record)
+    tree = Tree.from_list(record["tree"])
     factors = calibration(table, record, settings)
     names = [question.name for question in tree.questions]
     judgement = Judgement(files={"temperatures.csv": pd.DataFrame({"question": names, **factors})})
@@ -143,7 +138,7 @@ def estimates(table: pd.DataFrame, record: Mapping[str, Any]) -> Estimates:
 
     Groups are the most frequent answers to the first question. Temperatures change no share.
     """
-    tree = tree_of_record(record)
+    tree = Tree.from_list(record["tree"])
     votes, alphas = arrays(table, tree)
     predicted, given = (tree.shares(tree.conditional(values)) for values in (alphas, votes))
     first = given[:, tree.parts[0]]

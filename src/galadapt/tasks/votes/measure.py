@@ -53,7 +53,9 @@ class Model:
                     )
         self.tree: Tree = self.runs[0].answer.tree  # type: ignore[attr-defined]
         self.steps: list[Step] = read_steps(self.runs[0].record["variant_steps"])
-        self._temperatures = [_temperatures(path, self.tree) for path in paths]
+        self._temperatures = [
+            _temperatures(path.with_name("temperatures.csv"), self.tree) for path in paths
+        ]
 
     @property
     def side(self) -> int:
@@ -76,22 +78,18 @@ class Model:
         return moments(np.stack(found, axis=1), self.tree)
 
 
-def _temperatures(run: Path, tree: Tree) -> np.ndarray:
+def _temperatures(path: Path, tree: Tree) -> np.ndarray:
     """Read the temperatures that the evaluation of a run has found, those for the survey."""
-    table = read_table(run.with_name("temperatures.csv"))
+    table = read_table(path)
     names = [question.name for question in tree.questions]
     if list(table.get("question", [])) != names:
-        raise DataError(
-            f"{run.with_name('temperatures.csv')}: has other questions than the run; evaluate the "
-            "run again"
-        )
+        raise DataError(f"{path}: has other questions than the run; evaluate the run again")
     factors = np.full(len(names), np.nan)
     if "survey" in table:
         factors = pd.to_numeric(table["survey"], errors="coerce").to_numpy(np.float64)
     if not (np.isfinite(factors) & (factors > 0)).all():
         raise DataError(
-            f"{run.with_name('temperatures.csv')}: lacks a number above 0 in the column 'survey'; "
-            "evaluate the run again"
+            f"{path}: lacks a number above 0 in the column 'survey'; evaluate the run again"
         )
     return factors
 
