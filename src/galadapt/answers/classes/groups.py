@@ -65,7 +65,7 @@ def survey_predictions(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.Dat
         table = read_table(path)
         table = table[table["domain"] == "survey"].set_index("group")
         columns.setdefault(f"{run['variant']} / {run['method']}", []).append(
-            table.filter(like="p_")
+            table.filter(like="p_").rename(columns=lambda name: name.removeprefix("p_"))
         )
         about = table[["label", "stamps"]].fillna("")
     if about.empty:
@@ -74,7 +74,7 @@ def survey_predictions(runs: Sequence[tuple[Mapping[str, Any], Path]]) -> pd.Dat
     for name, seeds in columns.items():
         mean = sum(seeds[1:], seeds[0]) / len(seeds)
         texts = [
-            "failed" if row.isna().any() else f"{row.idxmax().removeprefix('p_')} {row.max():.2f}"
+            "failed" if row.isna().any() else f"{row.idxmax()} {row.max():.2f}"
             for _, row in mean.iterrows()
         ]
         found[name] = pd.Series(texts, index=mean.index).reindex(found["group"]).to_numpy()

@@ -277,8 +277,8 @@ class _Drawing:
             size = radius * rng.uniform(0.1, 0.3)
             share = rng.uniform(0.15, 0.8)
             there = grid.moved(distance * math.cos(turn), distance * math.sin(turn))
-            index, ratio, angle = rng.uniform(1, 4), rng.uniform(0.4, 1), rng.uniform(0, math.pi)
-            light = there.sersic(index, size, ratio, angle)
+            index, ratio = rng.uniform(1, 4), rng.uniform(0.4, 1)
+            light = there.sersic(index, size, ratio, rng.uniform(0, math.pi))
             colour = self.scattered(_OLD if rng.random() < 0.6 else _YOUNG)
             scene.add("merger", _coloured(share * flux * light, colour))
         if chance < 0.05 or 0.1 < chance < 0.2:

@@ -141,7 +141,7 @@ def measure_votes(
                 reasons[row] = str(error).removeprefix(f"{path}: ")
         if stamps:
             found[list(stamps)] = model.predict(np.stack(list(stamps.values())))
-    for row in np.flatnonzero(np.isnan(found).any(axis=1)):
+    for row in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
         reasons[row] = reasons[row] or "no finite prediction"
     table = _table(model.tree, [path.name for path in paths], found, volunteers)
     table["reason"] = reasons
