@@ -6,6 +6,7 @@ stamps are cut, checked and written alike; but stamps keep the images' own pixel
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from galadapt.config.base import Interval
 from galadapt.config.image import FitsPsf, Psf
 from galadapt.config.survey import Extraction
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.core.files import split_extension
 from galadapt.core.log import log
 from galadapt.core.photometry import magnitude_of
 from galadapt.core.quantity import PARAMETERS
@@ -38,6 +40,7 @@ from galadapt.prediction.point_sources import FEWEST
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale, summed
 from galadapt.simulation.sersic import scale
 from galadapt.sky import Mosaic
+from galadapt.sky.fits_files import open_fits
 from galadapt.sky.pixels import Noise
 
 #: Meshes of the background are so wide, in pixels and in widths of the PSF (FWHM): where pixels are
@@ -423,9 +426,31 @@ def psf_of(
     """Settings of the PSF given; its sampling [arcsec/px] is its header's, else the images'."""
     if path is None:
         return None
+    hdu = one_psf(path, hdu)
     if sampling is None:
-        sampling = stated_scale(path, hdu or 0) or scale
-    return FitsPsf(path=str(path), hdu=hdu or 0, pixel_scale=sampling)
+        sampling = stated_scale(path, hdu) or scale
+    return FitsPsf(path=str(path), hdu=hdu, pixel_scale=sampling)
+
+
+def one_psf(path: Path, hdu: int | None) -> int:
+    """The extension of a PSF's image, where none is named the only one's.
+
+    Raises:
+        DataError: several could be meant.
+    """
+    if hdu is not None or split_extension(path)[1] is not None:
+        return hdu or 0
+    count = 0
+    # What is no FITS file is explained where the image is read.
+    with contextlib.ExitStack() as stack, contextlib.suppress(DataError):
+        hdus = open_fits(stack, path, "PSF")
+        count = sum(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
+    if count > 1:
+        raise DataError(
+            f"{path}: holds {count} images; give one PSF, that of the middle of the field, in a "
+            f"file of its own, or name its extension: {path.name}[1], for example"
+        )
+    return 0
 
 
 def facts_of(mosaic: Mosaic) -> ImageFacts:

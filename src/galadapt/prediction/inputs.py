@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from galadapt.prediction.any_image import (
     AnyImagePackage,
     ImageFacts,
     facts_of,
+    one_psf,
     package_for,
     pixels_to_sum,
     profile_of,
@@ -45,7 +45,7 @@ from galadapt.prediction.stamps import (
 from galadapt.simulation.psf import fwhm, make_psf, stated_scale
 from galadapt.sky import open_mosaic
 from galadapt.sky.catalogues import read_objects
-from galadapt.sky.fits_files import open_fits, open_plane
+from galadapt.sky.fits_files import open_plane
 from galadapt.sky.matching import matched_maps
 from galadapt.sky.pixels import Noise
 from galadapt.sky.sky import mean_scale
@@ -106,14 +106,16 @@ def prepare(model: Path, inputs: Inputs) -> Prepared:
         if inputs.stamps is None and (factor := pixels_to_sum(found, facts, given)) > 1:
             inputs, facts = _summed(inputs, facts, factor)
         package, noise = package_for(found, facts, given), facts.noise
-        psf, psf_fwhm = package.record.psf, package.record.psf_fwhm
-        common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
     else:
         package = found
-        psf, psf_fwhm, common = _compare_psf(package.record, inputs)
     record = package.record
     for line in scope(record):
         log.info(f"{package.folder}: {line}")
+    if isinstance(package, AnyImagePackage):
+        psf, psf_fwhm = record.psf, record.psf_fwhm
+        common = int(Flag.PSF_UNLIKE) if package.unusual_psf else 0
+    else:
+        psf, psf_fwhm, common = _compare_psf(record, inputs)
     # A crowded galaxy is measured and flagged here; a training set leaves it out.
     extraction = record.extraction.model_copy(
         update={
@@ -279,13 +281,7 @@ def _compare_psf(record: Record, inputs: Inputs) -> tuple[Psf, float, int]:
         # A stamp set is galadapt's own: its PSF is the training's unless one is given.
         common = 0 if inputs.stamps is not None else int(Flag.NO_PSF)
         return record.psf, record.psf_fwhm, common
-    images = _count_images(path)
-    if images > 1 and inputs.psf_hdu is None and split_extension(path)[1] is None:
-        raise DataError(
-            f"{path}: holds {images} images; give one PSF, that of the middle of the field, in a "
-            f"file of its own, or name its extension: {path.name}[1], for example"
-        )
-    hdu = inputs.psf_hdu or 0
+    hdu = one_psf(path, inputs.psf_hdu)
     if scale is None:
         scale = stated_scale(path, hdu) or _own_scale(record, inputs)
         log.info(f"{path}: sampled at {scale:.4g} arcsec/px; give --psf-pixel-scale if it is not")
@@ -311,13 +307,3 @@ def _own_scale(record: Record, inputs: Inputs) -> float:
             if plane.sky is not None:
                 return mean_scale(plane.sky, plane.shape, path)
     return record.pixel_scale
-
-
-def _count_images(path: Path) -> int:
-    """Number of images in a FITS file; 0 when it is none, which `make_psf` explains."""
-    try:
-        with contextlib.ExitStack() as stack:
-            hdus = open_fits(stack, path, "PSF")
-            return sum(hdu.is_image and len(hdu.shape) > 1 for hdu in hdus)
-    except DataError:
-        return 0

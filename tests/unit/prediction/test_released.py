@@ -226,6 +226,14 @@ def test_a_psf_that_makes_no_sense_is_one_sentence(
         predict(RELEASED, inputs(folder, psf=tmp_path / "psf.fits"), tmp_path / "out.csv")
 
 
+def test_one_psf_of_several_must_be_named(folder: Path, tmp_path: Path) -> None:
+    psf = fits.getdata(folder / "psf.fits")
+    fits.HDUList([fits.PrimaryHDU(psf), fits.ImageHDU(psf[::-1])]).writeto(tmp_path / "psf.fits")
+    with pytest.raises(DataError, match="holds 2 images; give one PSF"):
+        predict(RELEASED, inputs(folder, psf=tmp_path / "psf.fits"), tmp_path / "out.csv")
+    predict(RELEASED, inputs(folder, psf=tmp_path / "psf.fits", psf_hdu=0), tmp_path / "out.csv")
+
+
 def test_norm_side_and_place_of_the_psf_do_not_matter(folder: Path, tmp_path: Path) -> None:
     psf = fits.getdata(folder / "psf.fits").astype(np.float64)
     fits.writeto(tmp_path / "scaled.fits", 1e3 * psf)

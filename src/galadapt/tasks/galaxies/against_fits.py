@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +72,11 @@ def against_fits(fits: Path, runs: Sequence[Path], table: Path, html: Path, figu
         predicted = _predicted(run / "predictions.parquet", fitted.index)
         candidates.setdefault(key, []).append(predicted)
     rows = [
-        _rows(fitted, seeds).assign(variant=variant, method=method)
+        {"variant": variant, "method": method, **row}
         for (variant, method), seeds in candidates.items()
+        for row in _rows(fitted, seeds)
     ]
-    tidy = pd.concat(rows, ignore_index=True)[COLUMNS]
+    tidy = pd.DataFrame(rows, columns=COLUMNS)
     write_text(html, _html(tidy, len(found), len(fitted), failures_of(fitted)))
     write_csv(table, tidy)
     _draw(tidy, figure)
@@ -90,21 +91,25 @@ def _predicted(path: Path, ids: pd.Index) -> pd.DataFrame:
     return pd.DataFrame({p: here[f"{p}_predicted"] for p in PARAMETERS}).reindex(ids)
 
 
-def _rows(truth: pd.DataFrame, seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of one variant and method, without their names."""
+def _rows(truth: pd.DataFrame, seeds: Sequence[pd.DataFrame]) -> Iterator[dict[str, object]]:
     mean: pd.DataFrame = sum(seeds[1:], seeds[0]) / len(seeds)
     each = pd.DataFrame([_metrics(truth, one) for one in seeds], dtype=float)
-    rows = each.agg(["mean", "std", "count"]).T
-    rows[["quantity", "metric"]] = list(each)
-    rows["n_seeds"] = rows.pop("count").astype(int)
-    rows["ensemble"] = list(_metrics(truth, mean).values())
-    rows[["low", "high"]] = [
-        r2_interval(*_pair(truth, mean, row.quantity), _RESAMPLES, seed=0)
-        if row.metric == "r2"
-        else (math.nan, math.nan)
-        for row in rows.itertuples()
-    ]
-    return rows.assign(n=len(truth))
+    for (quantity, metric), together in _metrics(truth, mean).items():
+        values = each[quantity, metric]
+        low = high = math.nan
+        if metric == "r2":
+            low, high = r2_interval(*_pair(truth, mean, quantity), _RESAMPLES, seed=0)
+        yield {
+            "quantity": quantity,
+            "metric": metric,
+            "mean": values.mean(),
+            "std": values.std(),
+            "n_seeds": int(values.count()),
+            "ensemble": together,
+            "low": low,
+            "high": high,
+            "n": len(truth),
+        }
 
 
 def _metrics(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[tuple[str, str], float]:
