@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from galadapt.config.image import Image
 from galadapt.core.errors import ConfigError, DataError
+from galadapt.simulation.drawing import drawn
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.renderer import Renderer
 
@@ -19,25 +19,6 @@ _CHUNK_PIXELS = 2**24  #: pixels of the stamps a set of PSFs draws before it yie
 
 # Settings at which GalSim itself is exact to a few hundredths of the noise.
 _TIGHT = {"kvalue_accuracy": 1e-6, "maxk_threshold": 1e-5, "folding_threshold": 2e-3}
-
-
-def drawn(
-    profile: galsim.GSObject,
-    side: int,
-    pixel_scale: float,
-    offset: tuple[float, float],
-    dtype: type = np.float32,
-) -> np.ndarray:
-    """Draw a convolved profile, (side, side), `offset` (x, y) from the middle [px].
-
-    Raises:
-        galsim.GalSimFFTSizeWarning: it is too large for the memory, of which GalSim only warns.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", galsim.GalSimFFTSizeWarning)
-        return profile.drawImage(
-            nx=side, ny=side, scale=pixel_scale, offset=offset, method="no_pixel", dtype=dtype
-        ).array
 
 
 class GalsimRenderer(Renderer):

@@ -24,10 +24,10 @@ from galadapt.core.files import expand, require
 from galadapt.core.photometry import flux_of, magnitude_of, rescaling
 from galadapt.core.random import generator
 from galadapt.simulation import profiles
+from galadapt.simulation.drawing import drawn
 from galadapt.simulation.ktable import KTableRenderer
 from galadapt.simulation.noise import add_noise, resolve
 from galadapt.simulation.psf import make_psf
-from galadapt.simulation.renderers import drawn
 from galadapt.sky.catalogues import FLAG_BAD, FLAG_GOOD, FLAG_NO_FIT, FLAG_SUSPICIOUS
 from galadapt.surveys.field import Band, Field
 from galadapt.surveys.fit_errors import signal_to_noise
