@@ -49,7 +49,7 @@ env: .venv/ready ## create the environment from the hash-locked file
 env-gpu: env ## add JAX for NVIDIA GPUs to the environment (presets with compute.backend: jax)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r envs/gpu.txt
 
-demo: env ## the default experiment, end to end: at most 15 minutes on 2 cores
+demo: env ## the default experiment, end to end: about 17 minutes on 2 cores
 	snakemake --cores $(CORES) all
 	@galadapt show results
 	@$(VERSION)
