@@ -235,9 +235,13 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, period: int, side: int, kx: np.ndarray, ky: np.ndarray, psf: np.ndarray) -> Grid:
-        """Compute the constants for a PSF without wings, from the fields of these names.
+        """Compute the constants of a period for stamps of a side, with a PSF without wings.
 
-        The `side` is that of the stamps from which copies are subtracted [px].
+        Args:
+            period: P [px].
+            side: Of the stamps from which copies are subtracted [px].
+            kx: Wave numbers 0..K [rad/px]; `ky` those from -K to K.
+            psf: The PSF's transform there (2 K + 1, K + 1).
         """
         last = len(kx) - 1
         near, far = _nodes(side, _NEAR), _nodes(side, _FAR)

@@ -76,7 +76,10 @@ def make_psf(psf: Psf, pixel_scale: float) -> galsim.GSObject:
 def summed(psf: galsim.GSObject, pixel_scale: float, factor: int) -> galsim.GSObject:
     """Effective PSF of an image of which factor x factor pixels are summed.
 
-    Of the image itself are the effective PSF [arcsec] and the pixel scale [arcsec/px].
+    Args:
+        psf: Effective PSF of the image itself [arcsec].
+        pixel_scale: Of the image itself [arcsec/px].
+        factor: Pixels along the side of a sum.
     """
     if factor == 1:
         return psf

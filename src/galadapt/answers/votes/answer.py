@@ -37,12 +37,12 @@ class Votes(Answer):
     def of_method(
         cls, method: VoteMethod, quantities: Sequence[Quantity], stamps: StampSet
     ) -> Votes:
-        """Take the questions that the stamps name."""
+        """Take the questions that the stamps name; a DataError if they name none."""
         return cls(tree_of(stamps), method.head, method.survey_labels)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Votes:
-        """Rebuild from `record`."""
+        """Rebuild from `record`; a DataError if it is incomplete."""
         tree, labelled = Tree.from_list(record.get("tree", [])), bool(record.get("survey_labels"))
         return cls(tree, str(record.get("head")), labelled)
 
